@@ -1,0 +1,1 @@
+"""Host 2, the device: pulls data and bundles, scores, sizes, trades, reconciles, halts and reports."""

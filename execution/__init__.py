@@ -1,0 +1,1 @@
+"""Stage 3: target weights to orders to fills."""

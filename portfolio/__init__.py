@@ -1,0 +1,1 @@
+"""Stage 2: scores to target weights. Pure: no clock, disk or network."""

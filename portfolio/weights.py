@@ -1,0 +1,56 @@
+"""The value that a portfolio becomes: target weights, with the decisions that led to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.errors import InvariantBroken
+
+
+@dataclass(frozen=True, eq=False)
+class TargetWeights:
+    """Target fraction of equity per symbol at the open of `session`.
+
+    Attributes
+    ----------
+    session : date
+        D, the trade session.
+    asof : date
+        The session before it, whose close priced everything.
+    symbols : tuple of str, length N, sorted
+        Every name that is targeted or held; a held name without a target has weight 0.
+    weights : float64, shape (N,), signed fraction of equity
+    decisions : tuple of (str, str)
+        Ordered (what, outcome) pairs for the report: "kelly scalar" -> "0.41", "flat" -> "IC 0.003 shrinks to 0".
+    """
+
+    session: date
+    asof: date
+    symbols: tuple[str, ...]
+    weights: Floats
+    decisions: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.weights.shape != (len(self.symbols),):
+            raise InvariantBroken(f"{len(self.symbols)} symbols but weights of shape {self.weights.shape}")
+        if list(self.symbols) != sorted(set(self.symbols)):
+            raise InvariantBroken("symbols must be sorted and distinct")
+        if not bool(np.all(np.isfinite(self.weights))):
+            raise InvariantBroken("a weight is not finite")
+        if self.asof >= self.session:
+            raise InvariantBroken("asof precedes the trade session", where=f"{self.asof} {self.session}")
+        self.weights.setflags(write=False)
+
+    @property
+    def gross(self) -> float:
+        """Sum of absolute weights."""
+        return float(np.abs(self.weights).sum())
+
+    @property
+    def net(self) -> float:
+        """Sum of signed weights."""
+        return float(self.weights.sum())

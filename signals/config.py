@@ -1,0 +1,62 @@
+"""Configuration values: frozen, checked, and refusing keys they do not know.
+
+Each configured module declares its own small `Config` beside its code; a composition root reads the YAML once and
+passes the value on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from signals.errors import BadConfig
+from signals.files import sha256_of
+
+
+class Config(BaseModel):
+    """Base of every configuration value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON of every value, defaults included."""
+        return sha256_of(json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(path: Path, model: type[C]) -> C:
+    """Read the YAML file at `path` as `model`.
+
+    Raises
+    ------
+    BadConfig
+        The file is absent, is not YAML, or has a key or value that `model` does not accept.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
+    except yaml.YAMLError as error:
+        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+    return parse(content if content is not None else {}, model, where=str(path))
+
+
+def parse(content: object, model: type[C], *, where: str) -> C:
+    """Check `content` (parsed YAML or JSON) against `model`; raise `BadConfig` naming the first wrong key."""
+    if not isinstance(content, Mapping):
+        raise BadConfig("a configuration is a mapping of keys to values", where=where, mend="Correct the file")
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        known = ", ".join(sorted(model.model_fields))
+        advice = f"Known keys: {known}" if first["type"] == "extra_forbidden" else "Correct the value"
+        raise BadConfig(f"{key}: {first['msg']}", where=where, mend=advice) from None

@@ -1,0 +1,54 @@
+"""What a sleeve is: one alpha source, described by a frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from signals.features.panel import Feature, spec_hash
+
+
+@dataclass(frozen=True)
+class Sleeve:
+    """One alpha source: the scoring half, shared by trainer and device.
+
+    Attributes
+    ----------
+    name : str
+    cadence : str
+        "daily": one score per symbol and session.
+    inputs : tuple of str
+        Datasets that must be usable at `asof`.
+    table : tuple of Feature
+        Base features in order; the ranks of the ranked ones follow them in the same order.
+    horizon_sessions : int
+        k: the label of `asof` runs from the open of D to the open of D + k.
+    """
+
+    name: str
+    cadence: str
+    inputs: tuple[str, ...]
+    table: tuple[Feature, ...]
+    horizon_sessions: int
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in the model's order."""
+        return tuple(name for name, _, _ in self.spec)
+
+    @cached_property
+    def spec(self) -> tuple[tuple[str, str, int], ...]:
+        """Ordered (name, units, look-back in sessions)."""
+        base = [(f.name, f.units, f.lookback_sessions) for f in self.table]
+        ranks = [(f"rank_{f.name}", "rank", f.lookback_sessions) for f in self.table if f.is_ranked]
+        return (*base, *ranks)
+
+    @property
+    def lookback_sessions(self) -> int:
+        """Sessions of bars that the newest feature row needs."""
+        return max(lookback for _, _, lookback in self.spec)
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 of the ordered feature specification."""
+        return spec_hash(list(self.spec))
