@@ -1,0 +1,49 @@
+# Two commands are all a fresh machine needs: `make demo` and `make test`. Everything else is listed by `make help`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts locks clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install the packages python3 and python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed; point PYTHON= at one"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the module venv is missing: install the package python3-venv"; exit 1; }
+
+$(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo "installing requirements/$*.txt into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: $(VENV)/.dev ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict on the five packages
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev ## import-linter: the layers of ARCHITECTURE.md
+	$(BIN)/lint-imports
+
+test: lint types contracts ## Everything a change must pass
+	$(BIN)/pytest -n 2 -m "not slow and not deep"
+
+locks: ## Recompute the hashed lock files (needs uv on the PATH)
+	for name in device trainer dev; do \
+		case $$name in device) extra= ;; trainer) extra="--extra trainer" ;; dev) extra="--extra trainer --group dev" ;; esac; \
+		uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate \
+			$$extra pyproject.toml -o requirements/$$name.txt; \
+	done
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/build.in -o requirements/build.txt
+
+clean: ## Remove the environments and everything under var/
+	rm -rf .venv* var

@@ -1,0 +1,38 @@
+"""What a job is given and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the deps name concrete modules; jobs only pass them on
+    from appliance.deps import Deps
+
+
+class JobStatus(StrEnum):
+    """How a job ended. Exactly one terminal status stands per (session, job)."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    HALTED = "halted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """The one answer of a job: a status, one sentence for a person, figures for a program.
+
+    `session` is D for trade jobs and for the evening jobs of `asof` the D that follows it.
+    """
+
+    job: str
+    session: date
+    status: JobStatus
+    summary: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+Job = Callable[[date, "Deps"], JobReport]

@@ -1,0 +1,81 @@
+"""The doors through which the device touches the world, injected by the composition roots and nowhere else.
+
+Time, network, side files, processes and notifications are arguments: the daemon passes the real ones, replay and
+simulation pass virtual ones, and every job runs the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from requests.adapters import BaseAdapter
+
+
+class Clock(Protocol):
+    """Where `now` comes from."""
+
+    def now(self) -> datetime:
+        """Return the current UTC instant."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Net(Protocol):
+    """How HTTP leaves the device."""
+
+    def adapter(self) -> BaseAdapter:
+        """Return the transport that every HTTP client of the device mounts, time-outs included."""
+
+
+class Fs(Protocol):
+    """Side files: the halt latch, reports, status. The ledger has its own durability."""
+
+    def read(self, path: Path) -> bytes | None:
+        """Return the whole file, or None when there is none."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make `content` durable under `path`, whole or not at all."""
+
+    def remove(self, path: Path) -> None:
+        """Remove the file durably; no error when there is none."""
+
+
+class Spawner(Protocol):
+    """How a job is run: as a process of its own, or in this one with every object dropped and reopened."""
+
+    def run(self, job: str, session: date) -> int:
+        """Run one job to its end and return its exit code."""
+
+
+class Severity(StrEnum):
+    """How loudly a person is told."""
+
+    INFO = "info"
+    WARN = "warn"
+    PAGE = "page"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message to a person; `key` de-duplicates repeats."""
+
+    severity: Severity
+    key: str
+    title: str
+    body: str
+    at: datetime
+
+
+class Notifier(Protocol):
+    """How a person is told. Never raises into trading; a failure to deliver is a result."""
+
+    def notify(self, alert: Alert) -> bool:
+        """Return whether at least one channel took the alert."""

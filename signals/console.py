@@ -1,0 +1,31 @@
+"""How every command of both hosts speaks: a result as text or JSON, an error as one line with its exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from signals.errors import TrademlError
+
+
+def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
+    """Write `result` as one JSON document, or `text` for a person, to standard output."""
+    sys.stdout.write(json.dumps(result, default=str, sort_keys=True) + "\n" if as_json else text.rstrip("\n") + "\n")
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line; tell a known error in one line on standard error and exit with its code."""
+    try:
+        app()
+    except TrademlError as error:
+        name = type(error).__name__
+        if "--json" in sys.argv:
+            sys.stdout.write(
+                json.dumps({"error": name, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
+            )
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(error.exit_code)
