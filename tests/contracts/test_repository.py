@@ -1,0 +1,131 @@
+"""Rules about the source itself that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("signals", "portfolio", "execution", "trainer", "appliance")
+DEVICE = ("signals", "portfolio", "execution", "appliance")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# Who may ask what time it is: the real clock, the exchange's wall clock, and the trainer's stamp on a run.
+CLOCKS = {
+    "appliance/clock.py",
+    "execution/exchange/clock.py",
+    "trainer/clock.py",
+}
+# Calls that would make the core depend on the moment or the machine.
+IMPURE = re.compile(
+    r"^(datetime\.(datetime\.)?(now|utcnow|today)|date\.today|time\.time|time\.time_ns|os\.environ(\.\w+)?|os\.getenv|"
+    r"np\.random\.(seed|rand|randn|normal|uniform|choice|randint|shuffle|permutation)|"
+    r"random\.(random|seed|choice|randint|shuffle|uniform|gauss))$"
+)
+UNPICKLING = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
+
+
+def dotted(node: ast.AST) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def impure_uses(source: str) -> list[str]:
+    """`line name` of every use of the clock, of global randomness or of the environment."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        name = dotted(node)
+        if IMPURE.match(name):
+            found.append(f"{getattr(node, 'lineno', 0)} {name}")
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_time_chance_and_environment_are_arguments(package: str) -> None:
+    """Only the clock modules ask the machine for the time; nothing uses global randomness or the environment."""
+    allowed = CLOCKS | {f"{p}/__main__.py" for p in PACKAGES} | {"execution/exchange/__main__.py"}
+    guilty = [
+        f"{path.relative_to(ROOT)}:{use}"
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] == package and str(path.relative_to(ROOT)) not in allowed
+        for use in impure_uses(path.read_text(encoding="utf-8"))
+    ]
+    assert guilty == []
+
+
+def test_the_detector_of_impure_calls_sees_them() -> None:
+    sample = "import os, random, datetime\nx = datetime.datetime.now()\ny = os.environ['A']\nz = random.random()\n"
+    assert impure_uses(sample) == ["2 datetime.datetime.now", "3 os.environ", "4 random.random"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_state_is_written_atomically_and_no_file_outgrows_its_idea(path: Path) -> None:
+    """No bare open-for-writing outside `signals/files.py`; no source file over 450 lines; no magnet names."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 450
+    assert not re.fullmatch(r"(utils?|helpers?|common|misc|tools|manager|handlers?)\.py", path.name)
+    if path != ROOT / "signals" / "files.py":
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                called = dotted(node.func) or getattr(node.func, "attr", "")
+                modes = [
+                    a.value for a in [*node.args, *[k.value for k in node.keywords]] if isinstance(a, ast.Constant)
+                ]
+                writes = any(isinstance(m, str) and re.fullmatch(r"[wax]b?\+?", m) for m in modes)
+                assert not (called in ("open", "io.open") and writes), f"line {node.lineno}: use write_atomic"
+                assert called not in ("write_text", "write_bytes"), f"line {node.lineno}: use write_atomic"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in DEVICE], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_nothing_on_the_device_can_unpickle_or_evaluate(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module.split(".")[0]]
+        assert not UNPICKLING & set(names), f"line {node.lineno}"  # type: ignore[attr-defined]
+        if isinstance(node, ast.Call):
+            assert dotted(node.func) not in ("eval", "exec", "torch.load"), f"line {node.lineno}"
+            assert not any(
+                k.arg == "allow_pickle" and isinstance(k.value, ast.Constant) and k.value.value for k in node.keywords
+            ), f"line {node.lineno}"
+
+
+def test_every_direct_dependency_is_locked_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = {
+        "device": project["project"]["dependencies"],
+        "trainer": project["project"]["dependencies"] + project["project"]["optional-dependencies"]["trainer"],
+        "dev": project["project"]["dependencies"] + project["dependency-groups"]["dev"],
+    }
+    for lock, requirements in named.items():
+        text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+        locked = {line.split("==")[0].split("[")[0].strip() for line in text.splitlines() if "==" in line}
+        wanted = {re.split(r"[<>=\[ ]", r)[0].lower().replace("_", "-") for r in requirements}
+        assert wanted <= locked, f"{lock}: {sorted(wanted - locked)} not locked; run `make locks`"
+        entries = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, flags=re.M | re.S)
+        assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_no_registry_host_is_named_anywhere() -> None:
+    hosts = re.compile("|".join((r"py" r"pi\.org", r"deb" r"ian\.org", r"npm" r"js\.", r"python" r"hosted")))
+    guilty = [
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*")
+        if path.is_file()
+        and not {".git", "var", "__pycache__"} & set(path.parts)
+        and not any(part.startswith(".venv") or part.endswith((".egg-info", "_cache")) for part in path.parts)
+        and path.suffix in ("", ".py", ".md", ".txt", ".toml", ".yml", ".yaml", ".in", ".sh", ".service", ".sql")
+        and hosts.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert guilty == []
