@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
 
+COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -38,12 +40,11 @@ test: lint types contracts ## Everything a change must pass
 	$(BIN)/pytest -n 2 -m "not slow and not deep"
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
-	for name in device trainer dev; do \
-		case $$name in device) extra= ;; trainer) extra="--extra trainer" ;; dev) extra="--extra trainer --group dev" ;; esac; \
-		uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate \
-			$$extra pyproject.toml -o requirements/$$name.txt; \
-	done
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/build.in -o requirements/build.txt
+	$(COMPILE) pyproject.toml -o requirements/device.txt
+	$(COMPILE) --group test pyproject.toml -o requirements/device-test.txt
+	$(COMPILE) --extra trainer pyproject.toml -o requirements/trainer.txt
+	$(COMPILE) --extra trainer --group dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 clean: ## Remove the environments and everything under var/
 	rm -rf .venv* var

@@ -106,7 +106,8 @@ def test_every_direct_dependency_is_locked_with_hashes() -> None:
     named = {
         "device": project["project"]["dependencies"],
         "trainer": project["project"]["dependencies"] + project["project"]["optional-dependencies"]["trainer"],
-        "dev": project["project"]["dependencies"] + project["dependency-groups"]["dev"],
+        "device-test": project["project"]["dependencies"] + project["dependency-groups"]["test"],
+        "dev": [r for r in project["dependency-groups"]["dev"] if isinstance(r, str)],
     }
     for lock, requirements in named.items():
         text = (ROOT / "requirements" / f"{lock}.txt").read_text()
