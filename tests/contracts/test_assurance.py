@@ -34,7 +34,7 @@ def finished_areas() -> set[str]:
 
 
 @cache
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
@@ -61,7 +61,7 @@ def test_a_proven_row_names_a_test_or_target_that_exists() -> None:
                 continue
             path, _, name = proof.partition("::")
             assert (ROOT / path).is_file(), f"{row.id}: {path} is gone"
-            assert not name or name in tests_of(ROOT / path), f"{row.id}: {proof} is gone"
+            assert not name or name in names_in(ROOT / path), f"{row.id}: {proof} is gone"
 
 
 def test_a_finished_area_plans_nothing() -> None:
