@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE.parquet
+	@VENV="$(VENV)" DATA="$(DATA)" FIXED_IC="$(FIXED_IC)" demo/run
+
 lint: $(VENV)/.dev ## ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,6 +41,11 @@ contracts: $(VENV)/.dev ## import-linter: the layers of ARCHITECTURE.md
 
 test: lint types contracts ## Everything a change must pass
 	$(BIN)/pytest -n 2 -m "not slow and not deep"
+
+test-device: ## The device alone: the base package without extras, everything but the trainer's tests
+	@$(MAKE) --no-print-directory VENV=.venv-device .venv-device/.device-test
+	.venv-device/bin/python tests/contracts/no_learners.py
+	.venv-device/bin/pytest -n 2 -m "not slow and not deep" --ignore tests/test_trainer
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
