@@ -1,0 +1,43 @@
+"""Side files of the device, durable: whole or absent after a power cut, and reported only once on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from signals.files import sync_folder, write_atomic
+
+PRIVATE = 0o600
+
+
+class DurableFs:
+    """The real file system behind the `Fs` seam."""
+
+    def read(self, path: Path) -> bytes | None:
+        """Return the whole file, or None when there is none."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Replace the file in one step; it is on disk when this returns."""
+        write_atomic(path, content, mode=PRIVATE)
+
+    def append(self, path: Path, line: bytes) -> None:
+        """Add one line to a log in a single write, on disk when this returns."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE)
+        try:
+            os.write(descriptor, line.rstrip(b"\n") + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Remove the file durably; no error when there is none."""
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        sync_folder(path.parent)

@@ -1,0 +1,61 @@
+"""How HTTP leaves the device: with time-outs on every call, to the hosts we mean, and never by a redirect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+from signals.errors import InvariantBroken
+
+CONNECT_TIMEOUT_SECONDS = 3.05
+READ_TIMEOUT_SECONDS = 10.0
+ALLOWED_HOSTS = frozenset({"paper-api.alpaca.markets", "data.alpaca.markets", "127.0.0.1", "localhost", "::1"})
+
+
+class GuardedAdapter(HTTPAdapter):
+    """An `HTTPAdapter` without retries that supplies time-outs and refuses hosts outside the allow-list."""
+
+    def __init__(self, timeouts: tuple[float, float] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)) -> None:
+        super().__init__(max_retries=0)
+        self._timeouts = timeouts
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: bool | str = True,
+        cert: Any = None, proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:  # fmt: skip
+        """Send one request, once."""
+        host = urlsplit(request.url or "").hostname
+        if host not in ALLOWED_HOSTS:
+            raise InvariantBroken(f"{host} is not a host that this device may reach")
+        return super().send(
+            request, stream=stream, timeout=timeout or self._timeouts, verify=verify, cert=cert, proxies=proxies
+        )
+
+
+class SocketNet:
+    """The real network."""
+
+    def adapter(self) -> BaseAdapter:
+        """Return a fresh guarded transport."""
+        return GuardedAdapter()
+
+
+class HostedNet:
+    """A network that ends in this process: every request is answered by a hosted exchange.
+
+    Parameters
+    ----------
+    transport : BaseAdapter
+        The exchange's in-process door.
+    """
+
+    def __init__(self, transport: BaseAdapter) -> None:
+        self._transport = transport
+
+    def adapter(self) -> BaseAdapter:
+        """Return the in-process door."""
+        return self._transport

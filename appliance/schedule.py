@@ -1,0 +1,180 @@
+"""The timetable of a session as a table, and the pure decision of what is due now.
+
+`TIMETABLE` is the only place that knows when a job runs. `due` compares it with what the ledger says has ended; a
+scheduler, a person and a rehearsal all act on the same answer.
+
+Invariants
+----------
+1. A job is due at most once per session: one that has ended is never named again.
+2. A window that has passed is never traded: after its deadline a job is MISSED, with the reason in words.
+3. A job is due only when every job before it in its chain has ended or been missed, in the table's order.
+4. Times are anchored to the exchange's session, so that early closes and daylight saving move what they must move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from signals.sessions import Calendar
+
+
+class Anchor(StrEnum):
+    """What a time of the table is counted from."""
+
+    EVENING_BEFORE = "evening of asof"  # New York wall clock on asof
+    MORNING = "morning of D"  # New York wall clock on D
+    OPEN = "open of D"
+    CLOSE = "close of D"
+
+
+@dataclass(frozen=True)
+class When:
+    """One instant of the table: an anchor with a New York clock time, or with minutes after the open or the close."""
+
+    anchor: Anchor
+    clock: time = time(0)
+    minutes: int = 0
+
+    def on(self, session: date, calendar: Calendar) -> datetime:
+        """Return the UTC instant for the trade session D."""
+        if self.anchor is Anchor.EVENING_BEFORE:
+            return calendar.session(calendar.previous(session)).at(self.clock)
+        found = calendar.session(session)
+        if self.anchor is Anchor.MORNING:
+            return found.at(self.clock)
+        start = found.open if self.anchor is Anchor.OPEN else found.close
+        return start + timedelta(minutes=self.minutes)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One row of the timetable.
+
+    Attributes
+    ----------
+    job : str
+    at : When
+        When it should run.
+    deadline : When
+        After this instant it is not run any more for the session.
+    why_late : str
+        What missing the deadline means, in words.
+    purpose : str
+    """
+
+    job: str
+    at: When
+    deadline: When
+    why_late: str
+    purpose: str
+
+
+EVENING = When(Anchor.EVENING_BEFORE, time(18, 30))
+PLAN_BY = When(Anchor.MORNING, time(9, 20))
+AUCTION_CUT = When(Anchor.MORNING, time(9, 26))
+AFTER_CLOSE = When(Anchor.CLOSE, minutes=20)
+NIGHT = When(Anchor.CLOSE, minutes=8 * 60)
+
+TIMETABLE: tuple[Slot, ...] = (
+    Slot("pull", EVENING, PLAN_BY, "no fresh data in time: the session is skipped", "refresh bars and bundles"),
+    Slot("score", EVENING, PLAN_BY, "no scores in time: the session is skipped", "features and scores of asof"),
+    Slot("reconcile_morning", When(Anchor.MORNING, time(8)), PLAN_BY, "not reconciled in time: nothing is traded",
+         "agree with the broker after its corporate actions"),
+    Slot("plan", When(Anchor.MORNING, time(8)), PLAN_BY, "no plan in time: the session is skipped",
+         "targets and the frozen orders of D"),
+    Slot("trade", When(Anchor.MORNING, time(9, 10)), AUCTION_CUT, "the opening auction no longer takes orders",
+         "send the plan's orders for the opening auction"),
+    Slot("confirm", When(Anchor.OPEN, minutes=15), When(Anchor.CLOSE, minutes=-15), "too late to act on leftovers",
+         "fills of the open; leftovers"),
+    Slot("reconcile_close", AFTER_CLOSE, NIGHT, "the next morning's reconcile finds what this one would have",
+         "agree with the broker after the close"),
+    Slot("report", AFTER_CLOSE, NIGHT, "written late by hand with `appliance report`", "the day in one page"),
+)  # fmt: skip
+
+JOBS: tuple[str, ...] = tuple(slot.job for slot in TIMETABLE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A slot of one session with its instants resolved (UTC)."""
+
+    job: str
+    session: date
+    at: datetime
+    deadline: datetime
+    purpose: str
+
+
+def timetable(session: date, calendar: Calendar) -> tuple[Row, ...]:
+    """Resolve the table for the trade session D, in order."""
+    return tuple(
+        Row(slot.job, session, slot.at.on(session, calendar), slot.deadline.on(session, calendar), slot.purpose)
+        for slot in TIMETABLE
+    )
+
+
+class Decision(StrEnum):
+    """What to do about a job now."""
+
+    RUN = "run"
+    RUN_LATE = "run late"
+    MISSED = "missed"
+
+
+LATE_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A job that needs an action now, and why."""
+
+    job: str
+    session: date
+    decision: Decision
+    reason: str
+
+
+def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar) -> tuple[Due, ...]:
+    """Decide what the jobs of the current sessions need at the instant `now`.
+
+    Parameters
+    ----------
+    now : datetime
+        UTC.
+    ended : collection of (session, job)
+        What the ledger says has a terminal status.
+    calendar : Calendar
+
+    Returns
+    -------
+    tuple of Due
+        In the order in which to act: what was missed first, so that it is told once, then at most one job to run per
+        session. Sessions whose night is over are not looked at: nothing of theirs may run any more.
+    """
+    found: list[Due] = []
+    for session in _current(now, calendar):
+        slots = zip(TIMETABLE, timetable(session, calendar), strict=True)
+        for slot, row in slots:
+            if now < row.at:
+                break
+            if (session, row.job) in ended:
+                continue
+            if now > row.deadline:
+                found.append(Due(row.job, session, Decision.MISSED, slot.why_late))
+                continue
+            late = now - row.at
+            decision = Decision.RUN if late <= LATE_AFTER else Decision.RUN_LATE
+            reason = row.purpose if decision is Decision.RUN else f"{int(late.total_seconds() // 60)} minutes late"
+            found.append(Due(row.job, session, decision, reason))
+            break
+    return tuple(found)
+
+
+def _current(now: datetime, calendar: Calendar) -> tuple[date, ...]:
+    """Return the sessions D with an open window: the one that closed last while its night lasts, and the next one."""
+    asof = calendar.last_closed(now)
+    previous = (asof,) if now <= NIGHT.on(asof, calendar) else ()
+    return (*previous, calendar.next(asof))
