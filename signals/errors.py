@@ -11,6 +11,7 @@ TrademlError
  |-- SkipSession       exit 3   no new orders this session; alert; the next session tries again by itself
  |    |-- DataNotUsable      the data of `asof` is RED, stale or absent
  |    |-- ScoresInvalid      scores that are NaN, constant or mostly tied
+ |    |-- NoFeasibleBook     caps and neutrality that no pass of the portfolio could meet together
  |    '-- TripwireSkip       a tripwire whose action is SKIP
  |-- HaltDevice        exit 4   latch the halt, cancel working orders, wait for a person
  |    |-- DeviceHalted       the latch was found closed: trading was asked of a halted device
@@ -98,6 +99,10 @@ class DataNotUsable(SkipSession):
 
 class ScoresInvalid(SkipSession):
     """Scores that are NaN, constant or mostly tied."""
+
+
+class NoFeasibleBook(SkipSession):
+    """Caps and neutrality that no pass of the portfolio could meet together."""
 
 
 class TripwireSkip(SkipSession):

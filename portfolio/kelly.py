@@ -1,0 +1,106 @@
+"""Kelly: how much of a given bet to hold.
+
+For a growth-optimal investor with small, roughly normal returns, E[log growth] = r + f (m - r) - f^2 s^2 / 2, which
+is largest at f* = (m - r) / s^2; for many assets f = Sigma^-1 mu (Thorp 2006, "The Kelly criterion in blackjack, sports
+betting and the stock market", section 7). The book uses one scalar: the best multiple of a given w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.errors import InvariantBroken
+
+
+@dataclass(frozen=True)
+class InformationCoefficient:
+    """Out-of-fold mean rank correlation of scores and labels, with its Newey-West t-statistic."""
+
+    mean: float
+    t: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.mean) and np.isfinite(self.t)) or abs(self.mean) > 1:
+            raise InvariantBroken(f"an IC of {self.mean} with t {self.t}")
+
+    @property
+    def shrunk(self) -> float:
+        """`shrunk_ic` of the mean and t."""
+        return shrunk_ic(self.mean, self.t)
+
+
+def shrunk_ic(mean: float, t: float) -> float:
+    """IC t^2 / (1 + t^2): an estimate no larger than its standard error keeps at most half of itself."""
+    return mean * t * t / (1.0 + t * t)
+
+
+def kelly_fraction(mean: float, rate: float, volatility: float) -> float:
+    """Single asset: f* = (m - r) / s^2.
+
+    Parameters
+    ----------
+    mean, rate : float
+        Expected return and risk-free rate per period.
+    volatility : float
+        Standard deviation of the return over the same period.
+
+    Examples
+    --------
+    >>> round(kelly_fraction(0.11, 0.06, 0.15), 4)
+    2.2222
+    """
+    return (mean - rate) / volatility**2
+
+
+def kelly_growth(fraction: float, mean: float, rate: float, volatility: float) -> float:
+    """Expected log growth per period of holding `fraction` of wealth: r + f (m - r) - f^2 s^2 / 2."""
+    return rate + fraction * (mean - rate) - fraction**2 * volatility**2 / 2.0
+
+
+def kelly_growth_share(c: float) -> float:
+    """Share of the full Kelly excess growth that c f* keeps: c (2 - c); one half keeps 3/4."""
+    return c * (2.0 - c)
+
+
+def kelly_weights(excess_mean: Floats, covariance: Floats) -> Floats:
+    """Many assets: f = Sigma^-1 mu.
+
+    Parameters
+    ----------
+    excess_mean : float64, shape (N,), expected excess return per period
+    covariance : float64, shape (N, N), positive definite, same period
+
+    Returns
+    -------
+    float64, shape (N,), fraction of wealth per asset
+    """
+    solution: Floats = np.linalg.solve(covariance, excess_mean)
+    return solution
+
+
+def kelly_scalar(weights: Floats, excess_mean: Floats, covariance: Floats) -> float:
+    """Return the best multiple of a given book: f* = (w'mu) / (w'Sigma w); 0 for an empty book.
+
+    Parameters
+    ----------
+    weights : float64, shape (N,)
+    excess_mean : float64, shape (N,), expected return over the horizon
+    covariance : float64, shape (N, N), over the same horizon
+    """
+    variance = float(weights @ covariance @ weights)
+    return float(weights @ excess_mean) / variance if variance > 0 else 0.0
+
+
+def grinold_mean(ic: float, residual_volatility: Floats, z: Floats) -> Floats:
+    """mu = IC sigma z (Grinold 1994, "Alpha is volatility times IC times score"), over the horizon of sigma.
+
+    Parameters
+    ----------
+    ic : float
+    residual_volatility : float64, shape (N,), over the label horizon
+    z : float64, shape (N,), standardised scores
+    """
+    return ic * residual_volatility * z
