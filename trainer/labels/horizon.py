@@ -1,0 +1,84 @@
+"""Total return over k sessions, open to open: what the device trades is what is learned.
+
+Features of session t (close) lead to an entry at the open of D = t + 1 and an exit at the open of D + k. With
+C, O the close and open of one session, R its total return and G its overnight return (both fixed at curation, dividends
+and splits included), the holding period is a product of per-session ratios; no price is compared across sessions:
+
+    1 + y_t = C_D / O_D * (1 + R_{D+1}) ... (1 + R_{D+k-1}) * (1 + G_{D+k})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from signals.actions import Action, ActionKind
+from signals.bars import Bars, Floats
+from signals.errors import InvariantBroken
+from trainer.labels.panel import Labels
+
+
+def horizon_labels(bars: Bars, k: int, *, delistings: Iterable[Action] = ()) -> Labels:
+    """Label every eligible name of every session whose exit lies inside the panel.
+
+    Parameters
+    ----------
+    bars : Bars, shape (T, N)
+    k : int, sessions
+        Holding period; at least 1.
+    delistings : iterable of Action
+        A name that is delisted while held ends there: it is worth its cash payout, and the label ends at the effective
+        session. Without this the worst outcomes would be missing. Other actions are ignored: returns hold them.
+
+    Returns
+    -------
+    Labels
+        NaN where the name is not eligible, has no bar at D, or misses a bar on the way; the last k + 1 rows have none.
+    """
+    if k < 1:
+        raise InvariantBroken(f"a label lasts at least one session, not {k}")
+    shape = bars.close.shape
+    growth, ends = np.full(shape, np.nan), np.full(shape, -1, dtype=np.int64)
+    labelled = shape[0] - 1 - k
+    if labelled > 0:
+        growth[:labelled] = _growth(bars, k, labelled)
+        _end_at_delisting(bars, k, growth, ends, delistings)
+    values = np.where(bars.eligible, growth - 1.0, np.nan)
+    usual = np.arange(shape[0])[:, None] + 1 + k
+    known = np.isfinite(values)
+    return Labels(bars.sessions, bars.symbols, values, np.where(known, np.where(ends >= 0, ends, usual), -1))
+
+
+def _growth(bars: Bars, k: int, labelled: int) -> Floats:
+    """Gross return from the open of row t + 1 to the open of row t + 1 + k, for t < labelled."""
+    entry = slice(1, 1 + labelled)
+    growth: Floats = bars.close[entry] / bars.open[entry]
+    for step in range(1, k):
+        growth = growth * (1.0 + bars.total_return[1 + step : 1 + step + labelled])
+    return growth * (1.0 + bars.overnight_return[1 + k : 1 + k + labelled])
+
+
+def _end_at_delisting(bars: Bars, k: int, growth: Floats, ends: np.ndarray, actions: Iterable[Action]) -> None:
+    """Fill in place the labels of names that stop trading between entry and exit."""
+    columns = {symbol: column for column, symbol in enumerate(bars.symbols)}
+    for action in actions:
+        if action.kind is not ActionKind.DELISTING or action.symbol not in columns or action.cash is None:
+            continue
+        column = columns[action.symbol]
+        effective = int(np.searchsorted(bars.sessions, np.datetime64(action.effective, "D")))
+        before = np.flatnonzero(np.isfinite(bars.close[:effective, column]))
+        after = np.isfinite(bars.close[effective:, column])
+        if effective >= len(bars.sessions) or before.size == 0 or bool(after.any()):
+            continue  # outside the panel, or the column's security is not the one that left
+        last = int(before[-1])
+        payout = float(action.cash) / bars.close[last, column]
+        worth = payout
+        for entry in range(last, 0, -1):  # rows whose entry is at `entry`, walking back from the last bar
+            features = entry - 1
+            if entry + k < effective or not np.isfinite(worth):
+                break
+            held = worth * bars.close[entry, column] / bars.open[entry, column]
+            if features < growth.shape[0] - 1 - k:
+                growth[features, column], ends[features, column] = held, effective
+            worth *= 1.0 + bars.total_return[entry, column]

@@ -1,0 +1,1 @@
+"""Learners, each exact when exported or refused."""
