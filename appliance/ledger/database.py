@@ -1,0 +1,226 @@
+"""The ledger's file: opening, checking, migrating, and transactions that are on disk when they return.
+
+Invariants
+----------
+1. A committed transaction survives a power cut: WAL with synchronous=FULL.
+2. Nothing is written outside an explicit transaction; one that raises leaves no trace.
+3. A ledger that fails its check, or whose schema is newer than this program, is never opened.
+4. A reader (`Mode.READ`) cannot write and never blocks the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import apsw
+
+from signals.errors import InvariantBroken, LedgerUnusable, Locked
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 5_000
+RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
+
+# Statements that lead from schema n to n + 1, by n. Forward only: an older program refuses a newer ledger.
+MIGRATIONS: dict[int, str] = {}
+
+Value = str | int | float | bytes | None
+T = TypeVar("T")
+
+
+class Mode(Enum):
+    """How the ledger is opened."""
+
+    WRITE = "rw"
+    READ = "ro"
+
+
+class Ledger:
+    """An open ledger.
+
+    Parameters
+    ----------
+    path : Path
+        The database file; created with its folder in `Mode.WRITE`.
+    mode : Mode
+    vfs : str or None
+        Name of a registered apsw VFS, for tests that drop, reorder or tear unsynced writes.
+
+    Raises
+    ------
+    LedgerUnusable
+        The file is no database, fails quick_check, is of a newer schema, or is absent in `Mode.READ`.
+    """
+
+    def __init__(self, path: Path, mode: Mode = Mode.WRITE, *, vfs: str | None = None) -> None:
+        self.path, self.mode = path, mode
+        if mode is Mode.WRITE:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        else:
+            flags = apsw.SQLITE_OPEN_READONLY
+        try:
+            self._connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+        except apsw.CantOpenError as error:
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=RESTORE) from error
+        try:
+            self._prepare()
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            self._connection.close()
+            raise LedgerUnusable("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if self.mode is Mode.WRITE:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        verdict = str(self.value("PRAGMA quick_check(1)"))
+        if verdict != "ok":
+            raise LedgerUnusable("the ledger fails its check", where=f"{self.path}: {verdict}", mend=RESTORE)
+        self._migrate()
+
+    def _migrate(self) -> None:
+        found = self.schema_version()
+        if found > SCHEMA_VERSION:
+            raise LedgerUnusable(
+                f"the ledger is of schema {found}, this program knows {SCHEMA_VERSION}", where=str(self.path),
+                mend="Install the newer release again; ledgers are never migrated backward",
+            )  # fmt: skip
+        if self.mode is Mode.READ:
+            if found < SCHEMA_VERSION:
+                raise LedgerUnusable(
+                    f"the ledger is of schema {found}, a reader needs {SCHEMA_VERSION}", where=str(self.path),
+                    mend="Start the device once: the writer migrates it",
+                )  # fmt: skip
+            return
+        if found == SCHEMA_VERSION:
+            return
+        with self.transaction():
+            found = self.schema_version()  # another process may have migrated while we waited for the lock
+            if found == 0:
+                self._connection.execute(resources.files(__package__).joinpath("schema.sql").read_text("utf-8"))
+                found = SCHEMA_VERSION
+            for version in range(found, SCHEMA_VERSION):
+                self._connection.execute(MIGRATIONS[version])
+            self.execute(
+                "INSERT INTO meta (key, value) VALUES ('schema_version', ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (str(SCHEMA_VERSION),),
+            )
+
+    def schema_version(self) -> int:
+        """Schema of the file; 0 for an empty one."""
+        if not self.value("SELECT count(*) FROM sqlite_master"):
+            return 0
+        if not self.value("SELECT count(*) FROM sqlite_master WHERE name = 'meta'"):
+            raise LedgerUnusable("this database is not a ledger", where=str(self.path), mend="Name another file")
+        version = self.value("SELECT value FROM meta WHERE key = 'schema_version'")
+        if not isinstance(version, str) or not version.isdigit():
+            raise LedgerUnusable("the ledger does not name its schema", where=str(self.path), mend=RESTORE)
+        return int(version)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is on disk when the outermost block ends, or nothing is.
+
+        An inner block is part of the outer one; if it raises, what it wrote is undone even when the outer goes on.
+
+        Raises
+        ------
+        Locked
+            Another process kept the write lock for longer than the busy time-out.
+        LedgerUnusable
+            The disk is full, read-only or failing; nothing of the block was written.
+        """
+        if self.mode is Mode.READ:
+            raise InvariantBroken("a reader of the ledger may not write", where=str(self.path))
+        if self._connection.in_transaction:
+            with self._connection:
+                yield
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself (disk full, I/O error)
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except apsw.BusyError as error:
+            raise Locked("another process is writing the ledger", where=str(self.path), mend="Try again") from error
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError) as error:
+            raise LedgerUnusable(
+                "the ledger cannot be written", where=f"{self.path}: {error}",
+                mend="Free space or replace the disk, then reconcile",
+            ) from error  # fmt: skip
+
+    def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """Run one writing statement inside a transaction; return the number of rows it changed."""
+        if not self._connection.in_transaction:
+            raise InvariantBroken("the ledger is written inside a transaction only")
+        self._connection.execute(statement, tuple(values))
+        return int(self._connection.changes())
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run one writing statement for each row, inside a transaction."""
+        if not self._connection.in_transaction:
+            raise InvariantBroken("the ledger is written inside a transaction only")
+        self._connection.executemany(statement, [tuple(row) for row in rows])
+
+    def rows(self, query: str, values: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        """Answer a query as one dict per row, keyed by column name."""
+        cursor = self._connection.execute(query, tuple(values))
+        found: list[dict[str, Value]] = []
+        for row in cursor:
+            names = [column[0] for column in cursor.get_description()]
+            found.append(dict(zip(names, row, strict=True)))
+        return found
+
+    def row(self, query: str, values: Sequence[Value] = ()) -> dict[str, Value] | None:
+        """Answer the query's first row, or None."""
+        found = self.rows(query, values)
+        return found[0] if found else None
+
+    def value(self, query: str, values: Sequence[Value] = ()) -> Value:
+        """Answer the first column of the query's first row, or None."""
+        for row in self._connection.execute(query, tuple(values)):
+            answer: Value = row[0]
+            return answer
+        return None
+
+    def integrity(self) -> str:
+        """Answer `ok`, or the first fault that the thorough check finds."""
+        return str(self.value("PRAGMA integrity_check(1)"))
+
+    def backup_to(self, path: Path) -> None:
+        """Copy the whole ledger, as of now, into a new database at `path` while others go on reading and writing."""
+        target = apsw.Connection(str(path))
+        try:
+            with target.backup("main", self._connection, "main") as copy:
+                copy.step()
+            target.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            target.close()
+
+    def close(self) -> None:
+        """Close the file; the ledger cannot be used afterwards."""
+        self._connection.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
