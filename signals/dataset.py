@@ -1,0 +1,249 @@
+"""Reading a curated dataset: nothing is believed that the manifest does not vouch for.
+
+Entry points: `read_manifest`, `load_bars`, `load_actions`, `session_range`.
+
+Invariants
+----------
+1. Every file is read once, hashed, and parsed from the very bytes that were hashed.
+2. A version reads the same for ever: files are named by their content and never overwritten.
+3. RED sessions stay in the panel as rows without bars, so that look-backs count sessions rightly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from signals.actions import Action, ActionKind
+from signals.bars import Bars, days_array
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
+from signals.quality import SessionAudit, SessionStatus
+
+__all__ = [
+    "FileRecord", "FileRole", "Manifest", "PriceBasis", "SessionAudit", "SessionStatus", "Survivorship",
+    "load_actions", "load_bars", "manifest_path", "read_file", "read_manifest", "read_table", "session_range",
+]  # fmt: skip
+
+FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+PUBLISH_AGAIN = "Publish or ingest the dataset again"
+
+
+def manifest_path(folder: Path, version: int | None) -> Path:
+    """Path of the current manifest, or of the one that is kept for `version`."""
+    return folder / "manifest.json" if version is None else folder / "manifests" / f"{version}.json"
+
+
+def read_manifest(folder: Path, version: int | None = None) -> Manifest:
+    """Read the manifest of the dataset in `folder`: the current one, or that of an earlier `version`.
+
+    Raises
+    ------
+    BadDataset
+        There is no manifest, it was edited, or the copy kept for its version differs.
+    """
+    path = manifest_path(folder, version)
+    content = _bytes_of(path, "no manifest here", "Name a folder made by `trainer ingest`")
+    manifest = Manifest.from_bytes(content, where=str(path))
+    kept = manifest_path(folder, manifest.version)
+    if kept != path and _bytes_of(kept, "the manifest's kept copy is missing", PUBLISH_AGAIN) != content:
+        raise BadDataset("manifest.json and the copy kept for its version differ", where=str(kept), mend=PUBLISH_AGAIN)
+    if version is not None and manifest.version != version:
+        raise BadDataset(f"this manifest is version {manifest.version}", where=str(path), mend=PUBLISH_AGAIN)
+    return manifest
+
+
+def read_file(folder: Path, record: FileRecord) -> bytes:
+    """Return the bytes of a file that the manifest vouches for; raise `BadDataset` unless they are those bytes."""
+    path = folder / record.path
+    content = _bytes_of(path, "a file that the manifest lists is missing", PUBLISH_AGAIN)
+    if len(content) != record.size or sha256_of(content) != record.sha256:
+        raise BadDataset("the file is not what the manifest vouches for", where=str(path), mend=PUBLISH_AGAIN)
+    return content
+
+
+def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a verified Parquet file as an Arrow table."""
+    content = read_file(folder, record)
+    try:
+        return pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns))
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise BadDataset(
+            f"a vouched-for file is not the Parquet it should be ({error})", where=record.path, mend=PUBLISH_AGAIN
+        ) from None
+
+
+def session_range(manifest: Manifest, start: date | None, end: date | None) -> tuple[date, date]:
+    """Check the asked range; an end left open is the dataset's own.
+
+    Raises
+    ------
+    NotASession
+        An end is not a session, lies outside the dataset, or the range is empty.
+    """
+    first, last = start or manifest.first, end or manifest.last
+    for day in (first, last):
+        if not manifest.first <= day <= manifest.last:
+            raise NotASession(
+                f"the dataset has no bars of {day}", where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
+                mend="Ask for sessions inside that range",
+            )  # fmt: skip
+        manifest.calendar.index(day)
+    if first > last:
+        raise NotASession(f"the range ends before it starts: {first} to {last}", mend="Swap the two dates")
+    return first, last
+
+
+def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars:
+    """Load the panel of the sessions [first, last].
+
+    Columns are securities, named by the symbol they bore at their newest row in the range. Where two securities bore
+    the same symbol one after the other, the newest owner has the name and an earlier one is `<symbol>@<its last day>`.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+    first, last : date
+        Sessions of the dataset.
+
+    Raises
+    ------
+    BadDataset
+        A file is missing or differs from what the manifest vouches for.
+    NotASession
+        An end of the range is not a session of the dataset.
+    """
+    session_range(manifest, first, last)
+    days = days_array(manifest.calendar.between(first, last))
+    tables = [
+        read_table(folder, record)
+        for record in manifest.of_role(FileRole.BARS)
+        if record.first is not None and record.last is not None and record.first <= last and record.last >= first
+    ]
+    if not tables:
+        raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
+    table = pa.concat_tables(tables).combine_chunks()
+    session = table.column("session").to_numpy()
+    inside = (session >= days[0]) & (session <= days[-1])
+    row = np.searchsorted(days, session[inside])
+    security, identity = _codes(table.column("security"))
+    symbol, names = _codes(table.column("symbol"))
+    sector, sectors = _codes(table.column("sector"))
+    return _panel(
+        table, inside, days, row, (security[inside], identity), (symbol[inside], names), (sector[inside], sectors),
+        _red_rows(manifest, days),
+    )  # fmt: skip
+
+
+def _panel(
+    table: pa.Table,
+    inside: NDArray[np.bool_],
+    days: NDArray[np.datetime64],
+    row: NDArray[np.intp],
+    security: tuple[NDArray[np.int64], list[str]],
+    symbol: tuple[NDArray[np.int64], list[str]],
+    sector: tuple[NDArray[np.int64], list[str]],
+    red: NDArray[np.bool_],
+) -> Bars:
+    owners, column = np.unique(security[0], return_inverse=True)
+    newest = np.full(len(owners), -1, dtype=np.int64)
+    np.maximum.at(newest, column, row)
+    at_newest = row == newest[column]
+    last_symbol, last_sector = np.empty(len(owners), dtype=np.int64), np.empty(len(owners), dtype=np.int64)
+    last_symbol[column[at_newest]] = symbol[0][at_newest]
+    last_sector[column[at_newest]] = sector[0][at_newest]
+    names = _column_names([symbol[1][code] for code in last_symbol], newest, days)
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+    place = np.empty(len(names), dtype=np.int64)
+    place[order] = np.arange(len(names))
+
+    def dense(name: str) -> NDArray[np.float64]:
+        panel = np.full((len(days), len(names)), np.nan)
+        panel[row, place[column]] = table.column(name).to_numpy()[inside]
+        panel[red] = np.nan
+        return panel
+
+    eligible = np.zeros((len(days), len(names)), dtype=bool)
+    eligible[row, place[column]] = table.column("eligible").to_numpy()[inside]
+    eligible[red] = False
+    return Bars(
+        sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
+        sectors=tuple(sector[1][last_sector[i]] for i in order), **{name: dense(name) for name in FIELDS},
+    )  # fmt: skip
+
+
+def _column_names(symbols: list[str], newest: NDArray[np.int64], days: NDArray[np.datetime64]) -> list[str]:
+    owner: dict[str, int] = {}
+    for column, symbol in enumerate(symbols):
+        if symbol not in owner or newest[column] > newest[owner[symbol]]:
+            owner[symbol] = column
+    return [
+        symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}"
+        for column, symbol in enumerate(symbols)
+    ]
+
+
+def _red_rows(manifest: Manifest, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
+    return np.isin(days, days_array(red))
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+    encoded: Any = column.combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = pa.concat_arrays(encoded.chunks)
+    encoded = encoded.dictionary_encode() if not pa.types.is_dictionary(encoded.type) else encoded
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
+    """Load the corporate actions, sorted by (effective, symbol, kind); none where the dataset has no such file.
+
+    Raises
+    ------
+    BadDataset
+        The file is missing or differs from what the manifest vouches for.
+    """
+    actions: list[Action] = []
+    for record in manifest.of_role(FileRole.ACTIONS):
+        try:
+            actions += [_action(row) for row in _records(read_table(folder, record))]
+        except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
+            raise BadDataset(f"a row is not an action ({error})", where=record.path, mend=PUBLISH_AGAIN) from None
+    return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
+
+
+def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
+    yield from table.to_pylist()
+
+
+def _action(row: dict[str, Any]) -> Action:
+    return Action(
+        kind=ActionKind(row["kind"]),
+        symbol=row["symbol"],
+        effective=row["effective"],
+        known_at=row["known_at"],
+        ratio=None if row["ratio"] is None else Decimal(row["ratio"]),
+        cash=None if row["cash"] is None else Decimal(row["cash"]),
+        new_symbol=row["new_symbol"],
+        inferred=bool(row["inferred"]),
+    )
+
+
+def _bytes_of(path: Path, what: str, mend: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadDataset(what, where=str(path), mend=mend) from None
+    except OSError as error:
+        raise BadDataset(f"unreadable ({error.strerror})", where=str(path), mend="Check the disk") from None

@@ -1,0 +1,244 @@
+"""The manifest of a curated dataset: what it holds, how good each session is, and the hash of every file.
+
+The manifest is one canonical JSON document with a checksum over its own content, so that an edited one is noticed
+before anything it says is believed. Byte for byte the same data make the same manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.quality import SessionAudit, SessionStatus
+from signals.sessions import Calendar
+
+FORMAT = "trademl-curated-1"
+MIN_HISTORY_SESSIONS = 253
+CHECKSUM = "checksum"
+
+
+class PriceBasis(StrEnum):
+    """What prices and volumes have been adjusted for by the vendor."""
+
+    RAW = "raw"
+    SPLIT_ADJUSTED = "split_adjusted"
+    TOTAL_RETURN = "total_return"
+
+
+class FileRole(StrEnum):
+    """What a file of the dataset is for."""
+
+    BARS = "bars"
+    ACTIONS = "actions"
+    UNIVERSE = "universe"
+    QUARANTINE = "quarantine"
+    FINDINGS = "findings"
+    RAW = "raw"
+
+
+class Survivorship(StrEnum):
+    """Whether names that died are among the names."""
+
+    POINT_IN_TIME = "point-in-time"
+    SURVIVORS_ONLY = "survivors only"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file that the manifest vouches for; `path` is relative to the dataset, with forward slashes."""
+
+    path: str
+    sha256: str
+    size: int
+    rows: int
+    first: date | None
+    last: date | None
+    role: FileRole
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.path).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in self.path:
+            raise InvariantBroken("a dataset's files lie inside it", where=self.path)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a reader may trust about one version of a curated dataset.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+        1 for the first ingest; one more for every ingest that changed anything.
+    vendor : str
+    calendar : Calendar
+        Sessions from the first bar to three years past the last.
+    basis : PriceBasis
+    first, last : date
+        First and last session with a bar.
+    audits : tuple of SessionAudit
+        One per session of [first, last], oldest first.
+    files : tuple of FileRecord
+        Sorted by path.
+    survivorship : str
+        A value of `Survivorship`.
+    min_history : int
+        Usable bars that a name needs to be eligible where there is no universe table.
+    non_sessions : tuple of SessionAudit
+        RED audits of dates that carried rows although the exchange was closed; never part of a panel.
+    """
+
+    name: str
+    version: int
+    vendor: str
+    calendar: Calendar
+    basis: PriceBasis
+    first: date
+    last: date
+    audits: tuple[SessionAudit, ...]
+    files: tuple[FileRecord, ...]
+    survivorship: str
+    min_history: int = MIN_HISTORY_SESSIONS
+    non_sessions: tuple[SessionAudit, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.version < 1:
+            raise InvariantBroken("versions count from 1", where=str(self.version))
+        if tuple(audit.session for audit in self.audits) != self.calendar.between(self.first, self.last):
+            raise InvariantBroken("one audit per session, oldest first", where=f"{self.first} to {self.last}")
+        paths = [record.path for record in self.files]
+        if paths != sorted(set(paths)):
+            raise InvariantBroken("files are sorted by path and named once")
+
+    @cached_property
+    def snapshot_id(self) -> str:
+        """SHA-256 of the manifest's bytes: the identity of this version of the data."""
+        return sha256_of(self.to_bytes())
+
+    @cached_property
+    def _by_session(self) -> dict[date, SessionAudit]:
+        return {audit.session: audit for audit in (*self.non_sessions, *self.audits)}
+
+    def status(self, day: date) -> SessionAudit:
+        """Return the audit of `day`; raise `NotASession` where the data says nothing about it."""
+        try:
+            return self._by_session[day]
+        except KeyError:
+            self.calendar.index(day)
+            raise NotASession(
+                f"the dataset has no bars of {day}", where=f"{self.name} holds {self.first} to {self.last}",
+                mend="Ingest bars that reach this session, or ask for another one",
+            ) from None  # fmt: skip
+
+    def of_role(self, role: FileRole) -> tuple[FileRecord, ...]:
+        """Files with this role, by path."""
+        return tuple(record for record in self.files if record.role is role)
+
+    def same_content(self, other: Manifest) -> bool:
+        """Whether the two differ in nothing but the version."""
+        return replace(self, version=other.version).to_bytes() == other.to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, one final newline."""
+        body = _document(self)
+        return _canonical({**body, CHECKSUM: sha256_of(_canonical(body))})
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, where: str) -> Manifest:
+        """Read back what `to_bytes` wrote; raise `BadDataset` for anything else."""
+        try:
+            document = json.loads(content)
+            claimed = document.pop(CHECKSUM)
+            if document["format"] != FORMAT:
+                raise BadDataset(
+                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where,
+                    mend="Ingest the data again with this program",
+                )  # fmt: skip
+            if claimed != sha256_of(_canonical(document)):
+                raise BadDataset(
+                    "the manifest's checksum does not match its content", where=where,
+                    mend="Restore the file from manifests/ or publish the dataset again",
+                )  # fmt: skip
+            return _parse(document)
+        except (ValueError, KeyError, TypeError, AttributeError, InvariantBroken) as error:
+            raise BadDataset(
+                f"not a manifest ({type(error).__name__}: {error})", where=where,
+                mend="Restore the file from manifests/ or publish the dataset again",
+            ) from None  # fmt: skip
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+        "calendar": {"name": manifest.calendar.name, "sessions": manifest.calendar.rows()},
+        "basis": str(manifest.basis),
+        "first": manifest.first.isoformat(),
+        "last": manifest.last.isoformat(),
+        "audits": [_audit_document(audit) for audit in manifest.audits],
+        "non_sessions": [_audit_document(audit) for audit in manifest.non_sessions],
+        "files": [
+            {**asdict(record), "first": _iso(record.first), "last": _iso(record.last), "role": str(record.role)}
+            for record in manifest.files
+        ],
+        "survivorship": str(manifest.survivorship),
+        "min_history": manifest.min_history,
+    }
+
+
+def _parse(document: dict[str, Any]) -> Manifest:
+    return Manifest(
+        name=str(document["name"]),
+        version=int(document["version"]),
+        vendor=str(document["vendor"]),
+        calendar=Calendar.from_rows(document["calendar"]["name"], document["calendar"]["sessions"]),
+        basis=PriceBasis(document["basis"]),
+        first=date.fromisoformat(document["first"]),
+        last=date.fromisoformat(document["last"]),
+        audits=tuple(_audit(row) for row in document["audits"]),
+        non_sessions=tuple(_audit(row) for row in document["non_sessions"]),
+        files=tuple(
+            FileRecord(
+                **{**row, "first": _day(row["first"]), "last": _day(row["last"]), "role": FileRole(row["role"])}
+            )
+            for row in document["files"]
+        ),
+        survivorship=str(Survivorship(document["survivorship"])),
+        min_history=int(document["min_history"]),
+    )  # fmt: skip
+
+
+def _audit_document(audit: SessionAudit) -> dict[str, Any]:
+    return {
+        "session": audit.session.isoformat(), "status": str(audit.status), "reasons": list(audit.reasons),
+        "eligible": audit.eligible, "usable": audit.usable, "rows": audit.rows, "quarantined": audit.quarantined,
+    }  # fmt: skip
+
+
+def _audit(row: dict[str, Any]) -> SessionAudit:
+    return SessionAudit(
+        date.fromisoformat(row["session"]), SessionStatus(row["status"]), tuple(row["reasons"]),
+        int(row["eligible"]), int(row["usable"]), int(row["rows"]), int(row["quarantined"]),
+    )  # fmt: skip
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -1,0 +1,172 @@
+"""Session status: which sessions of a dataset may be trained on and traded, and why not.
+
+Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER, RED per session).
+
+Invariants
+----------
+1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, or files that the
+   manifest does not vouch for. AMBER: not RED, but rows quarantined or an expected name absent. GREEN: neither.
+   Warnings (zero volume, stale runs, suspected splits) are named in `reasons` and change no status.
+2. The status of a session depends on that session and earlier ones only: cutting the future changes no status.
+3. A name that stops appearing is missing for at most `expected_sessions` sessions, then forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.bars import Days
+from signals.config import Config
+from signals.defects import DEFECTS, Defects, Reason
+
+Flags = NDArray[np.bool_]
+
+
+class SessionStatus(StrEnum):
+    """What a session's bars are good for."""
+
+    GREEN = "GREEN"
+    AMBER = "AMBER"
+    RED = "RED"
+
+
+@dataclass(frozen=True)
+class SessionAudit:
+    """What the audit says about one session.
+
+    Attributes
+    ----------
+    session : date
+    status : SessionStatus
+    reasons : tuple of str
+        "<reason>: <count>" in a fixed order; a GREEN session may carry warnings.
+    eligible : int
+        Names of the universe with a usable bar at this session.
+    usable : int
+        Rows that are in the curated bars.
+    rows : int
+        Rows delivered.
+    quarantined : int
+        Rows delivered but kept out of the curated bars.
+    """
+
+    session: date
+    status: SessionStatus
+    reasons: tuple[str, ...]
+    eligible: int
+    usable: int
+    rows: int
+    quarantined: int
+
+
+class CoverageConfig(Config):
+    """What makes a session RED.
+
+    Attributes
+    ----------
+    min_usable_share : float
+        Least share of the expected names that must have a usable bar.
+    expected_sessions : int
+        How many sessions a name without a bar stays expected.
+    """
+
+    min_usable_share: float = 0.98
+    expected_sessions: int = 5
+
+
+def expected(has_bar: Flags, eligible: Flags, open_until: NDArray[np.int64], sessions: int) -> Flags:
+    """Names that should have a bar at each session, by what was known before it.
+
+    A name is expected at t when it was eligible at its last usable bar u < t, t - u <= `sessions`, and no recorded
+    action has ended it by t.
+
+    Parameters
+    ----------
+    has_bar, eligible : bool, shape (T, N)
+        A usable bar; in the universe with a usable bar.
+    open_until : int64, shape (N,)
+        First row at which a recorded delisting has ended the name; T or more where none has.
+    sessions : int
+
+    Returns
+    -------
+    bool, shape (T, N)
+    """
+    count = has_bar.shape[0]
+    rows = np.arange(count, dtype=np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(has_bar, rows, np.int32(-1)), axis=0)
+    before = np.vstack([np.full((1, has_bar.shape[1]), -1, dtype=np.int32), last[:-1]])
+    was_eligible = np.take_along_axis(eligible, np.maximum(before, 0), axis=0) & (before >= 0)
+    result: Flags = was_eligible & (rows - before <= sessions) & (rows < open_until[None, :])
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """Counts per session, each int64 of shape (T,)."""
+
+    rows: NDArray[np.int64]
+    usable: NDArray[np.int64]
+    eligible: NDArray[np.int64]
+    expected: NDArray[np.int64]
+    absent: NDArray[np.int64]
+
+
+def audit_sessions(
+    days: Days, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig
+) -> tuple[SessionAudit, ...]:
+    """Give each session its status and reasons.
+
+    Parameters
+    ----------
+    days : datetime64[D], shape (T,)
+    coverage : Coverage
+    counts : mapping of Reason to int64, shape (T,)
+        Rows per session and reason.
+    config : CoverageConfig
+    """
+    return tuple(_audit_of(day.astype(object), t, coverage, counts, config) for t, day in enumerate(days))
+
+
+def _audit_of(
+    day: date, t: int, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig
+) -> SessionAudit:
+    wanted, absent = int(coverage.expected[t]), int(coverage.absent[t])
+    usable, rows = int(coverage.usable[t]), int(coverage.rows[t])
+    reasons: list[str] = []
+    status = SessionStatus.GREEN
+    if rows > usable or absent:
+        status = SessionStatus.AMBER
+    if absent:
+        reasons.append(f"expected names without a usable bar: {absent} of {wanted}")
+    if usable == 0:
+        status = SessionStatus.RED
+        reasons.insert(0, "no usable bar")
+    elif wanted and (wanted - absent) / wanted < config.min_usable_share:
+        status = SessionStatus.RED
+        reasons.insert(0, f"only {(wanted - absent) / wanted:.1%} of expected names usable")
+    reasons += [f"{defect.reason}: {counts[defect.reason][t]}" for defect in DEFECTS if counts[defect.reason][t]]
+    return SessionAudit(day, status, tuple(reasons), int(coverage.eligible[t]), usable, rows, rows - usable)
+
+
+def non_session_audits(days: Days, defects: Defects) -> tuple[SessionAudit, ...]:
+    """RED audits of the dates that carry rows although the exchange was closed.
+
+    Parameters
+    ----------
+    days : datetime64[D], shape (R,)
+        The date of each row.
+    defects : Defects
+    """
+    closed = defects.flags[Reason.NON_SESSION]
+    found, counts = np.unique(days[closed], return_counts=True)
+    return tuple(
+        SessionAudit(day.astype(object), SessionStatus.RED, (f"{Reason.NON_SESSION}: {n}",), 0, 0, int(n), int(n))
+        for day, n in zip(found, counts, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Curation: vendors' deliveries in, audited and content-named datasets out."""

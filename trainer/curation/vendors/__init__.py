@@ -1,0 +1,1 @@
+"""The forms in which vendors deliver bars; `VENDORS` names them."""

@@ -1,0 +1,174 @@
+"""Writing a curated dataset: content-named files first, the manifest last.
+
+Entry point: `write_dataset`.
+
+Invariants
+----------
+1. The same content makes the same bytes: sorted rows, fixed Parquet settings, no clock.
+2. No file that a manifest names is ever overwritten or removed; a crash leaves the version before it in force.
+3. An ingest that changes nothing writes nothing and keeps the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from signals.actions import Action
+from signals.dataset import manifest_path, read_manifest
+from signals.files import sha256_of, write_atomic
+from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis
+from signals.quality import SessionAudit
+from signals.sessions import Calendar
+
+NAME_DIGITS = 12
+
+BARS_SCHEMA = pa.schema(
+    [("session", pa.date32()), ("symbol", pa.string()), ("security", pa.string())]
+    + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")]
+    + [("eligible", pa.bool_()), ("kind", pa.string()), ("sector", pa.string())]
+)
+ACTIONS_SCHEMA = pa.schema(
+    [
+        ("kind", pa.string()), ("symbol", pa.string()), ("effective", pa.date32()), ("known_at", pa.date32()),
+        ("ratio", pa.string()), ("cash", pa.string()), ("new_symbol", pa.string()), ("inferred", pa.bool_()),
+    ]
+)  # fmt: skip
+QUARANTINE_SCHEMA = pa.schema(
+    [("date", pa.date32()), ("symbol", pa.string())]
+    + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "adj_close")]
+    + [("reasons", pa.string())]
+)
+FINDINGS_SCHEMA = pa.schema([("date", pa.date32()), ("symbol", pa.string()), ("reason", pa.string())])
+UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A vendor's file as it came: kept untouched."""
+
+    name: str
+    content: bytes
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetContent:
+    """Everything that a version of a dataset holds, before it has files.
+
+    `bars` follows BARS_SCHEMA and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
+    schemas; `universe` is None where membership is not known.
+    """
+
+    name: str
+    vendor: str
+    basis: PriceBasis
+    calendar: Calendar
+    bars: pa.Table
+    actions: tuple[Action, ...]
+    quarantine: pa.Table
+    findings: pa.Table
+    universe: pa.Table | None
+    audits: tuple[SessionAudit, ...]
+    non_sessions: tuple[SessionAudit, ...]
+    survivorship: str
+    min_history: int
+    deliveries: tuple[Delivery, ...] = ()
+
+
+def write_dataset(folder: Path, content: DatasetContent) -> Manifest:
+    """Write `content` into `folder` as its next version, and return the manifest now in force.
+
+    Raises
+    ------
+    BadDataset
+        The folder already holds a dataset whose manifest cannot be trusted.
+    OSError
+        The disk failed; the version before is still in force.
+    """
+    current = read_manifest(folder) if manifest_path(folder, None).exists() else None
+    records: list[FileRecord] = []
+    for record, payload in _files(content):
+        _write_once(folder / record.path, payload)
+        records.append(record)
+    manifest = Manifest(
+        name=content.name, version=1, vendor=content.vendor, calendar=content.calendar, basis=content.basis,
+        first=content.audits[0].session, last=content.audits[-1].session, audits=content.audits,
+        files=tuple(sorted(records, key=lambda record: record.path)), survivorship=content.survivorship,
+        min_history=content.min_history, non_sessions=content.non_sessions,
+    )  # fmt: skip
+    if current is not None:
+        if manifest.same_content(current):
+            return current
+        manifest = replace(manifest, version=current.version + 1)
+    write_atomic(manifest_path(folder, manifest.version), manifest.to_bytes())
+    write_atomic(manifest_path(folder, None), manifest.to_bytes())
+    return manifest
+
+
+def actions_table(actions: Sequence[Action]) -> pa.Table:
+    """Corporate actions as a table; figures as decimal text, so that nothing is rounded."""
+    rows = [
+        {
+            "kind": str(a.kind), "symbol": a.symbol, "effective": a.effective, "known_at": a.known_at,
+            "ratio": None if a.ratio is None else str(a.ratio), "cash": None if a.cash is None else str(a.cash),
+            "new_symbol": a.new_symbol, "inferred": a.inferred,
+        }
+        for a in sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind))
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=ACTIONS_SCHEMA)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Serialise a table; the same rows make the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(None).combine_chunks(), sink, compression="zstd", compression_level=3,
+        version="2.6", data_page_version="1.0", write_statistics=True, row_group_size=1 << 20, store_schema=False,
+    )  # fmt: skip
+    return bytes(sink.getvalue())
+
+
+def _files(content: DatasetContent) -> Iterable[tuple[FileRecord, bytes]]:
+    years = pc.year(content.bars.column("session"))
+    for year in sorted(pc.unique(years).to_pylist()):
+        table = content.bars.filter(pc.equal(years, year))
+        first, last = _span(table, "session")
+        payload = parquet_bytes(table)
+        yield _record(f"bars/{first}_{last}_{{}}.parquet", payload, table.num_rows, FileRole.BARS, first, last), payload
+    tables = [
+        (FileRole.ACTIONS, actions_table(content.actions), "effective"),
+        (FileRole.QUARANTINE, content.quarantine, "date"),
+        (FileRole.FINDINGS, content.findings, "date"),
+        (FileRole.UNIVERSE, content.universe, "start"),
+    ]
+    for role, side, column in tables:
+        if side is not None:
+            payload = parquet_bytes(side)
+            yield _record(f"{role}_{{}}.parquet", payload, side.num_rows, role, *_span(side, column)), payload
+    for delivery in content.deliveries:
+        name = delivery.name.replace("{", "_").replace("}", "_")
+        yield _record(f"raw/{{}}-{name}", delivery.content, delivery.rows, FileRole.RAW, None, None), delivery.content
+
+
+def _record(
+    pattern: str, payload: bytes, rows: int, role: FileRole, first: date | None, last: date | None
+) -> FileRecord:
+    digest = sha256_of(payload)
+    return FileRecord(pattern.format(digest[:NAME_DIGITS]), digest, len(payload), rows, first, last, role)
+
+
+def _span(table: pa.Table, column: str) -> tuple[date | None, date | None]:
+    ends = pc.min_max(table.column(column)).as_py()
+    return ends["min"], ends["max"]
+
+
+def _write_once(path: Path, payload: bytes) -> None:
+    if not path.exists() or sha256_of(path.read_bytes()) != sha256_of(payload):
+        write_atomic(path, payload)
