@@ -1,0 +1,115 @@
+"""A bundle's folder becomes bytes, once. Whatever is verified, hashed or loaded later is these bytes and no file.
+
+Nothing is followed: the folder and every entry are opened without following links, entries are looked at through the
+opened descriptor, and sizes are capped before and while reading. A file that is swapped afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from signals.bundle.graph import MAX_MODEL_BYTES
+from signals.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME
+from signals.errors import BundleRefused
+
+MAX_FILES = 64
+MAX_FILE_BYTES = MAX_MODEL_BYTES
+MAX_SIGNATURE_BYTES = 16 * 1024
+MAX_TOTAL_BYTES = 200 * 1024 * 1024
+CAPS = {MANIFEST_NAME: MAX_MANIFEST_BYTES, SIGNATURE_NAME: MAX_SIGNATURE_BYTES}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder held at one moment.
+
+    Attributes
+    ----------
+    where : str
+        The folder, for errors.
+    files : mapping of name to bytes
+        Regular files.
+    irregular : mapping of name to reason
+        Links, folders, devices and whatever else may not be in a bundle; they were not opened.
+    """
+
+    where: str
+    files: Mapping[str, bytes]
+    irregular: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every entry of the folder, regular or not."""
+        return frozenset(self.files) | frozenset(self.irregular)
+
+
+def read_folder(folder: Path) -> Contents:
+    """Read every regular file of `folder` into memory under the size caps.
+
+    Raises
+    ------
+    BundleRefused
+        The folder cannot be opened as a folder, holds too many entries, or is larger than the caps.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise BundleRefused(
+            f"no such bundle folder: {error.strerror}", where=str(folder), mend="Fetch the bundle again"
+        ) from None
+    try:
+        return _read_all(descriptor, str(folder))
+    except OSError as error:
+        raise BundleRefused(f"the bundle cannot be read: {error.strerror}", where=str(folder)) from None
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, where: str) -> Contents:
+    with os.scandir(descriptor) as entries:
+        names = sorted(entry.name for _, entry in zip(range(MAX_FILES + 1), entries, strict=False))
+    if len(names) > MAX_FILES:
+        raise BundleRefused(f"more than {MAX_FILES} files", where=where)
+    sizes = [os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size for name in names]
+    for name, size in zip(names, sizes, strict=True):
+        _cap(size, CAPS.get(name, MAX_FILE_BYTES), f"{where}/{name}")
+    _cap(sum(sizes), MAX_TOTAL_BYTES, where)
+    files: dict[str, bytes] = {}
+    irregular: dict[str, str] = {}
+    for name in names:
+        reason = _irregularity(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode)
+        if reason:
+            irregular[name] = reason
+        else:
+            files[name] = _read_file(name, descriptor, f"{where}/{name}")
+    return Contents(where, files, irregular)
+
+
+def _read_file(name: str, folder: int, where: str) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleRefused("replaced by something that is not a file while it was read", where=where)
+        limit = CAPS.get(name, MAX_FILE_BYTES)
+        content = stream.read(limit + 1)
+    _cap(len(content), limit, where)
+    return content
+
+
+def _cap(size: int, limit: int, where: str) -> None:
+    if size > limit:
+        raise BundleRefused(f"{size} bytes, more than {limit}", where=where)
+
+
+def _irregularity(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return ""
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "not a regular file"

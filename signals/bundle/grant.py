@@ -1,0 +1,49 @@
+"""The rollback grant: how a person, and nobody else, sends a device back to an older bundle.
+
+It is signed by the offline root, names one older bundle, and holds only while the device's high-water is the one it
+was written for: once a newer bundle has been activated the grant is spent. The high-water itself never goes down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from signals.bundle.keyset import open_sealed
+from signals.bundle.seal import GRANT_KIND, Document, PublicKey, canonical_json, parse, parse_json
+from signals.errors import BundleRefused
+
+MAX_GRANT_BYTES = 16 * 1024
+
+
+class RollbackGrant(Document):
+    """Permission to run the older `bundle_id` while the high-water is `high_water_seq`, until `valid_until`."""
+
+    format: Literal["trademl-rollback/1"] = "trademl-rollback/1"
+    bundle_id: str
+    seq: int = Field(ge=1)
+    high_water_seq: int = Field(ge=1)
+    valid_until: date
+    reason: str = Field(min_length=1)
+
+    def allows(self, bundle_id: str, seq: int, high_water_seq: int, today: date) -> bool:
+        """Whether it is for exactly this bundle, this device state and this session."""
+        same = (self.bundle_id, self.seq, self.high_water_seq) == (bundle_id, seq, high_water_seq)
+        return same and today <= self.valid_until
+
+
+def seal_grant(grant: RollbackGrant, signatures: bytes) -> bytes:
+    """Return the grant's file: the payload as a string (the signed bytes) beside the root's signatures."""
+    rows = parse_json(signatures, "grant signatures")["signatures"]
+    return canonical_json({"payload": grant.to_bytes().decode(), "signatures": rows})
+
+
+def read_grant(content: bytes, roots: Iterable[PublicKey]) -> RollbackGrant:
+    """Check the bytes of a grant against the trusted roots; raise `BundleRefused`."""
+    grant = parse(open_sealed(content, GRANT_KIND, roots, "rollback grant", MAX_GRANT_BYTES), RollbackGrant, "grant")
+    if grant.seq >= grant.high_water_seq:
+        raise BundleRefused("a rollback grant names an older bundle", where=f"seq {grant.seq}")
+    return grant

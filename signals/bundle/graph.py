@@ -1,0 +1,204 @@
+"""Static checks of an ONNX file: what may never reach the runtime is refused without starting it.
+
+Only what our learners export is allowed. Everything else, known to ONNX or not, is refused: control flow and
+sub-graphs, functions, external data, sparse tensors, unknown domains, operators and fields. A field that may stand
+only once and stands twice is refused as well, because readers disagree about which one counts.
+Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from signals.bundle.manifest import Graph
+from signals.bundle.wire import FieldValue, Wire, fields, fixed32_run, only, text, varint_run
+from signals.errors import BundleRefused
+
+MAX_MODEL_BYTES = 50 * 1024 * 1024
+MAX_NODES = 1_000
+OPSETS = {"": range(9, 25), "ai.onnx.ml": range(1, 6)}
+OPERATORS = {
+    "": frozenset(
+        {
+            "Add", "Cast", "Clip", "Concat", "Div", "Flatten", "Gather", "Gemm", "Identity", "IsNaN", "MatMul", "Max",
+            "Mean", "Min", "Mul", "Neg", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Softmax",
+            "Split", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze", "Where",
+        }
+    ),
+    "ai.onnx.ml": frozenset(
+        {"ArrayFeatureExtractor", "Imputer", "Normalizer", "Scaler", "TreeEnsemble", "TreeEnsembleRegressor"}
+    ),
+}  # fmt: skip
+FLOAT = 1
+
+# Field numbers of the messages that are looked into; every other number is refused.
+MODEL = {1: "ir_version", 2: "producer_name", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc_string",
+         7: "graph", 8: "opset_import", 14: "metadata_props"}  # fmt: skip
+GRAPH = {1: "node", 2: "name", 5: "initializer", 10: "doc_string", 11: "input", 12: "output", 13: "value_info",
+         16: "metadata_props"}  # fmt: skip
+NODE = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 6: "doc_string", 7: "domain",
+        9: "metadata_props"}  # fmt: skip
+ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 7: "floats", 8: "ints", 9: "strings", 10: "tensors",
+             13: "doc_string", 20: "type"}  # fmt: skip
+TENSOR = {1: "dims", 2: "data_type", 4: "float_data", 5: "int32_data", 7: "int64_data", 8: "name", 9: "raw_data",
+          10: "double_data", 11: "uint64_data", 12: "doc_string"}  # fmt: skip
+ONCE = frozenset({"ir_version", "graph", "domain", "op_type", "name", "type", "f", "i", "s", "t", "data_type",
+                  "raw_data"})  # fmt: skip
+REASONS = {
+    ("model", 20): "training information", ("model", 25): "functions of its own",
+    ("graph", 15): "sparse initializers", ("graph", 14): "quantization annotations",
+    ("node", 8): "an operator overload", ("attribute", 6): "a sub-graph", ("attribute", 11): "sub-graphs",
+    ("attribute", 21): "a reference to a function's attribute", ("tensor", 13): "external data",
+    ("tensor", 14): "external data", ("tensor", 6): "text tensors",
+}  # fmt: skip
+
+_RUNS = {7 << 3 | 5: fixed32_run(7), 8 << 3: varint_run(8)}
+
+
+def check_model(content: bytes, where: str) -> Graph:
+    """Inspect one ONNX file and describe its graph.
+
+    Parameters
+    ----------
+    content : bytes
+        The file's verified bytes.
+    where : str
+        The file's name, for errors.
+
+    Returns
+    -------
+    Graph
+        Its operator sets, node count, and the names of its one input and one output.
+
+    Raises
+    ------
+    BundleRefused
+        Too large, not ONNX, or holding anything that is not allowed.
+    """
+    if len(content) > MAX_MODEL_BYTES:
+        raise BundleRefused(f"{len(content)} bytes, more than {MAX_MODEL_BYTES}", where=where)
+    opsets: dict[str, int] = {}
+    graph: bytes | None = None
+    for field in _known(content, "model", MODEL, where):
+        if field.number == 7:
+            graph = only(7, Wire.BYTES, field, where).content
+        elif field.number == 8:
+            domain, version = _opset(only(8, Wire.BYTES, field, where).content, where)
+            if domain in opsets:
+                raise BundleRefused(f"operator set {domain or 'ai.onnx'!r} is imported twice", where=where)
+            opsets[domain] = version
+        elif field.number == 14 and b"ort_config" in field.content:
+            raise BundleRefused("a model that configures its own runtime", where=where)
+    if graph is None:
+        raise BundleRefused("no graph: not an ONNX model", where=where)
+    nodes = _check_graph(graph, opsets, where)
+    return Graph(opsets=dict(sorted(opsets.items())), nodes=nodes)
+
+
+def _check_graph(graph: bytes, opsets: dict[str, int], where: str) -> int:
+    nodes, inputs, outputs = 0, list[str](), list[str]()
+    initializers = set[str]()
+    for field in _known(graph, "graph", GRAPH, where):
+        content = only(field.number, Wire.BYTES, field, where).content
+        if field.number == 1:
+            nodes += 1
+            if nodes > MAX_NODES:
+                raise BundleRefused(f"more than {MAX_NODES} nodes", where=where)
+            _check_node(content, opsets, where)
+        elif field.number == 5:
+            initializers.add(_check_tensor(content, where))
+        elif field.number == 11:
+            inputs.append(_value(content, where))
+        elif field.number == 12:
+            outputs.append(_value(content, where))
+    inputs = [name for name in inputs if name not in initializers]
+    if inputs != ["features"] or outputs != ["score"]:
+        raise BundleRefused(f"maps {inputs} to {outputs}, not ['features'] to ['score']", where=where)
+    if nodes == 0:
+        raise BundleRefused("a graph without nodes", where=where)
+    return nodes
+
+
+def _check_node(node: bytes, opsets: dict[str, int], where: str) -> None:
+    operator, domain = "", ""
+    for field in _known(node, "node", NODE, where):
+        content = only(field.number, Wire.BYTES, field, where).content
+        if field.number == 4:
+            operator = text(content, where)
+        elif field.number == 7:
+            domain = _domain(content, where)
+        elif field.number == 5:
+            _check_attribute(content, where)
+    if domain not in OPERATORS or domain not in opsets:
+        raise BundleRefused(f"operator domain {domain!r} is not allowed", where=where)
+    if operator not in OPERATORS[domain]:
+        raise BundleRefused(f"operator {operator!r} of domain {domain or 'ai.onnx'!r} is not allowed", where=where)
+
+
+def _check_attribute(attribute: bytes, where: str) -> None:
+    for field in _known(attribute, "attribute", ATTRIBUTE, where, runs=True):
+        if field.number in (5, 10):
+            _check_tensor(only(field.number, Wire.BYTES, field, where).content, where)
+
+
+def _check_tensor(tensor: bytes, where: str) -> str:
+    name = ""
+    for field in _known(tensor, "tensor", TENSOR, where):
+        if field.number == 8:
+            name = text(only(8, Wire.BYTES, field, where).content, where)
+    return name
+
+
+def _opset(content: bytes, where: str) -> tuple[str, int]:
+    domain, version = "", 0
+    for field in _known(content, "opset", {1: "domain", 2: "version"}, where):
+        if field.number == 1:
+            domain = _domain(only(1, Wire.BYTES, field, where).content, where)
+        else:
+            version = only(2, Wire.VARINT, field, where).integer
+    if domain not in OPSETS:
+        raise BundleRefused(f"operator domain {domain!r} is not allowed", where=where)
+    if version not in OPSETS[domain]:
+        raise BundleRefused(f"operator set {domain or 'ai.onnx'} {version} is not supported", where=where)
+    return domain, version
+
+
+def _domain(content: bytes, where: str) -> str:
+    name = text(content, where)
+    return "" if name == "ai.onnx" else name  # two spellings of the default domain
+
+
+def _value(content: bytes, where: str) -> str:
+    """Name of a graph input or output, which must be a tensor of float32."""
+    name, element = "", 0
+    for field in fields(content, where):
+        if field.number == 1:
+            name = text(only(1, Wire.BYTES, field, where).content, where)
+        elif field.number == 2:
+            element = _element_type(only(2, Wire.BYTES, field, where).content, where)
+    if element != FLOAT:
+        raise BundleRefused(f"{name!r} is not a tensor of float32", where=where)
+    return name
+
+
+def _element_type(content: bytes, where: str) -> int:
+    for outer in fields(content, where):
+        if outer.number == 1:
+            for inner in fields(only(1, Wire.BYTES, outer, where).content, where):
+                if inner.number == 1:
+                    return only(1, Wire.VARINT, inner, where).integer
+    return 0
+
+
+def _known(message: bytes, kind: str, names: dict[int, str], where: str, *, runs: bool = False) -> Iterator[FieldValue]:
+    """Yield the fields of `message`, refusing those that are not in `names` or stand twice where once is the rule."""
+    seen: Counter[int] = Counter()
+    for field in fields(message, where, _RUNS if runs else None):
+        if field.number not in names:
+            reason = REASONS.get((kind, field.number), f"field {field.number} of the {kind}")
+            raise BundleRefused(f"an ONNX model with {reason} is not allowed", where=where)
+        seen[field.number] += 1
+        if seen[field.number] > 1 and names[field.number] in ONCE:
+            raise BundleRefused(f"{kind}.{names[field.number]} stands twice", where=where)
+        yield field

@@ -1,0 +1,147 @@
+"""The key set: which online keys may sign bundles, how many must, and until when. The offline root key signs it.
+
+A device is given the root's public key once, when it is initialised. Everything else about keys arrives in
+`keyset.json`, so that online keys are added, retired and revoked without touching a device.
+
+Invariants
+----------
+1. A key set is used only after a trusted root signed exactly its stored payload.
+2. Its version never goes back (`appliance.bundles` keeps the newest).
+3. A revoked key, or one past its `valid_until`, never counts towards the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from signals.bundle.seal import (
+    KEYSET_KIND,
+    Document,
+    PublicKey,
+    canonical_json,
+    parse,
+    parse_json,
+    valid_signers,
+)
+from signals.errors import BundleRefused
+
+MAX_KEYSET_BYTES = 64 * 1024
+
+
+class SigningKey(Document):
+    """One online key.
+
+    Attributes
+    ----------
+    keyid : str
+    public : str
+        Raw Ed25519 public key, base64.
+    valid_until : date
+        Last session on which a signature of this key is accepted.
+    revoked : bool
+        Known or feared to be in other hands: nothing it signed is accepted, whenever it was signed.
+    """
+
+    keyid: str
+    public: str
+    valid_until: date
+    revoked: bool = False
+
+    def key(self) -> PublicKey:
+        """Return the public key; raise `BundleRefused` when the id is not its own."""
+        key = PublicKey.from_text(self.public)
+        if key.keyid != self.keyid:
+            raise BundleRefused(f"key id {self.keyid} does not belong to its key", where="keyset.json")
+        return key
+
+
+class Keyset(Document):
+    """The payload of `keyset.json`.
+
+    Attributes
+    ----------
+    version : int
+        Increases with every change.
+    threshold : int
+        Distinct valid keys that must have signed a manifest.
+    valid_until : date
+        Last session on which anything is accepted under this key set.
+    keys : tuple of SigningKey
+    """
+
+    format: Literal["trademl-keyset/1"] = "trademl-keyset/1"
+    version: int = Field(ge=1)
+    threshold: int = Field(ge=1)
+    valid_until: date
+    keys: tuple[SigningKey, ...] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _ids_are_distinct(self) -> Keyset:
+        if len({key.keyid for key in self.keys}) != len(self.keys):
+            raise ValueError("a key stands twice")
+        return self
+
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        """Every key that it names, usable or not."""
+        return tuple(key.key() for key in self.keys)
+
+    def usable(self, today: date) -> frozenset[str]:
+        """Key ids whose signatures count on the session `today`."""
+        return frozenset(key.keyid for key in self.keys if not key.revoked and today <= key.valid_until)
+
+
+def seal_keyset(payload: Keyset, signatures: bytes) -> bytes:
+    """Return the file `keyset.json`: the payload as a string (the signed bytes) beside the root's signatures."""
+    rows = parse_json(signatures, "keyset signatures")["signatures"]
+    return canonical_json({"payload": payload.to_bytes().decode(), "signatures": rows})
+
+
+def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: int = 0) -> Keyset:
+    """Check the bytes of `keyset.json` and return the key set.
+
+    Parameters
+    ----------
+    content : bytes
+    roots : iterable of PublicKey
+        Root keys that this machine trusts; one signature of theirs is enough.
+    minimum_version : int
+        The newest version seen so far.
+
+    Raises
+    ------
+    BundleRefused
+        Too large, unreadable, not signed by a trusted root, or older than the newest one seen.
+    """
+    payload = open_sealed(content, KEYSET_KIND, roots, "keyset.json", MAX_KEYSET_BYTES)
+    keyset = parse(payload, Keyset, "keyset.json")
+    keyset.public_keys()
+    if keyset.version < minimum_version:
+        raise BundleRefused(
+            f"key set version {keyset.version} is older than {minimum_version}, which this device has seen",
+            where="keyset.json", mend="Publish the newest key set",
+        )  # fmt: skip
+    return keyset
+
+
+def open_sealed(content: bytes, kind: str, roots: Iterable[PublicKey], where: str, limit: int) -> bytes:
+    """Return the payload bytes of a single-file signed document after checking a root's signature over them."""
+    if len(content) > limit:
+        raise BundleRefused(f"{len(content)} bytes, more than {limit}", where=where)
+    document = parse_json(content, where)
+    if not isinstance(document, dict) or set(document) != {"payload", "signatures"}:
+        raise BundleRefused("a signed document has a payload and signatures", where=where)
+    if not isinstance(document["payload"], str):
+        raise BundleRefused("the payload is a string: the signed bytes", where=where)
+    try:
+        payload = document["payload"].encode()
+    except UnicodeEncodeError:
+        raise BundleRefused("the payload is not text", where=where) from None
+    signatures = canonical_json({"signatures": document["signatures"]})
+    if not valid_signers(kind, payload, signatures, roots, where):
+        raise BundleRefused("not signed by a root key that this device trusts", where=where,
+                            mend="Compare the root key with the one the device was initialised with")  # fmt: skip
+    return payload

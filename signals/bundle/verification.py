@@ -1,0 +1,297 @@
+"""Whether a folder is a bundle that this device may use today. Every check, in one order, before anything is believed.
+
+Order: size cap, signature over the raw bytes, key set threshold and validity, expiry, sequence, file set, size and
+SHA-256 of each file, path rules, static checks of the ONNX files, agreement with this device's features and schedule,
+golden vectors. The first that fails raises `BundleRefused`; a refusal changes nothing.
+
+Invariants
+----------
+1. What is returned was verified: the models are the very bytes that were hashed, never read again.
+2. Nothing in the manifest is used before enough trusted keys are known to have signed its stored bytes.
+3. Age is counted in sessions of the device's calendar and its clock; the manifest's `created` decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from signals.bars import Floats
+from signals.bundle.contents import Contents, read_folder
+from signals.bundle.golden import Golden
+from signals.bundle.grant import RollbackGrant
+from signals.bundle.graph import check_model
+from signals.bundle.keyset import Keyset
+from signals.bundle.manifest import (
+    DEFAULT_EXPIRY_SESSIONS,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    BundleManifest,
+    Part,
+    Role,
+)
+from signals.bundle.proof import reproduce_in_child
+from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, valid_signers
+from signals.errors import BundleRefused, NotASession
+from signals.files import sha256_of
+from signals.sessions import Calendar
+
+FeatureSpec = tuple[tuple[str, str, int], ...]
+Reproduce = Callable[[Sequence[bytes], NDArray[np.float32]], Floats]
+
+
+@dataclass(frozen=True)
+class HighWater:
+    """The newest sequence number ever activated here, and the bundle that bore it; 0 and empty on a fresh device."""
+
+    seq: int = 0
+    bundle_id: str = ""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What this device accepts today.
+
+    Attributes
+    ----------
+    today : date
+        The session by the device's clock.
+    calendar : Calendar
+    sleeves : mapping of sleeve name to its ordered (name, units, look-back) features
+        What this program can compute; a bundle whose list differs is refused.
+    roles : frozenset of Role
+    entry : str
+        When the device's schedule enters the market ("opg").
+    appliance_version : str
+    high_water : HighWater
+    grant : RollbackGrant or None
+        A root-signed exception from the sequence rule.
+    max_age_sessions : int
+        The device's own limit; a manifest may ask for less, never for more.
+    """
+
+    today: date
+    calendar: Calendar
+    sleeves: Mapping[str, FeatureSpec]
+    roles: frozenset[Role]
+    appliance_version: str
+    entry: str = "opg"
+    high_water: HighWater = HighWater()
+    grant: RollbackGrant | None = None
+    max_age_sessions: int = DEFAULT_EXPIRY_SESSIONS
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A verified bundle, held as the bytes that were verified.
+
+    Attributes
+    ----------
+    manifest : BundleManifest
+    sha256 : str
+        Of the manifest's stored bytes: the bundle's identity in scores, plans and orders.
+    contents : Contents
+        Every file of the folder, manifest and signature included.
+    golden : Golden
+    drift_reference : mapping
+        See `signals.drift.reference`.
+    signers : tuple of str
+        Key ids that counted, sorted.
+    age_sessions : int
+        Sessions from the last training session to the session on which it was verified.
+    """
+
+    manifest: BundleManifest
+    sha256: str
+    contents: Contents
+    golden: Golden
+    drift_reference: Mapping[str, JsonValue]
+    signers: tuple[str, ...]
+    age_sessions: int
+
+    @property
+    def models(self) -> tuple[bytes, ...]:
+        """Bytes of the ONNX files, in the manifest's order; the score is their mean."""
+        return tuple(self.contents.files[file.path] for file in self.manifest.of(Part.MODEL))
+
+
+def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Reproduce = reproduce_in_child) -> Bundle:
+    """Read `folder` once and verify what was read.
+
+    Parameters
+    ----------
+    folder : Path
+    keyset : Keyset
+        Already checked against the trusted root (`read_keyset`).
+    policy : Policy
+    reproduce : callable, optional
+        (models, inputs) -> scores. The default runs in a limited child process.
+
+    Raises
+    ------
+    BundleRefused
+        Naming the first check that failed. Nothing was changed.
+    """
+    return verify_contents(read_folder(folder), keyset, policy, reproduce=reproduce)
+
+
+def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, reproduce: Reproduce) -> Bundle:
+    """Verify a folder that has already been read; see `verify`."""
+    where = contents.where
+    raw = _needed(contents, MANIFEST_NAME)
+    signatures = _needed(contents, SIGNATURE_NAME)
+    signers = valid_signers(MANIFEST_KIND, raw, signatures, keyset.public_keys(), f"{where}/{SIGNATURE_NAME}")
+    counted = _check_keys(signers, keyset, policy.today, where)
+    manifest = parse(raw, BundleManifest, f"{where}/{MANIFEST_NAME}")
+    if manifest.keyset_version > keyset.version:
+        raise BundleRefused(f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where,
+                            mend="Fetch the newest key set")  # fmt: skip
+    age = _check_age(manifest, policy, where)
+    _check_sequence(manifest, policy, where)
+    _check_role(manifest, policy, where)
+    _check_file_set(manifest, contents)
+    _check_files(manifest, contents)
+    _check_graphs(manifest, contents)
+    _check_device(manifest, policy, where)
+    golden = _check_golden(manifest, contents, reproduce)
+    drift = parse_json(contents.files[manifest.of(Part.DRIFT)[0].path], f"{where}/drift")
+    if not isinstance(drift, dict):
+        raise BundleRefused("the drift reference is not a mapping", where=where)
+    return Bundle(manifest, sha256_of(raw), contents, golden, drift, tuple(sorted(counted)), age)
+
+
+def _needed(contents: Contents, name: str) -> bytes:
+    if name in contents.irregular:
+        raise BundleRefused(f"{name} is {contents.irregular[name]}", where=contents.where)
+    if name not in contents.files:
+        what = "unsigned: manifest.sig is missing" if name == SIGNATURE_NAME else f"{name} is missing"
+        raise BundleRefused(what, where=contents.where, mend="Fetch the bundle again")
+    return contents.files[name]
+
+
+def _check_keys(signers: frozenset[str], keyset: Keyset, today: date, where: str) -> frozenset[str]:
+    if today > keyset.valid_until:
+        raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, mend="Publish a new key set")
+    counted = signers & keyset.usable(today)
+    if len(counted) < keyset.threshold:
+        lost = ", ".join(sorted(signers - counted))
+        why = f"; revoked or expired: {lost}" if lost else ""
+        raise BundleRefused(f"signed by {len(counted)} trusted keys, {keyset.threshold} are needed{why}", where=where)
+    return counted
+
+
+def _check_age(manifest: BundleManifest, policy: Policy, where: str) -> int:
+    if manifest.calendar != policy.calendar.name:
+        raise BundleRefused(f"made for the calendar {manifest.calendar}, not {policy.calendar.name}", where=where)
+    try:
+        age = policy.calendar.index(policy.today) - policy.calendar.index(manifest.last_training_session)
+    except NotASession as error:
+        raise BundleRefused(f"its age cannot be counted: {error}", where=where) from None
+    limit = min(manifest.expiry_sessions, policy.max_age_sessions)
+    if age > limit:
+        raise BundleRefused(f"expired: {age} sessions old, {limit} are allowed", where=where, mend="Train again")
+    if age < 0:
+        raise BundleRefused(f"trained on {manifest.last_training_session}, which lies in the future", where=where)
+    return age
+
+
+def _check_sequence(manifest: BundleManifest, policy: Policy, where: str) -> None:
+    seen = policy.high_water
+    if manifest.seq > seen.seq or (manifest.seq == seen.seq and manifest.bundle_id == seen.bundle_id):
+        return
+    grant = policy.grant
+    if grant and grant.allows(manifest.bundle_id, manifest.seq, seen.seq, policy.today):
+        return
+    raise BundleRefused(
+        f"sequence {manifest.seq} is not newer than {seen.seq}, which this device has run", where=where,
+        mend="Publish a newer bundle, or sign a rollback grant",
+    )  # fmt: skip
+
+
+def _check_role(manifest: BundleManifest, policy: Policy, where: str) -> None:
+    if manifest.role not in policy.roles:
+        accepted = ", ".join(sorted(policy.roles))
+        raise BundleRefused(f"its role is {manifest.role}; accepted here: {accepted}", where=where)
+
+
+def _check_file_set(manifest: BundleManifest, contents: Contents) -> None:
+    expected = {file.path for file in manifest.files} | {MANIFEST_NAME, SIGNATURE_NAME}
+    if missing := sorted(expected - contents.names):
+        raise BundleRefused(f"{missing[0]} is missing", where=contents.where, mend="Fetch the bundle again")
+    if extra := sorted(contents.names - expected):
+        raise BundleRefused(f"{extra[0]!r} is not in the manifest", where=contents.where)
+
+
+def _check_files(manifest: BundleManifest, contents: Contents) -> None:
+    for file in manifest.files:
+        content = contents.files.get(file.path)
+        if content is None:
+            raise BundleRefused(f"{file.path} is {contents.irregular[file.path]}", where=contents.where)
+        if len(content) != file.size:
+            raise BundleRefused(f"{file.path} has {len(content)} bytes, not {file.size}", where=contents.where)
+        if sha256_of(content) != file.sha256:
+            raise BundleRefused(f"{file.path} is not the file that was signed: its SHA-256 differs",
+                                where=contents.where, mend="Fetch the bundle again")  # fmt: skip
+
+
+def _check_graphs(manifest: BundleManifest, contents: Contents) -> None:
+    nodes, opsets = 0, dict[str, int]()
+    for file in manifest.of(Part.MODEL):
+        graph = check_model(contents.files[file.path], f"{contents.where}/{file.path}")
+        nodes = max(nodes, graph.nodes)
+        for domain, version in graph.opsets.items():
+            opsets[domain] = max(opsets.get(domain, 0), version)
+    if (nodes, opsets) != (manifest.graph.nodes, manifest.graph.opsets):
+        raise BundleRefused("the ONNX files are not what the manifest describes", where=contents.where)
+
+
+def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
+    if manifest.entry != policy.entry:
+        raise BundleRefused(f"learned for entry {manifest.entry!r}; this device trades {policy.entry!r}", where=where)
+    if _version(manifest.min_appliance_version) > _version(policy.appliance_version):
+        raise BundleRefused(f"needs appliance {manifest.min_appliance_version}, this is {policy.appliance_version}",
+                            where=where, mend="Update the device")  # fmt: skip
+    if manifest.sleeve not in policy.sleeves:
+        raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, mend="Update the device")
+    difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
+    if difference:
+        raise BundleRefused(f"its features are not this device's: {difference}", where=where, mend="Update the device")
+
+
+def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Reproduce) -> Golden:
+    path = manifest.of(Part.GOLDEN)[0].path
+    golden = Golden.from_bytes(contents.files[path], f"{contents.where}/{path}")
+    if golden.inputs.shape[1] != len(manifest.features):
+        raise BundleRefused(f"golden vectors of {golden.inputs.shape[1]} features, not {len(manifest.features)}",
+                            where=contents.where)  # fmt: skip
+    models = tuple(contents.files[file.path] for file in manifest.of(Part.MODEL))
+    golden.check(reproduce(models, golden.inputs), manifest.golden_tolerance_sd, contents.where)
+    return golden
+
+
+def first_difference(listed: FeatureSpec, computed: FeatureSpec) -> str:
+    """Where two ordered feature lists first differ, in words; empty when they are the same."""
+    for position, (ours, theirs) in enumerate(zip(listed, computed, strict=False)):
+        if ours != theirs:
+            return f"position {position} is {_row(ours)} in the bundle, {_row(theirs)} here"
+    if len(listed) == len(computed):
+        return ""
+    longer, side = (listed, "bundle") if len(listed) > len(computed) else (computed, "device")
+    return f"{_row(longer[min(len(listed), len(computed))])} is in the {side} alone"
+
+
+def _row(row: tuple[str, str, int]) -> str:
+    return f"{row[0]!r} ({row[1]}, {row[2]} sessions)"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(".")[:3])
+    except ValueError:
+        raise BundleRefused(f"{text!r} is not a version") from None
