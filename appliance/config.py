@@ -1,0 +1,122 @@
+"""Every setting of one device, as `config.yml` in its state folder spells it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from appliance.tripwires import Limits
+from execution.exchange.config import ExchangeConfig
+from portfolio.config import PortfolioConfig
+from signals.config import Config
+
+
+class Venue(StrEnum):
+    """What the broker's client talks to; written by `init` and never switched by the program."""
+
+    EXCHANGE = "exchange"
+    ALPACA_PAPER = "alpaca-paper"
+
+
+class VenueConfig(Config):
+    """Where orders go.
+
+    Attributes
+    ----------
+    broker : Venue
+    url : str
+        Of a served embedded exchange (`http://127.0.0.1:PORT`); empty hosts it in this process, with virtual time.
+    seed : int
+        Of a hosted exchange.
+    exchange : ExchangeConfig
+        Settings of a hosted exchange, the starting cash among them.
+    """
+
+    broker: Venue = Venue.EXCHANGE
+    url: str = ""
+    seed: int = 0
+    exchange: ExchangeConfig = ExchangeConfig()
+
+    @property
+    def is_hosted(self) -> bool:
+        """Whether the exchange lives in this process."""
+        return self.broker is Venue.EXCHANGE and not self.url
+
+
+class StoresConfig(Config):
+    """Where published things are read from.
+
+    Attributes
+    ----------
+    data : Path
+        Folder of the curated dataset.
+    bundles : Path
+        Folder of published bundles.
+    """
+
+    data: Path
+    bundles: Path
+
+
+class RouterConfig(Config):
+    """Which sleeves are blended, and how much each counts when no stacker is in force.
+
+    Attributes
+    ----------
+    weights : mapping of str to float
+        By sleeve; positive. A sleeve without scores at asof is left out and the others are rescaled.
+    """
+
+    weights: dict[str, float] = Field(default={"equities_xs": 1.0}, min_length=1)
+
+    @model_validator(mode="after")
+    def _positive(self) -> RouterConfig:
+        if any(weight <= 0 for weight in self.weights.values()):
+            raise ValueError("a sleeve's weight is positive; leave the sleeve out instead")
+        return self
+
+
+class ApplianceConfig(Config):
+    """The whole device.
+
+    Attributes
+    ----------
+    venue : VenueConfig
+    stores : StoresConfig
+    router : RouterConfig
+    portfolio : PortfolioConfig
+    tripwires : Limits
+    require_green : bool
+        Trade on GREEN sessions only; AMBER is enough otherwise.
+    accept_unproven : bool
+        Let an `evaluation` bundle trade on a real paper account, at half gross.
+    """
+
+    venue: VenueConfig = VenueConfig()
+    stores: StoresConfig
+    router: RouterConfig = RouterConfig()
+    portfolio: PortfolioConfig = PortfolioConfig()
+    tripwires: Limits = Limits()
+    require_green: bool = False
+    accept_unproven: bool = False
+
+    @property
+    def starting_equity(self) -> Decimal:
+        """USD with which a hosted exchange opens the account."""
+        return self.venue.exchange.cash
+
+    def decision_hash(self) -> str:
+        """SHA-256 over every setting that can change an order; where files lie is not among them."""
+        return _WithoutPlaces(**{name: getattr(self, name) for name in _WithoutPlaces.model_fields}).fingerprint()
+
+
+class _WithoutPlaces(Config):
+    venue: VenueConfig
+    router: RouterConfig
+    portfolio: PortfolioConfig
+    tripwires: Limits
+    require_green: bool
+    accept_unproven: bool

@@ -1,0 +1,74 @@
+"""Everything a job may touch, as one frozen value made by a composition root and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from appliance.config import ApplianceConfig
+from appliance.folder import StateFolder
+from appliance.latch import Latch
+from appliance.ledger import Ledger
+from appliance.market import Market
+from appliance.seams import Clock, Fs, Notifier
+from execution.brokers.base import Broker
+from signals.sessions import Calendar
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The device as a job sees it; opened for one job and closed after it.
+
+    Attributes
+    ----------
+    config : ApplianceConfig
+    folder : StateFolder
+        Names of everything under the state folder.
+    clock : Clock
+    calendar : Calendar
+        The frozen table of the dataset; ends where it ends.
+    ledger : Ledger
+        Open for writing.
+    latch : Latch
+    notifier : Notifier
+    fs : Fs
+    code_version : str
+    open_market, open_broker : callable
+        Called once, when a job first asks: an evening job never imports the broker's client, and a job that sends
+        orders never opens the market store.
+    """
+
+    config: ApplianceConfig
+    folder: StateFolder
+    clock: Clock
+    calendar: Calendar
+    ledger: Ledger
+    latch: Latch
+    notifier: Notifier
+    fs: Fs
+    code_version: str
+    open_market: Callable[[], Market]
+    open_broker: Callable[[], Broker]
+
+    @property
+    def state(self) -> Path:
+        """The state folder's path."""
+        return self.folder.root
+
+    @cached_property
+    def market(self) -> Market:
+        """The market store, opened now if it was not."""
+        return self.open_market()
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The broker of the configured venue, connected now if it was not."""
+        return self.open_broker()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "market" in vars(self):
+            self.market.close()
+        self.ledger.close()

@@ -1,0 +1,366 @@
+"""The device's own copy of the curated bars: one DuckDB file, a cache that can be rebuilt at any time.
+
+Entry points: `Market.ingest` (the pull job), `Market.bars`, `Market.closes`, `Market.audit`, `Market.actions`.
+
+Invariants
+----------
+1. Nothing after the session `through` given to `ingest` is ever stored: the store cannot show what was not public.
+2. Ingesting is one transaction and idempotent: sessions whose rows equal the stored ones are not written again, the
+   others are deleted and inserted in date order. There is no key.
+3. A panel read here equals, to the bit, the one that `signals.dataset.load_bars` gives the trainer.
+4. One process at a time has the file open, for the length of a job; nobody else reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from signals.actions import Action, ActionKind
+from signals.bars import Bars, Days, days_array
+from signals.errors import BadDataset, DataNotUsable, InvariantBroken, Locked
+from signals.manifest import Manifest, PriceBasis
+from signals.quality import SessionAudit, SessionStatus
+from signals.sessions import Calendar
+
+FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+MEMORY_LIMIT = "96MB"
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "memory_limit": MEMORY_LIMIT,
+    "autoinstall_known_extensions": False,
+}
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,
+    close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN, kind VARCHAR,
+    sector VARCHAR);
+CREATE TABLE IF NOT EXISTS audits (session DATE, body VARCHAR);
+CREATE TABLE IF NOT EXISTS actions (kind VARCHAR, symbol VARCHAR, effective DATE, known_at DATE, ratio VARCHAR,
+    cash VARCHAR, new_symbol VARCHAR, inferred BOOLEAN);
+CREATE TABLE IF NOT EXISTS files (path VARCHAR, sha256 VARCHAR, through DATE);
+CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, basis VARCHAR, survivorship VARCHAR,
+    through DATE, pulled_at VARCHAR);
+"""
+
+COLUMNS = (
+    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector"
+)
+INCOMING = f"""
+CREATE OR REPLACE TEMP TABLE incoming AS
+SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?) WHERE session::DATE <= ?
+"""
+# A session differs when its number of rows or the combined hash of its rows does; one side may lack it altogether.
+CHANGED = f"""
+CREATE OR REPLACE TEMP TABLE changed AS
+WITH fresh AS (SELECT session, count(*) AS n, bit_xor(hash({COLUMNS})) AS h FROM incoming GROUP BY session),
+     held AS (SELECT session, count(*) AS n, bit_xor(hash({COLUMNS})) AS h FROM bars
+              WHERE session BETWEEN ? AND ? GROUP BY session)
+SELECT coalesce(fresh.session, held.session) AS session FROM fresh FULL JOIN held USING (session)
+WHERE fresh.n IS DISTINCT FROM held.n OR fresh.h IS DISTINCT FROM held.h
+"""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One verified bars file on this disk, ready to be read."""
+
+    name: str
+    sha256: str
+    path: Path
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the store holds.
+
+    Attributes
+    ----------
+    id : str
+        SHA-256 of the dataset's manifest at the last pull.
+    through : date
+        Newest session that was public at the last pull.
+    """
+
+    id: str
+    name: str
+    version: int
+    basis: PriceBasis
+    survivorship: str
+    through: date
+
+
+class Market:
+    """The market store of one device.
+
+    Parameters
+    ----------
+    path : Path
+    calendar : Calendar
+    """
+
+    def __init__(self, path: Path, calendar: Calendar) -> None:
+        self._path, self._calendar = path, calendar
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def pending(self, manifest: Manifest, through: date) -> tuple[str, ...]:
+        """Paths of the bars files of `manifest` that hold something new up to `through`."""
+        known = {(name, digest): last for name, digest, last in self._rows("SELECT path, sha256, through FROM files")}
+        found = []
+        for record in manifest.files:
+            if record.role != "bars" or record.first is None or record.last is None or record.first > through:
+                continue
+            if known.get((record.path, record.sha256), date.min) < min(record.last, through):
+                found.append(record.path)
+        return tuple(found)
+
+    def ingest(
+        self, manifest: Manifest, delivered: Sequence[Delivered], actions: Iterable[Action], through: date, at: datetime
+    ) -> int:
+        """Take over what `manifest` vouches for up to and including `through`; return the sessions that changed.
+
+        Raises
+        ------
+        BadDataset
+            A verified file lacks a column or is no Parquet; nothing was changed.
+        """
+        connection = self._open()
+        connection.execute("BEGIN")
+        try:
+            changed = sum(self._take(connection, file, through) for file in delivered)
+            self._describe(connection, manifest, actions, through, at)
+            connection.execute("COMMIT")
+        except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            connection.execute("ROLLBACK")
+            raise BadDataset(
+                "a vouched-for file is not the Parquet it should be", where=str(error).splitlines()[0],
+                mend="Publish the dataset again",
+            ) from None  # fmt: skip
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        return changed
+
+    @staticmethod
+    def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date) -> int:
+        until = min(file.last, through)
+        connection.execute(INCOMING, [str(file.path), until])
+        connection.execute(CHANGED, [file.first, until])
+        connection.execute("DELETE FROM bars WHERE session IN (SELECT session FROM changed)")
+        connection.execute(
+            f"INSERT INTO bars SELECT {COLUMNS} FROM incoming SEMI JOIN changed USING (session)"
+            " ORDER BY session, symbol"
+        )
+        connection.execute("DELETE FROM files WHERE path = ? OR sha256 = ?", [file.name, file.sha256])
+        connection.execute("INSERT INTO files VALUES (?, ?, ?)", [file.name, file.sha256, until])
+        row = connection.execute("SELECT count(*) FROM changed").fetchone()
+        return int(row[0]) if row else 0
+
+    @staticmethod
+    def _describe(
+        connection: duckdb.DuckDBPyConnection,
+        manifest: Manifest,
+        actions: Iterable[Action],
+        through: date,
+        at: datetime,
+    ) -> None:
+        audits = [audit for audit in manifest.audits if audit.session <= through]
+        known = [action for action in actions if action.known_at <= through]
+        connection.execute("DELETE FROM audits")
+        connection.execute(
+            "INSERT INTO audits SELECT unnest(?::DATE[]), unnest(?::VARCHAR[])",
+            [[audit.session for audit in audits], [_audit_body(audit) for audit in audits]],
+        )
+        connection.execute("DELETE FROM bars WHERE session NOT IN (SELECT session FROM audits)")
+        connection.execute("DELETE FROM actions")
+        columns = list(zip(*(_action_row(action) for action in known), strict=True)) or [()] * 8
+        connection.execute(
+            "INSERT INTO actions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DATE[]),"
+            " unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BOOLEAN[])",
+            [list(column) for column in columns],
+        )
+        connection.execute("DELETE FROM snapshot")
+        connection.execute(
+            "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [manifest.snapshot_id, manifest.name, manifest.version, str(manifest.basis), manifest.survivorship,
+             through, at.isoformat()],
+        )  # fmt: skip
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what the store holds, or None before the first pull."""
+        rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
+        if not rows:
+            return None
+        identity, name, version, basis, survivorship, through = rows[0]
+        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through)
+
+    def newest(self, asof: date) -> date | None:
+        """Return the newest session with a bar, at most `asof`; None in an empty store."""
+        newest: date | None = self._rows("SELECT max(session) FROM bars WHERE session <= ?", [asof])[0][0]
+        return newest
+
+    def audit(self, asof: date) -> SessionAudit | None:
+        """Return the audit of `asof`, or None where the store has none."""
+        rows = self._rows("SELECT body FROM audits WHERE session = ?", [asof])
+        return _audit(rows[0][0]) if rows else None
+
+    def bars(self, asof: date, sessions: int) -> Bars:
+        """Return the panel of the `sessions` sessions that end at `asof` (fewer where the data begin later).
+
+        Raises
+        ------
+        DataNotUsable
+            The store has no bar in that range.
+        """
+        last = self._calendar.index(asof)
+        begins = self._rows("SELECT min(session) FROM bars")[0][0]
+        if begins is None or begins > asof:
+            raise DataNotUsable(f"the market store holds no bars of {asof}", mend="Run `appliance pull`")
+        first = max(last - sessions + 1, self._calendar.index(begins))
+        days = days_array(self._calendar.days[first : last + 1])
+        return self._panel(days)
+
+    def closes(self, asof: date) -> dict[str, Decimal]:
+        """Close of every symbol that has a bar at `asof`, under the name it bore then, exactly as stored (USD)."""
+        rows = self._rows("SELECT symbol, close FROM bars WHERE session = ? ORDER BY symbol", [asof])
+        return {symbol: Decimal(repr(close)) for symbol, close in rows}
+
+    def dollar_volumes(self, asof: date, sessions: int) -> dict[str, Decimal]:
+        """Mean of close x volume over the trailing sessions of every symbol that has a bar at `asof` (USD)."""
+        first = self._calendar.days[max(0, self._calendar.index(asof) - sessions + 1)]
+        rows = self._rows(
+            "SELECT newest.symbol, avg(bars.close * bars.volume) FROM bars JOIN"
+            " (SELECT security, symbol FROM bars WHERE session = ?) AS newest USING (security)"
+            " WHERE bars.session BETWEEN ? AND ? GROUP BY newest.symbol ORDER BY newest.symbol",
+            [asof, first, asof],
+        )
+        return {symbol: Decimal(repr(volume)) for symbol, volume in rows}
+
+    def actions(self, effective: date, asof: date) -> tuple[Action, ...]:
+        """Actions effective on a session that were known at `asof`, sorted by symbol and kind."""
+        rows = self._rows(
+            "SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions"
+            " WHERE effective = ? AND known_at <= ? ORDER BY symbol, kind",
+            [effective, asof],
+        )
+        return tuple(_action(row) for row in rows)
+
+    def _panel(self, days: Days) -> Bars:
+        connection = self._open()
+        bounds = [days[0].astype(object), days[-1].astype(object)]
+        owners = connection.execute(
+            "SELECT security, arg_max(symbol, session), max(session), arg_max(sector, session) FROM bars"
+            " WHERE session BETWEEN ? AND ? GROUP BY security ORDER BY security",
+            bounds,
+        ).fetchall()
+        names = _column_names([(symbol, newest) for _, symbol, newest, _ in owners])
+        order = sorted(range(len(names)), key=names.__getitem__)
+        place = {owners[position][0]: column for column, position in enumerate(order)}
+        connection.execute("CREATE OR REPLACE TEMP TABLE places (security VARCHAR, place INTEGER)")
+        connection.execute(
+            "INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())]
+        )
+        # RED sessions stay as rows without bars, so that look-backs count sessions rightly.
+        rows: dict[str, np.ndarray[Any, Any]] = connection.execute(  # type: ignore[assignment]  # numpy, not pandas
+            f"SELECT session, place, eligible, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
+            " WHERE session BETWEEN ? AND ? AND session NOT IN"
+            " (SELECT session FROM audits WHERE json_extract_string(body, '$.status') = 'RED')",
+            bounds,
+        ).fetchnumpy()
+        row = np.searchsorted(days, rows["session"].astype("datetime64[D]"))
+        column = rows["place"]
+        shape = (len(days), len(names))
+        eligible = np.zeros(shape, dtype=bool)
+        eligible[row, column] = rows["eligible"]
+
+        def dense(field: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+            panel = np.full(shape, np.nan)
+            panel[row, column] = np.ma.filled(rows[field].astype(np.float64), np.nan)
+            return panel
+
+        return Bars(
+            sessions=days, symbols=tuple(names[position] for position in order), eligible=eligible,
+            sectors=tuple(owners[position][3] for position in order), **{field: dense(field) for field in FIELDS},
+        )  # fmt: skip
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._open().execute(query, list(values)).fetchall()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = duckdb.connect(str(self._path), config=SETTINGS)
+            except duckdb.IOException as error:
+                if "lock" in str(error).lower():
+                    raise Locked("another process has the market store open", where=str(self._path)) from None
+                raise DataNotUsable(
+                    "the market store cannot be read", where=f"{self._path}: {str(error).splitlines()[0]}",
+                    mend="Delete the file and run `appliance pull`: it is a cache and will be rebuilt",
+                ) from None  # fmt: skip
+            self._connection.execute(SCHEMA)
+        return self._connection
+
+
+def _column_names(owners: Sequence[tuple[str, date]]) -> list[str]:
+    """Name columns as the trainer does: the newest owner of a symbol has it, an earlier one is `symbol@last day`."""
+    holder: dict[str, int] = {}
+    for position, (symbol, newest) in enumerate(owners):
+        if symbol not in holder or newest > owners[holder[symbol]][1]:
+            holder[symbol] = position
+    return [
+        symbol if holder[symbol] == position else f"{symbol}@{newest}"
+        for position, (symbol, newest) in enumerate(owners)
+    ]
+
+
+def _audit_body(audit: SessionAudit) -> str:
+    return json.dumps(
+        {**vars(audit), "session": audit.session.isoformat(), "status": str(audit.status)}, sort_keys=True
+    )
+
+
+def _audit(body: str) -> SessionAudit:
+    row = json.loads(body)
+    return SessionAudit(
+        date.fromisoformat(row["session"]), SessionStatus(row["status"]), tuple(row["reasons"]), row["eligible"],
+        row["usable"], row["rows"], row["quarantined"],
+    )  # fmt: skip
+
+
+def _action_row(action: Action) -> tuple[object, ...]:
+    return (
+        str(action.kind), action.symbol, action.effective, action.known_at,
+        None if action.ratio is None else str(action.ratio), None if action.cash is None else str(action.cash),
+        action.new_symbol, action.inferred,
+    )  # fmt: skip
+
+
+def _action(row: tuple[Any, ...]) -> Action:
+    kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred = row
+    if not isinstance(symbol, str):
+        raise InvariantBroken("an action without a symbol in the market store")
+    return Action(
+        ActionKind(kind), symbol, effective, known_at, None if ratio is None else Decimal(ratio),
+        None if cash is None else Decimal(cash), new_symbol, bool(inferred),
+    )  # fmt: skip

@@ -1,0 +1,293 @@
+"""The tripwires of a device's day: a table of frozen rows, each a figure, a limit and what happens past it.
+
+Entry points: `TRIPWIRES` (the table), `check` (the rows of one stage against the day's figures), `worst` (what a job
+does about them).
+
+Invariants
+----------
+1. A missing or non-finite figure trips: fail closed. `NOT_YET`, too little history, is said in words by the measure
+   and does not trip.
+2. A figure exactly at its limit does not trip.
+3. Every row of a stage is evaluated and recorded, tripped or not.
+4. A check reads its figure and its limit and nothing else: no clock, no disk, no network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from signals.config import Config
+
+
+class Action(StrEnum):
+    """What a tripped row asks for, mildest first."""
+
+    WARN = "warn"  # tell a person, change nothing
+    REFUSE = "refuse"  # drop the orders that break the limit, go on
+    REDUCE = "reduce"  # only orders that lower an absolute position
+    SKIP = "skip"  # no new orders this session
+    HALT = "halt"  # close the latch, cancel working orders, wait for a person
+
+
+class Rearm(StrEnum):
+    """Who lets the device go on after the row tripped."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    NEW_BUNDLE = "new bundle"
+
+
+class Stage(StrEnum):
+    """When in the day a row's figure is known."""
+
+    DATA = "data"
+    SCORES = "scores"
+    ACCOUNT = "account"
+    PLAN = "plan"
+    ORDERS = "orders"
+    MACHINE = "machine"
+
+
+class NotYet(StrEnum):
+    """A figure that is undefined for a declared reason."""
+
+    TOO_LITTLE_HISTORY = "too little history yet"
+
+
+NOT_YET: Final = NotYet.TOO_LITTLE_HISTORY
+Figure = float | NotYet | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The day's measured figures; None where one could not be measured. Shares are fractions, not per cent."""
+
+    red_datasets: Figure = None
+    stale_sessions: Figure = None
+    coverage: Figure = None
+    invalid_scores: Figure = None
+    feature_drift: Figure = None
+    score_drift: Figure = None
+    bundle_age: Figure = None
+    turnover: Figure = None
+    turnover_jump: Figure = None
+    planned_gross: Figure = None
+    planned_net: Figure = None
+    planned_name: Figure = None
+    rounding: Figure = None
+    held_gross: Figure = None
+    daily_loss: Figure = None
+    drawdown: Figure = None
+    account_faults: Figure = None
+    recon_breaks: Figure = None
+    halt_requests: Figure = None
+    excess_orders: Figure = None
+    resends: Figure = None
+    excess_plan: Figure = None
+    duplicates: Figure = None
+    rejected: Figure = None
+    unknown_orders: Figure = None
+    clock_skew_seconds: Figure = None
+    free_disk: Figure = None
+
+
+class Limits(Config):
+    """Every limit of the table; fractions of equity unless the name says otherwise.
+
+    Attributes
+    ----------
+    min_coverage : float
+        Scored / eligible names.
+    max_invalid_scores : float
+        Share of tied scores; a non-finite or constant set counts as 1.
+    max_turnover, max_turnover_jump : float
+        One-sided turnover of a plan; its multiple of the median of the last 20 plans.
+    max_planned_gross, max_held_gross, max_net, max_name : float
+    max_rounding : float
+        L1 rounding error over planned gross.
+    reduce_daily_loss, halt_daily_loss, reduce_drawdown, halt_drawdown : float
+    warn_bundle_age, max_bundle_age : float
+        Of the bundle's own limit in sessions.
+    max_resends : int
+        A day.
+    max_rejected : float
+        Refused / sent orders, from five sent on.
+    warn_skew_seconds, halt_skew_seconds : float
+    warn_free_disk, halt_free_disk : float
+    ramp_sessions : int
+        Sessions over which the first funding, a resumption or a new bundle is stepped into.
+    skips_that_halt : int
+        Skipped sessions in a row that close the latch.
+    """
+
+    min_coverage: float = 0.95
+    max_invalid_scores: float = 0.20
+    max_turnover: float = 0.35
+    max_turnover_jump: float = 3.0
+    max_planned_gross: float = 1.02
+    max_held_gross: float = 1.10
+    max_net: float = 0.04
+    max_name: float = 0.06
+    max_rounding: float = 0.10
+    reduce_daily_loss: float = 0.03
+    halt_daily_loss: float = 0.05
+    reduce_drawdown: float = 0.10
+    halt_drawdown: float = 0.15
+    warn_bundle_age: float = 0.80
+    max_bundle_age: float = 1.0
+    max_resends: int = 3
+    max_rejected: float = 0.20
+    warn_skew_seconds: float = 2.0
+    halt_skew_seconds: float = 5.0
+    warn_free_disk: float = 0.10
+    halt_free_disk: float = 0.03
+    ramp_sessions: int = 5
+    skips_that_halt: int = 3
+
+
+@dataclass(frozen=True)
+class Tripwire:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+    measure : str
+        The field of `Figures` that it looks at.
+    limit : str or float
+        The field of `Limits`, or a number that no configuration may move.
+    action : Action
+    rearm : Rearm
+    stage : Stage
+    says : str
+        What the figure is, for the report.
+    trips_below : bool
+        Trips under its limit instead of above it.
+    """
+
+    name: str
+    measure: str
+    limit: str | float
+    action: Action
+    rearm: Rearm
+    stage: Stage
+    says: str
+    trips_below: bool = False
+
+
+# What is never configurable stands here as a number: none of it has a tolerable amount.
+TRIPWIRES: tuple[Tripwire, ...] = (
+    Tripwire("DATA_NOT_USABLE", "red_datasets", 0.0, Action.SKIP, Rearm.AUTO, Stage.DATA,
+             "required datasets that are RED or absent at asof"),
+    Tripwire("DATA_STALE", "stale_sessions", 0.0, Action.SKIP, Rearm.AUTO, Stage.DATA,
+             "sessions between the newest bar and asof"),
+    Tripwire("COVERAGE", "coverage", "min_coverage", Action.SKIP, Rearm.AUTO, Stage.SCORES,
+             "scored / eligible names", trips_below=True),
+    Tripwire("SCORES_INVALID", "invalid_scores", "max_invalid_scores", Action.SKIP, Rearm.AUTO, Stage.SCORES,
+             "share of tied scores; 1 when constant or not finite"),
+    Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, Action.WARN, Rearm.AUTO, Stage.SCORES,
+             "worst feature PSI / its limit from the training history"),
+    Tripwire("DRIFT_PSI", "score_drift", 1.0, Action.SKIP, Rearm.AUTO, Stage.SCORES,
+             "score PSI / its limit from the training history"),
+    Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", Action.WARN, Rearm.NEW_BUNDLE, Stage.PLAN,
+             "sessions since training / the bundle's limit"),
+    Tripwire("BUNDLE", "bundle_age", "max_bundle_age", Action.REDUCE, Rearm.NEW_BUNDLE, Stage.PLAN,
+             "sessions since training / the bundle's limit"),
+    Tripwire("TURNOVER", "turnover", "max_turnover", Action.SKIP, Rearm.AUTO, Stage.PLAN,
+             "one-sided turnover of the plan"),
+    Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", Action.SKIP, Rearm.AUTO, Stage.PLAN,
+             "turnover / median of the last 20 plans"),
+    Tripwire("GROSS", "planned_gross", "max_planned_gross", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+             "gross exposure with every planned order filled"),
+    Tripwire("NET", "planned_net", "max_net", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+             "absolute net exposure with every planned order filled"),
+    Tripwire("NAME", "planned_name", "max_name", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+             "largest absolute position with every planned order filled"),
+    Tripwire("ROUNDING", "rounding", "max_rounding", Action.SKIP, Rearm.AUTO, Stage.PLAN,
+             "L1 error of whole shares / planned gross"),
+    Tripwire("GROSS_HELD", "held_gross", "max_held_gross", Action.REDUCE, Rearm.AUTO, Stage.ACCOUNT,
+             "gross exposure held"),
+    Tripwire("DAILY_LOSS", "daily_loss", "reduce_daily_loss", Action.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
+             "loss against the last session's equity"),
+    Tripwire("DAILY_LOSS_HALT", "daily_loss", "halt_daily_loss", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+             "loss against the last session's equity"),
+    Tripwire("DRAWDOWN", "drawdown", "reduce_drawdown", Action.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
+             "loss against the highest equity seen"),
+    Tripwire("DRAWDOWN_HALT", "drawdown", "halt_drawdown", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+             "loss against the highest equity seen"),
+    Tripwire("ACCOUNT", "account_faults", 0.0, Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+             "account not active, blocked, or not the one of yesterday"),
+    Tripwire("RECON_BREAK", "recon_breaks", 0.0, Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+             "differences between ledger and broker that nothing explains"),
+    Tripwire("MANUAL", "halt_requests", 0.0, Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+             "a person's request to halt"),
+    Tripwire("ORDER_COUNT", "excess_orders", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "orders beyond the plan's intents and permitted attempts"),
+    Tripwire("RESENDS", "resends", "max_resends", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "orders sent twice today"),
+    Tripwire("PLAN_CONSERVATION", "excess_plan", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "orders whose side or quantity is not the plan's"),
+    Tripwire("DUPLICATE", "duplicates", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "live orders that share a key"),
+    Tripwire("REJECT_RATE", "rejected", "max_rejected", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "refused / sent orders, from five sent on"),
+    Tripwire("UNKNOWN_ORDER", "unknown_orders", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "orders whose outcome could not be proven"),
+    Tripwire("CLOCK_SKEW", "clock_skew_seconds", "warn_skew_seconds", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+             "seconds between the device's and the broker's clock"),
+    Tripwire("CLOCK", "clock_skew_seconds", "halt_skew_seconds", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+             "seconds between the device's and the broker's clock"),
+    Tripwire("DISK_LOW", "free_disk", "warn_free_disk", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+             "free share of the disk", trips_below=True),
+    Tripwire("DISK", "free_disk", "halt_free_disk", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+             "free share of the disk", trips_below=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row on one day, as the ledger and the report show it.
+
+    Attributes
+    ----------
+    value : float or None
+        None where the figure was missing or is not defined yet.
+    detail : str
+        In words, for a person.
+    """
+
+    name: str
+    value: float | None
+    limit: float
+    action: Action
+    is_tripped: bool
+    detail: str
+
+
+def check(stage: Stage, figures: Figures, limits: Limits) -> tuple[Evaluation, ...]:
+    """Evaluate every row of `stage`, in the table's order."""
+    return tuple(_evaluate(row, figures, limits) for row in TRIPWIRES if row.stage is stage)
+
+
+def worst(evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """Return the tripped row with the most severe action, the first of equals; None when nothing tripped."""
+    severity = list(Action)
+    tripped = [evaluation for evaluation in evaluations if evaluation.is_tripped]
+    return max(tripped, key=lambda evaluation: severity.index(evaluation.action), default=None)
+
+
+def _evaluate(row: Tripwire, figures: Figures, limits: Limits) -> Evaluation:
+    figure: Figure = getattr(figures, row.measure)
+    limit = row.limit if isinstance(row.limit, float) else float(getattr(limits, row.limit))
+    if isinstance(figure, NotYet):
+        return Evaluation(row.name, None, limit, row.action, False, f"{row.says}: {figure.value}")
+    if figure is None or not math.isfinite(figure):
+        return Evaluation(row.name, None, limit, row.action, True, f"{row.says}: missing, which counts as tripped")
+    is_tripped = figure < limit if row.trips_below else figure > limit
+    relation = "under" if row.trips_below else "over"
+    verdict = f"{relation} the limit" if is_tripped else "within the limit"
+    return Evaluation(row.name, float(figure), limit, row.action, is_tripped, f"{row.says}: {verdict}")
