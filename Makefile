@@ -47,11 +47,21 @@ test-device: ## The device alone: the base package without extras, everything bu
 	.venv-device/bin/python tests/contracts/no_learners.py
 	.venv-device/bin/pytest -n 2 -m "not slow and not deep" --ignore tests/test_trainer
 
+$(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
+	@echo "installing torch into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/deep.txt
+	@$(BIN)/python -m pip install --quiet -r requirements/torch.txt
+	@touch $@
+
+test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
+	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer
+
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
 	$(COMPILE) --group test pyproject.toml -o requirements/device-test.txt
 	$(COMPILE) --extra trainer pyproject.toml -o requirements/trainer.txt
 	$(COMPILE) --extra trainer --group dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt requirements/deep.in -o requirements/deep.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 clean: ## Remove the environments and everything under var/
