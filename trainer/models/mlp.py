@@ -169,15 +169,10 @@ def _standardise(network: Network, features: Matrix) -> None:
 
 
 def _descend(
-    network: Network,
-    features: Matrix,
-    target: Floats,
-    weight: Floats,
-    config: MlpConfig,
-    seed: int,
-    device: torch.device,
+    network: Network, features: Matrix, target: Floats, weight: Floats, learner: Mlp, device: torch.device
 ) -> None:
     """Run AdamW over shuffled batches for the configured epochs."""
+    config, seed = learner.config, learner.seed
     x = torch.from_numpy(features).to(device)
     y = torch.from_numpy(target.astype(np.float32)).to(device)
     w = torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
