@@ -119,6 +119,10 @@ class DeviceHalted(HaltDevice):
     """Trading was asked of a device whose halt latch is closed."""
 
 
+class TripwireHalt(HaltDevice):
+    """A tripwire whose action is HALT has tripped; `where` is its name."""
+
+
 class ReconBreak(HaltDevice):
     """The ledger and the broker disagree and nothing explains it."""
 
