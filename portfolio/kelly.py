@@ -77,8 +77,7 @@ def kelly_weights(excess_mean: Floats, covariance: Floats) -> Floats:
     -------
     float64, shape (N,), fraction of wealth per asset
     """
-    solution: Floats = np.linalg.solve(covariance, excess_mean)
-    return solution
+    return np.asarray(np.linalg.solve(covariance, excess_mean), dtype=np.float64)
 
 
 def kelly_scalar(weights: Floats, excess_mean: Floats, covariance: Floats) -> float:
@@ -95,7 +94,7 @@ def kelly_scalar(weights: Floats, excess_mean: Floats, covariance: Floats) -> fl
 
 
 def grinold_mean(ic: float, residual_volatility: Floats, z: Floats) -> Floats:
-    """mu = IC sigma z (Grinold 1994, "Alpha is volatility times IC times score"), over the horizon of sigma.
+    """Expected residual return IC sigma z (Grinold 1994, "Alpha is volatility times IC times score").
 
     Parameters
     ----------

@@ -1,0 +1,211 @@
+"""The target book: what the policy would hold if trading were free and instant.
+
+Order of operations (architecture of the policy, each line one module)
+    rank -> inverse normal -> clip +-3                           ranking
+    top and bottom N, each side to gross 1/2                     selection
+    name cap with redistribution, neutrality, to a fixed point   caps, neutrality
+    times s = min(gross target, c f*, vol target / forecast)     kelly, risk_scaling
+
+Invariants of a `TargetBook`, checked when it is made
+1. Gross at most `gross_target`; every |w_i| at most `name_cap`.
+2. Long/short: |sum w| <= net_limit, |beta'w| <= beta_limit, sectors likewise. Long-only: no weight is negative.
+3. Ex-ante volatility at most the target.
+s multiplies the whole book and is at most 1, so it loosens none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from portfolio.caps import cap_names
+from portfolio.config import Mode, PortfolioConfig
+from portfolio.kelly import grinold_mean, kelly_scalar
+from portfolio.neutrality import Exposures, exposures, neutralise
+from portfolio.ranking import inverse_normal
+from portfolio.risk import RiskModel
+from portfolio.risk_scaling import annual_volatility, volatility_scalar
+from portfolio.selection import top_and_bottom, top_quantile
+from signals.bars import Floats
+from signals.errors import InvariantBroken, ScoresInvalid
+from signals.scores import Scores
+
+SLACK = 1e-9
+"""Rounding allowed for when an invariant is checked, as a fraction of equity."""
+
+Decisions = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The names that have both a score and a risk estimate, M of them, in symbol order.
+
+    Attributes
+    ----------
+    z : float64, shape (M,)
+        Clipped inverse-normal rank among the candidates.
+    mu : float64, shape (M,)
+        Expected residual return over the horizon, by the IC in use.
+    held : float64, shape (M,)
+        Current weights.
+    """
+
+    symbols: tuple[str, ...]
+    z: Floats
+    mu: Floats
+    held: Floats
+    covariance: Floats
+    beta: Floats
+    sectors: tuple[str, ...]
+    horizon_sessions: int
+
+
+@dataclass(frozen=True, eq=False)
+class TargetBook:
+    """A feasible book over the candidates, and how it came about."""
+
+    candidates: Candidates
+    weights: Floats
+    config: PortfolioConfig
+    decisions: Decisions
+
+    def __post_init__(self) -> None:
+        config, weights, candidates = self.config, self.weights, self.candidates
+        bounds = [
+            ("gross", float(np.abs(weights).sum()), config.gross_target),
+            ("largest name", float(np.abs(weights).max(initial=0.0)), config.name_cap),
+            ("volatility", annual_volatility(weights, candidates.covariance, candidates.horizon_sessions),
+             config.volatility_target),
+        ]  # fmt: skip
+        if config.mode is Mode.LONG_SHORT:
+            limited = limits_of(candidates, config)
+            figures = np.abs(limited.of(weights)).tolist()
+            bounds += list(zip(limited.names, figures, limited.limits.tolist(), strict=True))
+        else:
+            bounds.append(("short side", float(-weights.min(initial=0.0)), 0.0))
+        for name, figure, limit in bounds:
+            if not figure <= limit + SLACK:
+                raise InvariantBroken(f"the target book's {name} is {figure:.6f}, above {limit:.6f}")
+
+
+def limits_of(candidates: Candidates, config: PortfolioConfig) -> Exposures:
+    """Return the neutrality rows of a long/short book of these candidates."""
+    return exposures(candidates.beta, candidates.sectors, config.net_limit, config.beta_limit, config.sector_limit)
+
+
+def target_book(
+    scores: Scores, risk: RiskModel, config: PortfolioConfig, held: Mapping[str, float], equity_usd: float
+) -> TargetBook:
+    """Turn scores into the book that the policy wants.
+
+    Parameters
+    ----------
+    scores : Scores
+    risk : RiskModel
+        Of the same `asof`.
+    config : PortfolioConfig
+    held : mapping of symbol to current weight
+        Breaks ties and keeps long-only names above the exit; nothing else of it is read.
+    equity_usd : float
+
+    Raises
+    ------
+    ScoresInvalid
+        All scores are equal, or none belongs to a name with a risk estimate.
+    NoFeasibleBook
+        Caps and neutrality cannot be met together.
+    """
+    ic, ic_decisions = ic_in_use(risk, config)
+    candidates = candidates_of(scores, risk, ic, held)
+    counted = (
+        ("scored names", str(len(scores.symbols))),
+        ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
+    )
+    most = config.max_names(equity_usd)
+    if ic <= 0:
+        return _flat(candidates, config, (*ic_decisions, *counted), f"an IC of {ic:.4f} supports no bet")
+    if most < (2 if config.mode is Mode.LONG_SHORT else 1):
+        reason = f"equity of {equity_usd:,.0f} USD is below one position of {config.min_position_usd:,.0f} USD a side"
+        return _flat(candidates, config, (*ic_decisions, *counted), reason)
+    unit, chosen = unit_book(candidates, config, most)
+    weights, scaled = scale(unit, candidates, config)
+    return TargetBook(candidates, weights, config, (*ic_decisions, *counted, *chosen, *scaled))
+
+
+def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decisions]:
+    """Return the IC that sizes the book: the shrunk measured one, or a rehearsal's fixed one."""
+    measured = (("ic", f"{risk.ic.mean:.4f}"), ("ic t", f"{risk.ic.t:.2f}"), ("ic shrunk", f"{risk.ic.shrunk:.4f}"))
+    if config.fixed_ic is None:
+        return risk.ic.shrunk, measured
+    said = f"{config.fixed_ic:.4f} fixed by configuration: a rehearsal, not evidence"
+    return config.fixed_ic, (*measured, ("ic used", said))
+
+
+def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str, float]) -> Candidates:
+    """Align scores and risk on the names that both know; z is ranked among those."""
+    place = {symbol: i for i, symbol in enumerate(risk.symbols)}
+    rows = [i for i, symbol in enumerate(scores.symbols) if symbol in place]
+    symbols = tuple(scores.symbols[i] for i in rows)
+    if not symbols:
+        raise ScoresInvalid(
+            "no scored name has a risk estimate", where=str(scores.asof), mend="Check scores and bars of this session"
+        )
+    values = scores.values[rows]
+    if len(symbols) > 1 and float(np.ptp(values)) == 0.0:
+        raise ScoresInvalid(
+            f"all {len(symbols)} scores are equal", where=str(scores.asof), mend="Check the features of this session"
+        )
+    at = [place[symbol] for symbol in symbols]
+    z = inverse_normal(values)
+    return Candidates(
+        symbols=symbols,
+        z=z,
+        mu=grinold_mean(ic, risk.residual_volatility[at], z),
+        held=np.array([held.get(symbol, 0.0) for symbol in symbols], dtype=np.float64),
+        covariance=risk.covariance[np.ix_(at, at)],
+        beta=risk.beta[at],
+        sectors=tuple(risk.sectors[i] for i in at) if risk.sectors else (),
+        horizon_sessions=risk.horizon_sessions,
+    )
+
+
+def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tuple[Floats, Decisions]:
+    """Return the book before its scale: gross at most 1, inside caps and, long/short, neutrality."""
+    if config.mode is Mode.LONG_ONLY:
+        raw = top_quantile(candidates.z, candidates.held, config.entry_quantile, config.exit_quantile, most)
+        capped = cap_names(raw, config.name_cap)
+        return capped, (("names", f"{int((capped > 0).sum())} long"),)
+    raw = top_and_bottom(candidates.z, candidates.held, most // 2)
+    weights, passes = neutralise(raw, config.name_cap, limits_of(candidates, config))
+    return weights, (
+        ("names", f"{int((weights > 0).sum())} long, {int((weights < 0).sum())} short"),
+        ("neutrality passes", str(passes)),
+    )
+
+
+def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[Floats, Decisions]:
+    """Multiply the unit book by s = min(gross target, c f*, volatility target / forecast volatility)."""
+    full_kelly = kelly_scalar(unit, candidates.mu, candidates.covariance)
+    forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
+    bounds = {
+        "gross target": config.gross_target,
+        "fractional Kelly": max(config.kelly_fraction * full_kelly, 0.0),
+        "volatility target": volatility_scalar(forecast, config.volatility_target),
+    }
+    binding = min(bounds, key=lambda name: bounds[name])
+    weights = unit * bounds[binding]
+    return weights, (
+        ("kelly f*", f"{full_kelly:.3f}"),
+        ("kelly c f*", f"{config.kelly_fraction * full_kelly:.3f}"),
+        ("forecast volatility at gross 1", f"{forecast:.4f}"),
+        ("scale", f"{bounds[binding]:.4f} by {binding}"),
+        ("target gross", f"{np.abs(weights).sum():.4f}"),
+        ("target net", f"{weights.sum():+.4f}"),
+        ("target beta", f"{candidates.beta @ weights:+.4f}"),
+    )
+
+
+def _flat(candidates: Candidates, config: PortfolioConfig, decisions: Decisions, reason: str) -> TargetBook:
+    return TargetBook(candidates, np.zeros(len(candidates.symbols)), config, (*decisions, ("flat", reason)))
