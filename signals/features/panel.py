@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from signals.bars import Bars, Days, Floats
 from signals.errors import InvariantBroken, NotASession
+from signals.features.history import History
 from signals.files import sha256_of
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Feature:
         "ratio", "log USD", "z", "rank", ...
     lookback_sessions : int
         Sessions read, the current one included: the value at t depends on bars in [t - lookback + 1, t] only.
-    compute : callable
-        Bars of T sessions and N symbols -> float64 (T, N); NaN where the window has too few valid observations.
+    formula : callable
+        History of T sessions and N symbols -> float64 (T, N); NaN where the window has too few valid observations.
     is_cross_sectional : bool
         Whether other symbols' bars enter (ranks, beta, residual volatility, market-relative figures).
     is_ranked : bool
@@ -38,10 +41,23 @@ class Feature:
     name: str
     units: str
     lookback_sessions: int
-    compute: Callable[[Bars], Floats]
+    formula: Callable[[History], Floats]
     is_cross_sectional: bool = False
     is_ranked: bool = True
     is_calendar: bool = False
+
+    def compute(self, bars: Bars) -> Floats:
+        """Values at every session of `bars`; float64, shape (T, N)."""
+        return self.evaluate(History.of(bars))
+
+    def evaluate(self, history: History) -> Floats:
+        """Values at the sessions that `history` wants; NaN for what no float32 holds and for a name without a bar."""
+        with np.errstate(all="ignore"):
+            values = self.formula(history)
+            if self.is_calendar:
+                return values
+            usable = (np.abs(values) <= FLOAT32_MAX) & np.isfinite(history.current(history.close))
+            return np.where(usable, values, np.nan)
 
 
 @dataclass(frozen=True, eq=False)

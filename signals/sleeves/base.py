@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
-from signals.features.panel import Feature, spec_hash
+from signals.bars import Bars
+from signals.features import build
+from signals.features.panel import Feature, FeaturePanel, spec_hash
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,19 @@ class Sleeve:
     def spec_hash(self) -> str:
         """SHA-256 of the ordered feature specification."""
         return spec_hash(list(self.spec))
+
+    def panel(self, bars: Bars) -> FeaturePanel:
+        """Features of every session of `bars`."""
+        return build.panel(self.table, self.names, bars)
+
+    def features(self, bars: Bars, asof: date) -> FeaturePanel:
+        """Features of the session `asof` alone: the row of `panel` at `asof`, to the bit, for a fraction of the work.
+
+        Reads the `lookback_sessions` rows of `bars` that end at `asof`; nothing after them.
+
+        Raises
+        ------
+        NotASession
+            `asof` is not a session of `bars`.
+        """
+        return build.newest(self.table, self.names, bars, asof, self.lookback_sessions)

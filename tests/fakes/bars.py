@@ -55,8 +55,8 @@ def yf_bars(
 ) -> Bars:  # fmt: skip
     """Real bars of the first `symbols` stocks in name order (or of the names given), first <= session <= last.
 
-    Returns are ratios of adj_close, and of open x adj_close / close to the adj_close before. A name is eligible where it has a bar and at least `min_history`
-    bars up to there. Skips the test when the file is absent.
+    Returns are ratios of adj_close, and of open x adj_close / close to the adj_close before. A name is eligible where
+    it has a bar and at least `min_history` bars up to there. Skips the test when the file is absent.
     """
     if not path.exists():
         pytest.skip(f"{path} absent: real bars are not beside this checkout")

@@ -1,0 +1,60 @@
+"""From bars to the feature panel that a model receives, on both hosts.
+
+`panel` computes every session, `newest` the last one alone; row t of the first equals the second at t to the bit.
+
+1. Nothing after a session enters its features.
+2. Base features are computed in float64, cleaned and cast to float32; ranks are taken of the cast values.
+3. Infinite never leaves, and a name without a bar has no per-symbol feature: both are NaN.
+4. Symbols are worked through in blocks, so that little memory stands beside the output.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.bars import Bars, Days
+from signals.features.history import History
+from signals.features.panel import Feature, FeaturePanel
+from signals.features.ranking import rank
+
+BLOCK_SYMBOLS = 32
+
+Table = tuple[Feature, ...]
+
+
+def panel(table: Table, names: tuple[str, ...], bars: Bars) -> FeaturePanel:
+    """Features of every session of `bars`: those of `table`, then the ranks of the ranked ones."""
+    return _assemble(table, names, History.of(bars), bars.symbols, bars.sessions, bars.eligible)
+
+
+def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookback_sessions: int) -> FeaturePanel:
+    """Features of the session `asof` alone, from the `lookback_sessions` rows that end there.
+
+    Raises
+    ------
+    NotASession
+        `asof` is not a session of `bars`.
+    """
+    history = History.newest(bars, asof, lookback_sessions)
+    row = bars.index(asof)
+    return _assemble(table, names, history, bars.symbols, history.sessions, bars.eligible[row : row + 1])
+
+
+def _assemble(
+    table: Table, names: tuple[str, ...], history: History, symbols: tuple[str, ...], sessions: Days,
+    eligible: NDArray[np.bool_],
+) -> FeaturePanel:  # fmt: skip
+    by_feature = np.empty((len(names), *eligible.shape), np.float32)
+    for first in range(0, len(symbols), BLOCK_SYMBOLS):
+        block = slice(first, first + BLOCK_SYMBOLS)
+        columns = history.columns(first, first + BLOCK_SYMBOLS)
+        for position, feature in enumerate(table):
+            by_feature[position, :, block] = feature.evaluate(columns)
+    ranked = [position for position, feature in enumerate(table) if feature.is_ranked]
+    for place, position in enumerate(ranked, start=len(table)):
+        by_feature[place] = rank(by_feature[position], eligible)
+    # One feature's values lie together in memory, as they are computed, ranked and binned; readers see (T, N, F).
+    return FeaturePanel(sessions, symbols, names, np.moveaxis(by_feature, 0, 2), eligible.copy())

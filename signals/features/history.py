@@ -1,0 +1,172 @@
+"""What every feature is computed from: some symbols' bars, with the windows that several features share.
+
+`History.of(bars)` is every session of a panel, `History.newest(...)` the last session alone. Folds are made when a
+feature first asks for them and kept for the next one, so that momentum, drawdown and Bollinger bands walk the same
+price path once. Features receive a `History` and return float64 of shape (`rows`, N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.bars import Bars, Days, Floats
+from signals.features.folding import Fold, S
+from signals.features.market import market_return
+from signals.features.paths import level_moments, peaks, price_moments, products
+from signals.features.windows import Observations
+
+PANELS = ("close", "volume", "total_return", "overnight_return", "market")
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Columns of a panel of bars.
+
+    Attributes
+    ----------
+    sessions : datetime64[D], shape (T,), or (1,) where only the newest session is wanted
+        At which features are wanted.
+    close, volume, total_return, overnight_return : float64, shape (T, N)
+        As in `Bars`.
+    market : float64, shape (T,)
+        Equal-weight total return of the eligible universe; NaN where none is eligible.
+    newest_only : bool
+        Features are wanted at the last session alone.
+    """
+
+    sessions: Days
+    close: Floats
+    volume: Floats
+    total_return: Floats
+    overnight_return: Floats
+    market: Floats
+    newest_only: bool = False
+
+    @classmethod
+    def of(cls, bars: Bars) -> Self:
+        """Every session and symbol of `bars`."""
+        market = market_return(bars.total_return, bars.eligible)
+        return cls(bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market)
+
+    @classmethod
+    def newest(cls, bars: Bars, asof: date, lookback_sessions: int) -> Self:
+        """The session `asof` alone; no row after it, and none before its look-back, is read.
+
+        Sessions that `bars` does not reach back to count as missing.
+        """
+        last = bars.index(asof) + 1
+        kept = slice(max(0, last - lookback_sessions), last)
+        absent = lookback_sessions - (last - kept.start)
+
+        def rows(panel: Floats) -> Floats:
+            return panel[kept] if absent == 0 else np.vstack([np.full((absent, panel.shape[1]), np.nan), panel[kept]])
+
+        market = market_return(bars.total_return[kept], bars.eligible[kept])
+        return cls(
+            sessions=bars.sessions[last - 1 : last],
+            close=rows(bars.close),
+            volume=rows(bars.volume),
+            total_return=rows(bars.total_return),
+            overnight_return=rows(bars.overnight_return),
+            market=np.concatenate(
+                [np.full(absent, np.nan), market_return(bars.total_return[kept], bars.eligible[kept])]
+            ),
+            newest_only=True,
+        )
+
+    def columns(self, first: int, last: int) -> Self:
+        """Return the history of the columns first <= n < last, contiguous in memory."""
+
+        def cut(panel: Floats) -> Floats:
+            return np.ascontiguousarray(panel[:, first:last])
+
+        return replace(
+            self, close=cut(self.close), volume=cut(self.volume),
+            total_return=cut(self.total_return), overnight_return=cut(self.overnight_return),
+        )  # fmt: skip
+
+    def current(self, panel: NDArray[S]) -> NDArray[S]:
+        """Rows of `panel` at which features are wanted."""
+        return panel[-1:] if self.newest_only else panel
+
+    def ago(self, sessions: int, formula: Callable[[Self], Floats]) -> Floats:
+        """Values of `formula` as they stood `sessions` earlier; NaN where that is before the first row."""
+        if self.newest_only:
+            earlier = {name: getattr(self, name)[:-sessions] for name in PANELS}
+            return formula(replace(self, **earlier))
+        values = formula(self)
+        past = np.full_like(values, np.nan)
+        past[sessions:] = values[:-sessions]
+        return past
+
+    @cached_property
+    def returns(self) -> Observations:
+        """Which total returns are valid."""
+        return Observations(np.isfinite(self.total_return), newest_only=self.newest_only)
+
+    @cached_property
+    def return_moments(self) -> Fold[np.float64]:
+        """(mean r, M2 r, mean m, M2 m, C) of the total returns r and the market's m at the same sessions."""
+        market = np.nan_to_num(self.market, posinf=0.0, neginf=0.0)[:, None]
+        return self.returns.joint_moments(self.total_return, market)
+
+    def where_current(self, values: Floats) -> Floats:
+        """`values` where the session itself has a total return: a feature about today's level needs today's level."""
+        return np.where(self.current(self.returns.valid), values, np.nan)
+
+    def policed_by_market(self, values: Floats, sessions: int) -> Floats:
+        """`values` by the NaN policy of returns, and NaN where the window uses a session without a market."""
+        values = self.returns.policed(values, sessions)
+        unknown = self.returns.valid & ~np.isfinite(self.market)[:, None]
+        if not unknown.any():
+            return values
+        return np.where(Observations(unknown, newest_only=self.newest_only).count(sessions) == 0, values, np.nan)
+
+    @cached_property
+    def growth(self) -> Fold[np.float64]:
+        """Compounded growth of a dollar over the valid total returns."""
+        return products(self.returns, 1.0 + self.total_return)
+
+    @cached_property
+    def price_moments(self) -> Fold[np.float64]:
+        """(mean, M2) of the price relative inside the window."""
+        return price_moments(self.returns, self.growth)
+
+    @cached_property
+    def peaks(self) -> Fold[np.float64]:
+        """Highest price relative inside the window."""
+        return peaks(self.returns, self.growth)
+
+    @cached_property
+    def level_moments(self) -> Fold[np.float64]:
+        """(sum, mean, M2) of the log price level inside the window."""
+        return level_moments(self.returns, np.log(1.0 + self.total_return))
+
+    @cached_property
+    def overnight(self) -> Observations:
+        """Which overnight returns are valid; the same object as `returns` where they agree, to share its windows."""
+        valid = np.isfinite(self.overnight_return)
+        agrees = np.array_equal(valid, self.returns.valid)
+        return self.returns if agrees else Observations(valid, newest_only=self.newest_only)
+
+    @cached_property
+    def overnight_moments(self) -> Fold[np.float64]:
+        """(mean, M2) of the overnight returns."""
+        return self.overnight.moments(self.overnight_return)
+
+    @cached_property
+    def traded(self) -> Observations:
+        """Which sessions have a bar."""
+        return Observations(np.isfinite(self.close), newest_only=self.newest_only)
+
+    @cached_property
+    def dollar_volume(self) -> Fold[np.float64]:
+        """Sum of close x volume, USD."""
+        return self.traded.sums(self.close * self.volume)
