@@ -1,0 +1,367 @@
+"""Alpaca's paper account, or the embedded exchange that speaks its protocol, through alpaca-py's own client.
+
+Invariants
+----------
+1. Paper only: the client is built with `paper=True` and an address that `require_permitted` let through, and the
+   transport checks every request again.
+2. POST and DELETE leave exactly once per call, whatever comes back: the client's own retries are switched off, and
+   construction fails where that cannot be done.
+3. GET is repeated at most `read_retries` times, honouring Retry-After and X-RateLimit-Reset; when it still has no
+   whole answer it raises `BrokerUnreachable`. An unanswered report is never an empty one.
+4. `submit` answers `Refused` only for a documented refusal of Alpaca's own; everything else but a parsed
+   acknowledgement of our own id is `Unknown`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import ROUND_DOWN, Decimal
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from alpaca.common.exceptions import APIError
+from alpaca.trading.client import TradingClient
+from pydantic import Field
+from requests.adapters import BaseAdapter
+
+from execution.brokers import parsing
+from execution.brokers.base import (
+    Account,
+    Acked,
+    Activity,
+    Asset,
+    BrokerClock,
+    Position,
+    Refused,
+    Submission,
+    Unknown,
+)
+from execution.brokers.rate_limit import BrokerClock as Clock
+from execution.brokers.rate_limit import TokenBucket
+from execution.brokers.transport import GuardedTransport, require_permitted
+from execution.orders import BrokerOrder, Intent
+from signals.config import Config
+from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
+from signals.sessions import Session
+
+PAPER_URL = "https://paper-api.alpaca.markets"
+QUANTITY_STEP = Decimal("0.000000001")
+ORDERS_PER_PAGE = 500
+ACTIVITIES_PER_PAGE = 100
+# Codes by which Alpaca says that it has no such order. 40010001 is not among them: it also answers a duplicate id.
+REFUSAL_CODES = frozenset({40010000, 40310000, 40410000, 42210000, 42910000})
+# Whatever a transport or a JSON reader raises: the request may have left, the answer did not arrive whole.
+TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError)
+AGAIN_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+NOT_ALLOWED = (401, 403)
+NOT_FOUND = 404
+T = TypeVar("T")
+Params = dict[str, str | int]
+
+
+class BrokerConfig(Config):
+    """How politely the broker is asked.
+
+    Attributes
+    ----------
+    requests_per_minute : int
+        Ceiling over any minute; Alpaca allows 200 per key.
+    burst : int
+        Requests that may leave at once.
+    read_retries : int
+        Repeats of a request that changes nothing.
+    backoff_seconds, longest_wait_seconds : float
+        First wait before a repeat, doubled for each further one and jittered; and the longest that is honoured.
+    """
+
+    requests_per_minute: int = Field(default=150, ge=2, le=150)
+    burst: int = Field(default=30, ge=1, le=149)
+    read_retries: int = Field(default=3, ge=0, le=3)
+    backoff_seconds: float = Field(default=0.5, ge=0, le=10)
+    longest_wait_seconds: float = Field(default=60.0, ge=0, le=120)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A key pair of a paper account; never shown."""
+
+    key_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+class AlpacaBroker:
+    """The `Broker` of an Alpaca paper account or of the embedded exchange.
+
+    Parameters
+    ----------
+    url : str
+        `PAPER_URL` or a loopback address, without the version.
+    credentials : Credentials
+    clock : Clock
+    jitter : random.Random
+        Spreads repeats of reads; seeded by the composition root.
+    adapter : BaseAdapter or None
+        What really sends; the in-process door of an exchange in simulations.
+    config : BrokerConfig
+
+    Raises
+    ------
+    BadConfig
+        `url` is neither Alpaca's paper host nor this machine.
+    InvariantBroken
+        The installed alpaca-py cannot be held to time-outs and single requests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        clock: Clock,
+        jitter: random.Random,
+        *,
+        adapter: BaseAdapter | None = None,
+        config: BrokerConfig | None = None,
+    ) -> None:
+        require_permitted(url)
+        self._config = config or BrokerConfig()
+        self._clock, self._jitter = clock, jitter
+        bucket = TokenBucket(self._config.requests_per_minute, self._config.burst, clock)
+        client = TradingClient(
+            credentials.key_id, credentials.secret_key, paper=True, raw_data=True, url_override=url.rstrip("/")
+        )
+        self._client = _tamed(client, GuardedTransport(bucket, adapter))
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def account(self) -> Account:
+        """Return the account."""
+        return self._read("/account", {}, _one("account", parsing.account))
+
+    def clock(self) -> BrokerClock:
+        """Return the broker's time."""
+        return self._read("/clock", {}, _one("clock", parsing.clock))
+
+    def calendar(self, first: date, last: date) -> tuple[Session, ...]:
+        """Return the broker's sessions in the closed interval, oldest first."""
+        days = self._read(
+            "/calendar", {"start": first.isoformat(), "end": last.isoformat()}, _many("calendar", parsing.session)
+        )
+        return tuple(sorted((day for day in days if first <= day.day <= last), key=lambda day: day.day))
+
+    def assets(self) -> dict[str, Asset]:
+        """Return every active US equity by symbol."""
+        found = self._read("/assets", {"status": "active", "asset_class": "us_equity"}, _many("assets", parsing.asset))
+        return {asset.symbol: asset for asset in found}
+
+    def positions(self) -> tuple[Position, ...]:
+        """Return all holdings, sorted by symbol."""
+        found = self._read("/positions", {}, _many("positions", parsing.position))
+        if len({held.symbol for held in found}) != len(found):
+            raise parsing.unreadable("a symbol is held twice in the positions")
+        return tuple(sorted(found, key=lambda held: held.symbol))
+
+    def orders(self, *, open_only: bool, after: datetime | None = None) -> tuple[BrokerOrder, ...]:
+        """Return all orders submitted after `after`, every page of them, oldest first."""
+        asked: Params = {
+            "status": "open" if open_only else "all",
+            "limit": ORDERS_PER_PAGE,
+            "direction": "asc",
+            "nested": "false",
+        }
+        first = asked if after is None else {**asked, "after": after.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+        return self._pages(
+            "/orders", first, lambda last: {**asked, "after_order_id": last.id}, _many("orders", parsing.order),
+            size=ORDERS_PER_PAGE, identity=lambda order: order.id,
+        )  # fmt: skip
+
+    def activities(self, after: date) -> tuple[Activity, ...]:
+        """Return all activities of the days after `after`, every page of them, oldest first."""
+        asked: Params = {"after": after.isoformat(), "direction": "asc", "page_size": ACTIVITIES_PER_PAGE}
+        return self._pages(
+            "/account/activities", asked, lambda last: {**asked, "page_token": last.id},
+            _many("activities", parsing.activity), size=ACTIVITIES_PER_PAGE, identity=lambda activity: activity.id,
+        )  # fmt: skip
+
+    def order(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the order, or None when the broker itself says that it has none."""
+        found = self._read(
+            "/orders:by_client_order_id",
+            {"client_order_id": client_order_id},
+            _one("order", parsing.order),
+            or_none=True,
+        )
+        if found is not None and found.client_order_id != client_order_id:
+            raise UnknownOrder(
+                "the broker answered with another order", where=f"asked {client_order_id}, got {found.client_order_id}",
+                mend="Look at the account's orders before anything is sent again",
+            )  # fmt: skip
+        return found
+
+    def _pages(
+        self,
+        path: str,
+        first: Params,
+        following: Callable[[T], Params],
+        parse: Callable[[object], tuple[T, ...]],
+        *,
+        size: int,
+        identity: Callable[[T], str],
+    ) -> tuple[T, ...]:
+        """Return every page, each item once; an item that comes again would hide another, so it is an error."""
+        found: dict[str, T] = {}
+        page = self._read(path, first, parse)
+        while True:
+            for item in page:
+                if identity(item) in found:
+                    raise parsing.unreadable(f"{path} repeats {identity(item)} on a later page")
+                found[identity(item)] = item
+            if len(page) < size:
+                return tuple(found.values())
+            page = self._read(path, following(page[-1]), parse)
+
+    def _read(self, path: str, params: Params, parse: Callable[[object], T], *, or_none: bool = False) -> T:
+        """Ask, and ask again while the answer is late, busy or torn (invariant 3)."""
+        reason = ""
+        for attempt in range(self._config.read_retries + 1):
+            if attempt:
+                self._clock.sleep(wait)
+            wait = self._backoff(attempt)
+            try:
+                return parse(self._client.get(path, dict(params)))
+            except APIError as error:
+                status = error.status_code
+                if or_none and status == NOT_FOUND and _told(error) is not None:
+                    return None  # type: ignore[return-value] # only `order` asks so, and its answer may be None
+                if status in NOT_ALLOWED:
+                    raise UnknownBrokerState(
+                        f"the broker refuses this key or account with {status}", where=path,
+                        mend="Check the credentials and the account at the broker",
+                    ) from None  # fmt: skip
+                if status not in AGAIN_STATUSES:
+                    raise BrokerUnreachable(f"the broker refuses the question with {status}", where=path) from None
+                reason, wait = f"status {status}", self._asked_wait(error.response.headers, wait)
+            except TRANSPORT_ERRORS as error:
+                reason = type(error).__name__
+            except BrokerUnreachable as error:
+                reason = error.where
+        raise BrokerUnreachable("the broker does not answer", where=f"{path}: {reason}", mend="It is asked again later")
+
+    def _backoff(self, attempt: int) -> float:
+        return float(self._config.backoff_seconds * 2**attempt * (0.5 + self._jitter.random()))
+
+    def _asked_wait(self, headers: Mapping[str, str], otherwise: float) -> float:
+        """Seconds that the broker asks us to wait, at most the longest that we honour."""
+        waits = [otherwise]
+        if (after := headers.get("Retry-After", "")).isdecimal():
+            waits.append(float(after))
+        if (reset := headers.get("X-RateLimit-Reset", "")).isdecimal():
+            waits.append(float(reset) - self._clock.now().timestamp())
+        return min(max(waits), self._config.longest_wait_seconds)
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def submit(self, intent: Intent) -> Submission:
+        """Send one order, once.
+
+        Raises
+        ------
+        UnknownOrder
+            The broker acknowledged an order with another id than ours.
+        """
+        try:
+            order = _one("order", parsing.order)(self._client.post("/orders", order_body(intent)))
+        except APIError as error:
+            return _refusal(error)
+        except TRANSPORT_ERRORS as error:
+            return Unknown(f"{type(error).__name__} after the request may have left")
+        except (BrokerUnreachable, UnknownBrokerState) as error:
+            return Unknown(str(error))
+        if order.client_order_id != intent.key.client_order_id:
+            raise UnknownOrder(
+                "the broker acknowledged another order than the one sent",
+                where=f"sent {intent.key.client_order_id}, got {order.client_order_id}",
+                mend="Look at the account's orders before anything is sent again",
+            )
+        return Acked(order)
+
+    def cancel(self, order_id: str) -> bool | None:
+        """Ask once to cancel: True accepted, False not cancelable any more, None unknown."""
+        try:
+            self._client.delete(f"/orders/{order_id}")
+        except APIError as error:
+            return False if isinstance(_refusal(error), Refused) else None
+        except TRANSPORT_ERRORS:
+            return None
+        return True
+
+    def cancel_all(self) -> bool:
+        """Ask once to cancel every open order: True when the broker took the request for each of them."""
+        try:
+            answer = self._client.delete("/orders")
+            outcomes = parsing.listed(answer, "cancellations", lambda item: parsing.number(item, "status"))
+        except (APIError, BrokerUnreachable, *TRANSPORT_ERRORS):
+            return False
+        return all(status < 500 for status in outcomes)
+
+
+def order_body(intent: Intent) -> dict[str, str | bool]:
+    """Return the request body of an order; every number is a string, quantities cut off at nine decimals."""
+    quantity = intent.quantity.quantize(QUANTITY_STEP, ROUND_DOWN).normalize()
+    sent: dict[str, str | bool] = {
+        "symbol": intent.key.symbol,
+        "qty": format(quantity, "f"),
+        "side": intent.side.value,
+        "type": intent.type.value,
+        "time_in_force": intent.time_in_force.value,
+        "client_order_id": intent.key.client_order_id,
+        "extended_hours": False,
+    }
+    if intent.limit_price is not None:
+        sent["limit_price"] = format(intent.limit_price, "f")
+    return sent
+
+
+def _one(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], T]:
+    return lambda content: parse(parsing.body(content, what))
+
+
+def _many(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], tuple[T, ...]]:
+    return lambda content: parsing.listed(content, what, parse)
+
+
+def _refusal(error: APIError) -> Refused | Unknown:
+    """Read an error answer: a documented refusal, or an outcome that only a look-up can tell (invariant 4)."""
+    status, told = error.status_code or 0, _told(error)
+    code = told.get("code") if told is not None else None
+    if told is None or not 400 <= status < 500 or code not in REFUSAL_CODES:
+        return Unknown(f"status {status}" + ("" if code is None else f" code {code}"))
+    return Refused(status, int(code), str(told.get("message", "")))
+
+
+def _told(error: APIError) -> Mapping[str, Any] | None:
+    """Return Alpaca's own error body, or None for anything else that answered in its name (a proxy's page)."""
+    try:
+        content = error.response.json()
+    except TRANSPORT_ERRORS:
+        return None
+    return content if isinstance(content, Mapping) and ("code" in content or "message" in content) else None
+
+
+def _tamed(client: TradingClient, transport: GuardedTransport) -> TradingClient:
+    """Mount our transport and switch off the client's own repeats (invariant 2)."""
+    session = getattr(client, "_session", None)
+    if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
+        raise InvariantBroken(
+            "this version of alpaca-py cannot be held to time-outs and single requests", where="TradingClient",
+            mend="Install the version that the lock file names",
+        )  # fmt: skip
+    client._retry = 0
+    session.trust_env = False  # neither a proxy nor a .netrc of the environment may redirect or sign an order
+    session.adapters.clear()
+    session.mount("https://", transport)
+    session.mount("http://", transport)
+    return client

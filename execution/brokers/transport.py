@@ -1,0 +1,108 @@
+"""How a request of ours leaves: to the hosts we mean, with time-outs, paced, and answered by exact numbers.
+
+Invariants
+----------
+1. No request reaches a host outside `ALLOWED_HOSTS`; the live trading host is not one of them.
+2. Every request carries a connect and a read time-out.
+3. One call of `send` is at most one request on the wire: nothing here repeats anything.
+4. A number in a JSON answer becomes the Decimal that its digits say, never a float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+from execution.brokers.rate_limit import TokenBucket
+from signals.errors import BadConfig, InvariantBroken
+
+CONNECT_TIMEOUT_SECONDS = 3.05  # just above a multiple of 3, the TCP retransmission window
+READ_TIMEOUT_SECONDS = 10.0
+PAPER_HOSTS = frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+ALLOWED_HOSTS = PAPER_HOSTS | LOOPBACK_HOSTS
+
+
+def is_permitted(url: str) -> bool:
+    """Whether a request may go to `url`: Alpaca's paper and data hosts over TLS, or this machine."""
+    parts = urlsplit(url)
+    if parts.hostname in LOOPBACK_HOSTS:
+        return parts.scheme in ("http", "https")
+    return parts.scheme == "https" and parts.hostname in PAPER_HOSTS
+
+
+def require_permitted(url: str) -> None:
+    """Raise `BadConfig` for an address to which orders must never go."""
+    if not is_permitted(url):
+        raise BadConfig(
+            "orders go to the paper account or to this machine, nowhere else", where=url,
+            mend="Use https://paper-api.alpaca.markets or the embedded exchange",
+        )  # fmt: skip
+
+
+class ExactResponse(requests.Response):
+    """A response whose JSON numbers are Decimals, and for which only 2xx is a success: a redirect is an error."""
+
+    @classmethod
+    def of(cls, response: requests.Response) -> ExactResponse:
+        """Wrap a response that a transport made."""
+        exact = cls()
+        vars(exact).update(vars(response))
+        return exact
+
+    def raise_for_status(self) -> None:
+        """Raise `HTTPError` for anything but 2xx."""
+        super().raise_for_status()
+        if not 200 <= self.status_code < 300:
+            raise requests.HTTPError(f"{self.status_code} is no answer to this request", response=self)
+
+    def json(self, **options: Any) -> Any:
+        """Return the body parsed exactly; raise `ValueError` when it is not JSON."""
+        return super().json(**{"parse_float": Decimal, "parse_constant": _refuse, **options})
+
+
+def _refuse(word: str) -> Decimal:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+class GuardedTransport(BaseAdapter):
+    """The one adapter that our client's session mounts.
+
+    Parameters
+    ----------
+    bucket : TokenBucket
+    inner : BaseAdapter or None
+        What really sends; an in-process exchange in simulations, else a plain `HTTPAdapter` without retries.
+    """
+
+    def __init__(self, bucket: TokenBucket, inner: BaseAdapter | None = None) -> None:
+        super().__init__()
+        self._bucket = bucket
+        self._inner = inner if inner is not None else HTTPAdapter(max_retries=0)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send one request, once, when the bucket lets it."""
+        if not is_permitted(request.url or ""):
+            raise InvariantBroken("a request was about to leave for a host that is not allowed", where=str(request.url))
+        self._bucket.take()
+        limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        return ExactResponse.of(
+            self._inner.send(request, stream=stream, timeout=limits, verify=verify, cert=cert, proxies=proxies)
+        )
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self._inner.close()
