@@ -75,9 +75,7 @@ class History:
             volume=rows(bars.volume),
             total_return=rows(bars.total_return),
             overnight_return=rows(bars.overnight_return),
-            market=np.concatenate(
-                [np.full(absent, np.nan), market_return(bars.total_return[kept], bars.eligible[kept])]
-            ),
+            market=np.concatenate([np.full(absent, np.nan), market]),
             newest_only=True,
         )
 

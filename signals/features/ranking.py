@@ -12,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK_CELLS = 1 << 15
+CHUNK_CELLS = 1 << 15  # keeps a chunk's keys in the cache
 SIGN = np.uint32(1 << 31)
-ABSENT = np.uint64(2**64 - 1)
+ABSENT = np.uint32(2**32 - 1)  # above every float's ordered bits
 COLUMN_BITS = np.uint64(32)
+COLUMN_MASK = np.uint64(2**32 - 1)
 
 
 def rank(values: NDArray[np.float32], eligible: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -41,37 +42,43 @@ def rank(values: NDArray[np.float32], eligible: NDArray[np.bool_]) -> NDArray[np
 
 def _rank_rows(values: NDArray[np.float32], eligible: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Sort (value, column) pairs packed in one integer, then send each place in the order back to its column."""
+    height, width = values.shape
     counted = eligible & ~np.isnan(values)
-    keys = np.where(counted, _ordered_bits(values), ABSENT)
+    ordered = np.where(counted, _ordered_bits(values), ABSENT).astype(np.uint64)
+    keys = ordered << COLUMN_BITS | np.arange(width, dtype=np.uint64)
     keys.sort(axis=1)
-    columns = (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
     names = np.count_nonzero(counted, axis=1)[:, None]
     places = _average_places((keys >> COLUMN_BITS).astype(np.uint32))
-    standing = ((places + 0.5) / np.maximum(names, 1)).astype(np.float32)
-    here = np.arange(values.shape[1]) < names
-    ranks = np.full(values.shape, np.nan, np.float32)
-    rows = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
-    ranks[rows[here], columns[here]] = standing[here]
-    return ranks
+    standing = (places + 0.5) / np.maximum(names, 1)
+    standing[np.arange(width) >= names] = np.nan
+    keys &= COLUMN_MASK
+    home = keys.view(np.int64) + np.arange(0, height * width, width)[:, None]
+    ranks = np.empty(height * width, np.float32)
+    ranks[home.ravel()] = standing.ravel()
+    return ranks.reshape(height, width)
 
 
-def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Integers that sort as (value, column): the float's bits, made monotone, above the column's number."""
+def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Integers that sort as the values do: a float's bits, made monotone; both zeros are one."""
     bits = (values + np.float32(0.0)).view(np.uint32)
-    monotone = bits ^ (np.right_shift(bits.view(np.int32), 31).view(np.uint32) | SIGN)
-    return monotone.astype(np.uint64) << COLUMN_BITS | np.arange(values.shape[1], dtype=np.uint64)
+    return bits ^ (np.right_shift(bits.view(np.int32), 31).view(np.uint32) | SIGN)
 
 
-def _average_places(sorted_values: NDArray[np.uint32]) -> NDArray[np.float64]:
+def _average_places(ordered: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Place of each entry of a sorted row, 0-based; tied entries share the average of theirs."""
-    width = sorted_values.shape[1]
-    places = np.arange(width, dtype=np.float64)
-    starts = np.ones(sorted_values.shape, np.bool_)
-    np.not_equal(sorted_values[:, 1:], sorted_values[:, :-1], out=starts[:, 1:])
-    if starts.all():
-        return np.broadcast_to(places, sorted_values.shape)
-    ends = np.ones_like(starts)
-    ends[:, :-1] = starts[:, 1:]
-    first = np.maximum.accumulate(np.where(starts, places, 0.0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, places, float(width))[:, ::-1], axis=1)[:, ::-1]
-    return (first + last) / 2.0
+    width = ordered.shape[1]
+    places = np.tile(np.arange(width, dtype=np.float64), (len(ordered), 1))
+    repeats = np.zeros(ordered.shape, np.bool_)
+    np.equal(ordered[:, 1:], ordered[:, :-1], out=repeats[:, 1:])
+    repeats &= ordered != ABSENT
+    entries = np.flatnonzero(repeats)
+    if entries.size == 0:
+        return places
+    begins = np.flatnonzero(np.diff(entries, prepend=-2) != 1)
+    lengths = np.diff(begins, append=entries.size)
+    first = entries[begins] - 1  # the entry that the first repeat repeats
+    average = first % width + lengths / 2.0
+    flat = places.reshape(-1)
+    flat[first] = average
+    flat[entries] = np.repeat(average, lengths)
+    return places
