@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,11 +60,8 @@ def top_quantile(z: Floats, held: Floats, entry_quantile: float, exit_quantile: 
     float64, shape (M,), non-negative, gross 1 or 0
     """
     quantile = (average_ranks(z) - 0.5) / max(z.size, 1)
-    may_stay = quantile >= exit_quantile
-    inside = may_stay & ((quantile >= entry_quantile) | (held > 0))
-    above = np.zeros_like(z)
-    if inside.any():
-        above[inside] = z[inside] - z[may_stay].min()
+    inside = (quantile >= exit_quantile) & ((quantile >= entry_quantile) | (held > 0))
+    above = np.where(inside, z - NormalDist().inv_cdf(exit_quantile), 0.0)
     book = np.zeros_like(z)
     chosen = best(above, held > 0, most)
     if chosen.size:
