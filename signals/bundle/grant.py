@@ -20,7 +20,19 @@ MAX_GRANT_BYTES = 16 * 1024
 
 
 class RollbackGrant(Document):
-    """Permission to run the older `bundle_id` while the high-water is `high_water_seq`, until `valid_until`."""
+    """Permission to put the older `bundle_id` in force.
+
+    Attributes
+    ----------
+    bundle_id, seq : str, int
+        The older bundle.
+    high_water_seq : int
+        The device's high-water for which it was written; any other device state refuses it.
+    valid_until : date
+        Last session on which it may be used; the bundle then stays in force until a newer one is activated.
+    reason : str
+        For the record.
+    """
 
     format: Literal["trademl-rollback/1"] = "trademl-rollback/1"
     bundle_id: str

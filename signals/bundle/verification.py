@@ -74,6 +74,9 @@ class Policy:
         A root-signed exception from the sequence rule.
     max_age_sessions : int
         The device's own limit; a manifest may ask for less, never for more.
+    refuses_expired : bool
+        False only for the bundle already in force: the device keeps it loaded, measures its age with a tripwire and
+        takes no new risk with it.
     """
 
     today: date
@@ -85,6 +88,7 @@ class Policy:
     high_water: HighWater = HighWater()
     grant: RollbackGrant | None = None
     max_age_sessions: int = DEFAULT_EXPIRY_SESSIONS
+    refuses_expired: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,8 @@ class Bundle:
         Key ids that counted, sorted.
     age_sessions : int
         Sessions from the last training session to the session on which it was verified.
+    age_limit_sessions : int
+        The age after which it is expired: the manifest's, or the device's if that is shorter.
     """
 
     manifest: BundleManifest
@@ -114,6 +120,7 @@ class Bundle:
     drift_reference: Mapping[str, JsonValue]
     signers: tuple[str, ...]
     age_sessions: int
+    age_limit_sessions: int
 
     @property
     def models(self) -> tuple[bytes, ...]:
@@ -163,7 +170,8 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     drift = parse_json(contents.files[manifest.of(Part.DRIFT)[0].path], f"{where}/drift")
     if not isinstance(drift, dict):
         raise BundleRefused("the drift reference is not a mapping", where=where)
-    return Bundle(manifest, sha256_of(raw), contents, golden, drift, tuple(sorted(counted)), age)
+    limit = _age_limit(manifest, policy)
+    return Bundle(manifest, sha256_of(raw), contents, golden, drift, tuple(sorted(counted)), age, limit)
 
 
 def _needed(contents: Contents, name: str) -> bytes:
@@ -193,12 +201,16 @@ def _check_age(manifest: BundleManifest, policy: Policy, where: str) -> int:
         age = policy.calendar.index(policy.today) - policy.calendar.index(manifest.last_training_session)
     except NotASession as error:
         raise BundleRefused(f"its age cannot be counted: {error}", where=where) from None
-    limit = min(manifest.expiry_sessions, policy.max_age_sessions)
-    if age > limit:
+    limit = _age_limit(manifest, policy)
+    if age > limit and policy.refuses_expired:
         raise BundleRefused(f"expired: {age} sessions old, {limit} are allowed", where=where, mend="Train again")
     if age < 0:
         raise BundleRefused(f"trained on {manifest.last_training_session}, which lies in the future", where=where)
     return age
+
+
+def _age_limit(manifest: BundleManifest, policy: Policy) -> int:
+    return min(manifest.expiry_sessions, policy.max_age_sessions)
 
 
 def _check_sequence(manifest: BundleManifest, policy: Policy, where: str) -> None:

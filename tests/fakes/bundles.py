@@ -1,0 +1,162 @@
+"""Signed bundles for tests: a root, online keys, and a folder that a device would accept, or that breaks one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from signals.bundle import BundleManifest, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
+from signals.bundle.grant import seal_grant
+from signals.bundle.keyset import seal_keyset
+from signals.bundle.manifest import (
+    BundleFile,
+    FeatureLine,
+    Graph,
+    InformationCoefficient,
+    Promotion,
+    Trainer,
+    identified,
+)
+from signals.bundle.seal import GRANT_KIND, KEYSET_KIND, MANIFEST_KIND, PublicKey, public_half, sign
+from signals.features.panel import spec_hash
+from signals.files import sha256_of
+from signals.sessions import Calendar, Session
+from tests.fakes.onnx_models import stump_model, stump_scores
+
+FAR = date(2030, 12, 31)
+SPEC = (("mom_5", "ratio", 6), ("vol_20", "ratio", 21), ("rank_mom_5", "rank", 6))
+TODAY = date(2024, 3, 1)
+CREATED = datetime(2024, 2, 1, 22, 0, tzinfo=UTC)
+
+
+def private_key(seed: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+
+
+ROOT, FIRST, SECOND, STRANGER = (private_key(seed) for seed in (1, 2, 3, 9))
+
+
+def weekdays(first: date = date(2023, 1, 2), count: int = 520) -> Calendar:
+    """A calendar of weekdays: enough sessions to count ages in."""
+    days = np.busday_offset(np.datetime64(first, "D"), np.arange(count), roll="forward").tolist()
+    hours = [(datetime(d.year, d.month, d.day, 14, 30, tzinfo=UTC), datetime(d.year, d.month, d.day, 21, tzinfo=UTC))
+             for d in days]  # fmt: skip
+    return Calendar("XNYS", tuple(Session(d, o, c) for d, (o, c) in zip(days, hours, strict=True)))
+
+
+def signing_key(key: Ed25519PrivateKey, *, until: date = FAR, revoked: bool = False) -> SigningKey:
+    public = public_half(key)
+    return SigningKey(keyid=public.keyid, public=public.text, valid_until=until, revoked=revoked)
+
+
+def keyset(*keys: SigningKey, version: int = 1, threshold: int = 1, until: date = FAR) -> Keyset:
+    return Keyset(version=version, threshold=threshold, valid_until=until, keys=keys or (signing_key(FIRST),))
+
+
+def keyset_file(payload: Keyset, root: Ed25519PrivateKey = ROOT) -> bytes:
+    return seal_keyset(payload, sign(KEYSET_KIND, payload.to_bytes(), [root]))
+
+
+def grant_file(grant: RollbackGrant, root: Ed25519PrivateKey = ROOT) -> bytes:
+    return seal_grant(grant, sign(GRANT_KIND, grant.to_bytes(), [root]))
+
+
+def roots() -> tuple[PublicKey, ...]:
+    return (public_half(ROOT),)
+
+
+def golden_inputs(width: int = len(SPEC), rows: int = 16) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    inputs = rng.normal(size=(rows, width)).astype(np.float32)
+    inputs[0, 0] = np.nan
+    return inputs
+
+
+def golden(width: int = len(SPEC)) -> Golden:
+    inputs = golden_inputs(width)
+    return Golden(inputs, stump_scores(inputs))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a bundle is made of; a test replaces what it wants to be wrong."""
+
+    seq: int = 1
+    role: Role = Role.EVALUATION
+    refusal: str | None = "no promotion: unproven"
+    promotion: Promotion | None = None
+    files: Mapping[str, tuple[Part, bytes]] = field(
+        default_factory=lambda: {
+            "model.onnx": (Part.MODEL, stump_model(len(SPEC))),
+            "golden.json": (Part.GOLDEN, golden().to_bytes()),
+            "drift.json": (Part.DRIFT, b'{"format":"trademl-drift/1"}'),
+            "evidence.json": (Part.EVIDENCE, b"{}"),
+            "training.json": (Part.TRAINING, b"{}"),
+        }
+    )
+    spec: tuple[tuple[str, str, int], ...] = SPEC
+    last: date = date(2024, 1, 31)
+    expiry_sessions: int = 70
+    keys: Sequence[Ed25519PrivateKey] = (FIRST,)
+    graph: Graph = field(default_factory=lambda: Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1))
+    keyset_version: int = 1
+    entry: str = "opg"
+    calendar: str = "XNYS"
+    min_appliance_version: str = "0.1.0"
+    sleeve: str = "equities_xs"
+
+    def but(self, **changes: object) -> Recipe:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def with_file(self, name: str, part: Part, content: bytes) -> Recipe:
+        return self.but(files={**self.files, name: (part, content)})
+
+    def manifest(self) -> BundleManifest:
+        files = tuple(
+            BundleFile(path=path, part=part, size=len(content), sha256=sha256_of(content))
+            for path, (part, content) in sorted(self.files.items())
+        )
+        lines = tuple(FeatureLine(name=n, units=u, lookback_sessions=k) for n, u, k in self.spec)
+        return identified(
+            seq=self.seq, created=CREATED, role=self.role, refusal=self.refusal, promotion=self.promotion,
+            sleeve=self.sleeve, features=lines,
+            spec_hash=spec_hash(list(self.spec)), horizon_sessions=5, entry=self.entry, calendar=self.calendar,
+            first_training_session=date(2023, 1, 2), last_training_session=self.last,
+            expiry_sessions=self.expiry_sessions,
+            ic=InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008), blend_weight=1.0, graph=self.graph,
+            golden_tolerance_sd=1e-5,
+            trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256="1" * 64,
+                            snapshot_ids=("2" * 64,), seed=1),
+            keyset_version=self.keyset_version, min_appliance_version=self.min_appliance_version, files=files,
+        )  # fmt: skip
+
+    def write(self, folder: Path) -> BundleManifest:
+        """Write the folder with its manifest signed by `keys`; return the manifest."""
+        manifest = self.manifest()
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, (_, content) in self.files.items():
+            (folder / path).write_bytes(content)
+        write_signed(folder, manifest.to_bytes(), self.keys)
+        return manifest
+
+
+def write_signed(folder: Path, raw: bytes, keys: Sequence[Ed25519PrivateKey] = (FIRST,)) -> None:
+    """Write `raw` as the manifest, whatever it says, with good signatures over it."""
+    (folder / "manifest.json").write_bytes(raw)
+    (folder / "manifest.sig").write_bytes(sign(MANIFEST_KIND, raw, keys))
+
+
+def policy(**changes: object) -> Policy:
+    base = Policy(
+        today=TODAY,
+        calendar=weekdays(),
+        sleeves={"equities_xs": SPEC},
+        roles=frozenset(Role),
+        appliance_version="0.1.0",
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
