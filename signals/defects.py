@@ -225,6 +225,9 @@ def _move_defects(rows: Rows, good: Flags, split_ratio: Floats, config: DefectCo
         open_move = ratios * rows.open[after] / rows.close[before]
         extreme[after] = joined & ((close_move - 1 > config.extreme_rise) | (close_move - 1 < config.extreme_fall))
         alike = _near_a_split(close_move, config.split_tolerance) & _near_a_split(open_move, config.split_tolerance)
+        # A vendor whose own adjusted close does not move like a split has explained the move.
+        adjusted_move = rows.adj_close[after] / rows.adj_close[before]
+        alike &= np.isnan(adjusted_move) | _near_a_split(adjusted_move, config.split_tolerance)
         for candidate in np.flatnonzero(joined & alike):
             split[after[candidate]] = _is_quiet(rows, kept, int(candidate) + 1, config.split_dollar_volume)
     return {Reason.EXTREME_RETURN: extreme, Reason.SUSPECTED_SPLIT: split}
@@ -267,15 +270,14 @@ def missing_sessions(rows: Rows, sessions: Days) -> tuple[NDArray[np.int64], NDA
 
     Returns
     -------
-    security, session : int64, shape (M,)
-        Code of the security and position in `sessions`.
+    row, session : int64, shape (M,)
+        The row that ends the gap, and the position of the missing session in `sessions`.
     """
-    inside = np.isin(rows.day, sessions)
+    inside = np.flatnonzero(np.isin(rows.day, sessions))
     place = np.searchsorted(sessions, rows.day[inside]).astype(np.int64)
     security = rows.security[inside]
     gap = np.zeros(len(place), dtype=np.int64)
     gap[1:] = np.where(security[1:] == security[:-1], np.maximum(place[1:] - place[:-1] - 1, 0), 0)
-    total = int(gap.sum())
     owner = np.repeat(np.arange(len(place)), gap)
-    offset = np.arange(total) - np.repeat(np.cumsum(gap) - gap, gap)
-    return security[owner], place[owner] - gap[owner] + offset
+    offset = np.arange(int(gap.sum())) - np.repeat(np.cumsum(gap) - gap, gap)
+    return inside[owner], place[owner] - gap[owner] + offset

@@ -1,6 +1,6 @@
 """Session status: which sessions of a dataset may be trained on and traded, and why not.
 
-Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER, RED per session).
+Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER or RED), `non_session_audits`.
 
 Invariants
 ----------
@@ -80,31 +80,36 @@ class CoverageConfig(Config):
     expected_sessions: int = 5
 
 
-def expected(has_bar: Flags, eligible: Flags, open_until: NDArray[np.int64], sessions: int) -> Flags:
+def expected(has_bar: Flags, eligible: Flags, ended: Flags, sessions: int) -> Flags:
     """Names that should have a bar at each session, by what was known before it.
 
-    A name is expected at t when it was eligible at its last usable bar u < t, t - u <= `sessions`, and no recorded
-    action has ended it by t.
+    A name is expected at t when it was eligible at its last usable bar u < t, t - u <= `sessions`, and nothing
+    recorded has ended it by t.
 
     Parameters
     ----------
     has_bar, eligible : bool, shape (T, N)
         A usable bar; in the universe with a usable bar.
-    open_until : int64, shape (N,)
-        First row at which a recorded delisting has ended the name; T or more where none has.
+    ended : bool, shape (T, N)
+        Delisted by a recorded action, or no longer a member by the universe table.
     sessions : int
 
     Returns
     -------
     bool, shape (T, N)
     """
-    count = has_bar.shape[0]
-    rows = np.arange(count, dtype=np.int32)[:, None]
-    last = np.maximum.accumulate(np.where(has_bar, rows, np.int32(-1)), axis=0)
-    before = np.vstack([np.full((1, has_bar.shape[1]), -1, dtype=np.int32), last[:-1]])
+    rows = np.arange(has_bar.shape[0], dtype=np.int32)[:, None]
+    before = last_rows(has_bar)
     was_eligible = np.take_along_axis(eligible, np.maximum(before, 0), axis=0) & (before >= 0)
-    result: Flags = was_eligible & (rows - before <= sessions) & (rows < open_until[None, :])
+    result: Flags = was_eligible & (rows - before <= sessions) & ~ended
     return result
+
+
+def last_rows(has_bar: Flags) -> NDArray[np.int32]:
+    """Row of the last usable bar before each session, shape (T, N); -1 where there is none."""
+    rows = np.arange(has_bar.shape[0], dtype=np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(has_bar, rows, np.int32(-1)), axis=0)
+    return np.vstack([np.full((1, has_bar.shape[1]), -1, dtype=np.int32), last[:-1]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,11 +79,10 @@ class DatasetContent:
     non_sessions: tuple[SessionAudit, ...]
     survivorship: str
     min_history: int
-    deliveries: tuple[Delivery, ...] = ()
 
 
-def write_dataset(folder: Path, content: DatasetContent) -> Manifest:
-    """Write `content` into `folder` as its next version, and return the manifest now in force.
+def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Delivery, ...] = ()) -> Manifest:
+    """Write `content` and the untouched `deliveries` into `folder`; return the manifest now in force.
 
     Raises
     ------
@@ -94,7 +93,7 @@ def write_dataset(folder: Path, content: DatasetContent) -> Manifest:
     """
     current = read_manifest(folder) if manifest_path(folder, None).exists() else None
     records: list[FileRecord] = []
-    for record, payload in _files(content):
+    for record, payload in _files(content, deliveries):
         _write_once(folder / record.path, payload)
         records.append(record)
     manifest = Manifest(
@@ -135,7 +134,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _files(content: DatasetContent) -> Iterable[tuple[FileRecord, bytes]]:
+def _files(content: DatasetContent, deliveries: tuple[Delivery, ...]) -> Iterable[tuple[FileRecord, bytes]]:
     years = pc.year(content.bars.column("session"))
     for year in sorted(pc.unique(years).to_pylist()):
         table = content.bars.filter(pc.equal(years, year))
@@ -152,7 +151,7 @@ def _files(content: DatasetContent) -> Iterable[tuple[FileRecord, bytes]]:
         if side is not None:
             payload = parquet_bytes(side)
             yield _record(f"{role}_{{}}.parquet", payload, side.num_rows, role, *_span(side, column)), payload
-    for delivery in content.deliveries:
+    for delivery in deliveries:
         name = delivery.name.replace("{", "_").replace("}", "_")
         yield _record(f"raw/{{}}-{name}", delivery.content, delivery.rows, FileRole.RAW, None, None), delivery.content
 

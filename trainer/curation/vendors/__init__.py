@@ -1,1 +1,1 @@
-"""The forms in which vendors deliver bars; `VENDORS` names them."""
+"""The forms in which vendors deliver bars, corporate actions and membership."""

@@ -1,0 +1,62 @@
+"""How deliveries become datasets: section `curation` of configs/trainer.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from signals.config import Config, parse
+from signals.defects import DefectConfig
+from signals.errors import BadConfig
+from signals.manifest import MIN_HISTORY_SESSIONS
+from signals.quality import CoverageConfig
+
+SECTION = "curation"
+
+
+class CurationConfig(Config):
+    """Rules of eligibility and the thresholds of the audit.
+
+    Attributes
+    ----------
+    min_history : int
+        Usable bars, the session's own included, that make a name eligible where there is no universe table.
+    etfs_eligible : bool
+        Whether rows of the kind "etf" may be eligible where there is no universe table.
+    min_symbols : int
+        Fewest symbols that a delivery may have.
+    survivor_sessions, survivor_years : int
+        A dataset longer than `survivor_years` whose every name has a bar in the last `survivor_sessions` sessions
+        holds survivors only.
+    defects : DefectConfig
+    coverage : CoverageConfig
+    """
+
+    min_history: int = MIN_HISTORY_SESSIONS
+    etfs_eligible: bool = False
+    min_symbols: int = 1
+    survivor_sessions: int = 5
+    survivor_years: int = 2
+    defects: DefectConfig = DefectConfig()
+    coverage: CoverageConfig = CoverageConfig()
+
+
+def read_config(path: Path | None) -> CurationConfig:
+    """Read the section `curation` of a trainer configuration; no file or no section means the defaults.
+
+    Raises
+    ------
+    BadConfig
+        The file is absent or not YAML, or the section has a wrong key or value.
+    """
+    if path is None:
+        return CurationConfig()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
+    except yaml.YAMLError as error:
+        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+    section = content.get(SECTION) if isinstance(content, dict) else None
+    return parse(section or {}, CurationConfig, where=f"{path}: {SECTION}")

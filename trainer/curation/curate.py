@@ -1,0 +1,177 @@
+"""From a raw frame to the content of a dataset: pure, the one place where the steps of curation stand in order.
+
+Entry point: `curate`.
+
+Invariants
+----------
+1. The order of the delivered rows changes nothing.
+2. Cutting the future changes no earlier bar, return, eligibility or status. Only the audit's findings look ahead.
+3. Every delivered row is either in the bars or in the quarantine, with its reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signals.actions import Action, ActionKind
+from signals.bars import Days, days_array
+from signals.defects import Defects, Reason, find_defects, missing_sessions
+from signals.errors import BadBars
+from signals.manifest import PriceBasis, Survivorship
+from signals.quality import Coverage, SessionAudit, SessionStatus, audit_sessions, expected, non_session_audits
+from signals.sessions import Calendar, xnys
+from trainer.curation.config import CurationConfig
+from trainer.curation.delivery import Delivered, Events, dataset_days, delivered, events, with_inferred_splits
+from trainer.curation.eligibility import Membership, eligible_rows, ended_cells
+from trainer.curation.returns import Steps, inferred_dividends, returns, steps
+from trainer.curation.securities import identities
+from trainer.curation.tables import bars_table, findings_table, quarantine_table
+from trainer.curation.writer import DatasetContent
+
+CALENDAR_YEARS_AHEAD = 3
+SESSIONS_PER_YEAR = 252
+Flags = NDArray[np.bool_]
+
+
+def calendar_for(frame: pd.DataFrame) -> Calendar:
+    """Exchange sessions from the first delivered date to three years past the last."""
+    first, last = frame["date"].min().date(), frame["date"].max().date()
+    return xnys(first, last + timedelta(days=366 * CALENDAR_YEARS_AHEAD))
+
+
+def curate(
+    frame: pd.DataFrame,
+    actions: Sequence[Action],
+    universe: pa.Table | None,
+    calendar: Calendar,
+    *,
+    name: str,
+    vendor: str,
+    basis: PriceBasis,
+    config: CurationConfig,
+) -> DatasetContent:
+    """Audit the delivered bars, join histories, compute returns and eligibility, and give each session its status.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `read_bars` returns it.
+    actions : sequence of Action
+        Recorded ones.
+    universe : Table, optional
+        As `read_universe` returns it.
+    calendar : Calendar
+        As `calendar_for` returns it.
+
+    Raises
+    ------
+    BadBars
+        No row lies on a session, or there are fewer symbols than `min_symbols`.
+    """
+    days = _checked_days(frame, calendar, config)
+    first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
+    names = identities(actions, first_days)
+    data = delivered(frame, names, days)
+    recorded = events(data, actions, names, days, basis)
+    inferred: list[Action] = []
+    if basis is PriceBasis.RAW and data.rows.has_adjusted:
+        recorded, inferred = with_inferred_splits(data, recorded, days)
+    defects = find_defects(data.rows, days, recorded.ratio, config.defects)
+    usable = ~defects.quarantined
+    membership = None if universe is None else Membership.of(universe, days)
+    eligible = eligible_rows(data, usable, membership, config)
+    audits = _audits(data, defects, eligible, days, recorded, membership, config)
+    pairs = steps(data.rows, usable, data.session)
+    total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    blank = _touches_red(audits, data.session)
+    total[blank], overnight[blank] = np.nan, np.nan
+    if basis is not PriceBasis.TOTAL_RETURN:
+        inferred = inferred + _dividends(data, pairs, recorded)
+    return DatasetContent(
+        name=name, vendor=vendor, basis=basis,
+        calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
+        bars=bars_table(data, usable, total, overnight, eligible),
+        actions=tuple(sorted([*actions, *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
+        quarantine=quarantine_table(data, defects),
+        findings=findings_table(data, defects, missing_sessions(data.rows, days), days),
+        universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
+        survivorship=_survivorship(data, usable, len(days), membership, config), min_history=config.min_history,
+    )  # fmt: skip
+
+
+def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfig) -> Days:
+    found = frame["symbol"].nunique()
+    if found < config.min_symbols:
+        raise BadBars(
+            f"{found} symbols are too few: a cross-section needs {config.min_symbols}", mend="Deliver more symbols"
+        )
+    days = dataset_days(frame, days_array(calendar.days))
+    if not days.size:
+        raise BadBars("no row lies on a session of the exchange", where=calendar.name, mend="Check the date column")
+    return days
+
+
+def _audits(
+    data: Delivered, defects: Defects, eligible: Flags, days: Days, recorded: Events,
+    membership: Membership | None, config: CurationConfig,
+) -> tuple[SessionAudit, ...]:  # fmt: skip
+    usable, count = ~defects.quarantined, len(days)
+    has_bar, universe = np.zeros((2, count, len(data.securities)), dtype=bool)
+    has_bar[data.session[usable], data.rows.security[usable]] = True
+    universe[data.session[eligible], data.rows.security[eligible]] = True
+    ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
+    wanted = expected(has_bar, universe, ended, config.coverage.expected_sessions)
+    here = ~defects.flags[Reason.NON_SESSION]
+    coverage = Coverage(
+        rows=np.bincount(data.session[here], minlength=count),
+        usable=has_bar.sum(axis=1),
+        eligible=universe.sum(axis=1),
+        expected=wanted.sum(axis=1),
+        absent=(wanted & ~has_bar).sum(axis=1),
+    )
+    counts = {
+        reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
+    }
+    return audit_sessions(days, coverage, counts, config.coverage)
+
+
+def _touches_red(audits: tuple[SessionAudit, ...], session: NDArray[np.int64]) -> Flags:
+    """Rows whose own session or the one before is RED: a reader has no bar there to compute a return from."""
+    red = np.zeros(len(audits) + 2, dtype=bool)
+    red[: len(audits)] = [audit.status is SessionStatus.RED for audit in audits]
+    touched: Flags = red[session] | red[session - 1]
+    return touched
+
+
+def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:
+    """Dividends inferred from adjusted closes, where no dividend is recorded for the row."""
+    found = inferred_dividends(data.rows, pairs, recorded.ratio)
+    days = data.rows.day
+    return [
+        Action(
+            ActionKind.DIVIDEND, str(data.symbol[row]), days[row].astype(object), days[row].astype(object),
+            cash=cash, inferred=True,
+        )
+        for row, cash in found
+        if recorded.cash[row] == 0
+    ]  # fmt: skip
+
+
+def _survivorship(
+    data: Delivered, usable: Flags, sessions: int, membership: Membership | None, config: CurationConfig
+) -> Survivorship:
+    if membership is not None:
+        return Survivorship.POINT_IN_TIME
+    newest = np.full(len(data.securities), -1, dtype=np.int64)
+    np.maximum.at(newest, data.rows.security[usable], data.session[usable])
+    all_alive = bool(np.all(newest >= sessions - config.survivor_sessions))
+    if all_alive and sessions > config.survivor_years * SESSIONS_PER_YEAR:
+        return Survivorship.SURVIVORS_ONLY
+    return Survivorship.UNKNOWN

@@ -1,0 +1,74 @@
+"""The universe at each session, by what was known then.
+
+Invariant: nothing here looks at a later row; a name's last date is never used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signals.bars import Days
+from signals.quality import last_rows
+from trainer.curation.config import CurationConfig
+from trainer.curation.delivery import Delivered
+
+Flags = NDArray[np.bool_]
+ETF = "etf"
+
+
+@dataclass(frozen=True, eq=False)
+class Membership:
+    """Point-in-time membership, bool (T, S), with the column of each symbol; the last column is nobody's."""
+
+    columns: dict[str, int]
+    member: Flags
+
+    @classmethod
+    def of(cls, universe: pa.Table, days: Days) -> Membership:
+        """Lay the intervals of a universe table on the sessions `days`."""
+        columns = {symbol: place for place, symbol in enumerate(sorted(set(universe.column("symbol").to_pylist())))}
+        member = np.zeros((len(days), len(columns) + 1), dtype=bool)
+        for row in universe.to_pylist():
+            first = np.searchsorted(days, np.datetime64(row["start"], "D"))
+            last = len(days) if row["end"] is None else np.searchsorted(days, np.datetime64(row["end"], "D"))
+            member[first:last, columns[row["symbol"]]] = True
+        return cls(columns, member)
+
+    def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
+        """Column of each row's symbol."""
+        nobody = self.member.shape[1] - 1
+        return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
+
+
+def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:
+    """Rows of names that belong to the universe at their session, bool (R,).
+
+    With a universe table, its members. Without one, stocks (and ETFs if configured) with at least `min_history`
+    usable bars up to and including the session. In both cases the row itself must be usable.
+    """
+    if membership is not None:
+        result = np.zeros(len(usable), dtype=bool)
+        result[usable] = membership.member[data.session[usable], membership.of_rows(data.symbol[usable])]
+        return result
+    total = np.cumsum(usable)
+    first = np.searchsorted(data.rows.security, data.rows.security)
+    history = total - total[first] + usable[first]
+    allowed = np.ones(len(usable), dtype=bool) if config.etfs_eligible else data.kind != ETF
+    long_enough: Flags = usable & (history >= config.min_history) & allowed.astype(bool)
+    return long_enough
+
+
+def ended_cells(data: Delivered, has_bar: Flags, usable: Flags, ended: NDArray[np.int64],
+                membership: Membership | None) -> Flags:  # fmt: skip
+    """Whether a record has ended a name by each session, bool (T, N): delisted, or no longer a member."""
+    result: Flags = np.arange(has_bar.shape[0])[:, None] >= ended[None, :]
+    if membership is not None:
+        columns = np.full(has_bar.shape, membership.member.shape[1] - 1, dtype=np.int32)
+        columns[data.session[usable], data.rows.security[usable]] = membership.of_rows(data.symbol[usable])
+        before = np.take_along_axis(columns, np.maximum(last_rows(has_bar), 0), axis=0)
+        result = result | ~np.take_along_axis(membership.member, before, axis=1)
+    return result

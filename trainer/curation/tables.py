@@ -1,0 +1,78 @@
+"""The Arrow tables of a dataset, from arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signals.bars import Days, Floats
+from signals.defects import DEFECTS, Defects, Reason
+from trainer.curation.delivery import FIGURES, Delivered
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA
+
+Flags = NDArray[np.bool_]
+
+
+def bars_table(data: Delivered, usable: Flags, total: Floats, overnight: Floats, eligible: Flags) -> pa.Table:
+    """Usable rows, sorted by session, then symbol."""
+    kept = np.flatnonzero(usable)
+    kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
+    ids = np.array(data.securities, dtype=object)
+    columns = {
+        "session": data.rows.day[kept],
+        "symbol": data.symbol[kept],
+        "security": ids[data.rows.security[kept]],
+        **{name: getattr(data.rows, name)[kept] for name in FIGURES if name != "adj_close"},
+        "total_return": total[kept],
+        "overnight_return": overnight[kept],
+        "eligible": eligible[kept],
+        "kind": data.kind[kept],
+        "sector": data.sector[kept],
+    }
+    return _table(columns, BARS_SCHEMA)
+
+
+def quarantine_table(data: Delivered, defects: Defects) -> pa.Table:
+    """Rows kept out of the bars, as delivered, with every reason that each has."""
+    held = np.flatnonzero(defects.quarantined)
+    held = held[np.lexsort((held, data.symbol[held].astype(str), data.rows.day[held]))]
+    reasons = [
+        "; ".join(str(defect.reason) for defect in DEFECTS if defects.flags[defect.reason][row]) for row in held
+    ]  # fmt: skip
+    columns = {
+        "date": data.rows.day[held],
+        "symbol": data.symbol[held],
+        **{name: getattr(data.rows, name)[held] for name in FIGURES},
+        "reasons": np.array(reasons, dtype=object),
+    }
+    return _table(columns, QUARANTINE_SCHEMA)
+
+
+def findings_table(
+    data: Delivered, defects: Defects, missing: tuple[NDArray[np.int64], NDArray[np.int64]], days: Days
+) -> pa.Table:
+    """One row per defect found: date, symbol, reason; sorted by date, symbol, reason."""
+    ends, sessions = missing
+    dates, symbols, reasons = [days[sessions]], [data.symbol[ends]], [_repeat(Reason.MISSING_SESSION, len(ends))]
+    for reason, flags in defects.flags.items():
+        rows = np.flatnonzero(flags)
+        dates.append(data.rows.day[rows])
+        symbols.append(data.symbol[rows])
+        reasons.append(_repeat(reason, len(rows)))
+    day, symbol, name = np.concatenate(dates), np.concatenate(symbols), np.concatenate(reasons)
+    order = np.lexsort((name.astype(str), symbol.astype(str), day))
+    return _table({"date": day[order], "symbol": symbol[order], "reason": name[order]}, FINDINGS_SCHEMA)
+
+
+def _repeat(reason: Reason, count: int) -> NDArray[np.object_]:
+    return np.full(count, str(reason), dtype=object)
+
+
+def _table(columns: dict[str, NDArray[np.generic]], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        nulls = np.isnan(values) if field.type == pa.float64() else None
+        arrays.append(pa.array(values, field.type, mask=nulls))
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,81 @@
+"""The small YAML that says what a vendor calls its columns.
+
+    bars:
+      columns: {date: Date, symbol: Ticker, adj_close: Adj Close}
+    actions:
+      form: factors
+      columns: {symbol: symbol, date: date}
+    universe:
+      columns: {start: start_date, end: end_date}
+
+Ours on the left, the vendor's on the right; a column that is not named keeps our name, in upper or lower case.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from signals.config import Config, load
+
+
+class ActionForm(StrEnum):
+    """How a vendor tells corporate actions."""
+
+    ACTIONS = "actions"  # one row an action
+    FACTORS = "factors"  # cumulative price and split factors, each valid through its date
+
+
+class BarColumns(Config):
+    """Columns of a bars file.
+
+    Attributes
+    ----------
+    columns : mapping
+        Our name to the vendor's.
+    date_format : str, optional
+        strptime format of textual dates; ISO 8601 where absent.
+    kind : str
+        What a row is where the file has no kind column.
+    """
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    date_format: str | None = None
+    kind: str = "stock"
+
+
+class ActionColumns(Config):
+    """Columns and form of an actions file."""
+
+    form: ActionForm = ActionForm.ACTIONS
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class UniverseColumns(Config):
+    """Columns of a membership file; an empty end means that the membership lasts.
+
+    Attributes
+    ----------
+    columns : mapping
+        Our name (symbol, start, end) to the vendor's.
+    is_end_inclusive : bool
+        Whether the end date is the last day of the membership rather than the first day after it.
+    """
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    is_end_inclusive: bool = False
+
+
+class Mapping(Config):
+    """A vendor's naming of everything that it delivers."""
+
+    bars: BarColumns = BarColumns()
+    actions: ActionColumns = ActionColumns()
+    universe: UniverseColumns = UniverseColumns()
+
+
+def read_mapping(path: Path | None) -> Mapping:
+    """Read a mapping file; none at all means our own names. Raises `BadConfig`."""
+    return Mapping() if path is None else load(path, Mapping)
