@@ -188,12 +188,9 @@ class AlpacaBroker:
 
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None when the broker itself says that it has none."""
-        found = self._read(
-            "/orders:by_client_order_id",
-            {"client_order_id": client_order_id},
-            _one("order", parsing.order),
-            or_none=True,
-        )
+        asked: Params = {"client_order_id": client_order_id}
+        parse: Callable[[object], BrokerOrder | None] = _one("order", parsing.order)
+        found = self._read("/orders:by_client_order_id", asked, parse, missing=lambda: None)
         if found is not None and found.client_order_id != client_order_id:
             raise UnknownOrder(
                 "the broker answered with another order", where=f"asked {client_order_id}, got {found.client_order_id}",
@@ -223,9 +220,14 @@ class AlpacaBroker:
                 return tuple(found.values())
             page = self._read(path, following(page[-1]), parse)
 
-    def _read(self, path: str, params: Params, parse: Callable[[object], T], *, or_none: bool = False) -> T:
-        """Ask, and ask again while the answer is late, busy or torn (invariant 3)."""
-        reason = ""
+    def _read(
+        self, path: str, params: Params, parse: Callable[[object], T], missing: Callable[[], T] | None = None
+    ) -> T:
+        """Ask, and ask again while the answer is late, busy or torn (invariant 3).
+
+        `missing` answers for a 404 that is Alpaca's own; without it a 404 is a refusal like any other.
+        """
+        reason, wait = "", 0.0
         for attempt in range(self._config.read_retries + 1):
             if attempt:
                 self._clock.sleep(wait)
@@ -234,8 +236,8 @@ class AlpacaBroker:
                 return parse(self._client.get(path, dict(params)))
             except APIError as error:
                 status = error.status_code
-                if or_none and status == NOT_FOUND and _told(error) is not None:
-                    return None  # type: ignore[return-value] # only `order` asks so, and its answer may be None
+                if missing is not None and status == NOT_FOUND and _told(error) is not None:
+                    return missing()
                 if status in NOT_ALLOWED:
                     raise UnknownBrokerState(
                         f"the broker refuses this key or account with {status}", where=path,
@@ -337,9 +339,9 @@ def _refusal(error: APIError) -> Refused | Unknown:
     """Read an error answer: a documented refusal, or an outcome that only a look-up can tell (invariant 4)."""
     status, told = error.status_code or 0, _told(error)
     code = told.get("code") if told is not None else None
-    if told is None or not 400 <= status < 500 or code not in REFUSAL_CODES:
+    if told is None or not 400 <= status < 500 or not isinstance(code, int) or code not in REFUSAL_CODES:
         return Unknown(f"status {status}" + ("" if code is None else f" code {code}"))
-    return Refused(status, int(code), str(told.get("message", "")))
+    return Refused(status, code, str(told.get("message", "")))
 
 
 def _told(error: APIError) -> Mapping[str, Any] | None:

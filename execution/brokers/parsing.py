@@ -45,6 +45,11 @@ def unreadable(what: str) -> BrokerUnreachable:
     return BrokerUnreachable("the broker's answer cannot be read", where=what, mend="It is asked again on the next run")
 
 
+def unknown_word(key: str, value: str) -> UnknownBrokerState:
+    """Return the error for a word that decides something and that we do not know."""
+    return UnknownBrokerState(f"{key} is {value!r}, a word that we do not know", mend="Look at the account")
+
+
 def body(content: object, what: str) -> Body:
     """Return `content` as a JSON object."""
     if not isinstance(content, Mapping):
@@ -132,18 +137,14 @@ def word(source: Body, key: str, kinds: type[Word]) -> Word:
     try:
         return kinds(value)
     except ValueError:
-        raise UnknownBrokerState(
-            f"{key} is {value!r}, a word that we do not know", mend="Look at the account"
-        ) from None
+        raise unknown_word(key, value) from None
 
 
 def account(source: Body) -> Account:
     """Parse an account; fields of the retired pattern-day-trader rule are never read."""
     status = text(source, "status")
     if status not in ACCOUNT_STATUSES:
-        raise UnknownBrokerState(
-            f"account status is {status!r}, a word that we do not know", mend="Look at the account"
-        )
+        raise unknown_word("account status", status)
     blocks = [flag(source, key) for key in ("trading_blocked", "account_blocked", "trade_suspended_by_user")]
     return Account(
         id=text(source, "id"),
@@ -163,7 +164,7 @@ def position(source: Body) -> Position:
     """Parse a position; a short is negative whichever way its quantity is signed."""
     side = text(source, "side")
     if side not in _SIGNS:
-        raise UnknownBrokerState(f"position side is {side!r}, a word that we do not know", mend="Look at the account")
+        raise unknown_word("position side", side)
     return Position(
         symbol=text(source, "symbol"),
         quantity=_SIGNS[side] * abs(number(source, "qty")),
@@ -177,7 +178,7 @@ def order(source: Body) -> BrokerOrder:
     raw_status = text(source, "status")
     side = text(source, "side")
     if side not in _SIDES:
-        raise UnknownBrokerState(f"order side is {side!r}, a word that we do not know", mend="Look at the order")
+        raise unknown_word("order side", side)
     submitted = instant(source, "submitted_at" if source.get("submitted_at") else "created_at")
     return BrokerOrder(
         id=text(source, "id"),
