@@ -1,0 +1,131 @@
+"""Net asset value of a path of target weights, with costs: the fast, weight-level backtest that a search can afford.
+
+One session: yesterday's book drifts with the session's returns, is rebalanced to the session's target at its end, and
+pays for that. With equity E before trading, drifted weights h and target w:
+
+    borrow  = rate_t sum_i max(-p_i, 0)                                   accrued while the previous book p was held
+    growth  = 1 + sum_j p_j r_j - borrow
+    h_i     = p_i (1 + r_i) / growth
+    cost    = sum_i [ half_spread |w_i - h_i| + impact_i |w_i - h_i|^{3/2} ]       fraction of equity before trading
+    E_t     = E_{t-1} growth (1 - cost)
+    p_i     = w_i / (1 - cost)                                                     costs are paid from cash
+
+The square-root law I = Y sigma sqrt(Q / V) makes a trade of the fraction x of equity cost
+Y sigma sqrt(E / ADV) x^{3/2}; `impact_i` is that coefficient, taken from the execution stage's cost models by the
+caller, so that prices of trading have one home. It is held at the caller's reference equity: a search compares books
+of one size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.errors import InvariantBroken
+
+
+@dataclass(frozen=True, eq=False)
+class NavCosts:
+    """What trading and holding cost, in fractions.
+
+    Attributes
+    ----------
+    half_spread : float64, shape (N,) or scalar array
+        Fraction of traded value.
+    impact : float64, shape (N,) or scalar array
+        Y sigma sqrt(E / ADV): multiplies |traded weight|^{3/2}.
+    borrow : float64, shape (T,)
+        Fraction of short value due between the previous session and this one (annual rate x calendar days / 360).
+    """
+
+    half_spread: Floats
+    impact: Floats
+    borrow: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Nav:
+    """The path that a book's value took.
+
+    Attributes
+    ----------
+    nav : float64, shape (T,)
+        After each session's trades; the book starts at 1 in cash.
+    turnover : float64, shape (T,)
+        sum |w - h| / 2.
+    cost : float64, shape (T,)
+        Spread and impact paid, fraction of equity before trading.
+    borrow : float64, shape (T,)
+        Fraction of the previous equity.
+    """
+
+    nav: Floats
+    turnover: Floats
+    cost: Floats
+    borrow: Floats
+
+
+def free_of_cost(sessions: int) -> NavCosts:
+    """Costs of nothing, for a gross path."""
+    return NavCosts(np.zeros(()), np.zeros(()), np.zeros(sessions))
+
+
+def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
+    """Run the recursion of the module's header.
+
+    Parameters
+    ----------
+    weights : float64, shape (T, N)
+        Target after session t's trades, signed fractions of equity; no NaN.
+    returns : float64, shape (T, N)
+        From the previous rebalancing to this one; row 0 is not read. NaN is a session without a bar: the holding keeps
+        its value, and a target cannot be reached that session, so the drifted weight is kept.
+    costs : NavCosts
+
+    Returns
+    -------
+    Nav
+
+    Raises
+    ------
+    InvariantBroken
+        Shapes differ, a weight is not finite, or the book is ruined.
+    """
+    if weights.shape != returns.shape or costs.borrow.shape != (len(weights),):
+        raise InvariantBroken(f"weights {weights.shape}, returns {returns.shape}, borrow {costs.borrow.shape}")
+    if not np.isfinite(weights).all():
+        raise InvariantBroken("a weight is not finite")
+    missing = np.isnan(returns)
+    gaps = np.asarray(missing.any(axis=1))
+    filled = np.where(missing, 0.0, returns) if gaps.any() else returns
+    has_impact = bool(np.any(costs.impact))
+    sessions, n = weights.shape
+    nav, turnover, cost, borrowed = (np.empty(sessions) for _ in range(4))
+    held: Floats = np.zeros(n)
+    value = 1.0
+    for t in range(sessions):
+        borrowed[t] = costs.borrow[t] * _short(held) if costs.borrow[t] else 0.0
+        if t:
+            growth = 1.0 + float(held @ filled[t]) - borrowed[t]
+            if growth <= 0:
+                raise InvariantBroken(f"the book is ruined in session {t}")
+            value *= growth
+            held = held * (1.0 + filled[t]) / growth
+        target = np.where(missing[t], held, weights[t]) if t and gaps[t] else weights[t]
+        traded = np.abs(target - held)
+        turnover[t] = traded.sum() / 2.0
+        cost[t] = float((costs.half_spread * traded).sum())
+        if has_impact:
+            cost[t] += float((costs.impact * traded * np.sqrt(traded)).sum())
+        if cost[t] >= 1:
+            raise InvariantBroken(f"trading costs more than the book in session {t}")
+        value *= 1.0 - cost[t]
+        nav[t] = value
+        held = target / (1.0 - cost[t])
+    return Nav(nav, turnover, cost, borrowed)
+
+
+def _short(held: Floats) -> float:
+    return -float(np.minimum(held, 0.0).sum())
