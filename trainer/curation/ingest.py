@@ -57,7 +57,7 @@ def ingest(
         universe = read_universe(content, mapping.universe, where=sources.universe.name)
         kept.append(Delivery(sources.universe.name, content, universe.num_rows))
     curated = curate(
-        frame, actions, universe, calendar, name=name or folder.name, vendor=vendor_of(sources.bars.name),
+        frame, actions, universe, calendar, name=name or folder.name, vendor=vendor_of(delivery, where=sources.bars.name),
         basis=basis, config=config,
     )  # fmt: skip
     return write_dataset(folder, curated, tuple(kept))

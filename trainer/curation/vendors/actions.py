@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from signals.actions import Action, ActionKind
-from signals.bars import days_array
+from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
 from signals.sessions import Calendar
 from trainer.curation.vendors.files import dates, numbers, read_frame, select, symbols
@@ -43,7 +43,8 @@ def read_actions(
         else _from_actions(frame, mapping, where=where)
     )
     try:
-        found = [_action(row, calendar) for row in rows.to_dict("records")]
+        days = days_array(calendar.days)
+        found = [_action(row, calendar, days) for row in rows.to_dict("records")]
     except (InvariantBroken, ValueError, ArithmeticError) as error:
         raise BadBars(f"not a corporate action ({error})", where=where, mend="Correct the row") from None
     return tuple(sorted(found, key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0)))
@@ -109,21 +110,18 @@ def _tidy_ratio(ratio: float) -> float:
     return round(ratio, RATIO_DECIMALS)
 
 
-def _action(row: dict[Hashable, Any], calendar: Calendar) -> Action:
-    days = days_array(calendar.days)
-    asked = pd.Timestamp(str(row["effective"])).to_datetime64().astype("datetime64[D]")
+def _action(row: dict[Hashable, Any], calendar: Calendar, days: Days) -> Action:
+    asked = np.datetime64(row["effective"], "D")
     place = int(np.searchsorted(days, asked))
-    effective = calendar.days[place] if place < len(days) else asked.astype(object)
-    known = row["known_at"]
-    announced = calendar.days[max(0, place - 1)] if pd.isna(known) else pd.Timestamp(str(known)).date()
+    announced = calendar.days[max(0, place - 1)] if pd.isna(row["known_at"]) else pd.Timestamp(row["known_at"]).date()
     return Action(
         kind=ActionKind(str(row["kind"])),
         symbol=str(row["symbol"]),
-        effective=effective,
+        effective=calendar.days[place] if place < len(days) else asked.astype(object),
         known_at=announced,
         ratio=_decimal(row.get("ratio")),
         cash=_decimal(row.get("cash")),
-        new_symbol=None if row.get("new_symbol") is None or pd.isna(row["new_symbol"]) else str(row["new_symbol"]),
+        new_symbol=None if pd.isna(row["new_symbol"]) else str(row["new_symbol"]),
     )
 
 

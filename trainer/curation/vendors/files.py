@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from signals.errors import BadBars
 
+VENDOR_KEY = b"trademl.vendor"
 NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
 
 
@@ -39,11 +40,19 @@ def read_csv(content: bytes, *, where: str) -> pd.DataFrame:
 READERS: Mapping[str, Callable[..., pd.DataFrame]] = {"parquet": read_parquet, "csv": read_csv}
 
 
-def vendor_of(name: str) -> str:
-    """Name of the vendor form of a file, by its ending; raise `BadBars` for an ending that no vendor has."""
-    for ending, vendor in ((".parquet", "parquet"), (".pq", "parquet"), (".csv", "csv"), (".txt", "csv")):
+def vendor_of(content: bytes, *, where: str) -> str:
+    """Name of the vendor: what the Parquet file's own metadata says (`trademl.vendor`), else its form."""
+    form = _form_of(where)
+    if form == "parquet":
+        said = (pq.read_schema(pa.BufferReader(content)).metadata or {}).get(VENDOR_KEY)
+        return said.decode() if said else form
+    return form
+
+
+def _form_of(name: str) -> str:
+    for ending, form in ((".parquet", "parquet"), (".pq", "parquet"), (".csv", "csv"), (".txt", "csv")):
         if name.lower().endswith(ending):
-            return vendor
+            return form
     raise BadBars("neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it")
 
 
@@ -51,7 +60,7 @@ def read_frame(content: bytes, *, where: str) -> pd.DataFrame:
     """Read a delivery by its ending; raise `BadBars` when it is empty or unreadable."""
     if not content:
         raise BadBars("the file is empty", where=where, mend="Fetch the file again")
-    frame = READERS[vendor_of(where)](content, where=where)
+    frame = READERS[_form_of(where)](content, where=where)
     if frame.empty:
         raise BadBars("the file has no rows", where=where, mend="Fetch the file again")
     return frame

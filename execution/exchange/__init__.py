@@ -1,0 +1,1 @@
+"""The embedded paper exchange and the generated markets that it can trade."""
