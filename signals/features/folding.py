@@ -19,6 +19,10 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.errors import InvariantBroken
+
+MAX_WIDTH = int(np.iinfo(np.uint16).max)  # observations are counted in uint16
+
 S = TypeVar("S", bound=np.generic)
 State: TypeAlias = tuple[NDArray[S], ...]
 Step: TypeAlias = tuple[int, ...]
@@ -63,7 +67,15 @@ class Fold(Generic[S]):
         self.operands: dict[Step, tuple[State[S], State[S], State[S]]] = {}
 
     def window(self, width: int) -> State[S]:
-        """State of the trailing window of `width` rows at each session, arrays of shape (T, N) or (1, N)."""
+        """State of the trailing window of `width` rows at each session, arrays of shape (T, N) or (1, N).
+
+        Raises
+        ------
+        InvariantBroken
+            `width` is not between 1 and `MAX_WIDTH`.
+        """
+        if not 1 <= width <= MAX_WIDTH:
+            raise InvariantBroken(f"a window of {width} sessions is not between 1 and {MAX_WIDTH}")
         for base in self._bases:
             base.window(width)
         if width not in self._windows:

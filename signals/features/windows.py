@@ -18,15 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.bars import Floats
-from signals.errors import InvariantBroken
 from signals.features.folding import Base, Fold, Merge, S, State, Step
 
 Moments = State[np.float64]
 
 MIN_VALID_PERCENT = 80
 """A window's statistic is NaN unless at least this share of its observations is valid (finite)."""
-
-MAX_WIDTH = int(np.iinfo(np.uint16).max)
 
 
 def needed(width: int) -> int:
@@ -63,8 +60,6 @@ class Observations:
 
     def count(self, width: int) -> NDArray[np.uint16]:
         """Valid observations in each window."""
-        if not 1 <= width <= MAX_WIDTH:
-            raise InvariantBroken(f"a window of {width} sessions is not between 1 and {MAX_WIDTH}")
         return self._counts.window(width)[0]
 
     def policed(self, statistic: Floats, width: int) -> Floats:
