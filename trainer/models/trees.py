@@ -9,6 +9,7 @@ between: x <= c exactly when x <= floor32(c).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -110,10 +111,8 @@ def _tree(fields: dict[str, str], *, where: str) -> Tree:
 
 def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
     """Write the sum of `trees` as one ONNX graph: `features` float32 [n, F] -> `score` float32 [n, 1]."""
-    columns: dict[str, list[float | int | str]] = {name: [] for name in _NODE_COLUMNS}
-    targets: dict[str, list[float | int]] = {
-        name: [] for name in ("target_treeids", "target_nodeids", "target_ids", "target_weights")
-    }
+    columns: dict[str, Any] = {name: [] for name in _NODE_COLUMNS}
+    targets: dict[str, Any] = {name: [] for name in _TARGET_COLUMNS}
     for number, tree in enumerate(trees):
         _add_tree(number, tree, columns, targets)
     node = helper.make_node(
@@ -136,11 +135,10 @@ _NODE_COLUMNS = (
     "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids",
     "nodes_falsenodeids", "nodes_missing_value_tracks_true",
 )  # fmt: skip
+_TARGET_COLUMNS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
-def _add_tree(
-    number: int, tree: Tree, columns: dict[str, list[float | int | str]], targets: dict[str, list[float | int]]
-) -> None:
+def _add_tree(number: int, tree: Tree, columns: dict[str, Any], targets: dict[str, Any]) -> None:
     """Append one tree: inner nodes keep their numbers, leaf l becomes node m + l."""
     inner = len(tree.feature)
 

@@ -35,7 +35,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +64,8 @@ class Split:
         The tested groups.
     segments : tuple of Segment
     train, test : int64, ascending row numbers
+    group_of_row : int64, shape (n,)
+        Group of every row of the panel.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Split:
     segments: tuple[Segment, ...]
     train: Rows
     test: Rows
+    group_of_row: Rows
 
 
 def splits(t0: Rows, t1: Rows, *, groups: int = 8, test_groups: int = 2, embargo: int = 10) -> Iterator[Split]:
@@ -105,7 +107,7 @@ def splits(t0: Rows, t1: Rows, *, groups: int = 8, test_groups: int = 2, embargo
                 "a split has no training rows after purge and embargo", where=f"groups {tested} of {groups}",
                 mend="Train on more sessions, or with a shorter embargo",
             )  # fmt: skip
-        yield Split(number, tested, segments, np.flatnonzero(free), np.flatnonzero(is_test))
+        yield Split(number, tested, segments, np.flatnonzero(free), np.flatnonzero(is_test), group_of_row)
 
 
 def path_table(groups: int, test_groups: int) -> NDArray[np.int64]:
@@ -114,9 +116,7 @@ def path_table(groups: int, test_groups: int) -> NDArray[np.int64]:
     for number, tested in enumerate(combinations(range(groups), test_groups)):
         for group in tested:
             serving[group].append(number)
-    table = np.array(serving, dtype=np.int64).T
-    assert table.shape == (comb(groups, test_groups) * test_groups // groups, groups)
-    return table
+    return np.array(serving, dtype=np.int64).T
 
 
 def group_bounds(sessions: int, groups: int) -> list[tuple[int, int]]:

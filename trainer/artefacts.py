@@ -1,0 +1,117 @@
+"""The files of a run folder as bytes: the same inputs, the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from signals.bars import Floats
+from signals.features.panel import FeaturePanel
+from signals.inference import predict
+from signals.sleeves.base import Sleeve
+from trainer.models.base import Matrix, Model
+from trainer.samples import Samples
+from trainer.validation.oof import OutOfFold
+
+GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
+REFERENCE_SESSIONS = 252
+
+
+def canonical_json(document: Mapping[str, Any]) -> bytes:
+    """Sorted keys, two spaces, one final newline; a figure that does not exist is null, never NaN."""
+    return json.dumps(_without_nan(document), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def feature_list(sleeve: Sleeve) -> bytes:
+    """Ordered features with dtype, units and look-back, and the hash that a device compares."""
+    rows = [
+        {"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"}
+        for name, units, lookback in sleeve.spec
+    ]
+    return canonical_json({"sleeve": sleeve.name, "spec_hash": sleeve.spec_hash, "features": rows})
+
+
+def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
+    """Out-of-fold scores, sorted by path, session, symbol: session, symbol, path, score, label."""
+    paths, count = oof.scores.shape
+    symbols = pa.DictionaryArray.from_arrays(np.tile(rows.column, paths).astype(np.int32), list(rows.symbols))
+    columns = {
+        "session": pa.array(np.tile(rows.sessions[rows.t0], paths)),
+        "symbol": symbols.cast(pa.string()),
+        "path": np.repeat(np.arange(paths, dtype=np.int8), count),
+        "score": oof.scores.astype(np.float32).reshape(-1),
+        "label": np.tile(rows.label.astype(np.float32), paths),
+    }
+    return _parquet(columns)
+
+
+def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
+    """Walk-forward scores, sorted by session and symbol: session, symbol, score, label."""
+    tested = np.flatnonzero(np.isfinite(scores))
+    names = np.array(rows.symbols, dtype=object)[rows.column[tested]]
+    columns = {
+        "session": pa.array(rows.sessions[rows.t0[tested]]),
+        "symbol": pa.array(names, type=pa.string()),
+        "score": scores[tested].astype(np.float32),
+        "label": rows.label[tested].astype(np.float32),
+    }
+    return _parquet(columns)
+
+
+def golden(features: Matrix, onnx: bytes) -> bytes:
+    """Real rows, some with NaN: `inputs` float32 (64, F) and the ONNX model's `scores` for them, float64 (64,)."""
+    chosen = golden_rows(features)
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=features[chosen], scores=predict([onnx], features[chosen]))
+    return buffer.getvalue()
+
+
+def golden_rows(features: Matrix) -> np.ndarray:
+    """Row numbers spread evenly over all rows, up to a quarter of them over the rows with a NaN."""
+    with_nan = np.flatnonzero(np.isnan(features).any(axis=1))
+    of_nan = _spread(with_nan, min(GOLDEN_NAN_ROWS, len(with_nan)))
+    others = np.setdiff1d(np.arange(len(features)), of_nan)
+    return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
+
+
+def reference_panel(panel: FeaturePanel, rows: Samples, model: Model) -> tuple[FeaturePanel, Floats]:
+    """The newest 252 training sessions as a panel, with the model's scores, float64 (T, N), NaN where unscored."""
+    sessions = np.unique(rows.t0)[-REFERENCE_SESSIONS:]
+    recent = FeaturePanel(
+        panel.sessions[sessions], panel.symbols, panel.names, panel.values[sessions], panel.eligible[sessions]
+    )
+    scores = np.full(recent.eligible.shape, np.nan)
+    scores[recent.eligible] = model.predict(recent.values[recent.eligible])
+    return recent, scores
+
+
+def pickled(model: Model) -> bytes:
+    """The model for this host's own notebooks; a device never reads it."""
+    return pickle.dumps(model, protocol=5)
+
+
+def _spread(values: np.ndarray, count: int) -> np.ndarray:
+    return values[np.linspace(0, len(values) - 1, count).astype(np.int64)] if count else values[:0]
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", use_dictionary=["session", "symbol", "path"])
+    return buffer.getvalue()
+
+
+def _without_nan(value: Any) -> Any:  # Any: a JSON document of any shape
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(entry) for entry in value]
+    if isinstance(value, (np.floating, float)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,97 @@
+"""What a recipe is: how one sleeve is labelled, fitted and proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
+
+from signals.actions import Action
+from signals.bars import Bars
+from signals.config import Config
+from signals.sleeves.base import Sleeve
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import Labels
+from trainer.models.base import Learner
+from trainer.models.lgbm import LightGbm, LightGbmConfig
+
+
+class LabelKind(StrEnum):
+    """What is learned."""
+
+    HORIZON = "horizon"
+
+
+class LearnerKind(StrEnum):
+    """What learns it."""
+
+    LIGHTGBM = "lightgbm"
+
+
+class LabelConfig(Config):
+    """The label: its kind, and k, the sessions from entry to exit."""
+
+    kind: LabelKind = LabelKind.HORIZON
+    k: int = Field(default=5, ge=1, le=252)
+
+
+class CpcvConfig(Config):
+    """Cross-validation: N groups of which `test_groups` are tested, and what is kept apart.
+
+    Attributes
+    ----------
+    embargo_sessions : int
+        Sessions after a test segment's last label that no training label may touch.
+    long_embargo_sessions : int
+        A second cross-validation with this embargo (at least the longest look-back) shows whether features that look
+        back into test sessions helped; 0 leaves it out.
+    holdout_sessions : int
+        The sealed holdout; 0 for none, which no promotion accepts.
+    """
+
+    groups: int = Field(default=8, ge=2, le=20)
+    test_groups: int = Field(default=2, ge=1)
+    embargo_sessions: int = Field(default=10, ge=0)
+    long_embargo_sessions: int = Field(default=0, ge=0)
+    holdout_sessions: int = Field(default=252, ge=0)
+
+
+class RecipeConfig(Config):
+    """Everything about a training that a person may choose, one YAML per sleeve."""
+
+    label: LabelConfig = LabelConfig()
+    learner: LearnerKind = LearnerKind.LIGHTGBM
+    lightgbm: LightGbmConfig = LightGbmConfig()
+    cpcv: CpcvConfig = CpcvConfig()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The training half of a sleeve.
+
+    Attributes
+    ----------
+    sleeve : Sleeve
+    config : RecipeConfig
+        Used where no file overrides it.
+    entry : str
+        Auction in which the label enters and leaves; the device refuses another.
+    """
+
+    sleeve: Sleeve
+    config: RecipeConfig
+    entry: str
+
+
+def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> Labels:
+    return horizon_labels(bars, config.k, delistings=actions)
+
+
+def _lightgbm(config: RecipeConfig, seed: int, threads: int) -> Learner:
+    return LightGbm(config.lightgbm, seed, threads)
+
+
+LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
+LEARNERS: Mapping[LearnerKind, Callable[[RecipeConfig, int, int], Learner]] = {LearnerKind.LIGHTGBM: _lightgbm}

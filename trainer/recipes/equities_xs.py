@@ -1,0 +1,6 @@
+"""Daily cross-section of equities: LightGBM on the rank of the 5-session open-to-open return."""
+
+from signals.sleeves.equities_xs import EQUITIES_XS as SLEEVE
+from trainer.recipes.base import LabelConfig, Recipe, RecipeConfig
+
+EQUITIES_XS = Recipe(sleeve=SLEEVE, config=RecipeConfig(label=LabelConfig(k=SLEEVE.horizon_sessions)), entry="opg")

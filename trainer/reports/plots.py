@@ -1,0 +1,105 @@
+"""Pictures of a training, drawn without a display and the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import matplotlib.dates as mdates
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from signals.bars import Days, Floats
+
+INK, ACCENT, SECOND, GRID = "#2b2b2b", "#1f5f8b", "#c05621", "#d9d9d9"
+SIZE_INCHES, DPI = (9.0, 3.8), 110
+SHOWN_FEATURES = 20
+
+
+def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: float) -> bytes:
+    """Mean IC of each path against the mean of all with its 95 % interval."""
+    axes = _axes("Rank IC by path (out of fold)", "path", "mean rank IC")
+    axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6)
+    low, high = mean - 1.96 * standard_error, mean + 1.96 * standard_error
+    axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean (Newey-West)")
+    axes.axhline(mean, color=SECOND, linewidth=1.5, label=f"mean {mean:+.4f}")
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.set_xticks(range(len(figures)))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
+    return _png(axes)
+
+
+def cumulative_ic(sessions: Days, series: Floats, forward: Floats) -> bytes:
+    """Running sum of the per-session IC, cross-validated and walking forward."""
+    axes = _axes("Cumulative rank IC", "", "sum of session ICs")
+    for values, colour, name in ((series, ACCENT, "cross-validated, mean of paths"), (forward, SECOND, "walk-forward")):
+        known = np.isfinite(values)
+        axes.plot(sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.4, label=name)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    _date_axis(axes)
+    axes.legend(frameon=False)
+    return _png(axes)
+
+
+def decile_curve(curve: list[float], k: int) -> bytes:
+    """Mean label of each score decile, in excess of the session's mean."""
+    axes = _axes(f"Return over {k} sessions by score decile", "decile (1 lowest score)", "excess return, bps")
+    values = 1e4 * np.array(curve, dtype=float)
+    axes.bar(range(1, len(values) + 1), values, color=[SECOND if v < 0 else ACCENT for v in values], width=0.7)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.set_xticks(range(1, len(values) + 1))
+    return _png(axes)
+
+
+def importance(names: tuple[str, ...], shares: Floats) -> bytes:
+    """Share of the total gain of the strongest features of the published model."""
+    order = np.argsort(-shares, kind="stable")[:SHOWN_FEATURES][::-1]
+    axes = _axes("Feature importance (share of gain)", "", "", height=0.26 * len(order) + 1.2)
+    axes.barh([names[i] for i in order], 100.0 * shares[order], color=ACCENT, height=0.7)
+    axes.set_xlabel("% of total gain")
+    axes.grid(axis="y", visible=False)
+    return _png(axes)
+
+
+def coverage(sessions: Days, eligible: np.ndarray, used: np.ndarray, holdout: tuple[str, str] | None) -> bytes:
+    """Names per session: eligible, and used in the cross-validation; the sealed holdout shaded."""
+    axes = _axes("Names per session", "", "names")
+    axes.plot(sessions, eligible, color=GRID, linewidth=3.0, label="eligible")
+    axes.plot(sessions, used, color=ACCENT, linewidth=1.2, label="labelled and cross-validated")
+    if holdout:
+        first, last = (np.datetime64(day, "D") for day in holdout)
+        inside = (sessions >= first) & (sessions <= last)
+        axes.fill_between(sessions, eligible, where=list(inside), color=SECOND, alpha=0.2, label="sealed holdout")
+    axes.set_ylim(bottom=0)
+    _date_axis(axes)
+    axes.legend(frameon=False, loc="lower right")
+    return _png(axes)
+
+
+def _axes(title: str, x: str, y: str, *, height: float = SIZE_INCHES[1]) -> Axes:
+    figure = Figure(figsize=(SIZE_INCHES[0], height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def _date_axis(axes: Axes) -> None:
+    locator = mdates.AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _png(axes: Axes) -> bytes:
+    buffer = io.BytesIO()
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,159 @@
+"""The report of one training: `report.md`, `report.html` and `plots/*.png` from its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Days, Floats
+from trainer.reports import plots
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#2b2b2b}"
+    "table{border-collapse:collapse;margin:1rem 0}td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "td:nth-child(2){font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fdf1e7;"
+    "border-left:4px solid #c05621;padding:.5rem 1rem;margin:.5rem 0}"
+)
+PLOTS = {
+    "ic_by_path.png": "Rank IC by path. The paths share their data: their spread is not an error bar.",
+    "cumulative_ic.png": "Cumulative rank IC. A steady slope is skill; one step is one episode.",
+    "deciles.png": "Return by score decile, in excess of the session's mean, before costs.",
+    "importance.png": "What the published model splits on.",
+    "coverage.png": "Names per session and the sealed holdout.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What the report shows beyond the evidence `known`.
+
+    `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
+    int (T,). `labelled`, float64 (T, N): the labels of the cross-validation. `importance`, float64 (F,), of `names`.
+    """
+
+    known: dict[str, Any]
+    sessions: Days
+    names: tuple[str, ...]
+    importance: Floats
+    series: Floats
+    forward: Floats
+    eligible: np.ndarray
+    labelled: Floats
+
+
+def report_files(subject: Subject) -> Mapping[str, bytes]:
+    """Render everything: relative path -> content."""
+    return {
+        "report.md": markdown(subject.known).encode(),
+        "report.html": html(subject.known).encode(),
+        **{f"plots/{name}": content for name, content in _pictures(subject).items()},
+    }
+
+
+def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, figure) lines of the report, which the command prints too."""
+    return [*_skill(known), *_worth(known), *_provenance(known)]
+
+
+def markdown(known: Mapping[str, Any]) -> str:
+    """Return the report as Markdown."""
+    parts = [f"# Training of {known['sleeve']}", "", "| | |", "|---|---|"]
+    parts += [f"| {what} | {figure} |" for what, figure in rows_of(known)]
+    if known["warnings"]:
+        parts += ["", "## Warnings", "", *(f"* {warning}" for warning in known["warnings"])]
+    for name, caption in PLOTS.items():
+        parts += ["", f"![{caption}](plots/{name})", "", caption]
+    return "\n".join(parts) + "\n"
+
+
+def html(known: Mapping[str, Any]) -> str:
+    """Return the report as one HTML page beside its pictures."""
+    title = f"Training of {escape(known['sleeve'])}"
+    table = "".join(f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>" for what, figure in rows_of(known))
+    warned = "".join(f'<p class="warn">{escape(warning)}</p>' for warning in known["warnings"])
+    pictures = "".join(
+        f'<figure><img src="plots/{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+        for name, caption in PLOTS.items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head>"
+        f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}</body></html>\n"
+    )
+
+
+def _skill(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    ic, forward, cpcv = known["ic"], known["walk_forward"]["ic"], known["cpcv"]
+    by_path = [path["mean"] for path in ic["by_path"]]
+    lines = [
+        ("Out-of-fold rank IC", _with_error(ic, f"lag {ic['lag']}, {ic['sessions']} sessions")),
+        ("t of the non-overlapping offsets", ", ".join(_number(offset["t"], "+.2f") for offset in ic["by_offset"])),
+        ("IC by path", f"{_number(min(by_path), '+.4f')} to {_number(max(by_path), '+.4f')}"),
+        ("Walk-forward rank IC", _with_error(forward, f"{forward['sessions']} sessions")),
+    ]
+    if ic["long_embargo"]:
+        what = f"IC with an embargo of {cpcv['long_embargo_sessions']} sessions"
+        lines.append((what, _with_error(ic["long_embargo"], "")))
+    return lines
+
+
+def _worth(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    spread, capacity = known["deciles"]["spread"], known["capacity"]
+    gross, net = capacity["gross_annual"], capacity["net_of_spread_annual"]
+    return [
+        (
+            f"Decile spread over {known['horizon']} sessions",
+            f"{1e4 * spread['mean']:+.1f} bps (t {_number(spread['t'], '+.2f')})",
+        ),
+        ("Turnover, one way", f"{known['turnover']['annual']:.1f} times equity a year"),
+        ("Decile book before and after the spread", f"{gross:+.2%} and {net:+.2%} of equity a year"),
+        ("Break-even quoted spread", f"{capacity['break_even_spread_bps']:.1f} bps"),
+        ("Capacity (impact halves the rest)", f"${capacity['equity_usd']:,.0f}"),
+    ]
+
+
+def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    parity, cpcv, holdout, data = known["parity"], known["cpcv"], known["holdout"], known["dataset"]
+    training, first, last = known["training"], known["first_training_session"], known["last_training_session"]
+    worst, with_nan = _number(parity["max_difference"], ".1e"), parity["rows_with_nan"]
+    return [
+        ("Leak certificate", f"{known['leak_certificate']['total']} training rows over {cpcv['splits']} splits"),
+        ("ONNX against native", f"at most {worst} apart on {parity['rows']:,} rows, {with_nan:,} of them with NaN"),
+        ("Training rows", f"{training['rows']:,} of {training['symbols']} names, {first} to {last}"),
+        (
+            "Cross-validation",
+            f"{cpcv['groups']} groups, {cpcv['test_groups']} tested: {cpcv['splits']} splits, {cpcv['paths']} paths, "
+            f"embargo {cpcv['embargo_sessions']} sessions, {cpcv['first']} to {cpcv['last']}",
+        ),
+        ("Sealed holdout", f"{holdout['first']} to {holdout['last']}, unopened" if holdout else "none"),
+        ("Data", f"{data['name']} version {data['version']} ({data['vendor']}), {known['snapshot_id'][:12]}"),
+        ("Universe", data["survivorship"]),
+        ("Program and seed", f"{known['code_version']}, seed {known['seed']}"),
+    ]
+
+
+def _pictures(subject: Subject) -> Mapping[str, bytes]:
+    known, ic = subject.known, subject.known["ic"]
+    holdout = (known["holdout"]["first"], known["holdout"]["last"]) if known["holdout"] else None
+    used = np.isfinite(subject.labelled).sum(axis=1)
+    return {
+        "ic_by_path.png": plots.ic_by_path(ic["by_path"], ic["mean"], ic["standard_error"]),
+        "cumulative_ic.png": plots.cumulative_ic(subject.sessions, subject.series, subject.forward),
+        "deciles.png": plots.decile_curve(known["deciles"]["curve"], known["horizon"]),
+        "importance.png": plots.importance(subject.names, subject.importance),
+        "coverage.png": plots.coverage(subject.sessions, subject.eligible, used, holdout),
+    }
+
+
+def _with_error(figure: Mapping[str, Any], detail: str) -> str:
+    known = f"{_number(figure['mean'], '+.4f')} ± {_number(figure['standard_error'], '.4f')}"
+    t = figure.get("t", figure.get("t_newey_west"))
+    return f"{known} (t {_number(t, '+.2f')}{', ' + detail if detail else ''})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None or not np.isfinite(value) else format(value, form)

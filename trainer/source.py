@@ -1,0 +1,85 @@
+"""What a training reads: one version of a curated dataset, refused where a session of it is RED."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from signals.actions import Action
+from signals.bars import Bars
+from signals.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
+from signals.errors import DataNotUsable
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Bars to train on.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    bars : Bars
+        From the look-back before the first features' session to the last session that may be read.
+    actions : tuple of Action
+    first_row : int
+        Row of `bars` that is the first features' session.
+    """
+
+    manifest: Manifest
+    bars: Bars
+    actions: tuple[Action, ...]
+    first_row: int
+
+
+def read_source(
+    folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int
+) -> Source:
+    """Read the bars of features' sessions from `start` on and of labels that end by `end`.
+
+    Parameters
+    ----------
+    folder : Path
+        A curated dataset.
+    start, end : date or None
+        Sessions of the dataset; None is its own first or last.
+    symbols : tuple of str
+        Names to train on; empty for all.
+    lookback_sessions : int
+        Sessions that the first features read, their own included.
+
+    Raises
+    ------
+    BadDataset, NotASession, UnknownSymbol
+        See `signals.dataset` and `Bars.select`.
+    DataNotUsable
+        A session of the range on which names were eligible is RED.
+    """
+    manifest = read_manifest(folder)
+    first, last = session_range(manifest, start, end)
+    refuse_red(manifest, first, last)
+    days = manifest.calendar.between(manifest.first, last)
+    loaded_from = days[max(0, days.index(first) - lookback_sessions + 1)]
+    bars = load_bars(folder, manifest, loaded_from, last)
+    if symbols:
+        bars = bars.select(tuple(sorted(set(symbols))))
+    first_row = int(np.searchsorted(bars.sessions, np.datetime64(first, "D")))
+    return Source(manifest, bars, load_actions(folder, manifest), first_row)
+
+
+def refuse_red(manifest: Manifest, first: date, last: date) -> None:
+    """Raise `DataNotUsable` naming the RED sessions of [first, last], from the first one with eligible names on."""
+    audits = [audit for audit in manifest.audits if first <= audit.session <= last]
+    begin = next((audit.session for audit in audits if audit.eligible), last)
+    red = [audit for audit in audits if audit.status is SessionStatus.RED and audit.session >= begin]
+    if red:
+        shown = "; ".join(f"{audit.session}: {', '.join(audit.reasons)}" for audit in red[:SHOWN])
+        more = f"; and {len(red) - SHOWN} more" if len(red) > SHOWN else ""
+        raise DataNotUsable(
+            f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range", where=shown + more,
+            mend="Ingest the missing bars, or train on a range without them (--start, --end)",
+        )  # fmt: skip

@@ -1,0 +1,162 @@
+"""`trainer train`, the steps on one page: read, build rows, prove, fit, export, write.
+
+Two models are fitted on top of the cross-validation's. The one that is published learns from every row whose label had
+ended: a device must not trade on a model that is a year old, and nothing chooses between models by the rows of the
+sealed holdout. The other (`model_before_holdout.txt`) stops at the seal; it is what a promotion opens the seal for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from signals.drift import reference
+
+from signals.features.panel import FeaturePanel
+from trainer import artefacts
+from trainer.evidence import evidence
+from trainer.export import Exported, export
+from trainer.models.base import Model
+from trainer.proof import Figures, Proof, figures, fits, prove
+from trainer.recipes.base import LABELS, LEARNERS, Recipe, RecipeConfig
+from trainer.reports.training import Subject, report_files
+from trainer.run_folder import refuse_existing, write_run
+from trainer.samples import Samples, samples
+from trainer.source import Source, read_source
+from trainer.validation.oof import Step
+
+FINAL_FITS = 2
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train on.
+
+    Attributes
+    ----------
+    data, run : Path
+        A curated dataset; the run folder to write, which must not exist.
+    start, end : date or None
+        First features' session and last session that a label may end at; None is the dataset's own.
+    symbols : tuple of str
+        Empty for all.
+    seed, threads : int
+        The result depends on the seed; never on the threads.
+    code_version : str
+    """
+
+    data: Path
+    run: Path
+    start: date | None
+    end: date | None
+    symbols: tuple[str, ...]
+    seed: int
+    threads: int
+    code_version: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The model that is published, its exact export, and the model that never saw the holdout."""
+
+    model: Model
+    exported: Exported
+    before_holdout: Model
+
+
+def steps(config: RecipeConfig) -> int:
+    """How often `train` calls `step`."""
+    return fits(config.cpcv) + FINAL_FITS
+
+
+def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) -> dict[str, Any]:
+    """Train `recipe`, write the run folder and return its evidence.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    config : RecipeConfig
+        The recipe's own, or a person's.
+    request : Request
+    step : callable
+        Told the name of each model when it is fitted.
+
+    Raises
+    ------
+    FixInput, DataNotUsable
+        The run folder exists, the range is no range of the dataset, too short, or holds a RED session.
+    InvariantBroken
+        A leak certificate is not 0, or the export is not exact. Nothing was written.
+    """
+    refuse_existing(request.run)
+    source = read_source(
+        request.data, start=request.start, end=request.end, symbols=request.symbols,
+        lookback_sessions=recipe.sleeve.lookback_sessions,
+    )  # fmt: skip
+    panel = recipe.sleeve.panel(source.bars)
+    labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
+    rows = samples(panel, labels, first=source.first_row)
+    learner = LEARNERS[config.learner](config, request.seed, request.threads)
+
+    proof = prove(rows, learner, config.cpcv, step)
+    worth = figures(proof, source.bars, config.label.k)
+
+    fitted = _fit(rows, proof.rows, learner, step)
+    known = evidence(
+        recipe, config, source, rows, proof, worth, fitted.exported.parity,
+        seed=request.seed, code_version=request.code_version,
+    )  # fmt: skip
+    files = _files(recipe, config, source, panel, rows, proof, fitted, known)
+    write_run(request.run, {**files, **_report(recipe, source, panel, proof, worth, fitted.model, known)})
+    return known
+
+
+def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
+    before = learner.fit(open_rows.features, open_rows.target, open_rows.weight, open_rows.names)
+    step("model before the holdout")
+    model = learner.fit(rows.features, rows.target, rows.weight, rows.names)
+    step("model")
+    return Fitted(model, export(model, rows.features), before)
+
+
+def _files(
+    recipe: Recipe, config: RecipeConfig, source: Source, panel: FeaturePanel, rows: Samples, proof: Proof,
+    fitted: Fitted, known: dict[str, Any],
+) -> Mapping[str, bytes]:  # fmt: skip
+    training_cfg = {
+        "sleeve": recipe.sleeve.name, "seed": known["seed"], "config": config.model_dump(mode="json"),
+        "config_hash": known["config_hash"], "code_version": known["code_version"],
+        "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
+        "first_training_session": known["first_training_session"], "last_label_session": known["last_label_session"],
+        "symbols": list(rows.symbols),
+    }  # fmt: skip
+    return {
+        "model.onnx": fitted.exported.onnx,
+        "model.txt": fitted.model.to_text().encode(),
+        "model.pkl": artefacts.pickled(fitted.model),
+        "model_before_holdout.txt": fitted.before_holdout.to_text().encode(),
+        "feature_list.json": artefacts.feature_list(recipe.sleeve),
+        "training_cfg.json": artefacts.canonical_json(training_cfg),
+        "oof.parquet": artefacts.oof_parquet(proof.rows, proof.oof),
+        "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
+        "golden.npz": artefacts.golden(rows.features, fitted.exported.onnx),
+        "drift_reference.json": artefacts.canonical_json(
+            reference(*artefacts.reference_panel(panel, rows, fitted.model))
+        ),
+        "evidence.json": artefacts.canonical_json(known),
+    }
+
+
+def _report(
+    recipe: Recipe, source: Source, panel: FeaturePanel, proof: Proof, worth: Figures, model: Model,
+    known: dict[str, Any],
+) -> Mapping[str, bytes]:  # fmt: skip
+    subject = Subject(
+        known=known, sessions=source.bars.sessions, names=recipe.sleeve.names, importance=model.importance(),
+        series=worth.ic_series, forward=worth.walk_forward_series, eligible=panel.eligible.sum(axis=1),
+        labelled=proof.rows.dense(proof.rows.label),
+    )  # fmt: skip
+    return report_files(subject)

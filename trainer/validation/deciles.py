@@ -1,0 +1,185 @@
+r"""What scores would be worth: decile returns, turnover, break-even cost and capacity.
+
+The book behind the figures holds the top tenth of names with +1/2 and the bottom tenth with -1/2 of equity, equally
+weighted, in k overlapping cohorts of which one is renewed per session:
+
+    w_t = mean of the decile weights of sessions t - k + 1 .. t        gross <= 1
+    gain per session = (top mean - bottom mean) / (2 k)
+    turnover = sum_i |w_{t,i} - w_{t-1,i}| / 2                         one-way, fraction of equity
+    spread cost = s/2 * sum_i |dw_i|                                   s: full quoted spread
+    impact cost(E) = sum_i |dw_i| sigma_i sqrt(|dw_i| E / ADV_i)       square-root law, Y = 1
+
+Capacity is the equity E at which impact halves what is left after the spread. It scales with sqrt(E), so one sum fixes
+it. These are figures of a ranking, not a backtest: no caps, no neutrality, no borrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.stats import rankdata
+
+from signals.bars import Bars, Floats
+from signals.errors import InvariantBroken
+from trainer.validation.ic import MIN_NAMES, Mean, newey_west
+
+DECILES = 10
+SESSIONS_PER_YEAR = 252
+QUOTED_SPREAD_BPS = 5.0  # full spread; each side pays half
+IMPACT_WINDOW_SESSIONS = 20
+IMPACT_SCALE = 1.0  # Y
+
+
+@dataclass(frozen=True)
+class Turnover:
+    """One-way turnover of the decile book per session and per year, and what it costs at the quoted spread."""
+
+    per_session: float
+    annual: float
+    spread_cost_annual: float
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the decile book earns, and up to which size.
+
+    Attributes
+    ----------
+    gross_annual, net_of_spread_annual : float, fraction of equity a year
+    break_even_spread_bps : float
+        Full quoted spread at which nothing is left; negative when nothing was earned.
+    equity_usd : float
+        Equity at which impact halves the rest; 0 when nothing is left to halve.
+    """
+
+    gross_annual: float
+    net_of_spread_annual: float
+    break_even_spread_bps: float
+    equity_usd: float
+
+
+def decile_of(scores: Floats) -> Floats:
+    """Decile of each name within its session, 0 lowest to 9 highest, shape (T, N).
+
+    Ties share their average rank. NaN where the score is NaN or fewer than `MIN_NAMES` names have one.
+    """
+    deciles = np.full(scores.shape, np.nan)
+    for row, out in zip(scores, deciles, strict=True):
+        present = np.flatnonzero(np.isfinite(row))
+        if present.size >= MIN_NAMES:
+            out[present] = np.floor(DECILES * (rankdata(row[present]) - 0.5) / present.size)
+    return deciles
+
+
+def decile_curve(deciles: Floats, labels: Floats) -> Floats:
+    """Mean label in excess of the session's mean, per decile, shape (10,): sessions weigh the same."""
+    known = np.isfinite(deciles) & np.isfinite(labels)
+    excess = labels - _row_means(labels, known)[:, None]
+    curve = np.full(DECILES, np.nan)
+    for decile in range(DECILES):
+        means = _row_means(excess, known & (deciles == decile))
+        if np.isfinite(means).any():
+            curve[decile] = float(np.nanmean(means))
+    return curve
+
+
+def spread_series(deciles: Floats, labels: Floats) -> Floats:
+    """Top decile's mean label minus the bottom's, per session, shape (T,); NaN where either is empty."""
+    known = np.isfinite(labels)
+    top = _row_means(labels, known & (deciles == DECILES - 1))
+    spread: Floats = top - _row_means(labels, known & (deciles == 0))
+    return spread
+
+
+def book_weights(deciles: Floats, k: int) -> Floats:
+    """Weights of the k-cohort decile book, shape (T', N), for the T' sessions at which k cohorts exist."""
+    if k < 1 or len(deciles) < k:
+        raise InvariantBroken(f"{len(deciles)} sessions make no book of {k} cohorts")
+    top, bottom = (deciles == DECILES - 1).astype(float), (deciles == 0).astype(float)
+    cohort = 0.5 * (_each_row_to_one(top) - _each_row_to_one(bottom))
+    summed = np.cumsum(cohort, axis=0)
+    summed[k:] = summed[k:] - summed[:-k]
+    weights: Floats = summed[k - 1 :] / k
+    return weights
+
+
+def turnover(weights: Floats) -> Turnover:
+    """Turnover of a book, mean over its sessions."""
+    traded = np.abs(np.diff(weights, axis=0)).sum(axis=1)
+    per_session = 0.5 * float(traded.mean()) if traded.size else 0.0
+    annual = per_session * SESSIONS_PER_YEAR
+    return Turnover(per_session, annual, annual * QUOTED_SPREAD_BPS / 1e4)
+
+
+def capacity(spread: Floats, weights: Floats, volatility: Floats, adv_usd: Floats, k: int) -> Capacity:
+    """Return of the decile book and the equity at which its own impact halves it.
+
+    Parameters
+    ----------
+    spread : float64, shape (T,)
+        Top minus bottom label over k sessions, NaN where there is none.
+    weights : float64, shape (T', N)
+        Book of the last T' sessions.
+    volatility, adv_usd : float64, shape (T', N)
+        Standard deviation per session and mean dollar volume; a trade without them costs nothing here.
+    """
+    changes = np.abs(np.diff(weights, axis=0))
+    traded = float(changes.sum(axis=1).mean()) if len(changes) else 0.0
+    gross = float(np.nanmean(spread)) / (2.0 * k)
+    half_spread = 0.5 * QUOTED_SPREAD_BPS / 1e4
+    net = gross - half_spread * traded
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_name = IMPACT_SCALE * volatility[1:] * changes**1.5 / np.sqrt(adv_usd[1:])
+    per_root_usd = float(np.where(np.isfinite(per_name), per_name, 0.0).sum(axis=1).mean()) if len(changes) else 0.0
+    equity = (net / (2.0 * per_root_usd)) ** 2 if net > 0.0 and per_root_usd > 0.0 else 0.0
+    return Capacity(
+        gross_annual=gross * SESSIONS_PER_YEAR,
+        net_of_spread_annual=net * SESSIONS_PER_YEAR,
+        break_even_spread_bps=2e4 * gross / traded if traded > 0.0 else 0.0,
+        equity_usd=equity,
+    )
+
+
+def trading_conditions(bars: Bars) -> tuple[Floats, Floats]:
+    """Volatility per session (ddof 1) and mean dollar volume of the trailing 20 sessions, each (T, N).
+
+    NaN in the first 19 rows and wherever the window holds fewer than 2 bars.
+    """
+    return (
+        _trailing(bars.total_return, lambda count, total, square: np.sqrt((square - total**2 / count) / (count - 1))),
+        _trailing(bars.close * bars.volume, lambda count, total, square: total / count),
+    )
+
+
+def spread_mean(spread: Floats, k: int) -> Mean:
+    """Mean decile spread with Newey-West error."""
+    return newey_west(spread, 2 * (k - 1))
+
+
+def _trailing(values: Floats, figure) -> Floats:  # type: ignore[no-untyped-def]  # (count, sum, sum of squares) -> array
+    result = np.full(values.shape, np.nan)
+    if len(values) < IMPACT_WINDOW_SESSIONS:
+        return result
+    windows = sliding_window_view(values, IMPACT_WINDOW_SESSIONS, axis=0)
+    known = np.isfinite(windows)
+    filled = np.where(known, windows, 0.0)
+    count = known.sum(axis=2).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = figure(count, filled.sum(axis=2), (filled**2).sum(axis=2))
+    result[IMPACT_WINDOW_SESSIONS - 1 :] = np.where(count >= 2, found, np.nan)
+    return result
+
+
+def _row_means(values: Floats, chosen: np.ndarray) -> Floats:
+    count = chosen.sum(axis=1)
+    total = np.where(chosen, values, 0.0).sum(axis=1)
+    means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return means
+
+
+def _each_row_to_one(flags: Floats) -> Floats:
+    count = flags.sum(axis=1, keepdims=True)
+    shares: Floats = np.divide(flags, count, out=np.zeros_like(flags), where=count > 0)
+    return shares
