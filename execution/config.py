@@ -1,0 +1,70 @@
+"""Everything that decides how orders are made and sent, as `configs/execution.yml` spells it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import Field
+
+from execution.planning import PlanningConfig
+from execution.pretrade import PretradeConfig
+from signals.config import Config
+
+
+class SubmissionConfig(Config):
+    """How orders are sent and their outcome is proven.
+
+    Attributes
+    ----------
+    lookup_seconds : tuple of float
+        When, counted from the first, an order of unknown outcome is looked up by its client order id.
+    send_until_minutes : int
+        Auction orders leave until so many minutes before the open; Alpaca takes them until two minutes before.
+    max_resends : int
+        Resends of orders that were proven absent, a session; more halt the device.
+    max_collar_refusals : int
+        Orders refused for their price in one job; more halt the device.
+    min_residual_usd : Decimal
+        Smaller unfilled rests are left alone.
+    settle_seconds : tuple of float
+        Waits before the broker's reports are read again when they do not agree yet.
+    """
+
+    lookup_seconds: tuple[float, ...] = Field(default=(0, 2, 5, 15, 30, 60), min_length=1)
+    send_until_minutes: int = Field(default=3, ge=2, le=60)
+    max_resends: int = Field(default=3, ge=0)
+    max_collar_refusals: int = Field(default=3, ge=0)
+    min_residual_usd: Decimal = Field(default=Decimal(25), ge=0)
+    settle_seconds: tuple[float, ...] = (2, 5, 15)
+
+
+class ReconcileConfig(Config):
+    """When ledger and broker count as agreed.
+
+    Attributes
+    ----------
+    cash_tolerance_usd : Decimal
+        Largest difference of cash; 0 is to the cent.
+    activity_sessions : int
+        Sessions of activities that are read again each time: what was booked late counts once it appears.
+    """
+
+    cash_tolerance_usd: Decimal = Field(default=Decimal(0), ge=0, le=1)
+    activity_sessions: int = Field(default=5, ge=1, le=60)
+
+
+class ExecutionConfig(Config):
+    """Planning, pre-trade checks, submission and reconciliation.
+
+    Attributes
+    ----------
+    planning : PlanningConfig
+    pretrade : PretradeConfig
+    submission : SubmissionConfig
+    reconcile : ReconcileConfig
+    """
+
+    planning: PlanningConfig = PlanningConfig()
+    pretrade: PretradeConfig = PretradeConfig()
+    submission: SubmissionConfig = SubmissionConfig()
+    reconcile: ReconcileConfig = ReconcileConfig()

@@ -1,0 +1,225 @@
+"""Targets minus positions becomes the frozen orders of a session. Pure: the same arguments, the same plan.
+
+Entry point: `plan`.
+
+Invariants
+----------
+1. Quantities are whole shares, rounded toward no trade; side and quantity never enter an order's id.
+2. An order never crosses zero: a flip is a closing order and an opening `day` order that waits for it.
+3. Orders for the auction fit the buying power of the account without counting what they themselves sell; an opening
+   order that does not fit becomes a `day` order, sent after the auction's sells are filled.
+4. Nothing is dropped in silence: every difference between targets and orders is a refusal with its reason, or rounding,
+   which is measured; rounding above its limit refuses the whole plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Decimal
+
+from pydantic import Field
+
+from execution.brokers.base import Account, Asset
+from execution.orders import BOOK, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.pretrade import CHECKS, Circumstances, PretradeConfig, Refusal, reserved, screen
+from portfolio.weights import TargetWeights
+from signals.config import Config
+from signals.errors import TripwireSkip
+
+ZERO = Decimal(0)
+ONE_SHARE = Decimal(1)
+OPENING_SLICE = 1  # of a flip; its closing half is slice 0
+# Buying power decides which orders leave for the auction, not which are planned.
+PLAN_CHECKS = tuple(check for check in CHECKS if check.name != "BUYING_POWER")
+
+
+class PlanningConfig(Config):
+    """How targets become orders.
+
+    Attributes
+    ----------
+    min_trade_usd : Decimal
+        Smaller changes are not worth an order; a position that is to end is closed whatever it is worth.
+    max_rounding : float
+        Largest L1 distance between planned and target weights from rounding, over the targets' gross.
+    """
+
+    min_trade_usd: Decimal = Field(default=Decimal(25), ge=0)
+    max_rounding: float = Field(default=0.10, gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What one name needs: signed whole shares, from a holding, at a reference price."""
+
+    symbol: str
+    held: Decimal
+    shares: Decimal
+    price: Decimal
+
+    @property
+    def is_flip(self) -> bool:
+        """Whether the holding would change its sign."""
+        return (self.held + self.shares) * self.held < 0
+
+
+def plan(
+    targets: TargetWeights,
+    positions: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    account: Account,
+    provenance: Provenance,
+    config: PlanningConfig,
+    limits: PretradeConfig,
+    *,
+    assets: Mapping[str, Asset],
+    adv_usd: Mapping[str, Decimal],
+    reduce_only: bool = False,
+) -> Plan:
+    """Turn targets into the frozen orders of their session.
+
+    Parameters
+    ----------
+    targets : TargetWeights
+        Under the names of D.
+    positions : mapping of symbol to signed shares
+        As the broker reports them on the morning of D, after its corporate actions.
+    prices : mapping of symbol to USD
+        Closes of `asof`, restated for actions effective on D.
+    account : Account
+        Equity scales the weights; its buying power bounds the auction.
+    adv_usd : mapping of symbol to USD
+        Average dollar volume of 20 sessions.
+    reduce_only : bool
+        Keep only what lowers an absolute position.
+
+    Raises
+    ------
+    TripwireSkip
+        Equity is not positive, or rounding is above its limit.
+    """
+    if not account.equity.is_finite() or account.equity <= 0:
+        raise TripwireSkip(f"equity is {account.equity} USD", where="ACCOUNT", mend="Look at the account")
+    wanted = {
+        symbol: Decimal(repr(float(weight))) for symbol, weight in zip(targets.symbols, targets.weights, strict=True)
+    }
+    symbols = sorted({*wanted, *(symbol for symbol, held in positions.items() if held != 0)})
+    trades, refusals, rounding = _trades(symbols, wanted, positions, prices, account.equity, config)
+    if targets.gross > 0 and rounding > config.max_rounding * targets.gross:
+        raise TripwireSkip(
+            f"rounding to whole shares moves {rounding:.4f} of equity, {rounding / targets.gross:.1%} of the book",
+            where="ROUNDING", mend="Hold fewer names or give the account more equity",
+        )  # fmt: skip
+    now = Circumstances(
+        equity=account.equity,
+        buying_power=account.buying_power,
+        shorting_enabled=account.shorting_enabled,
+        positions={symbol: held for symbol, held in positions.items() if held != 0},
+        pending=(),
+        references=prices,
+        market={},
+        adv_usd=adv_usd,
+        assets=assets,
+    )
+    intents = _closings_first([intent for trade in trades for intent in _orders(trade, targets, account.number)])
+    if reduce_only:
+        refusals += [_only_reducing(intent) for intent in intents if not intent.reduces]
+        intents = [intent for intent in intents if intent.reduces]
+    standing, refused = screen(intents, now, limits, PLAN_CHECKS)
+    return Plan(
+        session=targets.session,
+        asof=targets.asof,
+        account=account.number,
+        equity=account.equity,
+        intents=tuple(sorted(_fitted(standing, now, limits), key=lambda intent: intent.key)),
+        provenance=provenance,
+        refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused)),
+        rounding_l1=rounding,
+    )
+
+
+def _trades(
+    symbols: Sequence[str],
+    wanted: Mapping[str, Decimal],
+    positions: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    equity: Decimal,
+    config: PlanningConfig,
+) -> tuple[list[Trade], list[Refusal], float]:
+    """Return the whole-share trades, the names that cannot be priced, and the L1 rounding error in weight."""
+    trades: list[Trade] = []
+    refusals: list[Refusal] = []
+    rounding = ZERO
+    for symbol in symbols:
+        held, weight, price = positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
+        if price is None or not price.is_finite() or price <= 0:
+            if weight != 0 or held != 0:
+                refusals.append(Refusal(symbol, "NO_PRICE", "it has no reference price"))
+            continue
+        exact = weight * equity / price
+        trade = Trade(symbol, held, _whole(exact - held), price)
+        if trade.is_flip and held != _whole(held):
+            trade = replace(trade, shares=-_whole(held))
+            refusals.append(Refusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
+        if weight != 0 and abs(trade.shares) * price < config.min_trade_usd:
+            trade = replace(trade, shares=ZERO)
+        rounding += abs(held + trade.shares - exact) * price / equity
+        if trade.shares != 0:
+            trades.append(trade)
+    return trades, refusals, float(rounding)
+
+
+def _whole(shares: Decimal) -> Decimal:
+    """Cut off the fraction of a share, toward zero."""
+    return shares.quantize(ONE_SHARE, ROUND_DOWN)
+
+
+def _orders(trade: Trade, targets: TargetWeights, account: str) -> tuple[Intent, ...]:
+    """One order, or the two halves of a flip (invariant 2)."""
+    key = IntentKey(account, targets.session, BOOK, trade.symbol)
+    side = Side.BUY if trade.shares > 0 else Side.SELL
+    lowered = abs(trade.held + trade.shares) < abs(trade.held)
+    whole = Intent(
+        key=key, side=side, quantity=abs(trade.shares), type=OrderType.MARKET, time_in_force=TimeInForce.OPG,
+        reference_price=trade.price, reduces=lowered and not trade.is_flip,
+    )  # fmt: skip
+    if not trade.is_flip:
+        return (whole,)
+    closing = replace(whole, quantity=abs(trade.held), reduces=True)
+    opening = replace(
+        whole, key=replace(key, slice=OPENING_SLICE), quantity=abs(trade.held + trade.shares),
+        time_in_force=TimeInForce.DAY, reduces=False, waits_for=key,
+    )  # fmt: skip
+    return (closing, opening)
+
+
+def _closings_first(intents: Sequence[Intent]) -> list[Intent]:
+    """Order as they are judged and sent: what lowers risk, then what opens, then what waits; by key within."""
+    return sorted(intents, key=lambda intent: (not intent.reduces, intent.waits_for is not None, intent.key))
+
+
+def _only_reducing(intent: Intent) -> Refusal:
+    return Refusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
+
+
+def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> list[Intent]:
+    """Send to the auction what fits the buying power, the rest as `day` orders after it (invariant 3)."""
+    left = now.buying_power
+    fitted: list[Intent] = []
+    for intent in intents:
+        if intent.time_in_force is not TimeInForce.OPG:
+            fitted.append(intent)
+            continue
+        needed = reserved(intent, now.held(intent.key.symbol), limits)
+        if needed > left and needed > 0:
+            fitted.append(replace(intent, time_in_force=TimeInForce.DAY))
+            continue
+        left -= needed
+        fitted.append(intent)
+    return fitted
+
+
+def sending_order(intents: Sequence[Intent]) -> tuple[Intent, ...]:
+    """Order in which a plan's intents leave: what lowers risk first."""
+    return tuple(_closings_first(intents))
