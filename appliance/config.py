@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from appliance.tripwires import Limits
+from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
@@ -88,6 +89,7 @@ class ApplianceConfig(Config):
     stores : StoresConfig
     router : RouterConfig
     portfolio : PortfolioConfig
+    execution : ExecutionConfig
     tripwires : Limits
     require_green : bool
         Trade on GREEN sessions only; AMBER is enough otherwise.
@@ -99,6 +101,7 @@ class ApplianceConfig(Config):
     stores: StoresConfig
     router: RouterConfig = RouterConfig()
     portfolio: PortfolioConfig = PortfolioConfig()
+    execution: ExecutionConfig = ExecutionConfig()
     tripwires: Limits = Limits()
     require_green: bool = False
     accept_unproven: bool = False
@@ -117,6 +120,7 @@ class _WithoutPlaces(Config):
     venue: VenueConfig
     router: RouterConfig
     portfolio: PortfolioConfig
+    execution: ExecutionConfig
     tripwires: Limits
     require_green: bool
     accept_unproven: bool
