@@ -23,7 +23,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from execution.brokers.base import Asset
-from execution.orders import Intent, Side
+from execution.orders import Intent, IntentKey, Side
 from signals.config import Config
 
 ZERO = Decimal(0)
@@ -174,8 +174,6 @@ def _short(intent: Intent, now: Circumstances, config: PretradeConfig) -> str | 
         return "a fraction cannot be sold short"
     if now.equity < config.min_short_equity_usd:
         return f"equity {now.equity} USD is below the {config.min_short_equity_usd} USD that shorts need"
-    if lowers(intent, now.held(intent.key.symbol)):
-        return None
     return None if asset.is_shortable and asset.is_easy_to_borrow else "it cannot be borrowed easily"
 
 
@@ -299,7 +297,7 @@ def screen(
 
 def _judged(
     intent: Intent,
-    standing: Mapping[object, Intent],
+    standing: Mapping[IntentKey, Intent],
     now: Circumstances,
     config: PretradeConfig,
     rows: tuple[Check, ...],
@@ -316,7 +314,7 @@ def _judged(
     return refusal(intent, replace(now, positions=held, pending=now.pending + others), config, rows)
 
 
-def _held_before(intent: Intent, standing: Mapping[object, Intent], now: Circumstances) -> Decimal:
+def _held_before(intent: Intent, standing: Mapping[IntentKey, Intent], now: Circumstances) -> Decimal:
     """Shares held when the order meets the market: a closing half has been filled before its opening half."""
     leader = standing.get(intent.waits_for) if intent.waits_for is not None else None
     return now.held(intent.key.symbol) + (ZERO if leader is None else signed(leader))
