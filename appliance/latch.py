@@ -135,22 +135,17 @@ class Latch:
         self._write(record)
         return record
 
-    def arm(self, *, by: str, at: datetime) -> LatchRecord:
-        """Open the latch of a device that was never armed; raise `FixInput` when a halt stands."""
+    def require_armable(self) -> None:
+        """Raise `FixInput` when a halt stands that the first arming must not clear."""
         standing = self.read()
-        if standing.is_armed:
-            return standing
-        if not standing.is_fresh:
+        if not standing.is_armed and not standing.is_fresh:
             raise FixInput(
                 "a halt stands; the first arming does not clear it", where=standing.sentence(),
                 mend=f"Run `appliance rearm --halt-id {standing.halt_id} --reason TEXT`",
             )  # fmt: skip
-        record = LatchRecord(LatchState.ARMED, name="ARM", reason="armed for the first time", at=at.isoformat(), by=by)
-        self._write(record)
-        return record
 
-    def rearm(self, *, halt_id: str, reason: str, by: str, at: datetime) -> LatchRecord:
-        """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, stands."""
+    def require_halt(self, halt_id: str) -> None:
+        """Raise `FixInput` unless the halt `halt_id` stands."""
         standing = self.read()
         if standing.is_armed:
             raise FixInput("the device is armed; there is nothing to clear")
@@ -160,6 +155,20 @@ class Latch:
             raise FixInput(
                 f"halt {halt_id} does not stand", where=standing.sentence(), mend=f"Use --halt-id {standing.halt_id}"
             )
+
+    def arm(self, *, by: str, at: datetime) -> LatchRecord:
+        """Open the latch of a device that was never armed; raise `FixInput` when a halt stands."""
+        self.require_armable()
+        standing = self.read()
+        if standing.is_armed:
+            return standing
+        record = LatchRecord(LatchState.ARMED, name="ARM", reason="armed for the first time", at=at.isoformat(), by=by)
+        self._write(record)
+        return record
+
+    def rearm(self, *, halt_id: str, reason: str, by: str, at: datetime) -> LatchRecord:
+        """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, stands."""
+        self.require_halt(halt_id)
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
         record = LatchRecord(LatchState.ARMED, name="REARM", reason=reason, at=at.isoformat(), by=by)

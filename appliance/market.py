@@ -194,7 +194,8 @@ class Market:
         columns = list(zip(*(_action_row(action) for action in known), strict=True)) or [()] * 8
         connection.execute(
             "INSERT INTO actions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DATE[]),"
-            " unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BOOLEAN[])",
+            " unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+            " unnest(?::BOOLEAN[])",
             [list(column) for column in columns],
         )
         connection.execute("DELETE FROM snapshot")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from signals.errors import InvariantBroken, StoreUnreachable
-
-CHUNK_BYTES = 1 << 20
+from signals.files import sha256_of, write_atomic
 
 
 class Store(Protocol):
@@ -44,18 +42,10 @@ class FolderStore:
             raise self._unreachable(path, error) from None
 
     def fetch(self, name: str, to: Path) -> str:
-        """Copy an object and hash the bytes on their way, so that what was checked is what is used."""
-        source = self._path(name)
-        digest = hashlib.sha256()
-        to.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with source.open("rb") as reader, to.open("wb") as writer:
-                while chunk := reader.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    writer.write(chunk)
-        except OSError as error:
-            raise self._unreachable(source, error) from None
-        return digest.hexdigest()
+        """Copy an object and hash the very bytes that were written."""
+        content = self.read(name)
+        write_atomic(to, content)
+        return sha256_of(content)
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names of the files below `prefix`, sorted."""

@@ -1,0 +1,29 @@
+"""`appliance`: the commands of the device. This file only wires them."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from appliance.commands import reading, replaying, running, safety, setup, state
+from signals.console import run
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    help="Pull, score, plan, trade, reconcile, report, halt: one device, one account, one book.\n\n"
+    "Exit codes: 0 done, 2 correct the input, 3 the session is skipped, 4 halted, 5 try again later, "
+    "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
+)  # fmt: skip
+for family in (setup, running, safety, state, reading, replaying):
+    family.register(app)
+
+
+def main() -> None:
+    """Entry point of the `appliance` command."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The jobs of a session as commands, and whole sessions: `run-day`."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
+from appliance.device import Device, opened
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.schedule import JOBS
+from appliance.spawner import EXIT_CODES
+from signals.console import emit
+from signals.errors import DeviceHalted, FixInput
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    for function in (pull, score, plan, trade, confirm, reconcile, report):
+        app.command()(function)
+    app.command("job", hidden=True)(job)
+    app.command("run-day")(run_day)
+
+
+def pull(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Refresh bars and bundles for a session, from what is published.
+
+    Everything is verified by SHA-256 before it is used; bars after the device's clock are never stored. A refused
+    bundle leaves the one in force. Exit code 5: not published yet, the same command may succeed later.
+    """
+    _one("pull", session, state, credentials, as_json)
+
+
+def score(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Compute features of asof and score every eligible name with the bundle in force.
+
+    Exit code 3: the session is skipped, by the tripwire that is named.
+    """
+    _one("score", session, state, credentials, as_json)
+
+
+def plan(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Build the targets of a session and freeze its orders. Nothing is sent; a second run loads the frozen plan."""
+    _one("plan", session, state, credentials, as_json)
+
+
+def trade(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Send the frozen plan's orders, each exactly once. Exit code 4: the device is halted and sends nothing."""
+    _one("trade", session, state, credentials, as_json)
+
+
+def confirm(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Book the fills of the open and act on what was left over."""
+    _one("confirm", session, state, credentials, as_json)
+
+
+def reconcile(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Compare the ledger with the broker: the morning's run until it has ended, then the one after the close."""
+    with opened(state, credentials=credentials) as device:
+        day = to_session(session)
+        morning_ended = device.has_ended("reconcile_morning", day)
+        found = device.run("reconcile_close" if morning_ended else "reconcile_morning", day)
+    _tell(found, as_json)
+
+
+def report(
+    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
+    """Write the session's report: `reports/report_<D>.json` and `.md`, and the equity curve."""
+    _one("report", session, state, credentials, as_json)
+
+
+def job(
+    name: str,
+    session: SessionText,
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one job by its name in the timetable."""
+    if name not in JOBS:
+        raise FixInput(f"there is no job {name!r}", mend=f"Jobs: {', '.join(JOBS)}")
+    _one(name, session, state, credentials, as_json)
+
+
+def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Run one whole session against the exchange that this device hosts, in virtual time.
+
+    Every job of the timetable runs at its hour, from the evening of asof to the report. Refused on a real account,
+    and by a halted device (exit code 4).
+    """
+    with opened(state) as device:
+        require_hosted(device)
+        reports = day_of(device, to_session(session))
+    worst = max(reports, key=lambda item: EXIT_CODES[item.status])
+    text = "\n".join(f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in reports)
+    emit({"session": session, "jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text)
+    raise typer.Exit(EXIT_CODES[worst.status])
+
+
+def day_of(device: Device, session: date) -> list[JobReport]:
+    """Run every job of the session D in the timetable's order; a halt ends the day, except for its report."""
+    device.latch.require_armed()
+    reports: list[JobReport] = []
+    for name in JOBS:
+        try:
+            reports.append(device.run(name, session))
+        except DeviceHalted as error:
+            reports.append(device.close(name, session, JobStatus.HALTED, str(error)))
+    return reports
+
+
+def require_hosted(device: Device) -> None:
+    """Raise `FixInput` unless this device hosts its exchange: virtual time and a real account do not mix."""
+    if not device.config.venue.is_hosted:
+        raise FixInput(
+            "a whole session in virtual time needs the hosted exchange",
+            where=f"venue.broker is {device.config.venue.broker}, url {device.config.venue.url or 'none'}",
+            mend="Initialise a device with `--venue exchange`",
+        )
+
+
+def as_row(found: JobReport) -> dict[str, Any]:
+    """A report as JSON fields."""
+    return {
+        "job": found.job, "session": found.session, "status": found.status.value, "summary": found.summary,
+        "figures": found.figures,
+    }  # fmt: skip
+
+
+def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:
+    with opened(state, credentials=credentials) as device:
+        found = device.run(name, to_session(session))
+    _tell(found, as_json)
+
+
+def _tell(found: JobReport, as_json: bool) -> None:
+    emit(as_row(found), as_json=as_json, text=f"{found.job} {found.session}: {found.status.value}: {found.summary}")
+    raise typer.Exit(EXIT_CODES[found.status])

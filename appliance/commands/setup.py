@@ -1,0 +1,193 @@
+"""From nothing to an armed device: `init` and `arm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from appliance.bundles import BundleStore
+from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.commands.person import confirm_typed, who
+from appliance.config import ApplianceConfig, Venue
+from appliance.device import Device, opened
+from appliance.folder import StateFolder, exclusive
+from appliance.fs import DurableFs
+from appliance.jobs.base import JobReport
+from appliance.latch import Latch
+from appliance.ledger import Ledger, Mode, plans
+from appliance.schedule import JOBS
+from appliance.spawner import EXIT_CODES
+from appliance.stores import FolderStore
+from appliance.sync import published
+from execution.orders import Plan
+from signals.bundle import PublicKey
+from signals.config import parse
+from signals.console import emit
+from signals.errors import BadConfig, FixInput
+
+HEADER = (
+    (
+    "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
+)
+)
+ROOT_KEY = "root.pub"
+REHEARSED = JOBS[: JOBS.index("plan") + 1]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command()(init)
+    app.command()(arm)
+
+
+def init(
+    venue: Annotated[Venue, typer.Option("--venue", help="Where orders go; never switched by the program.")],
+    store: Annotated[Path, typer.Option("--store", help="Published store: data/, bundles/, keyset.json.")],
+    state: State = DEFAULT_STATE,
+    equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,
+    url: Annotated[str, typer.Option("--url", help="Of a served exchange; empty hosts it here.")] = "",
+    trust: Annotated[
+        Path | None, typer.Option("--trust", help="The trainer's root.pub; default: the one in the store.")
+    ] = None,
+    configs: Annotated[
+        Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, router.yml ...")
+    ] = None,
+    fixed_ic: Annotated[
+        float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Rehearsals: size by this IC, not the bundle's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new device in an empty state folder and write its config.yml.
+
+    The device starts HALTED: nothing is wrong, no orders are sent until you arm it. The root key decides for ever
+    which bundles it believes; it is printed so that you can compare it with the trainer's.
+    """
+    folder = StateFolder(state)
+    if folder.config.exists():
+        raise FixInput("this folder already holds a device", where=str(state), mend="Choose another --state")
+    config = _config(venue, store, equity, url, configs, fixed_ic)
+    manifest = published(FolderStore(config.stores.data))
+    key = _root_key(trust or store / ROOT_KEY)
+    fs = DurableFs()
+    with exclusive(folder):
+        BundleStore(folder.bundles, fs).trust(key)
+        with Ledger(folder.ledger, Mode.WRITE):
+            pass  # creates the schema
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        fs.write(folder.config, (HEADER + settings).encode())
+    emit(
+        {"state": state, "venue": venue.value, "root_key": key.keyid, "dataset": manifest.name, "latch": "halted"},
+        as_json=as_json,
+        text=f"A device in {state}, venue {venue.value}, dataset {manifest.name} to {manifest.last}.\n"
+        f"It trusts the root key {key.keyid}.\n{Latch(state, fs).read().sentence()}",
+    )
+
+
+def arm(
+    session: Annotated[str, typer.Option("--session", metavar="YYYY-MM-DD", help="D, to show its plan first.")] = "",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a device that was never armed send orders, after showing what it would send.
+
+    With --session the jobs up to the frozen plan run first and the plan is shown: nothing of it is sent by this
+    command. A device that halted for a reason is opened by `appliance rearm` alone.
+    """
+    with opened(state, credentials=credentials) as device:
+        device.latch.require_armable()
+        rehearsed = _rehearse(device, session) if session else []
+        shown = _shown(device, session, rehearsed)
+        if not as_json:
+            typer.echo(shown)
+        failed = [item for item in rehearsed if EXIT_CODES[item.status]]
+        if failed:
+            raise FixInput(
+                f"{failed[0].job} did not end well, so the device stays halted", where=failed[0].summary,
+                mend="Mend it, or arm for another session",
+            )  # fmt: skip
+        confirm_typed("ARM", "send this device's orders", yes=yes)
+        record = device.latch.arm(by=who(), at=device.clock.now())
+    emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json,
+         text=record.sentence())  # fmt: skip
+
+
+def _rehearse(device: Device, session: str) -> list[JobReport]:
+    day = to_session(session)
+    return [device.run(name, day) for name in REHEARSED]
+
+
+def _shown(device: Device, session: str, rehearsed: list[JobReport]) -> str:
+    lines = [f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in rehearsed]
+    with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
+        plan = plans.load(ledger, to_session(session)) if session else None
+    venue = device.config.venue
+    lines.append(f"Venue: {venue.broker.value}{' (hosted here, virtual time)' if venue.is_hosted else ''}")
+    lines.append(described(plan) if plan else "No plan is frozen yet: the first one is made at 08:00 of a session.")
+    return "\n".join(lines)
+
+
+def described(plan: Plan, most: int = 12) -> str:
+    """Return a frozen plan for a person: its size, and its largest orders."""
+    total = sum((abs(i.notional) for i in plan.intents), start=plan.equity * 0)
+    head = (
+        f"The plan of {plan.session}: {len(plan.intents)} orders, {total:,.0f} USD of {plan.equity:,.2f} USD equity, "
+        f"{len(plan.refusals)} refused, digest {plan.digest[:12]}"
+    )
+    largest = sorted(plan.intents, key=lambda i: (-abs(i.notional), i.key))[:most]
+    lines = [
+        f"  {i.side.value:<4} {i.quantity:>8} {i.key.symbol:<8} at about {i.reference_price:>12}"
+        f" {i.time_in_force.value}"
+        for i in largest
+    ]
+    more = [f"  ... and {len(plan.intents) - most} smaller ones"] if len(plan.intents) > most else []
+    return "\n".join([head, *lines, *more])
+
+
+def _config(
+    venue: Venue, store: Path, equity: float, url: str, configs: Path | None, fixed_ic: float | None
+) -> ApplianceConfig:
+    content: dict[str, Any] = _sections(configs) if configs else {}
+    content["venue"] = {**content.get("venue", {}), "broker": venue.value, "url": url}
+    content["venue"]["exchange"] = {**content["venue"].get("exchange", {}), "cash": f"{equity:.2f}"}
+    content["stores"] = {"data": str((store / "data").resolve()), "bundles": str(store.resolve())}
+    if fixed_ic is not None:
+        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": fixed_ic}
+    return parse(content, ApplianceConfig, where=str(configs or "the options of init"))
+
+
+def _sections(configs: Path) -> dict[str, Any]:
+    """Read a folder of settings: appliance.yml at the top, every other section from a file of its name."""
+    if not configs.is_dir():
+        raise BadConfig("no such folder of settings", where=str(configs), mend="Name a folder with appliance.yml")
+    content = _yaml(configs / "appliance.yml")
+    for section in ("portfolio", "execution", "router"):
+        if found := _yaml(configs / f"{section}.yml"):
+            content[section] = found
+    return content
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+    if content is not None and not isinstance(content, dict):
+        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
+    return dict(content or {})
+
+
+def _root_key(path: Path) -> PublicKey:
+    try:
+        return PublicKey.from_text(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FixInput(
+            "the trainer's root key cannot be read", where=f"{path}: {error.strerror}",
+            mend="Give the root.pub that `trainer keys` wrote with --trust",
+        ) from None  # fmt: skip

@@ -1,0 +1,186 @@
+"""The composition root: a state folder becomes dependencies, and jobs are run with fresh ones each time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+
+from appliance.clock import VirtualClock
+from appliance.config import ApplianceConfig
+from appliance.deps import Deps
+from appliance.folder import StateFolder, exclusive
+from appliance.fs import DurableFs
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.jobs.running import run_job
+from appliance.jobs.table import ENTRIES
+from appliance.latch import Latch
+from appliance.ledger import Ledger, Mode, job_runs
+from appliance.market import Market
+from appliance.notify import Channels, FileNotifier, LogNotifier
+from appliance.schedule import timetable
+from appliance.seams import Clock, Notifier
+from appliance.stores import FolderStore
+from appliance.sync import published
+from appliance.venue import Counterparty, standing_at
+from appliance.version import code_version
+from signals.config import load
+from signals.errors import FixInput, InvariantBroken, NotASession
+from signals.manifest import Manifest
+from signals.sessions import Calendar
+
+CLOCK_FILE = "clock.json"
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device at its venue, for the life of a process that holds the state folder's lock.
+
+    Attributes
+    ----------
+    folder : StateFolder
+    config : ApplianceConfig
+    manifest : Manifest
+        Of the dataset as it is published now; its calendar is the device's.
+    counterparty : Counterparty
+    notifier : Notifier
+    """
+
+    folder: StateFolder
+    config: ApplianceConfig
+    manifest: Manifest
+    counterparty: Counterparty
+    notifier: Notifier
+    fs: DurableFs = field(default_factory=DurableFs)
+
+    @property
+    def clock(self) -> Clock:
+        """The venue's clock."""
+        return self.counterparty.clock
+
+    @property
+    def calendar(self) -> Calendar:
+        """The frozen sessions of the dataset."""
+        return self.manifest.calendar
+
+    @property
+    def latch(self) -> Latch:
+        """The halt latch of this state folder."""
+        return Latch(self.folder.root, self.fs)
+
+    @cached_property
+    def code(self) -> str:
+        """The program's version, hashed once."""
+        return code_version()
+
+    @contextmanager
+    def deps(self) -> Iterator[Deps]:
+        """Fresh dependencies: every object is opened anew and dropped at the end, as a process of its own would."""
+        deps = Deps(
+            config=self.config, folder=self.folder, clock=self.clock, calendar=self.calendar,
+            ledger=Ledger(self.folder.ledger, Mode.WRITE), latch=self.latch, notifier=self.notifier, fs=self.fs,
+            code_version=self.code, open_market=lambda: Market(self.folder.market, self.calendar),
+            open_broker=self.counterparty.broker,
+        )  # fmt: skip
+        try:
+            yield deps
+        finally:
+            deps.close()
+
+    def run(self, job: str, session: date) -> JobReport:
+        """Run one job of the session D; with a hosted exchange, at its time of the day.
+
+        Raises
+        ------
+        NotASession
+            D is none, or the hosted exchange has no bars of it.
+        FixInput
+            The hosted clock is past the job's window.
+        """
+        if isinstance(self.clock, VirtualClock):
+            self._move_to(self.clock, job, session)
+        with self.deps() as deps:
+            report = run_job(ENTRIES[job], session, deps)
+        self.remember_clock()
+        return report
+
+    def close(self, job: str, session: date, status: JobStatus, reason: str) -> JobReport:
+        """Record the end of a job that did not run and never will for this session."""
+        report = JobReport(job, session, status, reason)
+        with self.deps() as deps:
+            if job_runs.begin(deps.ledger, session, job, self.clock.now()):
+                job_runs.finish(deps.ledger, report, self.clock.now())
+        return report
+
+    def _move_to(self, clock: VirtualClock, job: str, session: date) -> None:
+        self.calendar.index(session)
+        if session > self.manifest.last:
+            raise NotASession(
+                f"{session} lies in the future", where=f"{self.manifest.name} ends {self.manifest.last}",
+                mend="The embedded exchange trades sessions that the dataset holds",
+            )  # fmt: skip
+        row = next(row for row in timetable(session, self.calendar) if row.job == job)
+        if clock.now() < row.at:
+            clock.advance(row.at)
+        elif clock.now() > row.deadline and not self.has_ended(job, session):
+            raise FixInput(
+                f"the window of {job} for {session} has passed",
+                mend="Past sessions are never traded; ask for a later one",
+                where=f"the device's clock says {clock.now().isoformat(timespec='minutes')}",
+            )  # fmt: skip
+
+    def has_ended(self, job: str, session: date) -> bool:
+        """Whether the ledger knows how this job of the session ended."""
+        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
+            run = job_runs.find(ledger, session, job)
+        return run is not None and run.status is not None
+
+    def remember_clock(self) -> None:
+        """Write down where a hosted clock stands, so that the next process goes on from there."""
+        if isinstance(self.clock, VirtualClock):
+            row = {"now": self.clock.now().isoformat()}
+            self.fs.write(self.folder.root / CLOCK_FILE, json.dumps(row).encode())
+
+
+@contextmanager
+def opened(root: Path, *, credentials: Path | None = None) -> Iterator[Device]:
+    """Hold the state folder and open its venue for the length of the block.
+
+    Raises
+    ------
+    FixInput
+        `root` is not a device's state folder, or its configuration is wrong.
+    Locked
+        Another process works in it.
+    StoreUnreachable, BadDataset
+        The published dataset, whose calendar the device needs, cannot be read.
+    """
+    folder = StateFolder(root)
+    folder.require()
+    with exclusive(folder):
+        config = load(folder.config, ApplianceConfig)
+        manifest = published(FolderStore(config.stores.data))
+        start = _clock_start(folder, manifest)
+        with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
+            device = Device(folder, config, manifest, counterparty, channels(folder))
+            yield device
+            device.remember_clock()
+
+
+def channels(folder: StateFolder) -> Notifier:
+    """The channels of this device: the log, and a file beside the ledger."""
+    return Channels([LogNotifier(), FileNotifier(folder.alerts)])
+
+
+def _clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
+    content = DurableFs().read(folder.root / CLOCK_FILE)
+    if content is None:
+        return manifest.calendar.session(manifest.first).close
+    try:
+        return datetime.fromisoformat(json.loads(content)["now"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError):
+        raise InvariantBroken("the hosted clock's file cannot be read", where=str(folder.root / CLOCK_FILE)) from None

@@ -1,0 +1,103 @@
+"""How a halt is carried out, in the one order that survives a crash at any point.
+
+The latch first, durably; then working orders are cancelled; then the ledger and a person are told what became of it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from appliance.deps import Deps
+from appliance.latch import LatchRecord
+from appliance.ledger import alerts, halts, plans, snapshots
+from appliance.seams import Alert, Severity
+from signals.errors import (
+    BrokerUnreachable,
+    HaltDevice,
+    LedgerUnusable,
+    OutcomeUnknown,
+    ReconBreak,
+    TrademlError,
+    TripwireHalt,
+    UnknownBrokerState,
+    UnknownOrder,
+)
+
+NAMES: dict[type[TrademlError], str] = {
+    ReconBreak: "RECON_BREAK",
+    UnknownOrder: "UNKNOWN_ORDER",
+    OutcomeUnknown: "UNKNOWN_ORDER",
+    UnknownBrokerState: "UNKNOWN_BROKER_STATE",
+    LedgerUnusable: "LEDGER_UNUSABLE",
+}
+
+
+def halt_name(error: HaltDevice | OutcomeUnknown) -> str:
+    """Return the name of the halt that an error asks for."""
+    if isinstance(error, TripwireHalt):
+        return error.where
+    return NAMES.get(type(error), "HALT")
+
+
+def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: str = "") -> LatchRecord:
+    """Close the latch, cancel every working order, record and tell; return the halt that stands.
+
+    Parameters
+    ----------
+    deps : Deps
+    session : date or None
+        D, where the halt belongs to one.
+    name : str
+        The tripwire, or what closed the latch.
+    reason : str
+        For a person.
+    measure : str
+        What was measured, where a tripwire measured it.
+    """
+    record = deps.latch.halt(name, reason, deps.clock.now())
+    carry_out(deps, session, record, name, reason, measure)
+    return record
+
+
+def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, reason: str, measure: str = "") -> None:
+    """Do what follows once the latch is closed: cancel working orders, record, tell."""
+    at = deps.clock.now()
+    cancelled = _cancel(deps)
+    plan = plans.load(deps.ledger, session) if session is not None else None
+    details: dict[str, Any] = {"cancel": cancelled, "session": session, "holdings": _holdings(deps)}
+    if halts.find(deps.ledger, record.halt_id) is None:
+        halts.add(
+            deps.ledger,
+            halts.HaltRow(
+                record.halt_id, at, name, measure or name, reason, "", plan.digest if plan else None, "halt", details
+            ),
+        )
+    told = tell(
+        deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}",
+        f"{reason}. Working orders: {cancelled}. {_holdings(deps)}."
+        f" To go on: appliance rearm --halt-id {record.halt_id} --reason TEXT",
+    )  # fmt: skip
+    halts.add_details(deps.ledger, record.halt_id, {"notified": told})
+
+
+def tell(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
+    """Tell a person through every channel and record whether one took it."""
+    alert = Alert(severity, key, title, body, deps.clock.now())
+    delivered = deps.notifier.notify(alert)
+    alerts.add(deps.ledger, alert, delivered=delivered)
+    return delivered
+
+
+def _cancel(deps: Deps) -> str:
+    try:
+        return "cancelled" if deps.broker.cancel_all() else "the broker did not take the cancellation"
+    except (BrokerUnreachable, OutcomeUnknown, HaltDevice) as error:
+        return f"not cancelled: {error}"
+
+
+def _holdings(deps: Deps) -> str:
+    standing = snapshots.latest(deps.ledger)
+    if standing is None:
+        return "no holdings are recorded"
+    return f"{len(standing.positions)} positions are held, equity {standing.equity} USD at the last agreement"

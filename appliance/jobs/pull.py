@@ -1,0 +1,42 @@
+"""Evening of asof: refresh the market store and the active bundle from what is published."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.deps import Deps
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.jobs.gate import require_closed
+from appliance.stores import FolderStore
+from appliance.sync import published, pull_data
+from signals.errors import StoreUnreachable
+
+
+def pull(session: date, deps: Deps) -> JobReport:
+    """Bring data up to the last session whose close the device's clock has passed.
+
+    Raises
+    ------
+    StoreUnreachable
+        A store cannot be read, or asof is not published yet: try again until the deadline.
+    BadDataset
+        What is published is not what its manifest vouches for; the store stays as it was.
+    """
+    asof = require_closed(session, deps)
+    store = FolderStore(deps.config.stores.data)
+    manifest = published(store)
+    if manifest.last < asof:
+        raise StoreUnreachable(
+            f"bars of {asof} are not published yet", where=f"{manifest.name} ends {manifest.last}",
+            mend="Publish the dataset; pull tries again until its deadline",
+        )  # fmt: skip
+    now = deps.clock.now()
+    through = min(manifest.last, deps.calendar.last_closed(now))
+    done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
+    audit = deps.market.audit(asof)
+    status = audit.status.value if audit else "absent"
+    return JobReport(
+        "pull", session, JobStatus.DONE,
+        f"{done.changed_sessions} sessions taken over, {asof} is {status}",
+        {**vars(done), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else []},
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Every job of a session by its name in the timetable: what it runs, and what must have ended before it."""
+
+from __future__ import annotations
+
+from appliance.jobs.confirm import confirm
+from appliance.jobs.plan import plan
+from appliance.jobs.pull import pull
+from appliance.jobs.reconcile import reconcile
+from appliance.jobs.report import report
+from appliance.jobs.running import Entry
+from appliance.jobs.score import score
+from appliance.jobs.trade import trade
+from appliance.schedule import JOBS
+from signals.errors import InvariantBroken
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("pull", pull),
+        Entry("score", score, after=("pull",)),
+        Entry("reconcile_morning", reconcile),
+        Entry("plan", plan, after=("score", "reconcile_morning")),
+        Entry("trade", trade, after=("plan",), needs_armed=True),
+        Entry("confirm", confirm, after=("trade",)),
+        Entry("reconcile_close", reconcile),
+        Entry("report", report, after=()),
+    )
+}
+
+if tuple(ENTRIES) != JOBS:
+    raise InvariantBroken("the table of jobs and the timetable differ", where=f"{tuple(ENTRIES)} and {JOBS}")

@@ -1,0 +1,33 @@
+"""What this device accepts as a bundle today."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.config import ApplianceConfig, Venue
+from appliance.version import release
+from signals.bundle import Policy, Role
+from signals.sessions import Calendar
+from signals.sleeves import SLEEVES
+
+UNPROVEN_GROSS_SHARE = 0.5
+
+
+def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
+    """Champions anywhere; unproven bundles on the embedded exchange, or on a paper account where a person said so."""
+    if config.venue.broker is Venue.EXCHANGE or config.accept_unproven:
+        return frozenset({Role.CHAMPION, Role.EVALUATION})
+    return frozenset({Role.CHAMPION})
+
+
+def gross_share(role: Role, config: ApplianceConfig) -> float:
+    """Share of the gross target that a bundle of this role may use at the configured venue."""
+    if role is Role.EVALUATION and config.venue.broker is not Venue.EXCHANGE:
+        return UNPROVEN_GROSS_SHARE
+    return 1.0
+
+
+def bundle_policy(asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
+    """Policy of the session `asof` by the device's clock."""
+    sleeves = {name: SLEEVES[name].spec for name in config.router.weights if name in SLEEVES}
+    return Policy(asof, calendar, sleeves, accepted_roles(config), release())

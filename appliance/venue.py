@@ -1,0 +1,158 @@
+"""The three venues a device can stand at, and the clock that each of them brings."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+
+from appliance.clock import SystemClock, VirtualClock
+from appliance.config import ApplianceConfig, Venue
+from appliance.folder import StateFolder
+from appliance.net import HostedNet, SocketNet
+from appliance.seams import Clock, Net
+from execution.brokers.base import Broker
+from signals.errors import BadConfig, BrokerUnreachable
+
+HOSTED_URL = "http://127.0.0.1"
+KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
+CLOCK_PATH = "/_sim/clock"
+
+
+@dataclass(frozen=True)
+class Counterparty:
+    """What a device trades with, opened for the life of one process.
+
+    Attributes
+    ----------
+    clock : Clock
+    net : Net
+    url : str
+    key_id, secret_key : str
+    seed : int
+        Spreads the repeats of reads.
+    """
+
+    clock: Clock
+    net: Net
+    url: str
+    key_id: str
+    secret_key: str
+    seed: int = 0
+
+    def broker(self) -> Broker:
+        """Return a fresh client."""
+        from execution.brokers.alpaca import AlpacaBroker, Credentials  # alpaca-py brings pandas: only when asked for
+
+        return AlpacaBroker(
+            self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed),
+            adapter=self.net.adapter(),
+        )  # fmt: skip
+
+
+class ServedClock:
+    """The clock of an exchange that is served by another process: it owns the time, we read it.
+
+    Parameters
+    ----------
+    url : str
+    net : Net
+    """
+
+    def __init__(self, url: str, net: Net) -> None:
+        self._url = url.rstrip("/") + CLOCK_PATH
+        self._session = requests.Session()
+        self._session.mount("http://", net.adapter())
+
+    def now(self) -> datetime:
+        """Ask the exchange for its instant; raise `BrokerUnreachable` when it does not answer."""
+        try:
+            answer = self._session.get(self._url, allow_redirects=False)
+            answer.raise_for_status()
+            return datetime.fromisoformat(str(answer.json()["now"])).astimezone(UTC)
+        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+            raise BrokerUnreachable(
+                "the exchange does not tell the time", where=f"{self._url}: {type(error).__name__}",
+                mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
+            ) from None  # fmt: skip
+
+    def monotonic(self) -> float:
+        """Return real seconds: time-outs are always measured in them."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block the calling thread for real seconds."""
+        time.sleep(seconds)
+
+
+@contextmanager
+def standing_at(
+    config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime
+) -> Iterator[Counterparty]:
+    """Open the configured venue for the length of the block.
+
+    Parameters
+    ----------
+    config : ApplianceConfig
+    folder : StateFolder
+    credentials : Path or None
+        Folder with the key files of a paper account.
+    start : datetime
+        Where the clock of a hosted exchange stands, unless its state is later.
+
+    Raises
+    ------
+    BadConfig
+        A paper account without credentials: the venue is never switched to another one.
+    BrokerUnreachable
+        A served exchange does not answer.
+    Locked
+        Another process hosts this device's exchange.
+    """
+    venue = config.venue
+    if venue.broker is Venue.ALPACA_PAPER:
+        key, secret = _credentials(credentials)
+        from execution.brokers.alpaca import PAPER_URL
+
+        yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret)
+    elif venue.url:
+        net = SocketNet()
+        yield Counterparty(ServedClock(venue.url, net), net, venue.url, "embedded", "embedded", venue.seed)
+    else:
+        with _hosted(config, folder, start) as counterparty:
+            yield counterparty
+
+
+@contextmanager
+def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> Iterator[Counterparty]:
+    from execution.exchange.exchange import Exchange, InProcessAdapter
+    from execution.exchange.market import Market
+
+    clock = VirtualClock(start)
+    exchange = Exchange(
+        Market.from_dataset(config.stores.data), folder.exchange, config.venue.seed, clock, config.venue.exchange
+    )
+    try:
+        yield Counterparty(
+            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed
+        )
+    finally:
+        exchange.close()
+
+
+def _credentials(folder: Path | None) -> tuple[str, str]:
+    if folder is None:
+        raise BadConfig(
+            "a paper account needs credentials", where="venue.broker: alpaca-paper",
+            mend="Run under systemd with LoadCredential, or give --credentials DIR",
+        )  # fmt: skip
+    try:
+        return tuple((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE))  # type: ignore[return-value]
+    except OSError as error:
+        raise BadConfig("a credential cannot be read", where=str(error.filename)) from None
