@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from signals.console import run
+from trainer.commands import data
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
 )  # fmt: skip
+data.register(app)
 
 
 def main() -> None:

@@ -56,10 +56,10 @@ def ingest(
         content = _read(sources.universe)
         universe = read_universe(content, mapping.universe, where=sources.universe.name)
         kept.append(Delivery(sources.universe.name, content, universe.num_rows))
+    vendor = vendor_of(delivery, where=sources.bars.name)
     curated = curate(
-        frame, actions, universe, calendar, name=name or folder.name, vendor=vendor_of(delivery, where=sources.bars.name),
-        basis=basis, config=config,
-    )  # fmt: skip
+        frame, actions, universe, calendar, name=name or folder.name, vendor=vendor, basis=basis, config=config
+    )
     return write_dataset(folder, curated, tuple(kept))
 
 

@@ -1,0 +1,1 @@
+"""The commands of `trainer`, one file a family; each registers itself on the application it is given."""

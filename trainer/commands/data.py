@@ -1,0 +1,171 @@
+"""`trainer ingest | audit | publish-data | generate`: from vendors' files to a published dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from execution.exchange.generated import generate as generate_market
+from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS
+from signals.console import emit
+from signals.errors import NotASession
+from signals.manifest import Manifest, PriceBasis
+from trainer.curation.audit import audit as audit_dataset
+from trainer.curation.audit import render
+from trainer.curation.config import read_config
+from trainer.curation.ingest import Sources
+from trainer.curation.ingest import ingest as ingest_files
+from trainer.curation.publish import publish_data as publish_dataset
+from trainer.curation.store import FolderStore
+from trainer.curation.vendors.mapping import read_mapping
+
+PANEL = "Data"
+RED_EXIT = 1
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the data commands to `app`."""
+    app.command(rich_help_panel=PANEL)(ingest)
+    app.command(rich_help_panel=PANEL)(audit)
+    app.command("publish-data", rich_help_panel=PANEL)(publish_data)
+    app.command(rich_help_panel=PANEL)(generate)
+
+
+def ingest(
+    bars: Annotated[Path, typer.Option(help="Daily bars, .parquet or .csv: date, symbol, open, high, low, close, "
+                                            "volume; adj_close, kind, sector optional; rows in any order.")],
+    to: Annotated[Path, typer.Option(help="Dataset folder to make or to add a version to.")],
+    actions: Annotated[Path | None, typer.Option(help="Corporate actions: kind (split, dividend, symbol_change, "
+                                                      "delisting), symbol, effective; known_at, ratio, cash, "
+                                                      "new_symbol where they apply.")] = None,
+    universe: Annotated[Path | None, typer.Option(help="Point-in-time membership: symbol, start, end.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
+    basis: Annotated[PriceBasis, typer.Option(help="What the prices are adjusted for.")] = PriceBasis.SPLIT_ADJUSTED,
+    config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Audit a vendor's bars and write them as the next version of a curated dataset.
+
+    Bad rows are quarantined with their reasons, never dropped or filled; the delivered files are kept untouched under
+    raw/. Ingesting the same files again changes nothing; changed files make the next version and leave the earlier
+    ones readable.
+
+    Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
+    """
+    with Console(stderr=True).status(f"curating {bars}"):
+        manifest = ingest_files(
+            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), basis=basis,
+            config=read_config(config), name=name,
+        )  # fmt: skip
+    emit(_summary(manifest, to), as_json=as_json, text=_sentence(manifest, to))
+
+
+def audit(
+    data: Dataset,
+    start: Annotated[str | None, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last session, YYYY-MM-DD; the dataset's last if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is wrong with a dataset and which sessions it costs; exit code 1 when any date in the range is RED.
+
+    RED: a date on which the exchange was closed, under 98 % of the expected names usable, or a file that the manifest
+    does not vouch for. AMBER: rows were quarantined or a name is absent, the rest is usable. GREEN: clean.
+
+    Example: trainer audit --data var/data/us --start 2021-01-04 --end 2021-12-31
+    """
+    report = audit_dataset(data, _day(start, "--start"), _day(end, "--end"))
+    emit(report.document(), as_json=as_json, text=render(report))
+    if report.is_red:
+        raise typer.Exit(RED_EXIT)
+
+
+def publish_data(
+    data: Dataset,
+    to: Annotated[Path, typer.Option(help="Folder that devices pull from.")],
+    with_raw: Annotated[bool, typer.Option(help="Copy the vendors' own files too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the dataset's current version to a store, verified, manifest last.
+
+    Example: trainer publish-data --data var/data/us --to var/store/data
+    """
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("publishing")
+        result = publish_dataset(
+            data, FolderStore(to), with_raw=with_raw,
+            on_file=lambda done, of: progress.update(task, completed=done, total=of),
+        )  # fmt: skip
+    manifest = result.manifest
+    text = (
+        f"{manifest.name} version {manifest.version} is in {to}: {result.copied} files copied, {result.present} there"
+    )
+    emit({**_summary(manifest, to), "copied": result.copied, "present": result.present}, as_json=as_json, text=text)
+
+
+def generate(
+    seed: Annotated[int, typer.Option(help="The same seed makes the same market.")],
+    to: Annotated[Path, typer.Option(help="Folder for bars.parquet and actions.parquet.")],
+    symbols: Annotated[int, typer.Option(help="Securities, ETFs included.")] = SYMBOLS,
+    sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = SESSIONS,
+    end: Annotated[str, typer.Option(help="Last session, YYYY-MM-DD.")] = END.isoformat(),
+    signal: Annotated[bool, typer.Option(help="Plant a modest signal; without it nothing can be learned.")] = True,
+    strength: Annotated[float, typer.Option(help="Size of the planted signal.")] = STRENGTH,
+    as_json: AsJson = False,
+) -> None:
+    """Write an invented market in the form of a vendor's delivery, to rehearse with; none of it is real.
+
+    Prices are raw, with splits, dividends, delistings, symbol changes, missing and defective rows:
+    ingest them with --actions and --basis raw.
+
+    Example: trainer generate --seed 7 --to var/generated
+    """
+    last = _day(end, "--end") or END
+    market = generate_market(seed, symbols, sessions, last, signal=signal, strength=strength)
+    bars, actions = market.write(to)
+    kinds = Counter(str(action.kind) for action in market.actions)
+    result = {
+        "generated": True, "seed": seed, "bars": str(bars), "actions": str(actions), "rows": market.bars.num_rows,
+        "first": market.truth.sessions[0], "last": market.truth.sessions[-1], "signal": signal, "kinds": dict(kinds),
+    }  # fmt: skip
+    told = ", ".join(f"{count:,} {kind.replace('_', ' ')}s" for kind, count in sorted(kinds.items()))
+    text = f"{NOTICE.format(seed=seed)}{bars}: {market.bars.num_rows:,} rows of {symbols} symbols\n{actions}: {told}"
+    emit(result, as_json=as_json, text=text)
+
+
+def _day(text: str | None, option: str) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise NotASession(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
+
+
+def _summary(manifest: Manifest, folder: Path) -> dict[str, object]:
+    found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
+    return {
+        "data": str(folder), "name": manifest.name, "version": manifest.version, "snapshot": manifest.snapshot_id,
+        "vendor": manifest.vendor, "basis": manifest.basis, "survivorship": manifest.survivorship,
+        "first": manifest.first, "last": manifest.last, "statuses": dict(found),
+        "rows": sum(record.rows for record in manifest.files if record.role == "bars"),
+    }  # fmt: skip
+
+
+def _sentence(manifest: Manifest, folder: Path) -> str:
+    found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(found.items()))
+    rows = sum(record.rows for record in manifest.files if record.role == "bars")
+    return (
+        f"{folder}: {manifest.name} version {manifest.version}, {rows:,} bars from {manifest.first} to {manifest.last} "
+        f"({statuses}); vendor {manifest.vendor}, prices {manifest.basis}, universe {manifest.survivorship}"
+    )

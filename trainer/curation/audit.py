@@ -1,0 +1,178 @@
+"""The audit of a dataset as a value: what is wrong, how often, where, and which sessions it costs.
+
+Entry points: `audit` (reads and verifies), `render` (text for a person).
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from signals.dataset import read_file, read_manifest, read_table, session_range
+from signals.defects import DEFECTS
+from signals.errors import BadDataset
+from signals.manifest import FileRecord, FileRole, Manifest
+from signals.quality import SessionAudit, SessionStatus
+
+EXAMPLES = 3
+LISTED_SESSIONS = 40
+WIDTH = 118
+MISMATCH = "manifest mismatch"
+
+
+@dataclass(frozen=True)
+class DefectCount:
+    """How often a defect was found in the range, with the first places."""
+
+    reason: str
+    quarantines: bool
+    meaning: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The audit of a range of sessions.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    first, last : date
+    audits : tuple of SessionAudit
+        Every session of the range, and every date in it that carried rows although the exchange was closed, by date.
+    defects : tuple of DefectCount
+        Those found at least once, in the order of the table of defects.
+    damaged : tuple of str
+        Files that are missing or differ from what the manifest vouches for.
+    """
+
+    manifest: Manifest
+    first: date
+    last: date
+    audits: tuple[SessionAudit, ...]
+    defects: tuple[DefectCount, ...]
+    damaged: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of dates by status."""
+        found = Counter(audit.status for audit in self.audits)
+        return {str(status): found[status] for status in SessionStatus}
+
+    @property
+    def is_red(self) -> bool:
+        """Whether any date of the range is RED."""
+        return self.counts[SessionStatus.RED] > 0
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "dataset": self.manifest.name, "version": self.manifest.version, "snapshot": self.manifest.snapshot_id,
+            "vendor": self.manifest.vendor, "basis": self.manifest.basis, "survivorship": self.manifest.survivorship,
+            "first": self.first, "last": self.last, "statuses": self.counts, "damaged": list(self.damaged),
+            "defects": [
+                {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
+                for d in self.defects
+            ],
+            "sessions": [
+                {"session": a.session, "status": a.status, "reasons": list(a.reasons), "eligible": a.eligible,
+                 "usable": a.usable, "rows": a.rows, "quarantined": a.quarantined}
+                for a in self.audits if a.status is not SessionStatus.GREEN
+            ],
+        }  # fmt: skip
+
+
+def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
+    """Audit the sessions [start, end] of the dataset in `folder`; an end left open is the dataset's own.
+
+    Every file is hashed. A damaged bars file turns its sessions RED, any other damaged file but a raw one all of them.
+
+    Raises
+    ------
+    BadDataset
+        There is no manifest that can be trusted.
+    NotASession
+        An end of the range is not a session of the dataset.
+    """
+    manifest = read_manifest(folder)
+    first, last = session_range(manifest, start, end)
+    damaged = tuple(record for record in manifest.files if not _is_whole(folder, record))
+    within = [a for a in (*manifest.audits, *manifest.non_sessions) if first <= a.session <= last]
+    audits = tuple(sorted((_reddened(a, damaged) for a in within), key=lambda a: a.session))
+    defects = () if any(r.role is FileRole.FINDINGS for r in damaged) else _defects(folder, manifest, first, last)
+    return AuditReport(manifest, first, last, audits, defects, tuple(record.path for record in damaged))
+
+
+def render(report: AuditReport) -> str:
+    """Lay the report out as tables for a terminal or a log."""
+    manifest, stream = report.manifest, io.StringIO()
+    console = Console(file=stream, width=WIDTH, highlight=False)
+    console.print(
+        f"{manifest.name} version {manifest.version}: vendor {manifest.vendor}, prices {manifest.basis}, "
+        f"universe {manifest.survivorship}, {report.first} to {report.last}"
+    )
+    counts = Table("status", "dates", box=None, pad_edge=False)
+    for status, count in report.counts.items():
+        counts.add_row(status, f"{count:,}")
+    console.print(counts)
+    for path in report.damaged:
+        console.print(f"DAMAGED {path}: not what the manifest vouches for")
+    if report.defects:
+        table = Table("defect", "rows", "row is", "meaning", "first seen", box=None, pad_edge=False)
+        for d in report.defects:
+            row_is = "quarantined" if d.quarantines else "kept"
+            table.add_row(d.reason, f"{d.count:,}", row_is, d.meaning, ", ".join(d.examples))
+        console.print(table)
+    flagged = [a for a in report.audits if a.status is not SessionStatus.GREEN]
+    # RED first where they would not all fit: they are what must be mended.
+    shown = sorted(flagged, key=lambda a: (a.status is not SessionStatus.RED, a.session))[:LISTED_SESSIONS]
+    if shown:
+        table = Table("date", "status", "usable", "rows", "reasons", box=None, pad_edge=False)
+        for a in shown:
+            table.add_row(str(a.session), a.status, f"{a.usable}", f"{a.rows}", "; ".join(a.reasons))
+        console.print(table)
+    if len(flagged) > len(shown):
+        console.print(f"... and {len(flagged) - len(shown)} more; --json lists every one")
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _is_whole(folder: Path, record: FileRecord) -> bool:
+    if record.role is FileRole.RAW and not (folder / record.path).exists():
+        return True  # a published copy leaves the vendors' own files behind
+    try:
+        read_file(folder, record)
+    except BadDataset:
+        return False
+    return True
+
+
+def _reddened(audit: SessionAudit, damaged: tuple[FileRecord, ...]) -> SessionAudit:
+    hit = [r.path for r in damaged if r.role is not FileRole.RAW and (r.role is not FileRole.BARS or _covers(r, audit))]
+    if not hit:
+        return audit
+    return replace(audit, status=SessionStatus.RED, reasons=(f"{MISMATCH}: {hit[0]}", *audit.reasons))
+
+
+def _covers(record: FileRecord, audit: SessionAudit) -> bool:
+    return record.first is not None and record.last is not None and record.first <= audit.session <= record.last
+
+
+def _defects(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[DefectCount, ...]:
+    places: dict[str, list[str]] = {}
+    for record in manifest.of_role(FileRole.FINDINGS):
+        for row in read_table(folder, record).to_pylist():
+            if first <= row["date"] <= last:
+                places.setdefault(row["reason"], []).append(f"{row['symbol']} {row['date']}")
+    return tuple(
+        DefectCount(str(d.reason), d.quarantines, d.meaning, len(places[d.reason]), tuple(places[d.reason][:EXAMPLES]))
+        for d in DEFECTS
+        if d.reason in places
+    )

@@ -1,0 +1,60 @@
+"""Where published datasets go: a flat space of named objects."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from signals.errors import StoreUnreachable
+from signals.files import write_atomic
+
+
+class Store(Protocol):
+    """Named objects; names use forward slashes. Every call may raise `StoreUnreachable`."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Make `content` durable under `name`, whole or not at all."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return the whole object, or None when there is none."""
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Names that begin with `prefix`, sorted."""
+
+
+class FolderStore:
+    """Objects as files under a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write the object atomically."""
+        try:
+            write_atomic(self._path(name), content)
+        except OSError as error:
+            raise self._unreachable(name, error) from None
+
+    def get(self, name: str) -> bytes | None:
+        """Read the object."""
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreachable(name, error) from None
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """List the objects, half-written ones left out."""
+        files = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+        return tuple(sorted(name for name in files if name.startswith(prefix) and not name.endswith(".tmp")))
+
+    def _path(self, name: str) -> Path:
+        return self.folder.joinpath(*PurePosixPath(name).parts)
+
+    def _unreachable(self, name: str, error: OSError) -> StoreUnreachable:
+        return StoreUnreachable(
+            f"the store cannot be used ({error.strerror})",
+            where=str(self._path(name)),
+            mend="Check the folder and retry",
+        )
