@@ -5,13 +5,15 @@ from __future__ import annotations
 import typer
 
 from signals.console import run
-from trainer.commands import data
+from trainer.commands import bundles, data
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
 )  # fmt: skip
 data.register(app)
+bundles.register(app)
+training.register(app)
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ from trainer.samples import Samples
 from trainer.validation.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
-REFERENCE_SESSIONS = 252
 
 
 def canonical_json(document: Mapping[str, Any]) -> bytes:
@@ -81,15 +80,15 @@ def golden_rows(features: Matrix) -> np.ndarray:
     return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
 
 
-def reference_panel(panel: FeaturePanel, rows: Samples, model: Model) -> tuple[FeaturePanel, Floats]:
-    """The newest 252 training sessions as a panel, with the model's scores, float64 (T, N), NaN where unscored."""
-    sessions = np.unique(rows.t0)[-REFERENCE_SESSIONS:]
-    recent = FeaturePanel(
-        panel.sessions[sessions], panel.symbols, panel.names, panel.values[sessions], panel.eligible[sessions]
+def training_history(panel: FeaturePanel, rows: Samples, model: Model) -> tuple[FeaturePanel, Floats]:
+    """The sessions trained on, without a gap, and the model's scores on them, float64 (T, N), NaN where unscored."""
+    history = slice(int(rows.t0.min()), int(rows.t0.max()) + 1)
+    seen = FeaturePanel(
+        panel.sessions[history], panel.symbols, panel.names, panel.values[history], panel.eligible[history]
     )
-    scores = np.full(recent.eligible.shape, np.nan)
-    scores[recent.eligible] = model.predict(recent.values[recent.eligible])
-    return recent, scores
+    scores = np.full(seen.eligible.shape, np.nan)
+    scores[seen.eligible] = model.predict(seen.values[seen.eligible])
+    return seen, scores
 
 
 def pickled(model: Model) -> bytes:

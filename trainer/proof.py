@@ -78,10 +78,10 @@ def fits(config: CpcvConfig) -> int:
     return splits * (2 if config.long_embargo_sessions else 1) + config.groups - 1
 
 
-def prove(rows: Samples, learner: Learner, config: CpcvConfig, step: Step) -> Proof:
+def prove(rows: Samples, learner: Learner, config: CpcvConfig, *, workers: int, step: Step) -> Proof:
     """Seal the holdout, then cross-validate and walk forward over what stays open."""
     open_rows, seal = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
-    shape = {"groups": config.groups, "test_groups": config.test_groups}
+    shape = {"groups": config.groups, "test_groups": config.test_groups, "workers": workers}
     oof = cross_validate(open_rows, learner, **shape, embargo=config.embargo_sessions, step=step)
     distant = None
     if config.long_embargo_sessions:
@@ -89,7 +89,8 @@ def prove(rows: Samples, learner: Learner, config: CpcvConfig, step: Step) -> Pr
             distant = cross_validate(open_rows, learner, **shape, embargo=config.long_embargo_sessions, step=step)
         except TooLittleHistory:
             distant = None  # a short history has no training rows that far from its tests; the report says so
-    return Proof(open_rows, seal, oof, distant, walk_forward(open_rows, learner, groups=config.groups, step=step))
+    forward = walk_forward(open_rows, learner, groups=config.groups, workers=workers, step=step)
+    return Proof(open_rows, seal, oof, distant, forward)
 
 
 def figures(proof: Proof, bars: Bars, k: int) -> Figures:

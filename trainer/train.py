@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from signals.drift import reference
-
 from signals.features.panel import FeaturePanel
 from trainer import artefacts
 from trainer.evidence import evidence
@@ -43,8 +42,8 @@ class Request:
         First features' session and last session that a label may end at; None is the dataset's own.
     symbols : tuple of str
         Empty for all.
-    seed, threads : int
-        The result depends on the seed; never on the threads.
+    seed, workers : int
+        The result depends on the seed; never on how many models are fitted at a time.
     code_version : str
     """
 
@@ -54,7 +53,7 @@ class Request:
     end: date | None
     symbols: tuple[str, ...]
     seed: int
-    threads: int
+    workers: int
     code_version: str
 
 
@@ -99,9 +98,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     panel = recipe.sleeve.panel(source.bars)
     labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
     rows = samples(panel, labels, first=source.first_row)
-    learner = LEARNERS[config.learner](config, request.seed, request.threads)
+    learner = LEARNERS[config.learner](config, request.seed)
 
-    proof = prove(rows, learner, config.cpcv, step)
+    proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
 
     fitted = _fit(rows, proof.rows, learner, step)
@@ -144,7 +143,7 @@ def _files(
         "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
         "golden.npz": artefacts.golden(rows.features, fitted.exported.onnx),
         "drift_reference.json": artefacts.canonical_json(
-            reference(*artefacts.reference_panel(panel, rows, fitted.model))
+            reference(*artefacts.training_history(panel, rows, fitted.model))
         ),
         "evidence.json": artefacts.canonical_json(known),
     }

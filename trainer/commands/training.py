@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,32 +15,46 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from signals.config import load, parse
 from signals.console import emit
 from signals.errors import FixInput
-from trainer.code_version import code_version
-from trainer.evidence import LEAK_IC
-from trainer.recipes import RECIPES
-from trainer.recipes.base import LabelKind, Recipe, RecipeConfig
-from trainer.reports.training import rows_of
-from trainer.train import Request, steps, train
-from trainer.validation.oof import Step
+
+if TYPE_CHECKING:
+    from trainer.recipes.base import Recipe, RecipeConfig
+
+PANEL = "Training"
 
 
-def train_command(
-    sleeve: str = typer.Option(..., help="Which sleeve: " + ", ".join(RECIPES) + "."),
-    data: Path = typer.Option(..., help="Curated dataset made by `trainer ingest`."),
-    run: Path = typer.Option(..., help="Run folder to write; it must not exist."),
-    start: str = typer.Option("", help="First session whose features are learned from (YYYY-MM-DD)."),
-    end: str = typer.Option("", help="Last session that a label may end at (YYYY-MM-DD)."),
-    symbols: str = typer.Option("", help="Comma-separated names; all when left out."),
-    label: LabelKind = typer.Option(None, help="What is learned.", show_default="horizon"),
-    k: int = typer.Option(None, help="Sessions from entry to exit.", show_default="5"),
-    folds: int = typer.Option(None, help="Groups of the cross-validation.", show_default="8"),
-    embargo: int = typer.Option(None, help="Embargo in sessions.", show_default="10"),
-    config: Path = typer.Option(None, help="Recipe, as configs/sleeves/<sleeve>.yml.", show_default="built in"),
-    seed: int = typer.Option(1, help="Seed of every random choice."),
-    threads: int = typer.Option(2, min=1, help="Threads of the learner; the result is the same."),
-    as_json: bool = typer.Option(False, "--json", help="Print the evidence as JSON, without a progress bar."),
+def register(app: typer.Typer) -> None:
+    """Add the training commands to `app`."""
+    app.command(rich_help_panel=PANEL)(train)
+
+
+def train(
+    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder, as made by `trainer ingest`.")],
+    run: Annotated[Path, typer.Option(help="Run folder to write; it must not exist.")],
+    start: Annotated[str, typer.Option(help="First session whose features are learned from, YYYY-MM-DD.")] = "",
+    end: Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")] = "",
+    symbols: Annotated[str, typer.Option(help="Comma-separated names; all where empty.")] = "",
+    label: Annotated[str | None, typer.Option(help="What is learned: horizon.")] = None,
+    k: Annotated[int | None, typer.Option(help="Sessions from entry to exit; 5 unless configured.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation; 8 unless configured.")] = None,
+    embargo: Annotated[int | None, typer.Option(help="Embargo in sessions; 10 unless configured.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON; no progress bar.")] = False,
 ) -> None:
-    """Train a sleeve under combinatorial purged cross-validation and write its run folder."""
+    """Train a sleeve and prove it out of fold.
+
+    Fits the sleeve's learner under combinatorial purged cross-validation and walking forward, exports the published
+    model to ONNX, and writes models, out-of-fold scores, evidence and report to the run folder. The last sessions stay
+    sealed for promotion. RED sessions are refused.
+    """
+    # Imported here: learners and plots take seconds to load, and every other command does without them.
+    from trainer.code_version import code_version
+    from trainer.recipes.base import RecipeConfig
+    from trainer.train import Request, steps
+    from trainer.train import train as train_recipe
+
     recipe = recipe_named(sleeve)
     chosen = overridden(
         load(config, RecipeConfig) if config else recipe.config,
@@ -52,32 +66,34 @@ def train_command(
     request = Request(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
-        seed=seed, threads=threads, code_version=code_version(),
+        seed=seed, workers=workers, code_version=code_version(),
     )  # fmt: skip
     with progress(steps(chosen), shown=not as_json) as step:
-        known = train(recipe, chosen, request, step)
-    emit(known, as_json=as_json, text=summary(known, run))
+        known = train_recipe(recipe, chosen, request, step)
+    emit({**known, "run": str(run)}, as_json=as_json, text=summary(known, run))
 
 
 def recipe_named(sleeve: str) -> Recipe:
     """Return the recipe of `sleeve`; raise `FixInput` when there is none."""
+    from trainer.recipes import RECIPES
+
     if sleeve not in RECIPES:
         raise FixInput(f"no sleeve {sleeve!r}", where="--sleeve", mend=f"Choose one of: {', '.join(RECIPES)}")
     return RECIPES[sleeve]
 
 
 def overridden(
-    config: RecipeConfig, *, label: LabelKind | None, k: int | None, groups: int | None, embargo_sessions: int | None
+    config: RecipeConfig, *, label: str | None, k: int | None, groups: int | None, embargo_sessions: int | None
 ) -> RecipeConfig:
     """Return `config` with what the command line names; values are checked as a file's would be."""
-    document = config.model_dump()
+    document = config.model_dump(mode="json")
     for section, key, value in (
         ("label", "kind", label), ("label", "k", k), ("cpcv", "groups", groups),
         ("cpcv", "embargo_sessions", embargo_sessions),
     ):  # fmt: skip
         if value is not None:
             document[section][key] = value
-    return parse(document, RecipeConfig, where="the command line")
+    return parse(document, type(config), where="the command line")
 
 
 def day(text: str, option: str) -> date | None:
@@ -92,27 +108,22 @@ def day(text: str, option: str) -> date | None:
 
 def summary(known: dict[str, Any], run: Path) -> str:
     """Return what a person reads when a training is done."""
+    from trainer.reports.training import rows_of
+
     lines = rows_of(known)
     width = max(len(what) for what, _ in lines)
     parts = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    if abs(known["ic"]["mean"]) > LEAK_IC:
-        parts += [
-            "",
-            "!" * 78,
-            f"IC {known['ic']['mean']:+.4f}: a leak until proven otherwise. Do not trade on it.",
-            "!" * 78,
-        ]
-    parts += ["", *(f"warning: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
+    parts += ["", *(f"WARNING: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
     return "\n".join(parts)
 
 
 @contextmanager
-def progress(total: int, *, shown: bool) -> Iterator[Step]:
+def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     """Draw a progress bar on standard error; `shown=False` draws nothing."""
     bar = Progress(
         TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(), console=Console(stderr=True), disable=not shown,
     )  # fmt: skip
     with bar:
-        task = bar.add_task("reading bars, features, labels", total=total)
+        task = bar.add_task("bars, features, labels", total=total)
         yield lambda name: bar.update(task, advance=1, description=name)

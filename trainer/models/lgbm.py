@@ -23,8 +23,8 @@ class LightGbmConfig(Config):
     shallow and heavily averaged.
     """
 
-    trees: int = Field(default=250, ge=1)
-    learning_rate: float = Field(default=0.03, gt=0.0, le=1.0)
+    trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
     num_leaves: int = Field(default=31, ge=2)
     max_depth: int = Field(default=-1, ge=-1)
     min_data_in_leaf: int = Field(default=500, ge=1)
@@ -32,7 +32,7 @@ class LightGbmConfig(Config):
     bagging_fraction: float = Field(default=0.6, gt=0.0, le=1.0)
     lambda_l1: float = Field(default=0.0, ge=0.0)
     lambda_l2: float = Field(default=10.0, ge=0.0)
-    max_bin: int = Field(default=127, ge=2)
+    max_bin: int = Field(default=63, ge=2)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LightGbm:
 
     config: LightGbmConfig
     seed: int
-    threads: int = 2
+    threads: int = 1
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...]) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
@@ -68,7 +68,7 @@ class LightGbmModel:
 
     text: str
     names: tuple[str, ...]
-    threads: int = 2
+    threads: int = 1
 
     def __reduce__(self) -> tuple[type[LightGbmModel], tuple[str, tuple[str, ...], int]]:
         """Pickle the text alone: the same bytes whether or not the model has predicted."""

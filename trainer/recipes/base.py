@@ -89,9 +89,9 @@ def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> La
     return horizon_labels(bars, config.k, delistings=actions)
 
 
-def _lightgbm(config: RecipeConfig, seed: int, threads: int) -> Learner:
-    return LightGbm(config.lightgbm, seed, threads)
+def _lightgbm(config: RecipeConfig, seed: int) -> Learner:
+    return LightGbm(config.lightgbm, seed)
 
 
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
-LEARNERS: Mapping[LearnerKind, Callable[[RecipeConfig, int, int], Learner]] = {LearnerKind.LIGHTGBM: _lightgbm}
+LEARNERS: Mapping[LearnerKind, Callable[[RecipeConfig, int], Learner]] = {LearnerKind.LIGHTGBM: _lightgbm}

@@ -21,10 +21,10 @@ SHOWN_FEATURES = 20
 def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: float) -> bytes:
     """Mean IC of each path against the mean of all with its 95 % interval."""
     axes = _axes("Rank IC by path (out of fold)", "path", "mean rank IC")
-    axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6)
+    axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6, zorder=3)
     low, high = mean - 1.96 * standard_error, mean + 1.96 * standard_error
     axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean (Newey-West)")
-    axes.axhline(mean, color=SECOND, linewidth=1.5, label=f"mean {mean:+.4f}")
+    axes.axhline(mean, color=SECOND, linewidth=1.5, zorder=4, label=f"mean {mean:+.4f}")
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xticks(range(len(figures)))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
@@ -66,15 +66,17 @@ def importance(names: tuple[str, ...], shares: Floats) -> bytes:
 def coverage(sessions: Days, eligible: np.ndarray, used: np.ndarray, holdout: tuple[str, str] | None) -> bytes:
     """Names per session: eligible, and used in the cross-validation; the sealed holdout shaded."""
     axes = _axes("Names per session", "", "names")
-    axes.plot(sessions, eligible, color=GRID, linewidth=3.0, label="eligible")
-    axes.plot(sessions, used, color=ACCENT, linewidth=1.2, label="labelled and cross-validated")
+    axes.plot(sessions, np.where(eligible > 0, eligible, np.nan), color="#b0b0b0", linewidth=3.5, label="eligible")
+    axes.plot(
+        sessions, np.where(used > 0, used, np.nan), color=ACCENT, linewidth=1.2, label="labelled and cross-validated"
+    )
     if holdout:
         first, last = (np.datetime64(day, "D") for day in holdout)
         inside = (sessions >= first) & (sessions <= last)
         axes.fill_between(sessions, eligible, where=list(inside), color=SECOND, alpha=0.2, label="sealed holdout")
     axes.set_ylim(bottom=0)
     _date_axis(axes)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.08), ncols=3)
     return _png(axes)
 
 

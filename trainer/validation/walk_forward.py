@@ -13,7 +13,7 @@ from signals.errors import TooLittleHistory
 from trainer.models.base import Learner
 from trainer.samples import Samples
 from trainer.validation.cpcv import Rows, group_bounds
-from trainer.validation.oof import Step
+from trainer.validation.oof import Step, side_by_side
 
 
 def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
@@ -37,11 +37,12 @@ def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
     return pairs
 
 
-def walk_forward(rows: Samples, learner: Learner, *, groups: int, step: Step) -> Floats:
+def walk_forward(rows: Samples, learner: Learner, *, groups: int, workers: int, step: Step) -> Floats:
     """Scores, shape (n,), of the rows of every group but the first, whose rows stay NaN."""
     scores = np.full(len(rows), np.nan)
-    for number, (train, test) in enumerate(folds(rows.t0, rows.t1, groups)):
-        model = learner.fit(rows.features[train], rows.target[train], rows.weight[train], rows.names)
-        scores[test] = model.predict(rows.features[test])
-        step(f"walk-forward {number + 1}")
+    pairs = folds(rows.t0, rows.t1, groups)
+    fitted = side_by_side(workers, [(rows, learner, train, test) for train, test in pairs])
+    for number, ((_, test), predicted) in enumerate(zip(pairs, fitted, strict=True)):
+        scores[test] = predicted
+        step(f"walk-forward {number + 1} of {len(pairs)}")
     return scores

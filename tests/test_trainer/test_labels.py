@@ -1,0 +1,170 @@
+"""Labels: what is traded is what is learned, worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from signals.actions import Action, ActionKind
+from signals.bars import Bars
+from signals.errors import InvariantBroken
+from tests.fakes.bars import synthetic_bars
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import normal_ranks
+
+
+def one_name(opens: list[float], closes: list[float], dividends: dict[int, float] | None = None) -> Bars:
+    """A single eligible name with the given prices; a dividend goes ex at its session."""
+    count = len(opens)
+    o, c = np.array(opens)[:, None], np.array(closes)[:, None]
+    paid = np.array([(dividends or {}).get(t, 0.0) for t in range(count)])[:, None]
+    before = np.vstack([[[np.nan]], c[:-1]])
+    return Bars(
+        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(count)), symbols=("A",), open=o,
+        high=np.maximum(o, c), low=np.minimum(o, c), close=c, volume=np.where(np.isnan(c), np.nan, 1000.0),
+        total_return=(c + paid) / before - 1.0, overnight_return=(o + paid) / before - 1.0, eligible=~np.isnan(c),
+    )  # fmt: skip
+
+
+OPENS = [10.0, 11.0, 12.0, 13.0, 12.5, 14.0]
+CLOSES = [10.5, 11.5, 12.2, 12.8, 13.5, 14.5]
+
+
+def test_the_label_runs_from_the_next_open_to_the_open_k_sessions_later() -> None:
+    """k = 2: the features of session 0 buy at 11.0 (session 1) and sell at 13.0 (session 3): +2/11."""
+    labels = horizon_labels(one_name(OPENS, CLOSES), 2)
+    assert labels.values[:, 0] == pytest.approx(
+        [13 / 11 - 1, 12.5 / 12 - 1, 14 / 13 - 1, np.nan, np.nan, np.nan], nan_ok=True
+    )
+    assert labels.ends[:, 0].tolist() == [3, 4, 5, -1, -1, -1]
+
+
+def test_one_session_runs_from_open_to_open() -> None:
+    labels = horizon_labels(one_name(OPENS, CLOSES), 1)
+    assert labels.values[0, 0] == pytest.approx(12.0 / 11.0 - 1)
+
+
+def test_dividends_while_held_count_and_the_one_of_the_entry_session_does_not() -> None:
+    """Bought at the open of session 1, ex that day: no right to it. Ex at 2 and at the exit's session 3: both are held.
+
+    Reinvested at the ex-day's base, 1 + y = (11.5/11) * (12.2 + 0.5)/11.5 * (13 + 0.25)/12.2.
+    """
+    labels = horizon_labels(one_name(OPENS, CLOSES, {1: 9.0, 2: 0.5, 3: 0.25}), 2)
+    assert labels.values[0, 0] == pytest.approx((12.7 / 11.0) * (13.25 / 12.2) - 1)
+
+
+def test_a_split_changes_no_label() -> None:
+    """From session 2 on every price is halved and returns are restated for it: the labels stay."""
+    plain = one_name(OPENS, CLOSES)
+    halved = np.where(np.arange(6) >= 2, 0.5, 1.0)[:, None]
+    split = replace(plain, **{name: getattr(plain, name) * halved for name in ("open", "high", "low", "close")})
+    np.testing.assert_allclose(horizon_labels(split, 2).values, horizon_labels(plain, 2).values, rtol=1e-12)
+
+
+def test_a_missing_bar_on_the_way_leaves_no_label() -> None:
+    gap = [10.5, 11.5, np.nan, 12.8, 13.5, 14.5]
+    opens = [10.0, 11.0, np.nan, 13.0, 12.5, 14.0]
+    labels = horizon_labels(one_name(opens, gap), 2)
+    assert np.isnan(labels.values[0, 0]) and np.isnan(labels.values[1, 0])
+    assert labels.ends[:2, 0].tolist() == [-1, -1]
+
+
+def test_names_that_are_not_eligible_have_no_label() -> None:
+    bars = one_name(OPENS, CLOSES)
+    barred = replace(bars, eligible=np.array([[True], [False], [True], [True], [True], [True]]))
+    assert np.isnan(horizon_labels(barred, 2).values[1, 0])
+    assert np.isfinite(horizon_labels(barred, 2).values[0, 0])
+
+
+def delisting(effective: date, cash: str) -> Action:
+    return Action(ActionKind.DELISTING, "A", effective, effective, cash=Decimal(cash))
+
+
+def test_a_delisting_ends_the_label_at_its_payout() -> None:
+    """Last bar at session 3 (close 12.8), gone at session 4 for 6.40 a share; k = 3.
+
+    Features of 0 enter at 11.0: 1 + y = 11.5/11 * 12.2/11.5 * 12.8/12.2 * 6.4/12.8 = 6.4/11, known at session 4.
+    Features of 2 enter at 13.0: 6.4/13, known at session 4 as well.
+    """
+    opens, closes = [*OPENS[:4], np.nan, np.nan, np.nan], [*CLOSES[:4], np.nan, np.nan, np.nan]
+    bars = one_name(opens, closes)
+    gone = delisting(bars.sessions[4].astype(object), "6.40")
+    labels = horizon_labels(bars, 3, delistings=(gone,))
+    assert labels.values[:3, 0] == pytest.approx([6.4 / 11 - 1, 6.4 / 12 - 1, 6.4 / 13 - 1])
+    assert labels.ends[:4, 0].tolist() == [4, 4, 4, -1]
+    assert np.isnan(horizon_labels(bars, 3).values[:3, 0]).all()
+
+
+def test_a_worthless_delisting_loses_everything() -> None:
+    bars = one_name([*OPENS[:3], *[np.nan] * 4], [*CLOSES[:3], *[np.nan] * 4])
+    labels = horizon_labels(bars, 2, delistings=(delisting(bars.sessions[3].astype(object), "0"),))
+    assert labels.values[1, 0] == -1.0
+
+
+def test_a_label_that_ends_before_the_delisting_is_an_ordinary_one() -> None:
+    bars = one_name([*OPENS[:4], *[np.nan] * 3], [*CLOSES[:4], *[np.nan] * 3])
+    gone = delisting(bars.sessions[4].astype(object), "6.40")
+    assert horizon_labels(bars, 2, delistings=(gone,)).values[0, 0] == pytest.approx(13 / 11 - 1)
+
+
+def test_a_holding_period_is_at_least_one_session() -> None:
+    with pytest.raises(InvariantBroken, match="at least one session"):
+        horizon_labels(one_name(OPENS, CLOSES), 0)
+
+
+def test_duckdb_agrees_with_every_label_of_a_market_with_gaps_and_dividends() -> None:
+    """SQL over the long table, compounding an open-level index, knows nothing of our recurrences."""
+    bars, k = synthetic_bars(3, sessions=120, symbols=8), 5
+    rows, columns = np.nonzero(np.isfinite(bars.close))
+    table = pa.table({
+        "t": rows, "s": columns, "day": bars.close[rows, columns] / bars.open[rows, columns],
+        "total": bars.total_return[rows, columns], "night": bars.overnight_return[rows, columns],
+    })  # fmt: skip
+    query = f"""
+        WITH held AS (
+            SELECT a.t, a.s, d.day, CASE WHEN b.t < a.t + 1 + {k} THEN b.total ELSE b.night END AS step
+            FROM bars_long a JOIN bars_long d ON d.s = a.s AND d.t = a.t + 1
+                             JOIN bars_long b ON b.s = a.s AND b.t BETWEEN a.t + 2 AND a.t + 1 + {k})
+        SELECT t, s, day * exp(sum(ln(1 + step))) - 1 AS y FROM held
+        GROUP BY t, s, day HAVING count(*) = {k} AND NOT bool_or(isnan(step))"""
+    with duckdb.connect() as connection:
+        connection.register("bars_long", table)
+        found = connection.execute(query).fetchnumpy()
+    expected = np.full(bars.close.shape, np.nan)
+    expected[found["t"], found["s"]] = found["y"]
+    expected[~bars.eligible] = np.nan
+    labels = horizon_labels(bars, k)
+    assert np.isfinite(labels.values).sum() > 500
+    np.testing.assert_allclose(labels.values, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_cutting_the_future_changes_no_label_that_had_ended() -> None:
+    bars = synthetic_bars(4, sessions=100)
+    whole, cut = horizon_labels(bars, 5), horizon_labels(bars.rows(0, 80), 5)
+    np.testing.assert_array_equal(cut.values[:74], whole.values[:74])
+    assert np.isnan(cut.values[74:]).all()
+
+
+def test_ranks_are_those_of_the_inverse_normal_with_average_ties() -> None:
+    """Four numbers: 5 has rank 1, the two 7s share 2.5, 9 has rank 4; (r - 1/2) / 4 = .125, .5, .5, .875."""
+    ranked = normal_ranks(np.array([[7.0, np.nan, 5.0, 9.0, 7.0]]))
+    assert ranked[0] == pytest.approx([0.0, np.nan, norm.ppf(0.125), norm.ppf(0.875), 0.0], abs=1e-15, nan_ok=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_ranks_keep_the_order_and_turn_with_the_sign(values: list[float]) -> None:
+    row = np.array([values])
+    ranked = normal_ranks(row)
+    np.testing.assert_allclose(normal_ranks(-row), -ranked, atol=1e-12)
+    order = np.argsort(row[0], kind="stable")
+    assert np.all(np.diff(ranked[0][order]) >= -1e-12)
