@@ -1,0 +1,126 @@
+"""`trainer keys | rotate-keys | publish | grant-rollback`: keys, signed bundles, and the way back."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import typer
+
+from signals.bundle import Keyset, Role, RollbackGrant
+from signals.console import emit
+from signals.errors import FixInput
+from signals.files import sha256_of_file, write_atomic
+from signals.sessions import xnys
+from signals.sleeves import SLEEVES
+from trainer import sign
+from trainer.clock import now
+from trainer.publish import KEYSET, Request, last_training_session, publish
+
+VALID_DAYS = 3 * 365
+SELF_CHECK_DAYS = 14
+LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
+
+
+def keys_command(
+    to: Path = typer.Option(..., help="New folder for the root key, the signing keys and the key set."),
+    valid_until: str = typer.Option("", help="Last day on which they are accepted.", show_default="three years"),
+    signers: int = typer.Option(1, min=1, max=8, help="Signing keys to make."),
+    threshold: int = typer.Option(1, min=1, help="How many of them must sign a bundle."),
+    as_json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Make the offline root key, the online signing keys and the first key set."""
+    keyset = sign.create_keys(to, _until(valid_until), signers=signers, threshold=threshold)
+    _tell(keyset, to, as_json, f"Give {to / sign.ROOT_PUBLIC} to each device; move {to / sign.ROOT_KEY} offline.")
+
+
+def rotate_keys_command(
+    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
+    add: bool = typer.Option(False, help="Add a signing key; bundles are signed with every usable key."),
+    retire: str = typer.Option("", help="Key id whose signatures end with --valid-until."),
+    revoke: str = typer.Option("", help="Key id to refuse at once."),
+    valid_until: str = typer.Option("", help="Last day of the added or retired key.", show_default="three years"),
+    to: Path = typer.Option(None, help="Store folder to deliver the new key set to at once."),
+    as_json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Change the key set: exactly one of --add, --retire, --revoke."""
+    if bool(add) + bool(retire) + bool(revoke) != 1:
+        raise FixInput("exactly one change at a time", mend="Use one of --add, --retire KEYID, --revoke KEYID")
+    if add:
+        keyset = sign.add_key(keys, _until(valid_until))
+    elif retire:
+        if not valid_until:
+            raise FixInput("retiring a key needs its last day", where="--valid-until", mend="Give --valid-until")
+        keyset = sign.retire_key(keys, retire, _until(valid_until))
+    else:
+        keyset = sign.revoke_key(keys, revoke)
+    if to:
+        write_atomic(to / KEYSET, sign.keyset_bytes(keys))
+    when = "with their next pull" if to else "with the next bundle that is published"
+    _tell(keyset, keys, as_json, f"Devices learn of it {when}.")
+
+
+def publish_command(
+    run: Path = typer.Option(..., help="Run folder of `trainer train`."),
+    role: Role = typer.Option(..., help="champion needs a promotion record."),
+    keys: Path = typer.Option(..., help="Folder made by `trainer keys`."),
+    to: Path = typer.Option(..., help="Store folder that devices pull from."),
+    refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="no promotion judged it"),
+    as_json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Sign a run as a bundle, verify it as a device would, and publish it."""
+    last = last_training_session(run)
+    done = publish(
+        Request(run, role, keys, to, now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else ""),
+        xnys(last, last + timedelta(days=SELF_CHECK_DAYS)),
+        {name: sleeve.spec for name, sleeve in SLEEVES.items()},
+    )
+    emit(
+        {"folder": done.folder, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},
+        as_json=as_json,
+        text=f"Published bundle {done.bundle_id}, sequence {done.seq}, as {done.role}: {done.folder}",
+    )
+
+
+def grant_rollback_command(
+    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
+    bundle: str = typer.Option(..., help="The older bundle: folder name <seq>-<bundle id>."),
+    high_water: int = typer.Option(..., help="Sequence that the device runs now."),
+    valid_until: str = typer.Option(..., help="Last day on which it may be used."),
+    reason: str = typer.Option(..., help="For the record."),
+    to: Path = typer.Option(..., help="File to write."),
+) -> None:
+    """Sign permission for devices at one sequence to return to one older bundle."""
+    seq, _, bundle_id = bundle.partition("-")
+    if not seq.isdigit() or not bundle_id:
+        raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", mend="Copy the folder's name")
+    if int(seq) >= high_water:
+        raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", mend="Name an older bundle")
+    grant = RollbackGrant(
+        bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=_until(valid_until), reason=reason
+    )
+    write_atomic(to, sign.grant_rollback(keys, grant))
+    typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command("keys")(keys_command)
+    app.command("rotate-keys")(rotate_keys_command)
+    app.command("publish")(publish_command)
+    app.command("grant-rollback")(grant_rollback_command)
+
+
+def _until(text: str) -> date:
+    if not text:
+        return now().date() + timedelta(days=VALID_DAYS)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise FixInput(f"{text!r} is not a date", where="--valid-until", mend="Write it as YYYY-MM-DD") from None
+
+
+def _tell(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:
+    rows = [f"  {key.keyid}  until {key.valid_until}{'  REVOKED' if key.revoked else ''}" for key in keyset.keys]
+    head = f"Key set {keyset.version} in {folder}: {keyset.threshold} of {len(keyset.keys)} keys must sign"
+    emit(keyset.model_dump(mode="json"), as_json=as_json, text="\n".join([head, *rows, advice]))

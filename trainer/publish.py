@@ -1,0 +1,298 @@
+"""A run folder becomes a signed bundle in a store that devices pull from.
+
+The store: `bundles/<seq>-<bundle id>/`, `bundles/latest.json` (written last) and `keyset.json`. Before anything is
+visible the bundle has passed the very `verify` that devices run, golden vectors included. With the same run, keys and
+store state the manifest is the same to the byte but for `created`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from pydantic import ValidationError
+
+from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, verify
+from signals.bundle.golden import MAX_TOLERANCE_SD
+from signals.bundle.graph import check_model
+from signals.bundle.manifest import (
+    DEFAULT_EXPIRY_SESSIONS,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    BundleFile,
+    FeatureLine,
+    InformationCoefficient,
+    Promotion,
+    Trainer,
+    identified,
+)
+from signals.bundle.seal import MANIFEST_KIND, canonical_json, parse_json, sign
+from signals.bundle.verification import FeatureSpec
+from signals.errors import BundleRefused, FixInput
+from signals.files import sha256_of, sync_folder, write_atomic
+from signals.sessions import Calendar
+from trainer.sign import keyset_bytes, load_keyset, signing_keys
+
+BUNDLES, LATEST, KEYSET = "bundles", "latest.json", "keyset.json"
+PROMOTION = "promotion.json"
+LATEST_FORMAT = "trademl-latest/1"
+BUNDLE_FOLDER = re.compile(r"([0-9]+)-[0-9a-f]{16}")
+
+Files = Mapping[str, tuple[Part, bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is published, and as what.
+
+    Attributes
+    ----------
+    run : Path
+        Run folder of `trainer train`.
+    role : Role
+    keys : Path
+        Key folder of `trainer keys`.
+    store : Path
+    created : datetime
+        UTC; stands in the manifest and decides nothing.
+    refusal : str
+        Why the bundle is unproven; only for an evaluation.
+    lock_sha256 : str
+        Of the locked requirements that this program was installed from.
+    expiry_sessions : int
+    """
+
+    run: Path
+    role: Role
+    keys: Path
+    store: Path
+    created: datetime
+    refusal: str = ""
+    lock_sha256: str = ""
+    expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where the bundle is and what it is called."""
+
+    folder: Path
+    seq: int
+    bundle_id: str
+    sha256: str
+    role: Role
+
+
+def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> Publication:
+    """Build, sign, verify and publish.
+
+    Parameters
+    ----------
+    request : Request
+    calendar : Calendar
+        Covers the last training session, for the self-check.
+    sleeves : mapping of name to feature spec
+        What this version computes; a run of another version is refused.
+
+    Raises
+    ------
+    FixInput
+        The run folder is incomplete or cannot have this role, or the keys cannot sign.
+    BundleRefused
+        A device would refuse the bundle; nothing was published.
+    """
+    evidence = _document(request.run, "evidence.json")
+    last = last_training_session(request.run)
+    keyset = load_keyset(request.keys)
+    _check_store_keys(request.store, keyset)
+    seq = newest_seq(request.store) + 1
+    files = _files(request.run)
+    manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
+    raw = manifest.to_bytes()
+    signature = sign(MANIFEST_KIND, raw, signing_keys(request.keys, keyset, request.created.date()))
+    bundles = request.store / BUNDLES
+    incoming = bundles / f".incoming-{seq}-{manifest.bundle_id}"
+    shutil.rmtree(incoming, ignore_errors=True)
+    contents = {name: content for name, (_, content) in files.items()}
+    try:
+        for name, content in {**contents, MANIFEST_NAME: raw, SIGNATURE_NAME: signature}.items():
+            write_atomic(incoming / name, content)
+        policy = Policy(
+            today=last, calendar=calendar, sleeves=sleeves, roles=frozenset({request.role}), entry=manifest.entry,
+            appliance_version=manifest.min_appliance_version, high_water=HighWater(seq - 1),
+        )  # fmt: skip
+        bundle = verify(incoming, keyset, policy)
+        write_atomic(request.store / KEYSET, keyset_bytes(request.keys))
+        target = bundles / f"{seq}-{manifest.bundle_id}"
+        incoming.rename(target)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    sync_folder(bundles)
+    write_atomic(bundles / LATEST, _latest(manifest, bundle.sha256))
+    return Publication(target, seq, manifest.bundle_id, bundle.sha256, manifest.role)
+
+
+def last_training_session(run: Path) -> date:
+    """Last session whose features the run learned from; raise `FixInput` when its evidence does not say."""
+    text = str(_field(_document(run, "evidence.json"), "last_training_session"))
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
+
+
+def newest_seq(store: Path) -> int:
+    """Newest sequence in the store, whether it became the latest or was interrupted just before; 0 when empty."""
+    latest = store / BUNDLES / LATEST
+    numbers = [0]
+    if latest.exists():
+        document = parse_json(latest.read_bytes(), str(latest))
+        if not isinstance(document, dict) or not isinstance(document.get("seq"), int):
+            raise FixInput("latest.json names no sequence", where=str(latest), mend="Restore it from a backup")
+        numbers.append(document["seq"])
+    for folder in (store / BUNDLES).glob("*"):
+        if match := BUNDLE_FOLDER.fullmatch(folder.name):
+            numbers.append(int(match[1]))
+    return max(numbers)
+
+
+def _latest(manifest: BundleManifest, sha256: str) -> bytes:
+    return canonical_json(
+        {
+            "format": LATEST_FORMAT,
+            "seq": manifest.seq,
+            "bundle_id": manifest.bundle_id,
+            "folder": f"{manifest.seq}-{manifest.bundle_id}",
+            "sha256": sha256,
+            "files": sorted([MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in manifest.files)]),
+        }
+    )
+
+
+def _manifest(
+    request: Request, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str
+) -> BundleManifest:
+    promotion = _promotion(request)
+    listed = _document(request.run, "feature_list.json")
+    ic = _field(evidence, "ic")
+    try:
+        return identified(
+            seq=seq, created=request.created, role=request.role, refusal=_refusal(request), promotion=promotion,
+            sleeve=_field(evidence, "sleeve"),
+            features=tuple(FeatureLine.model_validate(row) for row in _field(listed, "features")),
+            spec_hash=_field(listed, "spec_hash"), horizon_sessions=_field(evidence, "horizon"),
+            entry=_field(evidence, "entry"), calendar=calendar,
+            first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
+            last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
+            expiry_sessions=request.expiry_sessions,
+            ic=InformationCoefficient(mean=_field(ic, "mean"), t=_field(ic, "t_newey_west"),
+                                      standard_error=_field(ic, "standard_error")),
+            blend_weight=1.0, graph=check_model(files["model.onnx"][1], "model.onnx"),
+            golden_tolerance_sd=MAX_TOLERANCE_SD,
+            trainer=Trainer(
+                code_version=_field(evidence, "code_version"), lock_sha256=request.lock_sha256,
+                config_sha256=_field(evidence, "config_hash"), snapshot_ids=(_field(evidence, "snapshot_id"),),
+                seed=_field(evidence, "seed"),
+            ),
+            keyset_version=keyset.version, min_appliance_version=str(_field(evidence, "code_version")).split("+")[0],
+            files=tuple(
+                BundleFile(path=name, part=part, size=len(content), sha256=sha256_of(content))
+                for name, (part, content) in sorted(files.items())
+            ),
+        )  # fmt: skip
+    except (ValidationError, ValueError, TypeError) as error:
+        raise FixInput(f"this run cannot become a bundle: {_first(error)}", where=str(request.run),
+                       mend="Train again with this version")  from None  # fmt: skip
+
+
+def _files(run: Path) -> Files:
+    return {
+        "model.onnx": (Part.MODEL, _read(run, "model.onnx")),
+        "golden.json": (Part.GOLDEN, _golden(run).to_bytes()),
+        "drift.json": (Part.DRIFT, _read(run, "drift_reference.json")),
+        "evidence.json": (Part.EVIDENCE, _read(run, "evidence.json")),
+        "training.json": (Part.TRAINING, _read(run, "training_cfg.json")),
+    }
+
+
+def _golden(run: Path) -> Golden:
+    try:
+        with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
+            return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
+    except (KeyError, ValueError, OSError, BadZipFile) as error:
+        raise FixInput(f"golden vectors cannot be read: {error}", where=str(run / "golden.npz"),
+                       mend="Train again")  from None  # fmt: skip
+
+
+def _promotion(request: Request) -> Promotion | None:
+    if request.role is not Role.CHAMPION:
+        return None
+    if not (request.run / PROMOTION).exists():
+        raise FixInput("a champion needs a promotion record, and this run has none", where=str(request.run),
+                       mend="Publish it as an evaluation, or have it promoted first")  # fmt: skip
+    try:
+        return Promotion.model_validate_json(_read(request.run, PROMOTION))
+    except ValidationError as error:
+        raise FixInput(f"the promotion record cannot be read: {_first(error)}",
+                       where=str(request.run / PROMOTION), mend="Have the run promoted again") from None  # fmt: skip
+
+
+def _refusal(request: Request) -> str | None:
+    if request.role is Role.EVALUATION:
+        return request.refusal or "not promoted: no promotion has judged this run"
+    if request.refusal:
+        raise FixInput(f"a {request.role} carries no refusal", where="--refusal", mend="Leave it out")
+    return None
+
+
+def _check_store_keys(store: Path, keyset: Keyset) -> None:
+    path = store / KEYSET
+    if not path.exists():
+        return
+    document = parse_json(path.read_bytes(), str(path))
+    try:
+        published = Keyset.model_validate_json(document["payload"])
+    except (ValidationError, KeyError, TypeError):
+        raise FixInput("the store's key set cannot be read", where=str(path), mend="Restore it from a backup") from None
+    if published.version > keyset.version:
+        raise FixInput(f"the store has key set version {published.version}, this folder {keyset.version}",
+                       where=str(path), mend="Use the newest key folder")  # fmt: skip
+
+
+def _document(run: Path, name: str) -> dict[str, Any]:
+    try:
+        document = parse_json(_read(run, name), str(run / name))
+    except BundleRefused as error:
+        raise FixInput(error.what, where=error.where, mend="Train again") from None
+    if not isinstance(document, dict):
+        raise FixInput("not a mapping", where=str(run / name), mend="Train again")
+    return document
+
+
+def _field(document: Mapping[str, Any], key: str) -> Any:
+    if document.get(key) is None:
+        raise FixInput(f"{key!r} has no value", where="the run's evidence", mend="Train again on a longer range")
+    return document[key]
+
+
+def _read(run: Path, name: str) -> bytes:
+    try:
+        return (run / name).read_bytes()
+    except OSError as error:
+        raise FixInput(f"{name} cannot be read: {error.strerror}", where=str(run),
+                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+
+
+def _first(error: ValidationError | ValueError | TypeError) -> str:
+    if isinstance(error, ValidationError):
+        row = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}".lstrip(": ")
+    return str(error)
