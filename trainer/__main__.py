@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data
+from trainer.commands import bundles, data, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
