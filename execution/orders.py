@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -195,6 +196,9 @@ class Plan:
         Orders that pre-trade checks dropped.
     rounding_l1 : float
         Sum over names of |rounded - exact| weight.
+    references, adv_usd : mapping of symbol to USD
+        Reference prices of every name held or targeted, and average dollar volumes of the planned ones: what each
+        order is judged by again right before it leaves.
     """
 
     session: date
@@ -205,6 +209,8 @@ class Plan:
     provenance: Provenance
     refusals: tuple[tuple[str, str, str], ...] = ()
     rounding_l1: float = 0.0
+    references: Mapping[str, Decimal] = field(default_factory=dict)
+    adv_usd: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = [intent.key for intent in self.intents]

@@ -136,6 +136,8 @@ def plan(
         provenance=provenance,
         refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused)),
         rounding_l1=rounding,
+        references={symbol: prices[symbol] for symbol in symbols if symbol in prices},
+        adv_usd={i.key.symbol: adv_usd[i.key.symbol] for i in standing if i.key.symbol in adv_usd},
     )
 
 

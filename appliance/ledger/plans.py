@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from appliance.ledger import intents, values
@@ -25,6 +26,8 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
         body = {
             "intents": [intents.to_json(intent) for intent in plan.intents],
             "refusals": [list(refusal) for refusal in plan.refusals],
+            "references": {symbol: str(price) for symbol, price in plan.references.items()},
+            "adv_usd": {symbol: str(volume) for symbol, volume in plan.adv_usd.items()},
         }
         ledger.execute(
             "INSERT INTO plans (session, asof, account, digest, equity, bundle_sha256, snapshot_id, config_hash,"
@@ -60,6 +63,8 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         ),
         refusals=tuple((str(symbol), str(check), str(reason)) for symbol, check, reason in body["refusals"]),
         rounding_l1=values.real(row, "rounding_l1"),
+        references={symbol: Decimal(price) for symbol, price in body["references"].items()},
+        adv_usd={symbol: Decimal(volume) for symbol, volume in body["adv_usd"].items()},
     )
     if plan.digest != values.text(row, "digest"):
         raise LedgerUnusable(
