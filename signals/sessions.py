@@ -7,6 +7,7 @@ calendar library to score or to trade, and fails closed past the table's end.
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,10 @@ def xnys(first: date, last: date) -> Calendar:
     import exchange_calendars
     import pandas as pd
 
-    table = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=last.isoformat()).schedule
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 reads Series.values of zoned columns, which pandas 3.1 announces to change
+        warnings.simplefilter("ignore", DeprecationWarning)
+        table = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=last.isoformat()).schedule
     opens: Sequence[pd.Timestamp] = list(table["open"])
     closes: Sequence[pd.Timestamp] = list(table["close"])
     return Calendar(
