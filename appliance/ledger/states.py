@@ -6,7 +6,7 @@
                                '-> UNKNOWN -> ACKED | ABSENT -> SENDING (once more) | LAPSED
     PLANNED or JOURNALED -> DENIED: a pre-trade check dropped it, or its window closed before it was sent
 
-An order that turns up at the broker for an intent that was refused, absent or lapsed is adopted: the broker's book is
+An order that turns up at the broker for an intent that never left, by our record, is adopted (-> ACKED): the broker's book is
 the truth, and the halt that goes with it tells a person.
 """
 
@@ -54,6 +54,7 @@ class IntentState(StrEnum):
 
 
 _S = IntentState
+UNSENT = frozenset({_S.PLANNED, _S.JOURNALED})
 ENDED_AT_BROKER = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.VENUE_REJECTED, _S.REPLACED})
 NEVER_AT_BROKER = frozenset({_S.REFUSED, _S.DENIED, _S.LAPSED})
 FINISHED = ENDED_AT_BROKER | NEVER_AT_BROKER
@@ -61,8 +62,8 @@ LIVE_AT_BROKER = frozenset({_S.ACKED, _S.WORKING, _S.PARTIAL})
 AT_BROKER = LIVE_AT_BROKER | ENDED_AT_BROKER
 
 MOVES: dict[IntentState, frozenset[IntentState]] = {
-    _S.PLANNED: frozenset({_S.JOURNALED, _S.DENIED}),
-    _S.JOURNALED: frozenset({_S.SENDING, _S.DENIED}),
+    _S.PLANNED: frozenset({_S.JOURNALED, _S.DENIED, _S.ACKED}),
+    _S.JOURNALED: frozenset({_S.SENDING, _S.DENIED, _S.ACKED}),
     _S.SENDING: frozenset({_S.ACKED, _S.REFUSED, _S.UNKNOWN}),
     _S.UNKNOWN: frozenset({_S.ACKED, _S.ABSENT}),
     _S.ABSENT: frozenset({_S.ACKED, _S.SENDING, _S.LAPSED}),
@@ -71,7 +72,7 @@ MOVES: dict[IntentState, frozenset[IntentState]] = {
     _S.PARTIAL: ENDED_AT_BROKER,
     _S.REFUSED: frozenset({_S.ACKED}),
     _S.LAPSED: frozenset({_S.ACKED}),
-    _S.DENIED: frozenset(),
+    _S.DENIED: frozenset({_S.ACKED}),
     **{ended: frozenset() for ended in ENDED_AT_BROKER},
 }
 

@@ -1,0 +1,46 @@
+"""What the order path works with, and where its clock and book stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from appliance.deps import Deps
+from appliance.latch import Latch
+from appliance.ledger import Ledger
+from appliance.seams import Clock
+from execution.brokers.base import Broker
+from execution.config import ExecutionConfig
+from signals.sessions import Calendar
+
+
+@dataclass(frozen=True)
+class OrderPath:
+    """Everything that sending an order touches.
+
+    Attributes
+    ----------
+    ledger : Ledger
+    broker : Broker
+    clock : Clock
+    latch : Latch
+        Read before every post.
+    calendar : Calendar
+    config : ExecutionConfig
+    """
+
+    ledger: Ledger
+    broker: Broker
+    clock: Clock
+    latch: Latch
+    calendar: Calendar
+    config: ExecutionConfig
+
+    @classmethod
+    def of(cls, deps: Deps) -> OrderPath:
+        """Take from a job's dependencies what the order path needs."""
+        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, deps.config.execution)
+
+    def midnight(self, session: date) -> datetime:
+        """New York midnight at which the session's day begins, in UTC: no order of the session is older."""
+        return self.calendar.session(session).at(time(0))

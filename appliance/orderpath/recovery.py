@@ -1,0 +1,61 @@
+"""What every job does first: bring each unfinished intent to where the broker proves it to be.
+
+Invariants
+----------
+1. Running it again changes nothing.
+2. After it no intent is in doubt, and every intent that the broker has stands as the broker last reported it.
+3. An intent that was never sent and whose window has closed is denied; the past is never traded.
+"""
+
+from __future__ import annotations
+
+from appliance.ledger import intents
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import LIVE_AT_BROKER, IntentState
+from appliance.orderpath.path import OrderPath
+from appliance.orderpath.submission import READY, deny, is_past, settle
+from appliance.orderpath.tracking import track
+from signals.errors import UnknownOrder
+
+
+def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
+    """Resolve what an earlier run left unfinished; return the entries that changed.
+
+    Raises
+    ------
+    UnknownOrder
+        An outcome cannot be proven, or the broker lost an order that it had acknowledged.
+    BrokerUnreachable
+        An order that the broker has could not be asked for.
+    """
+    changed: list[JournalEntry] = []
+    for entry in intents.unfinished(path.ledger):
+        now = _recovered(path, entry)
+        if now != entry:
+            changed.append(now)
+    return tuple(changed)
+
+
+def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
+    if entry.state is IntentState.SENDING:
+        entry = intents.move(
+            path.ledger, entry.client_order_id, IntentState.UNKNOWN, path.clock.now(), "found SENDING at the start"
+        )
+    if entry.state.is_in_doubt:
+        return settle(path, entry)
+    if entry.state in LIVE_AT_BROKER:
+        return refreshed(path, entry)
+    if entry.state in READY and is_past(path, entry.intent):
+        return deny(path, entry, "its window closed before it was sent")
+    return entry
+
+
+def refreshed(path: OrderPath, entry: JournalEntry) -> JournalEntry:
+    """Ask the broker for one order that it has and record what it says."""
+    order = path.broker.order(entry.client_order_id)
+    if order is None:
+        raise UnknownOrder(
+            "the broker no longer knows an order that it acknowledged", where=entry.client_order_id,
+            mend="Was the paper account reset? Look at it before you re-arm",
+        )  # fmt: skip
+    return track(path, entry, order)

@@ -1,0 +1,96 @@
+"""The broker's reports of our orders, taken over into the journal.
+
+Invariants
+----------
+1. The broker's report is recorded before anything is concluded from it.
+2. A filled quantity never falls and never exceeds what was asked for; an order that has ended does not change again.
+3. A status that we do not know is recorded and raised, never guessed.
+"""
+
+from __future__ import annotations
+
+from appliance.ledger import broker_orders, intents
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import ENDINGS, LIVE_AT_BROKER, IntentState
+from appliance.orderpath.path import OrderPath
+from execution.orders import BrokerOrder, Intent, OrderStatus
+from signals.errors import ReconBreak, UnknownBrokerState, UnknownOrder
+
+
+def adopt(path: OrderPath, entry: JournalEntry, order: BrokerOrder, reason: str) -> JournalEntry:
+    """Take the broker's order for one of our intents: acknowledged, then whatever it has become since.
+
+    Raises
+    ------
+    UnknownOrder
+        The order under our id does not ask for what the intent asks for; it is recorded as ours all the same.
+    """
+    at = path.clock.now()
+    with path.ledger.transaction():
+        broker_orders.save(path.ledger, order, at)
+        entry = intents.move(
+            path.ledger, entry.client_order_id, IntentState.ACKED, at, reason, broker_order_id=order.id
+        )
+    if not agrees(entry.intent, order):
+        raise UnknownOrder(
+            "the broker's order under our id is not the one that we meant",
+            where=f"{entry.client_order_id}: {order.side} {order.quantity} {order.symbol} {order.time_in_force}",
+            mend="Look at the account's orders before anything is sent again",
+        )
+    return track(path, entry, order)
+
+
+def agrees(intent: Intent, order: BrokerOrder) -> bool:
+    """Whether the broker's order asks for exactly what the intent asks for."""
+    asked = (intent.key.symbol, intent.side, intent.quantity, intent.type, intent.time_in_force, intent.limit_price)
+    return asked == (order.symbol, order.side, order.quantity, order.type, order.time_in_force, order.limit_price)
+
+
+def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEntry:
+    """Record the latest report of an order that the broker has, and move its intent along.
+
+    Raises
+    ------
+    UnknownBrokerState
+        A status that we do not know.
+    UnknownOrder
+        The client order id answers with another broker order than before.
+    ReconBreak
+        More is filled than was asked for, less than before, or an order changed after it had ended.
+    """
+    at, cid = path.clock.now(), entry.client_order_id
+    broker_orders.save(path.ledger, order, at)
+    if order.id != entry.broker_order_id:
+        raise UnknownOrder(
+            "two broker orders stand under one id of ours", where=f"{cid}: {entry.broker_order_id} and {order.id}",
+            mend="Cancel the newest and look at the account",
+        )  # fmt: skip
+    if order.status is OrderStatus.UNKNOWN:
+        raise UnknownBrokerState(
+            f"order status is {order.raw_status!r}, a word that we do not know", where=cid, mend="Look at the order"
+        )
+    if order.filled_quantity > entry.intent.quantity:
+        raise _break(f"{order.filled_quantity} of {entry.intent.quantity} shares are filled", cid)
+    if order.filled_quantity < entry.filled_quantity:
+        raise _break(f"filled fell from {entry.filled_quantity} to {order.filled_quantity} shares", cid)
+    to = _state(order)
+    if to is entry.state:
+        if entry.state in LIVE_AT_BROKER and order.filled_quantity > entry.filled_quantity:
+            intents.note_filled(path.ledger, cid, order.filled_quantity, at)
+        elif order.filled_quantity != entry.filled_quantity:
+            raise _break(f"an order that had ended filled on, to {order.filled_quantity} shares", cid)
+        return intents.require(path.ledger, cid)
+    if entry.state not in LIVE_AT_BROKER or (entry.state is IntentState.PARTIAL and to is IntentState.WORKING):
+        raise _break(f"an order that was {entry.state} is reported {to}", cid)
+    return intents.move(path.ledger, cid, to, at, order.raw_status, filled_quantity=order.filled_quantity)
+
+
+def _state(order: BrokerOrder) -> IntentState:
+    ending = ENDINGS.get(order.status)
+    if ending is not None:
+        return ending
+    return IntentState.PARTIAL if order.filled_quantity > 0 else IntentState.WORKING
+
+
+def _break(what: str, client_order_id: str) -> ReconBreak:
+    return ReconBreak(what, where=client_order_id, mend="Compare the order at the broker with the ledger's events")
