@@ -65,8 +65,8 @@ DEFECTS = (
     Defect(Reason.NULL_VOLUME, True, "volume is missing or not finite"),
     Defect(Reason.NON_POSITIVE_PRICE, True, "open, high, low or close is zero or negative"),
     Defect(Reason.NON_POSITIVE_ADJUSTED, True, "adj_close is zero or negative, so no return can be computed"),
-    Defect(Reason.HIGH_BELOW_BODY, True, "high is below open, close or low by more than rounding"),
-    Defect(Reason.LOW_ABOVE_BODY, True, "low is above open, close or high by more than rounding"),
+    Defect(Reason.HIGH_BELOW_BODY, True, "high is below open or close by more than rounding"),
+    Defect(Reason.LOW_ABOVE_BODY, True, "low is above open or close by more than rounding"),
     Defect(Reason.NEGATIVE_VOLUME, True, "volume is negative"),
     Defect(Reason.DUPLICATE, True, "a further identical copy of a row; the first copy is kept"),
     Defect(Reason.DUPLICATE_CONFLICT, True, "several rows of one symbol and date disagree; none is believed"),
@@ -178,9 +178,9 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
 def _bar_defects(rows: Rows, config: DefectConfig) -> dict[Reason, Flags]:
     prices = np.stack([rows.open, rows.high, rows.low, rows.close])
     known = np.isfinite(prices).all(axis=0)
-    top = np.maximum(np.maximum(rows.open, rows.close), rows.low)
-    bottom = np.minimum(np.minimum(rows.open, rows.close), rows.high)
-    slack = config.body_tolerance * np.abs(rows.close)
+    # A high below the low always lies below the body, or puts the low above it.
+    top, bottom = np.maximum(rows.open, rows.close), np.minimum(rows.open, rows.close)
+    slack = config.body_tolerance * np.abs(np.where(known, rows.close, 0.0))
     positive = (prices > 0).all(axis=0)
     return {
         Reason.NULL_PRICE: ~known,
