@@ -1,1 +1,1 @@
-"""The embedded paper exchange and the generated markets that it can trade."""
+"""The embedded paper exchange: Alpaca's wire protocol over curated bars, on loopback or in process."""

@@ -1,0 +1,54 @@
+"""What an exchange is set to be."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import Field
+
+from signals.config import Config
+
+
+class ExchangeConfig(Config):
+    """Settings of one paper exchange.
+
+    Attributes
+    ----------
+    cash : Decimal
+        USD in the account at its opening.
+    multiplier : int
+        1: long only, within cash; 2: margin and short sales.
+    spread_bps : float
+        Full bid-ask spread around the last price, in basis points, for continuous orders and quotes. Auction fills
+        pay none.
+    market_collar : Decimal
+        Share of the price by which buying power reserved for a market buy or a short sale exceeds it.
+    paper_fidelity : bool
+        As Alpaca's paper account: no dividends. False: dividends are paid on raw and split-adjusted prices.
+    partial_fill_probability : float
+        Chance that a match fills only a part. Alpaca's paper account has 0.1; off unless asked for.
+    fractional_market_only : bool
+        Fractional and notional orders must be market orders, as Alpaca's specification says; its changelog allows
+        limit, stop and stop-limit too.
+    hard_to_borrow, not_shortable, not_fractionable, not_tradable : tuple of str
+        Symbols that differ from the rule: easy to borrow, fractionable, tradable.
+    requests_a_minute : int
+        Rate limit per key; 0 is none. Alpaca's is 200.
+    key_id, secret_key : str
+        Credentials that are asked for; empty accepts any that are present.
+    """
+
+    cash: Decimal = Field(default=Decimal(1_000_000), gt=0, decimal_places=2)
+    multiplier: int = Field(default=2, ge=1, le=2)
+    spread_bps: float = Field(default=5.0, ge=0, le=1000)
+    market_collar: Decimal = Field(default=Decimal("0.03"), ge=0, le=1)
+    paper_fidelity: bool = True
+    partial_fill_probability: float = Field(default=0.0, ge=0, le=1)
+    fractional_market_only: bool = False
+    hard_to_borrow: tuple[str, ...] = ()
+    not_shortable: tuple[str, ...] = ()
+    not_fractionable: tuple[str, ...] = ()
+    not_tradable: tuple[str, ...] = ()
+    requests_a_minute: int = Field(default=0, ge=0)
+    key_id: str = ""
+    secret_key: str = ""

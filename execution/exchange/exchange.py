@@ -1,0 +1,161 @@
+"""The exchange: a synchronous, deterministic core behind `handle(Request) -> Response`.
+
+Invariants
+----------
+1. What is acknowledged is durable: the transaction of a request commits before its answer is returned.
+2. Nothing after `now` is readable, and `now` never goes back.
+3. The same requests at the same instants on the same data and seed give the same answers, to the byte.
+4. A refusal changes nothing but the request log.
+
+Doors: `InProcessAdapter` (a `requests` transport) and `execution.exchange.http` (loopback HTTP and websocket).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from execution.exchange.book import Book, LogRow, Settings
+from execution.exchange.clock import ExchangeClock, VirtualClock
+from execution.exchange.config import ExchangeConfig
+from execution.exchange.market import Market
+from execution.exchange.message import Request, Response, answer
+from execution.exchange.refusals import NO_SUCH_ENDPOINT, UNAUTHORIZED, RefusedByVenue
+from execution.exchange.routes import SIM_PREFIX, find
+from execution.exchange.state import Store
+from execution.exchange.timeline import Event, events
+from execution.exchange.venue import Venue
+from signals.errors import BadConfig, InvariantBroken
+
+KEY_HEADER, SECRET_HEADER = "apca-api-key-id", "apca-api-secret-key"
+LOGGED_BODY_MAX = 4096
+
+
+class Exchange:
+    """One paper account on one market.
+
+    Parameters
+    ----------
+    market : Market
+    clock : ExchangeClock
+        Shared or its own; the exchange catches up with it at every request.
+    seed : int
+        Of ids, the account number and partial fills.
+    state : Path or None
+        Folder of the durable state; None keeps everything in memory.
+    config : ExchangeConfig
+
+    Raises
+    ------
+    Locked, BadDataset
+        The state folder is held by another exchange, or is not one.
+    BadConfig
+        The state was made with another seed.
+    """
+
+    def __init__(
+        self, market: Market, clock: ExchangeClock, *, seed: int = 0, state: Path | None = None,
+        config: ExchangeConfig | None = None,
+    ) -> None:  # fmt: skip
+        config = config or ExchangeConfig()
+        self.clock = clock
+        self._lock = threading.RLock()
+        self._sound = True
+        self._store = Store(state) if state is not None else None
+        book = Book(config.cash, seed, Settings(max_margin_multiplier=str(config.multiplier)))
+        self.venue = Venue(book, market, config)
+        self._next: Event | None = None
+        if self._store is None or not self._store.load(book):
+            for fact in ("now", "opened_at"):
+                book.set_fact(fact, clock.now())
+            self._commit()
+        elif book.seed != seed:
+            raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), mend="Give that")
+        elif isinstance(clock, VirtualClock) and clock.now() < book.now:
+            clock.move(book.now)
+
+    @property
+    def now(self) -> datetime:
+        """The instant up to which everything has happened."""
+        return self.venue.now
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request, after everything that was due by now has happened."""
+        with self._lock:
+            if not self._sound:
+                raise InvariantBroken("an earlier fault left this exchange unusable", mend="Restart it from its state")
+            self._sound = False
+            self._catch_up(self.clock.now())
+            response = self._answer(request)
+            self._log(request, response)
+            self._commit()
+            self._sound = True
+            return response
+
+    def advance(self, to: datetime) -> None:
+        """Move a virtual clock to `to` and let everything happen that was due by then."""
+        if not isinstance(self.clock, VirtualClock):
+            raise InvariantBroken("only a virtual clock is moved")
+        with self._lock:
+            self.clock.move(to)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due by the clock, and make it durable."""
+        with self._lock:
+            self._catch_up(self.clock.now())
+            self._commit()
+
+    def close(self) -> None:
+        """Release the state folder."""
+        if self._store is not None:
+            self._store.close()
+
+    def _catch_up(self, to: datetime) -> None:
+        book, market = self.venue.book, self.venue.market
+        if to <= book.now:
+            return
+        if self._next is None or to >= self._next.at:
+            for event in events(market, book.now, to):
+                book.set_fact("now", event.at)
+                event.happen(self.venue, market.calendar.session(event.day))
+            self._next = next(events(market, to, market.calendar.sessions[-1].close), None)
+        book.set_fact("now", to)
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            if not request.path.startswith(SIM_PREFIX):
+                self._authorize(request)
+            found = find(request.method, request.path)
+            if found is None:
+                raise RefusedByVenue(NO_SUCH_ENDPOINT)
+            endpoint, arguments = found
+            return endpoint(self, request, *arguments)
+        except RefusedByVenue as refused:
+            return answer(refused.content, refused.refusal.status)
+
+    def _authorize(self, request: Request) -> None:
+        config = self.venue.config
+        given = request.headers.get(KEY_HEADER, ""), request.headers.get(SECRET_HEADER, "")
+        wanted = (config.key_id, config.secret_key)
+        if request.headers.get("authorization") and wanted == ("", ""):
+            return
+        if not all(given) or (wanted != ("", "") and given != wanted):
+            raise RefusedByVenue(UNAUTHORIZED)
+
+    def _log(self, request: Request, response: Response) -> None:
+        if request.path.startswith(SIM_PREFIX):
+            return
+        book = self.venue.book
+        row = LogRow(
+            book.requests + 1, book.now, request.received_at, request.method, request.path,
+            json.dumps(dict(request.query), sort_keys=True), request.body[:LOGGED_BODY_MAX].decode("utf-8", "replace"),
+            response.status,
+        )  # fmt: skip
+        book.log_request(row)
+
+    def _commit(self) -> None:
+        if self._store is not None and self.venue.book.changes:
+            self._store.commit(self.venue.book)

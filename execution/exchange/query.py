@@ -1,0 +1,80 @@
+"""Reading query parameters: each absent, well formed, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, timedelta
+
+from execution.exchange.message import Request
+from execution.exchange.refusals import BAD_QUERY, RefusedByVenue
+from signals.sessions import NEW_YORK
+
+
+def word(request: Request, name: str, allowed: Collection[str], default: str) -> str:
+    """Return one word of a closed set."""
+    given = request.query.get(name) or default
+    if given not in allowed:
+        raise RefusedByVenue(BAD_QUERY, parameter=name, given=given)
+    return given
+
+
+def count(request: Request, name: str, default: int, most: int) -> int:
+    """Return a number in [1, `most`]."""
+    given = request.query.get(name)
+    if given is None:
+        return default
+    if not given.isdecimal() or not 1 <= int(given) <= most:
+        raise RefusedByVenue(BAD_QUERY, parameter=name, given=given)
+    return int(given)
+
+
+def flag(request: Request, name: str) -> bool:
+    """Return whether a boolean parameter is set."""
+    return request.query.get(name, "").lower() in ("true", "1")
+
+
+def words(request: Request, name: str) -> tuple[str, ...]:
+    """Return a comma-separated list, empty when absent."""
+    return tuple(part for part in request.query.get(name, "").split(",") if part)
+
+
+def instant(request: Request, name: str) -> datetime | None:
+    """Return an instant in UTC; a date alone is its New York midnight."""
+    given = request.query.get(name)
+    if not given:
+        return None
+    text = given.replace(" ", "+")  # an unescaped plus sign of an offset arrives as a space
+    try:
+        at = datetime.fromisoformat(_microseconds(text))
+    except ValueError:
+        raise RefusedByVenue(BAD_QUERY, parameter=name, given=given) from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=NEW_YORK if len(text) == len("2020-01-01") else UTC)
+    return at.astimezone(UTC)
+
+
+def day(request: Request, name: str) -> date | None:
+    """Return a date; an instant is taken in New York."""
+    given = request.query.get(name)
+    if not given:
+        return None
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        at = instant(request, name)
+        assert at is not None
+        return at.astimezone(NEW_YORK).date()
+
+
+def day_after(day: date) -> datetime:
+    """Return the New York midnight that ends `day`, in UTC."""
+    return datetime.combine(day + timedelta(days=1), time(), NEW_YORK).astimezone(UTC)
+
+
+def _microseconds(text: str) -> str:
+    """Cut digits beyond microseconds: RFC 3339 allows nine, Python reads six."""
+    if "." not in text:
+        return text
+    head, tail = text.split(".", 1)
+    digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
+    return f"{head}.{digits[:6]}{tail[len(digits) :]}"

@@ -1,0 +1,89 @@
+"""The endpoints that are the simulation's own: its clock, its log, halts and borrow. Never logged, never refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from execution.exchange import query, refusals
+from execution.exchange.clock import VirtualClock
+from execution.exchange.desk import touch
+from execution.exchange.message import Request, Response, answer
+from execution.exchange.refusals import RefusedByVenue
+from execution.exchange.wire import instant
+from signals.sessions import NEW_YORK
+
+if TYPE_CHECKING:
+    from execution.exchange.exchange import Exchange
+
+
+def clock(exchange: Exchange, request: Request) -> Response:
+    """GET /_sim/clock."""
+    now = exchange.now
+    return answer(
+        {
+            "now": instant(now),
+            "new_york": now.astimezone(NEW_YORK).isoformat(),
+            "virtual": isinstance(exchange.clock, VirtualClock),
+            "trading_day": exchange.venue.market.trading_day(now).isoformat(),
+            "data_ends": instant(exchange.venue.market.ends()),
+        }
+    )
+
+
+def advance(exchange: Exchange, request: Request) -> Response:
+    """POST /_sim/advance {"to": ISO 8601}: everything due by then happens before the answer."""
+    if not isinstance(exchange.clock, VirtualClock):
+        raise RefusedByVenue(refusals.CLOCK_NOT_VIRTUAL)
+    to = _instant(request.json(), "to")
+    if to < exchange.now:
+        raise RefusedByVenue(refusals.CLOCK_BACKWARDS, now=str(instant(exchange.now)))
+    exchange.advance(to)
+    return clock(exchange, request)
+
+
+def log(exchange: Exchange, request: Request) -> Response:
+    """GET /_sim/log: requests in the order of arrival; `method` and `after` (a sequence number) select."""
+    method, after = request.query.get("method"), int(request.query.get("after", "0"))
+    rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
+    return answer(
+        [
+            {"seq": row.seq, "at": instant(row.at), "received_at": instant(row.received_at), "method": row.method,
+             "path": row.path, "query": row.query, "body": row.body, "status": row.status}
+            for row in rows
+        ]
+    )  # fmt: skip
+
+
+def halt(exchange: Exchange, request: Request) -> Response:
+    """POST /_sim/halt {"symbol": S, "halted": bool}: a halted name does not trade; resuming meets the last price."""
+    symbol, halted = _symbol_and_flag(request.json(), "halted")
+    venue = exchange.venue
+    venue.book.set_fact("halted", venue.book.halted | {symbol} if halted else venue.book.halted - {symbol})
+    if not halted:
+        for order in venue.book.open_orders_of(symbol):
+            touch(venue, order)
+    return answer({"halted": sorted(venue.book.halted)})
+
+
+def borrow(exchange: Exchange, request: Request) -> Response:
+    """POST /_sim/borrow {"symbol": S, "hard": bool}: open short sales of what became hard fall before the next open."""
+    symbol, hard = _symbol_and_flag(request.json(), "hard")
+    book = exchange.venue.book
+    book.set_fact("hard_to_borrow", book.hard_to_borrow | {symbol} if hard else book.hard_to_borrow - {symbol})
+    return answer({"hard_to_borrow": sorted(book.hard_to_borrow)})
+
+
+def _symbol_and_flag(body: Mapping[str, Any], flag: str) -> tuple[str, bool]:
+    symbol, value = body.get("symbol"), body.get(flag)
+    if not isinstance(symbol, str) or not isinstance(value, bool):
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=f"symbol or {flag}", given=str(dict(body)))
+    return symbol, value
+
+
+def _instant(body: Mapping[str, Any], name: str) -> datetime:
+    found = query.instant(Request("POST", "", {name: str(body.get(name) or "")}), name)
+    if found is None:
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given="")
+    return found

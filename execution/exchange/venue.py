@@ -1,0 +1,54 @@
+"""What every operation of the venue works on: the book, the gated market, the settings, and the stream of updates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from execution.exchange.accounts import Valuation, value
+from execution.exchange.book import Book, Entry
+from execution.exchange.config import ExchangeConfig
+from execution.exchange.market import Market
+from execution.exchange.order import Order
+
+HALF_BPS = Decimal(20_000)  # a full spread in basis points over this is half of it as a share of the price
+
+
+@dataclass(frozen=True)
+class Update:
+    """One event of the `trade_updates` stream; `entry` is the fill behind a fill event."""
+
+    event: str
+    order: Order
+    at: datetime
+    position_quantity: Decimal
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Venue:
+    """One account's exchange without its doors."""
+
+    book: Book
+    market: Market
+    config: ExchangeConfig
+    updates: list[Update] = field(default_factory=list)
+
+    @property
+    def now(self) -> datetime:
+        """The instant up to which everything has happened."""
+        return self.book.now
+
+    @property
+    def half_spread(self) -> Decimal:
+        """Share of the price that a continuous order pays."""
+        return Decimal(str(self.config.spread_bps)) / HALF_BPS
+
+    def worth(self) -> Valuation:
+        """Value the account now."""
+        return value(self.book, self.market, self.config, self.now)
+
+    def tell(self, event: str, order: Order, entry: Entry | None = None) -> None:
+        """Append to the stream of updates."""
+        self.updates.append(Update(event, order, order.updated_at, self.book.quantity(order.symbol), entry))

@@ -1,0 +1,97 @@
+"""A small hand-worked market for the exchange, and clients on it: prices that a reader can check in the head.
+
+Sessions 2021-11-19 .. 2021-12-03 hold Thanksgiving (no session on 11-25) and the early close of 11-26. On session
+number i (0 is 11-19) a name opens at base + i, trades from base + i - 2 to base + i + 3 and closes at base + i + 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
+from alpaca.trading.client import TradingClient
+
+from execution.exchange.clock import VirtualClock
+from execution.exchange.config import ExchangeConfig
+from execution.exchange.exchange import Exchange
+from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.market import Market
+from signals.actions import Action
+from signals.bars import Bars, days_array
+from signals.sessions import NEW_YORK, Calendar, xnys
+
+FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)
+BASES = {"AAA": 100.0, "BBB": 50.0, "CCC": 20.0}
+URL = "http://127.0.0.1"
+
+
+@cache
+def calendar() -> Calendar:
+    """Sessions of New York, well beyond the bars."""
+    return xnys(date(2021, 1, 4), date(2022, 12, 30))
+
+
+def bars(bases: Mapping[str, float] | None = None, *, silent: Iterable[tuple[str, date]] = ()) -> Bars:
+    """Bars of the rule above; `silent` pairs of name and session have a bar without volume."""
+    bases = bases or BASES
+    names = tuple(sorted(bases))
+    days = calendar().between(FIRST, LAST)
+    level = np.arange(len(days), dtype=np.float64)[:, None] + np.array([bases[name] for name in names])
+    volume = np.full(level.shape, 100_000.0)
+    for name, day in silent:
+        volume[days.index(day), names.index(name)] = 0.0
+    close = level + 0.5
+    returns = np.full(level.shape, np.nan)
+    returns[1:] = close[1:] / close[:-1] - 1
+    return Bars(
+        days_array(days), names, level, level + 3, level - 2, close, volume, returns, returns.copy(),
+        np.ones(level.shape, dtype=np.bool_),
+    )  # fmt: skip
+
+
+def new_york(text: str) -> datetime:
+    """Read `2021-11-22 08:00` as New York time."""
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK)
+
+
+def exchange(
+    at: str = "2021-11-22 08:00", *, panel: Bars | None = None, actions: Iterable[Action] = (), basis: str = "raw",
+    seed: int = 1, state: Any = None, **config: Any,
+) -> Exchange:  # fmt: skip
+    """Return an exchange on the small market with a virtual clock at `at`, New York."""
+    market = Market(panel if panel is not None else bars(), calendar(), actions, basis=basis)
+    settings = ExchangeConfig.model_validate(config)
+    return Exchange(market, VirtualClock(new_york(at)), seed=seed, state=state, config=settings)
+
+
+def trading(served: Exchange, **options: Any) -> TradingClient:
+    """Return an unmodified TradingClient on `served`, in process."""
+    client = TradingClient("key", "secret", url_override=URL, **options)
+    client._session.mount(URL, InProcessAdapter(served))
+    return client
+
+
+def data(served: Exchange) -> StockHistoricalDataClient:
+    """Return an unmodified StockHistoricalDataClient on `served`, in process."""
+    client = StockHistoricalDataClient("key", "secret", url_override=URL)
+    client._session.mount(URL, InProcessAdapter(served))
+    return client
+
+
+def actions_client(served: Exchange) -> CorporateActionsClient:
+    """Return an unmodified CorporateActionsClient on `served`, in process."""
+    client = CorporateActionsClient("key", "secret", url_override=URL)
+    client._session.mount(URL, InProcessAdapter(served))
+    return client
+
+
+def money(text: str | None) -> Decimal:
+    """Read a money string of the wire."""
+    assert text is not None
+    return Decimal(text)
