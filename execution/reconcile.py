@@ -11,8 +11,8 @@ Invariants
    do not.
 5. Cash differs by more than the tolerance: a break. Within it: a note, so that no cent disappears unseen.
 6. An order or a fill that is not ours is a break the first time it is seen.
-7. An order of ours that the broker does not report, reports without our having sent it, reports twice, over-filled or in
-   a status that we do not know, is a break. One that only moved on is a note that asks to be taken over.
+7. An order of ours that the broker does not report, reports without our having sent it, reports twice, over-filled or
+   in a status that we do not know, is a break. One that only moved on is a note that asks to be taken over.
 8. An order's filled quantity is the sum of its fills.
 9. When nothing is a break, the expected shares are the broker's, to the last digit.
 """
@@ -205,15 +205,8 @@ def fill_of(activity: Activity) -> Fill:
     """Return the fill that a FILL activity tells of."""
     if activity.at is None or activity.quantity is None or activity.price is None:
         raise UnknownBrokerState("a fill lacks its time, quantity or price", where=activity.id)
-    return Fill(
-        activity.id,
-        activity.order_id,
-        activity.symbol,
-        side_of(activity),
-        activity.quantity,
-        activity.price,
-        activity.at,
-    )
+    side = side_of(activity)
+    return Fill(activity.id, activity.order_id, activity.symbol, side, activity.quantity, activity.price, activity.at)
 
 
 def side_of(activity: Activity) -> Side:

@@ -6,8 +6,8 @@
                                '-> UNKNOWN -> ACKED | ABSENT -> SENDING (once more) | LAPSED
     PLANNED or JOURNALED -> DENIED: a pre-trade check dropped it, or its window closed before it was sent
 
-An order that turns up at the broker for an intent that never left, by our record, is adopted (-> ACKED): the broker's book is
-the truth, and the halt that goes with it tells a person.
+An order that turns up at the broker for an intent that never left, by our record, is adopted (-> ACKED): the broker's
+book is the truth, and the halt that goes with it tells a person.
 """
 
 from __future__ import annotations

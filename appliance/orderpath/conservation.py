@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import ENDED_AT_BROKER, NEVER_AT_BROKER, IntentState
+from appliance.ledger.states import ENDED_AT_BROKER, NEVER_AT_BROKER, UNSENT
 from execution.orders import Intent, Plan
 from signals.errors import TripwireHalt
 
 ZERO = Decimal(0)
-UNSENT = frozenset({IntentState.PLANNED, IntentState.JOURNALED})
 
 
 def conserve(plan: Plan, entries: Iterable[JournalEntry], leaving: Intent) -> None:
@@ -38,11 +37,8 @@ def conserve(plan: Plan, entries: Iterable[JournalEntry], leaving: Intent) -> No
     origin = planned[0]
     if (leaving.side, leaving.reference_price, leaving.type) != (origin.side, origin.reference_price, origin.type):
         raise _excess("its side, type or price is not the planned order's", leaving)
-    others = [
-        e
-        for e in entries
-        if (e.intent.key.symbol, e.intent.key.slice) == (key.symbol, key.slice) and e.intent.key != key
-    ]
+    attempts = [e for e in entries if (e.intent.key.symbol, e.intent.key.slice) == (key.symbol, key.slice)]
+    others = [entry for entry in attempts if entry.intent.key != key]
     committed = sum((exposed(entry) for entry in others), ZERO)
     if committed + leaving.quantity > origin.quantity:
         raise _excess(f"{committed} of {origin.quantity} shares are filled or may fill", leaving)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import LIVE_AT_BROKER, IntentState
+from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
 from appliance.orderpath.path import OrderPath
-from appliance.orderpath.submission import READY, deny, is_past, settle
+from appliance.orderpath.submission import deny, is_past, settle
 from appliance.orderpath.tracking import track
 from signals.errors import UnknownOrder
 
@@ -45,7 +45,7 @@ def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         return settle(path, entry)
     if entry.state in LIVE_AT_BROKER:
         return refreshed(path, entry)
-    if entry.state in READY and is_past(path, entry.intent):
+    if entry.state in UNSENT and is_past(path, entry.intent):
         return deny(path, entry, "its window closed before it was sent")
     return entry
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import IntentState
+from appliance.ledger.states import UNSENT, IntentState
 from appliance.orderpath import windows
 from appliance.orderpath.conservation import conserve
 from appliance.orderpath.path import OrderPath
@@ -27,7 +27,6 @@ from execution.orders import Intent
 from execution.pretrade import Circumstances, refusal
 from signals.errors import InvariantBroken, TripwireHalt, UnknownOrder
 
-READY = frozenset({IntentState.PLANNED, IntentState.JOURNALED})
 COLLAR = "PRICE_COLLAR"
 
 
@@ -55,7 +54,7 @@ def submit(path: OrderPath, entry: JournalEntry, now: Circumstances) -> JournalE
     UnknownOrder
         The outcome could not be proven.
     """
-    if entry.state not in READY:
+    if entry.state not in UNSENT:
         raise InvariantBroken(f"an order that is {entry.state} is not submitted", where=entry.client_order_id)
     if not is_open(path, entry.intent):
         return deny(path, entry, "its window is closed")
