@@ -115,8 +115,8 @@ def nearest_within(weights: Floats, side: Floats, cap: float, limited: Exposures
     """Solve min sum (w_i - v_i)^2 / |v_i| subject to |a_j'w| <= limit_j and 0 <= side_i w_i <= cap.
 
     Coordinate ascent on the dual (Hildreth 1957): w(lambda) = clip(v - D A'lambda) with D = diag(|v|), where a sweep
-    sets one lambda_j after the other so that its row is inside or just at its limit. The book of zeros satisfies
-    everything, so a solution exists; names of weight 0 do not move.
+    sets one lambda_j after the other so that its row is inside or just at its limit, until all rows hold. The book of
+    zeros satisfies everything, so a solution exists; names of weight 0 do not move.
 
     Parameters
     ----------

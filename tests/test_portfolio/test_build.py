@@ -128,6 +128,18 @@ def test_a_book_reaches_its_target_but_for_gaps_below_the_band() -> None:
     assert all(abs(weight - wanted[symbol]) < 0.001 for symbol, weight in by_symbol(book).items())
 
 
+def test_a_ramp_takes_a_share_of_the_ordinary_step() -> None:
+    """Ramp 1/5 of a step of 1/5: a name of 0.04 moves by 0.0016, and by no less than the band of 0.001."""
+    scores, risk = random_scores(300), risk_model(300)
+    config = PortfolioConfig(round_trip_cost_bps=0, names_per_side=12)
+    whole = target_book(scores, risk, config, {}, 1e6)
+    wanted = dict(zip(whole.candidates.symbols, whole.weights.tolist(), strict=True))
+    ramped = by_symbol(build(scores, risk, config, {}, SESSION, ramp=0.2, equity_usd=1e6))
+    assert len(ramped) == 24
+    for symbol, weight in ramped.items():
+        assert abs(weight) == pytest.approx(max(abs(wanted[symbol]) / 25, 0.001))
+
+
 def test_equal_scores_and_scores_of_unknown_names_are_refused() -> None:
     with pytest.raises(ScoresInvalid, match="all 50 scores are equal"):
         build(scores_of(np.ones(50)), risk_model(50), PortfolioConfig(), {}, SESSION, equity_usd=1e6)
