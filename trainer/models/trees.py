@@ -4,6 +4,9 @@ LightGBM compares float64 thresholds with features that the device holds in floa
 becomes one on export, and rows between the two go the other way: silently wrong by up to a leaf. Replacing every
 threshold c by the largest float32 <= c first changes no decision for float32 features x, because no float32 lies in
 between: x <= c exactly when x <= floor32(c).
+
+LightGBM also reads every |x| <= 1e-35 as 0. `read_trees` moves thresholds inside that band to its edge, where an
+ordinary comparison decides as LightGBM does.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from signals.errors import InvariantBroken
 
 CATEGORICAL_BIT, DEFAULT_LEFT_BIT, MISSING_SHIFT = 1, 2, 2
 MISSING_AS_ZERO, MISSING_IS_NAN = 1, 2  # of decision_type's bits 2 and 3; 0: a NaN is compared as 0
+ZERO_BAND = np.float32(1e-35)  # LightGBM's kZeroThreshold
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
 
 
@@ -97,7 +101,7 @@ def _tree(fields: dict[str, str], *, where: str) -> Tree:
     missing = (decision >> MISSING_SHIFT) & 3
     if bool(np.any(decision & CATEGORICAL_BIT)) or bool(np.any(missing == MISSING_AS_ZERO)):
         raise InvariantBroken("categorical or zero-as-missing decisions have no exact export", where=where)
-    threshold = _numbers(fields["threshold"])
+    threshold = _outside_zero_band(_numbers(fields["threshold"]))
     default_left = (decision & DEFAULT_LEFT_BIT) != 0
     return Tree(
         feature=_numbers(fields["split_feature"]).astype(np.int64),
@@ -107,6 +111,13 @@ def _tree(fields: dict[str, str], *, where: str) -> Tree:
         nan_goes_left=np.where(missing == MISSING_IS_NAN, default_left, threshold >= 0.0),
         leaf=_numbers(fields["leaf_value"]),
     )
+
+
+def _outside_zero_band(threshold: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Thresholds that send all of [-1e-35, 1e-35] the way that 0 goes."""
+    below = np.float64(np.nextafter(-ZERO_BAND, np.float32(-np.inf)))
+    moved: NDArray[np.float64] = np.where((threshold >= -np.float64(ZERO_BAND)) & (threshold < 0.0), below, threshold)
+    return np.where((moved >= 0.0) & (moved < ZERO_BAND), np.float64(ZERO_BAND), moved)
 
 
 def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
