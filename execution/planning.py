@@ -75,6 +75,7 @@ def plan(
     *,
     assets: Mapping[str, Asset],
     adv_usd: Mapping[str, Decimal],
+    marks: Mapping[str, Decimal] | None = None,
     reduce_only: bool = False,
 ) -> Plan:
     """Turn targets into the frozen orders of their session.
@@ -91,6 +92,8 @@ def plan(
         Equity scales the weights; its buying power bounds the auction.
     adv_usd : mapping of symbol to USD
         Average dollar volume of 20 sessions.
+    marks : mapping of symbol to USD, optional
+        The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
     reduce_only : bool
         Keep only what lowers an absolute position.
 
@@ -111,13 +114,14 @@ def plan(
             f"rounding to whole shares moves {rounding:.4f} of equity, {rounding / targets.gross:.1%} of the book",
             where="ROUNDING", mend="Hold fewer names or give the account more equity",
         )  # fmt: skip
+    references = {**(marks or {}), **prices}
     now = Circumstances(
         equity=account.equity,
         buying_power=account.buying_power,
         shorting_enabled=account.shorting_enabled,
         positions={symbol: held for symbol, held in positions.items() if held != 0},
         pending=(),
-        references=prices,
+        references=references,
         market={},
         adv_usd=adv_usd,
         assets=assets,
@@ -136,7 +140,7 @@ def plan(
         provenance=provenance,
         refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused)),
         rounding_l1=rounding,
-        references={symbol: prices[symbol] for symbol in symbols if symbol in prices},
+        references={symbol: references[symbol] for symbol in symbols if symbol in references},
         adv_usd={i.key.symbol: adv_usd[i.key.symbol] for i in standing if i.key.symbol in adv_usd},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
@@ -67,6 +68,15 @@ def since(ledger: Ledger, first: date, last: date) -> tuple[BookedFill, ...]:
         (first.isoformat(), last.isoformat()),
     )
     return tuple(_booked(row) for row in found)
+
+
+def quantity_by_order(ledger: Ledger) -> dict[str, Decimal]:
+    """Return the booked shares of every broker order that has a fill."""
+    total: dict[str, Decimal] = {}
+    for row in ledger.rows("SELECT order_id, quantity FROM fills"):
+        order_id = values.text(row, "order_id")
+        total[order_id] = total.get(order_id, Decimal(0)) + values.number(row, "quantity")
+    return total
 
 
 def _booked(row: Row) -> BookedFill:

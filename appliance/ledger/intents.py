@@ -175,6 +175,15 @@ def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:
     return tuple(_entry(ledger, row) for row in found)
 
 
+def since(ledger: Ledger, first: date) -> tuple[JournalEntry, ...]:
+    """Return the entries of the sessions from `first` on, by key."""
+    found = ledger.rows(
+        "SELECT * FROM intents WHERE session >= ? ORDER BY account, session, book, symbol, slice, attempt",
+        (first.isoformat(),),
+    )
+    return tuple(_entry(ledger, row) for row in found)
+
+
 def in_states(ledger: Ledger, states: Iterable[IntentState]) -> tuple[JournalEntry, ...]:
     """Return the entries of every session that stand in one of `states`, by key."""
     wanted = sorted(state.value for state in states)

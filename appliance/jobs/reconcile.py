@@ -1,0 +1,46 @@
+"""Morning and close of D: the ledger and the broker agree to the last share and cent, or the device halts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.deps import Deps
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.ledger.snapshots import Phase
+from appliance.orderpath import OrderPath
+from appliance.orderpath.agreement import agree
+from appliance.orderpath.recovery import recover
+
+
+def reconcile(session: date, deps: Deps) -> JobReport:
+    """Resolve what is unfinished, then compare both books; it runs on a halted device too, and sends nothing there.
+
+    Raises
+    ------
+    ReconBreak
+        Something differs and nothing explains it.
+    UnknownOrder
+        The outcome of an order cannot be proven.
+    BrokerUnreachable
+        A report could not be had whole; nothing was recorded.
+    """
+    path = OrderPath.of(deps)
+    phase = Phase.OPEN if deps.clock.now() < deps.calendar.session(session).open else Phase.CLOSE
+    changed = recover(path)
+    agreement = agree(path, session, phase)
+    explained = len(agreement.notes)
+    return JobReport(
+        "reconcile",
+        session,
+        JobStatus.DONE,
+        f"both books agree: {len(agreement.positions)} positions, cash {agreement.account.cash} USD"
+        + (f", {explained} explained differences" if explained else ""),
+        {
+            "phase": phase.value,
+            "positions": len(agreement.positions),
+            "cash": str(agreement.account.cash),
+            "equity": str(agreement.account.equity),
+            "resolved": len(changed),
+            "notes": [note.sentence() for note in agreement.notes],
+        },
+    )

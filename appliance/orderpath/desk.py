@@ -1,0 +1,107 @@
+"""What an order is judged in, right before it leaves: the broker's reports of now and the plan's frozen prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import LIVE_AT_BROKER, UNSENT
+from appliance.orderpath.path import OrderPath
+from execution.brokers.base import Account, Asset, Position
+from execution.orders import Intent, Plan, TimeInForce
+from execution.pretrade import Circumstances, Pending
+from signals.errors import TripwireHalt, TripwireSkip
+
+ACTIVE = "ACTIVE"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The broker's reports, fetched together before a batch of orders.
+
+    Attributes
+    ----------
+    plan : Plan
+    account : Account
+    positions : tuple of Position
+    assets : mapping of symbol to Asset
+    """
+
+    plan: Plan
+    account: Account
+    positions: tuple[Position, ...]
+    assets: Mapping[str, Asset]
+
+    def circumstances(self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal) -> Circumstances:
+        """Return what `leaving` is judged in.
+
+        Parameters
+        ----------
+        entries : iterable of JournalEntry
+            Every intent of the session as it stands now.
+        spent : Decimal
+            USD of buying power that orders took since the account was asked.
+        """
+        marks = {p.symbol: p.current_price for p in self.positions if p.current_price is not None}
+        aside = {leaving.key, leaving.waits_for}
+        return Circumstances(
+            equity=self.account.equity,
+            buying_power=self.account.buying_power - spent,
+            shorting_enabled=self.account.shorting_enabled,
+            positions={p.symbol: p.quantity for p in self.positions if p.quantity != 0},
+            pending=tuple(p for entry in entries if entry.intent.key not in aside for p in _pending(entry)),
+            references={**marks, **self.plan.references},
+            # before the open the last close is the market; afterwards the broker's own price is
+            market=marks if leaving.time_in_force is TimeInForce.DAY else {},
+            adv_usd=self.plan.adv_usd,
+            assets=self.assets,
+        )
+
+
+def open_desk(path: OrderPath, plan: Plan) -> Desk:
+    """Fetch what a batch of orders is judged in.
+
+    Raises
+    ------
+    TripwireHalt
+        The account is not the plan's, or it may not trade.
+    TripwireSkip
+        By the broker's calendar the session is none, or opens at another time.
+    BrokerUnreachable
+        A report could not be had whole; a missing one is never an empty one.
+    """
+    account = path.broker.account()
+    faults = [
+        what
+        for what, wrong in (
+            (f"it is {account.number}, the plan was made for {plan.account}", account.number != plan.account),
+            (f"its status is {account.status}", account.status != ACTIVE),
+            ("it is blocked", account.is_blocked),
+        )
+        if wrong
+    ]
+    if faults:
+        raise TripwireHalt(
+            f"the account may not trade this plan: {'; '.join(faults)}", where="ACCOUNT",
+            mend="Look at the account at the broker",
+        )  # fmt: skip
+    ours = path.calendar.session(plan.session)
+    theirs = path.broker.calendar(plan.session, plan.session)
+    if [(day.day, day.open) for day in theirs] != [(ours.day, ours.open)]:
+        raise TripwireSkip(
+            f"the broker's calendar differs from the dataset's for {plan.session}", where="CALENDAR",
+            mend="Was an unscheduled closure announced? Publish a dataset with the new calendar",
+        )  # fmt: skip
+    return Desk(plan, account, path.broker.positions(), path.broker.assets())
+
+
+def _pending(entry: JournalEntry) -> tuple[Pending, ...]:
+    """Shares of the entry that may still fill."""
+    sign, symbol = entry.intent.side.sign, entry.intent.key.symbol
+    if entry.state in LIVE_AT_BROKER:
+        return (Pending(symbol, sign * entry.residual),)
+    if entry.state in UNSENT or entry.state.is_in_doubt:
+        return (Pending(symbol, sign * entry.intent.quantity),)
+    return ()

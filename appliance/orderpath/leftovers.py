@@ -1,0 +1,59 @@
+"""After the opening auction: what was not filled there, and what waited for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+from appliance.ledger import intents
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import LIVE_AT_BROKER, IntentState
+from appliance.orderpath.path import OrderPath
+from appliance.orderpath.recovery import refreshed
+from execution.orders import IntentKey, Plan, TimeInForce
+
+ZERO = Decimal(0)
+
+
+def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
+    """Journal a `day` order for the rest of every auction order that expired; return all of the session's.
+
+    Only an order that has ended at the broker is followed, by one of the unfilled rest, if that is worth an order. One
+    that was cancelled or refused there is not: whoever cancelled it meant it.
+    """
+    entries = intents.of_session(path.ledger, session)
+    keys = {entry.intent.key for entry in entries}
+    found: list[JournalEntry] = []
+    for entry in entries:
+        if entry.intent.time_in_force is not TimeInForce.OPG or entry.state is not IntentState.EXPIRED:
+            continue
+        rest = entry.residual
+        if rest * entry.intent.reference_price < path.config.submission.min_residual_usd:
+            continue
+        follow_up = entry.intent.next_attempt(rest, TimeInForce.DAY)
+        if follow_up.key not in keys:
+            intents.add(path.ledger, follow_up, path.clock.now())
+        found.append(intents.require(path.ledger, follow_up.key.client_order_id))
+    return tuple(found)
+
+
+def is_filled(plan: Plan, entries: Sequence[JournalEntry], key: IntentKey) -> bool:
+    """Whether the planned order `key` is filled to its last share, over all its attempts."""
+    wanted = next(intent.quantity for intent in plan.intents if intent.key == key)
+    place = (key.symbol, key.slice)
+    filled = sum((e.filled_quantity for e in entries if (e.intent.key.symbol, e.intent.key.slice) == place), ZERO)
+    return filled == wanted
+
+
+def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
+    """Ask about the session's live orders, waiting as configured, until none is live or the waits are used up."""
+    for wait in (0.0, *path.config.submission.settle_seconds):
+        live = [entry for entry in intents.of_session(path.ledger, session) if entry.state in LIVE_AT_BROKER]
+        if not live:
+            break
+        if wait:
+            path.clock.sleep(wait)
+        for entry in live:
+            refreshed(path, entry)
+    return intents.of_session(path.ledger, session)
