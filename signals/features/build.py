@@ -20,7 +20,7 @@ from signals.features.history import History
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.ranking import rank
 
-BLOCK_SYMBOLS = 32
+BLOCK_SYMBOLS = 16
 
 Table = tuple[Feature, ...]
 

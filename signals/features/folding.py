@@ -57,10 +57,20 @@ class Fold(Generic[S]):
         Fold the window that ends at the last row alone: states have shape (1, N), and T is at least the width.
     bases : folds over the same rows
         Folded first, so that `merge` finds their `operands` of the same step.
+    is_base : bool
+        Keep what each merge read and wrote in `operands`, by step, for the folds that build on this one.
     """
 
-    def __init__(self, leaf: State[S], merge: Merge[S], *, newest_only: bool, bases: tuple[Base, ...] = ()) -> None:
-        self._merge, self._newest_only, self._bases = merge, newest_only, bases
+    def __init__(
+        self,
+        leaf: State[S],
+        merge: Merge[S],
+        *,
+        newest_only: bool,
+        bases: tuple[Base, ...] = (),
+        is_base: bool = False,
+    ) -> None:
+        self._merge, self._newest_only, self._bases, self._is_base = merge, newest_only, bases, is_base
         self.leaf = leaf
         self._levels = [leaf]
         self._windows: dict[int, State[S]] = {}
@@ -120,4 +130,5 @@ class Fold(Generic[S]):
 
     def _apply(self, step: Step, older: State[S], newer: State[S], out: State[S]) -> None:
         self._merge(step, older, newer, out)
-        self.operands[step] = (older, newer, out)
+        if self._is_base:
+            self.operands[step] = (older, newer, out)

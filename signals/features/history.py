@@ -1,14 +1,15 @@
 """What every feature is computed from: some symbols' bars, with the windows that several features share.
 
-`History.of(bars)` is every session of a panel, `History.newest(...)` the last session alone. Folds are made when a
-feature first asks for them and kept for the next one, so that momentum, drawdown and Bollinger bands walk the same
-price path once. Features receive a `History` and return float64 of shape (`rows`, N).
+`History.of(bars)` is every session of a panel, `History.newest(...)` the last session alone. Growth and the counts of
+valid observations are kept for every feature; of the other folds the one asked for last, so that features of one fold
+cost little when they stand together in a table, and little memory whatever their order. Features receive a `History`
+and return float64 of shape (`rows`, N).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Self
@@ -48,6 +49,7 @@ class History:
     overnight_return: Floats
     market: Floats
     newest_only: bool = False
+    _kept: dict[str, Fold[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, bars: Bars) -> Self:
@@ -105,15 +107,27 @@ class History:
         return past
 
     @cached_property
+    def has_bar(self) -> NDArray[np.bool_]:
+        """Which names have a bar at the sessions wanted."""
+        return np.isfinite(self.current(self.close))
+
+    @cached_property
     def returns(self) -> Observations:
         """Which total returns are valid."""
         return Observations(np.isfinite(self.total_return), newest_only=self.newest_only)
 
-    @cached_property
+    def _latest(self, name: str, make: Callable[[], Fold[np.float64]]) -> Fold[np.float64]:
+        """Fold `name`, made unless it was the last one asked for: the others' arrays are let go."""
+        if name not in self._kept:
+            self._kept.clear()
+            self._kept[name] = make()
+        return self._kept[name]
+
+    @property
     def return_moments(self) -> Fold[np.float64]:
         """(mean r, M2 r, mean m, M2 m, C) of the total returns r and the market's m at the same sessions."""
         market = np.nan_to_num(self.market, posinf=0.0, neginf=0.0)[:, None]
-        return self.returns.joint_moments(self.total_return, market)
+        return self._latest("return_moments", lambda: self.returns.joint_moments(self.total_return, market))
 
     def where_current(self, values: Floats) -> Floats:
         """`values` where the session itself has a total return: a feature about today's level needs today's level."""
@@ -132,20 +146,20 @@ class History:
         """Compounded growth of a dollar over the valid total returns."""
         return products(self.returns, 1.0 + self.total_return)
 
-    @cached_property
+    @property
     def price_moments(self) -> Fold[np.float64]:
         """(mean, M2) of the price relative inside the window."""
-        return price_moments(self.returns, self.growth)
+        return self._latest("price_moments", lambda: price_moments(self.returns, self.growth))
 
-    @cached_property
+    @property
     def peaks(self) -> Fold[np.float64]:
         """Highest price relative inside the window."""
-        return peaks(self.returns, self.growth)
+        return self._latest("peaks", lambda: peaks(self.returns, self.growth))
 
-    @cached_property
+    @property
     def level_moments(self) -> Fold[np.float64]:
         """(sum, mean, M2) of the log price level inside the window."""
-        return level_moments(self.returns, np.log(1.0 + self.total_return))
+        return self._latest("levels", lambda: level_moments(self.returns, np.log(1.0 + self.total_return)))
 
     @cached_property
     def overnight(self) -> Observations:
@@ -154,17 +168,17 @@ class History:
         agrees = np.array_equal(valid, self.returns.valid)
         return self.returns if agrees else Observations(valid, newest_only=self.newest_only)
 
-    @cached_property
+    @property
     def overnight_moments(self) -> Fold[np.float64]:
         """(mean, M2) of the overnight returns."""
-        return self.overnight.moments(self.overnight_return)
+        return self._latest("overnight", lambda: self.overnight.moments(self.overnight_return))
 
     @cached_property
     def traded(self) -> Observations:
         """Which sessions have a bar."""
         return Observations(np.isfinite(self.close), newest_only=self.newest_only)
 
-    @cached_property
+    @property
     def dollar_volume(self) -> Fold[np.float64]:
         """Sum of close x volume, USD."""
-        return self.traded.sums(self.close * self.volume)
+        return self._latest("dollar_volume", lambda: self.traded.sums(self.close * self.volume))

@@ -14,8 +14,6 @@ from signals.errors import InvariantBroken, NotASession
 from signals.features.history import History
 from signals.files import sha256_of
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-
 
 @dataclass(frozen=True)
 class Feature:
@@ -47,17 +45,25 @@ class Feature:
     is_calendar: bool = False
 
     def compute(self, bars: Bars) -> Floats:
-        """Values at every session of `bars`; float64, shape (T, N)."""
-        return self.evaluate(History.of(bars))
-
-    def evaluate(self, history: History) -> Floats:
-        """Values at the sessions that `history` wants; NaN for what no float32 holds and for a name without a bar."""
+        """Values at every session of `bars`; float64, shape (T, N), not yet rounded to float32."""
+        history = History.of(bars)
         with np.errstate(all="ignore"):
             values = self.formula(history)
-            if self.is_calendar:
-                return values
-            usable = (np.abs(values) <= FLOAT32_MAX) & np.isfinite(history.current(history.close))
-            return np.where(usable, values, np.nan)
+            return np.where(np.isfinite(self._delivered(values, history)), values, np.nan)
+
+    def evaluate(self, history: History) -> NDArray[np.float32]:
+        """Values at the sessions that `history` wants, as the model receives them; shape (T, N)."""
+        with np.errstate(all="ignore"):
+            return self._delivered(self.formula(history), history)
+
+    def _delivered(self, values: Floats, history: History) -> NDArray[np.float32]:
+        """Round to float32; NaN for what it cannot hold and, but for calendar features, for a name without a bar."""
+        delivered = values.astype(np.float32)
+        usable = np.isfinite(delivered)
+        if not self.is_calendar:
+            usable &= history.has_bar
+        np.copyto(delivered, np.float32(np.nan), where=~usable)
+        return delivered
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def products(observed: Observations, growth: Floats) -> Fold[np.float64]:
     def merge(_: Step, older: Moments, newer: Moments, out: Moments) -> None:
         np.multiply(older[0], newer[0], out=out[0])
 
-    return Fold((observed.filled(growth, 1.0),), merge, newest_only=observed.newest_only)
+    return Fold((observed.filled(growth, 1.0),), merge, newest_only=observed.newest_only, is_base=True)
 
 
 def peaks(observed: Observations, growth: Fold[np.float64]) -> Fold[np.float64]:

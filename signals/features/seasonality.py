@@ -21,8 +21,8 @@ EPOCH_WEEKDAY = 3  # 1970-01-01, day 0 of datetime64[D], was a Thursday
 
 def _on_circle(history: History, wave: Callable[[float], float]) -> Floats:
     weekday = (history.sessions.astype("datetime64[D]").astype(np.int64) + EPOCH_WEEKDAY) % 7
-    values = np.array([wave(2.0 * math.pi * day / WEEK_SESSIONS) for day in weekday.tolist()])
-    return np.repeat(values[:, None], history.close.shape[1], axis=1)
+    angles = np.array([wave(2.0 * math.pi * day / WEEK_SESSIONS) for day in range(7)])
+    return np.repeat(angles[weekday][:, None], history.close.shape[1], axis=1)
 
 
 def day_of_week_sin(history: History) -> Floats:

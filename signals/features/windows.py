@@ -56,7 +56,7 @@ class Observations:
 
     @cached_property
     def _counts(self) -> Fold[np.uint16]:
-        return Fold((self.valid.astype(np.uint16),), add, newest_only=self.newest_only)
+        return Fold((self.valid.astype(np.uint16),), add, newest_only=self.newest_only, is_base=True)
 
     def count(self, width: int) -> NDArray[np.uint16]:
         """Valid observations in each window."""
