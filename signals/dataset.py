@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from signals.actions import Action, ActionKind
+from signals.arrow import codes, flags, floats, read_parquet
+from signals.arrow import days as days_of
 from signals.bars import Bars, days_array
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
@@ -75,7 +76,7 @@ def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None =
     """Read a verified Parquet file as an Arrow table."""
     content = read_file(folder, record)
     try:
-        return pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns))
+        return read_parquet(content, columns)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise BadDataset(
             f"a vouched-for file is not the Parquet it should be ({error})", where=record.path, mend=PUBLISH_AGAIN
@@ -132,13 +133,13 @@ def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars
     ]
     if not tables:
         raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
-    table = pa.concat_tables(tables).combine_chunks()
-    session = table.column("session").to_numpy()
+    table = pa.concat_tables(tables)
+    session = days_of(table.column("session"))
     inside = (session >= days[0]) & (session <= days[-1])
     row = np.searchsorted(days, session[inside])
-    security, identity = _codes(table.column("security"))
-    symbol, names = _codes(table.column("symbol"))
-    sector, sectors = _codes(table.column("sector"))
+    security, identity = codes(table.column("security"))
+    symbol, names = codes(table.column("symbol"))
+    sector, sectors = codes(table.column("sector"))
     return _panel(
         table, inside, days, row, (security[inside], identity), (symbol[inside], names), (sector[inside], sectors),
         _red_rows(manifest, days),
@@ -169,12 +170,12 @@ def _panel(
 
     def dense(name: str) -> NDArray[np.float64]:
         panel = np.full((len(days), len(names)), np.nan)
-        panel[row, place[column]] = table.column(name).to_numpy()[inside]
+        panel[row, place[column]] = floats(table.column(name))[inside]
         panel[red] = np.nan
         return panel
 
     eligible = np.zeros((len(days), len(names)), dtype=bool)
-    eligible[row, place[column]] = table.column("eligible").to_numpy()[inside]
+    eligible[row, place[column]] = flags(table.column("eligible"))[inside]
     eligible[red] = False
     return Bars(
         sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
@@ -196,14 +197,6 @@ def _column_names(symbols: list[str], newest: NDArray[np.int64], days: NDArray[n
 def _red_rows(manifest: Manifest, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
     red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
     return np.isin(days, days_array(red))
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
-    encoded: Any = column.combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = pa.concat_arrays(encoded.chunks)
-    encoded = encoded.dictionary_encode() if not pa.types.is_dictionary(encoded.type) else encoded
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
 
 
 def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
