@@ -111,6 +111,18 @@ class ApplianceConfig(Config):
         """USD with which a hosted exchange opens the account."""
         return self.venue.exchange.cash
 
+    def limits(self) -> dict[str, float]:
+        """Every limit of the tripwire table by name; those of planning and pre-trade checks come from there."""
+        own = {name: float(value) for name, value in self.tripwires.model_dump().items()}
+        pretrade, execution = self.execution.pretrade, self.execution
+        return own | {
+            "max_planned_gross": float(pretrade.max_gross),
+            "max_net": float(pretrade.max_net),
+            "max_name": float(pretrade.max_name),
+            "max_rounding": execution.planning.max_rounding,
+            "max_resends": float(execution.submission.max_resends),
+        }
+
     def decision_hash(self) -> str:
         """SHA-256 over every setting that can change an order; where files lie is not among them."""
         return _WithoutPlaces(**{name: getattr(self, name) for name in _WithoutPlaces.model_fields}).fingerprint()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from statistics import median
 
 import numpy as np
 
 from appliance.tripwires import NOT_YET, Figure
+from execution.orders import Intent
 from signals.bars import Floats
 from signals.quality import SessionAudit, SessionStatus
 from signals.scores import tied_share
@@ -68,3 +70,33 @@ def loss(equity: float, reference: float | None) -> Figure:
 def rejected_share(refused: int, sent: int) -> Figure:
     """Refused / sent orders; not defined under five sent ones."""
     return refused / sent if sent >= MIN_SENT_FOR_A_RATE else NOT_YET
+
+
+def planned_book(
+    intents: Iterable[Intent], held: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal
+) -> tuple[Figure, Figure, Figure]:
+    """Gross, net and largest absolute weight with every intent filled at its reference price.
+
+    Parameters
+    ----------
+    intents : iterable of Intent
+    held : mapping of symbol to signed shares
+    prices : mapping of symbol to USD
+        Of what is held; an intent brings its own.
+    equity : Decimal
+        USD.
+
+    Returns
+    -------
+    tuple of float
+        All None when a holding has no price or equity is not positive.
+    """
+    shares, stated = dict(held), dict(prices)
+    for intent in intents:
+        symbol = intent.key.symbol
+        shares[symbol] = shares.get(symbol, Decimal(0)) + intent.side.sign * intent.quantity
+        stated[symbol] = intent.reference_price
+    if equity <= 0 or any(quantity != 0 and symbol not in stated for symbol, quantity in shares.items()):
+        return None, None, None
+    weights = [float(quantity * stated[symbol] / equity) for symbol, quantity in shares.items() if quantity != 0]
+    return sum(abs(w) for w in weights), sum(weights), max((abs(w) for w in weights), default=0.0)

@@ -26,7 +26,7 @@ def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[
     TripwireHalt, TripwireSkip
         A row with that action has tripped.
     """
-    found = check(stage, figures, deps.config.tripwires)
+    found = check(stage, figures, deps.config.limits())
     record(deps, session, found)
     tripped = worst(found)
     if tripped is None:

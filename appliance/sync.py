@@ -1,21 +1,25 @@
-"""Published data to this device: verified by hash, gated by the device's clock, all or nothing.
+"""Published things to this device: verified before they are used, gated by the device's clock, all or nothing.
 
-Entry points: `published` (the dataset's manifest), `pull_data`.
+Entry points: `published` (the dataset's manifest), `pull_data`, `pull_bundle`.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from appliance.bundles import BundleStore
 from appliance.market import Delivered, Market
 from appliance.stores import Store
 from signals.actions import Action
-from signals.errors import BadDataset
+from signals.bundle import Policy
+from signals.errors import BadDataset, BundleRefused
 from signals.manifest import FileRecord, FileRole, Manifest
 
+LATEST, KEYSET = "bundles/latest.json", "keyset.json"
 PUBLISH_AGAIN = "Publish the dataset again on the trainer"
 
 
@@ -82,6 +86,66 @@ def pull_data(
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     return DataPull(manifest.snapshot_id, manifest.version, through, len(delivered), changed)
+
+
+@dataclass(frozen=True)
+class BundlePull:
+    """What became of the newest published bundle.
+
+    Attributes
+    ----------
+    in_force : str
+        `<seq>-<bundle id>` of the bundle in force now; empty when there is none.
+    is_new : bool
+    refusal : str
+        Why the published one was refused; empty when it was not.
+    """
+
+    in_force: str
+    is_new: bool
+    refusal: str = ""
+
+
+def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Path) -> BundlePull:
+    """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
+
+    Raises
+    ------
+    BundleRefused
+        The published bundle was refused and none is in force.
+    StoreUnreachable
+        The store could not be read.
+    """
+    standing = bundles.current()
+    shutil.rmtree(incoming, ignore_errors=True)
+    try:
+        folder, files = _latest(store.read(LATEST))
+        if standing is not None and standing.folder == folder and standing.grant is None:
+            return BundlePull(folder, is_new=False)
+        bundles.install_keyset(store.read(KEYSET))
+        for name in files:
+            store.fetch(f"bundles/{folder}/{name}", incoming / folder / name)
+        done = bundles.activate(incoming / folder, policy)
+        return BundlePull(f"{done.bundle.manifest.seq}-{done.bundle.manifest.bundle_id}", done.is_new)
+    except BundleRefused as error:
+        if standing is None:
+            raise
+        return BundlePull(standing.folder, is_new=False, refusal=str(error))
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _latest(content: bytes) -> tuple[str, tuple[str, ...]]:
+    try:
+        document = json.loads(content)
+        folder, files = str(document["folder"]), tuple(str(name) for name in document["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleRefused(
+            f"latest.json cannot be read ({error!r})", where=LATEST, mend="Publish the bundle again"
+        ) from None
+    if any("/" in name or name in ("", ".", "..") for name in (folder, *files)):
+        raise BundleRefused("latest.json names a path outside its bundle", where=folder)
+    return folder, files
 
 
 def _fetch(store: Store, record: FileRecord, incoming: Path) -> Delivered:

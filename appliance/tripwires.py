@@ -15,7 +15,7 @@ Invariants
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -47,9 +47,11 @@ class Stage(StrEnum):
     DATA = "data"
     SCORES = "scores"
     ACCOUNT = "account"
+    TARGETS = "targets"
     PLAN = "plan"
     ORDERS = "orders"
     MACHINE = "machine"
+    REVIEW = "review"
 
 
 class NotYet(StrEnum):
@@ -96,7 +98,7 @@ class Figures:
 
 
 class Limits(Config):
-    """Every limit of the table; fractions of equity unless the name says otherwise.
+    """The table's limits that belong to no other configuration; fractions of equity unless the name says otherwise.
 
     Attributes
     ----------
@@ -106,14 +108,10 @@ class Limits(Config):
         Share of tied scores; a non-finite or constant set counts as 1.
     max_turnover, max_turnover_jump : float
         One-sided turnover of a plan; its multiple of the median of the last 20 plans.
-    max_planned_gross, max_held_gross, max_net, max_name : float
-    max_rounding : float
-        L1 rounding error over planned gross.
+    max_held_gross : float
     reduce_daily_loss, halt_daily_loss, reduce_drawdown, halt_drawdown : float
     warn_bundle_age, max_bundle_age : float
         Of the bundle's own limit in sessions.
-    max_resends : int
-        A day.
     max_rejected : float
         Refused / sent orders, from five sent on.
     warn_skew_seconds, halt_skew_seconds : float
@@ -128,18 +126,13 @@ class Limits(Config):
     max_invalid_scores: float = 0.20
     max_turnover: float = 0.35
     max_turnover_jump: float = 3.0
-    max_planned_gross: float = 1.02
     max_held_gross: float = 1.10
-    max_net: float = 0.04
-    max_name: float = 0.06
-    max_rounding: float = 0.10
     reduce_daily_loss: float = 0.03
     halt_daily_loss: float = 0.05
     reduce_drawdown: float = 0.10
     halt_drawdown: float = 0.15
     warn_bundle_age: float = 0.80
     max_bundle_age: float = 1.0
-    max_resends: int = 3
     max_rejected: float = 0.20
     warn_skew_seconds: float = 2.0
     halt_skew_seconds: float = 5.0
@@ -159,7 +152,7 @@ class Tripwire:
     measure : str
         The field of `Figures` that it looks at.
     limit : str or float
-        The field of `Limits`, or a number that no configuration may move.
+        Its name among the device's limits, or a number that no configuration may move.
     action : Action
     rearm : Rearm
     stage : Stage
@@ -189,17 +182,17 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "scored / eligible names", trips_below=True),
     Tripwire("SCORES_INVALID", "invalid_scores", "max_invalid_scores", Action.SKIP, Rearm.AUTO, Stage.SCORES,
              "share of tied scores; 1 when constant or not finite"),
-    Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, Action.WARN, Rearm.AUTO, Stage.SCORES,
+    Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, Action.WARN, Rearm.AUTO, Stage.REVIEW,
              "worst feature PSI / its limit from the training history"),
     Tripwire("DRIFT_PSI", "score_drift", 1.0, Action.SKIP, Rearm.AUTO, Stage.SCORES,
              "score PSI / its limit from the training history"),
-    Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", Action.WARN, Rearm.NEW_BUNDLE, Stage.PLAN,
+    Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", Action.WARN, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
-    Tripwire("BUNDLE", "bundle_age", "max_bundle_age", Action.REDUCE, Rearm.NEW_BUNDLE, Stage.PLAN,
+    Tripwire("BUNDLE", "bundle_age", "max_bundle_age", Action.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
-    Tripwire("TURNOVER", "turnover", "max_turnover", Action.SKIP, Rearm.AUTO, Stage.PLAN,
+    Tripwire("TURNOVER", "turnover", "max_turnover", Action.SKIP, Rearm.AUTO, Stage.TARGETS,
              "one-sided turnover of the plan"),
-    Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", Action.SKIP, Rearm.AUTO, Stage.PLAN,
+    Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", Action.SKIP, Rearm.AUTO, Stage.TARGETS,
              "turnover / median of the last 20 plans"),
     Tripwire("GROSS", "planned_gross", "max_planned_gross", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
              "gross exposure with every planned order filled"),
@@ -268,8 +261,8 @@ class Evaluation:
     detail: str
 
 
-def check(stage: Stage, figures: Figures, limits: Limits) -> tuple[Evaluation, ...]:
-    """Evaluate every row of `stage`, in the table's order."""
+def check(stage: Stage, figures: Figures, limits: Mapping[str, float]) -> tuple[Evaluation, ...]:
+    """Evaluate every row of `stage`, in the table's order, against the device's limits by name."""
     return tuple(_evaluate(row, figures, limits) for row in TRIPWIRES if row.stage is stage)
 
 
@@ -280,9 +273,9 @@ def worst(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     return max(tripped, key=lambda evaluation: severity.index(evaluation.action), default=None)
 
 
-def _evaluate(row: Tripwire, figures: Figures, limits: Limits) -> Evaluation:
+def _evaluate(row: Tripwire, figures: Figures, limits: Mapping[str, float]) -> Evaluation:
     figure: Figure = getattr(figures, row.measure)
-    limit = row.limit if isinstance(row.limit, float) else float(getattr(limits, row.limit))
+    limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
     if isinstance(figure, NotYet):
         return Evaluation(row.name, None, limit, row.action, False, f"{row.says}: {figure.value}")
     if figure is None or not math.isfinite(figure):

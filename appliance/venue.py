@@ -131,13 +131,17 @@ def standing_at(
 
 @contextmanager
 def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> Iterator[Counterparty]:
-    from execution.exchange.exchange import Exchange, InProcessAdapter
+    from execution.exchange.exchange import Exchange
+    from execution.exchange.inprocess import InProcessAdapter
     from execution.exchange.market import Market
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        Market.from_dataset(config.stores.data), folder.exchange, config.venue.seed, clock, config.venue.exchange
-    )
+        Market.from_dataset(config.stores.data), clock, seed=config.venue.seed, state=folder.exchange,
+        config=config.venue.exchange,
+    )  # fmt: skip
+    if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
+        clock.advance(exchange.now)
     try:
         yield Counterparty(
             clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
+from appliance.day import run_session
 from appliance.device import Device, opened
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.jobs.base import JobReport
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
 from signals.console import emit
-from signals.errors import DeviceHalted, FixInput
+from signals.errors import FixInput
 
 
 def register(app: typer.Typer) -> None:
@@ -106,23 +106,11 @@ def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson 
     """
     with opened(state) as device:
         require_hosted(device)
-        reports = day_of(device, to_session(session))
+        reports = run_session(device, to_session(session))
     worst = max(reports, key=lambda item: EXIT_CODES[item.status])
     text = "\n".join(f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in reports)
     emit({"session": session, "jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text)
     raise typer.Exit(EXIT_CODES[worst.status])
-
-
-def day_of(device: Device, session: date) -> list[JobReport]:
-    """Run every job of the session D in the timetable's order; a halt ends the day, except for its report."""
-    device.latch.require_armed()
-    reports: list[JobReport] = []
-    for name in JOBS:
-        try:
-            reports.append(device.run(name, session))
-        except DeviceHalted as error:
-            reports.append(device.close(name, session, JobStatus.HALTED, str(error)))
-    return reports
 
 
 def require_hosted(device: Device) -> None:

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
-from appliance.bundles import BundleStore
 from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.commands.person import confirm_typed, who
-from appliance.config import ApplianceConfig, Venue
+from appliance.commissioning import ROOT_KEY, commission, root_key, settings
+from appliance.config import Venue
 from appliance.device import Device, opened
-from appliance.folder import StateFolder, exclusive
+from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.jobs.base import JobReport
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, plans
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
-from appliance.stores import FolderStore
-from appliance.sync import published
 from execution.orders import Plan
-from signals.bundle import PublicKey
-from signals.config import parse
 from signals.console import emit
-from signals.errors import BadConfig, FixInput
+from signals.errors import FixInput
 
-HEADER = (
-    (
-    "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
-)
-)
-ROOT_KEY = "root.pub"
 REHEARSED = JOBS[: JOBS.index("plan") + 1]
 
 
@@ -65,24 +54,14 @@ def init(
     The device starts HALTED: nothing is wrong, no orders are sent until you arm it. The root key decides for ever
     which bundles it believes; it is printed so that you can compare it with the trainer's.
     """
-    folder = StateFolder(state)
-    if folder.config.exists():
-        raise FixInput("this folder already holds a device", where=str(state), mend="Choose another --state")
-    config = _config(venue, store, equity, url, configs, fixed_ic)
-    manifest = published(FolderStore(config.stores.data))
-    key = _root_key(trust or store / ROOT_KEY)
-    fs = DurableFs()
-    with exclusive(folder):
-        BundleStore(folder.bundles, fs).trust(key)
-        with Ledger(folder.ledger, Mode.WRITE):
-            pass  # creates the schema
-        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        fs.write(folder.config, (HEADER + settings).encode())
+    config = settings(store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic)
+    key = root_key(trust or store / ROOT_KEY)
+    manifest = commission(StateFolder(state), config, key)
     emit(
         {"state": state, "venue": venue.value, "root_key": key.keyid, "dataset": manifest.name, "latch": "halted"},
         as_json=as_json,
         text=f"A device in {state}, venue {venue.value}, dataset {manifest.name} to {manifest.last}.\n"
-        f"It trusts the root key {key.keyid}.\n{Latch(state, fs).read().sentence()}",
+        f"It trusts the root key {key.keyid}.\n{Latch(state, DurableFs()).read().sentence()}",
     )
 
 
@@ -146,48 +125,3 @@ def described(plan: Plan, most: int = 12) -> str:
     ]
     more = [f"  ... and {len(plan.intents) - most} smaller ones"] if len(plan.intents) > most else []
     return "\n".join([head, *lines, *more])
-
-
-def _config(
-    venue: Venue, store: Path, equity: float, url: str, configs: Path | None, fixed_ic: float | None
-) -> ApplianceConfig:
-    content: dict[str, Any] = _sections(configs) if configs else {}
-    content["venue"] = {**content.get("venue", {}), "broker": venue.value, "url": url}
-    content["venue"]["exchange"] = {**content["venue"].get("exchange", {}), "cash": f"{equity:.2f}"}
-    content["stores"] = {"data": str((store / "data").resolve()), "bundles": str(store.resolve())}
-    if fixed_ic is not None:
-        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": fixed_ic}
-    return parse(content, ApplianceConfig, where=str(configs or "the options of init"))
-
-
-def _sections(configs: Path) -> dict[str, Any]:
-    """Read a folder of settings: appliance.yml at the top, every other section from a file of its name."""
-    if not configs.is_dir():
-        raise BadConfig("no such folder of settings", where=str(configs), mend="Name a folder with appliance.yml")
-    content = _yaml(configs / "appliance.yml")
-    for section in ("portfolio", "execution", "router"):
-        if found := _yaml(configs / f"{section}.yml"):
-            content[section] = found
-    return content
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
-    if content is not None and not isinstance(content, dict):
-        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
-    return dict(content or {})
-
-
-def _root_key(path: Path) -> PublicKey:
-    try:
-        return PublicKey.from_text(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FixInput(
-            "the trainer's root key cannot be read", where=f"{path}: {error.strerror}",
-            mend="Give the root.pub that `trainer keys` wrote with --trust",
-        ) from None  # fmt: skip

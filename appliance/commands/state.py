@@ -73,13 +73,13 @@ def timetable(
     ]
     hours = calendar.session(session)
     close = "early close " if hours.is_early_close else "close "
-    head = f"Session {session}: open {hours.open.astimezone(NEW_YORK):%H:%M}, {close}{hours.close.astimezone(NEW_YORK):%H:%M} New York"
+    opens, closes = (f"{at.astimezone(NEW_YORK):%H:%M}" for at in (hours.open, hours.close))
+    head = f"Session {session}: open {opens}, {close}{closes} New York"
     text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'purpose'], empty='')}"
-    emit(
-        {"session": session, "is_early_close": hours.is_early_close,
-         "jobs": [{"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found]},
-        as_json=as_json, text=text,
-    )  # fmt: skip
+    jobs = [
+        {"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found
+    ]
+    emit({"session": session, "is_early_close": hours.is_early_close, "jobs": jobs}, as_json=as_json, text=text)
 
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+from appliance.bundles import BundleStore
 from appliance.deps import Deps
+from appliance.halting import tell
 from appliance.jobs.base import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
+from appliance.policy import bundle_policy
+from appliance.seams import Severity
 from appliance.stores import FolderStore
-from appliance.sync import published, pull_data
+from appliance.sync import published, pull_bundle, pull_data
 from signals.errors import StoreUnreachable
 
 
@@ -19,6 +23,8 @@ def pull(session: date, deps: Deps) -> JobReport:
     ------
     StoreUnreachable
         A store cannot be read, or asof is not published yet: try again until the deadline.
+    BundleRefused
+        The published bundle is refused and none is in force.
     BadDataset
         What is published is not what its manifest vouches for; the store stays as it was.
     """
@@ -33,10 +39,20 @@ def pull(session: date, deps: Deps) -> JobReport:
     now = deps.clock.now()
     through = min(manifest.last, deps.calendar.last_closed(now))
     done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
+    bundle = pull_bundle(
+        FolderStore(deps.config.stores.bundles), BundleStore(deps.folder.bundles, deps.fs),
+        bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming,
+    )  # fmt: skip
+    if bundle.refusal:
+        tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
-    return JobReport(
-        "pull", session, JobStatus.DONE,
-        f"{done.changed_sessions} sessions taken over, {asof} is {status}",
-        {**vars(done), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else []},
-    )  # fmt: skip
+    told = [f"{done.changed_sessions} sessions taken over, {asof} is {status}"]
+    told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
+    if bundle.refusal:
+        told.append(f"refused: {bundle.refusal}")
+    figures = {
+        **vars(done), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
+        "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
+    }  # fmt: skip
+    return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)

@@ -8,7 +8,7 @@ import numpy as np
 
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
-from appliance.drift import drift_figures
+from appliance.drift import ratio, score_drift
 from appliance.jobs.base import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.ledger import scores as score_rows
@@ -51,17 +51,18 @@ def score(session: date, deps: Deps) -> JobReport:
         record(deps, session, [Evaluation("SCORES_INVALID", None, limit, Action.SKIP, True, str(error))])
         raise
     expected = _expected(bars)
-    drift = drift_figures(deps, bundle, asof, features, scores)
+    drift = score_drift(deps, bundle, features, scores).score
     enforce(deps, session, Stage.SCORES, Figures(
         coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values),
-        feature_drift=drift.features, score_drift=drift.scores,
+        score_drift=ratio(drift),
     ))  # fmt: skip
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     return JobReport(
         "score", session, JobStatus.DONE, f"{len(scores.symbols)} names scored at {asof}",
         {"asof": asof, "sleeve": scores.sleeve, "names": len(scores.symbols), "expected": expected,
          "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
-         "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions, "drift": drift.detail},
+         "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
+         "score_drift": drift.state.value},
     )  # fmt: skip
 
 

@@ -1,0 +1,30 @@
+"""One whole session of a device, job by job, in the timetable's order."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.device import Device
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.schedule import JOBS
+from signals.errors import DeviceHalted
+
+
+def run_session(device: Device, session: date) -> list[JobReport]:
+    """Run every job of the session D and return their reports.
+
+    A latch that closes on the way ends what sends orders; the books are still reconciled and the report written.
+
+    Raises
+    ------
+    DeviceHalted
+        The latch was closed before the session began.
+    """
+    device.latch.require_armed()
+    reports: list[JobReport] = []
+    for name in JOBS:
+        try:
+            reports.append(device.run(name, session))
+        except DeviceHalted as error:
+            reports.append(device.close(name, session, JobStatus.HALTED, str(error)))
+    return reports

@@ -1,0 +1,104 @@
+"""After the close: the session's value, what it would have cost outside the paper world, and the report."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+from appliance.bundles import BundleStore
+from appliance.deps import Deps
+from appliance.drift import feature_drift, worst_feature
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.jobs.gate import asof_of
+from appliance.jobs.plan import ADV_SESSIONS
+from appliance.ledger import fills as fill_rows
+from appliance.ledger import nav, reports, snapshots
+from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.policy import bundle_policy
+from appliance.real_nav import RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
+from appliance.recording import enforce
+from appliance.reports.curve import draw
+from appliance.reports.day import gather
+from appliance.reports.markdown import render
+from appliance.restating import new_names
+from appliance.tripwires import Figures, Stage
+from signals.errors import BundleRefused, DataNotUsable
+from signals.files import sha256_of
+from signals.manifest import PriceBasis
+
+CURVE = "equity.png"
+
+
+def report(session: date, deps: Deps) -> JobReport:
+    """Write `reports/report_<D>.json`, `.md` and the equity curve.
+
+    Everything in it comes from the ledger and the market store: written again, it is the same to the byte but for what
+    happened since.
+    """
+    enforce(deps, session, Stage.REVIEW, _drift(session, deps))
+    row = _nav(session, deps)
+    content = gather(session, deps)
+    body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
+    name = f"report_{session}"
+    deps.fs.write(deps.folder.reports / f"{name}.json", body)
+    deps.fs.write(deps.folder.reports / f"{name}.md", render(content).encode())
+    deps.fs.write(deps.folder.reports / CURVE, draw(nav.history(deps.ledger, session, 10_000)))
+    at = deps.clock.now()
+    reports.save(deps.ledger, reports.ReportRow(session, f"reports/{name}.json", sha256_of(body), at))
+    value = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
+    return JobReport(
+        "report", session, JobStatus.DONE, f"{value}; reports/{name}.md",
+        {"path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
+         "real_nav": str(row.real_nav) if row else None},
+    )  # fmt: skip
+
+
+def _drift(session: date, deps: Deps) -> Figures:
+    """Drift of the features, where there is a bundle and a store to measure it with."""
+    asof = asof_of(session, deps)
+    try:
+        bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
+        return Figures(feature_drift=worst_feature(feature_drift(deps, bundle, asof))[1])
+    except (BundleRefused, DataNotUsable):
+        return Figures(feature_drift=None)
+
+
+def _nav(session: date, deps: Deps) -> nav.NavRow | None:
+    """Record the session's value from what was agreed with the broker after the close; None when nothing was."""
+    closing = snapshots.find(deps.ledger, session, Phase.CLOSE)
+    if closing is None:
+        return None
+    costs = _costs(session, closing, deps)
+    before = nav.history(deps.ledger, deps.calendar.previous(session), 1)
+    first = snapshots.first(deps.ledger)
+    paper_before = before[-1].paper_nav if before else (first.last_equity if first else closing.equity)
+    real_before = before[-1].real_nav if before else paper_before
+    values = [p.quantity * p.current_price for p in closing.positions if p.current_price is not None]
+    row = nav.NavRow(
+        session=session, paper_nav=closing.equity,
+        real_nav=real_before + (closing.equity - paper_before) + costs.total,
+        cash=closing.cash, gross=sum(map(abs, values), start=closing.equity * 0),
+        net=sum(values, start=closing.equity * 0), at=deps.clock.now(),
+        dividends=costs.dividends, borrow=costs.borrow, fees=costs.fees, impact=costs.impact,
+    )  # fmt: skip
+    nav.save(deps.ledger, row)
+    return row
+
+
+def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:
+    asof = asof_of(session, deps)
+    actions = deps.market.actions(session, session)
+    renamed = new_names(actions)
+    known = liquidity_of(deps.market.bars(asof, ADV_SESSIONS + 1), deps.market.dollar_volumes(asof, ADV_SESSIONS))
+    liquidity = {renamed.get(s, s): found for s, found in known.items()}
+    filled = [booked.fill for booked in fill_rows.of_session(deps.ledger, session)]
+    opening = snapshots.find(deps.ledger, session, Phase.OPEN)
+    held = {p.symbol: p.quantity for p in opening.positions} if opening else {}
+    snapshot = deps.market.snapshot()
+    basis = snapshot.basis if snapshot else PriceBasis.TOTAL_RETURN
+    impact, unknown = impact_due(filled, liquidity)
+    borrow, untiered = borrow_due(closing.positions, liquidity, session, deps.calendar.next(session))
+    return RealCosts(
+        dividends=dividends_due(held, actions, basis), borrow=-borrow, fees=-fees_due(filled, session),
+        impact=-impact, unpriced=tuple(sorted({*unknown, *untiered})),
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""The value the book would have outside the paper world: paper NAV plus dividends, minus borrow, fees and impact.
+
+    real_t = real_{t-1} + (paper_t - paper_{t-1}) + dividends_t + borrow_t + fees_t + impact_t
+
+with the last three never positive. Dividends are credited to longs and debited to shorts on the ex-date, from what was
+held before the open. Impact is half the quoted spread plus the square root of participation, per order's fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import numpy as np
+
+from execution.brokers.base import Position
+from execution.costs.borrow import borrow_cost, borrow_days, borrow_tier
+from execution.costs.fees import regulatory_fees
+from execution.costs.impact import impact_cost_usd
+from execution.costs.spread import spread_cost
+from execution.fills import CENT, Fill
+from signals.actions import Action, ActionKind
+from signals.bars import Bars
+from signals.manifest import PriceBasis
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Liquidity:
+    """Of one name: daily volatility (fraction) and average dollar volume (USD)."""
+
+    daily_volatility: float
+    adv_usd: Decimal
+
+
+@dataclass(frozen=True)
+class RealCosts:
+    """A session's parts of real minus paper, USD to the cent, credits positive.
+
+    Attributes
+    ----------
+    unpriced : tuple of str
+        Names traded or shorted without a known volume or volatility: their impact and borrow are not in the figures.
+    """
+
+    dividends: Decimal
+    borrow: Decimal
+    fees: Decimal
+    impact: Decimal
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Decimal:
+        """Sum of the parts."""
+        return self.dividends + self.borrow + self.fees + self.impact
+
+
+def dividends_due(held: Mapping[str, Decimal], actions: Iterable[Action], basis: PriceBasis) -> Decimal:
+    """USD credited for what was held before the open of the ex-date; 0 where prices already contain dividends."""
+    if basis is PriceBasis.TOTAL_RETURN:
+        return ZERO
+    due = [
+        held.get(action.symbol, ZERO) * action.cash
+        for action in actions
+        if action.kind is ActionKind.DIVIDEND and action.cash is not None
+    ]
+    return sum(due, ZERO).quantize(CENT, ROUND_HALF_EVEN)
+
+
+def fees_due(fills: Iterable[Fill], session: date) -> Decimal:
+    """USD of regulatory fees on the session's fills."""
+    return sum((regulatory_fees(f.side, f.quantity, f.price, session).total for f in fills), ZERO)
+
+
+def impact_due(fills: Iterable[Fill], liquidity: Mapping[str, Liquidity]) -> tuple[Decimal, tuple[str, ...]]:
+    """USD of half spreads and impact, one trade a name, and the names whose liquidity is not known."""
+    traded: dict[str, Decimal] = {}
+    for fill in fills:
+        traded[fill.symbol] = traded.get(fill.symbol, ZERO) + fill.quantity * fill.price
+    cost, unknown = ZERO, []
+    for symbol, value in sorted(traded.items()):
+        cost += spread_cost(value)
+        known = liquidity.get(symbol)
+        if known is None or not np.isfinite(known.daily_volatility) or known.adv_usd <= 0:
+            unknown.append(symbol)
+            continue
+        cost += Decimal(repr(float(impact_cost_usd(float(value), known.daily_volatility, float(known.adv_usd)))))
+    return cost.quantize(CENT, ROUND_HALF_EVEN), tuple(unknown)
+
+
+def borrow_due(
+    positions: Iterable[Position], liquidity: Mapping[str, Liquidity], session: date, next_session: date
+) -> tuple[Decimal, tuple[str, ...]]:
+    """USD of borrow for shorts held over the close, and the shorts whose tier is not known."""
+    days = borrow_days(session, next_session)
+    cost, unknown = ZERO, []
+    for held in positions:
+        if held.quantity >= 0 or held.current_price is None:
+            continue
+        known = liquidity.get(held.symbol)
+        if known is None:
+            unknown.append(held.symbol)
+            continue
+        cost += borrow_cost(-held.quantity * held.current_price, borrow_tier(known.adv_usd).annual_bps, days)
+    return cost.quantize(CENT, ROUND_HALF_EVEN), tuple(unknown)
+
+
+def liquidity_of(bars: Bars, adv_usd: Mapping[str, Decimal]) -> dict[str, Liquidity]:
+    """Volatility of total returns (ddof 1, NaN under two) beside the average dollar volume, by symbol."""
+    found = {}
+    for column, symbol in enumerate(bars.symbols):
+        returns = bars.total_return[:, column]
+        returns = returns[np.isfinite(returns)]
+        if symbol in adv_usd:
+            volatility = float(returns.std(ddof=1)) if returns.size > 1 else float("nan")
+            found[symbol] = Liquidity(volatility, adv_usd[symbol])
+    return found

@@ -1,0 +1,157 @@
+"""The report for a person: what happened first, then why, then every figure behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+LARGEST = 15
+WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """Return the report as Markdown."""
+    parts = (
+        _head(content), _value(content), _book(content), _orders(content), _tripwires(content), _alerts(content),
+        _provenance(content),
+    )  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(content: Mapping[str, Any]) -> str:
+    lines = [
+        f"# Session {content['session']}",
+        "",
+        f"Scored at {content['asof']}, venue {content['venue']}. {content['latch']}.",
+    ]
+    bundle = content["bundle"]
+    if bundle["role"] == "evaluation":
+        lines += ["", f"> **Unproven bundle** (role `evaluation`): {bundle['refusal']}"]
+    rows = [[job["job"], WORDS[job["status"]], job["summary"]] for job in content["jobs"]]
+    return "\n".join([*lines, "", table(["job", "end", "what happened"], rows)])
+
+
+def _value(content: Mapping[str, Any]) -> str:
+    value = content["value"]
+    if value is None:
+        return "## Value\n\nNo value was agreed with the broker for this session."
+    rows = [
+        ["paper NAV", money(value["paper_nav"]), money(value["paper_pnl"], signed=True)],
+        ["real NAV", money(value["real_nav"]), money(value["real_pnl"], signed=True)],
+        ["cash", money(value["cash"]), ""],
+        ["gross exposure", money(value["gross_usd"]), _percent(value["gross"])],
+        ["net exposure", money(value["net_usd"]), _percent(value["net"])],
+    ]
+    costs = [[name, money(value[name], signed=True)] for name in ("dividends", "borrow", "fees", "impact")]
+    return "\n".join([
+        "## Value", "", table(["USD", "at the close", "change, share"], rows, numbers=(1, 2)), "",
+        "Outside the paper world the day would have added (estimates; impact includes half the spread):", "",
+        table(["part", "USD"], costs, numbers=(1,)), "", "![equity](equity.png)",
+    ])  # fmt: skip
+
+
+def _book(content: Mapping[str, Any]) -> str:
+    decisions = content["decisions"]
+    told = [[str(what), str(outcome)] for what, outcome in decisions["decisions"] or []]
+    moves = sorted(content["targets"], key=lambda row: (-abs(row["weight"] - row["current"]), row["symbol"]))
+    rows = [
+        [row["symbol"], _percent(row["current"]), _percent(row["weight"]),
+         "" if row["z"] is None else f"{row['z']:+.2f}", row["sector"]]
+        for row in moves[:LARGEST]
+    ]  # fmt: skip
+    lines = ["## Targets", ""]
+    lines += [table(["decision", "outcome"], told), ""] if told else []
+    if not rows:
+        return "\n".join([*lines, "No targets: the book stays as it is."])
+    lines.append(f"{len(moves)} names; the {len(rows)} largest changes:")
+    return "\n".join([*lines, "", table(["symbol", "held", "target", "z", "sector"], rows, numbers=(1, 2, 3))])
+
+
+def _orders(content: Mapping[str, Any]) -> str:
+    orders, fills = content["orders"], content["fills"]
+    if not orders:
+        return "## Orders\n\nNone."
+    states: dict[str, int] = {}
+    for order in orders:
+        states[order["state"]] = states.get(order["state"], 0) + 1
+    traded = sum((abs(Decimal(fill["cash"])) for fill in fills), Decimal(0))
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    lines = ["## Orders", "", f"{len(orders)} orders: {summary}. {len(fills)} fills, {traded:,.2f} USD traded."]
+    largest = sorted(
+        orders, key=lambda o: (-Decimal(o["quantity"]) * Decimal(o["reference_price"]), o["client_order_id"])
+    )
+    prices = _average_prices(fills)
+    rows = [
+        [o["symbol"], o["side"], o["quantity"], o["time_in_force"], o["reference_price"],
+         prices.get(o["client_order_id"], ""), o["state"], o["reason"]]
+        for o in largest[:LARGEST]
+    ]  # fmt: skip
+    heads = ["symbol", "side", "shares", "when", "reference", "filled at", "state", "reason"]
+    lines += ["", table(heads, rows, numbers=(2, 4, 5))]
+    refusals = (content["plan"] or {}).get("refusals", [])
+    if refusals:
+        told = [[r["symbol"], r["check"], r["reason"]] for r in refusals[:LARGEST]]
+        lines += ["", f"{len(refusals)} orders were not planned:", "", table(["symbol", "check", "reason"], told)]
+    return "\n".join(lines)
+
+
+def _tripwires(content: Mapping[str, Any]) -> str:
+    rows = [
+        [row["name"], "TRIPPED" if row["tripped"] else "ok", row["value"] or "-", row["limit"], row["action"],
+         row["detail"]]
+        for row in sorted(content["tripwires"], key=lambda row: (not row["tripped"], row["name"]))
+    ]  # fmt: skip
+    if not rows:
+        return "## Tripwires\n\nNone was evaluated."
+    return "## Tripwires\n\n" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
+
+
+def _alerts(content: Mapping[str, Any]) -> str:
+    rows = [[a["severity"], a["title"], a["body"]] for a in content["alerts"]]
+    return "## Alerts\n\n" + table(["how loud", "title", "what"], rows) if rows else ""
+
+
+def _provenance(content: Mapping[str, Any]) -> str:
+    data, bundle, plan = content["data"], content["bundle"], content["plan"] or {}
+    source = plan.get("provenance", {})
+    rows = [
+        [
+            "data of asof",
+            f"{data['status']}, {data['eligible']} eligible names; {'; '.join(data['reasons']) or 'no remark'}",
+        ],
+        ["dataset", f"{data['dataset']} version {data['version']}, survivorship: {data['survivorship']}"],
+        ["snapshot", data["snapshot_id"] or "-"],
+        ["bundle", f"{bundle['bundle_id'] or '-'}, {bundle['bundle_age_sessions']} sessions after training"],
+        ["bundle sha256", bundle["bundle_sha256"] or "-"],
+        ["configuration", source.get("config_hash", "-")],
+        ["program", source.get("code_version", "-")],
+        ["plan digest", plan.get("digest", "-")],
+    ]
+    return "## Where it came from\n\n" + table(["what", "identity"], rows)
+
+
+def _average_prices(fills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    totals: dict[str, tuple[Decimal, Decimal]] = {}
+    for fill in fills:
+        quantity, value = totals.get(fill["client_order_id"], (Decimal(0), Decimal(0)))
+        shares = Decimal(fill["quantity"])
+        totals[fill["client_order_id"]] = quantity + shares, value + shares * Decimal(fill["price"])
+    return {key: f"{value / quantity:.4f}" for key, (quantity, value) in totals.items() if quantity}
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    """Return a Markdown table; the columns in `numbers` are aligned to the right."""
+    rule = ["---:" if i in numbers else "---" for i in range(len(heads))]
+    lines = [heads, rule, *([str(cell).replace("|", "/").replace("\n", " ") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def money(text: str, *, signed: bool = False) -> str:
+    """Return USD with thousands separated, to the cent."""
+    value = Decimal(text)
+    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:+.2%}"
