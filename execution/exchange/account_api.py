@@ -1,4 +1,4 @@
-"""The endpoints of the account, its configurations, positions, activities and history, and of time and assets."""
+"""The endpoints of the account, its configurations and activities, and of time and assets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from execution.exchange.wire import (
     calendar_row,
     clock_row,
     entry_row,
-    position_row,
     settings_row,
 )
 from signals.sessions import NEW_YORK
@@ -67,23 +66,6 @@ def _check_settings(changes: dict[str, object]) -> None:
     for name, words in allowed.items():
         if name in changes and changes[name] not in words:
             raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given=str(changes[name]))
-
-
-def positions(exchange: Exchange, request: Request) -> Response:
-    """GET /v2/positions, sorted by symbol."""
-    venue = exchange.venue
-    held = sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol)
-    return answer([position_row(holding, venue.book, venue.market, venue.now) for holding in held])
-
-
-def position(exchange: Exchange, request: Request, name: str) -> Response:
-    """GET /v2/positions/{symbol_or_asset_id}."""
-    venue = exchange.venue
-    asset = find(name, venue.book, venue.market, venue.config, venue.now)
-    held = venue.book.holdings.get(asset.symbol) if asset else None
-    if held is None:
-        raise RefusedByVenue(refusals.POSITION_UNKNOWN)
-    return answer(position_row(held, venue.book, venue.market, venue.now))
 
 
 def activities(exchange: Exchange, request: Request) -> Response:

@@ -3,15 +3,16 @@
     equity       = cash + sum(quantity x mark)
     buying power = multiplier x equity - sum(|quantity| x mark) - reserved        (never below 0)
 
-Regulation T at multiplier 2; at multiplier 1 the same line is the cash not yet spent. `reserved` is what open orders
-that open positions would need: buys and short sales at their limit, else at the last price plus the collar. Open sells
+Regulation T at multiplier 2; at multiplier 1 the same line, less the proceeds of sales that have not settled, is the
+settled cash. `reserved` is what open orders that open positions would need: buys and short sales at their limit, else at the last price plus the collar. Open sells
 of longs replenish nothing until they are filled.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from execution.exchange.book import Book, Entry, Holding
@@ -24,6 +25,8 @@ from signals.sessions import NEW_YORK
 
 MAINTENANCE_LONG = Decimal("0.25")  # FINRA rule 4210, shares of the market value
 MAINTENANCE_SHORT = Decimal("0.30")
+T_PLUS_1, T_PLUS_2 = 1, 2  # settlement lag of US equities, sessions
+T_PLUS_1_SINCE = date(2024, 5, 28)
 ZERO = Decimal(0)
 
 
@@ -35,6 +38,7 @@ class Valuation:
     long_value: Decimal
     short_value: Decimal
     reserved: Decimal
+    unsettled: Decimal
     multiplier: int
 
     @property
@@ -50,7 +54,7 @@ class Valuation:
     @property
     def buying_power(self) -> Decimal:
         """What may still be opened."""
-        return max(ZERO, self.multiplier * self.equity - self.gross - self.reserved)
+        return max(ZERO, self.multiplier * self.equity - self.gross - self.reserved - self.unsettled)
 
     @property
     def initial_margin(self) -> Decimal:
@@ -70,14 +74,30 @@ def mark_of(holding: Holding, market: Market, now: datetime) -> Decimal:
 
 def value(book: Book, market: Market, config: ExchangeConfig, now: datetime) -> Valuation:
     """Value the account with the prices known at `now`."""
+    multiplier = min(config.multiplier, int(book.settings.max_margin_multiplier))
     values = [holding.quantity * mark_of(holding, market, now) for holding in book.holdings.values()]
     return Valuation(
         book.cash,
         sum((v for v in values if v > 0), ZERO).quantize(CENT),
         sum((v for v in values if v < 0), ZERO).quantize(CENT),
         book.reserved.quantize(CENT),
-        config.multiplier,
+        unsettled_proceeds(book, market, now) if multiplier == 1 else ZERO,
+        multiplier,
     )
+
+
+def unsettled_proceeds(book: Book, market: Market, now: datetime) -> Decimal:
+    """USD of sales whose settlement session has not come: a cash account may not spend it yet."""
+    days = market.calendar.days
+    today = bisect_right(days, market.trading_day(now)) - 1
+    total = ZERO
+    for entry in reversed(book.entries):
+        lag = T_PLUS_1 if entry.day >= T_PLUS_1_SINCE else T_PLUS_2
+        if bisect_right(days, entry.day) - 1 + lag <= today:
+            break
+        if entry.side is Side.SELL:
+            total += entry.net_amount
+    return total
 
 
 def hold_price(side: Side, limit: Decimal | None, stop: Decimal | None, last: Decimal, collar: Decimal) -> Decimal:

@@ -95,6 +95,7 @@ class LogRow:
     query: str
     body: str
     status: int
+    fault: str = ""
 
 
 @dataclass

@@ -6,6 +6,7 @@ Invariants
 2. Nothing after `now` is readable, and `now` never goes back.
 3. The same requests at the same instants on the same data and seed give the same answers, to the byte.
 4. A refusal changes nothing but the request log.
+5. A scripted fault spoils an answer, never the state behind it.
 
 Doors: `InProcessAdapter` (a `requests` transport) and `execution.exchange.http` (loopback HTTP and websocket).
 """
@@ -14,15 +15,18 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from execution.exchange.book import Book, LogRow, Settings
 from execution.exchange.clock import ExchangeClock, VirtualClock
 from execution.exchange.config import ExchangeConfig
+from execution.exchange.faults import FaultScript, struck
 from execution.exchange.market import Market
 from execution.exchange.message import Request, Response, answer
-from execution.exchange.refusals import NO_SUCH_ENDPOINT, UNAUTHORIZED, RefusedByVenue
+from execution.exchange.rate_limit import RateLimit
+from execution.exchange.refusals import NO_SUCH_ENDPOINT, TOO_MANY_REQUESTS, UNAUTHORIZED, RefusedByVenue
 from execution.exchange.routes import SIM_PREFIX, find
 from execution.exchange.state import Store
 from execution.exchange.timeline import Event, events
@@ -66,6 +70,8 @@ class Exchange:
         self._store = Store(state) if state is not None else None
         book = Book(config.cash, seed, Settings(max_margin_multiplier=str(config.multiplier)))
         self.venue = Venue(book, market, config)
+        self.faults = FaultScript()
+        self._rate_limit = RateLimit(config.requests_a_minute)
         self._next: Event | None = None
         if self._store is None or not self._store.load(book):
             for fact in ("now", "opened_at"):
@@ -88,8 +94,8 @@ class Exchange:
                 raise InvariantBroken("an earlier fault left this exchange unusable", mend="Restart it from its state")
             self._sound = False
             self._catch_up(self.clock.now())
-            response = self._answer(request)
-            self._log(request, response)
+            response, fault = self._spoilt(request)
+            self._log(request, response, fault)
             self._commit()
             self._sound = True
             return response
@@ -124,6 +130,23 @@ class Exchange:
             self._next = next(events(market, to, market.calendar.sessions[-1].close), None)
         book.set_fact("now", to)
 
+    def _spoilt(self, request: Request) -> tuple[Response, str]:
+        if request.path.startswith(SIM_PREFIX):
+            return self._answer(request), ""
+        fault = self.faults.pick(request.method, request.path)
+        if fault is None:
+            return self._limited(request), ""
+        return struck(fault, request, self._limited), fault.told
+
+    def _limited(self, request: Request) -> Response:
+        key = request.headers.get(KEY_HEADER, "")
+        allowed, headers = self._rate_limit.take(key, request.received_at or self.now)
+        if not allowed:
+            refused = RefusedByVenue(TOO_MANY_REQUESTS)
+            return answer(refused.content, TOO_MANY_REQUESTS.status, headers)
+        response = self._answer(request)
+        return replace(response, headers={**response.headers, **headers}) if headers else response
+
     def _answer(self, request: Request) -> Response:
         try:
             if not request.path.startswith(SIM_PREFIX):
@@ -145,14 +168,14 @@ class Exchange:
         if not all(given) or (wanted != ("", "") and given != wanted):
             raise RefusedByVenue(UNAUTHORIZED)
 
-    def _log(self, request: Request, response: Response) -> None:
+    def _log(self, request: Request, response: Response, fault: str) -> None:
         if request.path.startswith(SIM_PREFIX):
             return
         book = self.venue.book
         row = LogRow(
             book.requests + 1, book.now, request.received_at, request.method, request.path,
             json.dumps(dict(request.query), sort_keys=True), request.body[:LOGGED_BODY_MAX].decode("utf-8", "replace"),
-            response.status,
+            response.status, fault,
         )  # fmt: skip
         book.log_request(row)
 

@@ -7,7 +7,8 @@ client._session.mount("http://127.0.0.1", InProcessAdapter(exchange))
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http.client import RemoteDisconnected
 from http.client import responses as reasons
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,9 +17,31 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from execution.exchange.exchange import Exchange
 from execution.exchange.message import Request, Response
+
+
+def _dropped(request: requests.PreparedRequest) -> Exception:
+    return requests.ConnectionError(
+        ProtocolError("Connection aborted.", RemoteDisconnected("no answer")), request=request
+    )
+
+
+def _reset(request: requests.PreparedRequest) -> Exception:
+    return requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104)), request=request)
+
+
+def _cut(request: requests.PreparedRequest) -> Exception:
+    return requests.exceptions.ChunkedEncodingError(ProtocolError("Connection broken"), request=request)
+
+
+FAILURES: dict[str, Callable[[requests.PreparedRequest], Exception]] = {
+    "drop": _dropped,
+    "reset": _reset,
+    "cut_body": _cut,
+}
 
 
 class InProcessAdapter(BaseAdapter):
@@ -32,8 +55,15 @@ class InProcessAdapter(BaseAdapter):
         self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True,
         cert: Any = None, proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:  # fmt: skip
-        """Answer `request` as a server would."""
-        return response_for(request, self.exchange.handle(as_request(request)))
+        """Answer `request` as a server would, or fail as a connection would."""
+        served = self.exchange.handle(as_request(request))
+        fail = FAILURES.get(served.breakage)
+        if fail is not None:
+            raise fail(request)
+        read_timeout = timeout[1] if isinstance(timeout, tuple) else timeout
+        if read_timeout is not None and served.delay_seconds > read_timeout:
+            raise requests.ReadTimeout(f"no answer within {read_timeout} s", request=request)
+        return response_for(request, served)
 
     def close(self) -> None:
         """Nothing to close: the exchange belongs to who made it."""

@@ -48,11 +48,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP response."""
+    """One HTTP response.
+
+    Attributes
+    ----------
+    delay_seconds : float
+        How long a door holds it back; a scripted fault.
+    breakage : str
+        How a door spoils it on the wire: `drop`, `reset`, `cut_body` or `duplicate`; empty: not at all.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    breakage: str = ""
 
 
 def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

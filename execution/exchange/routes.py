@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from execution.exchange import account_api, data_api, orders_api, sim_api
+from execution.exchange import account_api, data_api, history_api, orders_api, positions_api, sim_api
 from execution.exchange.message import Response
 
 SIM_PREFIX = "/_sim/"
@@ -29,12 +29,15 @@ ROUTES = (
     Route("PATCH", "/v2/account/configurations", account_api.configure),
     Route("GET", "/v2/account/activities", account_api.activities),
     Route("GET", "/v2/account/activities/{activity_type}", account_api.activities_of_type),
+    Route("GET", "/v2/account/portfolio/history", history_api.portfolio_history),
     Route("GET", "/v2/clock", account_api.clock),
     Route("GET", "/v2/calendar", account_api.calendar),
     Route("GET", "/v2/assets", account_api.assets),
     Route("GET", "/v2/assets/{symbol_or_asset_id}", account_api.asset),
-    Route("GET", "/v2/positions", account_api.positions),
-    Route("GET", "/v2/positions/{symbol_or_asset_id}", account_api.position),
+    Route("GET", "/v2/positions", positions_api.positions),
+    Route("DELETE", "/v2/positions", positions_api.close_all),
+    Route("GET", "/v2/positions/{symbol_or_asset_id}", positions_api.position),
+    Route("DELETE", "/v2/positions/{symbol_or_asset_id}", positions_api.close),
     Route("POST", "/v2/orders", orders_api.submit),
     Route("GET", "/v2/orders", orders_api.list_orders),
     Route("DELETE", "/v2/orders", orders_api.cancel_all),
@@ -51,6 +54,9 @@ ROUTES = (
     Route("GET", "/_sim/clock", sim_api.clock),
     Route("POST", "/_sim/advance", sim_api.advance),
     Route("GET", "/_sim/log", sim_api.log),
+    Route("GET", "/_sim/faults", sim_api.list_faults),
+    Route("POST", "/_sim/faults", sim_api.arm_faults),
+    Route("DELETE", "/_sim/faults", sim_api.clear_faults),
     Route("POST", "/_sim/halt", sim_api.halt),
     Route("POST", "/_sim/borrow", sim_api.borrow),
 )

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from execution.exchange import query, refusals
 from execution.exchange.clock import VirtualClock
 from execution.exchange.desk import touch
+from execution.exchange.faults import Fault
 from execution.exchange.message import Request, Response, answer
 from execution.exchange.refusals import RefusedByVenue
 from execution.exchange.wire import instant
+from signals.config import parse
+from signals.errors import BadConfig
 from signals.sessions import NEW_YORK
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def log(exchange: Exchange, request: Request) -> Response:
     return answer(
         [
             {"seq": row.seq, "at": instant(row.at), "received_at": instant(row.received_at), "method": row.method,
-             "path": row.path, "query": row.query, "body": row.body, "status": row.status}
+             "path": row.path, "query": row.query, "body": row.body, "status": row.status, "fault": row.fault}
             for row in rows
         ]
     )  # fmt: skip
@@ -87,3 +90,27 @@ def _instant(body: Mapping[str, Any], name: str) -> datetime:
     if found is None:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given="")
     return found
+
+
+def list_faults(exchange: Exchange, request: Request) -> Response:
+    """GET /_sim/faults: the script and what struck."""
+    script = exchange.faults
+    rows = [row.model_dump(mode="json") for row in script.rows]
+    strikes = [{"row": s.row, "kind": s.kind, "method": s.method, "path": s.path} for s in script.strikes]
+    return answer({"script": rows, "strikes": strikes})
+
+
+def arm_faults(exchange: Exchange, request: Request) -> Response:
+    """POST /_sim/faults {"faults": [...]}: add rows to the script."""
+    try:
+        rows = [parse(row, Fault, where="faults") for row in request.json().get("faults", [])]
+    except BadConfig as error:
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="faults", given=str(error)) from None
+    exchange.faults.arm(rows)
+    return list_faults(exchange, request)
+
+
+def clear_faults(exchange: Exchange, request: Request) -> Response:
+    """DELETE /_sim/faults."""
+    exchange.faults.clear()
+    return list_faults(exchange, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.market import Market
 from execution.exchange.order import Order
 
+UPDATES_KEPT = 20_000
 HALF_BPS = Decimal(20_000)  # a full spread in basis points over this is half of it as a share of the price
 
 
@@ -26,6 +28,24 @@ class Update:
     entry: Entry | None = None
 
 
+class Updates:
+    """The newest updates, numbered from the beginning so that every listener keeps its own place."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._kept: deque[Update] = deque(maxlen=UPDATES_KEPT)
+
+    def append(self, update: Update) -> None:
+        """Add one."""
+        self._kept.append(update)
+        self.count += 1
+
+    def since(self, place: int) -> list[Update]:
+        """Return what came after the first `place` updates, as far as it is kept."""
+        missing = min(self.count - place, len(self._kept))
+        return list(self._kept)[len(self._kept) - missing :] if missing else []
+
+
 @dataclass(frozen=True)
 class Venue:
     """One account's exchange without its doors."""
@@ -33,7 +53,7 @@ class Venue:
     book: Book
     market: Market
     config: ExchangeConfig
-    updates: list[Update] = field(default_factory=list)
+    updates: Updates = field(default_factory=Updates)
 
     @property
     def now(self) -> datetime:
