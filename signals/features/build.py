@@ -20,7 +20,10 @@ from signals.features.history import History
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.ranking import rank
 
-BLOCK_SYMBOLS = 16
+BLOCK_CELLS = 40 * 1024
+"""Sessions x symbols worked through at once: a dozen float64 arrays of this size stay in a core's cache."""
+NEWEST_FACTOR = 8
+"""Blocks of the newest session may be larger: its states shrink by half at every step."""
 
 Table = tuple[Feature, ...]
 
@@ -38,7 +41,8 @@ def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookbac
     NotASession
         `asof` is not a session of `bars`.
     """
-    history = History.newest(bars, asof, lookback_sessions)
+    market_sessions = max((feature.lookback_sessions for feature in table if feature.is_cross_sectional), default=0)
+    history = History.newest(bars, asof, lookback_sessions, market_sessions)
     row = bars.index(asof)
     return _assemble(table, names, history, bars.symbols, history.sessions, bars.eligible[row : row + 1])
 
@@ -48,9 +52,11 @@ def _assemble(
     eligible: NDArray[np.bool_],
 ) -> FeaturePanel:  # fmt: skip
     by_feature = np.empty((len(names), *eligible.shape), np.float32)
-    for first in range(0, len(symbols), BLOCK_SYMBOLS):
-        block = slice(first, first + BLOCK_SYMBOLS)
-        columns = history.columns(first, first + BLOCK_SYMBOLS)
+    cells = BLOCK_CELLS * (NEWEST_FACTOR if history.newest_only else 1)
+    width = max(1, cells // len(history.close))
+    for first in range(0, len(symbols), width):
+        block = slice(first, first + width)
+        columns = history.columns(first, first + width)
         for position, feature in enumerate(table):
             by_feature[position, :, block] = feature.evaluate(columns)
     ranked = [position for position, feature in enumerate(table) if feature.is_ranked]

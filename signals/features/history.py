@@ -58,10 +58,11 @@ class History:
         return cls(bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market)
 
     @classmethod
-    def newest(cls, bars: Bars, asof: date, lookback_sessions: int) -> Self:
+    def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
         """The session `asof` alone; no row after it, and none before its look-back, is read.
 
-        Sessions that `bars` does not reach back to count as missing.
+        The market is known at the last `market_sessions` only. Sessions that `bars` does not reach back to count as
+        missing.
         """
         last = bars.index(asof) + 1
         kept = slice(max(0, last - lookback_sessions), last)
@@ -70,14 +71,18 @@ class History:
         def rows(panel: Floats) -> Floats:
             return panel[kept] if absent == 0 else np.vstack([np.full((absent, panel.shape[1]), np.nan), panel[kept]])
 
-        market = market_return(bars.total_return[kept], bars.eligible[kept])
+        recent = slice(max(kept.start, last - market_sessions), last)
+        market = np.full(lookback_sessions, np.nan)
+        market[lookback_sessions - (last - recent.start) :] = market_return(
+            bars.total_return[recent], bars.eligible[recent]
+        )
         return cls(
             sessions=bars.sessions[last - 1 : last],
             close=rows(bars.close),
             volume=rows(bars.volume),
             total_return=rows(bars.total_return),
             overnight_return=rows(bars.overnight_return),
-            market=np.concatenate([np.full(absent, np.nan), market]),
+            market=market,
             newest_only=True,
         )
 
