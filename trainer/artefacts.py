@@ -46,7 +46,7 @@ def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
         "symbol": symbols.cast(pa.string()),
         "path": np.repeat(np.arange(paths, dtype=np.int8), count),
         "score": oof.scores.astype(np.float32).reshape(-1),
-        "label": np.tile(rows.label.astype(np.float32), paths),
+        "label": np.tile(rows.label, paths),
     }
     return _parquet(columns)
 
@@ -59,7 +59,7 @@ def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
         "session": pa.array(rows.sessions[rows.t0[tested]]),
         "symbol": pa.array(names, type=pa.string()),
         "score": scores[tested].astype(np.float32),
-        "label": rows.label[tested].astype(np.float32),
+        "label": rows.label[tested],
     }
     return _parquet(columns)
 

@@ -17,6 +17,7 @@ from trainer.validation.deciles import (
     Turnover,
     book_weights,
     capacity,
+    capped,
     decile_curve,
     decile_of,
     spread_series,
@@ -70,6 +71,7 @@ class Figures:
     spread: Mean
     turnover: Turnover
     capacity: Capacity
+    capped_labels: int
 
 
 def fits(config: CpcvConfig) -> int:
@@ -106,12 +108,14 @@ def figures(proof: Proof, bars: Bars, k: int) -> Figures:
         ics = [rank_ic(rows.dense(scores), labels) for scores in proof.long_embargo.scores]
         distant = newey_west(_mean_over_paths(np.array(ics)), lag)
     present = np.unique(rows.t0)
-    curve, spread, book, worth = _decile_figures([path[present] for path in paths], labels[present], bars, present, k)
+    held, beyond = capped(labels[present])
+    curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
     return Figures(
         ic=newey_west(series, lag), ic_lag=lag, ic_series=series,
         ic_by_path=tuple(newey_west(path, lag) for path in by_path), ic_by_offset=by_offset(series, k),
         ic_long_embargo=distant, ic_walk_forward=newey_west(forward, lag), walk_forward_series=forward,
         curve=curve, spread=spread, turnover=book, capacity=worth,
+        capped_labels=beyond,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.validation.deciles import (
     book_weights,
     capacity,
+    capped,
     decile_curve,
     decile_of,
     spread_series,
@@ -101,6 +102,13 @@ def test_deciles_hold_a_tenth_each_and_the_curve_is_in_excess_of_the_session() -
     assert np.bincount(deciles[0].astype(int)).tolist() == [2] * 10
     assert decile_curve(deciles, labels) == pytest.approx([d / 100 - 0.045 for d in range(10)])
     assert spread_series(deciles, labels) == pytest.approx([0.09] * 6)
+
+
+def test_a_stitched_series_cannot_be_the_whole_decile_figure() -> None:
+    """+28,233 % in five sessions, as one real vendor's file holds, counts as +100 % and is reported."""
+    held, beyond = capped(np.array([[282.33, -0.5, np.nan, 1.0]]))
+    assert held[0].tolist() == pytest.approx([1.0, -0.5, np.nan, 1.0], nan_ok=True)
+    assert beyond == 1
 
 
 def test_an_unchanging_ranking_turns_nothing_over() -> None:

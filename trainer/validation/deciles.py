@@ -9,6 +9,10 @@ weighted, in k overlapping cohorts of which one is renewed per session:
     spread cost = s/2 * sum_i |dw_i|                                   s: full quoted spread
     impact cost(E) = sum_i |dw_i| sigma_i sqrt(|dw_i| E / ADV_i)       square-root law, Y = 1
 
+A label beyond +-100 % is counted as +-100 %: on vendors' files such returns are mostly a bankruptcy or a change of
+security stitched into one series, and a single one of them would be the whole figure. How many there were is reported;
+ranks, which learning and the IC use, need no cap.
+
 Capacity is the equity E at which impact halves what is left after the spread. It scales with sqrt(E), so one sum fixes
 it. These are figures of a ranking, not a backtest: no caps, no neutrality, no borrow.
 """
@@ -26,6 +30,7 @@ from signals.errors import InvariantBroken
 from trainer.validation.ic import MIN_NAMES, Mean, newey_west
 
 DECILES = 10
+LABEL_CAP = 1.0
 SESSIONS_PER_YEAR = 252
 QUOTED_SPREAD_BPS = 5.0  # full spread; each side pays half
 IMPACT_WINDOW_SESSIONS = 20
@@ -58,6 +63,11 @@ class Capacity:
     net_of_spread_annual: float
     break_even_spread_bps: float
     equity_usd: float
+
+
+def capped(labels: Floats) -> tuple[Floats, int]:
+    """Labels held to +-100 %, and how many were beyond."""
+    return np.clip(labels, -LABEL_CAP, LABEL_CAP), int(np.count_nonzero(np.abs(labels) > LABEL_CAP))
 
 
 def decile_of(scores: Floats) -> Floats:
