@@ -146,8 +146,6 @@ class BundleManifest(Document):
         rows = [(f.name, f.units, f.lookback_sessions) for f in self.features]
         if self.spec_hash != spec_hash(rows):
             raise ValueError("spec_hash is not the hash of the listed features")
-        if self.bundle_id != derived_id(self):
-            raise ValueError("bundle_id is not derived from this content")
         return self
 
     @model_validator(mode="after")
@@ -168,6 +166,12 @@ class BundleManifest(Document):
             raise ValueError("the promotion record is that of another model")
         if bool(self.refusal) != (self.role is Role.EVALUATION):
             raise ValueError("an evaluation, and only an evaluation, carries its refusal")
+        return self
+
+    @model_validator(mode="after")
+    def _bears_its_own_id(self) -> BundleManifest:
+        if self.bundle_id != derived_id(self):
+            raise ValueError("bundle_id is not derived from this content")
         return self
 
     def of(self, part: Part) -> tuple[BundleFile, ...]:

@@ -130,8 +130,9 @@ def parse(content: bytes, model: type[D], where: str) -> D:
         return model.model_validate_json(content)
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "document"
-        raise BundleRefused(f"{key}: {first['msg']}", where=where) from None
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BundleRefused(f"{place}: {reason}" if place else reason, where=where) from None
 
 
 def parse_json(content: bytes, where: str) -> Any:
