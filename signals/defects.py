@@ -92,7 +92,8 @@ class DefectConfig(Config):
     extreme_rise, extreme_fall : float
         Close over previous close, minus 1, above or below which a move is named.
     split_tolerance : float
-        Relative distance from a split's ratio within which both the open's and the close's move must lie.
+        Relative distance from a split's ratio within which the open's move over the previous close must lie; the
+        close's move must lie within twice that.
     split_dollar_volume : float
         A split leaves dollar volume as it was. A move on more than this multiple of its median is news.
     """
@@ -224,10 +225,11 @@ def _move_defects(rows: Rows, good: Flags, split_ratio: Floats, config: DefectCo
         close_move = ratios * rows.close[after] / rows.close[before]
         open_move = ratios * rows.open[after] / rows.close[before]
         extreme[after] = joined & ((close_move - 1 > config.extreme_rise) | (close_move - 1 < config.extreme_fall))
-        alike = _near_a_split(close_move, config.split_tolerance) & _near_a_split(open_move, config.split_tolerance)
+        # A split happens overnight: the open shows it best, the close has a session's own move on top.
+        alike = _near_a_split(open_move, config.split_tolerance) & _near_a_split(close_move, 2 * config.split_tolerance)
         # A vendor whose own adjusted close does not move like a split has explained the move.
         adjusted_move = rows.adj_close[after] / rows.adj_close[before]
-        alike &= np.isnan(adjusted_move) | _near_a_split(adjusted_move, config.split_tolerance)
+        alike &= np.isnan(adjusted_move) | _near_a_split(adjusted_move, 2 * config.split_tolerance)
         for candidate in np.flatnonzero(joined & alike):
             split[after[candidate]] = _is_quiet(rows, kept, int(candidate) + 1, config.split_dollar_volume)
     return {Reason.EXTREME_RETURN: extreme, Reason.SUSPECTED_SPLIT: split}

@@ -65,10 +65,20 @@ def _from_actions(frame: pd.DataFrame, mapping: ActionColumns, *, where: str) ->
         raise BadBars(f"unknown kind of action {wrong[0]!r}", where=where, mend=f"Use one of {', '.join(ActionKind)}")
     for name in ("ratio", "cash"):
         result[name] = numbers(raw[name], where=where) if name in raw else np.nan
-    result["new_symbol"] = raw["new_symbol"].astype(object) if "new_symbol" in raw else None
-    known = raw["known_at"] if "known_at" in raw else pd.Series(pd.NaT, index=raw.index)
-    result["known_at"] = pd.to_datetime(known, errors="coerce")
+    names = raw["new_symbol"].astype("string").str.strip() if "new_symbol" in raw else pd.Series("", index=raw.index)
+    result["new_symbol"] = names.where(names != "").astype(object)
+    result["known_at"] = _known(raw, where=where)
     return result
+
+
+def _known(raw: pd.DataFrame, *, where: str) -> pd.Series:
+    """Days on which the actions became known; NaT where the vendor does not say."""
+    known = pd.Series(pd.NaT, index=raw.index, dtype="datetime64[s]")
+    if "known_at" in raw:
+        said = raw["known_at"].notna() & (raw["known_at"].astype("string").str.strip() != "").fillna(False)
+        if bool(said.any()):
+            known[said] = dates(raw.loc[said, "known_at"], None, where=f"{where}, known_at")
+    return known
 
 
 def _from_factors(frame: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
