@@ -1,0 +1,229 @@
+"""One session of a device at a fake broker, with seeded faults and kills, judged by the broker's own log."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from appliance.clock import VirtualClock
+from appliance.deps import Deps
+from appliance.halting import halt, halt_name
+from appliance.jobs.base import JobReport
+from appliance.jobs.confirm import confirm
+from appliance.jobs.reconcile import reconcile
+from appliance.jobs.trade import trade
+from appliance.latch import Latch
+from appliance.ledger import intents, plans, snapshots
+from appliance.ledger.snapshots import Phase
+from appliance.ledger.states import IntentState
+from appliance.orderpath import OrderPath, windows
+from appliance.orderpath.agreement import begin
+from execution.brokers.base import Account
+from execution.config import ExecutionConfig
+from execution.orders import BrokerOrder, Intent, Provenance
+from execution.planning import plan
+from portfolio.weights import TargetWeights
+from signals.errors import HaltDevice, SkipSession, TryAgain
+from tests.fakes.broker import Crash, CrashingLedger, FakeBroker, Fault, Inbox, MemoryFs, deps_of, weekdays
+
+CALENDAR = weekdays(date(2024, 3, 4), 15)
+D = date(2024, 3, 12)
+MARGIN = timedelta(minutes=ExecutionConfig().submission.send_until_minutes)
+PROVENANCE = Provenance("b" * 64, "s" * 64, "c" * 64, "test")
+RESTART_SECONDS = 15
+
+
+def at(clock_time: str) -> datetime:
+    """UTC instant of a New York time on D."""
+    return CALENDAR.session(D).at(time.fromisoformat(clock_time))
+
+
+@dataclass
+class Rehearsal:
+    """A device and its broker; every job runs with fresh objects over the same files."""
+
+    root: Path
+    broker: FakeBroker
+    clock: VirtualClock
+    fs: MemoryFs = field(default_factory=MemoryFs)
+    inbox: Inbox = field(default_factory=Inbox)
+    posts_at_halt: int | None = None
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def open(self, crash_at: int | None = None, *, is_after: bool = False) -> Deps:
+        """Open the ledger from disk, to die at a commit if told so."""
+        ledger = CrashingLedger(self.root / "ledger.sqlite")
+        ledger.commits, ledger.crash_at, ledger.is_after = 0, crash_at, is_after
+        return deps_of(self.root, self.broker, self.clock, CALENDAR, self.fs, ledger, self.inbox)
+
+    @property
+    def latch(self) -> Latch:
+        """The device's latch."""
+        return Latch(self.root, self.fs)
+
+    def start(self) -> None:
+        """Begin the book at 08:00 of D with what the account holds, and arm."""
+        deps = self.open()
+        begin(OrderPath.of(deps), CALENDAR.previous(D), Phase.CLOSE)
+        self.latch.arm(by="test", at=self.clock.now())
+        deps.close()
+
+    def freeze(self, weights: dict[str, float]) -> None:
+        """Freeze a plan for D."""
+        deps = self.open()
+        account: Account = self.broker.account()
+        symbols = tuple(sorted(weights))
+        targets = TargetWeights(D, CALENDAR.previous(D), symbols, np.array([weights[s] for s in symbols]))
+        frozen = plan(
+            targets, dict(self.broker.held), dict(self.broker.prices), account, PROVENANCE,
+            deps.config.execution.planning, deps.config.execution.pretrade, assets=self.broker.assets(),
+            adv_usd={symbol: Decimal(10**9) for symbol in self.broker.prices},
+        )  # fmt: skip
+        plans.save(deps.ledger, frozen, self.clock.now())
+        deps.close()
+
+    def run(
+        self, job: Callable[[date, Deps], JobReport], crashes: list[tuple[int, bool]], until: datetime
+    ) -> JobReport | None:
+        """Run a job as its runner would, restarted after each kill; None when it halted, skipped or ran out of time."""
+        while self.clock.now() <= until:
+            crash_at, is_after = crashes.pop(0) if crashes else (None, False)
+            deps = self.open(crash_at, is_after=is_after)
+            try:
+                return job(D, deps)
+            except Crash:
+                self.seen["crash"] += 1
+                self.clock.sleep(RESTART_SECONDS)
+            except TryAgain:
+                self.seen["try again"] += 1
+                self.clock.sleep(60)
+            except SkipSession:
+                return None
+            except HaltDevice as error:
+                self.seen[type(error).__name__] += 1
+                deps.ledger.close()
+                deps = self.open()
+                halt(deps, D, halt_name(error), str(error))
+                self.posts_at_halt = len(self.broker.posts) if self.posts_at_halt is None else self.posts_at_halt
+                return None
+            finally:
+                deps.close()
+        return None
+
+    def to(self, clock_time: str) -> None:
+        """Let time pass until a New York time of D."""
+        self.clock.advance(max(self.clock.now(), at(clock_time)))
+
+
+def rehearse(root: Path, seed: int) -> Rehearsal:
+    """Run one seeded session of kills, lost answers, late look-ups, outages and partial fills."""
+    rng = random.Random(seed)
+    clock = VirtualClock(at("08:00"))
+    names = [f"S{i}" for i in range(rng.randint(2, 6))]
+    broker = FakeBroker(clock, CALENDAR, {name: Decimal(rng.randint(20, 400)) for name in names})
+    for name in rng.sample(names, k=len(names) // 2):
+        broker.held[name] = Decimal(rng.choice((-1, 1)) * rng.randint(1, 60))
+    life = Rehearsal(root, broker, clock)
+    life.start()
+    life.freeze({name: rng.choice((-1, 1)) * rng.uniform(0.001, 0.03) for name in names})
+    spoil(broker, rng)
+    life.run(reconcile, kills(rng, 3), at("09:00"))
+    life.to("09:10")
+    life.run(trade, kills(rng, 3 + 5 * len(names)), at("09:26"))
+    life.to("09:30")
+    broker.auction(lambda order: rng.choice((Decimal(0), Decimal("0.5"), Decimal(1), Decimal(1))))
+    life.to("09:45")
+    life.run(confirm, kills(rng, 10), at("15:45"))
+    life.to("16:00")
+    broker.close()
+    life.to("16:20")
+    broker.unreachable = lambda number: False
+    life.run(reconcile, kills(rng, 4), at("23:00"))
+    return life
+
+
+def spoil(broker: FakeBroker, rng: random.Random) -> None:
+    """Draw the faults of one session: most posts are calm, some sessions are stormy."""
+    storm = rng.choice((0.0, 0.15, 0.5))
+    faults = {number: rng.choice(list(Fault)[1:]) if rng.random() < storm else Fault.NONE for number in range(200)}
+    broker.fault = lambda number: faults[number]
+    broker.lag = rng.choice((0.0, 0.0, 0.0, 10.0, 20.0))
+    broker.is_unique = rng.random() < 0.5
+    outage = rng.random() < 0.15
+    dark = {number for number in range(400) if outage and rng.random() < 0.03}
+    broker.unreachable = lambda number: number in dark
+    share = rng.choice((Decimal(1), Decimal(1), Decimal("0.5"), Decimal(0)))
+    broker.day_fill = lambda intent: (intent.quantity * share) // 1
+
+
+def kills(rng: random.Random, commits: int) -> list[tuple[int, bool]]:
+    """Draw at which commits, and on which side of them, the next runs of a job die."""
+    return [(rng.randint(1, commits), rng.random() < 0.5) for _ in range(rng.choice((0, 1, 1, 2)))]
+
+
+def broken_rules(life: Rehearsal) -> list[str]:
+    """Return every rule of the order path that the session broke, judged by the broker's log."""
+    broken: list[str] = []
+    deps = life.open()
+    entries = {entry.client_order_id: entry for entry in intents.of_session(deps.ledger, D)}
+    is_halted = not life.latch.read().is_armed
+    accepted = Counter(cid for _, cid in life.broker.accepted)
+    posted = Counter(intent.key.client_order_id for _, intent in life.broker.posts)
+    broken += [f"{count} orders for {cid}" for cid, count in accepted.items() if count > 1]
+    broken += [f"{count} posts for {cid}" for cid, count in posted.items() if count > 2]
+    for cid in accepted:
+        if not is_halted and not entries[cid].state.is_at_broker:
+            broken.append(f"{cid} is lost: {entries[cid].state}")
+    session = CALENDAR.session(D)
+    for when, intent in life.broker.posts:
+        if not windows.is_open(intent.time_in_force, session, MARGIN, when):
+            broken.append(f"{intent.key.client_order_id} was posted outside its window at {when}")
+    if life.posts_at_halt is not None and len(life.broker.posts) > life.posts_at_halt:
+        broken.append("an order left after the halt")
+    if not is_halted:
+        broken += [
+            f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal
+        ]
+        close = snapshots.find(deps.ledger, D, Phase.CLOSE)
+        held = {symbol: quantity for symbol, quantity in life.broker.held.items() if quantity != 0}
+        if close is None or {p.symbol: p.quantity for p in close.positions} != held or close.cash != life.broker.cash:
+            broken.append("the close is not agreed and the device is not halted")
+    broken += _beyond_plan(life, deps)
+    _witness(life, deps, is_halted)
+    deps.close()
+    return broken
+
+
+def _beyond_plan(life: Rehearsal, deps: Deps) -> list[str]:
+    frozen = {(i.key.symbol, i.key.slice): i for i in plans.require(deps.ledger, D).intents}
+    by_id = {intent.key.client_order_id: intent for _, intent in life.broker.posts}
+    filled: Counter[tuple[str, int]] = Counter()
+    for row in life.broker.rows.values():
+        intent = by_id[row.client_order_id]
+        filled[(intent.key.symbol, intent.key.slice)] += int(row.filled_quantity)
+    return [f"{shares} shares of {place}" for place, shares in filled.items() if shares > frozen[place].quantity]
+
+
+def _witness(life: Rehearsal, deps: Deps, is_halted: bool) -> None:
+    """Count what the session reached, so that the coverage of faults can itself be tested."""
+    life.seen["halted" if is_halted else "traded"] += 1
+    for entry in intents.of_session(deps.ledger, D):
+        life.seen[f"ended {entry.state}"] += 1
+        life.seen["resend"] += entry.posts > 1
+        life.seen["follow-up"] += entry.intent.key.attempt > 0
+        life.seen["flip"] += entry.intent.waits_for is not None
+        for event in intents.events(deps.ledger, entry.client_order_id):
+            life.seen["found by look-up"] += event.reason == "found by look-up"
+            life.seen["found SENDING"] += event.to is IntentState.UNKNOWN and event.reason.startswith("found SENDING")
+
+
+def intent_of(life: Rehearsal, order: BrokerOrder) -> Intent:
+    """Return the intent that was posted for a broker order."""
+    return next(i for _, i in life.broker.posts if i.key.client_order_id == order.client_order_id)
