@@ -52,6 +52,7 @@ def ingest(
     basis: Annotated[PriceBasis, typer.Option(help="What the prices are adjusted for.")] = PriceBasis.SPLIT_ADJUSTED,
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
+    min_symbols: Annotated[int, typer.Option(help="Refuse a delivery of fewer symbols.")] = 1,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Audit a vendor's bars and write them as the next version of a curated dataset.
@@ -62,11 +63,12 @@ def ingest(
 
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
     """
+    settings = read_config(config)
+    settings = settings.model_copy(update={"min_symbols": max(min_symbols, settings.min_symbols)})
     with Console(stderr=True).status(f"curating {bars}"):
         manifest = ingest_files(
-            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), basis=basis,
-            config=read_config(config), name=name,
-        )  # fmt: skip
+            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), basis=basis, config=settings, name=name
+        )
     emit(_summary(manifest, to), as_json=as_json, text=_sentence(manifest, to))
 
 
