@@ -1,0 +1,134 @@
+r"""Probabilities that mean what they say: scores of calibration, and three maps fitted by maximum likelihood.
+
+    Brier = mean (p - y)^2       log loss = -mean [y ln p + (1 - y) ln(1 - p)]       ECE = sum_b n_b/n |mean y - mean p|
+
+The maps are parameters, not models: they travel as JSON beside the ONNX file and are applied in numpy on both hosts.
+Platt (1999): p = 1 / (1 + exp(-(a s + b))), fitted to targets (n+ + 1)/(n+ + 2) and 1/(n- + 2). Isotonic: pool adjacent
+violators. Temperature: p = sigmoid(logit / T).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression, minimize, minimize_scalar
+from scipy.special import expit
+
+from signals.bars import Floats
+from signals.errors import InvariantBroken
+
+CLIP = 1e-15
+LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Platt:
+    """p = sigmoid(slope * score + intercept)."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, scores: Floats) -> Floats:
+        """Probabilities of scores of any shape."""
+        return np.asarray(expit(self.slope * scores + self.intercept))
+
+
+@dataclass(frozen=True, eq=False)
+class Isotonic:
+    """Non-decreasing steps: between knots linear, beyond them constant."""
+
+    knots: Floats
+    levels: Floats
+
+    def probability(self, scores: Floats) -> Floats:
+        """Probabilities of scores of any shape."""
+        return np.interp(scores, self.knots, self.levels)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """p = sigmoid(logit / temperature)."""
+
+    temperature: float
+
+    def probability(self, logits: Floats) -> Floats:
+        """Probabilities of logits of any shape."""
+        return np.asarray(expit(logits / self.temperature))
+
+
+def brier_score(outcomes: Floats, probabilities: Floats) -> float:
+    """Mean squared difference of outcomes (0 or 1) and probabilities."""
+    _check(outcomes, probabilities)
+    return float(np.mean((probabilities - outcomes) ** 2))
+
+
+def log_loss(outcomes: Floats, probabilities: Floats) -> float:
+    """Mean negative log likelihood, in nats; probabilities are held 1e-15 away from 0 and 1."""
+    _check(outcomes, probabilities)
+    p = np.clip(probabilities, CLIP, 1.0 - CLIP)
+    return float(-np.mean(outcomes * np.log(p) + (1.0 - outcomes) * np.log1p(-p)))
+
+
+def reliability(outcomes: Floats, probabilities: Floats, *, bins: int = 10) -> tuple[Floats, Floats, Floats]:
+    """Count, mean probability and mean outcome of `bins` equal-width bins, each shape (bins,); means NaN where empty.
+
+    A probability on an inner edge belongs to the upper bin, 1 to the last.
+    """
+    _check(outcomes, probabilities)
+    chosen = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    count = np.bincount(chosen, minlength=bins).astype(np.float64)
+    empty = np.full(bins, np.nan)
+    said = np.divide(np.bincount(chosen, probabilities, bins), count, out=empty.copy(), where=count > 0)
+    seen = np.divide(np.bincount(chosen, outcomes, bins), count, out=empty.copy(), where=count > 0)
+    return count, said, seen
+
+
+def expected_calibration_error(outcomes: Floats, probabilities: Floats, *, bins: int = 10) -> float:
+    """Mean over rows of the distance between what their bin said and what it saw."""
+    count, said, seen = reliability(outcomes, probabilities, bins=bins)
+    return float(np.nansum(count * np.abs(said - seen)) / count.sum())
+
+
+def fit_platt(scores: Floats, outcomes: Floats) -> Platt:
+    """Fit Platt's sigmoid with his smoothed targets; both outcomes must occur."""
+    positives, negatives = float(outcomes.sum()), float(len(outcomes) - outcomes.sum())
+    if positives == 0.0 or negatives == 0.0:
+        raise InvariantBroken("calibration needs both outcomes")
+    target = np.where(outcomes > 0.5, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
+    scale = float(scores.std()) or 1.0
+    unit = scores / scale
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        z = parameters[0] * unit + parameters[1]
+        residual = expit(z) - target
+        return float(np.mean(np.logaddexp(0.0, z) - target * z)), np.array([np.mean(residual * unit), residual.mean()])
+
+    found = minimize(loss, np.array([0.0, np.log(positives / negatives)]), jac=True, method="BFGS", tol=1e-10)
+    return Platt(float(found.x[0]) / scale, float(found.x[1]))
+
+
+def fit_isotonic(scores: Floats, outcomes: Floats) -> Isotonic:
+    """Fit non-decreasing levels; equal scores are pooled first."""
+    knots, group = np.unique(scores, return_inverse=True)
+    weight = np.bincount(group).astype(np.float64)
+    fitted = isotonic_regression(np.bincount(group, outcomes) / weight, weights=weight)
+    return Isotonic(knots, np.asarray(fitted.x, dtype=np.float64))
+
+
+def fit_temperature(logits: Floats, outcomes: Floats) -> Temperature:
+    """Fit the one temperature that minimises log loss."""
+
+    def loss(log_temperature: float) -> float:
+        z = logits / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0.0, z) - outcomes * z))
+
+    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded", options={"xatol": 1e-10})
+    return Temperature(float(np.exp(found.x)))
+
+
+def _check(outcomes: Floats, probabilities: Floats) -> None:
+    if outcomes.shape != probabilities.shape or outcomes.size == 0:
+        raise InvariantBroken(f"outcomes of shape {outcomes.shape} and probabilities of {probabilities.shape}")
+    if not bool(np.all((probabilities >= 0.0) & (probabilities <= 1.0))):
+        raise InvariantBroken("a probability lies outside [0, 1]")
