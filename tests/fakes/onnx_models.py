@@ -114,3 +114,13 @@ def stump_scores(inputs: np.ndarray, *, trees: int = 12, seed: int = 3) -> np.nd
 
 def stump_model(width: int, *, trees: int = 12, seed: int = 3) -> bytes:
     return model([stump_node(width, trees=trees, seed=seed)], width)
+
+
+def nan_model(width: int) -> bytes:
+    """A well-formed model whose every score is 0 / 0."""
+    nodes = [
+        node("Sub", ["features", "features"], ["zero"]),
+        node("Div", ["zero", "zero"], ["nan"]),
+        node("ReduceMean", ["nan"], ["score"], attributes=ints_attribute("axes", [1])),
+    ]
+    return model(nodes, width)

@@ -207,14 +207,6 @@ def one(operator: str, domain: str = "", attributes: bytes = b"") -> Recipe:
     return wide(onnx.model([onnx.node(operator, ["features"], ["score"], domain, attributes)], WIDTH))
 
 
-NO_NUMBER = onnx.model(
-    [
-        onnx.node("Sub", ["features", "features"], ["zero"]),
-        onnx.node("Div", ["zero", "zero"], ["nan"]),
-        onnx.node("ReduceMean", ["nan"], ["score"], attributes=onnx.ints_attribute("axes", [1])),
-    ],
-    WIDTH,
-)
 TWO_NUMBERS = onnx.model(
     [onnx.node("Concat", ["features", "features"], ["score"], attributes=onnx.int_attribute("axis", 1))],
     WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])),
@@ -255,7 +247,7 @@ MODELS: dict[str, tuple[Recipe, str]] = {
         BASE.with_file("golden.json", Part.GOLDEN, b'{"inputs":[[0,0,0],[0,0,0]],"scores":[1,1]}'), "prove nothing"),
     "golden vectors that are none": (BASE.with_file("golden.json", Part.GOLDEN, b"{}"), "cannot be read"),
     "model that was swapped before signing": (wide(onnx.stump_model(WIDTH, trees=13)), "do not reproduce"),
-    "model that gives NaN": (wide(NO_NUMBER, nodes=3), "do not reproduce"),
+    "model that gives NaN": (wide(onnx.nan_model(WIDTH), nodes=3), "do not reproduce"),
     "model that gives several numbers a row": (wide(TWO_NUMBERS), "gave scores of shape"),
     "drift reference that is none": (BASE.with_file("drift.json", Part.DRIFT, b"[]"), "not a mapping"),
 }  # fmt: skip

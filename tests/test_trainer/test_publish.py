@@ -1,0 +1,214 @@
+"""A run becomes a bundle that a device accepts, or nothing becomes visible."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.bundles import BundleStore
+from appliance.fs import DurableFs
+from signals.bundle import PublicKey, Role
+from signals.drift import reference
+from signals.errors import BundleRefused, FixInput
+from signals.features.panel import FeaturePanel, spec_hash
+from signals.files import sha256_of
+from signals.inference import predict
+from signals.scoring import score
+from tests.fakes.bundles import SPEC, policy, private_key, weekdays
+from tests.fakes.onnx_models import stump_model
+from trainer import sign
+from trainer.models.lgbm import LightGbm, LightGbmConfig
+from trainer.publish import Publication, Request, newest_seq, publish
+
+CREATED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
+SPECS = {"equities_xs": SPEC}
+WIDTH = len(SPEC)
+
+
+def features(sessions: int = 80) -> FeaturePanel:
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(sessions, 12, WIDTH)).astype(np.float32)
+    values[:, 0, 1] = np.nan
+    days = np.busday_offset(np.datetime64("2023-10-12"), np.arange(sessions), roll="forward")
+    names = tuple(name for name, _, _ in SPEC)
+    return FeaturePanel(
+        days, tuple(f"S{i:02d}" for i in range(12)), names, values, np.ones(values.shape[:2], dtype=bool)
+    )
+
+
+def run_folder(folder: Path, model: bytes | None = None) -> Path:
+    """The files that `trainer train` writes and publishing reads."""
+    onnx, panel = model or stump_model(WIDTH), features()
+    rows = panel.values.reshape(-1, WIDTH)
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(onnx)
+    np.savez(folder / "golden.npz", inputs=rows[:64], scores=predict([onnx], rows[:64]))
+    dense = predict([onnx], rows).reshape(panel.eligible.shape)
+    listed = [{"name": n, "units": u, "lookback_sessions": k, "dtype": "float32"} for n, u, k in SPEC]
+    documents = {
+        "feature_list.json": {"sleeve": "equities_xs", "spec_hash": spec_hash(list(SPEC)), "features": listed},
+        "training_cfg.json": {"seed": 1},
+        "drift_reference.json": reference(panel, dense),
+        "evidence.json": {
+            "sleeve": "equities_xs", "seed": 1, "horizon": 5, "entry": "opg", "snapshot_id": "2" * 64,
+            "first_training_session": "2023-10-12", "last_training_session": "2024-01-31",
+            "config_hash": "1" * 64, "code_version": "0.1.0+abcdef123456",
+            "ic": {"mean": 0.012, "t_newey_west": 1.4, "standard_error": 0.009},
+        },
+    }  # fmt: skip
+    for name, document in documents.items():
+        (folder / name).write_text(json.dumps(document))
+    return folder
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    seeds = iter(range(10, 30))
+    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: private_key(next(seeds)))
+    return tmp_path / "keys"
+
+
+def published(tmp_path: Path, keys: Path, run: Path, store: str = "store", **changes: object) -> Publication:
+    request = Request(**{"run": run, "role": Role.EVALUATION, "keys": keys, "store": tmp_path / store,
+                         "created": CREATED, **changes})  # type: ignore[arg-type]  # fmt: skip
+    return publish(request, weekdays(), SPECS)
+
+
+def device(tmp_path: Path, keys: Path) -> BundleStore:
+    store = BundleStore(tmp_path / "device", DurableFs(), prove=predict)
+    store.trust(PublicKey.from_text((keys / "root.pub").read_text()))
+    store.install_keyset((tmp_path / "store" / "keyset.json").read_bytes())
+    return store
+
+
+def test_a_published_run_is_accepted_and_scored_by_a_device(tmp_path: Path, keys: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    done = published(tmp_path, keys, run)
+    latest = json.loads((tmp_path / "store" / "bundles" / "latest.json").read_bytes())
+    assert (latest["seq"], latest["bundle_id"], latest["sha256"]) == (done.seq, done.bundle_id, done.sha256) == (
+        1, done.bundle_id, sha256_of((done.folder / "manifest.json").read_bytes()),
+    )  # fmt: skip
+    assert sorted(path.name for path in done.folder.iterdir()) == latest["files"]
+    bundle = device(tmp_path, keys).activate(tmp_path / "store" / "bundles" / latest["folder"], policy()).bundle
+    assert bundle.manifest.refusal == "not promoted: no promotion has judged this run"
+    scores = score(bundle, features())
+    assert np.array_equal(scores.values, predict([(run / "model.onnx").read_bytes()], features().values[-1]))
+
+
+def test_a_real_lightgbm_export_passes_the_device_s_checks(tmp_path: Path, keys: Path) -> None:
+    rows = features(200).values.reshape(-1, WIDTH)
+    target = np.where(np.isnan(rows[:, 1]), 0.1, rows[:, 0]).astype(np.float64)
+    learner = LightGbm(LightGbmConfig(trees=20, min_data_in_leaf=20), seed=1, threads=1)
+    model = learner.fit(rows, target, np.ones(len(rows)), tuple(name for name, _, _ in SPEC))
+    done = published(tmp_path, keys, run_folder(tmp_path / "run", model.to_onnx()))
+    bundle = device(tmp_path, keys).activate(done.folder, policy()).bundle
+    assert np.max(np.abs(predict(bundle.models, rows) - model.predict(rows))) <= 2e-5
+
+
+def test_the_manifest_is_the_same_to_the_byte_but_for_the_time(tmp_path: Path, keys: Path) -> None:
+    """E9, with two stores in the same state."""
+    run = run_folder(tmp_path / "run")
+    first = published(tmp_path, keys, run, "a")
+    same = published(tmp_path, keys, run, "b")
+    later = published(tmp_path, keys, run, "c", created=CREATED.replace(hour=23))
+    texts = [(done.folder / "manifest.json").read_bytes() for done in (first, same, later)]
+    assert texts[0] == texts[1] != texts[2]
+    documents = [json.loads(text) for text in texts]
+    assert [d.pop("created") for d in documents] == ["2026-11-20T22:00:00Z"] * 2 + ["2026-11-20T23:00:00Z"]
+    assert documents[0] == documents[2]
+
+
+def test_sequences_increase_and_an_interrupted_publication_uses_its_number_up(tmp_path: Path, keys: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    assert [published(tmp_path, keys, run).seq for _ in range(2)] == [1, 2]
+    (tmp_path / "store" / "bundles" / f"7-{'0' * 16}").mkdir()
+    assert newest_seq(tmp_path / "store") == 7
+    assert published(tmp_path, keys, run).seq == 8
+
+
+def test_a_champion_needs_the_promotion_record_of_its_own_model(tmp_path: Path, keys: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    with pytest.raises(FixInput, match="needs a promotion record"):
+        published(tmp_path, keys, run, role=Role.CHAMPION)
+    record = {"verdict": "promoted", "record": {"dsr": 0.96}}
+    (run / "promotion.json").write_text(json.dumps({**record, "model_sha256": ["0" * 64]}))
+    with pytest.raises(FixInput, match="that of another model"):
+        published(tmp_path, keys, run, role=Role.CHAMPION)
+    (run / "promotion.json").write_text(json.dumps({**record, "verdict": "refused", "model_sha256": ["0" * 64]}))
+    with pytest.raises(FixInput, match="verdict"):
+        published(tmp_path, keys, run, role=Role.CHAMPION)
+    assert not (tmp_path / "store").exists()
+    own = sha256_of((run / "model.onnx").read_bytes())
+    (run / "promotion.json").write_text(json.dumps({**record, "model_sha256": [own]}))
+    assert published(tmp_path, keys, run, role=Role.CHAMPION).role is Role.CHAMPION
+
+
+def test_a_shadow_carries_no_refusal_and_an_evaluation_carries_the_one_it_is_given(tmp_path: Path, keys: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    with pytest.raises(FixInput, match="carries no refusal"):
+        published(tmp_path, keys, run, role=Role.SHADOW, refusal="x")
+    done = published(tmp_path, keys, run, refusal="DSR 0.61 < 0.95")
+    assert json.loads((done.folder / "manifest.json").read_bytes())["refusal"] == "DSR 0.61 < 0.95"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "reason"),
+    [
+        (lambda run: (run / "model.onnx").unlink(), FixInput, "model.onnx cannot be read"),
+        (lambda run: (run / "evidence.json").write_text("{"), FixInput, "not a JSON document"),
+        (lambda run: change(run / "evidence.json", ic={"mean": 0.1, "t_newey_west": None, "standard_error": 1}),
+         FixInput, "'t_newey_west' has no value"),
+        (lambda run: change(run / "evidence.json", last_training_session="soon"), FixInput, "not a date"),
+        (lambda run: change(run / "feature_list.json", spec_hash="0" * 64), FixInput, "spec_hash"),
+        (lambda run: (run / "golden.npz").write_bytes(b"PK"), FixInput, "golden vectors cannot be read"),
+        (lambda run: (run / "model.onnx").write_bytes(stump_model(WIDTH, seed=50)), BundleRefused, "do not reproduce"),
+        (lambda run: (run / "model.onnx").write_bytes(b"\x00"), BundleRefused, "model.onnx"),
+        (lambda run: np.savez(run / "golden.npz", inputs=np.array([object()]), scores=np.zeros(1)),
+         FixInput, "golden vectors cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_run_that_no_device_would_accept_leaves_the_store_as_it_was(
+    tmp_path: Path,
+    keys: Path,
+    spoil,
+    error: type[Exception],
+    reason: str,
+) -> None:
+    published(tmp_path, keys, run_folder(tmp_path / "good"))
+    store = tmp_path / "store"
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    run = run_folder(tmp_path / "run")
+    spoil(run)
+    with pytest.raises(error, match=reason):
+        published(tmp_path, keys, run)
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+    assert not list((store / "bundles").glob(".incoming-*"))
+
+
+def test_features_of_another_version_are_not_published(tmp_path: Path, keys: Path) -> None:
+    request = Request(run_folder(tmp_path / "run"), Role.EVALUATION, keys, tmp_path / "store", CREATED)
+    with pytest.raises(BundleRefused, match="position 2"):
+        publish(request, weekdays(), {"equities_xs": (*SPEC[:2], ("rank_mom_5", "rank", 7))})
+
+
+def test_an_older_key_folder_never_replaces_the_store_s_key_set(tmp_path: Path, keys: Path) -> None:
+    """A revocation must not be undone by publishing from a stale copy of the keys."""
+    run, old = run_folder(tmp_path / "run"), (keys / "keyset.json").read_bytes()
+    sign.add_key(keys, date(2030, 1, 2))
+    published(tmp_path, keys, run)
+    (keys / "keyset.json").write_bytes(old)
+    with pytest.raises(FixInput, match="the store has key set version 2, this folder 1"):
+        published(tmp_path, keys, run)
+
+
+def test_keys_that_have_expired_by_now_do_not_sign(tmp_path: Path, keys: Path) -> None:
+    with pytest.raises(FixInput, match="0 usable signing keys"):
+        published(tmp_path, keys, run_folder(tmp_path / "run"), created=datetime(2030, 1, 3, tzinfo=UTC))

@@ -1,0 +1,117 @@
+"""Keys are made once, read only when private, and changed only by the root."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from signals.bundle import PublicKey, RollbackGrant, read_grant, read_keyset
+from signals.errors import BundleRefused, FixInput
+from tests.fakes.bundles import private_key
+from trainer import sign
+from trainer.__main__ import app
+
+UNTIL = date(2030, 1, 2)
+
+
+def made(folder: Path, **options: int) -> Path:
+    seeds = iter(range(10, 30))
+    sign.create_keys(folder, UNTIL, generate=lambda: private_key(next(seeds)), **options)
+    return folder
+
+
+def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys", signers=2)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in keys.glob("*.key")}
+    assert len(modes) == 3 and set(modes.values()) == {0o600}
+
+
+def test_keys_are_never_written_over(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    before = {path: path.read_bytes() for path in keys.iterdir()}
+    with pytest.raises(FixInput, match="never written over"):
+        made(keys)
+    assert {path: path.read_bytes() for path in keys.iterdir()} == before
+
+
+def test_a_key_set_that_could_never_sign_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FixInput, match="threshold of 2 cannot be met by 1 keys"):
+        made(tmp_path / "keys", threshold=2)
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_device_with_the_root_key_can_read_the_key_set(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys", signers=2, threshold=2)
+    root = PublicKey.from_text((keys / "root.pub").read_text())
+    keyset = read_keyset((keys / "keyset.json").read_bytes(), [root])
+    assert (keyset.version, keyset.threshold, len(keyset.keys), keyset.valid_until) == (1, 2, 2, UNTIL)
+    with pytest.raises(BundleRefused, match="not signed by a root"):
+        read_keyset((keys / "keyset.json").read_bytes(), [keyset.public_keys()[0]])
+
+
+def test_a_private_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    next(keys.glob("signing-*.key")).chmod(0o640)
+    with pytest.raises(FixInput, match="others may read"):
+        sign.signing_keys(keys, sign.load_keyset(keys), date(2024, 1, 2))
+
+
+def test_a_key_file_with_another_key_in_it_is_not_used(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    path = next(keys.glob("signing-*.key"))
+    path.write_bytes((keys / "root.key").read_bytes())
+    with pytest.raises(FixInput, match="not the private half"):
+        sign.signing_keys(keys, sign.load_keyset(keys), date(2024, 1, 2))
+    path.write_bytes(b"nonsense")
+    with pytest.raises(FixInput, match=r"PKCS#8 PEM"):
+        sign.signing_keys(keys, sign.load_keyset(keys), date(2024, 1, 2))
+
+
+def test_adding_retiring_and_revoking_each_raise_the_version_and_decide_who_signs(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    (first,) = sign.load_keyset(keys).keys
+    added = sign.add_key(keys, date(2031, 1, 2), generate=lambda: private_key(40))
+    second = next(key for key in added.keys if key.keyid != first.keyid)
+    assert (added.version, added.valid_until) == (2, date(2031, 1, 2))
+    assert len(sign.signing_keys(keys, added, date(2024, 1, 2))) == 2
+    retired = sign.retire_key(keys, first.keyid, date(2024, 6, 28))
+    assert (retired.version, retired.usable(date(2024, 6, 28))) == (3, frozenset({first.keyid, second.keyid}))
+    assert retired.usable(date(2024, 6, 29)) == {second.keyid}
+    revoked = sign.revoke_key(keys, second.keyid)
+    assert (revoked.version, revoked.usable(date(2024, 6, 29))) == (4, frozenset())
+    assert sign.load_keyset(keys) == revoked
+    with pytest.raises(FixInput, match="0 usable signing keys here"):
+        sign.signing_keys(keys, revoked, date(2024, 6, 29))
+    with pytest.raises(FixInput, match="no signing key nobody"):
+        sign.revoke_key(keys, "nobody")
+
+
+def test_without_the_offline_root_the_key_set_cannot_change(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    (keys / "root.key").unlink()
+    before = (keys / "keyset.json").read_bytes()
+    with pytest.raises(FixInput, match="cannot be read"):
+        sign.add_key(keys, UNTIL)
+    assert (keys / "keyset.json").read_bytes() == before
+    assert len(list(keys.glob("signing-*.key"))) == 1
+    assert len(sign.signing_keys(keys, sign.load_keyset(keys), date(2024, 1, 2))) == 1
+
+
+def test_the_root_signs_a_rollback_grant_that_devices_read(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    grant = RollbackGrant(bundle_id="0" * 16, seq=2, high_water_seq=3, valid_until=UNTIL, reason="drift")
+    root = PublicKey.from_text((keys / "root.pub").read_text())
+    assert read_grant(sign.grant_rollback(keys, grant), [root]) == grant
+
+
+def test_no_command_prints_a_private_key(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    keys = tmp_path / "keys"
+    shown = run(app, ["keys", "--to", str(keys), "--json"]).output
+    shown += run(app, ["rotate-keys", "--keys", str(keys), "--add", "--to", str(tmp_path / "store")]).output
+    assert (tmp_path / "store" / "keyset.json").read_bytes() == (keys / "keyset.json").read_bytes()
+    secrets = [line for path in keys.glob("*.key") for line in path.read_text().splitlines() if "-" not in line]
+    assert len(secrets) == 3 and not any(secret in shown for secret in secrets)
