@@ -1,4 +1,4 @@
-"""`trainer ingest | audit | publish-data | generate`: from vendors' files to a published dataset."""
+"""`trainer ingest | audit | sessions | publish-data | generate`: from vendors' files to a published dataset."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rich.progress import Progress
 from execution.exchange.generated import generate as generate_market
 from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS
 from signals.console import emit
+from signals.dataset import read_manifest
 from signals.errors import NotASession
 from signals.manifest import Manifest, PriceBasis
+from signals.quality import SessionStatus
 from trainer.curation.audit import audit as audit_dataset
 from trainer.curation.audit import render
 from trainer.curation.config import read_config
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add the data commands to `app`."""
     app.command(rich_help_panel=PANEL)(ingest)
     app.command(rich_help_panel=PANEL)(audit)
+    app.command(rich_help_panel=PANEL)(sessions)
     app.command("publish-data", rich_help_panel=PANEL)(publish_data)
     app.command(rich_help_panel=PANEL)(generate)
 
@@ -89,6 +92,19 @@ def audit(
     emit(report.document(), as_json=as_json, text=render(report))
     if report.is_red:
         raise typer.Exit(RED_EXIT)
+
+
+def sessions(
+    data: Dataset,
+    last: Annotated[int, typer.Option(min=1, help="How many, counted from the newest.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest usable sessions (GREEN or AMBER), oldest first, one a line.
+
+    Example: trainer sessions --data var/data/us --last 6
+    """
+    usable = [str(a.session) for a in read_manifest(data).audits if a.status is not SessionStatus.RED][-last:]
+    emit({"sessions": usable}, as_json=as_json, text="\n".join(usable))
 
 
 def publish_data(
