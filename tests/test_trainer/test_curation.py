@@ -162,6 +162,13 @@ def test_with_a_universe_table_its_members_are_eligible_and_the_end_is_exclusive
     assert content.survivorship == "point-in-time"
 
 
+def test_a_universe_table_whose_dead_members_have_no_bars_is_not_point_in_time() -> None:
+    universe = pa.Table.from_pylist(
+        [{"symbol": symbol, "start": DAYS[0], "end": None} for symbol in ("A", "DEAD")], schema=UNIVERSE_SCHEMA
+    )
+    assert curated(frame_of(flat("A", DAYS[:5])), universe=universe).survivorship == "unknown"
+
+
 def test_a_member_that_leaves_the_universe_is_no_longer_expected() -> None:
     universe = pa.Table.from_pylist(
         [{"symbol": "A", "start": DAYS[0], "end": DAYS[3]}, {"symbol": "B", "start": DAYS[0], "end": None}],

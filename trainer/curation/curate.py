@@ -102,7 +102,8 @@ def curate(
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
-        survivorship=_survivorship(data, usable, len(days), membership, config), min_history=config.min_history,
+        survivorship=_survivorship(data, usable, eligible, len(days), membership, config),
+        min_history=config.min_history,
     )  # fmt: skip
 
 
@@ -165,13 +166,16 @@ def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:
 
 
 def _survivorship(
-    data: Delivered, usable: Flags, sessions: int, membership: Membership | None, config: CurationConfig
+    data: Delivered, usable: Flags, eligible: Flags, days: int, membership: Membership | None, config: CurationConfig
 ) -> Survivorship:
     if membership is not None:
-        return Survivorship.POINT_IN_TIME
+        # A membership table cures nothing where the bars of its dead members were never delivered.
+        held = int(eligible.sum()) / max(1, int(membership.member.sum()))
+        if held >= config.coverage.min_usable_share:
+            return Survivorship.POINT_IN_TIME
     newest = np.full(len(data.securities), -1, dtype=np.int64)
     np.maximum.at(newest, data.rows.security[usable], data.session[usable])
-    all_alive = bool(np.all(newest >= sessions - config.survivor_sessions))
-    if all_alive and sessions > config.survivor_years * SESSIONS_PER_YEAR:
+    all_alive = bool(np.all(newest >= days - config.survivor_sessions))
+    if all_alive and days > config.survivor_years * SESSIONS_PER_YEAR:
         return Survivorship.SURVIVORS_ONLY
     return Survivorship.UNKNOWN

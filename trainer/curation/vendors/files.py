@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signals.arrow import read_parquet as parquet_table
 from signals.errors import BadBars
 
 VENDOR_KEY = b"trademl.vendor"
@@ -18,7 +19,8 @@ NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
 def read_parquet(content: bytes, *, where: str) -> pd.DataFrame:
     """Read a Parquet file; raise `BadBars` when it is truncated or no Parquet at all."""
     try:
-        frame: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
+        frame: pd.DataFrame = parquet_table(content).to_pandas(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BadBars(
