@@ -1,0 +1,150 @@
+"""A published store for whole-line tests: a small generated market, curated, and a signed bundle that scores it.
+
+The model is written by hand: stumps on per-session ranks, so that no learner is needed and no two scores tie.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from execution.exchange.generated.market import GeneratedMarket, generate
+from signals.bundle import Golden, Part
+from signals.bundle.manifest import Graph
+from signals.dataset import load_bars, read_manifest
+from signals.drift import reference
+from signals.manifest import Manifest, PriceBasis
+from signals.sleeves import SLEEVES
+from tests.fakes import bundles
+from tests.fakes.onnx_models import (
+    floats_attribute,
+    int_attribute,
+    ints_attribute,
+    model,
+    node,
+    string_attribute,
+    strings_attribute,
+)
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.vendors.mapping import Mapping
+
+SLEEVE = SLEEVES["equities_xs"]
+END = date(2025, 6, 30)
+SYMBOLS, SESSIONS = 48, 540
+CUTS = np.linspace(-0.45, 0.45, 19, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A store folder with data/, bundles/ and keyset.json, and the root key to trust."""
+
+    root: Path
+    trust: Path
+    manifest: Manifest
+    last_training: date
+
+    def sessions(self, count: int) -> list[date]:
+        """The first `count` trade sessions after training."""
+        days = self.manifest.calendar
+        return [days.offset(self.last_training, step) for step in range(6, 6 + count)]
+
+
+def publish_store(root: Path, market: GeneratedMarket | None = None) -> Published:
+    """Curate a market into `root/data` and publish a bundle trained, so it says, until 25 sessions before its end."""
+    market = market or generate(11, SYMBOLS, SESSIONS, END)
+    manifest = publish_data(root / "data", market)
+    last = manifest.calendar.offset(manifest.last, -25)
+    publish_bundle(root, recipe(root / "data", last))
+    trust = root / "root.pub"
+    trust.write_text(bundles.roots()[0].text + "\n")
+    return Published(root, trust, manifest, last)
+
+
+def publish_data(folder: Path, market: GeneratedMarket) -> Manifest:
+    """Ingest the market as a vendor's delivery."""
+    bars, actions = market.write(folder.parent / "vendor")
+    return ingest(
+        Sources(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests"
+    )
+
+
+def publish_bundle(root: Path, of: bundles.Recipe) -> str:
+    """Write the bundle, the key set and latest.json; return the bundle's folder name."""
+    manifest = of.write(root / "incoming")
+    name = f"{manifest.seq}-{manifest.bundle_id}"
+    target = root / "bundles" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (root / "incoming").rename(target)
+    (root / "keyset.json").write_bytes(bundles.keyset_file(bundles.keyset()))
+    files = sorted(path.name for path in target.iterdir())
+    latest = {"format": "trademl-latest/1", "seq": manifest.seq, "bundle_id": manifest.bundle_id, "folder": name}
+    (root / "bundles" / "latest.json").write_text(json.dumps({**latest, "sha256": "", "files": files}))
+    return name
+
+
+def recipe(data: Path, last: date, seq: int = 1) -> bundles.Recipe:
+    """A bundle of the real feature list on the market in `data`, with true golden vectors and drift reference."""
+    manifest = read_manifest(data)
+    panel = SLEEVE.panel(load_bars(data, manifest, manifest.first, last))
+    cells = panel.values[panel.eligible]
+    inputs = np.ascontiguousarray(cells[-64:])
+    scores = np.full(panel.eligible.shape, np.nan)
+    scores[panel.eligible] = rank_scores(cells)
+    files = {
+        "model.onnx": (Part.MODEL, rank_model()),
+        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs)).to_bytes()),
+        "drift.json": (Part.DRIFT, json.dumps(reference(panel, scores)).encode()),
+        "evidence.json": (Part.EVIDENCE, b"{}"),
+        "training.json": (Part.TRAINING, b"{}"),
+    }
+    graph = Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1)
+    return bundles.Recipe(seq=seq, files=files, spec=SLEEVE.spec, last=last, graph=graph)
+
+
+def stumps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, threshold and weight of every stump: each ranked feature is cut at 19 ranks."""
+    columns = [i for i, name in enumerate(SLEEVE.names) if name.startswith("rank_")]
+    weights = np.random.default_rng(5).integers(10, 100, len(columns)) / 1024  # dyadic: float32 adds them exactly
+    feature, weight = np.repeat(columns, len(CUTS)), np.repeat(weights, len(CUTS))
+    return feature, np.tile(CUTS, len(columns)), weight.astype(np.float32)
+
+
+def rank_scores(rows: np.ndarray) -> np.ndarray:
+    """What `rank_model` computes, in numpy; float64 (n,)."""
+    feature, threshold, weight = stumps()
+    chosen = rows[:, feature]
+    return np.where((chosen <= threshold) | np.isnan(chosen), weight, -weight).astype(np.float64).sum(axis=1)
+
+
+def rank_model() -> bytes:
+    """The ONNX file of the stumps."""
+    feature, threshold, weight = stumps()
+    spread = [(t, n) for t in range(len(feature)) for n in range(3)]
+    branch = [n == 0 for _, n in spread]
+    attributes = b"".join((
+        int_attribute("n_targets", 1),
+        ints_attribute("nodes_treeids", [t for t, _ in spread]),
+        ints_attribute("nodes_nodeids", [n for _, n in spread]),
+        ints_attribute("nodes_featureids", [0 if n else int(feature[t]) for t, n in spread]),
+        floats_attribute("nodes_values", [0.0 if n else float(threshold[t]) for t, n in spread]),
+        floats_attribute("nodes_hitrates", [1.0] * len(spread)),
+        strings_attribute("nodes_modes", ["BRANCH_LEQ" if b else "LEAF" for b in branch]),
+        ints_attribute("nodes_truenodeids", [1 if b else 0 for b in branch]),
+        ints_attribute("nodes_falsenodeids", [2 if b else 0 for b in branch]),
+        ints_attribute("nodes_missing_value_tracks_true", [1 if b else 0 for b in branch]),
+        ints_attribute("target_treeids", [t for t, n in spread if n]),
+        ints_attribute("target_nodeids", [n for _, n in spread if n]),
+        ints_attribute("target_ids", [0] * (2 * len(feature))),
+        floats_attribute("target_weights", [float(weight[t]) * (1 if n == 1 else -1) for t, n in spread if n]),
+        string_attribute("post_transform", "NONE"),
+    ))  # fmt: skip
+    width = len(SLEEVE.names)
+    return model([node("TreeEnsembleRegressor", ["features"], ["score"], "ai.onnx.ml", attributes)], width)
+
+
+__all__ = ["Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe"]
