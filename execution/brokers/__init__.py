@@ -1,0 +1,1 @@
+"""Brokers: the protocol, and the one real implementation behind it."""
