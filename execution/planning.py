@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
+from typing import TypeGuard
 
 from pydantic import Field
 
@@ -114,7 +115,7 @@ def plan(
             f"rounding to whole shares moves {rounding:.4f} of equity, {rounding / targets.gross:.1%} of the book",
             where="ROUNDING", mend="Hold fewer names or give the account more equity",
         )  # fmt: skip
-    references = {**(marks or {}), **prices}
+    references = {**(marks or {}), **{s: p for s, p in prices.items() if _is_price(p)}}
     now = Circumstances(
         equity=account.equity,
         buying_power=account.buying_power,
@@ -159,21 +160,25 @@ def _trades(
     rounding = ZERO
     for symbol in symbols:
         held, weight, price = positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
-        if price is None or not price.is_finite() or price <= 0:
+        if not _is_price(price):
             if weight != 0 or held != 0:
                 refusals.append(Refusal(symbol, "NO_PRICE", "it has no reference price"))
             continue
         exact = weight * equity / price
         trade = Trade(symbol, held, _whole(exact - held), price)
-        if trade.is_flip and held != _whole(held):
-            trade = replace(trade, shares=-_whole(held))
-            refusals.append(Refusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
         if weight != 0 and abs(trade.shares) * price < config.min_trade_usd:
             trade = replace(trade, shares=ZERO)
         rounding += abs(held + trade.shares - exact) * price / equity
+        if trade.is_flip and held != _whole(held):
+            trade = replace(trade, shares=-_whole(held))
+            refusals.append(Refusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
         if trade.shares != 0:
             trades.append(trade)
     return trades, refusals, float(rounding)
+
+
+def _is_price(price: Decimal | None) -> TypeGuard[Decimal]:
+    return price is not None and price.is_finite() and price > 0
 
 
 def _whole(shares: Decimal) -> Decimal:

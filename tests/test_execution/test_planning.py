@@ -1,0 +1,224 @@
+"""Targets minus positions becomes orders: hand-worked quantities, halves of flips, what is refused and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from execution.brokers.base import Account, Asset
+from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
+from execution.planning import PlanningConfig, plan, sending_order
+from execution.pretrade import PretradeConfig, signed
+from portfolio.weights import TargetWeights
+from signals.errors import TripwireSkip
+
+D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
+PROVENANCE = Provenance("b", "s", "c", "v")
+WIDE = PretradeConfig(max_net=Decimal(1), max_name=Decimal(1), max_order_equity=Decimal(1))
+NAMES = ("A", "B", "C", "D")
+
+
+def account(equity: str = "100000", **changes: Any) -> Account:
+    money = Decimal(equity)
+    plain = Account("id", "PA1", "ACTIVE", money, money, money, 2 * money, Decimal(2), False, True)
+    return dataclasses.replace(plain, **changes)
+
+
+def planned(
+    weights: dict[str, float],
+    positions: dict[str, str] | None = None,
+    prices: dict[str, str] | None = None,
+    **options: Any,
+) -> Plan:
+    symbols = tuple(sorted(weights))
+    targets = TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols], dtype=np.float64))
+    given_prices = {name: "100" for name in NAMES} if prices is None else prices
+    arguments: dict[str, Any] = {
+        "assets": {name: Asset(name, True, True, True, True) for name in NAMES},
+        "adv_usd": {name: Decimal(10**9) for name in NAMES}, "account": account(), "limits": WIDE,
+        "config": PlanningConfig(max_rounding=1.0), **options,
+    }  # fmt: skip
+    return plan(
+        targets, {s: Decimal(q) for s, q in (positions or {}).items()},
+        {s: Decimal(p) for s, p in given_prices.items()},
+        provenance=PROVENANCE, **arguments,
+    )  # fmt: skip
+
+
+def told(result: Plan) -> list[tuple[str, int, str, bool]]:
+    return [(i.key.symbol, int(signed(i)), i.time_in_force.value, i.reduces) for i in result.intents]
+
+
+def test_shares_are_whole_and_cut_toward_no_trade() -> None:
+    """0.0359 of 100,000 at 100 is 35.9 shares: buy 35. Holding 40 and wanting 35.9, sell 4."""
+    assert told(planned({"A": 0.0359})) == [("A", 35, "opg", False)]
+    assert told(planned({"A": 0.0359}, {"A": "40"})) == [("A", -4, "opg", True)]
+    assert told(planned({"A": -0.0359})) == [("A", -35, "opg", False)]
+
+
+def test_a_held_name_without_a_target_is_closed() -> None:
+    assert told(planned({"A": 0.01, "B": 0.0}, {"B": "7", "C": "-3"})) == [
+        ("A", 10, "opg", False), ("B", -7, "opg", True), ("C", 3, "opg", True)
+    ]  # fmt: skip
+
+
+def test_a_flip_is_a_closing_order_and_an_opening_one_that_waits_for_it() -> None:
+    result = planned({"A": -0.03}, {"A": "20"})
+    closing, opening = result.intents
+    assert told(result) == [("A", -20, "opg", True), ("A", -30, "day", False)]
+    assert opening.waits_for == closing.key
+    assert (closing.key.slice, opening.key.slice) == (0, 1)
+
+
+def test_ids_do_not_depend_on_anything_that_a_recomputation_could_change() -> None:
+    one = planned({"A": 0.03, "B": -0.02})
+    other = planned({"A": -0.01, "B": -0.04}, prices={"A": "80", "B": "120"}, account=account("120000"))
+    assert [i.key.client_order_id for i in one.intents] == [i.key.client_order_id for i in other.intents]
+    assert one.digest != other.digest
+    assert all(len(i.key.client_order_id) <= 48 for i in one.intents)
+
+
+def test_the_same_arguments_give_the_same_plan() -> None:
+    assert planned({"A": 0.03, "B": -0.02}).digest == planned({"B": -0.02, "A": 0.03}).digest
+
+
+def test_a_change_too_small_to_be_worth_an_order_is_left() -> None:
+    config = PlanningConfig(min_trade_usd=Decimal(500), max_rounding=1.0)
+    assert told(planned({"A": 0.0549}, {"A": "50"}, config=config)) == []
+    assert told(planned({"A": 0.055}, {"A": "50"}, config=config)) == [("A", 5, "opg", False)]
+    assert told(planned({"A": 0.0}, {"A": "1"}, config=config)) == [("A", -1, "opg", True)]
+
+
+def test_rounding_is_measured_and_above_its_limit_refuses_the_plan() -> None:
+    """Two names of 2.5 shares each: 0.5 x 100 USD twice is 0.1 % of 100,000 USD, over a gross of 0.5 %: 20 %."""
+    assert planned({"A": 0.0025, "B": -0.0025}).rounding_l1 == pytest.approx(0.001)
+    with pytest.raises(TripwireSkip, match=r"20\.0%") as error:
+        planned({"A": 0.0025, "B": -0.0025}, config=PlanningConfig())
+    assert error.value.where == "ROUNDING"
+
+
+def test_a_flat_target_is_never_refused_for_rounding() -> None:
+    assert told(planned({"A": 0.0}, {"A": "7.5"}, config=PlanningConfig())) == [("A", -7, "opg", True)]
+
+
+@pytest.mark.parametrize("price", ["absent", "NaN", "0", "-1"])
+def test_a_name_without_a_reference_price_is_refused_and_its_holding_kept(price: str) -> None:
+    prices = {"B": "100"} | ({} if price == "absent" else {"A": price})
+    result = planned({"A": 0.02, "B": 0.01}, {"A": "5"}, prices, marks={"A": Decimal(90)})
+    assert told(result) == [("B", 10, "opg", False)]
+    assert result.refusals == (("A", "NO_PRICE", "it has no reference price"),)
+
+
+def test_an_unpriced_name_that_is_neither_held_nor_wanted_is_no_refusal() -> None:
+    assert planned({"A": 0.0, "B": 0.01}, prices={"B": "100"}).refusals == ()
+
+
+def test_the_brokers_own_price_measures_a_holding_that_has_no_reference() -> None:
+    without = planned({"B": 0.01}, {"A": "5"}, {"B": "100"})
+    assert ("B", "GROSS", "a name in the book has no reference price") in without.refusals
+    assert planned({"B": 0.01}, {"A": "5"}, {"B": "100"}, marks={"A": Decimal(90)}).references == {
+        "A": Decimal(90), "B": Decimal(100)
+    }  # fmt: skip
+
+
+def test_what_the_broker_does_not_trade_or_lend_is_refused_with_its_reason() -> None:
+    assets = {"A": Asset("A", False, True, True, True), "B": Asset("B", True, False, False, True)}
+    result = planned({"A": 0.02, "B": -0.02, "C": 0.01}, assets=assets)
+    assert told(result) == []
+    assert {(symbol, check) for symbol, check, _ in result.refusals} == {("A", "ASSET"), ("B", "SHORT"), ("C", "ASSET")}
+
+
+def test_a_flip_into_what_cannot_be_borrowed_still_closes() -> None:
+    result = planned({"A": -0.03}, {"A": "20"}, assets={"A": Asset("A", True, False, False, True)})
+    assert told(result) == [("A", -20, "opg", True)]
+    assert [check for _, check, _ in result.refusals] == ["SHORT"]
+
+
+def test_a_fraction_that_is_held_is_closed_but_not_turned_round() -> None:
+    result = planned({"A": -0.03}, {"A": "20.5"})
+    assert told(result) == [("A", -20, "opg", True)]
+    assert result.refusals[0][:2] == ("A", "FRACTION")
+
+
+def test_auction_orders_fit_the_buying_power_without_counting_their_own_sales() -> None:
+    """2,080 USD pay for 20 shares with their reserve of 4 %; the sale of B would pay for more, but only once filled."""
+    poor = account(buying_power=Decimal(2080))
+    result = planned({"A": 0.01, "B": 0.0, "C": 0.01, "D": 0.01}, {"B": "500"}, account=poor)
+    assert told(result) == [
+        ("A", 10, "opg", False), ("B", -500, "opg", True), ("C", 10, "opg", False), ("D", 10, "day", False)
+    ]  # fmt: skip
+
+
+def test_closing_orders_leave_even_when_buying_power_is_negative() -> None:
+    assert told(planned({"A": 0.0}, {"A": "5"}, account=account(buying_power=Decimal(-10)))) == [("A", -5, "opg", True)]
+
+
+def test_a_reduce_only_plan_keeps_what_lowers_a_position() -> None:
+    result = planned({"A": 0.03, "B": 0.01, "C": -0.02}, {"B": "20", "C": "10"}, reduce_only=True)
+    assert told(result) == [("B", -10, "opg", True), ("C", -10, "opg", True)]
+    assert {(symbol, check) for symbol, check, _ in result.refusals} == {("A", "REDUCE"), ("C", "REDUCE")}
+
+
+@pytest.mark.parametrize("equity", ["0", "-5", "NaN"])
+def test_an_account_without_equity_is_not_planned_for(equity: str) -> None:
+    with pytest.raises(TripwireSkip, match="equity"):
+        planned({"A": 0.01}, account=account(equity))
+
+
+def test_orders_leave_closings_first_then_openings_then_what_waits() -> None:
+    result = planned({"A": 0.03, "B": -0.01, "C": 0.0}, {"B": "10", "C": "-5"})
+    assert [(i.key.symbol, i.key.slice) for i in sending_order(result.intents)] == [
+        ("B", 0),
+        ("C", 0),
+        ("A", 0),
+        ("B", 1),
+    ]
+
+
+def test_a_plan_freezes_what_its_orders_are_judged_by_again() -> None:
+    result = planned({"A": 0.01}, {"B": "5"}, prices={"A": "100", "B": "50", "C": "9"})
+    assert result.references == {"A": Decimal(100), "B": Decimal(50)}
+    assert set(result.adv_usd) == {"A", "B"}
+
+
+shares = st.integers(-300, 300)
+weights = st.floats(-0.05, 0.05, allow_nan=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    wanted=st.dictionaries(st.sampled_from(NAMES), weights, min_size=1),
+    held=st.dictionaries(st.sampled_from(NAMES), shares),
+)
+def test_filled_in_full_a_plan_lands_within_one_share_of_its_targets(
+    wanted: dict[str, float], held: dict[str, int]
+) -> None:
+    config = PlanningConfig(min_trade_usd=Decimal(0), max_rounding=1.0)
+    free = PretradeConfig(max_net=Decimal(1), max_name=Decimal(1), max_order_equity=Decimal(1), max_gross=Decimal(2))
+    positions = {symbol: str(quantity) for symbol, quantity in held.items()}
+    try:
+        result = planned(wanted, positions, config=config, limits=free)
+    except TripwireSkip:  # a book too small for whole shares
+        return
+    after = {symbol: Decimal(quantity) for symbol, quantity in held.items()}
+    last: dict[str, Intent] = {}
+    for intent in result.intents:
+        before = after.get(intent.key.symbol, Decimal(0))
+        after[intent.key.symbol] = before + signed(intent)
+        assert before * after[intent.key.symbol] >= 0, "an order never crosses zero"
+        assert intent.reduces == (abs(after[intent.key.symbol]) < abs(before))
+        assert intent.quantity == intent.quantity.to_integral_value()
+        last[intent.key.symbol] = intent
+    assert result.refusals == ()
+    for symbol in {*wanted, *after}:
+        exact = Decimal(repr(wanted.get(symbol, 0.0))) * 1000
+        assert abs(after.get(symbol, Decimal(0)) - exact) < 1
+    assert all(i.waits_for is None or i.time_in_force is TimeInForce.DAY for i in last.values())
+    assert {i.side for i in last.values()} <= {Side.BUY, Side.SELL}
