@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from signals.dataset import FileRole, load_actions, load_bars, read_manifest
 from signals.errors import BadDataset, StoreUnreachable, TrademlError
 from trainer.commands import data as data_commands
+from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.publish import publish_data
 from trainer.curation.store import FolderStore
 
@@ -59,6 +60,12 @@ def ingested(delivery: Path, to: Path) -> Path:
 @pytest.fixture(scope="module")
 def dataset(delivery: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ingested(delivery, tmp_path_factory.mktemp("dataset") / "us")
+
+
+def test_the_shipped_configuration_is_the_defaults() -> None:
+    shipped = Path(__file__).resolve().parents[2] / "configs" / "trainer.yml"
+    assert read_config(shipped) == CurationConfig()
+    assert read_config(None) == CurationConfig()
 
 
 def test_ingest_keeps_the_deliveries_and_a_second_time_changes_nothing(dataset: Path, delivery: Path) -> None:
