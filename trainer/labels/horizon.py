@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from signals.actions import Action, ActionKind
+from signals.actions import Action
 from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
+from trainer.labels.delisting import departures
 from trainer.labels.panel import Labels
 
 
@@ -61,24 +62,12 @@ def _growth(bars: Bars, k: int, labelled: int) -> Floats:
 
 def _end_at_delisting(bars: Bars, k: int, growth: Floats, ends: np.ndarray, actions: Iterable[Action]) -> None:
     """Fill in place the labels of names that stop trading between entry and exit."""
-    columns = {symbol: column for column, symbol in enumerate(bars.symbols)}
-    for action in actions:
-        if action.kind is not ActionKind.DELISTING or action.symbol not in columns or action.cash is None:
-            continue
-        column = columns[action.symbol]
-        effective = int(np.searchsorted(bars.sessions, np.datetime64(action.effective, "D")))
-        before = np.flatnonzero(np.isfinite(bars.close[:effective, column]))
-        after = np.isfinite(bars.close[effective:, column])
-        if effective >= len(bars.sessions) or before.size == 0 or bool(after.any()):
-            continue  # outside the panel, or the column's security is not the one that left
-        last = int(before[-1])
-        payout = float(action.cash) / bars.close[last, column]
-        worth = payout
-        for entry in range(last, 0, -1):  # rows whose entry is at `entry`, walking back from the last bar
-            features = entry - 1
-            if entry + k < effective or not np.isfinite(worth):
+    for gone in departures(bars, actions):
+        column, worth = gone.column, gone.payout
+        for entry in range(gone.last, 0, -1):  # rows whose entry is at `entry`, walking back from the last bar
+            if entry + k < gone.effective or not np.isfinite(worth):
                 break
-            held = worth * bars.close[entry, column] / bars.open[entry, column]
-            if features < growth.shape[0] - 1 - k:
-                growth[features, column], ends[features, column] = held, effective
+            if entry - 1 < len(growth) - 1 - k:
+                growth[entry - 1, column] = worth * bars.close[entry, column] / bars.open[entry, column]
+                ends[entry - 1, column] = gone.effective
             worth *= 1.0 + bars.total_return[entry, column]

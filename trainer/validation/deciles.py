@@ -25,6 +25,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import rankdata
 
+from execution.costs.impact import weight_impact_coefficient
+from execution.costs.spread import half_spread
 from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
 from trainer.validation.ic import MIN_NAMES, Mean, newey_west
@@ -32,9 +34,7 @@ from trainer.validation.ic import MIN_NAMES, Mean, newey_west
 DECILES = 10
 LABEL_CAP = 1.0
 SESSIONS_PER_YEAR = 252
-QUOTED_SPREAD_BPS = 5.0  # full spread; each side pays half
-IMPACT_WINDOW_SESSIONS = 20
-IMPACT_SCALE = 1.0  # Y
+CONDITIONS_WINDOW_SESSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def turnover(weights: Floats) -> Turnover:
     traded = np.abs(np.diff(weights, axis=0)).sum(axis=1)
     per_session = 0.5 * float(traded.mean()) if traded.size else 0.0
     annual = per_session * SESSIONS_PER_YEAR
-    return Turnover(per_session, annual, annual * QUOTED_SPREAD_BPS / 1e4)
+    return Turnover(per_session, annual, 2.0 * annual * float(half_spread()))
 
 
 def capacity(spread: Floats, weights: Floats, volatility: Floats, adv_usd: Floats, k: int) -> Capacity:
@@ -138,10 +138,9 @@ def capacity(spread: Floats, weights: Floats, volatility: Floats, adv_usd: Float
     changes = np.abs(np.diff(weights, axis=0))
     traded = float(changes.sum(axis=1).mean()) if len(changes) else 0.0
     gross = float(np.nanmean(spread)) / (2.0 * k)
-    half_spread = 0.5 * QUOTED_SPREAD_BPS / 1e4
-    net = gross - half_spread * traded
+    net = gross - float(half_spread()) * traded
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_name = IMPACT_SCALE * volatility[1:] * changes**1.5 / np.sqrt(adv_usd[1:])
+        per_name = changes**1.5 * weight_impact_coefficient(volatility[1:], adv_usd[1:], equity_usd=1.0)
     per_root_usd = float(np.where(np.isfinite(per_name), per_name, 0.0).sum(axis=1).mean()) if len(changes) else 0.0
     equity = (net / (2.0 * per_root_usd)) ** 2 if net > 0.0 and per_root_usd > 0.0 else 0.0
     return Capacity(
@@ -170,15 +169,15 @@ def spread_mean(spread: Floats, k: int) -> Mean:
 
 def _trailing(values: Floats, figure) -> Floats:  # type: ignore[no-untyped-def]  # (count, sum, sum of squares) -> array
     result = np.full(values.shape, np.nan)
-    if len(values) < IMPACT_WINDOW_SESSIONS:
+    if len(values) < CONDITIONS_WINDOW_SESSIONS:
         return result
-    windows = sliding_window_view(values, IMPACT_WINDOW_SESSIONS, axis=0)
+    windows = sliding_window_view(values, CONDITIONS_WINDOW_SESSIONS, axis=0)
     known = np.isfinite(windows)
     filled = np.where(known, windows, 0.0)
     count = known.sum(axis=2).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = figure(count, filled.sum(axis=2), (filled**2).sum(axis=2))
-    result[IMPACT_WINDOW_SESSIONS - 1 :] = np.where(count >= 2, found, np.nan)
+    result[CONDITIONS_WINDOW_SESSIONS - 1 :] = np.where(count >= 2, found, np.nan)
     return result
 
 

@@ -1,0 +1,38 @@
+"""Names that stop trading while a label lives: without them the worst outcomes would be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.actions import Action, ActionKind
+from signals.bars import Bars
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One delisting inside a panel: the column, its last bar's row, the effective row, and payout / last close."""
+
+    column: int
+    last: int
+    effective: int
+    payout: float
+
+
+def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Departure]:
+    """Yield the delistings that take effect inside the panel; other actions are ignored.
+
+    A column that trades at or after the effective session belongs to another security and is left alone.
+    """
+    columns = {symbol: column for column, symbol in enumerate(bars.symbols)}
+    for action in actions:
+        if action.kind is not ActionKind.DELISTING or action.symbol not in columns or action.cash is None:
+            continue
+        column = columns[action.symbol]
+        effective = int(np.searchsorted(bars.sessions, np.datetime64(action.effective, "D")))
+        traded = np.flatnonzero(np.isfinite(bars.close[:, column]))
+        if effective < len(bars.sessions) and traded.size and traded[-1] < effective:
+            last = int(traded[-1])
+            yield Departure(column, last, effective, float(action.cash) / float(bars.close[last, column]))

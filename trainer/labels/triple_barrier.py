@@ -1,0 +1,127 @@
+"""Triple barrier: which comes first, the profit, the stop or the end of patience.
+
+    TP = entry (1 + tp sigma)      SL = entry (1 - sl sigma)      end of patience: max_h sessions after the entry
+
+Features of session t lead to an entry at the open of t + 1; sigma is the standard deviation of the total returns of the
+sessions up to t. Barriers are tested on high and low from the entry's session on. Both in one bar counts as the stop; a
+gap through a barrier fills at the open; without a touch the trade ends at the close of session t + max_h. Prices of
+different sessions are made comparable by total returns, so splits and dividends move no barrier.
+
+Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 3, with the fills of a real order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from signals.actions import Action
+from signals.bars import Bars, Floats
+from signals.errors import InvariantBroken
+from trainer.labels.delisting import departures
+from trainer.labels.panel import Labels
+
+
+@dataclass(frozen=True)
+class Barriers:
+    """Distances in sigmas, patience and volatility window in sessions."""
+
+    profit: float = 2.0
+    stop: float = 1.0
+    max_sessions: int = 10
+    window: int = 20
+
+    def __post_init__(self) -> None:
+        if self.profit <= 0 or self.stop <= 0 or self.max_sessions < 1 or self.window < 2:
+            raise InvariantBroken("barriers need positive distances, patience and a window of two sessions at least")
+
+
+@dataclass(frozen=True, eq=False)
+class BarrierLabels:
+    """Outcomes of triple barriers.
+
+    Attributes
+    ----------
+    labels : Labels
+        Return of the trade, and the session at which it ended.
+    side : int8, shape (T, N)
+        1 profit, -1 stop, 0 end of patience or no label.
+    """
+
+    labels: Labels
+    side: NDArray[np.int8]
+
+
+def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterable[Action] = ()) -> BarrierLabels:
+    """Label every eligible name of every session.
+
+    Parameters
+    ----------
+    bars : Bars, shape (T, N)
+    barriers : Barriers
+    delistings : iterable of Action
+        A name that is delisted while held ends there, at its cash payout.
+
+    Returns
+    -------
+    BarrierLabels
+        No label where the name is not eligible, has no volatility, misses a bar while held, or the panel ends first.
+    """
+    shape = bars.close.shape
+    opens, highs, lows, closes = _comparable(bars)
+    sigma = _volatility(bars.total_return, barriers.window)
+    entry = np.full(shape, np.nan)
+    entry[:-1] = opens[1:]
+    upper, lower = entry * (1.0 + barriers.profit * sigma), entry * (1.0 - barriers.stop * sigma)
+    waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0)
+    value, side, ends = np.full(shape, np.nan), np.zeros(shape, dtype=np.int8), np.full(shape, -1, dtype=np.int64)
+    leaving = {gone.column: gone for gone in departures(bars, delistings)}
+    for step in range(1, min(barriers.max_sessions, shape[0] - 1) + 1):
+        now, ahead = slice(0, shape[0] - step), slice(step, shape[0])
+        touched, level, hit = _touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
+        done = waiting[now] & (touched | (step == barriers.max_sessions)) & np.isfinite(closes[ahead])
+        value[now] = np.where(done, np.where(touched, level, closes[ahead]) / entry[now] - 1.0, value[now])
+        side[now] = np.where(done & touched, hit, side[now])
+        ends[now] = np.where(done, np.arange(shape[0] - step)[:, None] + step, ends[now])
+        waiting[now] &= ~done
+        for column, gone in leaving.items():
+            row = gone.last - step
+            if row >= 0 and waiting[row, column]:
+                value[row, column] = gone.payout * closes[gone.last, column] / entry[row, column] - 1.0
+                ends[row, column], waiting[row, column] = gone.effective, False
+        waiting[now] &= np.isfinite(closes[ahead])
+    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side)
+
+
+def _touch(
+    opens: Floats, highs: Floats, lows: Floats, upper: Floats, lower: Floats, is_entry: bool
+) -> tuple[NDArray[np.bool_], Floats, NDArray[np.int8]]:
+    """Whether a bar touches a barrier, the price it fills at and which; the stop wins a tie."""
+    stopped, taken = lows <= lower, highs >= upper
+    gap_down, gap_up = (np.zeros_like(stopped), np.zeros_like(taken)) if is_entry else (opens <= lower, opens >= upper)
+    at_stop = np.where(gap_down, opens, lower)
+    at_profit = np.where(gap_up, opens, upper)
+    profit_first = gap_up | (taken & ~stopped)
+    price = np.where(profit_first, at_profit, at_stop)
+    side = np.where(profit_first, 1, -1).astype(np.int8)
+    return stopped | taken, price, side
+
+
+def _comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats]:
+    """Open, high, low and close on one total-return scale per name; no label spans a missing bar."""
+    growth = np.where(np.isfinite(bars.total_return), bars.total_return, 0.0)
+    level = np.cumprod(1.0 + growth, axis=0)
+    close = np.where(np.isfinite(bars.close), level, np.nan)
+    return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close
+
+
+def _volatility(returns: Floats, window: int) -> Floats:
+    """Standard deviation (ddof 1) of the last `window` returns; NaN where one is missing."""
+    sigma = np.full(returns.shape, np.nan)
+    if len(returns) >= window:
+        sigma[window - 1 :] = sliding_window_view(returns, window, axis=0).std(axis=2, ddof=1)
+    return sigma
