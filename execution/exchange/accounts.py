@@ -4,8 +4,8 @@
     buying power = multiplier x equity - sum(|quantity| x mark) - reserved        (never below 0)
 
 Regulation T at multiplier 2; at multiplier 1 the same line, less the proceeds of sales that have not settled, is the
-settled cash. `reserved` is what open orders that open positions would need: buys and short sales at their limit, else at the last price plus the collar. Open sells
-of longs replenish nothing until they are filled.
+settled cash. `reserved` is what open orders that open positions would need: buys and short sales at their limit, else
+at the last price plus the collar. Open sells of longs replenish nothing until they are filled.
 """
 
 from __future__ import annotations

@@ -34,6 +34,9 @@ class ExchangeConfig(Config):
         Symbols that differ from the rule: easy to borrow, fractionable, tradable.
     requests_a_minute : int
         Rate limit per key; 0 is none. Alpaca's is 200.
+    power_safe : bool
+        Wait for the disk before every answer that changes something, so that a power cut loses nothing either. False
+        still survives the death of the process, and is some milliseconds faster an order.
     key_id, secret_key : str
         Credentials that are asked for; empty accepts any that are present.
     """
@@ -50,5 +53,6 @@ class ExchangeConfig(Config):
     not_fractionable: tuple[str, ...] = ()
     not_tradable: tuple[str, ...] = ()
     requests_a_minute: int = Field(default=0, ge=0)
+    power_safe: bool = True
     key_id: str = ""
     secret_key: str = ""

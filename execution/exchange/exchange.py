@@ -67,7 +67,7 @@ class Exchange:
         self.clock = clock
         self._lock = threading.RLock()
         self._sound = True
-        self._store = Store(state) if state is not None else None
+        self._store = Store(state, power_safe=config.power_safe) if state is not None else None
         book = Book(config.cash, seed, Settings(max_margin_multiplier=str(config.multiplier)))
         self.venue = Venue(book, market, config)
         self.faults = FaultScript()

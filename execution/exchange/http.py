@@ -129,6 +129,7 @@ def listen(port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((LOOPBACK, port))
+    bound.listen()  # whoever is told the address may connect at once
     return bound
 
 

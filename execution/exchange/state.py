@@ -67,7 +67,7 @@ class Store:
         The file is not a state of this exchange, or of a newer schema.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, power_safe: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -78,7 +78,7 @@ class Store:
         path = folder / "exchange.db"
         try:
             self._db = apsw.Connection(str(path))
-            self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+            self._db.execute(f"PRAGMA journal_mode=WAL; PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
             version = self._db.execute("PRAGMA user_version").get
             if version > SCHEMA_VERSION:
                 raise BadDataset(

@@ -6,10 +6,15 @@ number i (0 is 11-19) a name opens at base + i, trades from base + i - 2 to base
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,7 @@ from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.trading.client import TradingClient
 
+from execution.exchange import http
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.exchange import Exchange
@@ -77,6 +83,11 @@ def trading(served: Exchange, **options: Any) -> TradingClient:
     return client
 
 
+def trading_at(url: str) -> TradingClient:
+    """Return an unmodified TradingClient on an exchange that serves `url`."""
+    return TradingClient("key", "secret", url_override=url)
+
+
 def data(served: Exchange) -> StockHistoricalDataClient:
     """Return an unmodified StockHistoricalDataClient on `served`, in process."""
     client = StockHistoricalDataClient("key", "secret", url_override=URL)
@@ -95,3 +106,32 @@ def money(text: str | None) -> Decimal:
     """Read a money string of the wire."""
     assert text is not None
     return Decimal(text)
+
+
+@contextmanager
+def serving(served: Exchange) -> Iterator[str]:
+    """Serve `served` over real HTTP on a free loopback port; yield its address."""
+    bound = http.listen(0)
+    server = http.server(served)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"{URL}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
+
+
+def main() -> None:
+    """Serve the small market from the state folder in argv[1] in a process of its own, until it is killed."""
+    with serving(exchange("2021-11-22 08:00", state=Path(sys.argv[1]), power_safe=False)) as address:
+        sys.stdout.write(address + "\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

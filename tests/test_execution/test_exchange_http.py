@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -19,22 +17,14 @@ from alpaca.trading.requests import MarketOrderRequest
 
 from execution.exchange import http
 from execution.exchange.exchange import Exchange
-from tests.fakes.exchange import exchange
+from tests.fakes.exchange import exchange, serving
 
 
 @pytest.fixture
 def served() -> Iterator[tuple[Exchange, str]]:
     core = exchange("2021-11-22 08:00")
-    bound = http.listen(0)
-    server = http.server(core)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    yield core, f"http://127.0.0.1:{bound.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    bound.close()
+    with serving(core) as url:
+        yield core, url
 
 
 def test_the_unmodified_clients_trade_a_day_over_http(served: tuple[Exchange, str]) -> None:

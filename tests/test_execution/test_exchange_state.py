@@ -1,0 +1,186 @@
+"""What is acknowledged survives: restarts, SIGKILL of the real process, one writer, one seed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import apsw
+import pytest
+import requests
+from alpaca.trading.client import TradingClient
+from alpaca.trading.enums import OrderSide, TimeInForce
+from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
+
+from execution.exchange.exchange import Exchange
+from execution.exchange.message import Request
+from signals.errors import BadConfig, BadDataset, Locked
+from tests.fakes.exchange import exchange, new_york, trading
+
+HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
+READ = ("/v2/account", "/v2/positions", "/v2/account/activities", "/v2/clock", "/v2/account/configurations")
+
+
+def snapshot(served: Exchange) -> list[bytes]:
+    """Everything that a client can read of the account."""
+    asked = [Request("GET", path, {}, HEADERS) for path in READ]
+    asked.append(Request("GET", "/v2/orders", {"status": "all", "limit": "500"}, HEADERS))
+    asked.append(Request("GET", "/v2/account/portfolio/history", {"timeframe": "1D"}, HEADERS))
+    return [served.handle(request).body for request in asked]
+
+
+def busy(served: Exchange) -> None:
+    """Leave orders of every kind of end, a long, a short and a configuration behind."""
+    client = trading(served)
+    for symbol, side, tif in (("AAA", "buy", "opg"), ("BBB", "sell", "opg"), ("CCC", "buy", "cls")):
+        client.submit_order(
+            MarketOrderRequest(symbol=symbol, qty=7, side=OrderSide(side), time_in_force=TimeInForce(tif))
+        )
+    far = LimitOrderRequest(
+        symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=50, client_order_id="far"
+    )
+    client.submit_order(far)
+    client.patch("/account/configurations", {"no_shorting": True})
+    served.advance(new_york("2021-11-23 12:00"))
+    client.submit_order(far.model_copy(update={"client_order_id": "open still"}))
+    client.cancel_order_by_id(client.get_order_by_client_id("far").id)
+
+
+def test_a_restart_finds_everything_as_it_was(tmp_path: Path) -> None:
+    first = exchange("2021-11-22 08:00", state=tmp_path)
+    busy(first)
+    before = snapshot(first)
+    log = [row for row in first.venue.book.log if row.method != "GET"]
+    first.close()
+    second = exchange("2021-11-22 08:00", state=tmp_path)
+    assert snapshot(second) == before
+    assert [row for row in second.venue.book.log if row.method != "GET"] == log and len(log) == 7
+    second.advance(new_york("2021-11-24 12:00"))
+    assert len(second.venue.book.open_orders()) == 1 and second.venue.book.reserved == 50
+
+
+def test_a_restarted_exchange_goes_on_exactly_like_one_that_never_stopped(tmp_path: Path) -> None:
+    def later(served: Exchange) -> list[bytes]:
+        client = trading(served)
+        client.submit_order(MarketOrderRequest(symbol="CCC", qty=2, side=OrderSide.SELL, time_in_force=TimeInForce.DAY))
+        served.advance(new_york("2021-11-26 17:00"))
+        return snapshot(served)
+
+    straight = exchange("2021-11-22 08:00")
+    busy(straight)
+    stopped = exchange("2021-11-22 08:00", state=tmp_path)
+    busy(stopped)
+    stopped.close()
+    assert later(exchange("2021-11-22 08:00", state=tmp_path)) == later(straight)
+
+
+def test_a_second_exchange_cannot_open_the_same_state(tmp_path: Path) -> None:
+    first = exchange(state=tmp_path)
+    with pytest.raises(Locked):
+        exchange(state=tmp_path)
+    first.close()
+    exchange(state=tmp_path).close()
+
+
+def test_another_seed_or_a_foreign_file_or_a_newer_state_is_refused(tmp_path: Path) -> None:
+    exchange(state=tmp_path / "a", seed=1).close()
+    with pytest.raises(BadConfig):
+        exchange(state=tmp_path / "a", seed=2)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "exchange.db").write_bytes(b"not a database, whatever its name says" * 100)
+    with pytest.raises(BadDataset):
+        exchange(state=tmp_path / "b")
+    exchange(state=tmp_path / "c").close()
+    newer = apsw.Connection(str(tmp_path / "c" / "exchange.db"))
+    newer.execute("PRAGMA user_version=99")
+    newer.close()
+    with pytest.raises(BadDataset, match="newer"):
+        exchange(state=tmp_path / "c")
+
+
+def test_the_same_requests_give_the_same_bytes() -> None:
+    first, second = exchange("2021-11-22 08:00", seed=5), exchange("2021-11-22 08:00", seed=5)
+    busy(first), busy(second)
+    assert snapshot(first) == snapshot(second)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the exchange in a process of its own and kill it without mercy at the end."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes.exchange", str(state)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    try:
+        yield started, started.stdout.readline().strip()
+    finally:
+        started.kill()
+        started.wait()
+        started.stdout.close()
+
+
+def test_no_acknowledged_order_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+    """Orders stream in, and the process dies in their midst. Every acknowledged one is there, none twice."""
+    acknowledged: list[str] = []
+    with process(tmp_path) as (running, url):
+        client = TradingClient("key", "secret", url_override=url)
+        killer = threading.Timer(0.4, os.kill, (running.pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(requests.ConnectionError):
+            for number in itertools.count():
+                order = client.submit_order(
+                    MarketOrderRequest(
+                        symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG,
+                        client_order_id=f"n{number}",
+                    )
+                )  # fmt: skip
+                acknowledged.append(order.client_order_id)
+        client._session.close()
+        killer.join()
+    assert acknowledged, "the process died before its first answer: nothing was shown"
+    found = exchange("2021-11-22 08:00", state=tmp_path)
+    ids = [order.client_order_id for order in found.venue.book.orders.values()]
+    assert ids[: len(acknowledged)] == acknowledged and len(ids) - len(acknowledged) in (0, 1)
+    assert [row.method for row in found.venue.book.log] == ["POST"] * len(ids), "the log lost nothing either"
+    found.close()
+
+
+def test_the_command_serves_a_dataset_within_two_seconds(tmp_path: Path) -> None:
+    commands = [
+        ["trainer", "generate", "--seed", "3", "--symbols", "30", "--sessions", "300", "--to", str(tmp_path / "made")],
+        ["trainer", "ingest", "--bars", str(tmp_path / "made/bars.parquet"), "--actions",
+         str(tmp_path / "made/actions.parquet"), "--basis", "raw", "--to", str(tmp_path / "set")],
+    ]  # fmt: skip
+    for module, *arguments in commands:
+        made = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+        if "No module named" in made.stderr:
+            pytest.skip("the trainer is not installed here")
+        assert made.returncode == 0, made.stderr
+    serve = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(tmp_path / "set"), "--port", "0"]
+    serve += ["--state", str(tmp_path / "state"), "--cash", "250000", "--at", "2025-12-30T17:00:00"]
+    running = subprocess.Popen(serve, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    try:
+        told = json.loads(running.stdout.readline())
+        account = requests.get(f"{told['url']}/v2/account", headers=HEADERS, timeout=20).json()
+        clock = requests.get(f"{told['url']}/v2/clock", headers=HEADERS, timeout=20).json()
+    finally:
+        running.terminate()
+        _, _, used = os.wait4(running.pid, 0)
+        running.returncode = 0
+        running.stdout.close()
+    assert account["cash"] == "250000" and clock["timestamp"] == "2025-12-30T17:00:00-05:00"
+    assert date.fromisoformat(clock["next_open"][:10]) == date(2025, 12, 31)
+    assert used.ru_utime + used.ru_stime < 2.0, "A1: from the command line to two answers, in CPU seconds"
