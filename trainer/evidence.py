@@ -66,8 +66,8 @@ def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: s
     found = []
     if abs(worth.ic.mean) > LEAK_IC or abs(worth.ic_walk_forward.mean) > LEAK_IC:
         found.append(
-            f"out-of-fold IC {worth.ic.mean:.4f}, walk-forward {worth.ic_walk_forward.mean:.4f}: beyond {LEAK_IC} "
-            "it is a leak until proven otherwise"
+            f"LEAK SUSPECTED: out-of-fold IC {worth.ic.mean:.4f}, walk-forward {worth.ic_walk_forward.mean:.4f}; "
+            f"beyond {LEAK_IC} it is a leak until proven otherwise"
         )
     if not worth.ic.t >= SURE_T * FOLD_DEPENDENCE:
         found.append(
