@@ -66,7 +66,7 @@ class Ledger:
             flags = apsw.SQLITE_OPEN_READONLY
         try:
             self._connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
-        except apsw.CantOpenError as error:
+        except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
             raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=RESTORE) from error
         try:
             self._prepare()
