@@ -139,6 +139,12 @@ class Device:
             run = job_runs.find(ledger, session, job)
         return run is not None and run.status is not None
 
+    def start_before(self, session: date) -> None:
+        """Move a hosted clock to where the first job of the session D begins."""
+        first = timetable(session, self.calendar)[0].at
+        if isinstance(self.clock, VirtualClock) and self.clock.now() < first:
+            self.clock.advance(first)
+
     def remember_clock(self) -> None:
         """Write down where a hosted clock stands, so that the next process goes on from there."""
         if isinstance(self.clock, VirtualClock):

@@ -58,6 +58,10 @@ INCOMING = f"""
 CREATE OR REPLACE TEMP TABLE incoming AS
 SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?) WHERE session::DATE <= ?
 """
+APPEND = f"""
+INSERT INTO bars SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?)
+WHERE session::DATE > ? AND session::DATE <= ? ORDER BY session, symbol
+"""
 # A session differs when its number of rows or the combined hash of its rows does; one side may lack it altogether.
 CHANGED = f"""
 CREATE OR REPLACE TEMP TABLE changed AS
@@ -162,6 +166,15 @@ class Market:
     @staticmethod
     def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date) -> int:
         until = min(file.last, through)
+        known = connection.execute(
+            "SELECT max(through) FROM files WHERE path = ? AND sha256 = ?", [file.name, file.sha256]
+        ).fetchone()
+        since = known[0] if known else None
+        if since is not None:  # the very same file, read up to a later session: the rest of it cannot have changed
+            connection.execute(APPEND, [str(file.path), since, until])
+            connection.execute("UPDATE files SET through = ? WHERE path = ?", [until, file.name])
+            added = connection.execute("SELECT count(DISTINCT session) FROM bars WHERE session > ?", [since]).fetchone()
+            return int(added[0]) if added else 0
         connection.execute(INCOMING, [str(file.path), until])
         connection.execute(CHANGED, [file.first, until])
         connection.execute("DELETE FROM bars WHERE session IN (SELECT session FROM changed)")
@@ -184,11 +197,16 @@ class Market:
     ) -> None:
         audits = [audit for audit in manifest.audits if audit.session <= through]
         known = [action for action in actions if action.known_at <= through]
-        connection.execute("DELETE FROM audits")
-        connection.execute(
-            "INSERT INTO audits SELECT unnest(?::DATE[]), unnest(?::VARCHAR[])",
-            [[audit.session for audit in audits], [_audit_body(audit) for audit in audits]],
-        )
+        before = connection.execute("SELECT through FROM snapshot WHERE id = ?", [manifest.snapshot_id]).fetchone()
+        if before is not None:  # the very same manifest: earlier sessions stand as they are
+            audits = [audit for audit in audits if audit.session > before[0]]
+        else:
+            connection.execute("DELETE FROM audits")
+        if audits:
+            connection.execute(
+                "INSERT INTO audits SELECT unnest(?::DATE[]), unnest(?::VARCHAR[])",
+                [[audit.session for audit in audits], [_audit_body(audit) for audit in audits]],
+            )
         connection.execute("DELETE FROM bars WHERE session NOT IN (SELECT session FROM audits)")
         connection.execute("DELETE FROM actions")
         columns = list(zip(*(_action_row(action) for action in known), strict=True)) or [()] * 8

@@ -36,7 +36,7 @@ def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[
         raise TripwireHalt(sentence, where=tripped.name, mend="Find the cause before you re-arm")
     if tripped.action is Action.SKIP:
         raise TripwireSkip(sentence, where=tripped.name, mend="The next session tries again by itself")
-    tell(deps, Severity.WARN, f"{tripped.name}-{session}", f"{tripped.name} asks to {tripped.action}", sentence)
+    tell(deps, Severity.WARN, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
     return found
 
 

@@ -91,6 +91,7 @@ def replay(
         )  # fmt: skip
     done: list[JobReport] = []
     with opened(folder.root) as device:
+        device.start_before(days[0])
         device.latch.arm(by=BY, at=device.clock.now())
         for number, session in enumerate(days, start=1):
             progress(session, number, len(days))

@@ -11,6 +11,7 @@ from appliance.deps import Deps
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
+from appliance.schedule import JOBS
 from execution.orders import Plan
 
 FORMAT = "trademl-report/1"
@@ -30,7 +31,8 @@ def gather(session: date, deps: Deps) -> dict[str, Any]:
         "venue": deps.config.venue.broker.value,
         "jobs": [
             {"job": run.job, "status": run.status.value if run.status else "running", "summary": run.summary}
-            for run in runs.values()
+            for run in sorted(runs.values(), key=_place)
+            if run.status is not None
         ],
         "data": _data(asof, deps),
         "bundle": _chosen(runs, "score", ("bundle_id", "bundle_sha256", "role", "refusal", "bundle_age_sessions")),
@@ -62,6 +64,10 @@ def gather(session: date, deps: Deps) -> dict[str, Any]:
             if _belongs(row.alert.at, asof, session, deps)
         ],
     }  # fmt: skip
+
+
+def _place(run: job_runs.JobRun) -> int:
+    return JOBS.index(run.job) if run.job in JOBS else len(JOBS)
 
 
 def _data(asof: date, deps: Deps) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def _order(entry: JournalEntry) -> dict[str, Any]:
         "client_order_id": entry.client_order_id, "symbol": intent.key.symbol, "side": intent.side.value,
         "quantity": str(intent.quantity), "time_in_force": intent.time_in_force.value,
         "reference_price": str(intent.reference_price), "state": entry.state.value,
-        "filled": str(entry.filled_quantity), "reason": entry.reason,
+        "filled": str(entry.filled_quantity), "reason": "" if entry.reason == entry.state.value else entry.reason,
     }  # fmt: skip
 
 
