@@ -296,6 +296,8 @@ def test_an_unknown_key_of_a_recipe_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_overrides_the_recipe_and_is_checked_like_it() -> None:
     changed = overridden(RecipeConfig(), label=None, k=10, groups=6, embargo_sessions=0)
     assert (changed.label.k, changed.cpcv.groups, changed.cpcv.embargo_sessions) == (10, 6, 0)
+    with pytest.raises(BadConfig, match="leaves none to train on"):
+        overridden(RecipeConfig(), label=None, k=None, groups=2, embargo_sessions=None)
     with pytest.raises(BadConfig, match=r"label\.k"):
         overridden(RecipeConfig(), label=None, k=0, groups=None, embargo_sessions=None)
     with pytest.raises(BadConfig, match=r"label\.kind"):

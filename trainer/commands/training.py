@@ -122,7 +122,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     """Draw a progress bar on standard error; `shown=False` draws nothing."""
     bar = Progress(
         TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=Console(stderr=True), disable=not shown,
+        TimeRemainingColumn(), console=Console(stderr=True), disable=not shown, transient=True,
     )  # fmt: skip
     with bar:
         task = bar.add_task("bars, features, labels", total=total)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from signals.actions import Action
 from signals.bars import Bars
@@ -56,6 +56,12 @@ class CpcvConfig(Config):
     embargo_sessions: int = Field(default=10, ge=0)
     long_embargo_sessions: int = Field(default=0, ge=0)
     holdout_sessions: int = Field(default=252, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_groups_to_train_on(self) -> CpcvConfig:
+        if self.test_groups >= self.groups:
+            raise ValueError(f"{self.test_groups} of {self.groups} groups tested leaves none to train on")
+        return self
 
 
 class RecipeConfig(Config):
