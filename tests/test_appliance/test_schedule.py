@@ -1,0 +1,141 @@
+"""The timetable over early closes and daylight saving, and what is due when (D3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.schedule import JOBS, TIMETABLE, Decision, due, timetable
+from signals.errors import NotASession
+from signals.sessions import NEW_YORK, xnys
+
+CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
+D = date(2026, 3, 4)
+
+
+def new_york(session: date) -> dict[str, str]:
+    return {row.job: f"{row.at.astimezone(NEW_YORK):%Y-%m-%d %H:%M}" for row in timetable(session, CALENDAR)}
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def decisions(now: datetime, ended: set[tuple[date, str]] | None = None) -> list[tuple[date, str, Decision]]:
+    return [(item.session, item.job, item.decision) for item in due(now, ended or set(), CALENDAR)]
+
+
+def test_an_ordinary_session_in_new_york_time() -> None:
+    assert new_york(D) == {
+        "pull": "2026-03-03 18:30",
+        "score": "2026-03-03 18:30",
+        "reconcile_morning": "2026-03-04 08:00",
+        "plan": "2026-03-04 08:00",
+        "trade": "2026-03-04 09:10",
+        "confirm": "2026-03-04 09:45",
+        "reconcile_close": "2026-03-04 16:20",
+        "report": "2026-03-04 16:20",
+    }
+
+
+def test_an_early_close_moves_what_follows_the_close_and_nothing_else() -> None:
+    found = new_york(date(2026, 11, 27))
+    assert found["reconcile_close"] == found["report"] == "2026-11-27 13:20"
+    assert found["trade"] == "2026-11-27 09:10"
+    assert found["pull"] == "2026-11-25 18:30"  # over Thanksgiving
+
+
+def test_the_evening_before_monday_is_friday() -> None:
+    assert new_york(date(2026, 3, 9))["pull"] == "2026-03-06 18:30"
+
+
+@pytest.mark.parametrize(("session", "utc_hour"), [(date(2026, 3, 6), 14), (date(2026, 3, 9), 13)])
+def test_daylight_saving_keeps_new_york_time(session: date, utc_hour: int) -> None:
+    trade = next(row for row in timetable(session, CALENDAR) if row.job == "trade")
+    assert (trade.at.hour, trade.at.minute) == (utc_hour, 10)
+
+
+def test_a_day_that_is_no_session_has_no_timetable() -> None:
+    with pytest.raises(NotASession, match="2026-03-07 is not a session"):
+        timetable(date(2026, 3, 7), CALENDAR)
+
+
+def test_every_job_ends_before_the_opening_auction_closes_or_after_the_open() -> None:
+    for row in timetable(D, CALENDAR):
+        assert row.at < row.deadline
+        if row.job in ("pull", "score", "reconcile_morning", "plan", "trade"):
+            assert row.deadline <= CALENDAR.session(D).at(time(9, 28))
+
+
+BEFORE = {(D, job) for job in ("pull", "score")}
+MORNING = BEFORE | {(D, job) for job in ("reconcile_morning", "plan")}
+OPEN = MORNING | {(D, job) for job in ("trade", "confirm")}
+YESTERDAY = {(date(2026, 3, 3), job) for job in JOBS}
+
+# now, what has ended of D (all of the day before has), what is due of D
+TABLE = [
+    ("2026-03-03T18:29", set(), []),
+    ("2026-03-03T18:30", set(), [("pull", Decision.RUN)]),
+    ("2026-03-03T18:30", {(D, "pull")}, [("score", Decision.RUN)]),
+    ("2026-03-04T03:00", set(), [("pull", Decision.RUN_LATE)]),
+    ("2026-03-04T07:59", BEFORE, []),
+    ("2026-03-04T08:00", BEFORE, [("reconcile_morning", Decision.RUN)]),
+    ("2026-03-04T08:05", BEFORE | {(D, "reconcile_morning")}, [("plan", Decision.RUN)]),
+    ("2026-03-04T09:00", set(), [("pull", Decision.RUN_LATE)]),
+    ("2026-03-04T09:10", MORNING, [("trade", Decision.RUN)]),
+    ("2026-03-04T09:26", MORNING, [("trade", Decision.RUN_LATE)]),
+    ("2026-03-04T09:27", MORNING, [("trade", Decision.MISSED)]),
+    ("2026-03-04T09:21", set(), [(job, Decision.MISSED) for job in ("pull", "score", "reconcile_morning", "plan")]
+     + [("trade", Decision.RUN_LATE)]),
+    ("2026-03-04T12:00", set(), [(job, Decision.MISSED) for job in ("pull", "score", "reconcile_morning", "plan", "trade")]
+     + [("confirm", Decision.RUN_LATE)]),
+    ("2026-03-04T16:20", OPEN, [("reconcile_close", Decision.RUN)]),
+    ("2026-03-04T16:30", OPEN | {(D, "reconcile_close")}, [("report", Decision.RUN)]),
+    ("2026-03-04T16:30", OPEN | {(D, "reconcile_close"), (D, "report")}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("now", "ended", "expected"), TABLE)
+def test_what_is_due(now: str, ended: set[tuple[date, str]], expected: list[tuple[str, Decision]]) -> None:
+    found = decisions(at(now), ended | YESTERDAY)
+    assert [(job, decision) for session, job, decision in found if session == D] == expected
+
+
+def test_a_device_off_for_three_days_does_not_look_at_the_sessions_in_between() -> None:
+    """F54: what was missed is not traded; the session that is still ahead is prepared."""
+    found = due(at("2026-03-07T10:00"), set(), CALENDAR)
+    assert {item.session for item in found} == {date(2026, 3, 9)}
+    assert [(item.job, item.decision) for item in found] == [("pull", Decision.RUN_LATE)]
+
+
+def test_the_night_of_a_session_still_reconciles_it_while_the_next_one_begins() -> None:
+    found = decisions(at("2026-03-04T18:30"), OPEN | YESTERDAY)
+    assert found == [(D, "reconcile_close", Decision.RUN_LATE), (date(2026, 3, 5), "pull", Decision.RUN)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    minutes=st.integers(min_value=0, max_value=60 * 24 * 14),
+    ended=st.sets(st.sampled_from([(d, j) for d in CALENDAR.between(date(2026, 10, 26), date(2026, 11, 9)) for j in JOBS])),
+)
+def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(
+    minutes: int, ended: set[tuple[date, str]]
+) -> None:
+    """Over the autumn change of the clocks, at any minute and after any history."""
+    now = at("2026-10-27T00:00") + timedelta(minutes=minutes)
+    found = due(now, ended, CALENDAR)
+    assert not {(item.session, item.job) for item in found} & ended
+    for item in found:
+        row = next(r for r in timetable(item.session, CALENDAR) if r.job == item.job)
+        assert (item.decision is Decision.MISSED) == (now > row.deadline)
+        assert now >= row.at
+    for session in {item.session for item in found}:
+        running = [i for i in found if i.session == session and i.decision is not Decision.MISSED]
+        assert len(running) <= 1
+
+
+def test_the_table_names_each_job_once() -> None:
+    assert len(set(JOBS)) == len(TIMETABLE) == 8
