@@ -13,6 +13,7 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
 from appliance.orderpath.path import OrderPath
+from appliance.orderpath.resolution import seek
 from appliance.orderpath.submission import deny, is_past, settle
 from appliance.orderpath.tracking import track
 from signals.errors import UnknownOrder
@@ -51,8 +52,11 @@ def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
 
 
 def refreshed(path: OrderPath, entry: JournalEntry) -> JournalEntry:
-    """Ask the broker for one order that it has and record what it says."""
-    order = path.broker.order(entry.client_order_id)
+    """Ask the broker for one order that it has and record what it says.
+
+    A fresh order may not be listed yet: it is sought as patiently as one in doubt before it counts as lost.
+    """
+    order = path.broker.order(entry.client_order_id) or seek(path, entry)
     if order is None:
         raise UnknownOrder(
             "the broker no longer knows an order that it acknowledged", where=entry.client_order_id,

@@ -33,12 +33,23 @@ def resolve(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         The outcome could not be proven; the intent stays UNKNOWN.
     """
     cid = entry.client_order_id
-    order = _looked_up(path, cid) or _listed(path, entry)
+    order = seek(path, entry)
     if order is not None:
         return adopt(path, entry, order, "found by look-up")
     if entry.state is IntentState.ABSENT:
         return entry
     return intents.move(path.ledger, cid, IntentState.ABSENT, path.clock.now(), "no look-up and no list holds it")
+
+
+def seek(path: OrderPath, entry: JournalEntry) -> BrokerOrder | None:
+    """Return the broker's order for the entry, or None once every look-up and the list have proven that it has none.
+
+    Raises
+    ------
+    UnknownOrder
+        A look-up or the list was not answered.
+    """
+    return _looked_up(path, entry.client_order_id) or _listed(path, entry)
 
 
 def _looked_up(path: OrderPath, cid: str) -> BrokerOrder | None:

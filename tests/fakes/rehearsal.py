@@ -227,3 +227,14 @@ def _witness(life: Rehearsal, deps: Deps, is_halted: bool) -> None:
 def intent_of(life: Rehearsal, order: BrokerOrder) -> Intent:
     """Return the intent that was posted for a broker order."""
     return next(i for _, i in life.broker.posts if i.key.client_order_id == order.client_order_id)
+
+
+def calm(root: Path) -> Rehearsal:
+    """Return an armed device with a frozen plan at 08:00 of D: five orders, a closing and a flip among them."""
+    clock = VirtualClock(at("08:00"))
+    prices = {"A": Decimal(100), "B": Decimal(50), "C": Decimal(25), "D": Decimal(200)}
+    life = Rehearsal(root, FakeBroker(clock, CALENDAR, prices), clock)
+    life.broker.held = {"A": Decimal(40), "C": Decimal(-30)}
+    life.start()
+    life.freeze({"A": -0.02, "B": 0.03, "C": 0.0, "D": 0.01})
+    return life

@@ -1,0 +1,187 @@
+"""Sessions of kills, lost answers, late look-ups, outages: one order per intent at most, none lost, resolved or halted.
+
+The rules are judged by the fake broker's log, in `tests.fakes.rehearsal.broken_rules`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from appliance.jobs.base import JobReport
+from appliance.jobs.confirm import confirm
+from appliance.jobs.reconcile import reconcile
+from appliance.jobs.trade import trade
+from appliance.ledger import intents
+from appliance.ledger.states import IntentState
+from tests.fakes.broker import Fault
+from tests.fakes.rehearsal import D, Rehearsal, at, broken_rules, calm, rehearse
+
+IN_MEMORY = Path("/dev/shm")
+QUICK, MANY = range(250), range(10_000)
+
+# what sessions must have reached for their silence to mean anything
+WITNESSES = (
+    "crash", "resend", "found by look-up", "found SENDING", "follow-up", "flip", "traded", "halted", "UnknownOrder",
+    "UnknownBrokerState", "ended filled", "ended expired", "ended refused", "ended denied", "ended lapsed", "try again",
+)  # fmt: skip
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder in memory where there is one: these tests commit thousands of times."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def campaign(seeds: range) -> Counter[str]:
+    """Rehearse every seed and assert that no rule was broken; return what was reached."""
+    seen: Counter[str] = Counter()
+    for seed in seeds:
+        with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+            life = rehearse(Path(folder), seed)
+            assert broken_rules(life) == [], f"seed {seed}"
+            seen += life.seen
+    return seen
+
+
+def test_seeded_sessions_of_kills_and_faults_break_no_rule_and_reach_every_fault() -> None:
+    seen = campaign(QUICK)
+    assert [name for name in WITNESSES if seen[name] == 0] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_seeded_sessions_break_no_rule() -> None:
+    assert campaign(MANY)["crash"] > 10_000
+
+
+def test_a_calm_session_trades_to_its_end(root: Path) -> None:
+    life = calm(root)
+    _day(life)
+    assert broken_rules(life) == []
+    assert life.latch.read().is_armed
+    assert life.seen["ended filled"] == len(life.broker.posts) == 5
+
+
+def _day(life: Rehearsal, crashes: list[tuple[int, bool]] | None = None) -> list[JobReport | None]:
+    reports = [life.run(reconcile, [], at("09:00"))]
+    life.to("09:10")
+    reports.append(life.run(trade, list(crashes or []), at("09:26")))
+    life.to("09:30")
+    life.broker.auction(lambda order: Decimal(1))
+    life.to("09:45")
+    reports.append(life.run(confirm, [], at("15:45")))
+    life.to("16:00")
+    life.broker.close()
+    life.to("16:20")
+    reports.append(life.run(reconcile, [], at("23:00")))
+    return reports
+
+
+def _commits_of_a_calm_trade(root: Path) -> int:
+    life = calm(root)
+    life.to("09:10")
+    deps = life.open()
+    trade(D, deps)
+    commits = deps.ledger.commits  # type: ignore[attr-defined]
+    deps.close()
+    return int(commits)
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_killed_at_every_single_commit_of_the_trade_job_the_session_ends_the_same(root: Path, is_after: bool) -> None:
+    """F01 to F08: every commit of the job, on either side of it; twice in a row."""
+    total = _commits_of_a_calm_trade(root / "count")
+    assert total >= 4 * 4, "journaled, sending, acknowledged and taken over for each of four orders"
+    for number in range(1, total + 1):
+        life = calm(root / f"{number}")
+        _day(life, [(number, is_after), (number, is_after)])
+        assert broken_rules(life) == [], number
+        assert life.latch.read().is_armed
+        assert life.seen["crash"] >= 1
+        assert life.seen["ended filled"] == 5
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.DROP_BEFORE, Fault.DROP_AFTER])
+@pytest.mark.parametrize("lag", [0.0, 20.0], ids=["at once", "listed after 20 s"])
+def test_a_lost_request_or_answer_costs_time_and_nothing_else(root: Path, fault: Fault, lag: float) -> None:
+    """F05, F06, F13, F14, F26: the order is there exactly once, by adoption or by one resend."""
+    life = calm(root)
+    life.broker.lag = lag
+    life.broker.is_unique = False  # only we stand between the fault and a second order
+    life.broker.fault = lambda number: fault if number == 1 else Fault.NONE
+    _day(life)
+    assert broken_rules(life) == []
+    assert life.latch.read().is_armed
+    assert life.seen["ended filled"] == 5
+    resent = fault in (Fault.CRASH_BEFORE, Fault.DROP_BEFORE)
+    assert (life.seen["resend"], len(life.broker.posts)) == ((1, 6) if resent else (0, 5))
+
+
+def test_the_journal_holds_sending_before_the_broker_sees_the_order(root: Path) -> None:
+    """B2: at the moment of the post, another reader of the file finds the row."""
+    life = calm(root)
+    found: list[tuple[IntentState, int]] = []
+    accept = life.broker.submit
+
+    def submit(intent):  # type: ignore[no-untyped-def]
+        reader = life.open()
+        entry = intents.require(reader.ledger, intent.key.client_order_id)
+        found.append((entry.state, entry.posts))
+        reader.close()
+        return accept(intent)
+
+    life.broker.submit = submit  # type: ignore[method-assign]
+    _day(life)
+    assert found == [(IntentState.SENDING, 1)] * 5
+
+
+def test_the_same_job_run_twice_changes_nothing(root: Path) -> None:
+    """B4: a second run of each job sends nothing and moves nothing."""
+    life = calm(root)
+    life.to("09:10")
+    first = life.run(trade, [], at("09:26"))
+    posts, states = len(life.broker.posts), _states(life)
+    assert life.run(trade, [], at("09:26")) is not None
+    assert (len(life.broker.posts), _states(life)) == (posts, states)
+    assert first is not None
+    assert first.figures["at_broker"] == posts == 4
+
+
+def _states(life: Rehearsal) -> dict[str, IntentState]:
+    deps = life.open()
+    states = {entry.client_order_id: entry.state for entry in intents.of_session(deps.ledger, D)}
+    deps.close()
+    return states
+
+
+def test_a_device_that_was_off_for_days_trades_nothing_of_the_past(root: Path) -> None:
+    """F54: the plan is of D; the device comes back three sessions later."""
+    life = calm(root)
+    life.clock.advance(at("09:10").replace(day=15))
+    report = life.run(reconcile, [], at("16:00").replace(day=15))
+    assert report is not None
+    assert life.broker.posts == []
+    assert set(_states(life).values()) == {IntentState.DENIED}
+
+
+def test_a_broker_that_cannot_be_reached_until_the_window_closes_gets_no_order(root: Path) -> None:
+    """F15: nothing is sent, and nothing is sent later."""
+    life = calm(root)
+    life.broker.unreachable = lambda number: True
+    life.to("09:10")
+    assert life.run(trade, [], at("09:26")) is None
+    life.broker.unreachable = lambda number: False
+    life.to("09:28")
+    assert life.run(trade, [], at("09:29")) is not None
+    assert life.broker.posts == []
+    deps = life.open()
+    opg = [e for e in intents.of_session(deps.ledger, D) if e.intent.waits_for is None]
+    assert {(e.state, e.reason) for e in opg} == {(IntentState.DENIED, "its window closed before it was sent")}
+    deps.close()
