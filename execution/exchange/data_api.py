@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -54,13 +54,14 @@ def _bar_page(
     limit = query.count(request, "limit", BARS_PAGE, BARS_MAX)
     descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
     first, last = _range(exchange, request)
+    mapping = _mapping(request)
     factor = _adjustment(exchange, request)
     resume = _read_token(request.query.get("page_token"))
     page: list[tuple[str, dict[str, Any]]] = []
     for symbol in sorted(set(symbols)):
         if resume and symbol < resume[0]:
             continue
-        found = exchange.venue.market.history(symbol, first, last, exchange.now)
+        found = exchange.venue.market.history(symbol, first, last, exchange.now, **mapping)
         for bar in reversed(found) if descending else found:
             if resume and symbol == resume[0] and not _beyond(bar.day, resume[1], descending):
                 continue
@@ -78,6 +79,13 @@ def _range(exchange: Exchange, request: Request) -> tuple[date, date]:
     if start is not None and (start.hour, start.minute, start.second, start.microsecond) != (0, 0, 0, 0):
         begin = date.fromordinal(begin.toordinal() + 1)  # a bar is stamped at its New York midnight
     return begin, last.astimezone(NEW_YORK).date() if last else today
+
+
+def _mapping(request: Request) -> Mapping[str, Any]:
+    """Read `asof`: the day on which the symbols are meant, or `-` for the bare symbols."""
+    if request.query.get("asof") == "-":
+        return {"mapped": False}
+    return {"asof": query.day(request, "asof")}
 
 
 def _adjustment(exchange: Exchange, request: Request) -> Callable[[str, date], Decimal]:

@@ -12,7 +12,7 @@ knows whether it crossed an order.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -203,14 +203,27 @@ class Market:
             return None
         return self._bar(self._row[day], self._names(day)[symbol])
 
-    def history(self, symbol: str, first: date, last: date, now: datetime) -> list[DayBar]:
-        """Closed bars of the security that bears `symbol` at `now`, sessions in [first, last], oldest first."""
-        column = self.column(symbol, now)
-        if column is None:
-            return []
-        closed = bisect_right(self._closes, now)
-        rows = [row for row in range(closed) if first <= self._days[row] <= last]
-        return [self._bar(row, column) for row in rows if not np.isnan(self._bars.close[row, column])]
+    def history(
+        self, symbol: str, first: date, last: date, now: datetime, *, asof: date | None = None, mapped: bool = True
+    ) -> list[DayBar]:
+        """Closed bars of the security that bore `symbol` at `asof` (today), sessions in [first, last], oldest first.
+
+        Unmapped, or when nobody bore the symbol then, the bars are those traded under that very symbol.
+        """
+        until = min(bisect_right(self._closes, now), bisect_right(self._days, last))
+        found = []
+        for column, since, before in self._stretches(symbol, min(asof or date.max, self.trading_day(now)), mapped):
+            for row in range(bisect_left(self._days, max(first, since)), min(until, bisect_left(self._days, before))):
+                if not np.isnan(self._bars.close[row, column]):
+                    found.append(self._bar(row, column))
+        return found
+
+    def _stretches(self, symbol: str, asof: date, mapped: bool) -> list[tuple[int, date, date]]:
+        column = directory(self._tenures, asof).get(symbol) if mapped else None
+        if column is not None:
+            return [(column, date.min, date.max)]
+        held = (t for t in self._tenures if t.symbol == symbol)
+        return [(t.column, t.first, t.until) for t in sorted(held, key=lambda t: t.first)]
 
     def split_factor(self, symbol: str, day: date, now: datetime) -> Decimal:
         """Shares of today per share of `day`: the product of splits effective after `day` and by `now`."""

@@ -78,7 +78,8 @@ class Store:
         path = folder / "exchange.db"
         try:
             self._db = apsw.Connection(str(path))
-            self._db.execute(f"PRAGMA journal_mode=WAL; PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
+            self._db.execute("PRAGMA journal_mode=WAL").fetchall()
+            self._db.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
             version = self._db.execute("PRAGMA user_version").get
             if version > SCHEMA_VERSION:
                 raise BadDataset(

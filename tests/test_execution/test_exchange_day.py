@@ -220,6 +220,21 @@ def test_a_renamed_holding_keeps_its_shares_and_a_delisted_one_is_paid_out() -> 
     assert {family: len(rows) for family, rows in told.data.items()} == {"name_changes": 1, "cash_mergers": 1}
 
 
+def test_a_renamed_security_keeps_its_history_unless_the_bare_symbol_is_asked_for() -> None:
+    """OLD became AAA on 11-23. Two sessions were traded as OLD, two as AAA by the evening of 11-24."""
+    rename = Action(ActionKind.SYMBOL_CHANGE, "OLD", date(2021, 11, 23), date(2021, 11, 22), new_symbol="AAA")
+    served = exchange("2021-11-24 17:00", actions=[rename])
+
+    def closes(symbol: str, asof: str | None) -> list[float]:
+        query = {"symbols": symbol, "timeframe": "1Day", "start": "2021-11-01", "asof": asof}
+        return [row["c"] for row in data(served).get("/stocks/bars", query)["bars"].get(symbol, [])]
+
+    assert closes("AAA", None) == [100.5, 101.5, 102.5, 103.5]
+    assert closes("AAA", "-") == [102.5, 103.5] and closes("OLD", "-") == [100.5, 101.5]
+    assert closes("OLD", "2021-11-22") == [100.5, 101.5, 102.5, 103.5] and closes("OLD", None) == [100.5, 101.5]
+    assert closes("AAA", "2021-11-22") == [102.5, 103.5], "nobody bore the name then"
+
+
 def test_equity_follows_the_marks_and_last_equity_the_close_before() -> None:
     """Ten shares from 101: 101.5 at the close of 11-22, 102 at the open of 11-23."""
     served = exchange("2021-11-22 08:00")
