@@ -3,7 +3,9 @@
 import importlib.util
 import sys
 
-LEARNERS = ("lightgbm", "catboost", "xgboost", "sklearn", "optuna", "mlflow", "onnx", "onnxmltools", "skl2onnx", "torch")
+LEARNERS = (
+    "lightgbm", "catboost", "xgboost", "sklearn", "optuna", "mlflow", "onnx", "shap", "distributed", "torch",
+)  # fmt: skip
 
 found = [name for name in LEARNERS if importlib.util.find_spec(name) is not None]
 if found:
