@@ -17,9 +17,12 @@ def run_session(device: Device, session: date) -> list[JobReport]:
 
     Raises
     ------
+    NotASession
+        D is none, or the hosted exchange has no bars of it.
     DeviceHalted
         The latch was closed before the session began.
     """
+    device.require_held(session)
     device.latch.require_armed()
     reports: list[JobReport] = []
     for name in JOBS:

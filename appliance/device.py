@@ -16,7 +16,7 @@ from appliance.deps import Deps
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
 from appliance.jobs.base import JobReport, JobStatus
-from appliance.jobs.running import run_job
+from appliance.jobs.running import honour_halt_request, run_job
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
@@ -101,6 +101,9 @@ class Device:
         FixInput
             The hosted clock is past the job's window.
         """
+        if self.fs.read(self.folder.halt_request) is not None:
+            with self.deps() as deps:  # before a hosted clock moves on: what works now is cancelled now
+                honour_halt_request(deps, session)
         if isinstance(self.clock, VirtualClock):
             self._move_to(self.clock, job, session)
         with self.deps() as deps:
@@ -116,13 +119,17 @@ class Device:
                 job_runs.finish(deps.ledger, report, self.clock.now())
         return report
 
-    def _move_to(self, clock: VirtualClock, job: str, session: date) -> None:
+    def require_held(self, session: date) -> None:
+        """Raise `NotASession` unless D is a session that a hosted exchange has bars of."""
         self.calendar.index(session)
         if session > self.manifest.last:
             raise NotASession(
                 f"{session} lies in the future", where=f"{self.manifest.name} ends {self.manifest.last}",
                 mend="The embedded exchange trades sessions that the dataset holds",
             )  # fmt: skip
+
+    def _move_to(self, clock: VirtualClock, job: str, session: date) -> None:
+        self.require_held(session)
         row = next(row for row in timetable(session, self.calendar) if row.job == job)
         if clock.now() < row.at:
             clock.advance(row.at)

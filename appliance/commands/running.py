@@ -13,6 +13,7 @@ from appliance.device import Device, opened
 from appliance.jobs.base import JobReport
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
+from appliance.tick import tick
 from signals.console import emit
 from signals.errors import FixInput
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
         app.command()(function)
     app.command("job", hidden=True)(job)
     app.command("run-day")(run_day)
+    app.command("tick")(run_due)
 
 
 def pull(
@@ -111,6 +113,18 @@ def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson 
     text = "\n".join(f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in reports)
     emit({"session": session, "jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text)
     raise typer.Exit(EXIT_CODES[worst.status])
+
+
+def run_due(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
+    """Run what the timetable says is due now, once; for a timer. What was missed is recorded, never traded late.
+
+    Exit code 5: a job could not run now and stays due.
+    """
+    with opened(state, credentials=credentials) as device:
+        reports = tick(device)
+    text = "\n".join(f"{item.job:<18} {item.session} {item.status.value:<8} {item.summary}" for item in reports)
+    emit({"jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text or "nothing is due")
+    raise typer.Exit(max((EXIT_CODES[item.status] for item in reports), default=0))
 
 
 def require_hosted(device: Device) -> None:

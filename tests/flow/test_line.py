@@ -97,16 +97,14 @@ def test_every_order_row_joins_to_plan_score_bundle_snapshot_configuration_and_p
 
 
 def test_a_replay_agrees_with_the_exchange_and_repeats_to_the_digest(make: Make, published: Published) -> None:
-    days = published.sessions(7)
+    days = published.sessions(4)
     seen = []
     for name in ("one", "two"):
         like = make(published, f"like-{name}")
         bench = Workbench(like.state.parent / name)
-        done = bench(
-            "replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json"
-        )
+        done = bench("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
         assert done.code == 0, done.err
-        assert (done.json["sessions"], done.json["plans"], done.json["skipped"], done.json["halted"]) == (7, 7, [], "")
+        assert (done.json["sessions"], done.json["plans"], done.json["skipped"], done.json["halted"]) == (4, 4, [], "")
         assert done.json["fills"] >= done.json["orders"] > 50
         seen.append((bench.rows("SELECT session, digest FROM plans"), bench.rows("SELECT * FROM nav")))
     assert seen[0] == seen[1]

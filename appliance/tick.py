@@ -1,0 +1,57 @@
+"""What a timer does every few minutes: run what is due now, and tell what was missed."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from appliance.device import Device
+from appliance.halting import tell
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.ledger import job_runs
+from appliance.schedule import JOBS, Decision, due
+from appliance.seams import Severity
+from signals.errors import DeviceHalted, FixInput
+
+LOOK_BACK = timedelta(days=14)
+
+
+def tick(device: Device) -> list[JobReport]:
+    """Run every job that is due at the device's instant, in order, and record every one that was missed.
+
+    A job that could not run now (`TryAgain`) ends the tick and stays due for the next one.
+
+    Raises
+    ------
+    FixInput
+        The exchange is hosted in this process: its time moves with `run-day` and `replay` alone.
+    """
+    if device.config.venue.is_hosted:
+        raise FixInput(
+            "a hosted exchange has no time of its own", where="venue.url is empty",
+            mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
+        )  # fmt: skip
+    done: list[JobReport] = []
+    for _ in range(2 * len(JOBS)):
+        found = due(device.clock.now(), _ended(device), device.calendar)
+        if not found:
+            break
+        done += [_act(device, item.job, item.session, item.decision, item.reason) for item in found]
+    return done
+
+
+def _act(device: Device, job: str, session: date, decision: Decision, reason: str) -> JobReport:
+    if decision is Decision.MISSED:
+        report = device.close(job, session, JobStatus.FAILED, f"missed: {reason}")
+        with device.deps() as deps:
+            tell(deps, Severity.WARN, f"missed-{session}-{job}", f"{job} of {session} was missed", reason)
+        return report
+    try:
+        return device.run(job, session)
+    except DeviceHalted as error:
+        return device.close(job, session, JobStatus.HALTED, str(error))
+
+
+def _ended(device: Device) -> set[tuple[date, str]]:
+    with device.deps() as deps:
+        runs = job_runs.since(deps.ledger, device.clock.now().date() - LOOK_BACK)
+    return {(run.session, run.job) for run in runs if run.status is not None}

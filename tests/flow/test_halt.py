@@ -1,0 +1,122 @@
+"""The kill switch from the command line and from a file, and the only way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+
+Make = Callable[..., Workbench]
+
+
+@pytest.fixture
+def trading(make: Make, published: Published) -> tuple[Workbench, date, date]:
+    """A device whose orders of D are at the broker and not filled yet."""
+    day, following = published.sessions(2)
+    bench = make(published)
+    assert bench("arm", "--session", str(day), "--yes").code == 0
+    assert bench("trade", "--session", str(day)).code == 0
+    assert bench.rows("SELECT count(*) FROM intents WHERE state = 'working'")[0][0] > 10
+    return bench, day, following
+
+
+def halt_id(bench: Workbench) -> str:
+    found: str = bench("status", "--json").json["halt_id"]
+    return found
+
+
+def test_a_halt_cancels_working_orders_and_sends_nothing_more(trading: tuple[Workbench, date, date]) -> None:
+    bench, day, following = trading
+    posts = bench.rows("SELECT sum(posts) FROM intents")
+    done = bench("halt", "--reason", "the cat is on the keyboard")
+    assert done.code == 0 and "cancelled" in done.out
+    status = bench("status", "--json")
+    assert status.code == 2 and "the cat is on the keyboard" in status.json["latch"]
+    assert bench("confirm", "--session", str(day)).code == 0
+    assert bench.rows("SELECT DISTINCT state FROM intents WHERE posts > 0") == [("canceled",)]
+    assert bench("reconcile", "--session", str(day)).code == 0
+    assert bench.rows("SELECT count(*) FROM fills") == [(0,)]
+    for command in ("pull", "score", "reconcile", "plan"):
+        assert bench(command, "--session", str(following)).code == 0
+    assert bench("trade", "--session", str(following)).code == 4
+    assert bench.rows("SELECT sum(posts) FROM intents") == posts
+
+
+def test_the_record_of_a_halt_says_what_was_cancelled_and_who_was_told(trading: tuple[Workbench, date, date]) -> None:
+    """C3."""
+    bench, *_ = trading
+    bench("halt", "--reason", "a test")
+    found = bench("halts", "--json").json["rows"][0]
+    assert (found["name"], found["value"], found["rearmed_by"]) == ("MANUAL", "a test", None)
+    details = bench.rows("SELECT details FROM halts")[0][0]
+    assert '"cancel": "cancelled"' in details and '"notified": true' in details
+    alerts = bench("alerts", "--json").json["rows"]
+    assert alerts[0]["severity"] == "page" and "appliance rearm --halt-id" in alerts[0]["body"]
+    assert (bench.state / "alerts.jsonl").read_text().count("\n") == 1
+
+
+def test_a_file_named_halt_halts_before_the_next_job(trading: tuple[Workbench, date, date]) -> None:
+    bench, day, _ = trading
+    (bench.state / "HALT").write_text("pulled the plug\n")
+    assert bench("confirm", "--session", str(day)).code == 0
+    status = bench("status", "--json")
+    assert status.code == 2 and "pulled the plug" in status.json["latch"]
+    assert not (bench.state / "HALT").exists()
+    assert bench.rows("SELECT DISTINCT state FROM intents WHERE posts > 0") == [("canceled",)]
+
+
+def test_only_the_right_id_a_reason_and_the_typed_word_open_the_latch(
+    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C2."""
+    bench, day, following = trading
+    bench("halt", "--reason", "a test")
+    right = halt_id(bench)
+    assert bench("arm", "--yes").code == 2
+    assert bench("rearm", "--halt-id", "00000000", "--reason", "over", "--yes").code == 2
+    assert bench("rearm", "--halt-id", right, "--reason", " ", "--yes").code == 2
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: "yes")
+    assert bench("rearm", "--halt-id", right, "--reason", "over").code == 2
+    assert bench("status").code == 2
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: "REARM")
+    done = bench("rearm", "--halt-id", right, "--reason", "it was a test")
+    assert done.code == 0 and "both books agree" in done.out
+    row = bench("halts", "--json").json["rows"][0]
+    assert row["reason"] == "it was a test" and row["rearmed_by"]
+    assert bench("confirm", "--session", str(day)).code == 0
+    assert bench("run-day", "--session", str(following)).code == 0
+
+
+def test_an_unclean_reconcile_keeps_the_latch_closed(
+    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from signals.errors import ReconBreak
+
+    bench, *_ = trading
+    bench("halt", "--reason", "a test")
+
+    def broken(*_: object) -> None:
+        raise ReconBreak("10 shares of GABC are at the broker and in no book")
+
+    monkeypatch.setattr("appliance.orderpath.agreement.agree", broken)
+    monkeypatch.setattr("appliance.jobs.reconcile.agree", broken)
+    done = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
+    assert done.code == 4 and "10 shares of GABC" in done.err
+    assert bench("status").code == 2
+
+
+def test_a_rearmed_device_steps_in_again(trading: tuple[Workbench, date, date], published: Published) -> None:
+    """The ramp begins anew after a resumption."""
+    bench, day, _ = trading
+    for command in ("confirm", "reconcile", "report"):
+        assert bench(command, "--session", str(day)).code == 0
+    bench("halt", "--reason", "a test")
+    bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
+    for session in published.sessions(3)[1:]:
+        assert bench("run-day", "--session", str(session)).code == 0
+    ramps = bench.rows("SELECT json_extract(figures, '$.ramp') FROM job_runs WHERE job = 'plan' ORDER BY session")
+    assert ramps == [(0.2,), (0.2,), (0.4,)]
