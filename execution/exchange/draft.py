@@ -15,6 +15,7 @@ from execution.orders import OrderType, Side, TimeInForce
 CLIENT_ORDER_ID_MAX = 128
 QUANTITY_PLACES = 9
 NOTIONAL_PLACES = 2
+LARGEST_EXPONENT = 12  # no order has a trillion of anything; beyond it exact arithmetic would run out of digits
 PRICED = {
     OrderType.MARKET: (),
     OrderType.LIMIT: ("limit_price",),
@@ -89,12 +90,12 @@ def client_order_id(body: Mapping[str, Any]) -> str:
 
 
 def decimal_of(value: Any, field: str) -> Decimal:
-    """Read a number or a numeral exactly."""
+    """Read a number or a numeral exactly; refuse what is neither, not finite, or absurdly large or small."""
     try:
         number = Decimal(str(value))
     except InvalidOperation:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value)) from None
-    if not number.is_finite() or isinstance(value, bool):
+    if not number.is_finite() or isinstance(value, bool) or abs(number.adjusted()) > LARGEST_EXPONENT:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value))
     return number
 

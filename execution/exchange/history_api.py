@@ -14,7 +14,7 @@ from signals.sessions import NEW_YORK
 if TYPE_CHECKING:
     from execution.exchange.exchange import Exchange
 
-PERIOD = re.compile(r"(\d+)([DWMA])")
+PERIOD = re.compile(r"(\d{1,2})([DWMA])")
 DAYS = {"D": 1, "W": 7, "M": 31, "A": 366}
 DEFAULT_PERIOD = "1M"
 

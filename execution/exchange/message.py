@@ -39,7 +39,7 @@ class Request:
         """Return the body as an object, every non-integer number as an exact Decimal; refuse anything else."""
         try:
             content = json.loads(self.body or b"{}", parse_float=Decimal)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RefusedByVenue(BODY_NOT_JSON) from None
         if not isinstance(content, dict):
             raise RefusedByVenue(BODY_NOT_OBJECT)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 
 from execution.exchange.message import Request
 from execution.exchange.refusals import BAD_QUERY, RefusedByVenue
 from signals.sessions import NEW_YORK
+
+EARLIEST, LATEST = 1900, 2200  # years that a parameter may name
 
 
 def word(request: Request, name: str, allowed: Collection[str], default: str) -> str:
@@ -46,11 +48,13 @@ def instant(request: Request, name: str) -> datetime | None:
     text = given.replace(" ", "+")  # an unescaped plus sign of an offset arrives as a space
     try:
         at = datetime.fromisoformat(_microseconds(text))
-    except ValueError:
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=NEW_YORK if len(text) == len("2020-01-01") else UTC)
+        if not EARLIEST <= at.year <= LATEST:
+            raise ValueError(text)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise RefusedByVenue(BAD_QUERY, parameter=name, given=given) from None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=NEW_YORK if len(text) == len("2020-01-01") else UTC)
-    return at.astimezone(UTC)
 
 
 def day(request: Request, name: str) -> date | None:
@@ -58,17 +62,9 @@ def day(request: Request, name: str) -> date | None:
     given = request.query.get(name)
     if not given:
         return None
-    try:
-        return date.fromisoformat(given)
-    except ValueError:
-        at = instant(request, name)
-        assert at is not None
-        return at.astimezone(NEW_YORK).date()
-
-
-def day_after(day: date) -> datetime:
-    """Return the New York midnight that ends `day`, in UTC."""
-    return datetime.combine(day + timedelta(days=1), time(), NEW_YORK).astimezone(UTC)
+    at = instant(request, name)
+    assert at is not None
+    return at.astimezone(NEW_YORK).date()
 
 
 def _microseconds(text: str) -> str:

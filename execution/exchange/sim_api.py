@@ -20,6 +20,8 @@ from signals.sessions import NEW_YORK
 if TYPE_CHECKING:
     from execution.exchange.exchange import Exchange
 
+LOG_ROWS_MAX = 10**12
+
 
 def clock(exchange: Exchange, request: Request) -> Response:
     """GET /_sim/clock."""
@@ -40,6 +42,9 @@ def advance(exchange: Exchange, request: Request) -> Response:
     if not isinstance(exchange.clock, VirtualClock):
         raise RefusedByVenue(refusals.CLOCK_NOT_VIRTUAL)
     to = _instant(request.json(), "to")
+    last = exchange.venue.market.calendar.sessions[-1]
+    if to >= last.open:
+        raise RefusedByVenue(refusals.CALENDAR_ENDS, last=last.day.isoformat())
     if to < exchange.now:
         raise RefusedByVenue(refusals.CLOCK_BACKWARDS, now=str(instant(exchange.now)))
     exchange.advance(to)
@@ -48,7 +53,7 @@ def advance(exchange: Exchange, request: Request) -> Response:
 
 def log(exchange: Exchange, request: Request) -> Response:
     """GET /_sim/log: requests in the order of arrival; `method` and `after` (a sequence number) select."""
-    method, after = request.query.get("method"), int(request.query.get("after", "0"))
+    method, after = request.query.get("method"), query.count(request, "after", 0, LOG_ROWS_MAX)
     rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
     return answer(
         [

@@ -1,0 +1,55 @@
+"""Whatever bytes arrive, the exchange answers: refusals of the client's fault, never an exception or a broken core."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from execution.exchange.message import Request
+from execution.exchange.routes import ROUTES
+from tests.fakes.exchange import exchange
+
+HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
+SERVED = exchange("2021-11-22 12:00")
+PARAMETERS = (
+    "status", "limit", "after", "until", "direction", "symbols", "page_token", "page_size", "start", "end", "date",
+    "period", "timeframe", "adjustment", "asof", "sort", "types", "qty", "percentage", "client_order_id",
+    "after_order_id", "asset_class", "category", "method",
+)  # fmt: skip
+FIELDS = (
+    "symbol", "qty", "notional", "side", "type", "time_in_force", "limit_price", "stop_price", "trail_price",
+    "trail_percent", "client_order_id", "extended_hours", "order_class", "trail", "to", "halted", "hard", "faults",
+    "no_shorting", "max_margin_multiplier",
+)  # fmt: skip
+WORDS = st.sampled_from(
+    ["AAA", "buy", "sell", "market", "limit", "stop", "trailing_stop", "day", "gtc", "opg", "1Day", "1e400",
+     "-1", "0", "NaN", "Infinity", "1e-30", "9999-12-31T23:59:59-05:00", "0001-01-01", "2021-11-22", "2021-11-22T12:00:00.123456789Z",
+     "99999999999A", "99A", "all", "asc", "-", "", "\x00", "é", "QUFBfDIwMjE="]
+)  # fmt: skip
+SCALARS = WORDS | st.text(max_size=8) | st.integers() | st.floats() | st.booleans() | st.none()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+)
+ORDERS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=9)
+NEARLY = ORDERS.map(
+    lambda odd: {"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"} | odd
+)
+BODIES = (
+    (ORDERS | NEARLY).map(lambda body: json.dumps(body).encode()) | st.binary(max_size=20) | st.just(b"[" * 100_000)
+)
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(ROUTES), WORDS | st.text(max_size=10),
+    st.dictionaries(st.sampled_from(PARAMETERS), WORDS | st.text(max_size=10), max_size=3), BODIES,
+)  # fmt: skip
+def test_no_request_breaks_the_exchange(route: Any, argument: str, query: dict[str, str], body: bytes) -> None:
+    path = route.path.split("{")[0] + argument if "{" in route.path else route.path
+    SERVED.faults.clear()
+    response = SERVED.handle(Request(route.method, path, query, HEADERS, body))
+    assert response.status in (200, 204, 207, 400, 401, 403, 404, 422), response
+    assert not response.body or isinstance(json.loads(response.body), dict | list)
