@@ -102,7 +102,7 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
     ReconBreak
         The device is armed, its ledger is empty and the account is not: the ledger was lost.
     """
-    reports = _fetch(path, session, session)
+    reports = fetch(path, session)
     working = [order for order in reports.orders if not order.status.is_terminal]
     if path.latch.read().is_armed and (reports.positions or working):
         raise ReconBreak(
@@ -116,7 +116,7 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
 
 def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None = None) -> None:
     """Record the broker's books as agreed, whatever ours said: for a new ledger, and for a person who decides so."""
-    reports = _fetch(path, session, session) if reports is None else reports
+    reports = fetch(path, session) if reports is None else reports
     at = path.clock.now()
     with path.ledger.transaction():
         for order in reports.orders:
@@ -130,7 +130,7 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
     since = min([before.session, session, *(e.intent.key.session for e in intents.unfinished(path.ledger))])
     waits = iter(path.config.submission.settle_seconds)
     while True:
-        reports = _fetch(path, session, since)
+        reports = fetch(path, since)
         if reports.account.number != before.account or reports.account.id != before.account_id:
             raise TripwireHalt(
                 f"account {reports.account.number} answers, the ledger is of {before.account}", where="ACCOUNT",
@@ -147,7 +147,8 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
         path.clock.sleep(wait)
 
 
-def _fetch(path: OrderPath, session: date, since: date) -> Reports:
+def fetch(path: OrderPath, since: date) -> Reports:
+    """Ask for every report, orders from the session `since` on; raise `BrokerUnreachable` unless all arrive whole."""
     first = path.calendar.sessions[0].day
     back = min(path.config.reconcile.activity_sessions, path.calendar.index(since))
     return Reports(

@@ -22,7 +22,7 @@ from appliance.orderpath.conservation import conserve
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.resolution import resolve
 from appliance.orderpath.tracking import adopt
-from execution.brokers.base import Acked, Refused, Unknown
+from execution.brokers.base import Acked, Refused
 from execution.orders import Intent
 from execution.pretrade import Circumstances, refusal
 from signals.errors import InvariantBroken, TripwireHalt, UnknownOrder
@@ -124,13 +124,13 @@ def _post(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     except UnknownOrder as error:
         intents.move(ledger, cid, IntentState.UNKNOWN, path.clock.now(), str(error))
         raise
-    match outcome:
-        case Acked(order):
-            return adopt(path, entry, order, "acknowledged")
-        case Refused(status, code, message):
-            return intents.move(ledger, cid, IntentState.REFUSED, path.clock.now(), message, refusal=(status, code))
-        case Unknown(reason):
-            return intents.move(ledger, cid, IntentState.UNKNOWN, path.clock.now(), reason)
+    at = path.clock.now()
+    if isinstance(outcome, Acked):
+        return adopt(path, entry, outcome.order, "acknowledged")
+    if isinstance(outcome, Refused):
+        refused = (outcome.status, outcome.code)
+        return intents.move(ledger, cid, IntentState.REFUSED, at, outcome.message, refusal=refused)
+    return intents.move(ledger, cid, IntentState.UNKNOWN, at, outcome.reason)
 
 
 def _after_absence(path: OrderPath, entry: JournalEntry) -> JournalEntry:

@@ -208,6 +208,14 @@ def _beyond_plan(life: Rehearsal, deps: Deps) -> list[str]:
     for row in life.broker.rows.values():
         intent = by_id[row.client_order_id]
         filled[(intent.key.symbol, intent.key.slice)] += int(row.filled_quantity)
+    early = [
+        intent.key.client_order_id
+        for _, intent in life.broker.posts
+        if (leader := intent.waits_for) is not None
+        and filled[(leader.symbol, leader.slice)] != frozen[(leader.symbol, leader.slice)].quantity
+    ]
+    if early:
+        return [f"{cid} did not wait for its closing half" for cid in early]
     return [f"{shares} shares of {place}" for place, shares in filled.items() if shares > frozen[place].quantity]
 
 

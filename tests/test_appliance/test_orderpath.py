@@ -27,6 +27,7 @@ from appliance.orderpath.batch import send
 from appliance.orderpath.conservation import conserve
 from appliance.orderpath.desk import open_desk
 from appliance.orderpath.leftovers import add_follow_ups
+from appliance.orderpath.rebuilding import rebuild
 from appliance.orderpath.recovery import recover
 from appliance.orderpath.submission import settle, submit
 from appliance.orderpath.tracking import adopt, track
@@ -34,6 +35,7 @@ from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, 
 from signals.errors import (
     BrokerUnreachable,
     DeviceHalted,
+    FixInput,
     InvariantBroken,
     ReconBreak,
     TripwireHalt,
@@ -610,9 +612,9 @@ def test_an_armed_device_with_an_empty_ledger_and_a_full_account_has_lost_its_le
 
 
 def test_a_person_may_accept_what_the_account_holds(path: OrderPath, life: Rehearsal) -> None:
+    sent = reported_after_send(path)
+    life.broker.rows["hand"] = replace(sent, id="hand", client_order_id="by-hand", status=OrderStatus.NEW)
     life.broker.held["A"] += 1
-    with pytest.raises(ReconBreak):
-        agree(path, D, Phase.OPEN)
     accept(path, D, Phase.OPEN)
     assert agree(path, D, Phase.OPEN).notes == ()
 
@@ -624,5 +626,28 @@ def test_a_book_may_begin_in_the_calendars_first_session(life: Rehearsal) -> Non
     begin(path, CALENDAR.days[0], Phase.CLOSE)
     assert agree(path, CALENDAR.days[0], Phase.CLOSE).notes == ()
     assert agreement.LAST == LAST
+    path.ledger.close()
+    deps.close()
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_broker_and_the_device_ends_halted(life: Rehearsal) -> None:
+    """D13: every position, fill and order comes back, the orders flagged as not ours; nothing leaves until re-armed."""
+    life.run(trade, [], at("09:26"))
+    life.to("09:30")
+    life.broker.auction(lambda order: Decimal(1))
+    life.to("16:20")
+    deps = life.open()
+    path = replace(OrderPath.of(deps), ledger=type(deps.ledger)(life.root / "new" / "ledger.sqlite"))
+    rebuild(path, D, Phase.CLOSE, CALENDAR.previous(D))
+    held = snapshots.latest(path.ledger)
+    assert held is not None
+    assert {p.symbol: p.quantity for p in held.positions} == {s: q for s, q in life.broker.held.items() if q}
+    assert held.cash == life.broker.cash
+    assert len(fills.of_session(path.ledger, D)) == len(broker_orders.foreign(path.ledger)) == 4
+    assert meta.read(path.ledger, "rebuilt_at") == life.clock.now().isoformat()
+    assert life.latch.read().name == "LEDGER_REBUILT"
+    assert agree(path, D, Phase.CLOSE).notes == ()
+    with pytest.raises(FixInput, match="not empty"):
+        rebuild(path, D, Phase.CLOSE, D)
     path.ledger.close()
     deps.close()
