@@ -31,8 +31,9 @@ def tick(device: Device) -> list[JobReport]:
             mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )  # fmt: skip
     done: list[JobReport] = []
+    first = _first_session(device)
     for _ in range(2 * len(JOBS)):
-        found = due(device.clock.now(), _ended(device), device.calendar)
+        found = [item for item in due(device.clock.now(), _ended(device), device.calendar) if item.session >= first]
         if not found:
             break
         done += [_act(device, item.job, item.session, item.decision, item.reason) for item in found]
@@ -49,6 +50,14 @@ def _act(device: Device, job: str, session: date, decision: Decision, reason: st
         return device.run(job, session)
     except DeviceHalted as error:
         return device.close(job, session, JobStatus.HALTED, str(error))
+
+
+def _first_session(device: Device) -> date:
+    """The first session that this device has anything to do with: on a fresh one, the session that is ahead."""
+    with device.deps() as deps:
+        runs = job_runs.since(deps.ledger, date.min)
+    ahead = device.calendar.next(device.calendar.last_closed(device.clock.now()))
+    return min((run.session for run in runs), default=ahead)
 
 
 def _ended(device: Device) -> set[tuple[date, str]]:

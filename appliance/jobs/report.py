@@ -15,7 +15,7 @@ from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, reports, snapshots
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.policy import bundle_policy
-from appliance.real_nav import RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
+from appliance.real_nav import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
 from appliance.recording import enforce
 from appliance.reports.curve import draw
 from appliance.reports.day import gather
@@ -85,12 +85,20 @@ def _nav(session: date, deps: Deps) -> nav.NavRow | None:
     return row
 
 
+def _liquidity(asof: date, deps: Deps) -> dict[str, Liquidity]:
+    """Of every name at asof; nothing where the store does not reach: those names are then named as unpriced."""
+    try:
+        bars = deps.market.bars(asof, ADV_SESSIONS + 1)
+    except DataNotUsable:
+        return {}
+    return liquidity_of(bars, deps.market.dollar_volumes(asof, ADV_SESSIONS))
+
+
 def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:
     asof = asof_of(session, deps)
     actions = deps.market.actions(session, session)
     renamed = new_names(actions)
-    known = liquidity_of(deps.market.bars(asof, ADV_SESSIONS + 1), deps.market.dollar_volumes(asof, ADV_SESSIONS))
-    liquidity = {renamed.get(s, s): found for s, found in known.items()}
+    liquidity = {renamed.get(s, s): found for s, found in _liquidity(asof, deps).items()}
     filled = [booked.fill for booked in fill_rows.of_session(deps.ledger, session)]
     opening = snapshots.find(deps.ledger, session, Phase.OPEN)
     held = {p.symbol: p.quantity for p in opening.positions} if opening else {}

@@ -1,0 +1,94 @@
+"""A device beside an exchange of its own process, over real HTTP: the timer's view of a session."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+import requests
+
+from appliance.schedule import timetable
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+
+Make = Callable[..., Workbench]
+
+
+@pytest.fixture
+def url(published: Published) -> Iterator[str]:
+    """A served exchange whose clock stands just before the evening of asof."""
+    day = published.sessions(1)[0]
+    start = timetable(day, published.manifest.calendar)[0].at
+    command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--at", start.isoformat()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["url"]
+        finally:
+            server.terminate()
+
+
+def advance(url: str, to: datetime) -> None:
+    requests.post(f"{url}/_sim/advance", json={"to": to.isoformat()}, timeout=10).raise_for_status()
+
+
+def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time(
+    make: Make, published: Published, url: str
+) -> None:
+    day = published.sessions(1)[0]
+    bench = make(published, "served", "--url", url)
+    assert bench("arm", "--yes").code == 0
+    ran = []
+    for row in timetable(day, published.manifest.calendar):
+        advance(url, row.at)
+        done = bench("tick", "--json")
+        assert done.code == 0, (done.out, done.err)
+        ran += [(job["job"], job["status"]) for job in done.json["jobs"] if job["session"] == str(day)]
+        assert bench("tick").out == "nothing is due\n"
+    assert ran == [(row.job, "done") for row in timetable(day, published.manifest.calendar)]
+    assert bench.rows("SELECT DISTINCT state FROM intents") == [("filled",)]
+    assert bench.rows("SELECT job, attempts FROM job_runs WHERE session = ? AND attempts <> 1", str(day)) == []
+
+
+def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(
+    make: Make, published: Published, url: str
+) -> None:
+    day = published.sessions(1)[0]
+    bench = make(published, "late", "--url", url)
+    assert bench("arm", "--yes").code == 0
+    assert bench("tick").code == 0
+    advance(url, published.manifest.calendar.session(day).close)
+    bench("tick")
+    advance(url, timetable(day, published.manifest.calendar)[-1].at)
+    bench("tick")
+    ends = dict(bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day)))
+    assert ends == {
+        "pull": "done", "score": "done", "reconcile_morning": "failed", "plan": "failed", "trade": "failed",
+        "confirm": "failed", "reconcile_close": "done", "report": "done",
+    }  # fmt: skip
+    missed = bench.rows("SELECT title FROM alerts ORDER BY id")
+    assert (f"trade of {day} was missed",) in missed
+    assert bench.rows("SELECT count(*) FROM intents") == [(0,)]
+    assert bench("status").code == 1
+
+
+def test_a_hosted_exchange_has_no_time_for_a_timer(make: Make, published: Published) -> None:
+    done = make(published)("tick")
+    assert done.code == 2 and "run-day" in done.err
+
+
+def test_a_whole_session_in_virtual_time_is_refused_at_an_exchange_that_another_process_serves(
+    make: Make, published: Published, url: str
+) -> None:
+    bench = make(published, "served", "--url", url)
+    done = bench("run-day", "--session", str(published.sessions(1)[0]))
+    assert done.code == 2 and "hosted exchange" in done.err
