@@ -22,6 +22,7 @@ from execution.exchange.venue import Venue
 from execution.fills import CENT
 from execution.orders import OrderStatus
 from signals.actions import Action, ActionKind
+from signals.manifest import PriceBasis
 
 WHOLE = Decimal(1)
 FRACTION_STEP = Decimal("0.000000001")
@@ -79,7 +80,7 @@ def _delisting(venue: Venue, action: Action) -> None:
 
 def _dividend(venue: Venue, action: Action) -> None:
     held = venue.book.holdings.get(action.symbol)
-    if held is None or venue.config.paper_fidelity or venue.market.basis == "total_return":
+    if held is None or venue.config.paper_fidelity or venue.market.basis is PriceBasis.TOTAL_RETURN:
         return
     assert action.cash is not None
     _record(venue, action, "DIV", held.symbol, None, cash=held.quantity * action.cash, sub="CDIV")

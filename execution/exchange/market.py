@@ -26,10 +26,10 @@ from execution.fills import to_price
 from signals.actions import Action, ActionKind
 from signals.bars import Bars
 from signals.errors import BadBars, InvariantBroken, NotASession
+from signals.manifest import PriceBasis
 from signals.sessions import Calendar, Session
 
 ACTIONS_AT = time(4, 0)  # New York; every action of a session is done well before 08:00
-RAW = "raw"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ class DayBar:
 class Market:
     """Bars, actions and the calendar, read only through an instant."""
 
-    def __init__(self, bars: Bars, calendar: Calendar, actions: Iterable[Action] = (), *, basis: str = RAW) -> None:
-        self.calendar, self.basis = calendar, str(basis)
+    def __init__(
+        self, bars: Bars, calendar: Calendar, actions: Iterable[Action] = (), *, basis: PriceBasis = PriceBasis.RAW
+    ) -> None:
+        self.calendar, self.basis = calendar, PriceBasis(basis)
         self.actions = tuple(sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind)))
         self._bars = bars
         days: list[date] = bars.sessions.astype(object).tolist()
@@ -86,7 +88,7 @@ class Market:
     @property
     def is_raw(self) -> bool:
         """Whether splits change quantities: only where prices are raw."""
-        return self.basis == RAW
+        return self.basis is PriceBasis.RAW
 
     # -- time ---------------------------------------------------------------------------------------------------
 

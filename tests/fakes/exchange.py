@@ -30,6 +30,7 @@ from execution.exchange.inprocess import InProcessAdapter
 from execution.exchange.market import Market
 from signals.actions import Action
 from signals.bars import Bars, days_array
+from signals.manifest import PriceBasis
 from signals.sessions import NEW_YORK, Calendar, xnys
 
 FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)
@@ -67,8 +68,8 @@ def new_york(text: str) -> datetime:
 
 
 def exchange(
-    at: str = "2021-11-22 08:00", *, panel: Bars | None = None, actions: Iterable[Action] = (), basis: str = "raw",
-    seed: int = 1, state: Any = None, **config: Any,
+    at: str = "2021-11-22 08:00", *, panel: Bars | None = None, actions: Iterable[Action] = (),
+    basis: PriceBasis = PriceBasis.RAW, seed: int = 1, state: Any = None, **config: Any,
 ) -> Exchange:  # fmt: skip
     """Return an exchange on the small market with a virtual clock at `at`, New York."""
     market = Market(panel if panel is not None else bars(), calendar(), actions, basis=basis)

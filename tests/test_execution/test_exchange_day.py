@@ -14,6 +14,7 @@ from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus, TimeI
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest, GetOrdersRequest, MarketOrderRequest
 
 from signals.actions import Action, ActionKind
+from signals.manifest import PriceBasis
 from tests.fakes.exchange import actions_client, data, exchange, new_york, trading
 
 
@@ -189,7 +190,7 @@ def test_a_split_multiplies_raw_shares_pays_the_fraction_and_explains_itself() -
 
 
 def test_on_adjusted_prices_a_recorded_split_changes_no_quantity() -> None:
-    served = exchange("2021-11-22 08:00", actions=[SPLIT], basis="split_adjusted")
+    served = exchange("2021-11-22 08:00", actions=[SPLIT], basis=PriceBasis.SPLIT_ADJUSTED)
     client = trading(served)
     client.submit_order(market_order("AAA", 7, "buy", "opg"))
     served.advance(new_york("2021-11-23 08:00"))

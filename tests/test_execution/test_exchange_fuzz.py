@@ -25,9 +25,9 @@ FIELDS = (
     "no_shorting", "max_margin_multiplier",
 )  # fmt: skip
 WORDS = st.sampled_from(
-    ["AAA", "buy", "sell", "market", "limit", "stop", "trailing_stop", "day", "gtc", "opg", "1Day", "1e400",
-     "-1", "0", "NaN", "Infinity", "1e-30", "9999-12-31T23:59:59-05:00", "0001-01-01", "2021-11-22", "2021-11-22T12:00:00.123456789Z",
-     "99999999999A", "99A", "all", "asc", "-", "", "\x00", "é", "QUFBfDIwMjE="]
+    ["AAA", "buy", "sell", "market", "limit", "stop", "trailing_stop", "day", "gtc", "opg", "1Day", "1e400", "-1", "0",
+     "NaN", "Infinity", "1e-30", "9999-12-31T23:59:59-05:00", "0001-01-01", "2021-11-22", "99999999999A", "99A",
+     "2021-11-22T12:00:00.123456789Z", "all", "asc", "-", "", "\x00", "é", "QUFBfDIwMjE="]
 )  # fmt: skip
 SCALARS = WORDS | st.text(max_size=8) | st.integers() | st.floats() | st.booleans() | st.none()
 VALUES = st.recursive(
@@ -42,7 +42,7 @@ BODIES = (
 )
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=700, deadline=None, derandomize=True)
 @given(
     st.sampled_from(ROUTES), WORDS | st.text(max_size=10),
     st.dictionaries(st.sampled_from(PARAMETERS), WORDS | st.text(max_size=10), max_size=3), BODIES,
@@ -53,3 +53,20 @@ def test_no_request_breaks_the_exchange(route: Any, argument: str, query: dict[s
     response = SERVED.handle(Request(route.method, path, query, HEADERS, body))
     assert response.status in (200, 204, 207, 400, 401, 403, 404, 422), response
     assert not response.body or isinstance(json.loads(response.body), dict | list)
+
+
+NUMBERS = st.sampled_from(["1e400", "1e-30", "NaN", "Infinity", "-0", "1e15", "1e11", 10**30, 1e300, 0.1, "100", "0.5"])
+PRICED = ("limit_price", "stop_price", "trail_price", "trail_percent", "qty", "notional")
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(["market", "limit", "stop", "stop_limit", "trailing_stop"]), st.sampled_from(["buy", "sell"]),
+    st.dictionaries(st.sampled_from(PRICED), NUMBERS, max_size=3),
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=1),
+)  # fmt: skip
+def test_no_number_breaks_an_order(type_: str, side: str, numbers: dict[str, Any], odd: dict[str, Any]) -> None:
+    body = {"symbol": "AAA", "side": side, "type": type_, "time_in_force": "day"} | numbers | odd
+    request = Request("POST", "/v2/orders", {}, HEADERS, json.dumps(body).encode())
+    assert SERVED.handle(request).status in (200, 400, 403, 422)
+    assert SERVED.handle(Request("GET", "/v2/account", {}, HEADERS)).status == 200

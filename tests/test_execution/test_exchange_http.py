@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 import requests
 from alpaca.data.historical import StockHistoricalDataClient
-from alpaca.data.requests import StockBarsRequest
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
+from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest
 from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, OrderStatus, TimeInForce
-from alpaca.trading.requests import MarketOrderRequest
+from alpaca.trading.requests import (
+    ClosePositionRequest,
+    GetPortfolioHistoryRequest,
+    LimitOrderRequest,
+    MarketOrderRequest,
+    ReplaceOrderRequest,
+)
 
 from execution.exchange import http
 from execution.exchange.exchange import Exchange
-from tests.fakes.exchange import exchange, serving
+from execution.exchange.market import Market
+from execution.exchange.message import Request
+from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
 
 
 @pytest.fixture
@@ -76,3 +86,56 @@ def test_only_loopback_is_bound() -> None:
             with socket.socket() as probe, pytest.raises(OSError):
                 probe.settimeout(1)
                 probe.connect((address, bound.getsockname()[1]))
+
+
+def test_every_call_of_the_clients_works_over_http(served: tuple[Exchange, str]) -> None:
+    """A2: account to portfolio history, three pages of bars, one replacement; no exception anywhere."""
+    _, url = served
+    client, market = (
+        TradingClient("key", "secret", url_override=url),
+        StockHistoricalDataClient("k", "s", url_override=url),
+    )
+    client.get_account(), client.get_clock(), client.get_calendar(), client.get_all_assets(), client.get_asset("AAA")
+    requests.post(f"{url}/_sim/advance", json={"to": "2021-11-22T12:00:00-05:00"}, timeout=5)
+    far = LimitOrderRequest(symbol="AAA", qty=2, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=50)
+    first = client.submit_order(far)
+    second = client.replace_order_by_id(first.id, ReplaceOrderRequest(limit_price=101.5))
+    assert (str(client.get_order_by_id(first.id).replaced_by), client.get_orders()) == (str(second.id), [])
+    assert client.get_open_position("AAA").qty == "2"
+    client.close_position("AAA", ClosePositionRequest(percentage="50"))
+    requests.post(f"{url}/_sim/advance", json={"to": "2021-11-29T17:00:00-05:00"}, timeout=5)
+    history = client.get_portfolio_history(GetPortfolioHistoryRequest(period="1M", timeframe="1D"))
+    assert len(history.equity) == 5 and history.base_value == 1_000_000
+    assert [response.status for response in client.close_all_positions(cancel_orders=True)] == [200]
+    client.get_account_configurations(), client.cancel_orders()
+    pages, token = [], None
+    while token is not None or not pages:
+        page = market.get("/stocks/bars", {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-11-01",
+                                           "limit": 8, "page_token": token})  # fmt: skip
+        pages.append(sum(len(rows) for rows in page["bars"].values()))
+        token = page["next_page_token"]
+    assert pages == [8, 8, 2], "three names, six closed sessions"
+    corporate = CorporateActionsClient("key", "secret", url_override=url)
+    assert corporate.get_corporate_actions(CorporateActionsRequest(start=date(2021, 1, 1))).data == {}
+    for each in (client, market, corporate):
+        each._session.close()
+
+
+def test_a_wall_clock_lets_the_open_happen_though_nobody_asks() -> None:
+    """A clock that runs from one second before the open; only the log of fills is looked at, two seconds later."""
+
+    class Running:
+        began, start = time.monotonic(), new_york("2021-11-22 09:29:59")
+
+        def now(self) -> datetime:
+            return self.start + timedelta(seconds=time.monotonic() - self.began)
+
+    core = Exchange(Market(bars(), calendar()), Running())
+    body = b'{"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}'
+    headers = {"apca-api-key-id": "k", "apca-api-secret-key": "s"}
+    assert core.handle(Request("POST", "/v2/orders", {}, headers, body)).status == 200 and not core.venue.book.entries
+    with serving(core):
+        until = time.monotonic() + 10
+        while not core.venue.book.entries and time.monotonic() < until:
+            time.sleep(0.02)
+    assert [entry.price for entry in core.venue.book.entries] == [101]

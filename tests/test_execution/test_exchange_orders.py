@@ -218,10 +218,12 @@ def test_dividends_are_paid_only_without_paper_fidelity_and_never_on_total_retur
     from datetime import date
 
     from signals.actions import Action, ActionKind
+    from signals.manifest import PriceBasis
 
     dividend = Action(ActionKind.DIVIDEND, "AAA", date(2021, 11, 23), date(2021, 11, 19), cash=Decimal("0.25"))
+    raw, adjusted, total = PriceBasis.RAW, PriceBasis.SPLIT_ADJUSTED, PriceBasis.TOTAL_RETURN
     cash = {}
-    for fidelity, basis in ((True, "raw"), (False, "raw"), (False, "split_adjusted"), (False, "total_return")):
+    for fidelity, basis in ((True, raw), (False, raw), (False, adjusted), (False, total)):
         served = exchange(BEFORE_OPEN, actions=[dividend], basis=basis, paper_fidelity=fidelity)
         submit(served, time_in_force="opg", qty=100)
         served.advance(new_york("2021-11-23 08:00"))
