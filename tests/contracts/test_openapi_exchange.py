@@ -149,7 +149,7 @@ def asked() -> Asker:
     _read_everything(ask, limit)
     ask("DELETE", "/v2/orders", status=207)
     ask("DELETE", "/v2/positions/{symbol_or_asset_id}", symbol_or_asset_id="AAA", qty="1")
-    ask("DELETE", "/v2/positions", status=207, cancel_orders="true")  # a refused row holds its refusal: see the recordings
+    ask("DELETE", "/v2/positions", status=207, cancel_orders="true")
     return ask
 
 
