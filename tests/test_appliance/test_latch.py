@@ -112,7 +112,9 @@ def test_nothing_but_a_person_s_command_and_a_replay_s_own_folder_opens_the_latc
     openers = set()
     for path in (ROOT / "appliance").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("arm", "rearm"):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr in ("arm", "rearm"):
                 openers.add((path.relative_to(ROOT / "appliance").as_posix(), ast.unparse(node.func)))
     assert openers == {
         ("commands/setup.py", "device.latch.arm"),

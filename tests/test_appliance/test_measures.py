@@ -138,9 +138,8 @@ def test_gross_held_is_missing_when_a_price_is() -> None:
 ACCOUNT = Account(
     "id", "ACC", "ACTIVE", Decimal(100), Decimal(100), Decimal(100), Decimal(200), Decimal(2), False, True
 )
-FIRST = Snapshot(
-    ASOF, Phase.CLOSE, NOW, "ACC", "id", "ACTIVE", Decimal(100), Decimal(100), Decimal(100), Decimal(200), Decimal(2), ()
-)
+HUNDRED = Decimal(100)
+FIRST = Snapshot(ASOF, Phase.CLOSE, NOW, "ACC", "id", "ACTIVE", HUNDRED, HUNDRED, HUNDRED, Decimal(200), Decimal(2), ())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,9 @@ def test_an_account_is_active_unblocked_and_the_one_it_was(account: Account, fau
     assert account_faults(account, FIRST) == faults
 
 
-def entry(of: Intent, state: IntentState = IntentState.FILLED, posts: int = 1, filled: int | None = None) -> JournalEntry:
+def entry(
+    of: Intent, state: IntentState = IntentState.FILLED, posts: int = 1, filled: int | None = None
+) -> JournalEntry:
     quantity = of.quantity if filled is None else Decimal(filled)
     return JournalEntry(of, state, "order", posts, quantity, "", None, NOW)
 
@@ -189,7 +190,8 @@ def test_two_attempts_that_fill_more_than_planned_are_an_excess() -> None:
     again = planned.next_attempt(Decimal(6), TimeInForce.DAY)
     first = entry(planned, IntentState.EXPIRED, filled=4)
     assert figures_of(plan_of(planned), [first, entry(again)]).excess_plan == 0.0
-    assert figures_of(plan_of(planned), [entry(planned, IntentState.EXPIRED, filled=5), entry(again)]).excess_plan == 1.0
+    more = entry(planned, IntentState.EXPIRED, filled=5)
+    assert figures_of(plan_of(planned), [more, entry(again)]).excess_plan == 1.0
 
 
 def test_resends_duplicates_refusals_and_doubts_are_counted() -> None:

@@ -1,0 +1,89 @@
+"""The value outside the paper world, part by part, worked by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from appliance.real_nav import (
+    Liquidity,
+    RealCosts,
+    borrow_due,
+    dividends_due,
+    fees_due,
+    impact_due,
+    liquidity_of,
+)
+from execution.brokers.base import Position
+from execution.costs.fees import regulatory_fees
+from execution.fills import Fill
+from execution.orders import Side
+from signals.actions import Action, ActionKind
+from signals.bars import Bars, days_array
+from signals.manifest import PriceBasis
+
+FRIDAY, MONDAY = date(2024, 3, 8), date(2024, 3, 11)
+AT = datetime(2024, 3, 8, 14, 30, tzinfo=UTC)
+# daily volatility 2 %, average volume 1,000,000 USD: 10,000 USD is 1 % of it, so the impact is 20 bp (reference case)
+KNOWN = {"AAA": Liquidity(0.02, Decimal(1_000_000))}
+
+
+def fill(symbol: str, side: Side, quantity: int, price: str) -> Fill:
+    return Fill(f"{symbol}-{quantity}", "o", symbol, side, Decimal(quantity), Decimal(price), AT)
+
+
+def test_dividends_are_credited_to_longs_and_debited_to_shorts_before_the_open() -> None:
+    paid = Action(ActionKind.DIVIDEND, "AAA", FRIDAY, FRIDAY, cash=Decimal("0.505"))
+    assert dividends_due({"AAA": Decimal(100)}, [paid], PriceBasis.RAW) == Decimal("50.50")
+    assert dividends_due({"AAA": Decimal(-100)}, [paid], PriceBasis.SPLIT_ADJUSTED) == Decimal("-50.50")
+    assert dividends_due({"AAA": Decimal(100)}, [paid], PriceBasis.TOTAL_RETURN) == 0
+    assert dividends_due({"BBB": Decimal(100)}, [paid], PriceBasis.RAW) == 0
+
+
+def test_impact_is_half_the_spread_and_the_square_root_once_a_name() -> None:
+    """10,000 USD: half of 5 bp is 2.50, 20 bp is 20.00; two fills of one name are one trade."""
+    whole = impact_due([fill("AAA", Side.BUY, 100, "100")], KNOWN)
+    halves = impact_due([fill("AAA", Side.BUY, 50, "100"), fill("AAA", Side.BUY, 50, "100.00")], KNOWN)
+    assert whole == halves == (Decimal("22.50"), ())
+
+
+def test_a_name_of_unknown_liquidity_pays_its_spread_and_is_named() -> None:
+    assert impact_due([fill("BBB", Side.BUY, 100, "100")], KNOWN) == (Decimal("2.50"), ("BBB",))
+    unknown = {"BBB": Liquidity(float("nan"), Decimal(5))}
+    assert impact_due([fill("BBB", Side.BUY, 100, "100")], unknown)[1] == ("BBB",)
+
+
+def test_borrow_runs_over_the_weekend_on_shorts_alone() -> None:
+    """A name of 1,000,000 USD a day is in the 200 bp tier or cheaper; three days on 10,000 USD."""
+    short = Position("AAA", Decimal(-100), Decimal(90), Decimal(100))
+    long = Position("AAA", Decimal(100), Decimal(90), Decimal(100))
+    three, unknown = borrow_due([short], KNOWN, FRIDAY, MONDAY)
+    one, _ = borrow_due([short], KNOWN, date(2024, 3, 7), FRIDAY)
+    assert unknown == () and Decimal("0.40") < three < Decimal("1.70")
+    assert abs(three - 3 * one) <= Decimal("0.02")
+    assert borrow_due([long], KNOWN, FRIDAY, MONDAY) == (0, ())
+    assert borrow_due([Position("BBB", Decimal(-1), Decimal(1), Decimal(1))], KNOWN, FRIDAY, MONDAY) == (0, ("BBB",))
+
+
+def test_fees_are_those_of_the_sales() -> None:
+    sold = fill("AAA", Side.SELL, 1000, "100")
+    expected = regulatory_fees(Side.SELL, Decimal(1000), Decimal(100), FRIDAY).total
+    assert fees_due([sold, fill("AAA", Side.BUY, 1000, "100")], FRIDAY) == expected > 0
+
+
+def test_the_parts_add_up() -> None:
+    costs = RealCosts(Decimal("1.00"), Decimal("-0.10"), Decimal("-0.20"), Decimal("-0.30"))
+    assert costs.total == Decimal("0.40")
+
+
+def test_liquidity_skips_gaps_and_needs_two_returns() -> None:
+    days = days_array([date(2024, 3, 6), date(2024, 3, 7), FRIDAY])
+    panel = np.array([[1.0, 1.0], [1.0, np.nan], [1.0, np.nan]])
+    returns = np.array([[0.01, np.nan], [0.03, np.nan], [np.nan, np.nan]])
+    bars = Bars(days, ("AAA", "BBB"), panel, panel, panel, panel, panel, returns, returns, np.isfinite(panel))
+    found = liquidity_of(bars, {"AAA": Decimal(10), "BBB": Decimal(20), "CCC": Decimal(30)})
+    assert found["AAA"].daily_volatility == pytest.approx(0.0141421356)
+    assert np.isnan(found["BBB"].daily_volatility) and set(found) == {"AAA", "BBB"}
