@@ -69,7 +69,7 @@ class Ledger:
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
             raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=RESTORE) from error
         try:
-            self._prepare()
+            self._prepare(vfs)
         except (apsw.NotADBError, apsw.CorruptError) as error:
             self._connection.close()
             raise LedgerUnusable("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE) from error
@@ -77,10 +77,18 @@ class Ledger:
             self._connection.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, vfs: str | None) -> None:
         self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if vfs is not None:
+            # a VFS written in Python has no shared memory: WAL then needs the file for itself
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         if self.mode is Mode.WRITE:
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            mode = self.value("PRAGMA journal_mode=WAL")
+            if mode != "wal":
+                raise LedgerUnusable(
+                    f"the ledger cannot be kept in WAL mode, only in {mode!r}", where=str(self.path),
+                    mend="Put the state folder on a local disk",
+                )  # fmt: skip
             self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         verdict = str(self.value("PRAGMA quick_check(1)"))

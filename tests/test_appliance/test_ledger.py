@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -387,6 +388,11 @@ def test_a_report_of_an_order_replaces_the_one_before_and_knows_its_owner(ledger
     assert broker_orders.since(ledger, AT) == (filled,)
 
 
+def test_a_file_that_cannot_be_in_wal_mode_is_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnusable, match="memory"):
+        Ledger(tmp_path / "ledger", vfs="memdb")
+
+
 def test_what_people_look_at_is_read_back_as_written(ledger: Ledger) -> None:
     rows = (
         scores.ScoreRow(ASOF, "B", "xs", 0.5, 1, 1.2, "sha"),
@@ -463,7 +469,9 @@ class IntentMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.ledger = Ledger(Path(f"file:{id(self)}"), vfs="memdb")
+        memory = Path("/dev/shm")
+        self.folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+        self.ledger = Ledger(Path(self.folder.name) / "ledger")
         plans.save(self.ledger, PLAN, AT)
         self.walk = [S.PLANNED]
         self.posts = 0
@@ -499,6 +507,7 @@ class IntentMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.ledger.close()
+        self.folder.cleanup()
 
 
 IntentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
