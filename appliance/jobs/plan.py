@@ -86,7 +86,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         frozen = planning.plan(
             targets, held, morning.prices, account, _provenance(bundle, morning, deps), deps.config.execution.planning,
             deps.config.execution.pretrade, assets=deps.broker.assets(), adv_usd=morning.adv_usd,
-            reduce_only=asks_to_reduce(found),
+            marks=_marks(positions), reduce_only=asks_to_reduce(found),
         )  # fmt: skip
     except TripwireSkip as error:
         _record_skip(deps, session, error)
