@@ -1,0 +1,165 @@
+"""The doors to the world: clocks, files, network, channels, processes; and how health is judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from appliance.clock import SystemClock, VirtualClock
+from appliance.folder import StateFolder, exclusive
+from appliance.fs import DurableFs
+from appliance.health import Verdict, assess
+from appliance.jobs.base import JobReport, JobStatus
+from appliance.latch import FRESH, LatchRecord, LatchState
+from appliance.ledger.job_runs import JobRun
+from appliance.net import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
+from appliance.notify import Channels, FileNotifier, LogNotifier
+from appliance.seams import Alert, Severity
+from appliance.spawner import InProcessSpawner
+from appliance.version import code_version, release
+from signals.errors import BrokerUnreachable, InvariantBroken, Locked
+
+AT = datetime(2024, 3, 12, 13, tzinfo=UTC)
+D = date(2024, 3, 12)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_virtual_clock_moves_only_forward_and_tells_who_listens() -> None:
+    heard: list[datetime] = []
+    clock = VirtualClock(AT, heard.append)
+    clock.sleep(90)
+    clock.advance(AT + timedelta(hours=1))
+    assert (clock.now(), clock.monotonic()) == (AT + timedelta(hours=1), 3600.0)
+    assert heard == [AT + timedelta(seconds=90), AT + timedelta(hours=1)]
+    with pytest.raises(InvariantBroken, match="never goes back"):
+        clock.advance(AT)
+
+
+def test_the_system_clock_is_aware_and_its_counter_never_jumps() -> None:
+    clock = SystemClock()
+    assert clock.now().tzinfo is UTC
+    before = clock.monotonic()
+    clock.sleep(0.001)
+    assert clock.monotonic() > before
+
+
+def test_files_are_whole_private_and_gone_when_removed(tmp_path: Path) -> None:
+    fs, path = DurableFs(), tmp_path / "folder" / "file"
+    assert fs.read(path) is None
+    fs.write(path, b"one")
+    fs.write(path, b"two")
+    assert fs.read(path) == b"two" and path.stat().st_mode & 0o777 == 0o600
+    fs.remove(path)
+    fs.remove(path)
+    assert fs.read(path) is None and list(path.parent.iterdir()) == []
+
+
+def test_a_second_writer_is_locked_out_at_once(tmp_path: Path) -> None:
+    """B3."""
+    folder = StateFolder(tmp_path / "state")
+    program = (
+        "import sys; from pathlib import Path; from appliance.folder import *; from signals.errors import Locked\n"
+        "try:\n    exclusive(StateFolder(Path(sys.argv[1]))).__enter__()\nexcept Locked:\n    sys.exit(5)\n"
+    )
+    command = [sys.executable, "-c", program, str(folder.root)]
+    with exclusive(folder):
+        assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == Locked("").exit_code
+        with pytest.raises(Locked, match="never a reason to delete"), exclusive(folder):
+            pass
+    assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == 0
+
+
+def test_every_request_has_time_outs_and_leaves_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def send(self: object, request: object, **how: Any) -> requests.Response:
+        sent.append(how["timeout"])
+        raise requests.ConnectTimeout
+
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", send)
+    session = requests.Session()
+    session.mount("http://", PatientAdapter())
+    with pytest.raises(requests.ConnectTimeout):
+        session.post("http://127.0.0.1:9/orders")
+    assert sent == [(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)] == [(3.05, 10.0)]
+    assert PatientAdapter().max_retries.total == 0
+
+
+def alert() -> Alert:
+    return Alert(Severity.PAGE, "key", "title", "body", AT)
+
+
+def test_alerts_are_kept_line_by_line_and_a_full_disk_is_a_result(tmp_path: Path) -> None:
+    """F59."""
+    kept = FileNotifier(tmp_path / "alerts.jsonl")
+    assert kept.notify(alert()) and kept.notify(alert())
+    lines = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert len(lines) == 2 and json.loads(lines[0])["severity"] == "page"
+    (tmp_path / "folder").mkdir()
+    assert FileNotifier(tmp_path / "folder").notify(alert()) is False
+
+
+def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "folder").mkdir()
+    broken, good = FileNotifier(tmp_path / "folder"), FileNotifier(tmp_path / "good.jsonl")
+    assert Channels([broken, LogNotifier(), good]).notify(alert())
+    assert "title: body" in caplog.text and (tmp_path / "good.jsonl").exists()
+    assert Channels([broken]).notify(alert()) is False
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (JobStatus.DONE, 0),
+        (JobStatus.SKIPPED, 3),
+        (JobStatus.HALTED, 4),
+        (JobStatus.FAILED, 1),
+        (BrokerUnreachable("x"), 5),
+    ],
+)
+def test_a_job_run_here_ends_with_the_code_of_its_process(outcome: JobStatus | Exception, code: int) -> None:
+    def run(job: str, session: date) -> JobReport:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return JobReport(job, session, outcome, "")
+
+    assert InProcessSpawner(run).run("plan", D) == code
+
+
+def test_a_fault_of_the_program_is_not_turned_into_a_code() -> None:
+    def run(job: str, session: date) -> JobReport:
+        raise InvariantBroken("a lie")
+
+    with pytest.raises(InvariantBroken):
+        InProcessSpawner(run).run("plan", D)
+
+
+def test_the_code_version_follows_the_sources() -> None:
+    assert code_version() == code_version() and code_version().startswith(f"{release()}+")
+
+
+def test_health_is_halted_before_degraded_before_ok() -> None:
+    armed = LatchRecord(LatchState.ARMED, at=AT.isoformat(), by="me")
+    good = JobRun(D, "plan", JobStatus.DONE, 1, AT, AT, "10 orders")
+    bad = JobRun(D, "plan", JobStatus.SKIPPED, 1, AT, AT, "RED data")
+    running = JobRun(D, "plan", None, 1, AT, None, "")
+    assert assess(armed, [good], 0, True).verdict is Verdict.OK
+    assert assess(FRESH, [good], 0, True).verdict is Verdict.HALTED
+    for runs, undelivered, bundle, word in (
+        ([bad], 0, True, "ended as skipped: RED data"),
+        ([running], 0, True, "has not ended"),
+        ([good], 2, True, "2 alerts reached nobody"),
+        ([good], 0, False, "no bundle is in force"),
+    ):
+        health = assess(armed, runs, undelivered, bundle)
+        assert health.verdict is Verdict.DEGRADED and word in health.reasons[0]
+    assert [int(verdict) for verdict in Verdict] == [0, 1, 2, 3]

@@ -1,0 +1,116 @@
+"""The daily report for a person, from a hand-written day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from appliance.ledger.nav import NavRow
+from appliance.reports.curve import draw, drawdowns
+from appliance.reports.markdown import money, render, table
+
+DAY: dict[str, Any] = {
+    "session": "2024-03-12", "asof": "2024-03-11", "venue": "exchange", "latch": "ARMED since yesterday by me",
+    "jobs": [{"job": "trade", "status": "done", "summary": "1 of 1 auction orders are at the broker"},
+             {"job": "confirm", "status": "halted", "summary": "it | broke"}],
+    "bundle": {"role": "champion", "refusal": None, "bundle_id": "abc", "bundle_sha256": "f" * 64,
+               "bundle_age_sessions": 3},
+    "value": {"paper_nav": "1000123.40", "real_nav": "1000100.00", "cash": "999000.00", "gross_usd": "1123.40",
+              "net_usd": "-1123.40", "gross": 0.0011, "net": -0.0011, "paper_pnl": "123.40", "real_pnl": "-0.05",
+              "dividends": "0", "borrow": "-0.01", "fees": "-0.02", "impact": "-23.37"},
+    "decisions": {"decisions": [["kelly scalar", "0.41"]], "ramp": 1.0, "turnover": 0.1, "gross": 0.1, "net": 0.0,
+                  "reduce_only": False},
+    "targets": [{"symbol": "AAA", "weight": 0.01, "current": 0.0, "z": 1.25, "sector": "Energy"},
+                {"symbol": "BBB", "weight": 0.0, "current": -0.05, "z": None, "sector": ""}],
+    "plan": {"digest": "d" * 64, "equity": "1000000", "orders": 1, "rounding_l1": 0.001,
+             "refusals": [{"symbol": "CCC", "check": "NO_PRICE", "reason": "it has no reference price"}],
+             "provenance": {"config_hash": "c" * 64, "code_version": "0.1.0"}},
+    "orders": [{"client_order_id": "one", "symbol": "AAA", "side": "buy", "quantity": "100", "time_in_force": "opg",
+                "reference_price": "10.0000", "state": "filled", "filled": "100", "reason": ""}],
+    "fills": [{"client_order_id": "one", "symbol": "AAA", "side": "buy", "quantity": "60", "price": "10.1000",
+               "cash": "-606.00"},
+              {"client_order_id": "one", "symbol": "AAA", "side": "buy", "quantity": "40", "price": "10.2000",
+               "cash": "-408.00"}],
+    "tripwires": [
+        {"name": "GROSS", "value": "0.1", "limit": "1.02", "action": "refuse", "tripped": False, "detail": "g"},
+        {"name": "DRAWDOWN", "value": None, "limit": "0.1", "action": "reduce", "tripped": True, "detail": "d"},
+    ],
+    "alerts": [],
+    "data": {"status": "AMBER", "reasons": ["nulls: 2"], "eligible": 300, "dataset": "tests", "version": 4,
+             "snapshot_id": "s" * 64, "survivorship": "unknown"},
+}  # fmt: skip
+
+
+def test_a_person_reads_what_happened_before_why() -> None:
+    text = render(DAY)
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Session 2024-03-12", "## Value", "## Targets", "## Orders", "## Tripwires", "## Where it came from",
+    ]  # fmt: skip
+    assert "| paper NAV | 1,000,123.40 | +123.40 |" in text
+    assert "| impact | -23.37 |" in text
+    assert "1 orders: 1 filled. 2 fills, 1,014.00 USD traded." in text
+    assert "| confirm | HALTED | it / broke |" in text
+
+
+def test_the_average_fill_price_weighs_by_shares() -> None:
+    """(60 x 10.10 + 40 x 10.20) / 100 = 10.14."""
+    assert "| AAA | buy | 100 | opg | 10.0000 | 10.1400 | filled |" in render(DAY)
+
+
+def test_what_tripped_stands_first_and_a_missing_value_is_a_dash() -> None:
+    lines = [line for line in render(DAY).splitlines() if line.startswith(("| DRAWDOWN", "| GROSS"))]
+    assert lines == ["| DRAWDOWN | TRIPPED | - | 0.1 | reduce | d |", "| GROSS | ok | 0.1 | 1.02 | refuse | g |"]
+
+
+def test_the_largest_changes_of_the_book_come_first() -> None:
+    lines = [line for line in render(DAY).splitlines() if line.startswith(("| AAA | +", "| BBB"))]
+    assert lines == ["| BBB | -5.00% | +0.00% |  |  |", "| AAA | +0.00% | +1.00% | +1.25 | Energy |"]
+
+
+def test_an_unproven_bundle_is_a_banner() -> None:
+    unproven = {**DAY, "bundle": {**DAY["bundle"], "role": "evaluation", "refusal": "no promotion judged it"}}
+    assert "> **Unproven bundle** (role `evaluation`): no promotion judged it" in render(unproven)
+    assert "Unproven" not in render(DAY)
+
+
+def test_a_day_without_anything_still_says_so() -> None:
+    empty = {
+        **DAY, "value": None, "orders": [], "fills": [], "targets": [], "tripwires": [], "plan": None,
+        "decisions": {**DAY["decisions"], "decisions": None},
+    }  # fmt: skip
+    text = render(empty)
+    for sentence in (
+        "No value was agreed",
+        "No targets: the book stays as it is",
+        "## Orders\n\nNone.",
+        "None was evaluated",
+    ):
+        assert sentence in text
+
+
+def test_the_same_day_gives_the_same_text() -> None:
+    assert render(DAY) == render(dict(reversed(DAY.items())))
+
+
+def test_money_and_tables() -> None:
+    assert (money("-1234.5"), money("1234.5", signed=True)) == ("-1,234.50", "+1,234.50")
+    assert table(["a", "b"], [["x", "1"]], numbers=(1,)) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_drawdowns_are_falls_below_the_highest_so_far() -> None:
+    assert drawdowns([100.0, 110.0, 99.0, 121.0]) == [0.0, 0.0, -0.1, 0.0]
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_the_curve_is_a_picture_and_the_same_one_twice(count: int) -> None:
+    at = datetime(2024, 3, 12, 21, tzinfo=UTC)
+    rows = [
+        NavRow(date(2024, 3, 1 + i % 28), Decimal(1000 + i), Decimal(1000 - i), Decimal(0), Decimal(0), Decimal(0), at)
+        for i in range(count)
+    ]
+    picture = draw(rows)
+    assert picture.startswith(b"\x89PNG") and len(picture) > 5_000
+    assert draw(rows) == picture
