@@ -1,0 +1,61 @@
+"""What a device's processes load: no learner anywhere, and no frame library where it scores (D16)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LEARNERS = [
+    "torch",
+    "lightgbm",
+    "catboost",
+    "xgboost",
+    "sklearn",
+    "optuna",
+    "mlflow",
+    "onnx",
+    "onnxmltools",
+    "skl2onnx",
+]
+FRAMES = ["pandas", "pyarrow", "polars", "alpaca", "exchange_calendars", "matplotlib", "apscheduler", "boto3"]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "appliance").rglob("*.py")
+    if path.name != "__init__.py"
+)
+
+
+def loaded(program: str) -> set[str]:
+    """Top-level modules in a fresh process after `program`."""
+    tail = "\nimport json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", program + tail], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_every_module_of_the_device_loads_no_learner() -> None:
+    assert "appliance.__main__" in MODULES and len(MODULES) > 50
+    found = loaded("import importlib\nfor name in " + repr(MODULES) + ": importlib.import_module(name)")
+    assert not found & set(LEARNERS)
+
+
+@pytest.mark.parametrize("module", ["appliance.jobs.score", "appliance.jobs.plan", "appliance.__main__"])
+def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str) -> None:
+    found = loaded(f"import {module}")
+    assert not found & {*LEARNERS, *FRAMES}
+    assert "numpy" in found
+
+
+def test_the_clock_of_the_system_is_asked_in_one_place() -> None:
+    guilty = [
+        str(path)
+        for path in (ROOT / "appliance").rglob("*.py")
+        if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
+    ]
+    assert sorted(Path(name).name for name in guilty) == ["safety.py", "state.py"]  # a person's commands
