@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 from signals.errors import InvariantBroken
 
@@ -97,7 +98,7 @@ class IntentKey:
     slice: int = 0
     attempt: int = 0
 
-    @property
+    @cached_property
     def client_order_id(self) -> str:
         """`tm1-<acct4>-<YYYYMMDD>-<book>-<symbol>-<slice2><attempt2>-<hash6>`, at most 48 of [A-Za-z0-9-]."""
         full = "|".join(

@@ -175,6 +175,21 @@ def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:
     return tuple(_entry(ledger, row) for row in found)
 
 
+def of_symbol(ledger: Ledger, session: date, symbol: str) -> tuple[JournalEntry, ...]:
+    """Return the session's entries of one symbol, by key."""
+    found = ledger.rows(
+        "SELECT * FROM intents WHERE session = ? AND symbol = ? ORDER BY account, book, slice, attempt",
+        (session.isoformat(), symbol),
+    )
+    return tuple(_entry(ledger, row) for row in found)
+
+
+def resent(ledger: Ledger, session: date) -> int:
+    """Count the session's orders that were posted a second time."""
+    found = ledger.value("SELECT count(*) FROM intents WHERE session = ? AND posts > 1", (session.isoformat(),))
+    return found if isinstance(found, int) else 0
+
+
 def since(ledger: Ledger, first: date) -> tuple[JournalEntry, ...]:
     """Return the entries of the sessions from `first` on, by key."""
     found = ledger.rows(

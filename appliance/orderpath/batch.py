@@ -42,13 +42,14 @@ def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
         More orders were refused for their price than a job may refuse; or as `submit` raises.
     """
     by_key = {entry.intent.key: entry for entry in batch}
+    standing = {entry.intent.key: entry for entry in intents.of_session(path.ledger, desk.plan.session)}
     spent = Decimal(0)
     done: list[JournalEntry] = []
     for intent in sending_order([entry.intent for entry in by_key.values()]):
         entry = by_key[intent.key]
         if entry.state in UNSENT:
-            now = desk.circumstances(intents.of_session(path.ledger, intent.key.session), intent, spent)
-            entry = submit(path, entry, now)
+            now = desk.circumstances(standing.values(), intent, spent)
+            entry = standing[intent.key] = submit(path, desk.plan, entry, now)
             if entry.state.is_at_broker:
                 spent += reserved(intent, now.held(intent.key.symbol), path.config.pretrade)
         done.append(entry)

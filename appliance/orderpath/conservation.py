@@ -28,7 +28,7 @@ def conserve(plan: Plan, entries: Iterable[JournalEntry], leaving: Intent) -> No
     plan : Plan
         The frozen plan of the intent's session.
     entries : iterable of JournalEntry
-        Every intent of that session, `leaving` included.
+        Every intent of that session and symbol at least, `leaving` included.
     """
     key = leaving.key
     planned = [i for i in plan.intents if (i.key.symbol, i.key.slice) == (key.symbol, key.slice)]

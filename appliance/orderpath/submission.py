@@ -23,18 +23,20 @@ from appliance.orderpath.path import OrderPath
 from appliance.orderpath.resolution import resolve
 from appliance.orderpath.tracking import adopt
 from execution.brokers.base import Acked, Refused
-from execution.orders import Intent
+from execution.orders import Intent, Plan
 from execution.pretrade import Circumstances, refusal
 from signals.errors import InvariantBroken, TripwireHalt, UnknownOrder
 
 COLLAR = "PRICE_COLLAR"
 
 
-def submit(path: OrderPath, entry: JournalEntry, now: Circumstances) -> JournalEntry:
+def submit(path: OrderPath, plan: Plan, entry: JournalEntry, now: Circumstances) -> JournalEntry:
     """Take one planned order as far as it can be taken, and return where it stands.
 
     Parameters
     ----------
+    plan : Plan
+        The frozen plan of the entry's session.
     entry : JournalEntry
         PLANNED or JOURNALED.
     now : Circumstances
@@ -62,7 +64,7 @@ def submit(path: OrderPath, entry: JournalEntry, now: Circumstances) -> JournalE
     if found is not None:
         return deny(path, entry, f"{found.check}: {found.reason}")
     path.latch.require_armed()
-    _conserve(path, entry.intent)
+    _conserve(path, plan, entry.intent)
     if entry.state is IntentState.PLANNED:
         entry = intents.move(path.ledger, entry.client_order_id, IntentState.JOURNALED, path.clock.now())
     return settle(path, _post(path, entry))
@@ -100,18 +102,12 @@ def is_past(path: OrderPath, intent: Intent) -> bool:
     return windows.is_past(intent.time_in_force, session, _margin(path), path.clock.now())
 
 
-def resends(path: OrderPath, intent: Intent) -> int:
-    """Count the orders of the intent's session that were posted a second time."""
-    return sum(entry.posts > 1 for entry in intents.of_session(path.ledger, intent.key.session))
-
-
 def _margin(path: OrderPath) -> timedelta:
     return timedelta(minutes=path.config.submission.send_until_minutes)
 
 
-def _conserve(path: OrderPath, intent: Intent) -> None:
-    session = intent.key.session
-    conserve(plans.require(path.ledger, session), intents.of_session(path.ledger, session), intent)
+def _conserve(path: OrderPath, plan: Plan, intent: Intent) -> None:
+    conserve(plan, intents.of_symbol(path.ledger, intent.key.session, intent.key.symbol), intent)
 
 
 def _post(path: OrderPath, entry: JournalEntry) -> JournalEntry:
@@ -144,12 +140,12 @@ def _after_absence(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         raise UnknownOrder(
             "an order is absent after it was sent again", where=cid, mend="Look at the broker before you re-arm"
         )
-    if resends(path, entry.intent) >= path.config.submission.max_resends:
+    if intents.resent(path.ledger, entry.intent.key.session) >= path.config.submission.max_resends:
         raise TripwireHalt(
             f"more than {path.config.submission.max_resends} orders had to be sent again", where="RESENDS",
             mend="Look at the broker before you re-arm",
         )  # fmt: skip
-    _conserve(path, entry.intent)
+    _conserve(path, plans.require(path.ledger, entry.intent.key.session), entry.intent)
     return _post(path, entry)
 
 

@@ -84,7 +84,7 @@ def send_one(path: OrderPath, symbol: str) -> JournalEntry:
     entry = entry_of(path, symbol)
     desk = open_desk(path, plans.require(path.ledger, D))
     now = desk.circumstances(intents.of_session(path.ledger, D), entry.intent, Decimal(0))
-    return submit(path, entry, now)
+    return submit(path, desk.plan, entry, now)
 
 
 # -- windows ------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_a_look_up_that_is_not_answered_proves_nothing(path: OrderPath, life: Re
     life.broker.unreachable = lambda read: read == silent
     entry = entry_of(path, "B")
     with pytest.raises(UnknownOrder, match="cannot be proven"):
-        submit(path, entry, desk.circumstances((), entry.intent, Decimal(0)))
+        submit(path, desk.plan, entry, desk.circumstances((), entry.intent, Decimal(0)))
     assert (entry_of(path, "B").state, len(life.broker.posts)) == (S.UNKNOWN, 1)
     assert settle(path, entry_of(path, "B")).state is S.WORKING
     assert len(life.broker.posts) == 2
