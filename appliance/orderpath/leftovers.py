@@ -54,6 +54,5 @@ def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
             break
         if wait:
             path.clock.sleep(wait)
-        for entry in live:
-            refreshed(path, entry)
+        refreshed(path, live)
     return intents.of_session(path.ledger, session)

@@ -9,6 +9,8 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
@@ -16,6 +18,7 @@ from appliance.orderpath.path import OrderPath
 from appliance.orderpath.resolution import seek
 from appliance.orderpath.submission import deny, is_past, settle
 from appliance.orderpath.tracking import track
+from execution.orders import BrokerOrder
 from signals.errors import UnknownOrder
 
 
@@ -29,12 +32,11 @@ def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
     BrokerUnreachable
         An order that the broker has could not be asked for.
     """
-    changed: list[JournalEntry] = []
-    for entry in intents.unfinished(path.ledger):
-        now = _recovered(path, entry)
-        if now != entry:
-            changed.append(now)
-    return tuple(changed)
+    before = intents.unfinished(path.ledger)
+    live = [entry for entry in before if entry.state in LIVE_AT_BROKER]
+    after = [_recovered(path, entry) for entry in before if entry.state not in LIVE_AT_BROKER]
+    known = set(before)
+    return tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
 
 
 def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
@@ -44,22 +46,28 @@ def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         )
     if entry.state.is_in_doubt:
         return settle(path, entry)
-    if entry.state in LIVE_AT_BROKER:
-        return refreshed(path, entry)
     if entry.state in UNSENT and is_past(path, entry.intent):
         return deny(path, entry, "its window closed before it was sent")
     return entry
 
 
-def refreshed(path: OrderPath, entry: JournalEntry) -> JournalEntry:
-    """Ask the broker for one order that it has and record what it says.
+def refreshed(path: OrderPath, live: Sequence[JournalEntry]) -> tuple[JournalEntry, ...]:
+    """Record what the broker says of orders that it has: one list for all, a search for what is not on it.
 
     A fresh order may not be listed yet: it is sought as patiently as one in doubt before it counts as lost.
     """
-    order = path.broker.order(entry.client_order_id) or seek(path, entry)
+    if not live:
+        return ()
+    first = path.midnight(min(entry.intent.key.session for entry in live))
+    listed = {order.client_order_id: order for order in path.broker.orders(open_only=False, after=first)}
+    return tuple(track(path, entry, listed.get(entry.client_order_id) or _sought(path, entry)) for entry in live)
+
+
+def _sought(path: OrderPath, entry: JournalEntry) -> BrokerOrder:
+    order = seek(path, entry)
     if order is None:
         raise UnknownOrder(
             "the broker no longer knows an order that it acknowledged", where=entry.client_order_id,
             mend="Was the paper account reset? Look at it before you re-arm",
         )  # fmt: skip
-    return track(path, entry, order)
+    return order
