@@ -115,6 +115,18 @@ def test_a_trailing_buy_by_percentage_fills_above_the_low_water() -> None:
     assert (order["status"], order["hwm"], order["stop_price"]) == ("new", "99", "108.9")
 
 
+def test_a_stop_that_fills_in_part_stays_triggered_and_its_rest_is_a_market_order() -> None:
+    """Stop 103 is reached within 11-22 alone; on 11-23 (open 102) the rest fills below the stop, at the open."""
+    served = exchange(BEFORE_OPEN, spread_bps=0, partial_fill_probability=1.0)
+    order = submit(served, qty=2, type="stop", stop_price="103", time_in_force="gtc")
+    served.advance(new_york(CLOSE))
+    assert (call(served, "GET", f"/v2/orders/{order}")["filled_qty"], outcome(served, order)) == (
+        "1", ("partially_filled", "103")
+    )  # fmt: skip
+    served.advance(new_york("2021-11-23 09:30"))
+    assert outcome(served, order) == ("filled", "102.5")
+
+
 def test_a_gtc_order_lives_through_sessions_and_ends_after_ninety_days() -> None:
     served = spread_free(BEFORE_OPEN)
     order = submit(served, type="limit", limit_price="50", time_in_force="gtc")

@@ -53,6 +53,7 @@ def busy(served: Exchange) -> None:
     served.advance(new_york("2021-11-23 12:00"))
     client.submit_order(far.model_copy(update={"client_order_id": "open still"}))
     client.cancel_order_by_id(client.get_order_by_client_id("far").id)
+    client.close_position("BBB")
 
 
 def test_a_restart_finds_everything_as_it_was(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_restart_finds_everything_as_it_was(tmp_path: Path) -> None:
     first.close()
     second = exchange("2021-11-22 08:00", state=tmp_path)
     assert snapshot(second) == before
-    assert [row for row in second.venue.book.log if row.method != "GET"] == log and len(log) == 7
+    assert [row for row in second.venue.book.log if row.method != "GET"] == log and len(log) == 8
     second.advance(new_york("2021-11-24 12:00"))
     assert len(second.venue.book.open_orders()) == 1 and second.venue.book.reserved == 50
 
