@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from appliance.folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -120,3 +121,17 @@ def test_a_rearmed_device_steps_in_again(trading: tuple[Workbench, date, date], 
         assert bench("run-day", "--session", str(session)).code == 0
     ramps = bench.rows("SELECT json_extract(figures, '$.ramp') FROM job_runs WHERE job = 'plan' ORDER BY session")
     assert ramps == [(0.2,), (0.2,), (0.4,)]
+
+
+def test_a_halt_reaches_a_device_that_is_at_work(trading: tuple[Workbench, date, date]) -> None:
+    """C6: the latch needs no lock; who holds it is asked to cancel, and does so before its next job."""
+    bench, day, _ = trading
+    with exclusive(StateFolder(bench.state)):
+        done = bench("halt", "--reason", "now")
+        assert done.code == 0 and "asked to cancel" in done.out
+        assert bench("status").code == 2
+        assert bench("confirm", "--session", str(day)).code == 5
+    assert (bench.state / "HALT").read_text() == "now"
+    assert bench("confirm", "--session", str(day)).code == 0
+    assert bench.rows("SELECT DISTINCT state FROM intents WHERE posts > 0") == [("canceled",)]
+    assert not (bench.state / "HALT").exists()
