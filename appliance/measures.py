@@ -99,4 +99,5 @@ def planned_book(
     if equity <= 0 or any(quantity != 0 and symbol not in stated for symbol, quantity in shares.items()):
         return None, None, None
     weights = [float(quantity * stated[symbol] / equity) for symbol, quantity in shares.items() if quantity != 0]
-    return sum(abs(w) for w in weights), sum(weights), max((abs(w) for w in weights), default=0.0)
+    gross, net = float(sum(abs(w) for w in weights)), float(sum(weights))
+    return gross, net, max((abs(w) for w in weights), default=0.0)

@@ -70,8 +70,9 @@ def _book(content: Mapping[str, Any]) -> str:
 
 def _orders(content: Mapping[str, Any]) -> str:
     orders, fills = content["orders"], content["fills"]
+    refused = _refusals(content)
     if not orders:
-        return "## Orders\n\nNone."
+        return "\n".join(["## Orders", "", "None.", *refused])
     states: dict[str, int] = {}
     for order in orders:
         states[order["state"]] = states.get(order["state"], 0) + 1
@@ -89,11 +90,15 @@ def _orders(content: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     heads = ["symbol", "side", "shares", "when", "reference", "filled at", "state", "reason"]
     lines += ["", table(heads, rows, numbers=(2, 4, 5))]
+    return "\n".join([*lines, *refused])
+
+
+def _refusals(content: Mapping[str, Any]) -> list[str]:
     refusals = (content["plan"] or {}).get("refusals", [])
-    if refusals:
-        told = [[r["symbol"], r["check"], r["reason"]] for r in refusals[:LARGEST]]
-        lines += ["", f"{len(refusals)} orders were not planned:", "", table(["symbol", "check", "reason"], told)]
-    return "\n".join(lines)
+    if not refusals:
+        return []
+    rows = [[r["symbol"], r["check"], r["reason"]] for r in refusals[:LARGEST]]
+    return ["", f"{len(refusals)} orders were not planned:", "", table(["symbol", "check", "reason"], rows)]
 
 
 def _tripwires(content: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ The model is written by hand: stumps on per-session ranks, so that no learner is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from signals.bundle.manifest import Graph
 from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
 from signals.manifest import Manifest, PriceBasis
+from signals.quality import SessionStatus
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.onnx_models import (
@@ -71,6 +72,19 @@ def publish_data(folder: Path, market: GeneratedMarket) -> Manifest:
     return ingest(
         Sources(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests"
     )
+
+
+def republish(published: Published, *days: date | SessionStatus) -> None:
+    """Publish the same data as a new version in which the given sessions have the given status (the last argument)."""
+    *sessions, status = days
+    old = published.manifest
+    audits = tuple(
+        replace(audit, status=status, reasons=("set by a test",)) if audit.session in sessions else audit
+        for audit in old.audits
+    )
+    fresh = replace(old, audits=audits, version=old.version + 1)
+    for name in ("manifest.json", f"manifests/{fresh.version}.json"):
+        (published.root / "data" / name).write_bytes(fresh.to_bytes())
 
 
 def publish_bundle(root: Path, of: bundles.Recipe) -> str:
@@ -147,4 +161,4 @@ def rank_model() -> bytes:
     return model([node("TreeEnsembleRegressor", ["features"], ["score"], "ai.onnx.ml", attributes)], width)
 
 
-__all__ = ["Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe"]
+__all__ = ["Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe", "republish"]

@@ -6,16 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import apsw
 import numpy as np
 import pytest
 
+from signals.quality import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
-from tests.fakes.store import Published, publish_bundle, recipe
+from tests.fakes.store import Published, publish_bundle, recipe, republish
 
 Make = Callable[..., Workbench]
 
@@ -147,7 +147,8 @@ def test_scores_that_are_not_numbers_skip_the_session(
 
 def test_red_data_skip_the_session_and_three_in_a_row_halt_the_device(make: Make, own_store: Published) -> None:
     days = own_store.sessions(4)
-    spoil(own_store, [own_store.manifest.calendar.previous(day) for day in days[1:]])
+    red = [own_store.manifest.calendar.previous(day) for day in days[1:]]
+    republish(own_store, *red, SessionStatus.RED)
     bench = make(own_store)
     assert bench("arm", "--session", str(days[0]), "--yes").code == 0
     assert bench("run-day", "--session", str(days[0])).code == 0
@@ -164,21 +165,6 @@ def test_red_data_skip_the_session_and_three_in_a_row_halt_the_device(make: Make
     assert status.code == 2 and "SKIPS_IN_A_ROW" in status.json["latch"]
     assert bench.rows("SELECT count(*) FROM plans") == [(1,)]
     one_line(bench("run-day", "--session", str(days[3])), 4, "DeviceHalted", "rearm")
-
-
-def spoil(published: Published, sessions: list[date]) -> None:
-    """Publish the same data again with these sessions RED."""
-    from signals.files import write_atomic
-    from signals.quality import SessionStatus
-
-    old = published.manifest
-    audits = tuple(
-        replace(audit, status=SessionStatus.RED, reasons=("spoiled by a test",)) if audit.session in sessions else audit
-        for audit in old.audits
-    )
-    fresh = replace(old, audits=audits, version=old.version + 1)
-    for name in ("manifest.json", f"manifests/{fresh.version}.json"):
-        write_atomic(published.root / "data" / name, fresh.to_bytes())
 
 
 def test_a_dataset_file_that_was_changed_is_not_taken_over(bench: Workbench, own_store: Published) -> None:

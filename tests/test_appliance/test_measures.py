@@ -122,6 +122,11 @@ def test_a_planned_book_is_what_is_held_plus_every_order() -> None:
     assert book == (pytest.approx(0.09), pytest.approx(0.01), pytest.approx(0.05))
 
 
+def test_an_empty_book_is_measured_as_nothing_and_not_as_missing() -> None:
+    book = planned_book([], {}, {}, Decimal(10_000))
+    assert book == (0.0, 0.0, 0.0) and all(isinstance(figure, float) for figure in book)
+
+
 def test_a_holding_without_a_price_leaves_the_book_unmeasured() -> None:
     assert planned_book([], {"A": Decimal(1)}, {}, Decimal(10_000)) == (None, None, None)
     assert planned_book([], {}, {}, Decimal(0)) == (None, None, None)

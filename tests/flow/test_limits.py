@@ -1,0 +1,89 @@
+"""Tripwires on the real line: what REDUCE, SKIP and a steeper ramp do to a session's orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from signals.quality import SessionStatus
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published, republish
+
+Make = Callable[..., Workbench]
+
+
+def limited(make: Make, store: Published, setting: str) -> Workbench:
+    """A device with one limit of its config.yml changed by hand, as `name: value`."""
+    bench = make(store, setting.split(":")[0])
+    config = bench.state / "config.yml"
+    name = setting.split(":")[0]
+    lines = [
+        f"  {setting}" if line.strip().startswith(f"{name}:") else line for line in config.read_text().splitlines()
+    ]
+    assert f"  {setting}" in lines
+    config.write_text("\n".join(lines) + "\n")
+    return bench
+
+
+def test_a_bundle_past_its_age_adds_no_risk(make: Make, published: Published) -> None:
+    """REDUCE: every opening order is refused, the session itself goes on, and a person is told."""
+    day = str(published.sessions(1)[0])
+    bench = limited(make, published, "max_bundle_age: 0.01")
+    assert bench("arm", "--session", day, "--yes").code == 0
+    assert bench("run-day", "--session", day).code == 0
+    assert bench.rows("SELECT count(*) FROM intents") == [(0,)]
+    report = (bench.state / "reports" / f"report_{day}.md").read_text()
+    assert "only orders that lower a position may leave" in report
+    tripped = bench.rows("SELECT name, action FROM tripwires WHERE tripped = 1 AND name LIKE 'BUNDLE'")
+    assert tripped == [("BUNDLE", "reduce")]
+    assert ("BUNDLE: reduce",) in bench.rows("SELECT title FROM alerts")
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("max_turnover: 0.001", "TURNOVER"),
+        ("min_coverage: 1.5", "COVERAGE"),
+        ("max_invalid_scores: -1", "SCORES_INVALID"),
+    ],
+)
+def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(
+    make: Make, published: Published, setting: str, name: str
+) -> None:
+    day = str(published.sessions(1)[0])
+    bench = limited(make, published, setting)
+    assert bench("pull", "--session", day).code == 0
+    for command in ("score", "reconcile", "plan"):
+        done = bench(command, "--session", day)
+    assert done.code == 3
+    assert bench.rows("SELECT count(*) FROM plans") == [(0,)]
+    assert bench.rows("SELECT tripped, action FROM tripwires WHERE name = ?", name) == [(1, "skip")]
+    reasons = bench.rows("SELECT summary FROM job_runs WHERE status = 'skipped' ORDER BY started_at")
+    assert name in reasons[0][0]
+
+
+def test_the_first_sessions_step_in(make: Make, published: Published) -> None:
+    """A fifth, two fifths ... of the ordinary step: exposure grows by more each day, and the ramp is on record."""
+    bench = make(published)
+    days = published.sessions(3)
+    assert bench("arm", "--session", str(days[0]), "--yes").code == 0
+    for day in days:
+        assert bench("run-day", "--session", str(day)).code == 0
+    ramps = bench.rows("SELECT json_extract(figures, '$.ramp') FROM job_runs WHERE job = 'plan' ORDER BY session")
+    assert ramps == [(0.2,), (0.4,), (0.6,)]
+    gross = [float(value) for (value,) in bench.rows("SELECT gross FROM nav ORDER BY session")]
+    assert 0 < gross[0] < gross[1] < gross[2]
+
+
+def test_a_device_that_asks_for_green_skips_an_amber_session(make: Make, own_store: Published) -> None:
+    day = own_store.sessions(1)[0]
+    republish(own_store, own_store.manifest.calendar.previous(day), SessionStatus.AMBER)
+    strict, lenient = make(own_store, "strict"), make(own_store, "lenient")
+    config = strict.state / "config.yml"
+    config.write_text(config.read_text().replace("require_green: false", "require_green: true"))
+    for bench in (strict, lenient):
+        assert bench("pull", "--session", str(day)).code == 0
+    done = strict("score", "--session", str(day))
+    assert done.code == 3 and "DATA_NOT_USABLE" in done.out
+    assert lenient("score", "--session", str(day)).code == 0
