@@ -54,7 +54,7 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@touch $@
 
 test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
-	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer
+	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt

@@ -7,7 +7,8 @@ TrademlError
  |    |-- BadDataset         a curated dataset whose manifest does not vouch for what is there
  |    |-- NotASession        a date on which the exchange does not trade, or past the calendar's end
  |    |-- UnknownSymbol      a symbol that the data does not hold
- |    '-- TooLittleHistory   fewer sessions than a computation needs
+ |    |-- TooLittleHistory   fewer sessions than a computation needs
+ |    '-- LearnerFailed      a learner that cannot fit these rows with these parameters
  |-- SkipSession       exit 3   no new orders this session; alert; the next session tries again by itself
  |    |-- DataNotUsable      the data of `asof` is RED, stale or absent
  |    |-- ScoresInvalid      scores that are NaN, constant or mostly tied
@@ -85,6 +86,10 @@ class UnknownSymbol(FixInput):
 
 class TooLittleHistory(FixInput):
     """Fewer sessions than a computation needs."""
+
+
+class LearnerFailed(FixInput):
+    """A learner's library could not fit these rows with these parameters."""
 
 
 class SkipSession(TrademlError):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.export import Parity
+from trainer.models.base import Device
 from trainer.proof import Figures, Proof
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
@@ -23,13 +24,14 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 
 def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
-    *, seed: int, code_version: str,
+    *, seed: int, code_version: str, device: Device,
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
         "format": FORMAT,
         "sleeve": recipe.sleeve.name,
         "seed": seed,
+        "learner": {"kind": str(config.learner), "device": str(device)},
         "label": str(config.label.kind),
         "horizon": config.label.k,
         "entry": recipe.entry,

@@ -18,7 +18,7 @@ from signals.features.panel import FeaturePanel
 from trainer import artefacts
 from trainer.evidence import evidence
 from trainer.export import Exported, export
-from trainer.models.base import Model
+from trainer.models.base import Device, Model
 from trainer.proof import Figures, Proof, figures, fits, prove
 from trainer.recipes.base import LABELS, LEARNERS, Recipe, RecipeConfig
 from trainer.reports.training import Subject, report_files
@@ -45,6 +45,8 @@ class Request:
     seed, workers : int
         The result depends on the seed; never on how many models are fitted at a time.
     code_version : str
+    device : Device
+        Where to fit, as far as the learner has the choice.
     """
 
     data: Path
@@ -55,6 +57,7 @@ class Request:
     seed: int
     workers: int
     code_version: str
+    device: Device = Device.AUTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     panel = recipe.sleeve.panel(source.bars)
     labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
     rows = samples(panel, labels, first=source.first_row)
-    learner = LEARNERS[config.learner](config, request.seed)
+    learner = LEARNERS[config.learner](config, request.seed, request.device)
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
@@ -106,7 +109,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     fitted = _fit(rows, proof.rows, learner, step)
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
-        seed=request.seed, code_version=request.code_version,
+        seed=request.seed, code_version=request.code_version, device=learner.device,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known)
     write_run(request.run, {**files, **_report(recipe, source, panel, proof, worth, fitted.model, known)})
@@ -114,9 +117,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
 
 
 def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
-    before = learner.fit(open_rows.features, open_rows.target, open_rows.weight, open_rows.names)
+    before = learner.fit(open_rows.features, open_rows.target, open_rows.weight, open_rows.names, open_rows.t0)
     step("model before the holdout")
-    model = learner.fit(rows.features, rows.target, rows.weight, rows.names)
+    model = learner.fit(rows.features, rows.target, rows.weight, rows.names, rows.t0)
     step("model")
     return Fitted(model, export(model, rows.features), before)
 

@@ -8,8 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
 
+from signals.bundle.graph import check_model  # noqa: E402
 from signals.errors import FixInput  # noqa: E402
-from trainer.models.mlp import Mlp, MlpConfig, MlpModel, chosen_device  # noqa: E402
+from trainer.models.base import Device  # noqa: E402
+from trainer.models.mlp import Mlp, MlpModel, chosen_device  # noqa: E402
+from trainer.models.parameters import MlpConfig  # noqa: E402
 
 pytestmark = [
     pytest.mark.deep,
@@ -30,10 +33,10 @@ def rows(seed: int, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
     return features, target
 
 
-def fit(seed: int = 1, device: str = "cpu") -> MlpModel:
+def fit(seed: int = 1, device: Device = Device.CPU) -> MlpModel:
     features, target = rows(0)
-    config = MlpConfig(epochs=8, batch_rows=512, device=device)  # type: ignore[arg-type]
-    return Mlp(config, seed).fit(features, target, np.ones(len(target)), tuple("abcdefgh"))
+    config = MlpConfig(epochs=8, batch_rows=512)
+    return Mlp(config, seed, device).fit(features, target, np.ones(len(target)), tuple("abcdefgh"))
 
 
 def test_it_finds_the_signal_on_rows_it_has_not_seen() -> None:
@@ -61,6 +64,11 @@ def test_the_export_agrees_with_the_model_on_nan_and_huge_values() -> None:
     assert np.abs(exported[:, 0] - model.predict(features)).max() <= 2e-5
 
 
+def test_a_device_accepts_the_export() -> None:
+    """Every operator that the dynamo exporter writes is on the device's list."""
+    assert check_model(fit().to_onnx(), "model.onnx").nodes > 5
+
+
 def test_the_export_names_no_path_of_the_machine_that_trained() -> None:
     assert b"site-packages" not in fit().to_onnx()
 
@@ -74,13 +82,13 @@ def test_standardisation_sees_training_rows_alone() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_asking_for_cuda_without_one_is_an_error_not_a_fallback() -> None:
     with pytest.raises(FixInput, match="cuda"):
-        chosen_device("cuda")
+        chosen_device(Device.CUDA)
 
 
 @pytest.mark.gpu
 def test_cuda_and_cpu_fit_models_that_agree() -> None:
     features, target = rows(99)
-    on_gpu, on_cpu = fit(device="cuda"), fit(device="cpu")
-    assert on_gpu.device == "cuda"
+    on_gpu, on_cpu = fit(device=Device.CUDA), fit()
+    assert chosen_device(Device.AUTO) is Device.CUDA
     assert np.corrcoef(on_gpu.predict(features), on_cpu.predict(features))[0, 1] > 0.97
     assert np.corrcoef(on_gpu.predict(features), target)[0, 1] > 0.40

@@ -39,7 +39,7 @@ from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.export import export
-from trainer.models.lgbm import LightGbmConfig
+from trainer.models.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.run_folder import write_run

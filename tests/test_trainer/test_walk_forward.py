@@ -12,7 +12,8 @@ from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars
 from trainer.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.labels.horizon import horizon_labels
-from trainer.models.lgbm import LightGbm, LightGbmConfig
+from trainer.models.lgbm import LightGbm
+from trainer.models.parameters import LightGbmConfig
 from trainer.proof import figures, prove
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.samples import Samples, samples, seal_holdout
@@ -145,7 +146,7 @@ def test_walk_forward_scores_do_not_change_with_the_future() -> None:
 class Oracle:
     """A learner that looks its targets up: what cross-validation would reward if labels leaked."""
 
-    def fit(self, features, target, weight, names):  # type: ignore[no-untyped-def]
+    def fit(self, features, target, weight, names, sessions):  # type: ignore[no-untyped-def]
         table = dict(zip(features[:, 0].tolist(), target.tolist(), strict=True))
 
         class Memory:

@@ -17,9 +17,12 @@ from signals.console import emit
 from signals.errors import FixInput
 
 if TYPE_CHECKING:
+    from trainer.models.base import Device
     from trainer.recipes.base import Recipe, RecipeConfig
 
 PANEL = "Training"
+LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
+DEVICE_HELP = "Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it."
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +41,8 @@ def train(
     k: Annotated[int | None, typer.Option(help="Sessions from entry to exit; 5 unless configured.")] = None,
     folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation; 8 unless configured.")] = None,
     embargo: Annotated[int | None, typer.Option(help="Embargo in sessions; 10 unless configured.")] = None,
+    learner: Annotated[str | None, typer.Option(help=LEARNER_HELP)] = None,
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     config: Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
@@ -62,11 +67,12 @@ def train(
         k=k,
         groups=folds,
         embargo_sessions=embargo,
+        learner=learner,
     )
     request = Request(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
-        seed=seed, workers=workers, code_version=code_version(),
+        seed=seed, workers=workers, code_version=code_version(), device=device_named(device),
     )  # fmt: skip
     with progress(steps(chosen), shown=not as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
@@ -82,11 +88,23 @@ def recipe_named(sleeve: str) -> Recipe:
     return RECIPES[sleeve]
 
 
+def device_named(name: str) -> Device:
+    """Return the device of that name; raise `FixInput` when there is none."""
+    from trainer.models.base import Device
+
+    if name not in list(Device):
+        raise FixInput(f"no device {name!r}", where="--device", mend=f"Choose one of: {', '.join(Device)}")
+    return Device(name)
+
+
 def overridden(
-    config: RecipeConfig, *, label: str | None, k: int | None, groups: int | None, embargo_sessions: int | None
-) -> RecipeConfig:
+    config: RecipeConfig, *, label: str | None, k: int | None, groups: int | None, embargo_sessions: int | None,
+    learner: str | None = None,
+) -> RecipeConfig:  # fmt: skip
     """Return `config` with what the command line names; values are checked as a file's would be."""
     document = config.model_dump(mode="json")
+    if learner is not None:
+        document["learner"] = learner
     for section, key, value in (
         ("label", "kind", label), ("label", "k", k), ("cpcv", "groups", groups),
         ("cpcv", "embargo_sessions", embargo_sessions),

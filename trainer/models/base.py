@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.bars import Floats
+from signals.errors import FixInput, InvariantBroken
 
 Matrix = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class Device(StrEnum):
+    """Where to fit: `auto` takes CUDA when the learner and this machine have it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @runtime_checkable
@@ -37,11 +48,55 @@ class Model(Protocol):
         """Share of the total gain of each feature, shape (F,), summing to 1; zeros when nothing was learned."""
         ...
 
+    def contributions(self, features: Matrix) -> Floats:
+        """SHAP values, float64, shape (n, F + 1): one a feature and the base value last, summing to the score.
+
+        Raises
+        ------
+        FixInput
+            The learner has no exact ones.
+        """
+        ...
+
 
 @runtime_checkable
 class Learner(Protocol):
     """A learner before fitting: a frozen value of its parameters and seed."""
 
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...]) -> Model:
-        """Fit on rows float32 (n, F) with finite targets and positive weights (n,); the same input, the same model."""
+    @property
+    def device(self) -> Device:
+        """Where it fits: CPU or CUDA, never AUTO."""
         ...
+
+    def fit(
+        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
+    ) -> Model:
+        """Fit on rows float32 (n, F) with finite targets and positive weights (n,); the same input, the same model.
+
+        `sessions`, int64 (n,) ascending, says which rows stand in one cross-section: who ranks within it needs it.
+
+        Raises
+        ------
+        LearnerFailed
+            The library behind it could not fit these rows with these parameters.
+        """
+        ...
+
+
+def check_rows(features: Matrix, target: Floats, names: tuple[str, ...]) -> None:
+    """Raise `InvariantBroken` unless `features` are float32 with a row per target and a column per name."""
+    if features.dtype != np.float32 or features.shape != (len(target), len(names)):
+        raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 per target and name")
+
+
+def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
+    """Raise `InvariantBroken` unless `features` are float32 with a column per name."""
+    if features.dtype != np.float32 or features.shape[1] != len(names):
+        raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(names)}]")
+
+
+def on_cpu_alone(wish: Device, learner: str) -> Device:
+    """Return the CPU for a learner that has no other; "cuda" is an error, never a silent fallback."""
+    if wish is Device.CUDA:
+        raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", mend="Use --device auto or cpu")
+    return Device.CPU

@@ -7,32 +7,20 @@ from functools import cached_property
 
 import lightgbm
 import numpy as np
-from pydantic import Field
 
 from signals.bars import Floats
-from signals.config import Config
-from signals.errors import InvariantBroken
-from trainer.models.base import Matrix
+from signals.errors import LearnerFailed
+from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.models.objectives import extremes, grades, group_sizes
+from trainer.models.parameters import OBJECTIVE_FIELDS, LightGbmConfig, Objective
 from trainer.models.trees import read_trees, trees_to_onnx, with_float32_thresholds
 
-
-class LightGbmConfig(Config):
-    """Parameters of gradient-boosted regression trees with squared loss.
-
-    The defaults are for per-session ranks of stock returns, where a rank correlation of 0.02 is a good result: slow,
-    shallow and heavily averaged.
-    """
-
-    trees: int = Field(default=150, ge=1)
-    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
-    num_leaves: int = Field(default=31, ge=2)
-    max_depth: int = Field(default=-1, ge=-1)
-    min_data_in_leaf: int = Field(default=500, ge=1)
-    feature_fraction: float = Field(default=0.6, gt=0.0, le=1.0)
-    bagging_fraction: float = Field(default=0.6, gt=0.0, le=1.0)
-    lambda_l1: float = Field(default=0.0, ge=0.0)
-    lambda_l2: float = Field(default=10.0, ge=0.0)
-    max_bin: int = Field(default=63, ge=2)
+OBJECTIVES = {
+    Objective.REGRESSION: "regression",
+    Objective.QUANTILE: "quantile",
+    Objective.RANK: "lambdarank",
+    Objective.EXTREMES: "binary",
+}
 
 
 @dataclass(frozen=True)
@@ -42,23 +30,37 @@ class LightGbm:
     config: LightGbmConfig
     seed: int
     threads: int = 1
+    device: Device = Device.CPU
 
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...]) -> LightGbmModel:
+    def fit(
+        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
+    ) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
-        if features.dtype != np.float32 or features.shape != (len(target), len(names)):
-            raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 per target and name")
+        check_rows(features, target, names)
+        group = None
+        if self.config.objective is Objective.RANK:
+            group, target = group_sizes(sessions, len(target)), grades(target, self.config.grades).astype(np.float64)
+        elif self.config.objective is Objective.EXTREMES:
+            rows, target = extremes(target, self.config.share)
+            features, weight = features[rows], weight[rows]
         data = lightgbm.Dataset(
-            features, target, weight=weight, feature_name=list(names), params=self._parameters(), free_raw_data=True
-        )
-        booster = lightgbm.train(self._parameters(), data, num_boost_round=self.config.trees)
+            features, target, weight=weight, group=group, feature_name=list(names), params=self._parameters(),
+            free_raw_data=True,
+        )  # fmt: skip
+        try:
+            booster = lightgbm.train(self._parameters(), data, num_boost_round=self.config.trees)
+        except lightgbm.basic.LightGBMError as error:
+            raise LearnerFailed(f"LightGBM: {error}", mend="Correct the parameters") from None
         exact = lightgbm.Booster(model_str=_canonical(booster.model_to_string(num_iteration=-1)))
         return LightGbmModel(exact.model_to_string(num_iteration=-1), names, self.threads)
 
     def _parameters(self) -> dict[str, object]:
-        shape = self.config.model_dump(exclude={"trees"})
+        shape: dict[str, object] = self.config.model_dump(exclude={"trees", *OBJECTIVE_FIELDS})
+        if self.config.objective is Objective.QUANTILE:
+            shape["alpha"] = self.config.quantile
         return {
-            **shape, "objective": "regression", "bagging_freq": 1, "seed": self.seed, "deterministic": True,
-            "force_col_wise": True, "num_threads": self.threads, "verbosity": -1,
+            **shape, "objective": OBJECTIVES[self.config.objective], "bagging_freq": 1, "seed": self.seed,
+            "deterministic": True, "force_col_wise": True, "num_threads": self.threads, "verbosity": -1,
         }  # fmt: skip
 
 
@@ -79,12 +81,12 @@ class LightGbmModel:
         return lightgbm.Booster(model_str=self.text)
 
     def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,)."""
-        if features.dtype != np.float32 or features.shape[1] != len(self.names):
-            raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(self.names)}]")
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`."""
+        check_columns(features, self.names)
         if len(features) == 0:
             return np.zeros(0)
-        return np.asarray(self._booster.predict(features, num_threads=self.threads), dtype=np.float64)
+        scores = self._booster.predict(features, num_threads=self.threads, raw_score=True)
+        return np.asarray(scores, dtype=np.float64)
 
     def to_onnx(self) -> bytes:
         """ONNX graph of the same trees."""
@@ -100,6 +102,12 @@ class LightGbmModel:
         total = float(gain.sum())
         shares: Floats = gain / total if total > 0.0 else np.zeros(len(self.names))
         return shares
+
+    def contributions(self, features: Matrix) -> Floats:
+        """TreeSHAP values, float64, shape (n, F + 1)."""
+        check_columns(features, self.names)
+        values = self._booster.predict(features, num_threads=self.threads, pred_contrib=True)
+        return np.asarray(values, dtype=np.float64)
 
 
 def _canonical(text: str) -> str:

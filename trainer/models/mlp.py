@@ -14,31 +14,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from signals.bars import Floats
-from signals.config import Config
 from signals.errors import FixInput, InvariantBroken
-from trainer.models.base import Matrix
+from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.models.parameters import MlpConfig
 
 CLIP = 5.0
 OPSET = 18
-
-
-class MlpConfig(Config):
-    """Parameters of the perceptron; `device` auto takes CUDA when there is one."""
-
-    hidden: tuple[int, int] = (64, 32)
-    epochs: int = Field(default=6, ge=1)
-    batch_rows: int = Field(default=8192, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
-    weight_decay: float = Field(default=1e-2, ge=0.0)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class Network(torch.nn.Module):
@@ -61,7 +48,7 @@ class Network(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Scores (n, 1) of rows (n, F)."""
         z = (features - self.mean) / self.scale
-        z = torch.where(torch.isnan(z), torch.zeros_like(z), z)
+        z = torch.where(torch.isnan(z), 0.0, z)
         score: torch.Tensor = self.layers(torch.clamp(z, -CLIP, CLIP))
         return score
 
@@ -72,13 +59,15 @@ class Mlp:
 
     config: MlpConfig
     seed: int
+    device: Device = Device.CPU
     threads: int = 2
 
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...]) -> MlpModel:
+    def fit(
+        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
+    ) -> MlpModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
-        if features.dtype != np.float32 or features.shape != (len(target), len(names)):
-            raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 per target and name")
-        device = chosen_device(self.config.device)
+        check_rows(features, target, names)
+        device = torch.device(self.device)
         with _repeatable(self.seed, self.threads, device):
             network = Network(features.shape[1], self.config.hidden, self.config.dropout)
             _standardise(network, features)
@@ -86,23 +75,21 @@ class Mlp:
             _descend(network, features, target, weight, self, device)
             sensitivity = _sensitivity(network, features, device)
         state = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-        return MlpModel(names, self.config.hidden, state, sensitivity, str(device))
+        return MlpModel(names, self.config.hidden, state, sensitivity)
 
 
 @dataclass(frozen=True, eq=False)
 class MlpModel:
-    """Fitted weights as arrays by layer name, and the device they were fitted on."""
+    """Fitted weights as arrays by layer name."""
 
     names: tuple[str, ...]
     hidden: tuple[int, int]
     state: dict[str, np.ndarray[Any, np.dtype[np.float32]]]
     sensitivity: tuple[float, ...]
-    device: str
 
     def predict(self, features: Matrix) -> Floats:
         """Scores, float64, shape (n,), computed on the CPU in float32."""
-        if features.dtype != np.float32 or features.shape[1] != len(self.names):
-            raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(self.names)}]")
+        check_columns(features, self.names)
         with torch.inference_mode():
             scores: Floats = self._network()(torch.from_numpy(features)).numpy()[:, 0].astype(np.float64)
         return scores
@@ -121,12 +108,17 @@ class MlpModel:
         return _without_traces(stream.getvalue())
 
     def to_text(self) -> str:
-        """Weights as JSON, by layer name."""
-        return json.dumps({name: array.tolist() for name, array in sorted(self.state.items())})
+        """Weights by layer name, shape and sensitivity as JSON."""
+        state = {name: array.tolist() for name, array in sorted(self.state.items())}
+        return json.dumps({"hidden": self.hidden, "sensitivity": self.sensitivity, "state": state})
 
     def importance(self) -> Floats:
         """Share of each feature in the mean absolute gradient of the score, shape (F,), summing to 1."""
         return np.array(self.sensitivity)
+
+    def contributions(self, features: Matrix) -> Floats:
+        """Refuse: a perceptron has no exact SHAP values."""
+        raise FixInput("the perceptron has no exact SHAP values", mend="Use permutation importance")
 
     def _network(self) -> Network:
         network = Network(len(self.names), self.hidden, dropout=0.0)
@@ -135,12 +127,20 @@ class MlpModel:
         return network
 
 
-def chosen_device(wish: str) -> torch.device:
+def read_mlp(text: str, names: tuple[str, ...]) -> MlpModel:
+    """Read what `MlpModel.to_text` wrote."""
+    document = json.loads(text)
+    state = {name: np.array(values, dtype=np.float32) for name, values in document["state"].items()}
+    first, second = document["hidden"]
+    return MlpModel(names, (first, second), state, tuple(document["sensitivity"]))
+
+
+def chosen_device(wish: Device) -> Device:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
     has_cuda = torch.cuda.is_available()
-    if wish == "cuda" and not has_cuda:
+    if wish is Device.CUDA and not has_cuda:
         raise FixInput("device cuda was asked for and there is none", mend="Use --device auto or cpu")
-    return torch.device("cuda" if has_cuda and wish != "cpu" else "cpu")
+    return Device.CUDA if has_cuda and wish is not Device.CPU else Device.CPU
 
 
 @contextmanager
@@ -195,6 +195,7 @@ def _sensitivity(network: Network, features: Matrix, device: torch.device) -> tu
     rows = torch.from_numpy(np.nan_to_num(features[::step])).to(device).requires_grad_(True)
     network(rows).sum().backward()
     gradient = (rows.grad * network.scale).abs().mean(dim=0).cpu().double().numpy()
+    gradient *= np.fmax.reduce(features) > np.fmin.reduce(features)  # the slope along a constant means nothing
     total = float(gradient.sum())
     return tuple(gradient / total if total > 0.0 else np.zeros(len(gradient)))
 

@@ -14,20 +14,13 @@ from signals.config import Config
 from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
-from trainer.models.base import Learner
-from trainer.models.lgbm import LightGbm, LightGbmConfig
+from trainer.models.table import LEARNERS, LearnerKind, Parameters
 
 
 class LabelKind(StrEnum):
     """What is learned."""
 
     HORIZON = "horizon"
-
-
-class LearnerKind(StrEnum):
-    """What learns it."""
-
-    LIGHTGBM = "lightgbm"
 
 
 class LabelConfig(Config):
@@ -64,12 +57,11 @@ class CpcvConfig(Config):
         return self
 
 
-class RecipeConfig(Config):
+class RecipeConfig(Parameters):
     """Everything about a training that a person may choose, one YAML per sleeve."""
 
     label: LabelConfig = LabelConfig()
     learner: LearnerKind = LearnerKind.LIGHTGBM
-    lightgbm: LightGbmConfig = LightGbmConfig()
     cpcv: CpcvConfig = CpcvConfig()
 
 
@@ -95,9 +87,6 @@ def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> La
     return horizon_labels(bars, config.k, delistings=actions)
 
 
-def _lightgbm(config: RecipeConfig, seed: int) -> Learner:
-    return LightGbm(config.lightgbm, seed)
-
-
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
-LEARNERS: Mapping[LearnerKind, Callable[[RecipeConfig, int], Learner]] = {LearnerKind.LIGHTGBM: _lightgbm}
+
+__all__ = ["LABELS", "LEARNERS", "CpcvConfig", "LabelConfig", "LabelKind", "LearnerKind", "Recipe", "RecipeConfig"]

@@ -82,7 +82,7 @@ def side_by_side(workers: int, jobs: list[tuple[Samples, Learner, NDArray[np.int
 
 def score_unseen(rows: Samples, learner: Learner, train: NDArray[np.int64], test: NDArray[np.int64]) -> Floats:
     """Fit on the rows `train` and score the rows `test`, rounded to float32 as a device's scores are."""
-    model = learner.fit(rows.features[train], rows.target[train], rows.weight[train], rows.names)
+    model = learner.fit(rows.features[train], rows.target[train], rows.weight[train], rows.names, rows.t0[train])
     return model.predict(rows.features[test]).astype(np.float32).astype(np.float64)
 
 

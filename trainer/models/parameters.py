@@ -1,0 +1,90 @@
+"""What a person may choose about each learner; apart from the learners, whose libraries take seconds to load."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from signals.config import Config
+
+
+class Objective(StrEnum):
+    """What boosted trees make of the target, the label's inverse-normal rank within its session.
+
+    `regression` fits it by squared error, `quantile` one quantile of it, `rank` orders each session's names by its
+    grades (LambdaRank, YetiRank), and `extremes` tells the top from the bottom share of each session, leaving out the
+    middle; its score is the log-odds, never a probability.
+    """
+
+    REGRESSION = "regression"
+    QUANTILE = "quantile"
+    RANK = "rank"
+    EXTREMES = "extremes"
+
+
+class ObjectiveConfig(Config):
+    """The objective and what belongs to one of them: the quantile, the grades of `rank`, the share of `extremes`."""
+
+    objective: Objective = Objective.REGRESSION
+    quantile: float = Field(default=0.5, gt=0.0, lt=1.0)
+    grades: int = Field(default=10, ge=2, le=31)
+    share: float = Field(default=0.2, gt=0.0, le=0.5)
+
+
+OBJECTIVE_FIELDS = frozenset(ObjectiveConfig.model_fields)
+
+
+class LightGbmConfig(ObjectiveConfig):
+    """Parameters of gradient-boosted trees.
+
+    The defaults are for per-session ranks of stock returns, where a rank correlation of 0.02 is a good result: slow,
+    shallow and heavily averaged.
+    """
+
+    trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    num_leaves: int = Field(default=31, ge=2)
+    max_depth: int = Field(default=-1, ge=-1)
+    min_data_in_leaf: int = Field(default=500, ge=1)
+    feature_fraction: float = Field(default=0.6, gt=0.0, le=1.0)
+    bagging_fraction: float = Field(default=0.6, gt=0.0, le=1.0)
+    lambda_l1: float = Field(default=0.0, ge=0.0)
+    lambda_l2: float = Field(default=10.0, ge=0.0)
+    max_bin: int = Field(default=63, ge=2)
+
+
+class CatBoostConfig(ObjectiveConfig):
+    """Parameters of CatBoost's symmetric trees; a depth of 5, 6 or 7 is 32, 64 or 128 leaves."""
+
+    trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    depth: int = Field(default=5, ge=1, le=10)
+    rsm: float = Field(default=0.6, gt=0.0, le=1.0)
+    subsample: float = Field(default=0.6, gt=0.0, le=1.0)
+    l2_leaf_reg: float = Field(default=10.0, ge=0.0)
+    border_count: int = Field(default=63, ge=2, le=254)
+
+
+class RidgeConfig(Config):
+    """Linear least squares; `alpha` is the penalty per unit of total weight, on standardised features."""
+
+    alpha: float = Field(default=0.1, ge=0.0)
+
+
+class LogisticConfig(Config):
+    """Linear log-odds of a session's top against its bottom `share`; `inverse_penalty` is scikit-learn's C."""
+
+    share: float = Field(default=0.2, gt=0.0, le=0.5)
+    inverse_penalty: float = Field(default=1e-3, gt=0.0)
+
+
+class MlpConfig(Config):
+    """Parameters of the perceptron."""
+
+    hidden: tuple[int, int] = (64, 32)
+    epochs: int = Field(default=6, ge=1)
+    batch_rows: int = Field(default=8192, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-2, ge=0.0)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
