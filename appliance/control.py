@@ -1,0 +1,207 @@
+"""The daemon's control socket: how a person's screens ask for a halt, a re-arming or a cancellation.
+
+One JSON line in, one JSON line back, over a Unix socket in the state folder that only its owner may open.
+
+    {"command": "halt", "reason": "spreads look wrong", "halt_id": "", "by": "ana"}
+    {"ok": true, "text": "HALTED by MANUAL ..."}
+
+Entry points: `ask` (a client), `serve` (the daemon's side), `parse_request`, `parse_answer` (pure).
+
+Invariants
+----------
+1. A request is one of three commands with a reason in words; anything else is answered, recorded nowhere and not acted
+   on. There is no command that sends an order.
+2. A request is recorded with who asked before it is acted on, and the answer is sent after it was: `by` is what the
+   client says, followed by the user id that the kernel vouches for.
+3. A client that says nothing, too much or nonsense costs the server one short wait and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from threading import Event
+
+from signals.errors import FixInput, TrademlError, TryAgain
+
+SOCKET_NAME = "control.sock"
+MAX_LINE_BYTES = 8_192
+ASK_SECONDS = 120.0  # a re-arming reconciles with the broker first
+HEAR_SECONDS = 5.0
+POLL_SECONDS = 0.2
+
+
+class Command(StrEnum):
+    """What may be asked."""
+
+    HALT = "halt"
+    REARM = "rearm"
+    CANCEL_ALL = "cancel-all"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `halt_id` names the halt that a re-arming ends."""
+
+    command: Command
+    reason: str
+    halt_id: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of it, in one sentence."""
+
+    ok: bool
+    text: str
+
+
+class NoDaemon(TryAgain):
+    """Nobody answers on the control socket; nothing was changed."""
+
+
+def parse_request(line: bytes) -> Request:
+    """Read one request; raise `FixInput` for anything that is none."""
+    row = _object(line)
+    unknown = sorted(set(row) - {"command", "reason", "halt_id", "by"})
+    if unknown:
+        raise FixInput(f"a request has no {', '.join(unknown)}")
+    try:
+        command = Command(str(row.get("command")))
+    except ValueError:
+        raise FixInput(f"there is no command {row.get('command')!r}", mend=f"Ask for {', '.join(Command)}") from None
+    texts = {name: row.get(name, "") for name in ("reason", "halt_id", "by")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise FixInput("reason, halt_id and by are text")
+    request = Request(command, *(str(text) for text in texts.values()))
+    if not request.reason.strip():
+        raise FixInput(f"{command} needs a reason in words")
+    if command is Command.REARM and not request.halt_id:
+        raise FixInput("a re-arming names the halt that it ends", mend="`appliance status` shows the halt id")
+    return request
+
+
+def parse_answer(line: bytes) -> Answer:
+    """Read one answer; raise `FixInput` for anything that is none."""
+    row = _object(line)
+    if not isinstance(row.get("ok"), bool) or not isinstance(row.get("text"), str):
+        raise FixInput("the daemon's answer cannot be read", where=repr(line[:100]))
+    return Answer(bool(row["ok"]), str(row["text"]))
+
+
+def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer:
+    """Send one request and wait for its answer.
+
+    Raises
+    ------
+    NoDaemon
+        Nobody listens, or nobody answers in time; then it is not known whether the request was acted on.
+    """
+    by_hand = {
+        Command.HALT: "Run `appliance halt --reason TEXT`",
+        Command.REARM: "Run `appliance rearm --halt-id ID --reason TEXT`",
+        Command.CANCEL_ALL: "Run `appliance halt --reason TEXT`, which cancels too",
+    }[request.command]
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as client:
+        client.settimeout(seconds)
+        try:
+            client.connect(str(path))
+        except OSError as error:
+            raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {error}", mend=by_hand) from None
+        try:
+            client.sendall(json.dumps(asdict(request)).encode() + b"\n")
+            return parse_answer(_line(client))
+        except OSError as error:
+            raise NoDaemon(
+                "the daemon took the request and did not answer", where=str(error),
+                mend=f"Look at `appliance status`. {by_hand}",
+            ) from None  # fmt: skip
+
+
+def serve(
+    path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event
+) -> None:
+    """Answer requests one after the other until `stop` is set.
+
+    Parameters
+    ----------
+    path : Path
+        Of the socket; one that a dead daemon left behind is replaced.
+    handle : callable
+        Acts on a request. What it raises from the tree of known errors is the answer.
+    record : callable
+        Writes the audit row; called before `handle`.
+    stop : Event
+    """
+    with _listening(path) as server:
+        while not stop.is_set():
+            try:
+                client, _ = server.accept()
+            except TimeoutError:
+                continue
+            with closing(client):
+                client.settimeout(HEAR_SECONDS)
+                _converse(client, handle, record)
+
+
+def _converse(client: socket.socket, handle: Callable[[Request], Answer], record: Callable[[Request], None]) -> None:
+    try:
+        request = parse_request(_line(client))
+        vouched = replace(request, by=f"{request.by or 'unnamed'} ({_user_of(client)})")
+        record(vouched)
+        answer = handle(vouched)
+    except TrademlError as error:
+        answer = Answer(False, str(error))
+    except OSError:
+        return  # the client went away before it had said anything whole
+    try:
+        client.sendall(json.dumps(asdict(answer)).encode() + b"\n")
+    except OSError:
+        return  # the client went away; what it asked for was done and is recorded
+
+
+@contextmanager
+def _listening(path: Path) -> Iterator[socket.socket]:
+    path.unlink(missing_ok=True)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as server:
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen(4)
+        server.settimeout(POLL_SECONDS)
+        try:
+            yield server
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _line(client: socket.socket) -> bytes:
+    """Read up to the first line feed; raise `FixInput` for a line that has none or is too long."""
+    found = b""
+    while b"\n" not in found:
+        piece = client.recv(4_096)
+        found += piece
+        if not piece or len(found) > MAX_LINE_BYTES:
+            raise FixInput("a request is one line of at most 8192 bytes")
+    return found.split(b"\n", 1)[0]
+
+
+def _user_of(client: socket.socket) -> str:
+    _pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return f"uid {uid}"
+
+
+def _object(line: bytes) -> dict[str, object]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise FixInput("a request is one JSON object on one line") from None
+    if not isinstance(row, dict):
+        raise FixInput("a request is one JSON object on one line")
+    return row

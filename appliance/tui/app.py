@@ -1,0 +1,407 @@
+"""The application: it asks the source in a worker, hands each answer down, and turns keys into questions.
+
+Invariants
+----------
+1. The thread that draws never touches a file, a socket or the ledger: every reading and every request is a worker.
+2. An answer that belongs to a question of before is never shown over a newer one.
+3. Nothing here can send an order. Halting, re-arming and cancelling are requests to the daemon, typed in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from textual import work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.reactive import reactive
+from textual.screen import Screen as TextualScreen
+from textual.widgets import Footer, Static
+
+from appliance import control
+from appliance.tui import exporting
+from appliance.tui.ask import Ask
+from appliance.tui.banner import Banner, Notice, Standing, standing
+from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
+from appliance.tui.grid import Grid
+from appliance.tui.look import LookPane
+from appliance.tui.panes import GridPane
+from appliance.tui.screens import BY_NAME, OVERVIEW, SCREENS, TRACE, Screen
+from appliance.tui.source import Answer, Question
+from signals.errors import TrademlError
+
+NARROW = 100
+DARK, LIGHT = "textual-dark", "textual-light"
+
+
+class Source(Protocol):
+    """Where answers come from."""
+
+    def read(self, question: Question) -> Answer:
+        """Answer one question; may block."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the screens run.
+
+    Attributes
+    ----------
+    refresh_seconds : float
+        Between two readings; 0 reads only when asked.
+    socket : Path or None
+        The daemon's control socket; None where requests to it are not offered (a demo, a browser).
+    exports : Path
+        Folder that exported tables are written to.
+    by : str
+        Who asks, for the daemon's record.
+    note : str
+        A line under the banner when nothing more urgent stands there.
+    start : str
+        Name of the first screen.
+    """
+
+    refresh_seconds: float = 2.0
+    socket: Path | None = None
+    exports: Path = Path()
+    by: str = ""
+    note: str = ""
+    start: str = "overview"
+
+
+class ScreenBar(Static):
+    """The bar of screens; its one input is the name of the one in front."""
+
+    current: reactive[str] = reactive("overview")
+
+    def render(self) -> str:
+        """Keys and names; the one in front in full and marked."""
+        is_narrow = self.app.size.width < NARROW
+        parts = []
+        for screen in SCREENS:
+            if screen.name == self.current:
+                parts.append(f"[b reverse] {screen.key} {screen.title} [/]")
+            else:
+                name = screen.short if is_narrow else screen.title
+                parts.append(f"[@click=app.show('{screen.name}')]{screen.key} {name}[/]")
+        text = " ".join(parts) if is_narrow else "  ".join(parts)
+        return text + ("  [b reverse] Why? [/]" if self.current == TRACE.name else "")
+
+
+class ApplianceApp(App[None]):
+    """The screens of one device."""
+
+    TITLE = "appliance"
+    CSS_PATH = "appliance.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("slash", "ask('filter')", "Filter", key_display="/"),
+        Binding("s", "sort", "Sort"),
+        Binding("S", "turn", "Turn the order", show=False),
+        Binding("g", "ask('symbol')", "Go to"),
+        Binding("left_square_bracket", "session(-1)", "Session", key_display="[ ]"),
+        Binding("right_square_bracket", "session(1)", "Later session", show=False),
+        Binding("n", "session(0)", "Newest session", show=False),
+        Binding("c", "copy('json')", "Copy"),
+        Binding("C", "copy('csv')", "Copy as CSV", show=False),
+        Binding("e", "export('csv')", "Export"),
+        Binding("E", "export('json')", "Export as JSON", show=False),
+        Binding("L", "theme", "Light or dark", show=False),
+        Binding("f5", "refresh_now", "Read again", show=False),
+        Binding("escape", "back", "Back", show=False),
+        Binding("H", "request('halt')", "Halt"),
+        Binding("R", "request('rearm')", "Re-arm", show=False),
+        Binding("X", "request('cancel-all')", "Cancel all", show=False),
+        Binding("q", "quit", "Quit"),
+        *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in SCREENS),
+    ]
+
+    def __init__(
+        self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._source, self._settings, self._monotonic = source, settings, monotonic
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._is_reading = self._asks_again = False
+        self._read_at: float | None = None
+        self._started = monotonic()
+        self.answer: Answer | None = None
+        self.front: Screen = BY_NAME[settings.start]
+        self.session: date | None = None
+        self.order = ""
+
+    def compose(self) -> ComposeResult:
+        """Banner, notice, bar of screens, the pane in front, the line to ask on, the keys."""
+        yield Banner()
+        yield Notice()
+        yield ScreenBar()
+        yield Container(id="panes")
+        yield Ask(id="ask")
+        yield Footer(show_command_palette=True)
+
+    def on_mount(self) -> None:
+        """Bring the first screen to the front and start reading."""
+        self.theme = DARK
+        self.action_show(self.front.name)
+        if self._settings.refresh_seconds > 0:
+            self.set_interval(self._settings.refresh_seconds, self.action_refresh_now)
+            self.set_interval(1.0, self._tell)
+
+    def on_unmount(self) -> None:
+        """Let the reader go without waiting for a lock it may hang on."""
+        self._reader.submit(self._source.close)
+        self._reader.shutdown(wait=False)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def action_refresh_now(self) -> None:
+        """Read the ledger; one reading at a time, and once more if something was asked meanwhile."""
+        if self._is_reading:
+            self._asks_again = True
+            return
+        self._read()
+
+    @work(group="reading")
+    async def _read(self) -> None:
+        self._is_reading = True
+        try:
+            while True:
+                self._asks_again = False
+                self._take(await self._answered(Question(self.front.query, self.session, self.order)))
+                if not self._asks_again:
+                    return
+        finally:
+            self._is_reading = False
+
+    async def _answered(self, question: Question) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._source.read, question)
+
+    def _take(self, answer: Answer) -> None:
+        if answer.overview is not None:
+            self._read_at = self._monotonic()
+        if answer.overview is None and self.answer is not None and self.answer.overview is not None:
+            answer = replace(self.answer, trouble=answer.trouble)  # what was read stays in sight, marked as old
+            self.answer = answer
+            self._tell()
+            return
+        self.answer = answer
+        if answer.question == Question(self.front.query, self.session, self.order):
+            self._pane(self.front).answer = answer
+        self._tell()
+
+    def _tell(self) -> None:
+        age = self._monotonic() - (self._read_at if self._read_at is not None else self._started)
+        is_known = self.answer is None or self.answer.overview is not None
+        said: Standing = standing(self.answer, age if is_known else 0.0, self._settings.note)
+        self.query_one(Banner).standing = said
+        self.query_one(Notice).standing = said
+        panes = self.query_one("#panes")
+        panes.set_class(said.is_old, "-old")
+        panes.display = self.answer is None or self.answer.overview is not None
+
+    # -- screens ------------------------------------------------------------------------------------------------------
+
+    def action_show(self, name: str) -> None:
+        """Bring a screen to the front."""
+        self.front = BY_NAME[name]
+        pane = self._pane(self.front)
+        for other in self.query(".pane"):
+            other.display = other is pane
+        self.query_one(ScreenBar).current = name
+        self.call_after_refresh(self._focus_grid)
+        self.refresh_bindings()
+        self.action_refresh_now()
+
+    def _pane(self, screen: Screen) -> GridPane | LookPane:
+        """The screen's pane, made when it is first needed."""
+        found = [pane for pane in self.query(".pane") if pane.id == screen.name]
+        if found:
+            pane = found[0]
+            assert isinstance(pane, (GridPane, LookPane))
+            return pane
+        made: GridPane | LookPane = LookPane() if screen is OVERVIEW else GridPane(screen)
+        self.query_one("#panes").mount(made)
+        return made
+
+    @property
+    def pane(self) -> GridPane | None:
+        """The pane in front, when it has a grid."""
+        pane = self._pane(self.front)
+        return pane if isinstance(pane, GridPane) else None
+
+    def action_session(self, step: int) -> None:
+        """Go to the session before, after, or back to the newest."""
+        if self.answer is None:
+            return
+        if step:
+            there = self.answer.before if step < 0 else self.answer.after
+            if there is None:
+                self.notify("there is no earlier session" if step < 0 else "this is the newest session")
+                return
+            self.session = there
+        else:
+            self.session = None
+        self.action_refresh_now()
+
+    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+        """Enter on a row: the orders' trace, a symbol's order, a job's session."""
+        if order := event.row.get("client_order_id"):
+            self.order = str(order)
+            self.action_show(TRACE.name)
+        elif "symbol" in event.row:
+            self._show_symbol(str(event.row["symbol"]))
+
+    def _show_symbol(self, symbol: str) -> None:
+        self.action_show("blotter")
+        self.call_after_refresh(self._go_to, symbol)
+
+    def action_back(self) -> None:
+        """Close the line, clear the filter, or go back from a trace."""
+        ask = self.query_one(Ask)
+        if ask.is_open:
+            ask.close()
+        elif self.pane is not None and self.pane.arrangement.words:
+            self.pane.arrangement = replace(self.pane.arrangement, words="")
+        elif self.front is TRACE:
+            self.action_show("blotter")
+        self._focus_grid()
+
+    def _focus_grid(self) -> None:
+        if self.pane is not None and self.pane.is_mounted:
+            self.pane.grid.focus()
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        if self.pane is not None:
+            self.pane.sort_next()
+
+    def action_turn(self) -> None:
+        """Turn the order of the sort."""
+        if self.pane is not None and self.pane.arrangement.sort:
+            self.pane.sort_by(self.pane.arrangement.sort)
+
+    def action_ask(self, what: str) -> None:
+        """Open the line for a filter or a symbol."""
+        if self.pane is not None:
+            start = self.pane.arrangement.words if what == "filter" else ""
+            self.query_one(Ask).open(what, start)
+
+    def on_ask_changed(self, event: Ask.Changed) -> None:
+        """Filter while it is typed."""
+        if event.what == "filter" and self.pane is not None:
+            self.pane.arrangement = replace(self.pane.arrangement, words=event.text)
+
+    def on_ask_done(self, event: Ask.Done) -> None:
+        """Go to the symbol that was typed, or keep the filter."""
+        if event.what == "symbol":
+            self._go_to(event.text)
+        self._focus_grid()
+
+    def _go_to(self, symbol: str) -> None:
+        if self.pane is not None and symbol.strip() and not self.pane.go_to(symbol):
+            self.notify(f"no row of {symbol.strip().upper()} here", severity="warning")
+
+    def action_copy(self, form: str) -> None:
+        """Copy the row under the cursor."""
+        row = self.pane.grid.row if self.pane is not None else None
+        if row is None:
+            return
+        self.copy_to_clipboard(exporting.as_json([row]) if form == "json" else exporting.as_csv([row]))
+        self.notify(f"copied one row as {form.upper()}")
+
+    @work(thread=True, group="exporting", exit_on_error=False)
+    def action_export(self, form: str) -> None:
+        """Write the rows that are shown to a file."""
+        pane = self.pane
+        if pane is None:
+            return
+        rows = pane.grid.content.rows
+        name = f"{pane.spec.command}_{self.answer.session if self.answer else 'none'}.{form}"
+        try:
+            path = exporting.write(self._settings.exports / name, rows, form)
+        except OSError as error:
+            self.call_from_thread(self.notify, f"not exported: {error}", severity="error")
+            return
+        self.call_from_thread(self.notify, f"{len(rows)} rows written to {path}")
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        """Show every key."""
+        self.push_screen(HelpScreen(can_request=self._settings.socket is not None))
+
+    def action_theme(self) -> None:
+        """Light or dark."""
+        self.theme = LIGHT if self.theme == DARK else DARK
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer requests to the daemon only where there may be one, and table keys only on tables."""
+        if action == "request":
+            return self._settings.socket is not None
+        if action in ("sort", "turn", "ask", "copy", "export"):
+            return self.front is not OVERVIEW
+        return True
+
+    def action_request(self, command: str) -> None:
+        """Ask the daemon to halt, re-arm or cancel, after the word has been typed."""
+        halt_id = self.answer.overview.halt_id if self.answer and self.answer.overview else ""
+        self.push_screen(TypedScreen(command, halt_id), self._typed)
+
+    def _typed(self, typed: Typed | None) -> None:
+        if typed is not None:
+            self._ask_daemon(typed)
+
+    @work(thread=True, group="control", exit_on_error=False)
+    def _ask_daemon(self, typed: Typed) -> None:
+        socket = self._settings.socket
+        if socket is None:
+            return
+        request = control.Request(control.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
+        try:
+            answer = control.ask(socket, request)
+            self.call_from_thread(self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20)
+        except TrademlError as error:
+            self.call_from_thread(self.notify, str(error), severity="error", timeout=30)
+        self.call_from_thread(self.action_refresh_now)
+
+    def get_system_commands(self, screen: TextualScreen[object]) -> Iterable[SystemCommand]:
+        """Every screen and every action, for the palette."""
+        yield from super().get_system_commands(screen)
+        for item in SCREENS:
+            yield SystemCommand(f"Go to {item.title}", f"key {item.key}", lambda name=item.name: self.action_show(name))
+        yield SystemCommand("Session: earlier", "key [", lambda: self.action_session(-1))
+        yield SystemCommand("Session: later", "key ]", lambda: self.action_session(1))
+        yield SystemCommand("Session: newest", "key n", lambda: self.action_session(0))
+        yield SystemCommand("Light or dark", "key L", self.action_theme)
+        yield SystemCommand("Read again", "key F5", self.action_refresh_now)
+        if self.front is not OVERVIEW:
+            yield SystemCommand("Filter rows", "key /", lambda: self.action_ask("filter"))
+            yield SystemCommand("Go to a symbol", "key g", lambda: self.action_ask("symbol"))
+            yield SystemCommand("Sort by the next column", "key s", self.action_sort)
+            yield SystemCommand("Turn the order", "key S", self.action_turn)
+            yield SystemCommand("Copy row as JSON", "key c", lambda: self.action_copy("json"))
+            yield SystemCommand("Copy row as CSV", "key C", lambda: self.action_copy("csv"))
+            yield SystemCommand("Export table as CSV", "key e", lambda: self._export("csv"))
+            yield SystemCommand("Export table as JSON", "key E", lambda: self._export("json"))
+        if self._settings.socket is not None:
+            yield SystemCommand("Halt the device", "key H", lambda: self.action_request("halt"))
+            yield SystemCommand("Re-arm the device", "key R", lambda: self.action_request("rearm"))
+            yield SystemCommand("Cancel every working order", "key X", lambda: self.action_request("cancel-all"))
+
+    def _export(self, form: str) -> None:
+        self.action_export(form)
+

@@ -1,0 +1,67 @@
+"""Which rows a grid shows, and in what order: a filter and a sort, both pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.tui.columns import Column
+from appliance.views.view import Cell, Row
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What a person asked of a table.
+
+    Attributes
+    ----------
+    words : str
+        Every word must occur in a row, in any cell, whatever its case; `-word` must not.
+    sort : str
+        Key of the column to sort by; empty keeps the order of the query.
+    descending : bool
+    """
+
+    words: str = ""
+    sort: str = ""
+    descending: bool = False
+
+
+def arrange(rows: Sequence[Row], columns: Sequence[Column], how: Arrangement) -> tuple[Row, ...]:
+    """Return the rows that match, sorted as asked; rows without a value in the sort column come last."""
+    found = [row for row in rows if matches(row, columns, how.words)]
+    if not how.sort:
+        return tuple(found)
+    known = [row for row in found if row.get(how.sort) not in (None, "")]
+    unknown = [row for row in found if row.get(how.sort) in (None, "")]
+    known.sort(key=lambda row: sort_key(row.get(how.sort)), reverse=how.descending)
+    return (*known, *unknown)
+
+
+def matches(row: Row, columns: Sequence[Column], words: str) -> bool:
+    """Whether every word of the filter holds for the row."""
+    text = " ".join(column.text(column.cell(row)) for column in columns).casefold()
+    return all(
+        (word[1:] not in text) if word.startswith("-") and len(word) > 1 else (word in text)
+        for word in words.casefold().split()
+    )
+
+
+def sort_key(value: Cell) -> tuple[int, float, str]:
+    """Numbers by size, however they are written (`+1.25%`, `1,000.00`), then text by letters."""
+    if isinstance(value, (int, float)):
+        return (0, float(value), "")
+    text = str(value)
+    try:
+        return (0, float(text.replace(",", "").removesuffix("%")), "")
+    except ValueError:
+        return (1, 0.0, text.casefold())
+
+
+def find_symbol(rows: Sequence[Row], text: str) -> int | None:
+    """Index of the row of a symbol, else of the first symbol that begins with `text`; None when there is none."""
+    wanted = text.strip().upper()
+    symbols = [str(row.get("symbol", "")) for row in rows]
+    if wanted in symbols:
+        return symbols.index(wanted)
+    return next((i for i, symbol in enumerate(symbols) if wanted and symbol.startswith(wanted)), None)

@@ -1,0 +1,142 @@
+"""The top of every screen: one line that says whether all is well, and one that says what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from appliance.tui.source import Answer
+from appliance.tui.words import in_words
+from appliance.views.overview import DaemonState, Mode, Overview
+from signals.sessions import NEW_YORK
+
+OLD_AFTER_SECONDS = 10.0
+"""Age of a reading from which the screen says that it is old and is drawn dim."""
+
+
+class Level(StrEnum):
+    """How loudly a line speaks."""
+
+    GOOD = "good"
+    LOOK = "look"
+    ALARM = "alarm"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the top of the screen says.
+
+    Attributes
+    ----------
+    level : Level
+    symbol, word, sentence : str
+        The banner: all three say the same, so that no colour has to.
+    right : str
+        Session and time, at the right.
+    notice : str
+        A second, full-width line; empty when there is nothing to add.
+    is_old : bool
+        What is shown below may no longer be so.
+    """
+
+    level: Level
+    symbol: str
+    word: str
+    sentence: str
+    right: str = ""
+    notice: str = ""
+    is_old: bool = False
+
+
+READING = Standing(Level.UNKNOWN, "…", "READING", "the ledger is being read")
+
+
+def standing(answer: Answer | None, age_seconds: float, note: str = "") -> Standing:
+    """Say how things stand, from the last answer and its age.
+
+    Parameters
+    ----------
+    answer : Answer or None
+        None before the first one.
+    age_seconds : float
+        Since the last answer that held no trouble of ours: the reading may be waiting for a lock.
+    note : str
+        A line that stands when nothing more urgent does.
+    """
+    is_old = age_seconds > OLD_AFTER_SECONDS
+    old = f"STALE: last read {int(age_seconds)} s ago; the ledger does not answer" if is_old else ""
+    if answer is None:
+        return Standing(READING.level, READING.symbol, READING.word, READING.sentence, notice=old, is_old=is_old)
+    right = f"{answer.session or ''}  {answer.now.astimezone(NEW_YORK):%H:%M} NY".strip()
+    if answer.overview is None:
+        trouble = answer.trouble
+        word, what = (trouble.condition.value, trouble.what) if trouble else ("UNKNOWN", "nothing could be read")
+        mend = f"Next: {trouble.mend}" if trouble else ""
+        return Standing(Level.UNKNOWN, "?", word, what, right, mend, is_old)
+    shown = answer.overview
+    notice = old or _notice(answer, shown) or note
+    level, symbol, sentence = _state(shown)
+    return Standing(level, symbol, shown.mode.value, sentence, right, notice, is_old or shown.is_stale)
+
+
+def _state(shown: Overview) -> tuple[Level, str, str]:
+    if shown.mode is Mode.HALTED:
+        if shown.latch.is_fresh:
+            return Level.LOOK, "■", "never armed: nothing is sent until you run `appliance arm`"
+        return Level.ALARM, "■", f"{shown.latch.name}: {shown.latch.reason}"
+    if shown.mode is Mode.REDUCE:
+        return Level.LOOK, "▼", "only orders that lower a position are sent"
+    if shown.concerns:
+        count = len(shown.concerns)
+        return Level.LOOK, "!", f"{count} thing{'s' if count > 1 else ''} to look at: {shown.concerns[0]}"
+    return Level.GOOD, "✔", "all is well"
+
+
+def _notice(answer: Answer, shown: Overview) -> str:
+    if shown.daemon is DaemonState.ABSENT:
+        return "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"
+    if shown.daemon is DaemonState.SILENT:
+        silent = f"silent for {in_words(answer.now - shown.daemon_at)}" if shown.daemon_at else "its health file is damaged"
+        return f"DAEMON DOWN: {silent}. Next: systemctl status appliance"
+    if shown.is_stale:
+        return f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
+    if answer.trouble is not None:
+        return f"{answer.trouble.condition.value}: {answer.trouble.what}. Next: {answer.trouble.mend}"
+    return ""
+
+
+class Banner(Static):
+    """The state line; its one input is `standing`."""
+
+    standing: reactive[Standing] = reactive(READING)
+
+    def watch_standing(self, said: Standing) -> None:
+        """Draw the line and take the level's colours."""
+        self.set_classes(f"-{said.level.value}")
+        self.refresh()
+
+    def render(self) -> str:
+        """The line, cut to the width so that the right part is always seen."""
+        width = self.size.width - 2
+        said = self.standing
+        left = f"{said.symbol} {said.word}  {said.sentence}".replace("[", "(").replace("]", ")")
+        room = width - len(said.right) - 2
+        if len(left) > room:
+            left = left[: max(0, room - 1)] + "…"
+        return f"{left:<{max(room, 0)}}  {said.right}"
+
+
+class Notice(Static):
+    """The second line; gone when there is nothing to say."""
+
+    standing: reactive[Standing] = reactive(READING)
+
+    def watch_standing(self, said: Standing) -> None:
+        """Show or hide the line."""
+        self.display = bool(said.notice)
+        self.set_class(said.level is Level.UNKNOWN or said.is_old or "DOWN" in said.notice, "-loud")
+        self.update(said.notice.replace("[", "("))

@@ -1,0 +1,91 @@
+"""Ninety invented sessions in a ledger of their own, written through the ledger's own functions in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode
+from appliance.tui.demo.day import Day, Life, live
+from appliance.tui.demo.files import audit, calendar, write_bundle, write_latch, write_manifest, write_settings
+from appliance.tui.demo.market import opened
+from signals.quality import SessionAudit, SessionStatus
+from signals.sessions import Calendar
+
+LAST_SESSION = date(2026, 3, 12)
+CASH = Decimal("1000000.00")
+RECENT_SESSIONS = 6
+HALTED_AT, RED_AT = 22, 41  # sessions before the last
+AMBER_AT = frozenset({8, 30, 63})
+
+
+@dataclass(frozen=True)
+class Built:
+    """An invented device.
+
+    Attributes
+    ----------
+    folder : Path
+        Its state folder.
+    now : datetime
+        Where its clock stands: the afternoon of its last session.
+    """
+
+    folder: Path
+    now: datetime
+
+
+def build(
+    root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders: int = 8, recent_orders: int = 24,
+) -> Built:  # fmt: skip
+    """Write an invented device below `root`.
+
+    Parameters
+    ----------
+    root : Path
+        An empty folder.
+    seed : int
+    sessions : int
+        Lived by the device, up to 12 March 2026.
+    names : int
+        Symbols in the market; a third of them is held on each side.
+    orders, recent_orders : int
+        Most orders a session, early on and in the last six.
+    """
+    folder, table = StateFolder(root / "device"), calendar()
+    last = table.index(LAST_SESSION)
+    days = table.days[last - sessions : last + 1]
+    now = table.session(days[-1]).close + timedelta(minutes=25)
+    audits = tuple(_audit(day, len(days) - 2 - i, names) for i, day in enumerate(days[:-1]))
+    snapshot = write_manifest(folder.root / "store" / "data", table, audits)
+    trained = table.offset(days[-1], -18)
+    bundle = write_bundle(folder.bundles, table.session(trained).close, trained, snapshot)
+    write_settings(folder, now)
+    write_latch(folder.root, table.session(days[1]).open)
+    book = opened(Random(seed), names, max(1, names // 3), CASH)  # noqa: S311 - an invented market, no secret
+    with Ledger(folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
+        life = Life(ledger, book, table, bundle, snapshot, Random(seed + 1))  # noqa: S311
+        for i, session in enumerate(days[1:]):
+            back = sessions - 1 - i
+            live(life, Day(
+                session=session, asof=days[i], audit=audits[i], age_sessions=_age(table, trained, days[i]),
+                orders=recent_orders if back < RECENT_SESSIONS else orders, is_halted=back == HALTED_AT,
+                is_last=back == 0,
+            ))  # fmt: skip
+    return Built(folder.root, now)
+
+
+def _age(table: Calendar, trained: date, asof: date) -> int:
+    return max(0, table.index(asof) - table.index(trained))
+
+
+def _audit(day: date, back: int, names: int) -> SessionAudit:
+    if back == RED_AT:
+        return audit(day, SessionStatus.RED, ("missing: 9",), names)
+    if back in AMBER_AT:
+        return audit(day, SessionStatus.AMBER, ("split without an action: 1",), names)
+    return audit(day, SessionStatus.GREEN, (), names)

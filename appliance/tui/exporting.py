@@ -1,0 +1,35 @@
+"""Rows as they leave the screens: JSON or CSV, to the clipboard or to a file that is whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.views.view import Row
+from signals.files import write_atomic
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """One object for one row, else a list."""
+    return json.dumps(rows[0] if len(rows) == 1 else list(rows), default=str, sort_keys=True)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A header and one line a row; empty for no rows."""
+    if not rows:
+        return ""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write(path: Path, rows: Sequence[Row], form: str) -> Path:
+    """Write the rows to `path`; raise `OSError` when the disk does not take them."""
+    text = json.dumps(list(rows), default=str, sort_keys=True) + "\n" if form == "json" else as_csv(rows)
+    write_atomic(path, text.encode())
+    return path.resolve()

@@ -1,0 +1,153 @@
+"""The overview: six panels, each drawn from the one value that answers whether all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.reactive import reactive
+from textual.widgets import Sparkline, Static
+
+from appliance.tui import words
+from appliance.tui.columns import Tone
+from appliance.tui.said import Said
+from appliance.tui.source import Answer
+from appliance.views.overview import Overview
+from appliance.views.view import percent
+from signals.sessions import NEW_YORK
+
+LABEL = 10
+
+
+def account(shown: Overview) -> Said:
+    """What the account is worth, and how much of it is at risk."""
+    text = Said()
+    _line(text, "equity", "-" if shown.equity is None else f"{shown.equity:,.2f} USD")
+    if shown.day_pnl is not None and shown.day_return is not None:
+        mark = "▲" if shown.day_pnl > 0 else "▼" if shown.day_pnl < 0 else "="
+        tone = Tone.GOOD if shown.day_pnl > 0 else Tone.BAD if shown.day_pnl < 0 else Tone.PLAIN
+        _line(text, "day", f"{mark} {words.signed_money(shown.day_pnl)} ({shown.day_return:+.2%})", tone)
+    _line(text, "real NAV", "-" if shown.real_nav is None else f"{shown.real_nav:,.2f} USD")
+    _line(text, "gross/net", f"{_share(shown.gross)} / {_share(shown.net)}")
+    _line(text, "positions", str(shown.positions if shown.positions is not None else "-"))
+    return text
+
+
+def coming(shown: Overview, answer: Answer) -> Said:
+    """What happens next, and on what it stands."""
+    text = Said()
+    if shown.next_job is None:
+        _line(text, "next job", "unknown: no calendar can be read", Tone.WARN)
+    else:
+        at = shown.next_job.at.astimezone(NEW_YORK)
+        _line(text, "next job", f"{shown.next_job.job} for {shown.next_job.session}")
+        _line(text, "", f"in {words.in_words(shown.next_job.at - answer.now)} ({at:%a %H:%M} NY)")
+    behind = shown.behind_sessions
+    late = "" if behind is None else "fresh" if behind == 0 else f"{behind} sessions BEHIND"
+    tone = Tone.BAD if behind else words.tone_of_word(shown.data_status)
+    _line(text, "data", f"{words.marked(shown.data_status)} {shown.asof or ''} {late}", tone)
+    _line(text, "bundle", shown.bundle or "none in force", Tone.PLAIN if shown.bundle else Tone.BAD)
+    if shown.bundle:
+        tone = Tone.PLAIN if shown.bundle_role == "champion" else Tone.WARN
+        _line(text, "", f"{shown.bundle_role}, age {shown.bundle_age or 'unknown'}", tone)
+    _line(text, "daemon", words.marked(shown.daemon.value), words.tone_of_word(shown.daemon.value))
+    return text
+
+
+def concerns(shown: Overview) -> Said:
+    """What a person should look at, worst first."""
+    if not shown.concerns:
+        text = Said("✔ nothing needs a look", Tone.GOOD)
+    else:
+        text = Said()
+        for i, sentence in enumerate(shown.concerns):
+            text.append(("\n" if i else "") + f"! {sentence}", Tone.WARN)
+    if shown.agreed:
+        text.append(f"\n· {shown.agreed}", Tone.DIM)
+    return text
+
+
+def jobs(shown: Overview) -> Said:
+    """How the jobs of the newest session ended."""
+    text = Said()
+    if not shown.jobs:
+        return text.append("no job has run", Tone.DIM)
+    for i, row in enumerate(shown.jobs):
+        status = row["status"]
+        text.append(("\n" if i else "") + f"{words.marked(status):<13}", words.tone_of_word(status))
+        text.append(str(row["job"]))
+    return text
+
+
+def near(shown: Overview) -> Said:
+    """Checks that tripped or use most of their limit."""
+    text = Said()
+    if not shown.near:
+        return text.append("✔ no check is near its limit", Tone.GOOD)
+    for i, row in enumerate(shown.near):
+        tone = Tone.BAD if row["tripped"] != "ok" else Tone.WARN
+        text.append(("\n" if i else "") + f"{row['name']:<16}", tone)
+        text.append(f" {words.used(row['used'])}  {'TRIPPED' if row['tripped'] != 'ok' else 'near'}", tone)
+    return text
+
+
+class Panel(Static):
+    """A framed text of the overview; its one input is `answer`."""
+
+    answer: reactive[Answer | None] = reactive(None)
+
+    def __init__(self, name: str, title: str, draw: Callable[[Overview, Answer], Said]) -> None:
+        super().__init__(id=name, classes="panel", markup=False)
+        self.border_title = title
+        self._draw = draw
+
+    def watch_answer(self, answer: Answer | None) -> None:
+        """Draw what the answer says."""
+        if answer is not None and answer.overview is not None:
+            self.update(self._draw(answer.overview, answer).content)
+
+
+class LookPane(Container):
+    """The overview."""
+
+    answer: reactive[Answer | None] = reactive(None)
+
+    def __init__(self) -> None:
+        super().__init__(id="overview", classes="pane")
+
+    def compose(self) -> ComposeResult:
+        """Six panels."""
+        yield Panel("account", "account", lambda shown, _: account(shown))
+        yield Panel("coming", "next", coming)
+        with Container(id="curve", classes="panel"):
+            yield Sparkline([], summary_function=lambda bucket: bucket[-1])
+            yield Static(id="range", markup=False)
+        yield Panel("jobs", "jobs", lambda shown, _: jobs(shown))
+        yield Panel("concerns", "look at", lambda shown, _: concerns(shown))
+        yield Panel("near", "tripwires near their limit", lambda shown, _: near(shown))
+
+    def on_mount(self) -> None:
+        """Name the curve, and show what was answered before there were panels."""
+        self.query_one("#curve").border_title = "paper NAV"
+        self.watch_answer(self.answer)
+
+    def watch_answer(self, answer: Answer | None) -> None:
+        """Hand the answer on."""
+        if answer is None or answer.overview is None or not self.is_mounted:
+            return
+        for panel in self.query(Panel):
+            panel.answer = answer
+        curve = answer.overview.curve
+        self.query_one(Sparkline).data = list(curve)
+        said = f"{min(curve):,.0f} to {max(curve):,.0f} USD, {len(curve)} sessions" if curve else "no session has closed yet"
+        self.query_one("#range", Static).update(said)
+        self.query_one("#jobs").border_title = f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
+
+
+def _line(text: Said, label: str, value: str, tone: Tone = Tone.PLAIN) -> None:
+    text.append(("\n" if text.plain else "") + f"{label:<{LABEL}}", Tone.DIM).append(value, tone)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else percent(value)

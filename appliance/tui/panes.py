@@ -1,0 +1,106 @@
+"""The pane of a screen: lines above, a grid, lines below; its one input is `answer`."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.reactive import reactive
+from textual.widgets import Sparkline, Static
+
+from appliance.tui.arrange import Arrangement, arrange, find_symbol
+from appliance.tui.grid import Content, Grid
+from appliance.tui.screens import Screen
+from appliance.tui.source import Answer
+from appliance.views import View
+
+
+class GridPane(Vertical):
+    """A screen with a grid."""
+
+    answer: reactive[Answer | None] = reactive(None)
+    arrangement: reactive[Arrangement] = reactive(Arrangement())
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(id=screen.name, classes="pane")
+        self.spec = screen
+        self.shown = View((), (), "")
+
+    def compose(self) -> ComposeResult:
+        """Head, chart where there is one, filter line, grid, detail."""
+        yield Static(classes="head", markup=False)
+        if self.spec.has_chart:
+            yield Sparkline([], summary_function=lambda bucket: bucket[-1])
+        yield Static(classes="arranged", markup=False)
+        yield Grid()
+        yield Static(classes="detail", markup=False)
+
+    def on_mount(self) -> None:
+        """Show what was answered before there was anything to show it on."""
+        self.watch_answer(self.answer)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid."""
+        return self.query_one(Grid)
+
+    def watch_answer(self, answer: Answer | None) -> None:
+        """Show the rows of the answer."""
+        if not self.is_mounted:
+            return
+        views = answer.views if answer else None
+        if answer is None or views is None or self.spec.command not in views:
+            return
+        self.shown = views[self.spec.command]
+        head = self.spec.head(answer, self.app.size.width)
+        line = self.query_one(".head", Static)
+        line.update(head.content)
+        line.display = bool(head.plain)
+        if self.spec.has_chart:
+            self.query_one(Sparkline).data = [float(row["paper_nav"]) for row in self.shown.rows[::-1]]
+        self._fill()
+
+    def watch_arrangement(self, how: Arrangement) -> None:
+        """Filter and sort the rows that are there."""
+        if self.is_mounted:
+            self._fill()
+
+    def _fill(self) -> None:
+        how = self.arrangement
+        rows = arrange(self.shown.rows, self.spec.columns, how)
+        empty = self.shown.empty if not self.shown.rows else f"no row matches {how.words!r}; escape clears the filter"
+        group = "" if how.sort else self.spec.group
+        self.grid.content = Content(self.spec.columns, rows, empty, how.sort, how.descending, group)
+        line = self.query_one(".arranged", Static)
+        line.display = bool(how.words)
+        line.update(f"filter {how.words!r}: {len(rows)} of {len(self.shown.rows)} rows; escape clears it")
+
+    def on_grid_moved(self, event: Grid.Moved) -> None:
+        """Say more about the row under the cursor."""
+        detail = self.query_one(".detail", Static)
+        said = self.spec.detail(event.row) if event.row else None
+        detail.display = bool(said and said.plain)
+        if said is not None:
+            detail.update(said.content)
+
+    def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
+        """Sort by the clicked column; a second click turns the order."""
+        self.sort_by(event.key)
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column, or turn the order when it is sorted by already."""
+        how = self.arrangement
+        self.arrangement = Arrangement(how.words, key, key == how.sort and not how.descending)
+
+    def sort_next(self) -> None:
+        """Sort by the next column; after the last one, the query's own order again."""
+        keys = ["", *(column.key for column in self.spec.columns)]
+        here = keys.index(self.arrangement.sort) if self.arrangement.sort in keys else 0
+        self.arrangement = Arrangement(self.arrangement.words, keys[(here + 1) % len(keys)])
+
+    def go_to(self, symbol: str) -> bool:
+        """Put the cursor on a symbol; False when no row has it."""
+        found = find_symbol(self.grid.content.rows, symbol)
+        if found is None:
+            return False
+        self.grid.cursor = found
+        return True

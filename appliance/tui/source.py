@@ -1,0 +1,198 @@
+"""Where the screens read: one thread that owns the open ledger and answers questions; trouble is an answer too.
+
+Invariants
+----------
+1. Nothing here writes, and nothing here is called by the thread that draws: `read` may block as long as it likes.
+2. A missing, empty, locked, corrupt or newer ledger, and a state folder that is none, are answers with what is wrong
+   and the next step for a person; they are never raised.
+3. The ledger stays open between questions (its check runs once), and is opened anew when the file was replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import apsw
+
+from appliance.config import ApplianceConfig
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode
+from appliance.seams import Clock
+from appliance.views.overview import Overview, overview
+from appliance.views.view import View, neighbours, newest_session
+from signals.config import load
+from signals.errors import BadDataset, FixInput, LedgerUnusable, Locked, TrademlError
+from signals.manifest import Manifest
+from signals.sessions import Calendar
+
+CLOCK_FILE = "clock.json"
+
+
+class Condition(StrEnum):
+    """What is wrong with what we read."""
+
+    MISSING = "NO DEVICE HERE"
+    EMPTY = "NOTHING HAS RUN YET"
+    LOCKED = "LEDGER LOCKED"
+    UNUSABLE = "LEDGER UNUSABLE"
+    UNREADABLE = "LEDGER UNREADABLE"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A condition in one breath: what is wrong, and the next step for a person."""
+
+    condition: Condition
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a screen's query may use besides the ledger."""
+
+    folder: StateFolder
+    session: date
+    order: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the screens want to know.
+
+    Attributes
+    ----------
+    query : callable or None
+        Of the screen in front; None asks for the overview alone.
+    session : date or None
+        D; None is the newest one.
+    order : str
+        Client order id, for the trace.
+    """
+
+    query: Query | None = None
+    session: date | None = None
+    order: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reading came to; `views` are empty and `overview` is None when there is trouble."""
+
+    question: Question
+    now: datetime
+    overview: Overview | None = None
+    views: Mapping[str, View] | None = None
+    session: date | None = None
+    before: date | None = None
+    after: date | None = None
+    trouble: Trouble | None = None
+
+
+Query = Callable[[Ledger, Context], Mapping[str, View]]
+
+
+class LedgerSource:
+    """Reads one state folder.
+
+    Parameters
+    ----------
+    root : Path
+        State folder.
+    clock : Clock
+        The device's clock where its venue has time of its own; a hosted exchange's clock is read from the folder.
+    """
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self.folder = StateFolder(root)
+        self._clock = clock
+        self._ledger: Ledger | None = None
+        self._identity: tuple[int, int] | None = None
+        self._calendar: tuple[int, Calendar] | None = None
+
+    def read(self, question: Question) -> Answer:
+        """Answer one question; blocks for as long as the disk and other processes make it."""
+        try:
+            return self._answer(question)
+        except LedgerUnusable as error:
+            trouble = Trouble(Condition.UNUSABLE, _sentence(error), error.mend)
+        except FixInput as error:
+            trouble = Trouble(Condition.MISSING, _sentence(error), error.mend)
+        except (apsw.BusyError, apsw.LockedError, Locked):
+            trouble = Trouble(
+                Condition.LOCKED, "another process keeps the ledger locked",
+                "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
+            )  # fmt: skip
+        except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
+            mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
+            trouble = Trouble(Condition.UNREADABLE, f"{type(error).__name__}: {error}", mend)
+        self.close()
+        return Answer(question, self._now(hosted=False), trouble=trouble)
+
+    def close(self) -> None:
+        """Close the ledger; the next question opens it again."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger, self._identity = None, None
+
+    def _answer(self, question: Question) -> Answer:
+        self.folder.require()
+        config = load(self.folder.config, ApplianceConfig)
+        if not self.folder.ledger.is_file():
+            raise FixInput(
+                "this device has no ledger yet", where=str(self.folder.ledger),
+                mend="Start the device, or run `appliance run-day`; the ledger is made then",
+            )  # fmt: skip
+        ledger = self._opened()
+        now = self._now(hosted=config.venue.is_hosted)
+        newest = newest_session(ledger)
+        found = overview(ledger, self.folder, now, self._published(config), is_hosted=config.venue.is_hosted)
+        if newest is None:
+            trouble = Trouble(
+                Condition.EMPTY, "the ledger is sound and empty: no job has run",
+                "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
+            )  # fmt: skip
+            return Answer(question, now, overview=found, trouble=trouble)
+        session = question.session or newest
+        context = Context(self.folder, session, question.order)
+        views = question.query(ledger, context) if question.query else {}
+        before, after = neighbours(ledger, session)
+        return Answer(question, now, found, views, session, before, after)
+
+    def _opened(self) -> Ledger:
+        found = self.folder.ledger.stat()
+        identity = (found.st_dev, found.st_ino)
+        if self._ledger is None or identity != self._identity:
+            self.close()
+            self._ledger, self._identity = Ledger(self.folder.ledger, Mode.READ), identity
+        return self._ledger
+
+    def _now(self, *, hosted: bool) -> datetime:
+        if hosted:
+            try:
+                row = json.loads((self.folder.root / CLOCK_FILE).read_bytes())
+                return datetime.fromisoformat(row["now"]).astimezone(UTC)
+            except (OSError, ValueError, KeyError, TypeError):
+                pass  # the file is written after the first job; until then the machine's clock is the best there is
+        return self._clock.now()
+
+    def _published(self, config: ApplianceConfig) -> Calendar | None:
+        """The calendar of the published dataset; None when it cannot be read, which the overview says."""
+        path = config.stores.data / "manifest.json"
+        try:
+            changed = path.stat().st_mtime_ns
+            if self._calendar is None or self._calendar[0] != changed:
+                manifest = Manifest.from_bytes(path.read_bytes(), where=str(path))
+                self._calendar = (changed, manifest.calendar)
+        except (OSError, BadDataset):
+            return None
+        return self._calendar[1]
+
+
+def _sentence(error: TrademlError) -> str:
+    return f"{error.what} ({error.where})" if error.where else error.what

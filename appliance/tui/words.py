@@ -1,0 +1,126 @@
+"""How values are said on a screen: marks beside words, grouped digits, bars, durations."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from appliance.tui.columns import Tone, as_text
+from appliance.views.view import Cell
+
+GOOD_WORDS = frozenset({"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "working", "acked"})
+BAD_WORDS = frozenset(
+    {"failed", "halted", "TRIPPED", "RED", "HALTED", "refused", "venue_rejected", "unknown", "page", "silent", "lapsed"}
+)
+WARN_WORDS = frozenset(
+    {"skipped", "AMBER", "warn", "REDUCE", "expired", "canceled", "denied", "partial", "not ended", "absent", "BELOW",
+     "ABOVE", "evaluation"}
+)  # fmt: skip
+MARKS = {Tone.GOOD: "✔", Tone.BAD: "✘", Tone.WARN: "!", Tone.DIM: "·", Tone.PLAIN: "·"}
+BAR_WIDTH = 10
+EIGHTHS = "▏▎▍▌▋▊▉█"
+
+
+def tone_of_word(value: Cell) -> Tone:
+    """The tone of a status word."""
+    text = str(value)
+    if text in GOOD_WORDS:
+        return Tone.GOOD
+    if text in BAD_WORDS:
+        return Tone.BAD
+    return Tone.WARN if text in WARN_WORDS else Tone.PLAIN
+
+
+def tone_of_sign(value: Cell) -> Tone:
+    """Good above zero, bad below, dim at zero or where nothing is known."""
+    text = str(value or "")
+    if text.startswith("+") and text.strip("+0.%,"):
+        return Tone.GOOD
+    return Tone.BAD if text.startswith("-") and text.strip("-0.%,") else Tone.DIM
+
+
+def tone_of_side(value: Cell) -> Tone:
+    """Long and buy in one tone, short and sell in another; the word is always there."""
+    return {"LONG": Tone.GOOD, "buy": Tone.GOOD, "SHORT": Tone.WARN, "sell": Tone.WARN}.get(str(value), Tone.DIM)
+
+
+def dim(_value: Cell) -> Tone:
+    """Always dim."""
+    return Tone.DIM
+
+
+def marked(value: Cell) -> str:
+    """A status word with its mark: the word alone would do, the mark is for the eye."""
+    return f"{MARKS[tone_of_word(value)]} {as_text(value)}"
+
+
+def money(value: Cell | Decimal) -> str:
+    """USD with grouped digits, exactly as recorded."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return as_text(value if not isinstance(value, Decimal) else None)
+    sign = "+" if str(value).startswith("+") and number > 0 else ""
+    return f"{sign}{number:,}"
+
+
+def signed_money(value: Decimal) -> str:
+    """USD with a sign and grouped digits."""
+    return f"{value:+,.2f}"
+
+
+def bar(share: float | None, width: int = BAR_WIDTH) -> str:
+    """A bar for a share of a limit, full at 1 and above."""
+    if share is None:
+        return " " * width
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[rest - 1] if rest else "")).ljust(width)
+
+
+def used(value: Cell) -> str:
+    """The share of a limit that is used, as a bar and in per cent."""
+    if not isinstance(value, (int, float)):
+        return f"{'':{BAR_WIDTH}}     -"
+    return f"{bar(float(value))} {value:>4.0%}"
+
+
+def tone_of_used(value: Cell) -> Tone:
+    """Warn from four fifths of a limit, bad past it."""
+    if not isinstance(value, (int, float)):
+        return Tone.DIM
+    return Tone.BAD if value > 1 else Tone.WARN if value >= 0.8 else Tone.PLAIN
+
+
+def clock_time(value: Cell) -> str:
+    """An ISO instant as HH:MM:SS UTC."""
+    try:
+        return f"{datetime.fromisoformat(str(value)):%H:%M:%S}"
+    except ValueError:
+        return as_text(value)
+
+
+def day_and_time(value: Cell) -> str:
+    """An ISO instant as MM-DD HH:MM:SS UTC."""
+    try:
+        return f"{datetime.fromisoformat(str(value)):%m-%d %H:%M:%S}"
+    except ValueError:
+        return as_text(value)
+
+
+def short_hash(value: Cell) -> str:
+    """The first 12 characters of a hash."""
+    return as_text(value)[:12]
+
+
+def in_words(span: timedelta) -> str:
+    """A time to come or gone, in the two largest units."""
+    seconds = int(abs(span).total_seconds())
+    days, seconds = divmod(seconds, 86_400)
+    hours, seconds = divmod(seconds, 3_600)
+    minutes, seconds = divmod(seconds, 60)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,48 @@
+"""The reconciliations: when both books were compared, and what differed."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+from appliance.ledger import Ledger, job_runs, meta
+from appliance.ledger.job_runs import JobRun
+from appliance.views.runs import status_of
+from appliance.views.view import Row, View
+
+COLUMNS = ("session", "job", "status", "positions", "cash", "equity", "notes")
+JOBS = ("reconcile_morning", "reconcile_close")
+LAST = "last_reconciliation"
+
+
+def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
+    """Return the comparisons of the last `sessions` sessions up to D, newest first; facts hold the last differences."""
+    found = ledger.rows(
+        "SELECT session, job FROM job_runs WHERE session <= ? AND job IN (?, ?) ORDER BY session DESC, started_at DESC"
+        " LIMIT ?",
+        (last.isoformat(), *JOBS, 2 * sessions),
+    )
+    runs = [job_runs.find(ledger, date.fromisoformat(str(row["session"])), str(row["job"])) for row in found]
+    rows = tuple(_row(run) for run in runs if run is not None)
+    return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last(ledger)})
+
+
+def _row(run: JobRun) -> Row:
+    notes = run.figures.get("notes") or ([] if run.figures else [run.summary])
+    return {
+        "session": run.session.isoformat(),
+        "job": run.job,
+        "status": status_of(run),
+        "at": (run.finished_at or run.started_at).isoformat(timespec="seconds"),
+        "positions": run.figures.get("positions"),
+        "cash": run.figures.get("cash"),
+        "equity": run.figures.get("equity"),
+        "notes": "; ".join(str(note) for note in notes),
+    }
+
+
+def _last(ledger: Ledger) -> dict[str, Any]:
+    content = meta.read(ledger, LAST)
+    found: dict[str, Any] = json.loads(content) if content else {}
+    return found

@@ -1,0 +1,164 @@
+"""The bundle in force as its own files describe it: provenance, evidence, and whether the files are what was activated.
+
+Reading it believes nothing: each file is hashed now and compared with the manifest, and the manifest with the pointer
+that activation wrote. Signature and golden vectors are proven when a bundle is activated and each time it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from appliance.ledger import Ledger, job_runs
+from appliance.views.view import Row, View, fact
+from signals.files import sha256_of
+
+COLUMNS = ("section", "fact", "value")
+NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
+FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What is in force, parsed but not verified; `faults` are the sentences of what does not match."""
+
+    pointer: dict[str, Any]
+    manifest: dict[str, Any]
+    evidence: dict[str, Any]
+    faults: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Sequence and id, as the folder is named."""
+        return str(self.pointer.get("folder", ""))
+
+    @property
+    def expected_annual(self) -> float | None:
+        """Annual return after spread that the evidence claims, as a fraction."""
+        claimed = (self.evidence.get("capacity") or {}).get("net_of_spread_annual")
+        return float(claimed) if isinstance(claimed, (int, float)) else None
+
+
+def read(folder: Path) -> BundleFacts | None:
+    """Read the bundle in force below `state/bundles`; None when none was activated."""
+    pointer = _document(folder / "current.json")
+    if not pointer:
+        return None
+    home = folder / str(pointer.get("folder", ""))
+    content = _bytes(home / "manifest.json")
+    manifest = _parsed(content)
+    faults = (
+        [] if content and sha256_of(content) == pointer.get("sha256") else ["manifest.json is not what was activated"]
+    )
+    evidence: dict[str, Any] = {}
+    for row in manifest.get("files", ()):
+        body = _bytes(home / str(row["path"]))
+        if sha256_of(body) != row["sha256"]:
+            faults.append(f"{row['path']} is not what the manifest names")
+        elif row["part"] == "evidence":
+            evidence = _parsed(body)
+    return BundleFacts(pointer, manifest, evidence, tuple(faults))
+
+
+def bundle(folder: Path, age_sessions: int | None = None) -> View:
+    """Return the facts about the bundle in force, by section."""
+    found = read(folder)
+    if found is None:
+        return View(COLUMNS, (), NONE_IN_FORCE)
+    manifest, rows = found.manifest, list[Row]()
+    expiry = manifest.get("expiry_sessions")
+    rows += [
+        fact("bundle", "in force", found.name),
+        fact("bundle", "role", manifest.get("role")),
+        fact("bundle", "refusal", manifest.get("refusal") or "none"),
+        fact("bundle", "sleeve", manifest.get("sleeve")),
+        fact("bundle", "created", manifest.get("created")),
+        fact("bundle", "age", f"{age_sessions} of {expiry} sessions" if age_sessions is not None else f"limit {expiry} sessions"),
+        fact("proof", "files", "; ".join(found.faults) or f"all {len(manifest.get('files', ()))} match their SHA-256"),
+        fact("proof", "signature", "verified at activation, and before every use"),
+        fact("proof", "golden vectors", f"reproduced at activation within {manifest.get('golden_tolerance_sd')} sd"),
+        fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
+    ]  # fmt: skip
+    rows += _training(manifest) + _evidence(found.evidence)
+    facts = {
+        "sha256": found.pointer.get("sha256"), "faults": list(found.faults), "role": manifest.get("role"),
+        "features": features_of(manifest),
+    }  # fmt: skip
+    return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
+
+
+def age_sessions(ledger: Ledger) -> int | None:
+    """Age of the bundle in sessions, as the newest scoring job measured it."""
+    day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'score' AND status = 'done'")
+    run = job_runs.find(ledger, date.fromisoformat(day), "score") if isinstance(day, str) else None
+    age = run.figures.get("bundle_age_sessions") if run else None
+    return age if isinstance(age, int) else None
+
+
+def features_of(manifest: dict[str, Any]) -> list[Row]:
+    """The ordered features that the model reads."""
+    return [
+        {"number": i, "name": row.get("name"), "units": row.get("units"), "lookback_sessions": row.get("lookback_sessions")}
+        for i, row in enumerate(manifest.get("features", ()), start=1)
+    ]  # fmt: skip
+
+
+def _training(manifest: dict[str, Any]) -> list[Row]:
+    trainer = manifest.get("trainer") or {}
+    ic = manifest.get("ic") or {}
+    return [
+        fact("training", "sessions", f"{manifest.get('first_training_session')} to {manifest.get('last_training_session')}"),
+        fact("training", "label", f"{manifest.get('horizon_sessions')} sessions from the open ({manifest.get('entry')})"),
+        fact("training", "features", f"{len(manifest.get('features', ()))}, spec {str(manifest.get('spec_hash'))[:16]}"),
+        fact("training", "snapshot", ", ".join(trainer.get("snapshot_ids", ()))),
+        fact("training", "code", trainer.get("code_version")),
+        fact("training", "config", trainer.get("config_sha256")),
+        fact("training", "seed", trainer.get("seed")),
+        fact("evidence", "IC", _figure(ic.get("mean")) + f"  t {_figure(ic.get('t'))}  se {_figure(ic.get('standard_error'))}"),
+    ]  # fmt: skip
+
+
+def _evidence(evidence: dict[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    if capacity := evidence.get("capacity"):
+        rows.append(fact("evidence", "return a year", f"{_share(capacity.get('gross_annual'))} before, "
+                         f"{_share(capacity.get('net_of_spread_annual'))} after spread"))  # fmt: skip
+        rows.append(fact("evidence", "break-even spread", f"{_figure(capacity.get('break_even_spread_bps'))} bps"))
+    if decile := (evidence.get("deciles") or {}).get("spread"):
+        rows.append(fact("evidence", "decile spread", f"{_figure(decile.get('mean'))}  t {_figure(decile.get('t'))}"))
+    if holdout := evidence.get("holdout"):
+        opened = holdout.get("opened")
+        rows.append(fact("evidence", "holdout", f"{holdout.get('sessions')} sessions, opened {opened} times"))
+    rows += [fact("evidence", "warning", text) for text in evidence.get("warnings") or ()]
+    return rows
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else "-"
+
+
+def _share(value: object) -> str:
+    return f"{value:+.1%}" if isinstance(value, (int, float)) else "-"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _document(path: Path) -> dict[str, Any]:
+    return _parsed(_bytes(path))
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """A JSON object; empty for anything else: a fault shows as what does not match, never as a traceback."""
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

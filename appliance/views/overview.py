@@ -1,0 +1,262 @@
+"""One look: may the device trade, is all well, what is the account worth, and what happens next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from appliance.folder import StateFolder
+from appliance.fs import DurableFs
+from appliance.health import Verdict, assess
+from appliance.latch import Latch, LatchRecord
+from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
+from appliance.schedule import TIMETABLE
+from appliance.schedule import timetable as rows_of
+from appliance.tripwires import Action
+from appliance.views import bundle as bundles
+from appliance.views import checks, runs
+from appliance.views.view import Row, View, fact, newest_session, percent
+from signals.errors import NotASession
+from signals.sessions import NEW_YORK, Calendar
+
+COLUMNS = ("section", "fact", "value")
+CURVE_SESSIONS = 90
+RECENT_ALERTS = 50
+SILENT_AFTER_SECONDS = 120.0
+
+
+class Mode(StrEnum):
+    """What the device may do."""
+
+    ARMED = "ARMED"
+    REDUCE = "REDUCE"
+    HALTED = "HALTED"
+
+
+class DaemonState(StrEnum):
+    """Whether the process that runs the jobs is alive."""
+
+    ALIVE = "alive"
+    SILENT = "silent"
+    ABSENT = "absent"
+    NOT_NEEDED = "not needed"
+
+
+@dataclass(frozen=True)
+class NextJob:
+    """The next job of the timetable."""
+
+    job: str
+    session: date
+    at: datetime
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What one look must answer.
+
+    Attributes
+    ----------
+    mode : Mode
+    concerns : tuple of str
+        Why a person should look, worst first; empty when all is well.
+    halt_id : str
+        Of the halt that stands; empty while armed or on a fresh device.
+    session : date or None
+        Newest session with a job.
+    curve : tuple of float
+        Paper NAV of the last sessions in USD, oldest first.
+    behind_sessions : int or None
+        Sessions that the newest scored data lies behind the last closed one; None without a calendar.
+    near : tuple of dict
+        Checks that tripped or use most of their limit.
+    """
+
+    mode: Mode
+    concerns: tuple[str, ...]
+    latch: LatchRecord
+    session: date | None
+    equity: Decimal | None
+    day_pnl: Decimal | None
+    day_return: float | None
+    real_nav: Decimal | None
+    gross: float | None
+    net: float | None
+    positions: int | None
+    curve: tuple[float, ...]
+    asof: date | None
+    data_status: str | None
+    behind_sessions: int | None
+    bundle: str | None
+    bundle_role: str | None
+    bundle_age: str | None
+    next_job: NextJob | None
+    daemon: DaemonState
+    daemon_at: datetime | None
+    near: tuple[Row, ...]
+    jobs: tuple[Row, ...]
+    agreed: str
+
+    @property
+    def halt_id(self) -> str:
+        """Id of the halt that stands."""
+        return self.latch.halt_id
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the newest data is older than the last closed session allows."""
+        return bool(self.behind_sessions and self.behind_sessions > 0)
+
+    def view(self) -> View:
+        """The same facts as a table."""
+        rows = [
+            fact("state", "mode", self.mode.value),
+            fact("state", "latch", self.latch.sentence()),
+            *(fact("state", "look at", text) for text in self.concerns),
+            fact("state", "daemon", self.daemon.value + (f", last seen {self.daemon_at:%Y-%m-%d %H:%M:%S}Z" if self.daemon_at else "")),
+            fact("account", "equity", self.equity),
+            fact("account", "day P&L", self.day_pnl),
+            fact("account", "day return", None if self.day_return is None else percent(self.day_return)),
+            fact("account", "real NAV", self.real_nav),
+            fact("account", "gross", None if self.gross is None else percent(self.gross)),
+            fact("account", "net", None if self.net is None else percent(self.net)),
+            fact("account", "positions", self.positions),
+            fact("account", "both books", self.agreed),
+            fact("data", "asof", self.asof),
+            fact("data", "status", self.data_status),
+            fact("data", "sessions behind", self.behind_sessions),
+            fact("bundle", "in force", self.bundle),
+            fact("bundle", "role", self.bundle_role),
+            fact("bundle", "age", self.bundle_age),
+            fact("next", "job", None if self.next_job is None else self.next_job.job),
+            fact("next", "at", None if self.next_job is None else f"{self.next_job.at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"),
+        ]  # fmt: skip
+        return View(COLUMNS, tuple(rows), "", self.session, {"near": list(self.near), "jobs": list(self.jobs)})
+
+
+def overview(
+    ledger: Ledger, folder: StateFolder, now: datetime, calendar: Calendar | None, *, is_hosted: bool
+) -> Overview:
+    """Gather everything one look needs.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    folder : StateFolder
+    now : datetime
+        The device's clock, UTC.
+    calendar : Calendar or None
+        The frozen sessions of the published dataset, where they could be read.
+    is_hosted : bool
+        The venue is an exchange inside the device's own processes: time moves with `run-day`, without a daemon.
+    """
+    latch = Latch(folder.root, DurableFs()).read()
+    session = newest_session(ledger)
+    todays = runs.of_session(ledger, session) if session else ()
+    found = bundles.read(folder.bundles)
+    undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
+    health = assess(latch, todays, undelivered, found is not None)
+    tripped = [row for row in tripwires.of_session(ledger, session) if row.tripped] if session else []
+    daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, now)
+    asof, status = _data(ledger)
+    behind = _behind(asof, now, calendar)
+    concerns = [*health.reasons] if health.verdict is not Verdict.OK else []
+    concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
+    concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
+    if behind:
+        concerns.append(f"the newest scores are of {asof}, {behind} sessions behind the last close")
+    checked = checks.checks(ledger, session).rows if session else ()
+    held, values = snapshots.latest(ledger), nav.history(ledger, date.max, CURVE_SESSIONS)
+    start = snapshots.first(ledger)
+    before = values[-2].paper_nav if len(values) > 1 else (start.last_equity if start else None)
+    last = values[-1] if values else None
+    manifest: dict[str, Any] = found.manifest if found else {}
+    return Overview(
+        mode=_mode(latch, tripped), concerns=tuple(concerns), latch=latch, session=session,
+        equity=last.paper_nav if last else (held.equity if held else None),
+        day_pnl=last.paper_nav - before if last and before is not None else None,
+        day_return=float(last.paper_nav / before - 1) if last and before else None,
+        real_nav=last.real_nav if last else None,
+        gross=float(last.gross / last.paper_nav) if last and last.paper_nav > 0 else None,
+        net=float(last.net / last.paper_nav) if last and last.paper_nav > 0 else None,
+        positions=len(held.positions) if held else None,
+        curve=tuple(float(row.paper_nav) for row in values),
+        asof=asof, data_status=status, behind_sessions=behind,
+        bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,
+        bundle_age=_bundle_age(ledger, manifest) if found else None,
+        next_job=next_job(ledger, now, calendar), daemon=daemon, daemon_at=seen,
+        near=tuple(r for r in checked if r["tripped"] != "ok" or (r["used"] or 0) >= checks.NEAR),
+        jobs=tuple(runs.jobs(ledger, session).rows) if session else (),
+        agreed=_agreed(ledger, todays),
+    )  # fmt: skip
+
+
+def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datetime | None]:
+    """Return whether `health.json` has been written within the last two minutes of the device's clock."""
+    content = DurableFs().read(folder.root / "health.json")
+    if content is None:
+        return DaemonState.ABSENT, None
+    try:
+        seen = datetime.fromisoformat(json.loads(content)["at"])
+    except (ValueError, KeyError, TypeError):
+        return DaemonState.SILENT, None
+    age = (now - seen).total_seconds()
+    return (DaemonState.ALIVE if age <= SILENT_AFTER_SECONDS else DaemonState.SILENT), seen
+
+
+def next_job(ledger: Ledger, now: datetime, calendar: Calendar | None) -> NextJob | None:
+    """Return the first job of the timetable that is still to come."""
+    if calendar is None:
+        return None
+    try:
+        session = calendar.last_closed(now)
+        for _ in range(3):
+            for slot, row in zip(TIMETABLE, rows_of(session, calendar), strict=True):
+                run = job_runs.find(ledger, session, row.job)
+                if row.at > now and (run is None or run.status is None):
+                    return NextJob(row.job, session, row.at, slot.purpose)
+            session = calendar.next(session)
+    except NotASession:
+        return None
+    return None
+
+
+def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> Mode:
+    if not latch.is_armed:
+        return Mode.HALTED
+    return Mode.REDUCE if any(row.action == Action.REDUCE.value for row in tripped) else Mode.ARMED
+
+
+def _data(ledger: Ledger) -> tuple[date | None, str | None]:
+    newest = ledger.value("SELECT max(asof) FROM scores")
+    day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'pull' AND status = 'done'")
+    run = job_runs.find(ledger, date.fromisoformat(day), "pull") if isinstance(day, str) else None
+    status = str(run.figures.get("status")) if run else None
+    return (date.fromisoformat(newest) if isinstance(newest, str) else None), status
+
+
+def _behind(asof: date | None, now: datetime, calendar: Calendar | None) -> int | None:
+    """Sessions whose scores are overdue: those of a session are due in the evening after its close."""
+    if asof is None or calendar is None:
+        return None
+    try:
+        last = calendar.last_closed(now)
+        due = last if now >= rows_of(calendar.next(last), calendar)[1].deadline else calendar.previous(last)
+        return max(0, len(calendar.between(asof, due)) - 1) if due >= asof else 0
+    except NotASession:
+        return None
+
+
+def _bundle_age(ledger: Ledger, manifest: dict[str, Any]) -> str | None:
+    age = bundles.age_sessions(ledger)
+    return None if age is None else f"{age} of {manifest.get('expiry_sessions')} sessions"
+
+
+def _agreed(ledger: Ledger, todays: tuple[job_runs.JobRun, ...]) -> str:
+    found = [run for run in todays if run.job.startswith("reconcile") and run.status is not None]
+    return max(found, key=lambda run: run.started_at).summary if found else "not compared for this session yet"

@@ -1,0 +1,135 @@
+"""The account's value session by session, where it came from, and whether it lies where it was expected to.
+
+The expected fan is a normal one around the return that the bundle's evidence claims after spread:
+
+    lower, upper(t) = mu t -+ Z_90 sigma sqrt(t)
+
+mu is the annual return of the evidence (fraction) / 252, sigma the plan's forecast volatility (annual, at gross 1) times
+its target gross / sqrt(252), t the number of sessions lived. It is a yardstick for a first look, not a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
+from appliance.ledger.nav import NavRow
+from appliance.views.view import Row, View, percent
+
+COLUMNS = ("session", "paper_nav", "real_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
+SESSIONS_A_YEAR = 252
+Z_90 = 1.6449  # standard normal quantile of 95 %: two sides leave 10 %
+FORECAST, GROSS = "forecast volatility at gross 1", "target gross"
+
+
+@dataclass(frozen=True)
+class Fan:
+    """The expected range of the return since the start, as fractions, after `sessions` sessions."""
+
+    sessions: int
+    live: float
+    lower: float
+    upper: float
+
+    @property
+    def verdict(self) -> str:
+        """INSIDE, or which side of the fan the live return lies on."""
+        return "BELOW" if self.live < self.lower else "ABOVE" if self.live > self.upper else "INSIDE"
+
+
+def performance(ledger: Ledger, last: date, sessions: int, expected_annual: float | None = None) -> View:
+    """Return the value of each session up to `last`, newest first; facts hold attribution, costs and the fan."""
+    history = nav.history(ledger, last, sessions + 1)
+    first = snapshots.first(ledger)
+    start = first.last_equity if first else (history[0].paper_nav if history else Decimal(0))
+    peak, rows = start, []
+    before = start
+    for row in history:
+        peak = max(peak, row.paper_nav)
+        rows.append(_row(row, before, peak))
+        before = row.paper_nav
+    facts: dict[str, Any] = {
+        "costs": _costs(history),
+        "attribution": attribution(ledger, last),
+        "fan": vars(found) | {"verdict": found.verdict} if (found := fan(ledger, history, expected_annual)) else None,
+    }
+    return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
+
+
+def fan(ledger: Ledger, history: Sequence[NavRow], expected_annual: float | None) -> Fan | None:
+    """Return where the live return lies in its expected range; None without history, evidence or a forecast."""
+    first = snapshots.first(ledger)
+    volatility = _forecast_volatility(ledger, history[-1].session) if history else None
+    if first is None or expected_annual is None or volatility is None or first.last_equity <= 0:
+        return None
+    lived = ledger.value("SELECT count(*) FROM nav WHERE session <= ?", (history[-1].session.isoformat(),))
+    t = int(str(lived))
+    mean = expected_annual * t / SESSIONS_A_YEAR
+    width = Z_90 * volatility * math.sqrt(t / SESSIONS_A_YEAR)
+    return Fan(t, float(history[-1].paper_nav / first.last_equity - 1), mean - width, mean + width)
+
+
+def attribution(ledger: Ledger, last: date) -> list[Row]:
+    """Unrealised gain of the newest holdings up to `last`, in USD, by side and by sector."""
+    day = ledger.value("SELECT max(session) FROM accounts WHERE session <= ?", (last.isoformat(),))
+    if not isinstance(day, str):
+        return []
+    held = next(
+        (s for p in reversed(snapshots.Phase) if (s := snapshots.find(ledger, date.fromisoformat(day), p))), None
+    )  # fmt: skip
+    if held is None:
+        return []
+    sectors = {row.symbol: row.sector for row in targets.load(ledger, held.session)}
+    sums: dict[tuple[str, str], Decimal] = {}
+    for position in held.positions:
+        if position.current_price is None:
+            continue
+        gain = position.quantity * (position.current_price - position.average_entry_price)
+        side = "LONG" if position.quantity > 0 else "SHORT"
+        for key in (("side", side), ("sector", sectors.get(position.symbol) or "unknown")):
+            sums[key] = sums.get(key, Decimal(0)) + gain
+    order = sorted(sums.items(), key=lambda item: (item[0][0] != "side", -item[1], item[0][1]))
+    return [{"by": by, "name": name, "pnl": f"{gain:+.2f}"} for (by, name), gain in order]
+
+
+def _forecast_volatility(ledger: Ledger, session: date) -> float | None:
+    """Annual volatility of the newest planned book up to `session`, from the plan's own decisions."""
+    day = ledger.value(
+        "SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?",
+        (session.isoformat(),),
+    )
+    run = job_runs.find(ledger, date.fromisoformat(day), "plan") if isinstance(day, str) else None
+    said = dict(run.figures.get("decisions") or ()) if run else {}
+    try:
+        return float(said[FORECAST]) * float(said[GROSS])
+    except (KeyError, ValueError):
+        return None
+
+
+def _costs(history: Sequence[NavRow]) -> dict[str, str]:
+    names = ("dividends", "borrow", "fees", "impact")
+    sums = {name: sum((getattr(row, name) for row in history), start=Decimal(0)) for name in names}
+    return {name: f"{amount:+.2f}" for name, amount in sums.items()}
+
+
+def _row(row: NavRow, before: Decimal, peak: Decimal) -> Row:
+    return {
+        "session": row.session.isoformat(),
+        "paper_nav": str(row.paper_nav),
+        "real_nav": str(row.real_nav),
+        "pnl": f"{row.paper_nav - before:+.2f}",
+        "return": percent(float(row.paper_nav / before - 1)) if before else None,
+        "drawdown": percent(float(row.paper_nav / peak - 1)) if peak else None,
+        "gross": _share(row.gross, row.paper_nav),
+        "net": _share(row.net, row.paper_nav),
+        "costs": f"{row.dividends + row.borrow + row.fees + row.impact:+.2f}",
+    }
+
+
+def _share(value: Decimal, equity: Decimal) -> str | None:
+    return percent(float(value / equity)) if equity > 0 else None

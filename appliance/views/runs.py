@@ -1,0 +1,78 @@
+"""How the jobs of a session ended, and the calendar of all of them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.jobs.base import JobStatus
+from appliance.ledger import Ledger, job_runs
+from appliance.ledger.job_runs import JobRun
+from appliance.schedule import JOBS
+from appliance.views.view import Row, View
+
+COLUMNS = ("job", "status", "started", "seconds", "attempts", "summary")
+NOT_ENDED = "not ended"
+
+
+def jobs(ledger: Ledger, session: date) -> View:
+    """Return how each job of the session D ended, in the timetable's order."""
+    found = sorted(of_session(ledger, session), key=lambda run: (_place(run), run.started_at))
+    rows: tuple[Row, ...] = tuple(
+        {
+            "job": run.job,
+            "status": status_of(run),
+            "started": run.started_at.isoformat(timespec="seconds"),
+            "seconds": _seconds(run),
+            "attempts": run.attempts,
+            "summary": run.summary,
+        }
+        for run in found
+    )
+    return View(COLUMNS, rows, f"no job ran for {session}", session)
+
+
+def calendar(ledger: Ledger, last: date, sessions: int) -> View:
+    """Return one row per session, the newest first, with the status of each job of the timetable."""
+    first = ledger.value(
+        "SELECT min(session) FROM (SELECT session FROM job_runs WHERE session <= ? GROUP BY session"
+        " ORDER BY session DESC LIMIT ?)",
+        (last.isoformat(), sessions),
+    )
+    by_session: dict[date, Row] = {}
+    if isinstance(first, str):
+        for run in job_runs.since(ledger, date.fromisoformat(first)):
+            if run.session <= last:
+                row = by_session.setdefault(run.session, {"session": run.session.isoformat()})
+                row[run.job] = status_of(run)
+    rows = tuple(
+        {"session": row["session"], **{job: row.get(job) for job in JOBS}} for _, row in sorted(by_session.items())
+    )[::-1]
+    return View(("session", *JOBS), rows, "no job has run yet")
+
+
+def of_session(ledger: Ledger, session: date) -> tuple[JobRun, ...]:
+    """Return the runs of one session."""
+    return tuple(run for name in _jobs_of(ledger, session) if (run := job_runs.find(ledger, session, name)) is not None)
+
+
+def status_of(run: JobRun) -> str:
+    """One word for how a run ended."""
+    return run.status.value if run.status else NOT_ENDED
+
+
+def is_well(status: str) -> bool:
+    """Whether nobody has to look at a run of this status."""
+    return status == JobStatus.DONE.value
+
+
+def _jobs_of(ledger: Ledger, session: date) -> list[str]:
+    found = ledger.rows("SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session.isoformat(),))
+    return [str(row["job"]) for row in found]
+
+
+def _place(run: JobRun) -> int:
+    return JOBS.index(run.job) if run.job in JOBS else len(JOBS)
+
+
+def _seconds(run: JobRun) -> float | None:
+    return None if run.finished_at is None else round((run.finished_at - run.started_at).total_seconds(), 1)

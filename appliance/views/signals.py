@@ -1,0 +1,53 @@
+"""The scores behind a session, best first, and what the book does with them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.ledger import Ledger, scores, targets
+from appliance.views.view import Row, View, percent
+
+COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve")
+
+
+def signals(ledger: Ledger, session: date) -> View:
+    """Return every sleeve's scores of the newest scored session before D, with the weights held and aimed at.
+
+    `change` is z minus the z of the scored session before; None for a name that had none.
+    """
+    aimed = {row.symbol: row for row in targets.load(ledger, session)}
+    rows: list[Row] = []
+    for asof, sleeve in _scored(ledger, session):
+        before = _z_before(ledger, asof, sleeve)
+        for row in scores.load(ledger, asof, sleeve):
+            target = aimed.get(row.symbol)
+            rows.append({
+                "rank": row.rank,
+                "symbol": row.symbol,
+                "score": row.score,
+                "z": round(row.z, 3),
+                "change": round(row.z - before[row.symbol], 3) if row.symbol in before else None,
+                "held": percent(target.current_weight) if target else None,
+                "target": percent(target.weight) if target else None,
+                "sector": target.sector if target else None,
+                "sleeve": row.sleeve,
+                "asof": row.asof,
+                "source": row.source,
+            })  # fmt: skip
+    return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
+
+
+def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:
+    found = ledger.rows(
+        "SELECT asof, sleeve FROM scores WHERE asof = (SELECT max(asof) FROM scores WHERE asof < ?)"
+        " GROUP BY asof, sleeve ORDER BY sleeve",
+        (session.isoformat(),),
+    )
+    return [(date.fromisoformat(str(row["asof"])), str(row["sleeve"])) for row in found]
+
+
+def _z_before(ledger: Ledger, asof: date, sleeve: str) -> dict[str, float]:
+    before = ledger.value("SELECT max(asof) FROM scores WHERE sleeve = ? AND asof < ?", (sleeve, asof.isoformat()))
+    if not isinstance(before, str):
+        return {}
+    return {row.symbol: row.z for row in scores.load(ledger, date.fromisoformat(before), sleeve)}
