@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, training
+from trainer.commands import bundles, data, search, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -14,6 +14,7 @@ app = typer.Typer(
 data.register(app)
 bundles.register(app)
 training.register(app)
+search.register(app)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from trainer.proof import Figures, Proof
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
 from trainer.source import Source
+from trainer.validation.importance import Importance
 
 FORMAT = "trademl-evidence-1"
 LEAK_IC = 0.05  # daily cross-sections of liquid stocks do not rank better than this out of sample
@@ -24,7 +25,8 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 
 def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
-    *, seed: int, code_version: str, device: Device,
+    *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
+    importance: Importance | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -59,6 +61,8 @@ def evidence(
         "holdout": _holdout(proof),
         "leak_certificate": {"total": int(proof.oof.leaks.sum()), "by_split": proof.oof.leaks.tolist()},
         "parity": asdict(parity),
+        "trials": trials,
+        "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)),
     }  # fmt: skip
 
@@ -118,6 +122,15 @@ def _cpcv(config: RecipeConfig, proof: Proof) -> dict[str, Any]:
         "first": _day(rows, int(rows.t0.min())), "last": _day(rows, int(rows.t0.max())),
         "train_rows_by_split": proof.oof.train_rows.tolist(),
     }  # fmt: skip
+
+
+def _importance(found: Importance, names: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "ic": _mean(found.ic),
+        "by_feature": [{"feature": loss.features[0], **_mean(loss.loss)} for loss in found.by_feature],
+        "by_cluster": [{"features": list(loss.features), **_mean(loss.loss)} for loss in found.by_cluster],
+        "shap": None if found.shap is None else dict(zip(names, found.shap.tolist(), strict=True)),
+    }
 
 
 def _holdout(proof: Proof) -> dict[str, Any] | None:

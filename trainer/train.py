@@ -13,18 +13,24 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from signals.bars import Floats
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
 from trainer import artefacts
 from trainer.evidence import evidence
 from trainer.export import Exported, export
-from trainer.models.base import Device, Model
+from trainer.material import Material, Range, prepare
+from trainer.models.base import Device, Learner, Model
 from trainer.proof import Figures, Proof, figures, fits, prove
-from trainer.recipes.base import LABELS, LEARNERS, Recipe, RecipeConfig
+from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig
 from trainer.reports.training import Subject, report_files
 from trainer.run_folder import refuse_existing, write_run
-from trainer.samples import Samples, samples
-from trainer.source import Source, read_source
+from trainer.samples import Samples
+from trainer.search.run import steps as search_steps
+from trainer.search.tried import NOTHING_TRIED, SearchRequest, Tried, counted, searched
+from trainer.source import Source
+from trainer.validation.book import book_returns, next_opens
+from trainer.validation.importance import Importance, importance
 from trainer.validation.oof import Step
 
 FINAL_FITS = 2
@@ -47,6 +53,10 @@ class Request:
     code_version : str
     device : Device
         Where to fit, as far as the learner has the choice.
+    search : SearchRequest or None
+        A search that chooses the learner's parameters first, or the folder whose trials count.
+    importance : bool
+        Whether to permute features out of fold, which takes a model per group and a scoring per feature.
     """
 
     data: Path
@@ -58,6 +68,8 @@ class Request:
     workers: int
     code_version: str
     device: Device = Device.AUTO
+    search: SearchRequest | None = None
+    importance: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +81,10 @@ class Fitted:
     before_holdout: Model
 
 
-def steps(config: RecipeConfig) -> int:
-    """How often `train` calls `step`."""
-    return fits(config.cpcv) + FINAL_FITS
+def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) -> int:
+    """How often `train` calls `step` at most."""
+    searching = search_steps(config, trials) if trials else 0
+    return fits(config.cpcv) + FINAL_FITS + searching + (config.cpcv.groups if is_explained else 0)
 
 
 def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) -> dict[str, Any]:
@@ -94,26 +107,53 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         A leak certificate is not 0, or the export is not exact. Nothing was written.
     """
     refuse_existing(request.run)
-    source = read_source(
-        request.data, start=request.start, end=request.end, symbols=request.symbols,
-        lookback_sessions=recipe.sleeve.lookback_sessions,
-    )  # fmt: skip
-    panel = recipe.sleeve.panel(source.bars)
-    labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
-    rows = samples(panel, labels, first=source.first_row)
+    material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
+    source, panel, rows = material.source, material.panel, material.rows
+    following = next_opens(source.bars, source.actions)
+    config, tried = _chosen(recipe, config, material, following, request, step)
     learner = LEARNERS[config.learner](config, request.seed, request.device)
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
+    chosen = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k).net
+    drivers = _importance(proof.rows, learner, config, request, step)
 
     fitted = _fit(rows, proof.rows, learner, step)
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
+        trials=tried.judged(chosen), importance=drivers,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known)
-    write_run(request.run, {**files, **_report(recipe, source, panel, proof, worth, fitted.model, known)})
+    shown = _report(recipe, source, panel, proof, worth, fitted.model, known)
+    write_run(request.run, {**files, **tried.files, **shown})
     return known
+
+
+def _chosen(
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Floats, request: Request, step: Step
+) -> tuple[RecipeConfig, Tried]:
+    """Return the recipe that a search found, or the one that was given, with all that was tried for it."""
+    if request.search is None:
+        return config, NOTHING_TRIED
+    if not request.search.trials:
+        return config, counted(request.search.folder)
+    found, tried = searched(
+        recipe, config, material.source, material.rows, following, request.search,
+        seed=request.seed, device=request.device, workers=request.workers, step=step,
+    )  # fmt: skip
+    return found.config, tried
+
+
+def _importance(
+    open_rows: Samples, learner: Learner, config: RecipeConfig, request: Request, step: Step
+) -> Importance | None:
+    if not request.importance:
+        return None
+    return importance(
+        open_rows, learner, groups=config.cpcv.groups, embargo=config.cpcv.embargo_sessions, k=config.label.k,
+        seed=request.seed, step=step,
+    )  # fmt: skip
 
 
 def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:

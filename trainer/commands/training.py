@@ -19,8 +19,10 @@ from signals.errors import FixInput
 if TYPE_CHECKING:
     from trainer.models.base import Device
     from trainer.recipes.base import Recipe, RecipeConfig
+    from trainer.search.tried import SearchRequest
 
 PANEL = "Training"
+SEARCH_HELP = "Folder that remembers the sleeve's trials; `search-<sleeve>` beside the run folder. All in it count."
 LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
 DEVICE_HELP = "Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it."
 
@@ -46,6 +48,11 @@ def train(
     config: Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
+    trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
+    search: Annotated[Path | None, typer.Option(help=SEARCH_HELP)] = None,
+    storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --search.")] = "",
+    cluster: Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; else this machine.")] = "",
+    importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON; no progress bar.")] = False,
 ) -> None:
     """Train a sleeve and prove it out of fold.
@@ -56,6 +63,7 @@ def train(
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
     from trainer.code_version import code_version
+    from trainer.fanout import cluster as connected
     from trainer.recipes.base import RecipeConfig
     from trainer.train import Request, steps
     from trainer.train import train as train_recipe
@@ -73,10 +81,21 @@ def train(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
         seed=seed, workers=workers, code_version=code_version(), device=device_named(device),
+        search=_search_request(run, sleeve, trials, search, storage), importance=importance,
     )  # fmt: skip
-    with progress(steps(chosen), shown=not as_json) as step:
+    total = steps(chosen, trials=trials, is_explained=importance)
+    with connected(cluster), progress(total, shown=not as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
     emit({**known, "run": str(run)}, as_json=as_json, text=summary(known, run))
+
+
+def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str) -> SearchRequest | None:
+    """Return the search to run or to count: a sleeve's trials beside its runs count even where none is asked for."""
+    from trainer.search.store import FILE
+    from trainer.search.tried import SearchRequest
+
+    folder = search or run.parent / f"search-{sleeve}"
+    return SearchRequest(folder, trials, storage) if trials or (folder / FILE).exists() else None
 
 
 def recipe_named(sleeve: str) -> Recipe:

@@ -14,7 +14,9 @@ from signals.config import Config
 from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
+from trainer.labels.weights import WeightConfig
 from trainer.models.table import LEARNERS, LearnerKind, Parameters
+from trainer.search.space import SearchConfig
 
 
 class LabelKind(StrEnum):
@@ -62,7 +64,20 @@ class RecipeConfig(Parameters):
 
     label: LabelConfig = LabelConfig()
     learner: LearnerKind = LearnerKind.LIGHTGBM
+    weighting: WeightConfig = WeightConfig()
     cpcv: CpcvConfig = CpcvConfig()
+    search: SearchConfig = SearchConfig()
+
+    @model_validator(mode="after")
+    def _searches_what_learners_have(self) -> RecipeConfig:
+        for kind in LearnerKind:
+            section = getattr(self, kind)
+            for parameter, values in getattr(self.search, kind).items():
+                if parameter not in type(section).model_fields:
+                    raise ValueError(f"search.{kind} names {parameter!r}, which is no parameter of it")
+                for value in values:
+                    type(section).model_validate({**section.model_dump(), parameter: value})
+        return self
 
 
 @dataclass(frozen=True)

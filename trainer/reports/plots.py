@@ -55,10 +55,24 @@ def decile_curve(curve: list[float], k: int) -> bytes:
 
 def importance(names: tuple[str, ...], shares: Floats) -> bytes:
     """Share of the total gain of the strongest features of the published model."""
+    return _ranked(names, 100.0 * shares, "Feature importance (share of gain)", "% of total gain")
+
+
+def losses(names: tuple[str, ...], lost: Floats) -> bytes:
+    """IC lost without the features, or clusters of features, that cost most."""
+    return _ranked(names, lost, "Permutation importance, out of fold", "rank IC lost")
+
+
+def shap(names: tuple[str, ...], size: Floats) -> bytes:
+    """Mean absolute SHAP values, out of fold."""
+    return _ranked(names, size, "SHAP, out of fold", "mean |SHAP value|, units of the score")
+
+
+def _ranked(names: tuple[str, ...], shares: Floats, title: str, label: str) -> bytes:
     order = np.argsort(-shares, kind="stable")[:SHOWN_FEATURES][::-1]
-    axes = _axes("Feature importance (share of gain)", "", "", height=0.26 * len(order) + 1.2)
-    axes.barh([names[i] for i in order], 100.0 * shares[order], color=ACCENT, height=0.7)
-    axes.set_xlabel("% of total gain")
+    axes = _axes(title, "", "", height=0.26 * len(order) + 1.2)
+    axes.barh([names[i] for i in order], shares[order], color=ACCENT, height=0.7)
+    axes.set_xlabel(label)
     axes.grid(axis="y", visible=False)
     return _png(axes)
 

@@ -26,6 +26,13 @@ PLOTS = {
     "coverage.png": "Names per session and the sealed holdout.",
 }
 
+SHAP = "importance_shap.png"
+EXPLAINED = {
+    "importance_permuted.png": "IC lost when a feature is permuted within its sessions, out of fold.",
+    "importance_clusters.png": "IC lost when features that rank alike are permuted together.",
+    SHAP: "Mean absolute SHAP value, out of fold.",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -56,7 +63,7 @@ def report_files(subject: Subject) -> Mapping[str, bytes]:
 
 def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [*_skill(known), *_worth(known), *_provenance(known)]
+    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_provenance(known)]
 
 
 def markdown(known: Mapping[str, Any]) -> str:
@@ -65,7 +72,7 @@ def markdown(known: Mapping[str, Any]) -> str:
     parts += [f"| {what} | {figure} |" for what, figure in rows_of(known)]
     if known["warnings"]:
         parts += ["", "## Warnings", "", *(f"* {warning}" for warning in known["warnings"])]
-    for name, caption in PLOTS.items():
+    for name, caption in captions(known).items():
         parts += ["", f"![{caption}](plots/{name})", "", caption]
     return "\n".join(parts) + "\n"
 
@@ -77,13 +84,20 @@ def html(known: Mapping[str, Any]) -> str:
     warned = "".join(f'<p class="warn">{escape(warning)}</p>' for warning in known["warnings"])
     pictures = "".join(
         f'<figure><img src="plots/{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for name, caption in PLOTS.items()
+        for name, caption in captions(known).items()
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
         f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}</body></html>\n"
     )
+
+
+def captions(known: Mapping[str, Any]) -> Mapping[str, str]:
+    """Name and caption of every picture."""
+    asked = known.get("importance")
+    more = {} if asked is None else {name: text for name, text in EXPLAINED.items() if name != SHAP or asked["shap"]}
+    return {**PLOTS, **more}
 
 
 def _skill(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -116,6 +130,26 @@ def _worth(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lines about the Sharpe ratio and what the number of trials leaves of it."""
+    states = ", ".join(f"{count} {state}" for state, count in trials["states"].items() if count)
+    lines = [("Trials that count", f"{trials['n_trials']}{f' ({states} in this study)' if states else ''}")]
+    if trials["sharpe"] is None:
+        return [*lines, ("Sharpe ratio of the decile book", "n/a: it never moved")]
+    sharpe, pbo = trials["sharpe"], trials["pbo"]
+    overfit = f"{pbo['value']:.1%}" if pbo["applicable"] else pbo["reason"]
+    return [
+        *lines,
+        ("Sharpe ratio of the walk-forward decile book", f"{sharpe['annual']:+.2f} a year, net of the spread"),
+        ("Deflated Sharpe ratio (2014, 2025)", f"{trials['dsr']:.3f}, {trials['dsr_2025']:.3f}"),
+        ("Probability of backtest overfitting", f"{overfit}; loss out of sample {pbo['probability_of_loss']:.1%}"),
+        (
+            "Track record needed and had",
+            f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions",
+        ),
+    ]
+
+
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     parity, cpcv, holdout, data = known["parity"], known["cpcv"], known["holdout"], known["dataset"]
     training, first, last = known["training"], known["first_training_session"], known["last_training_session"]
@@ -142,12 +176,29 @@ def _pictures(subject: Subject) -> Mapping[str, bytes]:
     holdout = (known["holdout"]["first"], known["holdout"]["last"]) if known["holdout"] else None
     used = np.isfinite(subject.labelled).sum(axis=1)
     return {
+        **_explained(known["importance"]),
         "ic_by_path.png": plots.ic_by_path(ic["by_path"], ic["mean"], ic["standard_error"]),
         "cumulative_ic.png": plots.cumulative_ic(subject.sessions, subject.series, subject.forward),
         "deciles.png": plots.decile_curve(known["deciles"]["curve"], known["horizon"]),
         "importance.png": plots.importance(subject.names, subject.importance),
         "coverage.png": plots.coverage(subject.sessions, subject.eligible, used, holdout),
     }
+
+
+def _explained(found: Mapping[str, Any] | None) -> Mapping[str, bytes]:
+    if found is None:
+        return {}
+    single, joined = found["by_feature"], found["by_cluster"]
+    clusters = tuple(" ".join(loss["features"][:3]) for loss in joined)
+    drawn = {
+        "importance_permuted.png": plots.losses(
+            tuple(loss["feature"] for loss in single), np.array([loss["mean"] for loss in single])
+        ),
+        "importance_clusters.png": plots.losses(clusters, np.array([loss["mean"] for loss in joined])),
+    }
+    if found["shap"]:
+        drawn[SHAP] = plots.shap(tuple(found["shap"]), np.array(list(found["shap"].values())))
+    return drawn
 
 
 def _with_error(figure: Mapping[str, Any], detail: str) -> str:

@@ -1,7 +1,7 @@
 """Out-of-fold scores: every session scored by models that never saw it, once per path.
 
-Splits are fitted side by side through joblib, each by a learner on one thread: on shared cores two single-threaded fits
-finish long before one fit on two threads, whose threads wait for each other at every node.
+Splits are fitted side by side (`trainer/fanout.py`), each by a learner on one thread: on shared cores two
+single-threaded fits finish long before one fit on two threads, whose threads wait for each other at every node.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.bars import Floats
 from signals.errors import InvariantBroken
-from trainer.models.base import Learner
+from trainer.fanout import RowSet, side_by_side
+from trainer.models.base import Learner, Matrix, Model
 from trainer.samples import Samples
 from trainer.validation.cpcv import Split, leaks, path_table, splits
 
@@ -64,7 +64,8 @@ def cross_validate(
     if any(certificates):
         raise InvariantBroken(f"training rows leak into the test: {certificates} rows by split")
     scores = np.full((len(table), len(rows)), np.nan)
-    fitted = side_by_side(workers, [(rows, learner, split.train, split.test) for split in divisions])
+    jobs = [(learner, RowSet.of(split.train), RowSet.of(split.test)) for split in divisions]
+    fitted = side_by_side(score_unseen, rows, jobs, workers=workers)
     for split, predicted in zip(divisions, fitted, strict=True):
         _hand_to_paths(split, predicted, table, scores)
         step(f"split {split.number + 1} of {len(divisions)}")
@@ -73,17 +74,21 @@ def cross_validate(
     return OutOfFold(scores, np.array([len(split.train) for split in divisions]), np.array(certificates))
 
 
-def side_by_side(workers: int, jobs: list[tuple[Samples, Learner, NDArray[np.int64], NDArray[np.int64]]]):  # type: ignore[no-untyped-def]  # an iterator of joblib's
-    """Fit and score (rows, learner, train, test) jobs, `workers` at a time; yield test scores in the jobs' order."""
-    return joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator")(
-        joblib.delayed(score_unseen)(*job) for job in jobs
-    )
-
-
-def score_unseen(rows: Samples, learner: Learner, train: NDArray[np.int64], test: NDArray[np.int64]) -> Floats:
+def score_unseen(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -> Floats:
     """Fit on the rows `train` and score the rows `test`, rounded to float32 as a device's scores are."""
-    model = learner.fit(rows.features[train], rows.target[train], rows.weight[train], rows.names, rows.t0[train])
-    return model.predict(rows.features[test]).astype(np.float32).astype(np.float64)
+    return scored(fit(rows, learner, train.numbers), rows.features[test.numbers])
+
+
+def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
+    """Fit `learner` on the rows numbered `chosen`, ascending."""
+    return learner.fit(
+        rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
+    )  # fmt: skip
+
+
+def scored(model: Model, features: Matrix) -> Floats:
+    """Scores of `features`, rounded to float32 as a device's are."""
+    return model.predict(features).astype(np.float32).astype(np.float64)
 
 
 def _hand_to_paths(split: Split, predicted: Floats, table: NDArray[np.int64], scores: Floats) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
+from trainer.fanout import RowSet, side_by_side
 from trainer.models.base import Learner
 from trainer.samples import Samples
 from trainer.validation.cpcv import Rows, group_bounds
-from trainer.validation.oof import Step, side_by_side
+from trainer.validation.oof import Step, score_unseen
 
 
 def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
@@ -41,7 +42,8 @@ def walk_forward(rows: Samples, learner: Learner, *, groups: int, workers: int, 
     """Scores, shape (n,), of the rows of every group but the first, whose rows stay NaN."""
     scores = np.full(len(rows), np.nan)
     pairs = folds(rows.t0, rows.t1, groups)
-    fitted = side_by_side(workers, [(rows, learner, train, test) for train, test in pairs])
+    jobs = [(learner, RowSet.of(train), RowSet.of(test)) for train, test in pairs]
+    fitted = side_by_side(score_unseen, rows, jobs, workers=workers)
     for number, ((_, test), predicted) in enumerate(zip(pairs, fitted, strict=True)):
         scores[test] = predicted
         step(f"walk-forward {number + 1} of {len(pairs)}")

@@ -1,0 +1,157 @@
+"""`trainer search` and `trainer compare`: parameters and learners, chosen between without opening the holdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from signals.config import load
+from signals.console import emit
+from signals.errors import FixInput
+from signals.files import write_atomic
+from trainer.commands.training import DEVICE_HELP, LEARNER_HELP, day, device_named, overridden, progress, recipe_named
+
+PANEL = "Training"
+
+Sleeve = Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")]
+Data = Annotated[Path, typer.Option(help="Dataset folder, as made by `trainer ingest`.")]
+Start = Annotated[str, typer.Option(help="First session whose features are learned from, YYYY-MM-DD.")]
+End = Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")]
+Symbols = Annotated[str, typer.Option(help="Comma-separated names; all where empty.")]
+RecipeFile = Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Workers = Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")]
+Cluster = Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; this machine where empty.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON; no progress bar.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(rich_help_panel=PANEL)(search)
+    app.command(rich_help_panel=PANEL)(compare)
+
+
+def search(
+    sleeve: Sleeve,
+    data: Data,
+    to: Annotated[Path, typer.Option(help="Folder that remembers the sleeve's trials; it is added to.")],
+    trials: Annotated[int, typer.Option(min=1, help="Trials that the study shall have, those it has included.")] = 20,
+    storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --to.")] = "",
+    start: Start = "",
+    end: End = "",
+    symbols: Symbols = "",
+    learner: Annotated[str | None, typer.Option(help=LEARNER_HELP)] = None,
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
+    config: RecipeFile = None,
+    seed: Seed = 1,
+    workers: Workers = 2,
+    cluster: Cluster = "",
+    as_json: AsJson = False,
+) -> None:
+    """Search for a learner's parameters; stop and resume at will.
+
+    Every trial, failed and pruned ones too, is written to trials.jsonl with its returns and counts against the
+    deflated Sharpe ratio. The best recipe is written beside it, for `trainer train --config ... --search FOLDER`.
+    """
+    from trainer.fanout import cluster as connected
+    from trainer.material import Range, prepare
+    from trainer.recipes.base import RecipeConfig
+    from trainer.search.run import steps
+    from trainer.search.tried import SearchRequest, searched
+    from trainer.validation.book import next_opens
+
+    recipe = recipe_named(sleeve)
+    chosen = overridden(
+        load(config, RecipeConfig) if config else recipe.config, label=None, k=None, groups=None,
+        embargo_sessions=None, learner=learner,
+    )  # fmt: skip
+    material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
+    following = next_opens(material.source.bars, material.source.actions)
+    with connected(cluster), progress(steps(chosen, trials), shown=not as_json) as step:
+        found, tried = searched(
+            recipe, chosen, material.source, material.rows, following, SearchRequest(to, trials, storage),
+            seed=seed, device=device_named(device), workers=workers, step=step,
+        )  # fmt: skip
+    path = to / f"best-{found.study}.yml"
+    write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
+    judged = tried.judged(found.best.net)
+    known = {**judged, "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
+    emit(known, as_json=as_json, text=_summary(known))
+
+
+def compare(
+    sleeve: Sleeve,
+    data: Data,
+    learners: Annotated[str, typer.Option(help="Comma-separated: lightgbm, catboost, ridge, logistic, mlp.")],
+    to: Annotated[Path, typer.Option(help="Folder to write comparison.md and comparison.json to; it must not exist.")],
+    start: Start = "",
+    end: End = "",
+    symbols: Symbols = "",
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
+    config: RecipeFile = None,
+    seed: Seed = 1,
+    workers: Workers = 2,
+    cluster: Cluster = "",
+    as_json: AsJson = False,
+) -> None:
+    """Prove several learners on the same rows, splits and seed, and print one table.
+
+    The sealed holdout stays sealed.
+    """
+    from trainer.artefacts import canonical_json
+    from trainer.compare import compare as compared
+    from trainer.compare import document, steps, table
+    from trainer.fanout import cluster as connected
+    from trainer.material import Range, prepare
+    from trainer.recipes.base import RecipeConfig
+    from trainer.run_folder import refuse_existing, write_run
+
+    refuse_existing(to)
+    recipe, kinds = recipe_named(sleeve), learners_named(learners)
+    chosen = load(config, RecipeConfig) if config else recipe.config
+    material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
+    with connected(cluster), progress(steps(chosen, kinds), shown=not as_json) as step:
+        rows = compared(
+            chosen, material, kinds, seed=seed, device=device_named(device), workers=workers, step=step
+        )  # fmt: skip
+    identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
+    content = canonical_json(document(rows, chosen, identity))
+    printed = table(rows)
+    write_run(to, {"comparison.json": content, "comparison.md": f"# Learners of {sleeve}\n\n{printed}\n".encode()})
+    emit(json.loads(content), as_json=as_json, text=printed)
+
+
+def names_in(symbols: str) -> tuple[str, ...]:
+    """Split a comma-separated list; empty for an empty text."""
+    return tuple(name.strip() for name in symbols.split(",") if name.strip())
+
+
+def learners_named(text: str) -> tuple[Any, ...]:
+    """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
+    from trainer.models.table import LearnerKind
+
+    names = names_in(text)
+    unknown = [name for name in names if name not in list(LearnerKind)]
+    if unknown or not names:
+        raise FixInput(
+            f"no learner {', '.join(unknown) or 'named'}", where="--learners",
+            mend=f"Choose from: {', '.join(LearnerKind)}",
+        )  # fmt: skip
+    return tuple(LearnerKind(name) for name in names)
+
+
+def _summary(known: dict[str, Any]) -> str:
+    from trainer.reports.training import deflation
+
+    best = known["best"]
+    lines = [
+        ("Best trial", f"{best['number']}: " + ", ".join(f"{k} {v}" for k, v in best["parameters"].items())),
+        *deflation(known),
+        ("Recipe", known["recipe"]),
+    ]
+    width = max(len(what) for what, _ in lines)
+    return "\n".join(f"{what:<{width}}  {figure}" for what, figure in lines)

@@ -1,0 +1,98 @@
+"""What was tried for one training, and the search that a training may begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signals.bars import Floats
+from trainer.models.base import Device
+from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.samples import Samples, seal_holdout
+from trainer.search import store
+from trainer.search.judgement import Evidence, judge
+from trainer.search.run import Arena, Found, Plan, search
+from trainer.search.trial import Trial
+from trainer.source import Source
+from trainer.validation.oof import Step
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """Where a sleeve's trials are remembered, and how many the study shall have; 0 counts those that are there."""
+
+    folder: Path
+    trials: int
+    storage: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """Everything that was tried before a model was chosen.
+
+    Attributes
+    ----------
+    study : str
+        Empty without a search.
+    trials, baselines
+        Of that study.
+    tries : int
+        Of every study of the folder, and 1 for a training whose parameters no search chose.
+    anchor : Anchor
+        How much of the folder's file this is.
+    content : bytes
+        The file; empty without one.
+    """
+
+    study: str
+    trials: tuple[Trial, ...]
+    baselines: Mapping[str, Floats]
+    tries: int
+    anchor: store.Anchor
+    content: bytes
+
+    def judged(self, chosen: Floats) -> dict[str, Any]:
+        """Figures of the chosen net returns, and the anchor that gives a removed trial away."""
+        case = Evidence(chosen, self.trials, self.baselines, self.tries)
+        chain = {"records": self.anchor.records, "head": self.anchor.head}
+        return {**judge(case), "study": self.study or None, "chain": chain}
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The file of trials, for the run folder."""
+        return {store.FILE: self.content} if self.content else {}
+
+
+NOTHING_TRIED = Tried("", (), {}, 1, store.Anchor(0, store.FIRST), b"")
+
+
+def counted(folder: Path) -> Tried:
+    """Return what a folder's studies tried before a training without a search of its own."""
+    history = store.read(folder)
+    return Tried("", (), {}, history.tries + 1, history.anchor, _content(folder)) if history.tries else NOTHING_TRIED
+
+
+def searched(
+    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, following: Floats, request: SearchRequest,
+    *, seed: int, device: Device, workers: int, step: Step,
+) -> tuple[Found, Tried]:  # fmt: skip
+    """Search on the open rows, and return the best recipe with all that was tried for it."""
+    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    identity = {
+        "sleeve": recipe.sleeve.name, "spec_hash": recipe.sleeve.spec_hash,
+        "snapshot_id": source.manifest.snapshot_id, "symbols": list(rows.symbols),
+        "first": str(open_rows.sessions[open_rows.t0.min()]), "last": str(open_rows.sessions[open_rows.t0.max()]),
+    }  # fmt: skip
+    plan = Plan(request.folder, request.trials, seed, device, workers, request.storage)
+    found = search(config, Arena(open_rows, following, config.label.k), identity, plan, step)
+    study = found.history.studies[found.study]
+    tried = Tried(
+        found.study, study.trials, study.baselines, found.history.tries, found.history.anchor, _content(request.folder)
+    )
+    return found, tried
+
+
+def _content(folder: Path) -> bytes:
+    return (folder / store.FILE).read_bytes()
