@@ -125,9 +125,7 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
             ) from None  # fmt: skip
 
 
-def serve(
-    path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event
-) -> None:
+def serve(path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event) -> None:
     """Answer requests one after the other until `stop` is set.
 
     Parameters
@@ -193,7 +191,9 @@ def _line(client: socket.socket) -> bytes:
 
 
 def _user_of(client: socket.socket) -> str:
-    _pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _pid, uid, _gid = struct.unpack(
+        "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     return f"uid {uid}"
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from requests.adapters import BaseAdapter
+if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
+    from requests.adapters import BaseAdapter
 
 
 class Clock(Protocol):

@@ -22,6 +22,7 @@ from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.content import Content
 from textual.reactive import reactive
 from textual.screen import Screen as TextualScreen
 from textual.widgets import Footer, Static
@@ -38,7 +39,6 @@ from appliance.tui.screens import BY_NAME, OVERVIEW, SCREENS, TRACE, Screen
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
 
-NARROW = 100
 DARK, LIGHT = "textual-dark", "textual-light"
 
 
@@ -87,16 +87,19 @@ class ScreenBar(Static):
 
     def render(self) -> str:
         """Keys and names; the one in front in full and marked."""
-        is_narrow = self.app.size.width < NARROW
+        width = self.app.size.width - 2
+        wide, narrow = self._drawn("  ", use_titles=True), self._drawn(" ", use_titles=False)
+        return wide if Content.from_markup(wide).cell_length <= width else narrow
+
+    def _drawn(self, gap: str, *, use_titles: bool) -> str:
         parts = []
         for screen in SCREENS:
+            name = screen.title if use_titles else screen.short
             if screen.name == self.current:
-                parts.append(f"[b reverse] {screen.key} {screen.title} [/]")
+                parts.append(f"[b reverse]{screen.key} {name}[/]")
             else:
-                name = screen.short if is_narrow else screen.title
                 parts.append(f"[@click=app.show('{screen.name}')]{screen.key} {name}[/]")
-        text = " ".join(parts) if is_narrow else "  ".join(parts)
-        return text + ("  [b reverse] Why? [/]" if self.current == TRACE.name else "")
+        return gap.join(parts) + (f"{gap}[b reverse]Why?[/]" if self.current == TRACE.name else "")
 
 
 class ApplianceApp(App[None]):
@@ -104,7 +107,7 @@ class ApplianceApp(App[None]):
 
     TITLE = "appliance"
     CSS_PATH = "appliance.tcss"
-    ENABLE_COMMAND_PALETTE = True
+    AUTO_FOCUS = None  # the first thing that could take the keys is the hidden line to ask on
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("slash", "ask('filter')", "Filter", key_display="/"),
@@ -124,17 +127,16 @@ class ApplianceApp(App[None]):
         Binding("H", "request('halt')", "Halt"),
         Binding("R", "request('rearm')", "Re-arm", show=False),
         Binding("X", "request('cancel-all')", "Cancel all", show=False),
+        Binding("ctrl+p", "command_palette", "All", key_display="^p"),
         Binding("q", "quit", "Quit"),
         *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in SCREENS),
     ]
 
-    def __init__(
-        self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._source, self._settings, self._monotonic = source, settings, monotonic
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._is_reading = self._asks_again = False
+        self.is_reading = self._asks_again = False
         self._read_at: float | None = None
         self._started = monotonic()
         self.answer: Answer | None = None
@@ -149,7 +151,7 @@ class ApplianceApp(App[None]):
         yield ScreenBar()
         yield Container(id="panes")
         yield Ask(id="ask")
-        yield Footer(show_command_palette=True)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Bring the first screen to the front and start reading."""
@@ -168,14 +170,14 @@ class ApplianceApp(App[None]):
 
     def action_refresh_now(self) -> None:
         """Read the ledger; one reading at a time, and once more if something was asked meanwhile."""
-        if self._is_reading:
+        if self.is_reading:
             self._asks_again = True
             return
         self._read()
 
     @work(group="reading")
     async def _read(self) -> None:
-        self._is_reading = True
+        self.is_reading = True
         try:
             while True:
                 self._asks_again = False
@@ -183,7 +185,7 @@ class ApplianceApp(App[None]):
                 if not self._asks_again:
                     return
         finally:
-            self._is_reading = False
+            self.is_reading = False
 
     async def _answered(self, question: Question) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._source.read, question)
@@ -267,7 +269,7 @@ class ApplianceApp(App[None]):
         self.action_show("blotter")
         self.call_after_refresh(self._go_to, symbol)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Close the line, clear the filter, or go back from a trace."""
         ask = self.query_one(Ask)
         if ask.is_open:
@@ -279,8 +281,10 @@ class ApplianceApp(App[None]):
         self._focus_grid()
 
     def _focus_grid(self) -> None:
-        if self.pane is not None and self.pane.is_mounted:
-            self.pane.grid.focus()
+        if self.pane is None:
+            self.set_focus(None)
+        else:
+            self.pane.focus_grid()
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -373,7 +377,9 @@ class ApplianceApp(App[None]):
         request = control.Request(control.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
         try:
             answer = control.ask(socket, request)
-            self.call_from_thread(self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20)
+            self.call_from_thread(
+                self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20
+            )
         except TrademlError as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=30)
         self.call_from_thread(self.action_refresh_now)
@@ -404,4 +410,3 @@ class ApplianceApp(App[None]):
 
     def _export(self, form: str) -> None:
         self.action_export(form)
-

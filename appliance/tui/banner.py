@@ -75,8 +75,8 @@ def standing(answer: Answer | None, age_seconds: float, note: str = "") -> Stand
     if answer.overview is None:
         trouble = answer.trouble
         word, what = (trouble.condition.value, trouble.what) if trouble else ("UNKNOWN", "nothing could be read")
-        mend = f"Next: {trouble.mend}" if trouble else ""
-        return Standing(Level.UNKNOWN, "?", word, what, right, mend, is_old)
+        mend = f"\n{what}.\nNext: {trouble.mend}.\n" if trouble else ""
+        return Standing(Level.UNKNOWN, "?", word, "whether all is well is not known", right, mend, is_old)
     shown = answer.overview
     notice = old or _notice(answer, shown) or note
     level, symbol, sentence = _state(shown)
@@ -100,10 +100,14 @@ def _notice(answer: Answer, shown: Overview) -> str:
     if shown.daemon is DaemonState.ABSENT:
         return "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"
     if shown.daemon is DaemonState.SILENT:
-        silent = f"silent for {in_words(answer.now - shown.daemon_at)}" if shown.daemon_at else "its health file is damaged"
+        silent = (
+            f"silent for {in_words(answer.now - shown.daemon_at)}" if shown.daemon_at else "its health file is damaged"
+        )
         return f"DAEMON DOWN: {silent}. Next: systemctl status appliance"
     if shown.is_stale:
-        return f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
+        return (
+            f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
+        )
     if answer.trouble is not None:
         return f"{answer.trouble.condition.value}: {answer.trouble.what}. Next: {answer.trouble.mend}"
     return ""

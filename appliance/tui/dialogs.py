@@ -1,4 +1,4 @@
-"""What stands over the screens for a moment: the keys, and the words that must be typed before something that matters."""
+"""What stands over the screens for a moment: the keys, and the words to type before something that matters."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ EFFECTS = {
     "cancel-all": "Every working order is cancelled. The latch stays as it is.",
 }
 KEYS = """\
-SCREENS   1 Overview   2 Positions   3 Blotter   4 Signals   5 Risk     6 Jobs
-          7 Data       8 Bundle      9 Logs      0 Reconcile p Performance
-WHY       3, then enter on an order: order, signal, features, data, bundle
-SESSIONS  [ earlier    ] later       n newest
-TABLES    / filter     s sort by the next column    S turn the order
-          g go to a symbol           click a title to sort
-          c copy the row as JSON     C as CSV
-          e export the rows as CSV   E as JSON
-MOVE      arrows or j k, page up, page down, home, end, mouse
-SCREEN    L light or dark   F5 read again   ^p every command   q quit
+SCREENS  1 Overview  2 Positions  3 Blotter  4 Signals    5 Risk
+         6 Jobs      7 Data       8 Bundle   9 Logs       0 Reconcile
+         p Performance
+WHY      3, then enter on an order: signal, features, data, bundle
+SESSION  [ earlier   ] later   n newest
+TABLE    / filter    s sort by the next column    S turn the order
+         g go to a symbol         a click on a title sorts, too
+         c copy row as JSON       C as CSV
+         e export rows as CSV     E as JSON
+MOVE     arrows or j k, page up, page down, home, end, mouse
+SCREEN   L light or dark   F5 read again   ^p every command   q quit
 """
 REQUESTS = """\
-DEVICE    H halt   R re-arm   X cancel every working order
-          asked of the daemon, each after a typed word and a reason
+DEVICE   H halt      R re-arm      X cancel every working order
+         asked of the daemon, after a reason and a typed word
 """
 SYMBOLS = """\
-SIGNS     ✔ well   ! look at it   ✘ bad   ■ halted   ▼ reduce   ? unknown
+SIGNS    ✔ well  ! look at it  ✘ bad  ■ halted  ▼ reduce  ? unknown
 """
 
 
@@ -66,6 +67,7 @@ class Typed:
 class TypedScreen(ModalScreen[Typed | None]):
     """A reason and a typed word before the daemon is asked."""
 
+    AUTO_FOCUS = "#reason"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
     def __init__(self, command: str, halt_id: str) -> None:

@@ -48,8 +48,8 @@ def positions(answer: Answer, _width: int) -> Said:
 
 def position(row: Row) -> Said:
     """The holding in one line."""
-    return Said(f"{row['symbol']}: {row['side']} {row['quantity']} at {row['entry'] or '-'}, now {row['price'] or '-'}; "
-                f"sector {row['sector'] or 'unknown'}")  # fmt: skip
+    prices = f"at {row['entry'] or '-'}, now {row['price'] or '-'}"
+    return Said(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
 
 
 def blotter(answer: Answer, _width: int) -> Said:
@@ -93,7 +93,7 @@ def risk(answer: Answer, _width: int) -> Said:
     text = Said(f"{words.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
     text.append(f" of {len(rows)} checks")
     if halts := _view(answer, "halts").rows:
-        text.append(f"   last halt: {halts[0]['name']}, {str(halts[0]['at'])[:16]}Z")
+        text.append(f"   last halt {str(halts[0]['at'])[:10]}: {halts[0]['name']}")
     return text
 
 
@@ -228,7 +228,7 @@ def performance(answer: Answer, _width: int) -> Said:
         text.append("\nreal costs: " + "  ".join(f"{name} {words.money(value)}" for name, value in costs.items()))
     gains = [f"{row['name']} {words.money(row['pnl'])}" for row in view.facts.get("attribution", [])]
     if gains:
-        text.append("\nunrealised: " + "  ".join(gains[:2]) + "   best " + ", ".join(gains[2:4]))
+        text.append("\nunrealised: " + "  ".join(gains[:2]) + "   best " + ", ".join(gains[2:3]))
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -14,10 +15,11 @@ from appliance.tui.columns import Tone
 from appliance.tui.said import Said
 from appliance.tui.source import Answer
 from appliance.views.overview import Overview
-from appliance.views.view import percent
+from appliance.views.view import Row, percent
 from signals.sessions import NEW_YORK
 
 LABEL = 10
+JOB_WIDTH = 19
 
 
 def account(shown: Overview) -> Said:
@@ -42,15 +44,15 @@ def coming(shown: Overview, answer: Answer) -> Said:
     else:
         at = shown.next_job.at.astimezone(NEW_YORK)
         _line(text, "next job", f"{shown.next_job.job} for {shown.next_job.session}")
-        _line(text, "", f"in {words.in_words(shown.next_job.at - answer.now)} ({at:%a %H:%M} NY)")
+        _line(text, "", f"in {words.in_words(shown.next_job.at - answer.now)}, {at:%a %H:%M}")
     behind = shown.behind_sessions
-    late = "" if behind is None else "fresh" if behind == 0 else f"{behind} sessions BEHIND"
+    late = "" if behind is None else "fresh" if behind == 0 else f"{behind} BEHIND"
     tone = Tone.BAD if behind else words.tone_of_word(shown.data_status)
     _line(text, "data", f"{words.marked(shown.data_status)} {shown.asof or ''} {late}", tone)
     _line(text, "bundle", shown.bundle or "none in force", Tone.PLAIN if shown.bundle else Tone.BAD)
     if shown.bundle:
         tone = Tone.PLAIN if shown.bundle_role == "champion" else Tone.WARN
-        _line(text, "", f"{shown.bundle_role}, age {shown.bundle_age or 'unknown'}", tone)
+        _line(text, "", f"{shown.bundle_role}, age {(shown.bundle_age or 'unknown').removesuffix(' sessions')}", tone)
     _line(text, "daemon", words.marked(shown.daemon.value), words.tone_of_word(shown.daemon.value))
     return text
 
@@ -73,10 +75,13 @@ def jobs(shown: Overview) -> Said:
     text = Said()
     if not shown.jobs:
         return text.append("no job has run", Tone.DIM)
-    for i, row in enumerate(shown.jobs):
-        status = row["status"]
-        text.append(("\n" if i else "") + f"{words.marked(status):<13}", words.tone_of_word(status))
-        text.append(str(row["job"]))
+    half = (len(shown.jobs) + 1) // 2
+    for left, right in zip_longest(shown.jobs[:half], shown.jobs[half:]):
+        text.append("\n" if text.plain else "")
+        for row in (left, right):
+            if row is not None:
+                said = f"{words.MARKS[words.tone_of_word(row['status'])]} {_job(row)}"
+                text.append(f"{said:<{JOB_WIDTH}}", words.tone_of_word(row["status"]))
     return text
 
 
@@ -115,6 +120,7 @@ class LookPane(Container):
 
     def __init__(self) -> None:
         super().__init__(id="overview", classes="pane")
+        self._is_composed = False
 
     def compose(self) -> ComposeResult:
         """Six panels."""
@@ -128,25 +134,33 @@ class LookPane(Container):
         yield Panel("near", "tripwires near their limit", lambda shown, _: near(shown))
 
     def on_mount(self) -> None:
-        """Name the curve, and show what was answered before there were panels."""
-        self.query_one("#curve").border_title = "paper NAV"
+        """Show what was answered before there were panels."""
+        self._is_composed = True
         self.watch_answer(self.answer)
 
     def watch_answer(self, answer: Answer | None) -> None:
         """Hand the answer on."""
-        if answer is None or answer.overview is None or not self.is_mounted:
+        if answer is None or answer.overview is None or not self._is_composed:
             return
         for panel in self.query(Panel):
             panel.answer = answer
         curve = answer.overview.curve
         self.query_one(Sparkline).data = list(curve)
-        said = f"{min(curve):,.0f} to {max(curve):,.0f} USD, {len(curve)} sessions" if curve else "no session has closed yet"
+        self.query_one("#curve").border_title = f"paper NAV, {len(curve)} sessions"
+        said = f"{min(curve):,.0f} to {max(curve):,.0f} USD" if curve else "no session has closed yet"
         self.query_one("#range", Static).update(said)
-        self.query_one("#jobs").border_title = f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
+        self.query_one("#jobs").border_title = (
+            f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
+        )
 
 
 def _line(text: Said, label: str, value: str, tone: Tone = Tone.PLAIN) -> None:
     text.append(("\n" if text.plain else "") + f"{label:<{LABEL}}", Tone.DIM).append(value, tone)
+
+
+def _job(row: Row) -> str:
+    name = str(row["job"]).replace("reconcile_", "recon. ")
+    return name if row["status"] == "done" else f"{name} {row['status']}"
 
 
 def _share(value: float | None) -> str:

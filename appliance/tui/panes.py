@@ -24,6 +24,7 @@ class GridPane(Vertical):
         super().__init__(id=screen.name, classes="pane")
         self.spec = screen
         self.shown = View((), (), "")
+        self._is_composed = False
 
     def compose(self) -> ComposeResult:
         """Head, chart where there is one, filter line, grid, detail."""
@@ -36,7 +37,10 @@ class GridPane(Vertical):
 
     def on_mount(self) -> None:
         """Show what was answered before there was anything to show it on."""
+        self._is_composed = True
         self.watch_answer(self.answer)
+        if self.display:
+            self.grid.focus()
 
     @property
     def grid(self) -> Grid:
@@ -45,10 +49,14 @@ class GridPane(Vertical):
 
     def watch_answer(self, answer: Answer | None) -> None:
         """Show the rows of the answer."""
-        if not self.is_mounted:
+        if not self._is_composed:
             return
         views = answer.views if answer else None
-        if answer is None or views is None or self.spec.command not in views:
+        if answer is None or views is None:
+            return
+        if self.spec.command not in views:
+            self.shown = View((), (), answer.trouble.what if answer.trouble else "")
+            self._fill()
             return
         self.shown = views[self.spec.command]
         head = self.spec.head(answer, self.app.size.width)
@@ -61,7 +69,7 @@ class GridPane(Vertical):
 
     def watch_arrangement(self, how: Arrangement) -> None:
         """Filter and sort the rows that are there."""
-        if self.is_mounted:
+        if self._is_composed:
             self._fill()
 
     def _fill(self) -> None:
@@ -85,6 +93,11 @@ class GridPane(Vertical):
     def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
         """Sort by the clicked column; a second click turns the order."""
         self.sort_by(event.key)
+
+    def focus_grid(self) -> None:
+        """Give the keys to the grid, once there is one."""
+        if self._is_composed:
+            self.grid.focus()
 
     def sort_by(self, key: str) -> None:
         """Sort by a column, or turn the order when it is sorted by already."""

@@ -108,7 +108,9 @@ def _trace(ledger: Ledger, context: Context) -> Mapping[str, View]:
     return {"trace": trace.trace(ledger, context.folder.bundles, context.order)}
 
 
-FACTS = (Column("section", "", 9, tone=words.dim), Column("fact", "", 17), Column("value", "", 30, fills=True))
+FACTS = (
+    Column("section", "about", 9, tone=words.dim), Column("fact", "fact", 17), Column("value", "value", 30, fills=True),
+)  # fmt: skip
 
 OVERVIEW = Screen("overview", "1", "Overview", "Over")
 TRACE = Screen(
@@ -119,10 +121,10 @@ SCREENS: tuple[Screen, ...] = (
     OVERVIEW,
     Screen("positions", "2", "Positions", "Pos", "positions", (
         Column("symbol", "symbol", 7), Column("side", "side", 5, tone=words.tone_of_side),
-        Column("quantity", "shares", 8, right=True), Column("value", "value USD", 12, right=True, text=words.money),
+        Column("quantity", "shares", 8, right=True), Column("value", "value USD", 11, right=True, text=words.money),
         Column("weight", "held", 7, right=True), Column("target", "target", 7, right=True),
         Column("drift", "drift", 7, right=True, tone=words.dim),
-        Column("pnl", "gain USD", 11, right=True, text=words.money, tone=words.tone_of_sign),
+        Column("pnl", "gain USD", 10, right=True, text=words.money, tone=words.tone_of_sign),
         Column("entry", "entry", 11, right=True, rank=2), Column("price", "price", 9, right=True, rank=1),
         Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
     ), _positions, heads.positions, heads.position),
@@ -145,7 +147,8 @@ SCREENS: tuple[Screen, ...] = (
     ), _signals, heads.signals),
     Screen("risk", "5", "Risk", "Risk", "tripwires", (
         Column("name", "check", 17), Column("tripped", "state", 9, text=words.marked, tone=words.tone_of_word),
-        Column("value", "value", 10, right=True), Column("limit", "limit", 7, right=True),
+        Column("value", "value", 10, right=True, text=words.figure),
+        Column("limit", "limit", 7, right=True),
         Column("used", "of the limit", 15, text=words.used, tone=words.tone_of_used),
         Column("action", "does", 6), Column("last_trip", "last trip", 10, rank=1),
         Column("detail", "what", 20, rank=1, fills=True, tone=words.dim),
@@ -170,7 +173,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("reconciliation", "0", "Reconcile", "Rec", "reconciliation", (
         Column("session", "session", 10), Column("job", "when", 17),
         Column("status", "result", 10, text=words.marked, tone=words.tone_of_word),
-        Column("positions", "positions", 9, right=True), Column("cash", "cash USD", 13, right=True, text=words.money),
+        Column("positions", "positions", 9, right=True, rank=2),
+        Column("cash", "cash USD", 13, right=True, text=words.money),
         Column("equity", "equity USD", 13, right=True, rank=1, text=words.money),
         Column("notes", "differences", 11, fills=True),
     ), _reconciliation, heads.reconciliation, heads.notes),

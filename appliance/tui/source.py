@@ -18,16 +18,14 @@ from enum import StrEnum
 from pathlib import Path
 
 import apsw
+import yaml
 
-from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.seams import Clock
 from appliance.views.overview import Overview, overview
 from appliance.views.view import View, neighbours, newest_session
-from signals.config import load
-from signals.errors import BadDataset, FixInput, LedgerUnusable, Locked, TrademlError
-from signals.manifest import Manifest
+from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
 from signals.sessions import Calendar
 
 CLOCK_FILE = "clock.json"
@@ -142,22 +140,22 @@ class LedgerSource:
 
     def _answer(self, question: Question) -> Answer:
         self.folder.require()
-        config = load(self.folder.config, ApplianceConfig)
+        venue = _venue(self.folder.config)
         if not self.folder.ledger.is_file():
             raise FixInput(
                 "this device has no ledger yet", where=str(self.folder.ledger),
                 mend="Start the device, or run `appliance run-day`; the ledger is made then",
             )  # fmt: skip
         ledger = self._opened()
-        now = self._now(hosted=config.venue.is_hosted)
+        now = self._now(hosted=venue.is_hosted)
         newest = newest_session(ledger)
-        found = overview(ledger, self.folder, now, self._published(config), is_hosted=config.venue.is_hosted)
+        found = overview(ledger, self.folder, now, self._published(venue.data), is_hosted=venue.is_hosted)
         if newest is None:
             trouble = Trouble(
                 Condition.EMPTY, "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
             )  # fmt: skip
-            return Answer(question, now, overview=found, trouble=trouble)
+            return Answer(question, now, found, {}, trouble=trouble)
         session = question.session or newest
         context = Context(self.folder, session, question.order)
         views = question.query(ledger, context) if question.query else {}
@@ -181,17 +179,36 @@ class LedgerSource:
                 pass  # the file is written after the first job; until then the machine's clock is the best there is
         return self._clock.now()
 
-    def _published(self, config: ApplianceConfig) -> Calendar | None:
+    def _published(self, data: Path) -> Calendar | None:
         """The calendar of the published dataset; None when it cannot be read, which the overview says."""
-        path = config.stores.data / "manifest.json"
+        path = data / "manifest.json"
         try:
             changed = path.stat().st_mtime_ns
             if self._calendar is None or self._calendar[0] != changed:
-                manifest = Manifest.from_bytes(path.read_bytes(), where=str(path))
-                self._calendar = (changed, manifest.calendar)
-        except (OSError, BadDataset):
+                row = json.loads(path.read_bytes())["calendar"]
+                self._calendar = (changed, Calendar.from_rows(row["name"], row["sessions"]))
+        except (OSError, ValueError, KeyError, TypeError, InvariantBroken):
             return None
         return self._calendar[1]
+
+
+@dataclass(frozen=True)
+class _Venue:
+    data: Path
+    is_hosted: bool
+
+
+def _venue(path: Path) -> _Venue:
+    """Read the two settings that a reader needs, without the libraries that the whole configuration brings in."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        venue = content.get("venue") or {}
+        is_hosted = venue.get("broker", "exchange") == "exchange" and not venue.get("url")
+        return _Venue(Path(content["stores"]["data"]), is_hosted)
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise BadConfig(
+            "the device's settings cannot be read", where=f"{path}: {error}", mend="Correct the file"
+        ) from None
 
 
 def _sentence(error: TrademlError) -> str:

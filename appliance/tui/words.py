@@ -69,6 +69,14 @@ def signed_money(value: Decimal) -> str:
     return f"{value:+,.2f}"
 
 
+def figure(value: Cell) -> str:
+    """A measured number with four significant digits."""
+    try:
+        return f"{float(str(value)):.4g}"
+    except ValueError:
+        return as_text(value)
+
+
 def bar(share: float | None, width: int = BAR_WIDTH) -> str:
     """A bar for a share of a limit, full at 1 and above."""
     if share is None:
@@ -81,7 +89,7 @@ def bar(share: float | None, width: int = BAR_WIDTH) -> str:
 def used(value: Cell) -> str:
     """The share of a limit that is used, as a bar and in per cent."""
     if not isinstance(value, (int, float)):
-        return f"{'':{BAR_WIDTH}}     -"
+        return f"{'':{BAR_WIDTH}} {'-':>4}"
     return f"{bar(float(value))} {value:>4.0%}"
 
 

@@ -68,21 +68,8 @@ def bundle(folder: Path, age_sessions: int | None = None) -> View:
     found = read(folder)
     if found is None:
         return View(COLUMNS, (), NONE_IN_FORCE)
-    manifest, rows = found.manifest, list[Row]()
-    expiry = manifest.get("expiry_sessions")
-    rows += [
-        fact("bundle", "in force", found.name),
-        fact("bundle", "role", manifest.get("role")),
-        fact("bundle", "refusal", manifest.get("refusal") or "none"),
-        fact("bundle", "sleeve", manifest.get("sleeve")),
-        fact("bundle", "created", manifest.get("created")),
-        fact("bundle", "age", f"{age_sessions} of {expiry} sessions" if age_sessions is not None else f"limit {expiry} sessions"),
-        fact("proof", "files", "; ".join(found.faults) or f"all {len(manifest.get('files', ()))} match their SHA-256"),
-        fact("proof", "signature", "verified at activation, and before every use"),
-        fact("proof", "golden vectors", f"reproduced at activation within {manifest.get('golden_tolerance_sd')} sd"),
-        fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
-    ]  # fmt: skip
-    rows += _training(manifest) + _evidence(found.evidence)
+    manifest = found.manifest
+    rows = _identity(found, age_sessions) + _proof(found) + _training(manifest) + _evidence(found.evidence)
     facts = {
         "sha256": found.pointer.get("sha256"), "faults": list(found.faults), "role": manifest.get("role"),
         "features": features_of(manifest),
@@ -100,25 +87,52 @@ def age_sessions(ledger: Ledger) -> int | None:
 
 def features_of(manifest: dict[str, Any]) -> list[Row]:
     """The ordered features that the model reads."""
+    names = ("name", "units", "lookback_sessions")
+    listed = manifest.get("features", ())
+    return [{"number": i, **{name: row.get(name) for name in names}} for i, row in enumerate(listed, start=1)]
+
+
+def _identity(found: BundleFacts, age: int | None) -> list[Row]:
+    manifest = found.manifest
+    expiry = manifest.get("expiry_sessions")
     return [
-        {"number": i, "name": row.get("name"), "units": row.get("units"), "lookback_sessions": row.get("lookback_sessions")}
-        for i, row in enumerate(manifest.get("features", ()), start=1)
-    ]  # fmt: skip
+        fact("bundle", "in force", found.name),
+        fact("bundle", "role", manifest.get("role")),
+        fact("bundle", "refusal", manifest.get("refusal") or "none"),
+        fact("bundle", "sleeve", manifest.get("sleeve")),
+        fact("bundle", "created", manifest.get("created")),
+        fact("bundle", "age", f"limit {expiry} sessions" if age is None else f"{age} of {expiry} sessions"),
+    ]
+
+
+def _proof(found: BundleFacts) -> list[Row]:
+    matching = f"all {len(found.manifest.get('files', ()))} match their SHA-256"
+    tolerance = found.manifest.get("golden_tolerance_sd")
+    return [
+        fact("proof", "files", "; ".join(found.faults) or matching),
+        fact("proof", "signature", "verified at activation, and before every use"),
+        fact("proof", "golden vectors", f"reproduced at activation within {tolerance} sd"),
+        fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
+    ]
 
 
 def _training(manifest: dict[str, Any]) -> list[Row]:
     trainer = manifest.get("trainer") or {}
     ic = manifest.get("ic") or {}
+    first, last = manifest.get("first_training_session"), manifest.get("last_training_session")
+    label = f"{manifest.get('horizon_sessions')} sessions from the open ({manifest.get('entry')})"
+    features = f"{len(manifest.get('features', ()))}, spec {str(manifest.get('spec_hash'))[:16]}"
+    measured = f"{_figure(ic.get('mean'))}  t {_figure(ic.get('t'))}  se {_figure(ic.get('standard_error'))}"
     return [
-        fact("training", "sessions", f"{manifest.get('first_training_session')} to {manifest.get('last_training_session')}"),
-        fact("training", "label", f"{manifest.get('horizon_sessions')} sessions from the open ({manifest.get('entry')})"),
-        fact("training", "features", f"{len(manifest.get('features', ()))}, spec {str(manifest.get('spec_hash'))[:16]}"),
+        fact("training", "sessions", f"{first} to {last}"),
+        fact("training", "label", label),
+        fact("training", "features", features),
         fact("training", "snapshot", ", ".join(trainer.get("snapshot_ids", ()))),
         fact("training", "code", trainer.get("code_version")),
         fact("training", "config", trainer.get("config_sha256")),
         fact("training", "seed", trainer.get("seed")),
-        fact("evidence", "IC", _figure(ic.get("mean")) + f"  t {_figure(ic.get('t'))}  se {_figure(ic.get('standard_error'))}"),
-    ]  # fmt: skip
+        fact("evidence", "IC", measured),
+    ]
 
 
 def _evidence(evidence: dict[str, Any]) -> list[Row]:

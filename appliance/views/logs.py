@@ -73,7 +73,7 @@ def _of_jobs(ledger: Ledger, limit: int) -> list[Row]:
     return [
         _line(
             datetime.fromisoformat(str(row["at"])), LEVELS.get(str(row["status"]), "page"), str(row["job"]),
-            f"{row['session']} {row['status']}: {row['summary']}",
+            f"{row['session']!s} {row['status']!s}: {row['summary']!s}",
         )
         for row in found
     ]  # fmt: skip

@@ -118,7 +118,8 @@ class Overview:
             fact("state", "mode", self.mode.value),
             fact("state", "latch", self.latch.sentence()),
             *(fact("state", "look at", text) for text in self.concerns),
-            fact("state", "daemon", self.daemon.value + (f", last seen {self.daemon_at:%Y-%m-%d %H:%M:%S}Z" if self.daemon_at else "")),
+            fact("state", "daemon", self.daemon.value),
+            fact("state", "daemon seen", self.daemon_at),
             fact("account", "equity", self.equity),
             fact("account", "day P&L", self.day_pnl),
             fact("account", "day return", None if self.day_return is None else percent(self.day_return)),
@@ -134,7 +135,7 @@ class Overview:
             fact("bundle", "role", self.bundle_role),
             fact("bundle", "age", self.bundle_age),
             fact("next", "job", None if self.next_job is None else self.next_job.job),
-            fact("next", "at", None if self.next_job is None else f"{self.next_job.at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"),
+            fact("next", "at", None if self.next_job is None else _new_york(self.next_job.at)),
         ]  # fmt: skip
         return View(COLUMNS, tuple(rows), "", self.session, {"near": list(self.near), "jobs": list(self.jobs)})
 
@@ -224,6 +225,10 @@ def next_job(ledger: Ledger, now: datetime, calendar: Calendar | None) -> NextJo
     except NotASession:
         return None
     return None
+
+
+def _new_york(at: datetime) -> str:
+    return f"{at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"
 
 
 def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> Mode:

@@ -4,8 +4,8 @@ The expected fan is a normal one around the return that the bundle's evidence cl
 
     lower, upper(t) = mu t -+ Z_90 sigma sqrt(t)
 
-mu is the annual return of the evidence (fraction) / 252, sigma the plan's forecast volatility (annual, at gross 1) times
-its target gross / sqrt(252), t the number of sessions lived. It is a yardstick for a first look, not a test.
+mu is the annual return of the evidence (fraction) / 252, sigma the plan's forecast volatility (annual, at gross 1)
+times its target gross / sqrt(252), t the number of sessions lived. It is a yardstick for a first look, not a test.
 """
 
 from __future__ import annotations

@@ -66,9 +66,9 @@ def build(
     bundle = write_bundle(folder.bundles, table.session(trained).close, trained, snapshot)
     write_settings(folder, now)
     write_latch(folder.root, table.session(days[1]).open)
-    book = opened(Random(seed), names, max(1, names // 3), CASH)  # noqa: S311 - an invented market, no secret
+    book = opened(Random(seed), names, max(1, names // 3), CASH)
     with Ledger(folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
-        life = Life(ledger, book, table, bundle, snapshot, Random(seed + 1))  # noqa: S311
+        life = Life(ledger, book, table, bundle, snapshot, Random(seed + 1))
         for i, session in enumerate(days[1:]):
             back = sessions - 1 - i
             live(life, Day(

@@ -6,15 +6,17 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
+from appliance.config import ApplianceConfig, StoresConfig
 from appliance.jobs.base import JobReport, JobStatus
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule import timetable
 from appliance.seams import Alert, Severity
-from appliance.tripwires import TRIPWIRES, Limits
+from appliance.tripwires import TRIPWIRES
 from appliance.tui.demo.files import DemoBundle
 from appliance.tui.demo.market import CENT, Book
 from appliance.tui.demo.trading import Morning, plan_of, trade
@@ -63,7 +65,8 @@ def live(life: Life, day: Day) -> None:
     life.yesterday = before
     life.top = max(life.top, before)
     life.real_nav = life.real_nav or before
-    _job(life, day, "pull", at["pull"], 3, f"1 sessions taken over, {day.asof} is {day.audit.status}; bundle {life.bundle.name}",
+    _job(life, day, "pull", at["pull"], 3,
+         f"1 sessions taken over, {day.asof} is {day.audit.status}; bundle {life.bundle.name}",
          {"asof": day.asof, "status": day.audit.status.value, "reasons": list(day.audit.reasons), "version": 1,
           "snapshot_id": life.snapshot_id, "bundle": life.bundle.name, "bundle_refusal": ""})  # fmt: skip
     if day.audit.status is SessionStatus.RED:
@@ -132,10 +135,16 @@ def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
     snapshots.save(life.ledger, day.session, phase, account, held, at)
     job = "reconcile_morning" if phase is Phase.OPEN else "reconcile_close"
     _job(life, day, job, at, 2, f"both books agree: {len(held)} positions, cash {book.cash} USD",
-         {"phase": phase.value, "positions": len(held), "cash": str(book.cash), "equity": str(equity), "notes": []})  # fmt: skip
+         {"phase": phase.value, "positions": len(held), "cash": str(book.cash), "equity": str(equity),
+          "notes": []})  # fmt: skip
     if day.is_last:
-        row = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
-        meta.write(life.ledger, "last_reconciliation", json.dumps(row))
+        last: dict[str, Any] = {
+            "session": day.session.isoformat(),
+            "phase": phase.value,
+            "at": at.isoformat(),
+            "differences": [],
+        }
+        meta.write(life.ledger, "last_reconciliation", json.dumps(last))
 
 
 def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) -> None:
@@ -163,13 +172,10 @@ def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
         "drawdown": max(0.0, 1 - equity / float(life.top or 1)),
         "red_datasets": float(day.audit.status is SessionStatus.RED), "unknown_orders": float(day.is_halted),
     }  # fmt: skip
-    limits: dict[str, float] = {
-        **Limits().model_dump(), "max_planned_gross": 1.02, "max_net": 0.04, "max_name": 0.06, "max_rounding": 0.1,
-        "max_resends": 3.0,
-    }  # fmt: skip
+    limits = ApplianceConfig(stores=StoresConfig(data=Path(), bundles=Path())).limits()
     for row in TRIPWIRES:
         value = figures.get(row.measure, 0.0)
-        limit = row.limit if isinstance(row.limit, float) else float(limits[row.limit])
+        limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
         is_tripped = value < limit if row.trips_below else value > limit
         said = f"{row.says}: {'past' if is_tripped else 'within'} the limit"
         tripwires.save(life.ledger, tripwires.TripwireRow(
@@ -181,7 +187,9 @@ def _halt(life: Life, day: Day, at: datetime) -> None:
     said = "the outcome of one order could not be proven in time"
     halts.add(life.ledger, halts.HaltRow(halt_id, at, "UNKNOWN_ORDER", "unknown_orders", said, "0", None, "halt"))
     _alert(life, at, Severity.PAGE, "HALTED by UNKNOWN_ORDER", said)
-    halts.rearm(life.ledger, halt_id, at + timedelta(hours=2), "ana", "the broker found and cancelled it; both books agree")
+    halts.rearm(
+        life.ledger, halt_id, at + timedelta(hours=2), "ana", "the broker found and cancelled it; both books agree"
+    )
 
 
 def _alert(life: Life, at: datetime, severity: Severity, title: str, body: str) -> None:

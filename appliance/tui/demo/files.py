@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from appliance.config import ApplianceConfig, StoresConfig, VenueConfig
 from appliance.folder import StateFolder
 from signals.files import sha256_of, write_atomic
 from signals.manifest import Manifest, PriceBasis
@@ -96,15 +95,25 @@ def write_bundle(folder: Path, created: datetime, trained: date, snapshot_id: st
 def write_settings(folder: StateFolder, now: datetime) -> None:
     """Write settings, an armed latch and the hosted clock."""
     store = folder.root / "store"
-    config = ApplianceConfig(venue=VenueConfig(), stores=StoresConfig(data=store / "data", bundles=store))
-    write_atomic(folder.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+    content = {
+        "venue": {"broker": "exchange", "url": ""}, "stores": {"data": str(store / "data"), "bundles": str(store)},
+    }  # fmt: skip
+    write_atomic(folder.config, yaml.safe_dump(content, sort_keys=False).encode())
     write_atomic(folder.root / "clock.json", json.dumps({"now": now.isoformat()}).encode())
 
 
 def write_latch(root: Path, at: datetime, *, state: str = "armed", halt_id: str = "", name: str = "ARM",
                 reason: str = "armed for the first time", by: str = "demo") -> None:  # fmt: skip
     """Write the latch file."""
-    row = {"state": state, "halt_id": halt_id, "name": name, "reason": reason, "at": at.isoformat(), "by": by, "later": []}
+    row = {
+        "state": state,
+        "halt_id": halt_id,
+        "name": name,
+        "reason": reason,
+        "at": at.isoformat(),
+        "by": by,
+        "later": [],
+    }
     write_atomic(root / "latch.json", json.dumps(row).encode())
 
 

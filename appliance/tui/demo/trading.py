@@ -63,7 +63,11 @@ def trade(
         intent = _intent(morning, wish)
         sent = morning.sent_at + timedelta(milliseconds=400 * i)
         order_id = _identity(intent.key.client_order_id)
-        for state, reason in ((IntentState.JOURNALED, ""), (IntentState.SENDING, ""), (IntentState.ACKED, "acknowledged")):
+        for state, reason in (
+            (IntentState.JOURNALED, ""),
+            (IntentState.SENDING, ""),
+            (IntentState.ACKED, "acknowledged"),
+        ):
             intents.move(ledger, intent.key.client_order_id, state, sent, reason, broker_order_id=order_id)
         is_filled = rng.random() >= EXPIRES
         ended = IntentState.FILLED if is_filled else IntentState.EXPIRED

@@ -1,0 +1,224 @@
+"""Ten things a person does at the screens, key by key."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from appliance import control
+from appliance.tui.app import ApplianceApp
+from appliance.tui.banner import Banner, Notice
+from appliance.tui.dialogs import HelpScreen, TypedScreen
+
+Screens = Callable[..., ApplianceApp]
+Settled = Callable[[Pilot[None]], Awaitable[None]]
+SIZE = (80, 24)
+
+pytestmark = pytest.mark.anyio
+
+
+async def press(pilot: Pilot[None], settled: Settled, *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await settled(pilot)
+
+
+def symbols(app: ApplianceApp) -> list[str]:
+    assert app.pane is not None
+    return [str(row["symbol"]) for row in app.pane.grid.content.rows]
+
+
+def said(app: ApplianceApp, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).content)
+
+
+async def test_one_look_says_whether_all_is_well(screens: Screens, settled: Settled) -> None:
+    """The first line holds a symbol, a word and a sentence, without any key."""
+    expected = {
+        "normal": ("✔", "ARMED", "all is well"),
+        "halted": ("■", "HALTED", "DRAWDOWN_HALT: loss against the highest equity seen: 15.3 %"),
+        "error": ("?", "LEDGER UNUSABLE", "whether all is well is not known"),
+    }
+    for state, (symbol, word, sentence) in expected.items():
+        app = screens(state)
+        async with app.run_test(size=SIZE) as pilot:
+            await settled(pilot)
+            found = app.query_one(Banner).standing
+        assert (found.symbol, found.word, found.sentence) == (symbol, word, sentence)
+
+
+async def test_two_keys_answer_why_this_order(screens: Screens, settled: Settled) -> None:
+    """3, enter: the largest order's signal, features, data and bundle, in that order."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3")
+        largest = app.pane.grid.row  # type: ignore[union-attr]
+        await press(pilot, settled, "enter")
+        rows = app.pane.grid.content.rows  # type: ignore[union-attr]
+    assert largest is not None
+    assert list(dict.fromkeys(row["section"] for row in rows)) == ["order", "signal", "features", "data", "bundle"]
+    assert largest["client_order_id"] in [row["value"] for row in rows]
+    hashes = {row["fact"]: row["value"] for row in rows if row["section"] in ("data", "bundle")}
+    assert len(hashes["snapshot"]) == len(hashes["sha256"]) == len(hashes["config"]) == 64
+
+
+async def test_escape_leads_back_from_a_trace(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3", "enter", "escape")
+        assert app.front.name == "blotter"
+
+
+async def test_a_filter_keeps_the_rows_that_hold_every_word(screens: Screens, settled: Settled) -> None:
+    """`/ sell -filled` on the blotter of a session with an unfilled order leaves no filled buy; escape clears it."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3")
+        everything = len(symbols(app))
+        await press(pilot, settled, "slash", *"sell", "enter")
+        assert app.pane is not None
+        sides = {row["side"] for row in app.pane.grid.content.rows}
+        assert sides == {"sell"}
+        assert 0 < len(symbols(app)) < everything
+        await press(pilot, settled, "escape")
+        assert len(symbols(app)) == everything
+
+
+async def test_sorting_orders_numbers_by_size_and_turns(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2", "s", "s", "s")
+        assert app.pane is not None and app.pane.arrangement.sort == "quantity"
+        rising = [int(row["quantity"]) for row in app.pane.grid.content.rows]
+        await press(pilot, settled, "S")
+        falling = [int(row["quantity"]) for row in app.pane.grid.content.rows]
+    assert rising == sorted(rising) and falling == rising[::-1] and len(set(rising)) > 10
+
+
+async def test_a_symbol_is_found_by_its_beginning(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "4")
+        wanted = symbols(app)[40]
+        await press(pilot, settled, "g", *wanted[:3].lower(), "enter")
+        assert app.pane is not None and app.pane.grid.row is not None
+        assert app.pane.grid.row["symbol"].startswith(wanted[:3])
+        assert app.pane.grid.scroll_offset.y > 0
+
+
+async def test_sessions_are_leafed_through(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3")
+        newest = symbols(app)
+        await press(pilot, settled, "left_square_bracket")
+        assert app.answer is not None and str(app.answer.session) == "2026-03-11"
+        assert symbols(app) != newest
+        await press(pilot, settled, "n")
+        assert symbols(app) == newest
+
+
+async def test_a_row_is_copied_as_json_and_as_csv(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2", "down", "c")
+        assert app.pane is not None
+        row = app.pane.grid.row
+        assert json.loads(app.clipboard) == row
+        await press(pilot, settled, "C")
+        assert next(csv.DictReader(app.clipboard.splitlines()))["symbol"] == row["symbol"]  # type: ignore[index]
+
+
+async def test_a_table_is_exported_as_it_is_filtered(screens: Screens, settled: Settled, tmp_path: Path) -> None:
+    app = screens(exports=tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2", "slash", *"short", "enter", "E", "e")
+        await app.workers.wait_for_complete()
+    rows = json.loads((tmp_path / "positions_2026-03-12.json").read_text())
+    assert rows and {row["side"] for row in rows} == {"SHORT"}
+    lines = (tmp_path / "positions_2026-03-12.csv").read_text().splitlines()
+    assert len(lines) == len(rows) + 1
+
+
+async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(
+    screens: Screens, settled: Settled, tmp_path: Path
+) -> None:
+    """The daemon hears one request, with who asked; a wrong word asks nothing."""
+    heard: list[control.Request] = []
+    stop = Event()
+
+    def handle(request: control.Request) -> control.Answer:
+        return control.Answer(True, f"HALTED: {request.reason}")
+
+    path = tmp_path / "c.sock"
+    server = Thread(target=control.serve, args=(path, handle, heard.append, stop))
+    server.start()
+    try:
+        app = screens(socket=path, by="ana")
+        async with app.run_test(size=SIZE) as pilot:
+            await settled(pilot)
+            await press(pilot, settled, "H", *"odd", "enter", *"halt", "enter")
+            assert isinstance(app.screen, TypedScreen)
+            assert "not typed" in said(app, "#fault")
+            app.screen.query_one("#word", Input).value = "HALT"
+            await press(pilot, settled, "enter")
+            await app.workers.wait_for_complete()
+            await settled(pilot)
+    finally:
+        stop.set()
+        server.join()
+    assert [(request.command, request.reason) for request in heard] == [(control.Command.HALT, "odd")]
+    assert heard[0].by.startswith("ana (uid ")
+
+
+async def test_without_a_daemon_the_screen_names_the_command_to_run(
+    screens: Screens, settled: Settled, tmp_path: Path
+) -> None:
+    app = screens(socket=tmp_path / "nobody.sock")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "H", *"odd", "enter", *"HALT", "enter")
+        await app.workers.wait_for_complete()
+        await settled(pilot)
+        told = " ".join(notification.message for notification in app._notifications)
+    assert "no daemon answers; nothing was changed" in told
+    assert "appliance halt --reason" in told
+
+
+async def test_help_lists_every_screen_and_the_palette_runs_every_action(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3")
+        names = {command.title for command in app.get_system_commands(app.screen)}
+        await press(pilot, settled, "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        page = str(app.screen.query_one(Static).content)
+    for title in ("Positions", "Blotter", "Signals", "Risk", "Jobs", "Data", "Bundle", "Logs", "Reconcile", "Performance"):
+        assert title in page
+        assert f"Go to {title}" in names
+    assert {"Filter rows", "Export table as CSV", "Copy row as JSON", "Light or dark"} <= names
+    assert not any("Halt" in name for name in names)  # no daemon could be asked here
+
+
+async def test_stale_data_is_told_and_drawn_dim(screens: Screens, settled: Settled) -> None:
+    app = screens("stale")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert "3 sessions behind" in app.query_one(Notice).standing.notice
+        assert app.query_one("#panes").has_class("-old")

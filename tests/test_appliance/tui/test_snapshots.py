@@ -1,0 +1,53 @@
+"""Every screen in every state at both sizes looks as it was looked at and accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from appliance.tui.app import ApplianceApp
+from appliance.tui.screens import SCREENS
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
+ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
+Screens = Callable[..., ApplianceApp]
+Settled = Callable[[Pilot[None]], Awaitable[None]]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", ["normal", "halted", "empty", "stale", "error"])
+@pytest.mark.parametrize("screen", [*(screen.name for screen in SCREENS), "trace"])
+def test_every_screen_in_every_state(
+    snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str
+) -> None:
+    app = screens(state, start=screen)
+    app.order = ORDER
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=settled)
+
+
+@pytest.mark.parametrize("keys", [["question_mark"], ["3", "slash", "s", "e", "l", "l"], ["L"], ["3", "s", "S"]],
+                         ids=["help", "filter", "light", "sorted"])  # fmt: skip
+def test_what_stands_over_the_screens(snap_compare: Any, screens: Screens, settled: Settled, keys: list[str]) -> None:
+    async def press(pilot: Pilot[None]) -> None:
+        await settled(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await settled(pilot)
+        if field := pilot.app.query("#ask Input"):
+            field.first().cursor_blink = False  # type: ignore[attr-defined]
+
+    assert snap_compare(screens(), terminal_size=(80, 24), run_before=press)
+
+
+def test_the_halt_dialog_says_what_will_happen(snap_compare: Any, screens: Screens, settled: Settled, tmp_path: Any) -> None:
+    async def press(pilot: Pilot[None]) -> None:
+        await settled(pilot)
+        await pilot.press("H")
+        await pilot.pause()
+        for field in pilot.app.screen.query("Input"):
+            field.cursor_blink = False  # type: ignore[attr-defined]
+
+    assert snap_compare(screens(socket=tmp_path / "s"), terminal_size=(80, 24), run_before=press)
