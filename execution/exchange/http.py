@@ -11,7 +11,6 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,13 +21,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from execution.exchange.clock import VirtualClock
+from execution.exchange.clock import VirtualClock, WallClock
 from execution.exchange.exchange import Exchange
 from execution.exchange.inprocess import joined
 from execution.exchange.message import Request, Response
 from execution.exchange.stream import Bell, serve_stream
 
 LOOPBACK = "127.0.0.1"
+ARRIVALS = WallClock()  # requests are paced in real time, whatever time the market keeps
 DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read
 TICK_SECONDS = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)  # closing sends RST
@@ -88,7 +88,7 @@ async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, recei
         await HttpResponse(status_code=403)(http.scope, receive, send)
         return
     query, body = joined(http.query_params.multi_items()), await http.body()
-    asked = Request(http.method, http.url.path, query, dict(http.headers), body, datetime.now(UTC))
+    asked = Request(http.method, http.url.path, query, dict(http.headers), body, ARRIVALS.now())
     served = exchange.handle(asked)
     if served.delay_seconds:
         await asyncio.sleep(served.delay_seconds)
