@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from appliance.deps import Deps
 from appliance.jobs.base import JobStatus
-from appliance.ledger import job_runs, nav, snapshots
+from appliance.ledger import fills, halts, job_runs, nav, snapshots, tripwires
 from appliance.measures import loss
-from appliance.tripwires import Figure, Figures
+from appliance.slippage import SLIPPAGE_SESSIONS, opens_of, sessions_in_a_row, slippage
+from appliance.tripwires import NOT_YET, Action, Figure, Figures
 from execution.brokers.base import Account, Position
+from signals.errors import DataNotUsable
 
 ACTIVE = "ACTIVE"
 NAV_SESSIONS = 2520
@@ -25,6 +26,8 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
     seen on the morning after it.
     """
     equity = float(account.equity)
+    cost = _slippage(deps, session)
+    limits = deps.config.tripwires
     asof = deps.calendar.previous(session)
     before = snapshots.find(deps.ledger, deps.calendar.previous(asof), snapshots.Phase.CLOSE)
     return Figures(
@@ -35,17 +38,25 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
         drawdown=loss(equity, _high_water(deps)),
         account_faults=account_faults(account, snapshots.first(deps.ledger)),
         recon_breaks=_recon_breaks(deps, session),
+        slippage=cost,
+        slippage_sessions=sessions_in_a_row(
+            cost,
+            limits.warn_slippage,
+            tripwires.trips(deps.ledger, "SLIPPAGE", session, limits.max_slippage_sessions + 1),
+        ),
     )
 
 
 def machine_figures(deps: Deps) -> Figures:
     """Measure what the machine itself could get wrong."""
     skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())
-    usage = shutil.disk_usage(deps.state)
+    seen = deps.machine.read(deps.state)
     return Figures(
         halt_requests=float(deps.fs.read(deps.folder.halt_request) is not None),
         clock_skew_seconds=skew,
-        free_disk=usage.free / usage.total,
+        free_disk=seen.free_disk,
+        temperature_celsius=seen.temperature_celsius,
+        under_voltage=seen.under_voltage,
     )
 
 
@@ -70,11 +81,27 @@ def _worse(one: Figure, other: Figure) -> Figure:
 
 
 def _high_water(deps: Deps) -> float | None:
-    """Highest equity at a close since a person last armed the device; None before the first close."""
-    since = deps.latch.read().at
+    """Highest equity at a close since a person last armed the device or ended a REDUCE; None before the first close."""
+    armed = deps.latch.read().at
+    since = [datetime.fromisoformat(armed).astimezone(UTC)] if armed else []
+    if cleared := halts.last_cleared(deps.ledger, Action.REDUCE.value):
+        since.append(cleared)
     rows = nav.history(deps.ledger, date.max, NAV_SESSIONS)
-    values = [float(row.paper_nav) for row in rows if row.at.isoformat() >= since]
+    values = [float(row.paper_nav) for row in rows if all(row.at >= instant for instant in since)]
     return max(values, default=None)
+
+
+def _slippage(deps: Deps, session: date) -> Figure:
+    values = nav.history(deps.ledger, deps.calendar.previous(session), SLIPPAGE_SESSIONS)
+    if len(values) < SLIPPAGE_SESSIONS:
+        return NOT_YET
+    first, asof = values[0].session, deps.calendar.previous(session)
+    span = deps.calendar.index(asof) - deps.calendar.index(first) + 1
+    try:
+        bars = deps.market.bars(asof, span)
+    except DataNotUsable:  # the session is skipped for that very reason
+        return NOT_YET
+    return slippage(fills.since(deps.ledger, first, asof), opens_of(bars), values)
 
 
 def _recon_breaks(deps: Deps, session: date) -> Figure:

@@ -121,6 +121,7 @@ class ApplianceConfig(Config):
             "max_name": float(pretrade.max_name),
             "max_rounding": execution.planning.max_rounding,
             "max_resends": float(execution.submission.max_resends),
+            "max_collar_refusals": float(execution.submission.max_collar_refusals),
         }
 
     def decision_hash(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
 from appliance.latch import Latch
 from appliance.ledger import Ledger
+from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.seams import Clock, Fs, Notifier
 from execution.brokers.base import Broker
@@ -38,6 +39,8 @@ class Deps:
     open_market, open_broker : callable
         Called once, when a job first asks: an evening job never imports the broker's client, and a job that sends
         orders never opens the market store.
+    machine : Machine
+        What is asked for disk, temperature and power; a replay asks none.
     """
 
     config: ApplianceConfig
@@ -51,6 +54,7 @@ class Deps:
     code_version: str
     open_market: Callable[[], Market]
     open_broker: Callable[[], Broker]
+    machine: Machine = field(default_factory=ThisMachine)
 
     @property
     def state(self) -> Path:

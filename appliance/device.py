@@ -20,6 +20,7 @@ from appliance.jobs.running import honour_halt_request, run_job
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
+from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.notify import Channels, FileNotifier, LogNotifier
 from appliance.schedule import timetable
@@ -27,7 +28,8 @@ from appliance.seams import Clock, Notifier
 from appliance.stores import FolderStore
 from appliance.sync import published
 from appliance.venue import Counterparty, standing_at
-from appliance.version import code_version
+from appliance.webhook import webhooks
+from signals.code_version import code_version
 from signals.config import load
 from signals.errors import FixInput, InvariantBroken, NotASession
 from signals.manifest import Manifest
@@ -48,6 +50,8 @@ class Device:
         Of the dataset as it is published now; its calendar is the device's.
     counterparty : Counterparty
     notifier : Notifier
+    fs : DurableFs
+    machine : Machine
     """
 
     folder: StateFolder
@@ -56,6 +60,7 @@ class Device:
     counterparty: Counterparty
     notifier: Notifier
     fs: DurableFs = field(default_factory=DurableFs)
+    machine: Machine = field(default_factory=ThisMachine)
 
     @property
     def clock(self) -> Clock:
@@ -75,7 +80,7 @@ class Device:
     @cached_property
     def code(self) -> str:
         """The program's version, hashed once."""
-        return code_version()
+        return code_version("appliance")
 
     @contextmanager
     def deps(self) -> Iterator[Deps]:
@@ -84,7 +89,7 @@ class Device:
             config=self.config, folder=self.folder, clock=self.clock, calendar=self.calendar,
             ledger=Ledger(self.folder.ledger, Mode.WRITE), latch=self.latch, notifier=self.notifier, fs=self.fs,
             code_version=self.code, open_market=lambda: Market(self.folder.market, self.calendar),
-            open_broker=self.counterparty.broker,
+            open_broker=self.counterparty.broker, machine=self.machine,
         )  # fmt: skip
         try:
             yield deps
@@ -160,7 +165,7 @@ class Device:
 
 
 @contextmanager
-def opened(root: Path, *, credentials: Path | None = None) -> Iterator[Device]:
+def opened(root: Path, *, credentials: Path | None = None, machine: Machine | None = None) -> Iterator[Device]:
     """Hold the state folder and open its venue for the length of the block.
 
     Raises
@@ -179,14 +184,15 @@ def opened(root: Path, *, credentials: Path | None = None) -> Iterator[Device]:
         manifest = published(FolderStore(config.stores.data))
         start = _clock_start(folder, manifest)
         with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
-            device = Device(folder, config, manifest, counterparty, channels(folder))
+            told = channels(folder, credentials)
+            device = Device(folder, config, manifest, counterparty, told, machine=machine or ThisMachine())
             yield device
             device.remember_clock()
 
 
-def channels(folder: StateFolder) -> Notifier:
-    """The channels of this device: the log, and a file beside the ledger."""
-    return Channels([LogNotifier(), FileNotifier(folder.alerts)])
+def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
+    """The channels of this device: the log, a file beside the ledger, and every address among the credentials."""
+    return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=webhooks(credentials))
 
 
 def _clock_start(folder: StateFolder, manifest: Manifest) -> datetime:

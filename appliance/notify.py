@@ -44,11 +44,21 @@ class FileNotifier:
 
 
 class Channels:
-    """Every channel in turn; the alert counts as delivered when one of them took it."""
+    """Every channel in turn.
 
-    def __init__(self, channels: Sequence[Notifier]) -> None:
-        self._channels = tuple(channels)
+    Parameters
+    ----------
+    channels : sequence of Notifier
+        On this machine: they keep what was said.
+    remote : sequence of Notifier
+        Away from it. Where there is one, an alert that none of them took has reached nobody.
+    """
+
+    def __init__(self, channels: Sequence[Notifier], remote: Sequence[Notifier] = ()) -> None:
+        self._channels, self._remote = tuple(channels), tuple(remote)
 
     def notify(self, alert: Alert) -> bool:
-        """Return whether at least one channel took the alert; all are tried."""
-        return any([channel.notify(alert) for channel in self._channels])
+        """Return whether a channel that reaches a person took the alert; all are tried."""
+        kept = [channel.notify(alert) for channel in self._channels]
+        sent = [channel.notify(alert) for channel in self._remote]
+        return any(sent) if self._remote else any(kept)

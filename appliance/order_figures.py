@@ -47,7 +47,16 @@ def figures_of(plan: Plan | None, journal: Sequence[JournalEntry]) -> Figures:
         resends=float(sum(entry.posts - 1 for entry in sent)),
         rejected=rejected_share(sum(entry.state in REFUSED for entry in sent), len(sent)),
         unknown_orders=float(sum(entry.state.is_in_doubt for entry in journal)),
+        oversized_orders=_refused_by("ORDER_NOTIONAL", plan, journal),
+        collar_refusals=_refused_by("PRICE_COLLAR", plan, journal),
     )
+
+
+def _refused_by(check: str, plan: Plan | None, journal: Sequence[JournalEntry]) -> float:
+    """Count the orders that one pre-trade check kept back, when the plan was made and before they left."""
+    planned = [] if plan is None else [name for _, name, _ in plan.refusals if name == check]
+    kept = [e for e in journal if e.state is IntentState.DENIED and e.reason.startswith(f"{check}:")]
+    return float(len(planned) + len(kept))
 
 
 def _overfilled(sent: Sequence[JournalEntry], planned: Mapping[tuple[str, int], Intent]) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.config import ApplianceConfig, Venue
-from appliance.version import release
 from signals.bundle import Policy, Role
+from signals.code_version import release
 from signals.sessions import Calendar
 from signals.sleeves import SLEEVES
 

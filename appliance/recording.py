@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from appliance import reductions
 from appliance.deps import Deps
 from appliance.halting import tell
 from appliance.ledger import tripwires as rows
@@ -34,9 +35,12 @@ def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[
     sentence = f"{tripped.name}: {tripped.detail} ({figure(tripped.value)} against {tripped.limit:g})"
     if tripped.action is Action.HALT:
         raise TripwireHalt(sentence, where=tripped.name, mend="Find the cause before you re-arm")
+    for row in reductions.hold(deps, session, found):
+        tell(deps, Severity.PAGE, f"reduce-{row.id}", f"REDUCE by {row.name}", reductions.sentence(row))
     if tripped.action is Action.SKIP:
         raise TripwireSkip(sentence, where=tripped.name, mend="The next session tries again by itself")
-    tell(deps, Severity.WARN, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
+    severity = Severity.INFO if tripped.action is Action.REFUSE else Severity.WARN
+    tell(deps, severity, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
     return found
 
 

@@ -6,6 +6,7 @@ Invariants
 2. After every session the ledger equals the exchange to the cent and to the share, counted from the fills up, or
    `InvariantBroken` stops the replay.
 3. A halt stops the replay: nobody re-arms inside it.
+4. It asks nothing of the machine it runs on: the same range gives the same reports, to the byte.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from appliance.folder import StateFolder
 from appliance.jobs.base import JobReport, JobStatus
 from appliance.ledger import Ledger, Mode, activities, fills, intents, nav, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.machine import FixedMachine
 from signals.bundle import PublicKey
 from signals.errors import FixInput, InvariantBroken, NotASession
 
@@ -90,7 +92,7 @@ def replay(
             where=f"{manifest.name} holds {manifest.first} to {manifest.last}", mend="Choose a range inside it",
         )  # fmt: skip
     done: list[JobReport] = []
-    with opened(folder.root) as device:
+    with opened(folder.root, machine=FixedMachine()) as device:
         device.start_before(days[0])
         device.latch.arm(by=BY, at=device.clock.now())
         for number, session in enumerate(days, start=1):

@@ -5,8 +5,8 @@ does about them).
 
 Invariants
 ----------
-1. A missing or non-finite figure trips: fail closed. `NOT_YET`, too little history, is said in words by the measure
-   and does not trip.
+1. A missing or non-finite figure trips: fail closed. `NOT_YET` (too little history) and `NO_SENSOR` (the machine has
+   none) are declared by the measure, said in words, and do not trip.
 2. A figure exactly at its limit does not trip.
 3. Every row of a stage is evaluated and recorded, tripped or not.
 4. A check reads its figure and its limit and nothing else: no clock, no disk, no network.
@@ -58,9 +58,11 @@ class NotYet(StrEnum):
     """A figure that is undefined for a declared reason."""
 
     TOO_LITTLE_HISTORY = "too little history yet"
+    NO_SENSOR = "this machine has no such sensor"
 
 
 NOT_YET: Final = NotYet.TOO_LITTLE_HISTORY
+NO_SENSOR: Final = NotYet.NO_SENSOR
 Figure = float | NotYet | None
 
 
@@ -93,8 +95,14 @@ class Figures:
     duplicates: Figure = None
     rejected: Figure = None
     unknown_orders: Figure = None
+    oversized_orders: Figure = None
+    collar_refusals: Figure = None
+    slippage: Figure = None
+    slippage_sessions: Figure = None
     clock_skew_seconds: Figure = None
     free_disk: Figure = None
+    temperature_celsius: Figure = None
+    under_voltage: Figure = None
 
 
 class Limits(Config):
@@ -114,8 +122,13 @@ class Limits(Config):
         Of the bundle's own limit in sessions.
     max_rejected : float
         Refused / sent orders, from five sent on.
+    warn_slippage : float
+        Cost of the fills of 20 sessions against the open that they met, in multiples of the cost model's.
+    max_slippage_sessions : int
+        Sessions in a row over `warn_slippage`; one more halts.
     warn_skew_seconds, halt_skew_seconds : float
     warn_free_disk, halt_free_disk : float
+    warn_temperature_celsius : float
     ramp_sessions : int
         Sessions over which the first funding, a resumption or a new bundle is stepped into.
     skips_that_halt : int
@@ -134,10 +147,13 @@ class Limits(Config):
     warn_bundle_age: float = 0.80
     max_bundle_age: float = 1.0
     max_rejected: float = 0.20
+    warn_slippage: float = 3.0
+    max_slippage_sessions: int = 5
     warn_skew_seconds: float = 2.0
     halt_skew_seconds: float = 5.0
     warn_free_disk: float = 0.10
     halt_free_disk: float = 0.03
+    warn_temperature_celsius: float = 80.0
     ramp_sessions: int = 5
     skips_that_halt: int = 3
 
@@ -230,6 +246,14 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "refused / sent orders, from five sent on"),
     Tripwire("UNKNOWN_ORDER", "unknown_orders", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders whose outcome could not be proven"),
+    Tripwire("ORDER_NOTIONAL", "oversized_orders", 0.0, Action.REFUSE, Rearm.AUTO, Stage.ORDERS,
+             "orders refused for their size against equity and volume"),
+    Tripwire("PRICE_COLLAR", "collar_refusals", "max_collar_refusals", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+             "orders refused for a price too far from the market's"),
+    Tripwire("SLIPPAGE", "slippage", "warn_slippage", Action.WARN, Rearm.AUTO, Stage.ACCOUNT,
+             "cost of 20 sessions' fills against their opens / the cost model's"),
+    Tripwire("SLIPPAGE_HALT", "slippage_sessions", "max_slippage_sessions", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+             "sessions in a row with SLIPPAGE over its limit"),
     Tripwire("CLOCK_SKEW", "clock_skew_seconds", "warn_skew_seconds", Action.WARN, Rearm.AUTO, Stage.MACHINE,
              "seconds between the device's and the broker's clock"),
     Tripwire("CLOCK", "clock_skew_seconds", "halt_skew_seconds", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
@@ -238,6 +262,10 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "free share of the disk", trips_below=True),
     Tripwire("DISK", "free_disk", "halt_free_disk", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
              "free share of the disk", trips_below=True),
+    Tripwire("TEMP", "temperature_celsius", "warn_temperature_celsius", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+             "hottest part of the machine, in degrees Celsius"),
+    Tripwire("POWER", "under_voltage", 0.0, Action.WARN, Rearm.AUTO, Stage.MACHINE,
+             "under-voltage alarm of the power supply"),
 )  # fmt: skip
 
 

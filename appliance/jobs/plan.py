@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from appliance import reductions
 from appliance.account import account_figures, machine_figures
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
@@ -67,6 +68,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     account, positions = deps.broker.account(), deps.broker.positions()
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, account, positions))
+    held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     morning = _morning(session, asof, bundle, deps)
     held = {position.symbol: position.quantity for position in positions}
@@ -86,7 +88,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         frozen = planning.plan(
             targets, held, morning.prices, account, _provenance(bundle, morning, deps), deps.config.execution.planning,
             deps.config.execution.pretrade, assets=deps.broker.assets(), adv_usd=morning.adv_usd,
-            marks=_marks(positions), reduce_only=asks_to_reduce(found),
+            marks=_marks(positions), reduce_only=asks_to_reduce(found) or bool(held_back),
         )  # fmt: skip
     except TripwireSkip as error:
         _record_skip(deps, session, error)
@@ -100,7 +102,8 @@ def plan(session: date, deps: Deps) -> JobReport:
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
         "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,
-        "decisions": [list(pair) for pair in targets.decisions], "reduce_only": asks_to_reduce(found),
+        "decisions": [list(pair) for pair in targets.decisions], "reduce_only": asks_to_reduce(found) or bool(held_back),
+        "reductions": [reductions.sentence(row) for row in held_back],
         "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal,
     })  # fmt: skip
 

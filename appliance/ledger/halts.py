@@ -1,4 +1,4 @@
-"""Halts: every closing of the latch, what measured it, and who opened it again."""
+"""Halts: every closing of the latch and every lasting REDUCE, what measured it, and who ended it."""
 
 from __future__ import annotations
 
@@ -80,6 +80,18 @@ def find(ledger: Ledger, halt_id: str) -> HaltRow | None:
 def newest(ledger: Ledger, count: int) -> tuple[HaltRow, ...]:
     """Return the last `count` halts, newest first."""
     return tuple(_halt(row) for row in ledger.rows("SELECT * FROM halts ORDER BY at DESC, id DESC LIMIT ?", (count,)))
+
+
+def standing(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
+    """Return what a person has not cleared yet of one action, oldest first."""
+    found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NULL ORDER BY at, id", (action,))
+    return tuple(_halt(row) for row in found)
+
+
+def last_cleared(ledger: Ledger, action: str) -> datetime | None:
+    """Return when a person last cleared one of this action, or None."""
+    found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NOT NULL", (action,))
+    return max((row.rearmed_at for row in map(_halt, found) if row.rearmed_at is not None), default=None)
 
 
 def _halt(row: values.Row) -> HaltRow:

@@ -44,6 +44,15 @@ def of_session(ledger: Ledger, session: date) -> tuple[TripwireRow, ...]:
     return tuple(_row(item) for item in found)
 
 
+def trips(ledger: Ledger, name: str, before: date, sessions: int) -> tuple[bool, ...]:
+    """Return whether the check tripped in each of the last sessions before one that evaluated it, newest first."""
+    found = ledger.rows(
+        "SELECT * FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?",
+        (name, before.isoformat(), sessions),
+    )
+    return tuple(_row(item).tripped for item in found)
+
+
 def last_trip(ledger: Ledger, name: str) -> TripwireRow | None:
     """Return the last time the check tripped, or None."""
     found = ledger.row("SELECT * FROM tripwires WHERE name = ? AND tripped = 1 ORDER BY session DESC LIMIT 1", (name,))

@@ -23,7 +23,7 @@ from appliance.net import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Patient
 from appliance.notify import Channels, FileNotifier, LogNotifier
 from appliance.seams import Alert, Severity
 from appliance.spawner import InProcessSpawner
-from appliance.version import code_version, release
+from signals.code_version import code_version, digest_of, release
 from signals.errors import BrokerUnreachable, InvariantBroken, Locked
 
 AT = datetime(2024, 3, 12, 13, tzinfo=UTC)
@@ -144,7 +144,18 @@ def test_a_fault_of_the_program_is_not_turned_into_a_code() -> None:
 
 
 def test_the_code_version_follows_the_sources() -> None:
-    assert code_version() == code_version() and code_version().startswith(f"{release()}+")
+    assert code_version("appliance") == code_version("appliance") != code_version("trainer")
+    assert code_version("appliance").startswith(f"{release()}+")
+
+
+def test_one_changed_byte_changes_the_code_version_and_a_note_beside_it_does_not(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.py").write_text("x = 1")
+    before = digest_of(("p",), tmp_path)
+    (tmp_path / "p" / "note.txt").write_text("remember")
+    assert digest_of(("p",), tmp_path) == before
+    (tmp_path / "p" / "a.py").write_text("x = 2")
+    assert digest_of(("p",), tmp_path) != before
 
 
 def test_health_is_halted_before_degraded_before_ok() -> None:

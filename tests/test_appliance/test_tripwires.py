@@ -10,6 +10,7 @@ import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.tripwires import (
+    NO_SENSOR,
     NOT_YET,
     TRIPWIRES,
     Action,
@@ -55,10 +56,16 @@ RULES = {
     "DUPLICATE": (0.0, Action.HALT, Rearm.HUMAN),
     "REJECT_RATE": (0.20, Action.HALT, Rearm.HUMAN),
     "UNKNOWN_ORDER": (0.0, Action.HALT, Rearm.HUMAN),
+    "ORDER_NOTIONAL": (0.0, Action.REFUSE, Rearm.AUTO),
+    "PRICE_COLLAR": (3.0, Action.HALT, Rearm.HUMAN),
+    "SLIPPAGE": (3.0, Action.WARN, Rearm.AUTO),
+    "SLIPPAGE_HALT": (5.0, Action.HALT, Rearm.HUMAN),
     "CLOCK_SKEW": (2.0, Action.WARN, Rearm.AUTO),
     "CLOCK": (5.0, Action.HALT, Rearm.HUMAN),
     "DISK_LOW": (0.10, Action.WARN, Rearm.AUTO),
     "DISK": (0.03, Action.HALT, Rearm.HUMAN),
+    "TEMP": (80.0, Action.WARN, Rearm.AUTO),
+    "POWER": (0.0, Action.WARN, Rearm.AUTO),
 }
 
 
@@ -93,6 +100,12 @@ def test_a_missing_figure_trips(row: Tripwire, missing: float | None) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
+def test_a_sensor_that_a_machine_does_not_have_is_said_and_does_not_trip(row: Tripwire) -> None:
+    tripped, value, detail = outcome(row, NO_SENSOR)
+    assert not tripped and value is None and detail.endswith("this machine has no such sensor")
+
+
+@pytest.mark.parametrize("row", ROWS)
 def test_too_little_history_is_said_and_does_not_trip(row: Tripwire) -> None:
     tripped, value, detail = outcome(row, NOT_YET)
     assert not tripped and value is None and detail.endswith("too little history yet")
@@ -113,7 +126,10 @@ def test_every_figure_is_looked_at_and_every_limit_is_used() -> None:
 
 
 def test_the_worst_action_wins_and_the_first_of_equals() -> None:
-    figures = Figures(held_gross=1.2, daily_loss=0.06, drawdown=0.2, account_faults=0.0, recon_breaks=0.0)
+    figures = Figures(
+        held_gross=1.2, daily_loss=0.06, drawdown=0.2, account_faults=0.0, recon_breaks=0.0, slippage=0.0,
+        slippage_sessions=0.0,
+    )  # fmt: skip
     found = check(next(row.stage for row in TRIPWIRES if row.name == "GROSS_HELD"), figures, LIMITS)
     assert {e.name for e in found if e.is_tripped} == {
         "GROSS_HELD", "DAILY_LOSS", "DAILY_LOSS_HALT", "DRAWDOWN", "DRAWDOWN_HALT",

@@ -62,7 +62,7 @@ def train(
     sealed for promotion. RED sessions are refused.
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
-    from trainer.code_version import code_version
+    from signals.code_version import code_version
     from trainer.fanout import cluster as connected
     from trainer.recipes.base import RecipeConfig
     from trainer.train import Request, steps
@@ -80,7 +80,7 @@ def train(
     request = Request(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
-        seed=seed, workers=workers, code_version=code_version(), device=device_named(device),
+        seed=seed, workers=workers, code_version=code_version("trainer"), device=device_named(device),
         search=_search_request(run, sleeve, trials, search, storage), importance=importance,
     )  # fmt: skip
     total = steps(chosen, trials=trials, is_explained=importance)
