@@ -10,6 +10,7 @@ import pytest
 from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars
+from tests.fakes.labelled import market
 from trainer.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.labels.horizon import horizon_labels
 from trainer.models.lgbm import LightGbm
@@ -23,24 +24,10 @@ from trainer.validation.walk_forward import folds, walk_forward
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
 CPCV = CpcvConfig(groups=5, test_groups=2, embargo_sessions=5, holdout_sessions=40)
-NAMES = ("a", "b", "c")
 
 
 def no_step(_: str) -> None:
     """Nobody watches."""
-
-
-def market(seed: int, strength: float = 0.0, sessions: int = 420, symbols: int = 30) -> tuple[Samples, object]:
-    """Random features over a synthetic market; feature `a` is the label plus noise, its IC about `strength`."""
-    bars = synthetic_bars(seed, sessions=sessions, symbols=symbols)
-    labels = horizon_labels(bars, 5)
-    rng = np.random.default_rng(seed + 1)
-    values = rng.normal(size=(*bars.close.shape, len(NAMES))).astype(np.float32)
-    if strength:
-        known = np.nan_to_num((labels.values - np.nanmean(labels.values)) / np.nanstd(labels.values))
-        values[..., 0] = strength * known + np.sqrt(1 - strength**2) * values[..., 0]
-    values[rng.random(values.shape) < 0.02] = np.nan
-    return samples(FeaturePanel(bars.sessions, bars.symbols, NAMES, values, bars.eligible), labels), bars
 
 
 def worth(rows: Samples, bars):  # type: ignore[no-untyped-def]
