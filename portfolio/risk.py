@@ -16,6 +16,13 @@ from signals.errors import InvariantBroken, TooLittleHistory
 
 WINDOW_SESSIONS = 252
 MIN_OBSERVED_SHARE = 0.80
+RETURN_LIMIT = 0.5
+"""Largest one-session return that enters, either way.
+
+Beyond it lies an event (a reorganisation, an unrecorded split, a squeeze) that says nothing of the next k sessions, while
+its square alone outweighs the window: one real bar of +25,733 % lifts the forecast volatility of a neutral book of 379
+names from 4 % to 136 % a year for the 252 sessions that it stays in.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +45,8 @@ class RiskModel:
         Ledoit-Wolf intensity, 0 to 1.
     left_out : tuple of str
         Eligible names with too few returns to be judged; they may not be held.
+    limited_returns : int
+        Returns of the window that were cut to +-50 % before anything was estimated.
     """
 
     asof: date
@@ -50,6 +59,7 @@ class RiskModel:
     horizon_sessions: int
     shrinkage: float = 0.0
     left_out: tuple[str, ...] = ()
+    limited_returns: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.symbols)
@@ -92,7 +102,8 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
             f"{len(bars.sessions)} sessions of bars, the risk model needs {WINDOW_SESSIONS}", where=str(bars.asof),
             mend="Extend the dataset backwards",
         )  # fmt: skip
-    returns = bars.total_return[-WINDOW_SESSIONS:]
+    recorded = bars.total_return[-WINDOW_SESSIONS:]
+    returns = np.clip(recorded, -RETURN_LIMIT, RETURN_LIMIT)
     market = market_return(returns, bars.eligible[-WINDOW_SESSIONS:])
     observed = np.isfinite(returns) & np.isfinite(market)[:, None]
     varies = np.array([np.ptp(column[seen]) > 0 if seen.any() else False
@@ -117,6 +128,7 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
         horizon_sessions=horizon,
         shrinkage=shrinkage,
         left_out=tuple(bars.symbols[c] for c in np.flatnonzero(bars.eligible[-1] & ~judged)),
+        limited_returns=int((np.abs(recorded) > RETURN_LIMIT).sum()),
     )
 
 

@@ -122,6 +122,7 @@ def target_book(
     counted = (
         ("scored names", str(len(scores.symbols))),
         ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
+        ("returns limited in the risk model", str(risk.limited_returns)),
     )
     most = config.max_names(equity_usd)
     if ic <= 0:

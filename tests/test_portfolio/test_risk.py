@@ -60,6 +60,17 @@ def test_missing_returns_do_not_look_like_calm() -> None:
     assert np.linalg.eigvalsh(sample).min() >= -1e-15
 
 
+def test_one_impossible_return_does_not_rule_the_matrix() -> None:
+    """A return of +25,733 % counts as +50 %: to the model the two are the same bars."""
+    returns, bounded = market(), market()
+    returns[100, 4], returns[101, 5] = 257.33, -0.9
+    bounded[100, 4], bounded[101, 5] = 0.5, -0.5
+    risk, same = (estimate(bars_of(r), 5, IC) for r in (returns, bounded))
+    np.testing.assert_array_equal(risk.covariance, same.covariance)
+    np.testing.assert_array_equal(risk.beta, same.beta)
+    assert (risk.limited_returns, same.limited_returns) == (2, 0)
+
+
 def test_a_name_needs_four_fifths_of_its_returns() -> None:
     """202 of 252 sessions is 80.2 %, 201 is 79.8 %."""
     returns = market()
