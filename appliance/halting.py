@@ -5,12 +5,13 @@ The latch first, durably; then working orders are cancelled; then the ledger and
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from appliance.deps import Deps
 from appliance.latch import LatchRecord
 from appliance.ledger import alerts, halts, plans, snapshots
+from appliance.loosening import guarded
 from appliance.seams import Alert, Severity
 from signals.errors import (
     BrokerUnreachable,
@@ -24,6 +25,7 @@ from signals.errors import (
     UnknownOrder,
 )
 
+SAID_AGAIN_AFTER = timedelta(hours=1)
 NAMES: dict[type[TrademlError], str] = {
     ReconBreak: "RECON_BREAK",
     UnknownOrder: "UNKNOWN_ORDER",
@@ -65,7 +67,10 @@ def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, 
     at = deps.clock.now()
     cancelled = _cancel(deps)
     plan = plans.load(deps.ledger, session) if session is not None else None
-    details: dict[str, Any] = {"cancel": cancelled, "session": session, "holdings": _holdings(deps)}
+    details: dict[str, Any] = {
+        "cancel": cancelled, "session": session, "holdings": _holdings(deps), "limits": guarded(deps.config),
+        "config_hash": deps.config.decision_hash(), "code_version": deps.code_version,
+    }  # fmt: skip
     if halts.find(deps.ledger, record.halt_id) is None:
         halts.add(
             deps.ledger,
@@ -82,8 +87,15 @@ def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, 
 
 
 def tell(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
-    """Tell a person through every channel and record whether one took it."""
+    """Tell a person through every channel and record whether it reached one.
+
+    The same words under the same key, once they have reached a person, are not said again within the hour.
+    """
     alert = Alert(severity, key, title, body, deps.clock.now())
+    last = alerts.last_of(deps.ledger, key)
+    is_repeated = last is not None and (last.alert.title, last.alert.body) == (title, body)
+    if last is not None and is_repeated and last.delivered and alert.at - last.alert.at < SAID_AGAIN_AFTER:
+        return True
     delivered = deps.notifier.notify(alert)
     alerts.add(deps.ledger, alert, delivered=delivered)
     return delivered

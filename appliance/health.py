@@ -29,7 +29,9 @@ class Health:
     reasons: tuple[str, ...]
 
 
-def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bundle: bool) -> Health:
+def assess(
+    latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bundle: bool, reduced_by: Sequence[str] = ()
+) -> Health:
     """Judge a device whose ledger could be read.
 
     Parameters
@@ -41,6 +43,8 @@ def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bun
         Alerts of late that no channel took.
     has_bundle : bool
         Whether a bundle is in force.
+    reduced_by : sequence of str
+        Tripwires whose REDUCE stands until a person ends it.
     """
     if not latch.is_armed:
         return Health(Verdict.HALTED, (latch.sentence(),))
@@ -49,6 +53,7 @@ def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bun
         for run in runs
         if run.status is not JobStatus.DONE
     ]
+    reasons += [f"{name} lets only orders leave that lower a position, until you end it" for name in reduced_by]
     if undelivered:
         reasons.append(f"{undelivered} alerts reached nobody")
     if not has_bundle:

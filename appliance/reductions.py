@@ -13,6 +13,7 @@ from typing import Final
 from appliance.deps import Deps
 from appliance.ledger import Ledger, halts
 from appliance.ledger.halts import HaltRow
+from appliance.loosening import guarded
 from appliance.tripwires import TRIPWIRES, Action, Evaluation, Rearm
 from signals.files import sha256_of
 
@@ -28,7 +29,7 @@ def hold(deps: Deps, session: date, evaluations: Iterable[Evaluation]) -> tuple[
             id=sha256_of(f"{item.name}|{session}|{deps.clock.now().isoformat()}".encode())[:ID_LENGTH],
             at=deps.clock.now(), name=item.name, measure=item.detail,
             value="missing" if item.value is None else f"{item.value:.6g}", threshold=f"{item.limit:g}",
-            plan_digest=None, action=Action.REDUCE.value, details={"session": session},
+            plan_digest=None, action=Action.REDUCE.value, details={"session": session, "limits": guarded(deps.config)},
         )
         for item in evaluations
         if item.is_tripped and item.name in LASTING and item.name not in known

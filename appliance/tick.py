@@ -1,4 +1,4 @@
-"""What a timer does every few minutes: run what is due now, and tell what was missed."""
+"""What a timer does every few minutes: honour a kill, repeat an unheard page, run what is due, tell what was missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import date, timedelta
 from appliance.device import Device
 from appliance.halting import tell
 from appliance.jobs.base import JobReport, JobStatus
+from appliance.jobs.running import honour_halt_request
 from appliance.ledger import job_runs
+from appliance.paging import repeat
 from appliance.schedule import JOBS, Decision, due
 from appliance.seams import Severity
 from signals.errors import DeviceHalted, FixInput
@@ -30,6 +32,9 @@ def tick(device: Device) -> list[JobReport]:
             "a hosted exchange has no time of its own", where="venue.url is empty",
             mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )  # fmt: skip
+    with device.deps() as deps:  # a kill and an unheard page come before any job
+        honour_halt_request(deps, None)
+        repeat(deps)
     done: list[JobReport] = []
     first = _first_session(device)
     for _ in range(2 * len(JOBS)):

@@ -1,4 +1,4 @@
-"""The kill switch and the only way back: `halt` and `rearm`."""
+"""The kill switch, who heard of it, and the only way back: `halt`, `acknowledge` and `rearm`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from appliance import reductions
 from appliance.clock import SystemClock
 from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.commands.person import confirm_typed, who
@@ -18,7 +19,9 @@ from appliance.fs import DurableFs
 from appliance.halting import carry_out
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch, LatchRecord
-from appliance.ledger import halts
+from appliance.ledger import Ledger, Mode, halts
+from appliance.loosening import guarded, loosened
+from appliance.paging import acknowledge
 from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
 
@@ -28,6 +31,7 @@ MANUAL = "MANUAL"
 def register(app: typer.Typer) -> None:
     """Put the commands of this file on `app`."""
     app.command()(halt)
+    app.command("acknowledge")(acknowledge_halt)
     app.command()(rearm)
 
 
@@ -58,23 +62,56 @@ def rearm(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Open the latch after a halt: needs the halt's id, a reason, a typed word and a clean reconcile right now."""
+    """Open the latch after a halt, or end a lasting REDUCE: the id, a reason, a typed word and a clean reconcile now.
+
+    Opening the latch ends every REDUCE that stands with it. Refused while a limit of config.yml is looser than it was
+    when the halt came.
+    """
     with opened(state, credentials=credentials) as device:
-        device.latch.require_halt(halt_id)
+        if not reason.strip():
+            raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
+        with device.deps() as deps:
+            reduced = reductions.standing(deps.ledger)
+        if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
+            ended = [row for row in reduced if row.id == halt_id]
+        else:
+            device.latch.require_halt(halt_id)
+            ended = list(reduced)
         if deps_request := device.fs.read(device.folder.halt_request):
             raise FixInput(
                 "the file HALT is still in the state folder", where=deps_request.decode(errors="replace")[:100],
                 mend="Remove it first",
             )  # fmt: skip
         with device.deps() as deps:
+            _refuse_loosened(deps, halt_id)
             session = _current_session(device)
             clean = ENTRIES["reconcile_morning"].job(session, deps)
-            confirm_typed("REARM", f"open the latch; {clean.summary}", yes=yes)
-            at = device.clock.now()
-            record = device.latch.rearm(halt_id=halt_id, reason=reason, by=who(), at=at)
-            _record(deps, halt_id, record)
-    emit({"latch": record.state.value, "by": record.by, "reconcile": clean.summary}, as_json=as_json,
-         text=f"{clean.summary}\n{record.sentence()}")  # fmt: skip
+            what = " and ".join([*(["open the latch"] if not device.latch.read().is_armed else []),
+                                 *(f"end the REDUCE by {row.name}" for row in ended)])  # fmt: skip
+            confirm_typed("REARM", f"{what}; {clean.summary}", yes=yes)
+            if not device.latch.read().is_armed:
+                at = device.clock.now()
+                record = device.latch.rearm(halt_id=halt_id, reason=reason, by=who(), at=at)
+                _record(deps, halt_id, record)
+            for row in ended:
+                halts.rearm(deps.ledger, row.id, device.clock.now(), who(), reason)
+            record = device.latch.read()
+    told = [f"The REDUCE by {row.name} has ended." for row in ended]
+    emit({"latch": record.state.value, "by": who(), "reconcile": clean.summary, "ended": [row.id for row in ended]},
+         as_json=as_json, text="\n".join([clean.summary, *told, record.sentence()]))  # fmt: skip
+
+
+def acknowledge_halt(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Say that you know of the standing halt, so that it is not told again every hour. The device stays halted."""
+    folder = StateFolder(state)
+    folder.require()
+    standing = Latch(state, DurableFs()).read()
+    if standing.is_armed or standing.is_fresh:
+        raise FixInput("no halt stands; there is nothing to acknowledge", where=standing.sentence())
+    with Ledger(folder.ledger, Mode.WRITE) as ledger:
+        acknowledge(ledger, standing, who(), SystemClock().now())
+    emit({"halt_id": standing.halt_id, "by": who()}, as_json=as_json,
+         text=f"Acknowledged by {who()}. {standing.sentence()}")  # fmt: skip
 
 
 def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, credentials: Path | None) -> str:
@@ -88,6 +125,17 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
     except TrademlError as error:
         DurableFs().write(folder.halt_request, reason.encode())
         return f"The latch is closed; working orders could not be cancelled now: {error}"
+
+
+def _refuse_loosened(deps: Deps, halt_id: str) -> None:
+    """Raise `FixInput` when a limit is looser than the halt's own record says it was."""
+    row = halts.find(deps.ledger, halt_id)
+    before = row.details.get("limits", {}) if row else {}
+    if found := loosened(before, guarded(deps.config)):
+        raise FixInput(
+            "limits were loosened while the device was halted", where="; ".join(found),
+            mend="Put them back in config.yml; change them, if you must, while it is armed",
+        )  # fmt: skip
 
 
 def _current_session(device: Device) -> date:

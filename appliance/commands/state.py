@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from appliance import reductions
 from appliance.bundles import BundleStore
 from appliance.clock import SystemClock
 from appliance.commands.options import DEFAULT_STATE, AsJson, State, to_session
@@ -100,6 +101,7 @@ def _facts(folder: StateFolder) -> tuple[Health, dict[str, Any]]:
         newest = newest_session(runs)
         todays = tuple(run for run in runs if run.session == newest)
         latch = Latch(folder.root, DurableFs()).read()
+        reduced = reductions.standing(ledger)
         undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
         pointer = BundleStore(folder.bundles, DurableFs()).current()
         held, value = snapshots.latest(ledger), nav.history(ledger, date.max, 1)
@@ -115,7 +117,8 @@ def _facts(folder: StateFolder) -> tuple[Health, dict[str, Any]]:
             "last_job": f"{todays[-1].job}: {todays[-1].summary}" if todays else None,
             "report": _report(folder.reports, newest),
         }
-        return assess(latch, todays, undelivered, pointer is not None), facts
+        facts["reductions"] = "; ".join(map(reductions.sentence, reduced)) or None
+        return assess(latch, todays, undelivered, pointer is not None, [row.name for row in reduced]), facts
 
 
 def _report(folder: Path, session: date | None) -> str | None:

@@ -8,6 +8,8 @@ from datetime import date
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.drift import feature_drift, worst_feature
+from appliance.exercise import exercise
+from appliance.halting import tell
 from appliance.jobs.base import JobReport, JobStatus
 from appliance.jobs.gate import asof_of
 from appliance.jobs.plan import ADV_SESSIONS
@@ -21,6 +23,7 @@ from appliance.reports.curve import draw
 from appliance.reports.day import gather
 from appliance.reports.markdown import render
 from appliance.restating import new_names
+from appliance.seams import Severity
 from appliance.tripwires import Figures, Stage
 from signals.errors import BundleRefused, DataNotUsable
 from signals.files import sha256_of
@@ -36,8 +39,11 @@ def report(session: date, deps: Deps) -> JobReport:
     happened since.
     """
     enforce(deps, session, Stage.REVIEW, _drift(session, deps))
+    controls = exercise(deps.config.limits())
+    if controls.dead:
+        tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = _nav(session, deps)
-    content = gather(session, deps)
+    content = {**gather(session, deps), "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)

@@ -109,7 +109,10 @@ def _tripwires(content: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     if not rows:
         return "## Tripwires\n\nNone was evaluated."
-    return "## Tripwires\n\n" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
+    told = f"Controls exercised in a dry run: {content['controls']}.\n\n"
+    return f"## Tripwires\n\n{told}" + table(
+        ["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3)
+    )
 
 
 def _alerts(content: Mapping[str, Any]) -> str:
@@ -132,6 +135,7 @@ def _provenance(content: Mapping[str, Any]) -> str:
         ["configuration", source.get("config_hash", "-")],
         ["program", source.get("code_version", "-")],
         ["plan digest", plan.get("digest", "-")],
+        ["machine", content["machine"]],
     ]
     return "## Where it came from\n\n" + table(["what", "identity"], rows)
 

@@ -38,7 +38,8 @@ DAY: dict[str, Any] = {
         {"name": "GROSS", "value": "0.1", "limit": "1.02", "action": "refuse", "tripped": False, "detail": "g"},
         {"name": "DRAWDOWN", "value": None, "limit": "0.1", "action": "reduce", "tripped": True, "detail": "d"},
     ],
-    "alerts": [],
+    "alerts": [], "controls": "36 of 36 controls fire past their limit and on a missing figure",
+    "machine": "read from this machine",
     "data": {"status": "AMBER", "reasons": ["nulls: 2"], "eligible": 300, "dataset": "tests", "version": 4,
              "snapshot_id": "s" * 64, "survivorship": "unknown"},
 }  # fmt: skip
