@@ -102,7 +102,8 @@ def plan(session: date, deps: Deps) -> JobReport:
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
         "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,
-        "decisions": [list(pair) for pair in targets.decisions], "reduce_only": asks_to_reduce(found) or bool(held_back),
+        "decisions": [list(pair) for pair in targets.decisions],
+        "reduce_only": asks_to_reduce(found) or bool(held_back),
         "reductions": [reductions.sentence(row) for row in held_back],
         "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal,
     })  # fmt: skip
