@@ -18,7 +18,6 @@ import pytest
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from execution.exchange.generated import generate
 from signals.config import load
 from signals.dataset import SessionStatus, load_bars, read_manifest
 from signals.errors import (
@@ -32,12 +31,9 @@ from signals.errors import (
     UnknownSymbol,
 )
 from signals.inference import predict
-from signals.manifest import PriceBasis
+from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.commands.training import overridden
-from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import Sources, ingest
-from trainer.curation.vendors.mapping import Mapping
 from trainer.export import export
 from trainer.models.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
@@ -51,28 +47,12 @@ CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=15, num_leaves=7, min_data_in_leaf=100),
     cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
 )
-END = date(2024, 12, 31)
 FILES = {
     "model.onnx", "model.txt", "model.pkl", "model_before_holdout.txt", "feature_list.json", "training_cfg.json",
     "oof.parquet", "walk_forward.parquet", "evidence.json", "golden.npz", "drift_reference.json", "report.html",
     "report.md", "plots/ic_by_path.png", "plots/cumulative_ic.png", "plots/deciles.png", "plots/importance.png",
     "plots/coverage.png",
 }  # fmt: skip
-
-
-def curate(folder: Path, *, until: date = END, without: tuple[date, ...] = ()) -> Path:
-    """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names."""
-    market = generate(5, 60, 300, END)
-    bars, actions = market.write(folder / "vendor")
-    table = pq.read_table(bars)
-    day = table["date"].to_numpy().astype("datetime64[D]")
-    thin = np.isin(day, np.array(without, dtype="datetime64[D]")) & (np.arange(len(day)) % 3 > 0)
-    pq.write_table(table.filter((day <= np.datetime64(until, "D")) & ~thin), bars)
-    ingest(
-        Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=30),
-    )  # fmt: skip
-    return folder / "curated"
 
 
 def request(data: Path, run: Path, /, **changes: object) -> Request:

@@ -27,6 +27,7 @@ from trainer.models.parameters import CatBoostConfig, Objective
 from trainer.models.trees import IR_VERSION, ML_OPSET, OPSET
 
 NUMERIC_ONLY = "float_features"
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ class CatBoostModel:
 
 def catboost_device(wish: Device) -> Device:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
-    if wish is not Device.CPU and get_gpu_device_count() > 0:
+    # Without NVIDIA's driver CatBoost's own count complains on standard error at every call.
+    if wish is not Device.CPU and NVIDIA_DRIVER.exists() and get_gpu_device_count() > 0:
         return Device.CUDA
     return on_cpu_alone(wish, "CatBoost")
 

@@ -1,0 +1,32 @@
+"""A small curated dataset of a generated market."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from execution.exchange.generated import generate
+from signals.manifest import PriceBasis
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.vendors.mapping import Mapping
+
+END = date(2024, 12, 31)
+
+
+def curate(folder: Path, *, until: date = END, without: tuple[date, ...] = ()) -> Path:
+    """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names."""
+    market = generate(5, 60, 300, END)
+    bars, actions = market.write(folder / "vendor")
+    table = pq.read_table(bars)
+    day = table["date"].to_numpy().astype("datetime64[D]")
+    thin = np.isin(day, np.array(without, dtype="datetime64[D]")) & (np.arange(len(day)) % 3 > 0)
+    pq.write_table(table.filter((day <= np.datetime64(until, "D")) & ~thin), bars)
+    ingest(
+        Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
+        config=CurationConfig(min_history=30),
+    )  # fmt: skip
+    return folder / "curated"

@@ -1,0 +1,191 @@
+"""`trainer train --trials`, `trainer search` and `trainer compare` on a small curated market."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from signals.bundle.graph import check_model
+from signals.config import load
+from signals.errors import FixInput
+from signals.inference import predict
+from tests.fakes.curated import curate
+from trainer.__main__ import app
+from trainer.models.parameters import LightGbmConfig
+from trainer.models.table import LEARNERS
+from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.search import store
+from trainer.search.space import SearchConfig
+
+CONFIG = RecipeConfig(
+    lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=100),
+    cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
+    search=SearchConfig(
+        startup_trials=2, lightgbm={"num_leaves": (3, 7), "learning_rate": (0.05, 0.1)}, catboost={"depth": (2, 3)}
+    ),
+)  # fmt: skip
+SLEEVE = ["--sleeve", "equities_xs"]
+Answer = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("market")
+    curate(folder)
+    (folder / "recipe.yml").write_text(yaml.safe_dump(CONFIG.model_dump(mode="json")))
+    return folder
+
+
+def call(place: Path, *words: str) -> Answer:
+    plain = ["--data", str(place / "curated"), "--config", str(place / "recipe.yml"), "--workers", "1", "--json"]
+    result = CliRunner().invoke(app, [words[0], *SLEEVE, *plain, *words[1:]])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    answer: Answer = json.loads(result.stdout)
+    return answer
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> Answer:
+    return call(place, "train", "--run", str(place / "run"), "--trials", "3", "--importance")
+
+
+def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, trained: Answer) -> None:
+    found = trained["trials"]
+    assert found["n_trials"] == 3 and sum(found["states"].values()) == 3
+    history = store.read(place / "run", known=store.Anchor(**found["chain"]))
+    assert history.tries == 3
+    best = max(t.sharpe for t in history.studies[found["study"]].trials if t.state == "completed")
+    assert found["sharpe"]["per_session"] == pytest.approx(best, abs=1e-15)
+    assert 0.0 <= found["dsr"] <= found["psr"] <= 1.0
+    assert not found["pbo"]["applicable"] and 0.0 <= found["pbo"]["probability_of_loss"] <= 1.0
+
+
+def test_the_run_is_of_the_best_trial_s_parameters(place: Path, trained: Answer) -> None:
+    config = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
+    study = store.read(place / "run").studies[trained["trials"]["study"]]
+    best = max((t for t in study.trials if t.state == "completed"), key=lambda t: t.sharpe)
+    assert {name: config["lightgbm"][name] for name in best.parameters} == best.parameters
+
+
+def test_nothing_of_the_search_reads_a_sealed_session(place: Path, trained: Answer) -> None:
+    study = store.read(place / "run").studies[trained["trials"]["study"]]
+    assert study.sessions[-1] == trained["cpcv"]["last"] < trained["holdout"]["first"]
+    assert study.identity["last"] == trained["cpcv"]["last"]
+
+
+def test_a_run_whose_file_of_trials_was_cut_is_not_the_one_of_its_evidence(
+    place: Path, trained: Answer, tmp_path: Path
+) -> None:
+    kept = (place / "run" / store.FILE).read_bytes().splitlines(keepends=True)[:-2]
+    (tmp_path / store.FILE).write_bytes(b"".join(kept))
+    with pytest.raises(FixInput, match="were known"):
+        store.read(tmp_path, known=store.Anchor(**trained["trials"]["chain"]))
+
+
+def test_the_same_search_and_training_again_give_the_same_bytes(place: Path, trained: Answer, tmp_path: Path) -> None:
+    call(place, "train", "--run", str(tmp_path / "run"), "--trials", "3", "--importance")
+    files = sorted(path.relative_to(place / "run") for path in (place / "run").rglob("*") if path.is_file())
+    assert [
+        name for name in files if (place / "run" / name).read_bytes() != (tmp_path / "run" / name).read_bytes()
+    ] == []
+
+
+def test_a_later_training_without_a_search_still_counts_the_trials_beside_it(place: Path, trained: Answer) -> None:
+    known = call(place, "train", "--run", str(place / "second"), "--folds", "3")
+    assert known["trials"]["n_trials"] == trained["trials"]["n_trials"] + 1
+
+
+def test_without_any_trial_one_is_counted(place: Path, tmp_path: Path) -> None:
+    known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3")
+    assert known["trials"]["n_trials"] == 1 and known["trials"]["dsr"] == known["trials"]["psr"]
+    assert not (tmp_path / "run" / store.FILE).exists() and known["importance"] is None
+
+
+def test_importance_stands_in_the_evidence_and_in_the_report(place: Path, trained: Answer) -> None:
+    found = trained["importance"]
+    assert len(found["by_feature"]) == len(found["shap"]) == 38
+    assert sum(len(cluster["features"]) for cluster in found["by_cluster"]) == 38
+    for name in ("importance_permuted.png", "importance_clusters.png", "importance_shap.png"):
+        assert (place / "run" / "plots" / name).stat().st_size > 1000
+        assert f"plots/{name}" in (place / "run" / "report.html").read_text()
+
+
+def test_the_report_names_the_count_and_the_deflated_ratio(place: Path, trained: Answer) -> None:
+    text = (place / "run" / "report.md").read_text()
+    assert "| Trials that count | 3 (" in text and f"{trained['trials']['dsr']:.3f}" in text
+
+
+@pytest.mark.parametrize("learner", ["catboost", "ridge", "logistic"])
+def test_a_run_of_any_learner_is_one_that_a_device_accepts(place: Path, tmp_path: Path, learner: str) -> None:
+    run = tmp_path / "run"
+    known = call(place, "train", "--run", str(run), "--folds", "3", "--learner", learner, "--device", "cpu")
+    assert known["learner"] == {"kind": learner, "device": "cpu"}
+    assert known["parity"]["max_difference"] <= known["parity"]["tolerance"]
+    check_model((run / "model.onnx").read_bytes(), "model.onnx")
+    with np.load(run / "golden.npz") as file:
+        golden = dict(file)
+    names = tuple(f["name"] for f in json.loads((run / "feature_list.json").read_bytes())["features"])
+    read = LEARNERS[learner].read((run / "model.txt").read_text(), names)  # type: ignore[index]
+    np.testing.assert_allclose(read.predict(golden["inputs"]), golden["scores"], atol=2e-5)
+    np.testing.assert_array_equal(predict([(run / "model.onnx").read_bytes()], golden["inputs"]), golden["scores"])
+
+
+def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path) -> None:
+    known = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
+    best = load(Path(known["recipe"]), RecipeConfig)
+    assert best.learner == "catboost" and best.catboost.depth == known["best"]["parameters"]["depth"]
+    again = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
+    assert again == known and known["n_trials"] == 2
+
+
+@pytest.fixture(scope="module")
+def compared(place: Path) -> Answer:
+    return call(place, "compare", "--learners", "lightgbm,ridge", "--to", str(place / "compared"))
+
+
+def test_a_comparison_is_what_each_learner_s_own_training_finds(place: Path, compared: Answer, tmp_path: Path) -> None:
+    own = call(place, "train", "--run", str(tmp_path / "run"), "--learner", "ridge")
+    row = next(row for row in compared["learners"] if row["learner"] == "ridge")
+    assert row["out_of_fold_ic"]["mean"] == own["ic"]["mean"]
+    assert row["walk_forward_ic"] == own["walk_forward"]["ic"]
+    assert row["sharpe_net_annual"] == pytest.approx(own["trials"]["sharpe"]["annual"])
+
+
+def test_a_comparison_says_gaps_and_that_the_holdout_stays_sealed(place: Path, compared: Answer) -> None:
+    text = (place / "compared" / "comparison.md").read_text()
+    assert "sealed holdout is not shown" in text and "| lightgbm |" in text and "| ridge |" in text
+    for row in compared["learners"]:
+        assert row["gap_train_out_of_fold"] == row["train_ic"]["mean"] - row["out_of_fold_ic"]["mean"]
+    memorised = {row["learner"]: row["gap_train_out_of_fold"] for row in compared["learners"]}
+    assert memorised["lightgbm"] > memorised["ridge"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("compare", "--learners", "lightgbm,oracle"), "no learner oracle"),
+        (("compare", "--learners", "ridge", "--device", "tpu"), "no device 'tpu'"),
+        (("compare", "--learners", "ridge", "--device", "cuda"), "no CUDA device"),
+        (("search", "--learner", "oracle"), "learner"),
+    ],
+)
+def test_a_wrong_choice_is_named(place: Path, tmp_path: Path, words: tuple[str, ...], match: str) -> None:
+    with pytest.raises(FixInput, match=match):
+        call(place, *words, "--to", str(tmp_path / "to"))
+
+
+def test_the_oof_file_is_not_touched_by_importance(place: Path, trained: Answer) -> None:
+    assert pq.read_table(place / "run" / "oof.parquet").num_rows == trained["cpcv"]["rows"] * trained["cpcv"]["paths"]
