@@ -1,0 +1,76 @@
+"""The way back to an older bundle, for a person who holds a grant that the root key signed: `rollback-bundle`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.bundles import BundleStore
+from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.commands.person import confirm_typed, who
+from appliance.device import Device, opened
+from appliance.halting import tell
+from appliance.policy import bundle_policy
+from appliance.seams import Severity
+from appliance.stores import FolderStore
+from signals.bundle import RollbackGrant, read_grant
+from signals.console import emit
+from signals.errors import FixInput
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command of this file on `app`."""
+    app.command("rollback-bundle")(rollback_bundle)
+
+
+def rollback_bundle(
+    grant: Annotated[Path, typer.Option("--grant", help="File that `trainer grant-rollback` wrote.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put an older bundle in force again, by a grant that names it. It stays until a newer one is published.
+
+    The bundle is taken from this device, where it was in force before, or from the published store, and passes every
+    check again. Exit code 6: refused, and nothing was changed.
+    """
+    try:
+        content = grant.read_bytes()
+    except OSError as error:
+        raise FixInput("the grant cannot be read", where=f"{grant}: {error.strerror}") from None
+    with opened(state, credentials=credentials) as device:
+        bundles = BundleStore(device.folder.bundles, device.fs)
+        named = read_grant(content, bundles.roots())
+        confirm_typed("ROLLBACK", f"go back to bundle {named.seq}: {named.reason}", yes=yes)
+        policy = bundle_policy(device.calendar.last_closed(device.clock.now()), device.config, device.calendar)
+        try:
+            done = bundles.roll_back(_source(device, named), policy, content)
+        finally:
+            shutil.rmtree(device.folder.incoming, ignore_errors=True)
+        manifest = done.bundle.manifest
+        name = f"{manifest.seq}-{manifest.bundle_id}"
+        with device.deps() as deps:
+            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force",
+                 f"{who()} went back to {name}: {named.reason}")  # fmt: skip
+    emit({"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason}, as_json=as_json,
+         text=f"Bundle {name} is in force: {named.reason}")  # fmt: skip
+
+
+def _source(device: Device, named: RollbackGrant) -> Path:
+    """The granted bundle as this device still holds it, else fetched from the published store."""
+    name = f"{named.seq}-{named.bundle_id}"
+    kept = device.folder.bundles / name
+    if kept.is_dir():
+        return kept
+    store = FolderStore(device.config.stores.bundles)
+    files = store.names(f"bundles/{name}")
+    if not files:
+        raise FixInput(f"bundle {name} is neither on this device nor in the store", mend="Publish it again")
+    shutil.rmtree(device.folder.incoming, ignore_errors=True)
+    for file in files:
+        store.fetch(file, device.folder.incoming / name / Path(file).name)
+    return device.folder.incoming / name
