@@ -12,15 +12,17 @@ from typing import Annotated
 
 import typer
 
+from appliance.clock import SystemClock
 from appliance.commands.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.commands.table import render
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
+from appliance.tui.source import LedgerSource, Question
 from appliance.views import View, agreement, bundle, checks, data, logs, orders, performance, runs, signals, trace
 from appliance.views import positions as holdings
 from appliance.views.view import newest_session
 from signals.console import emit
-from signals.errors import FixInput
+from signals.errors import FixInput, LedgerUnusable
 
 Session = Annotated[
     str,
@@ -31,6 +33,7 @@ Sessions = Annotated[int, typer.Option("--sessions", min=1, help="How many sessi
 
 def register(app: typer.Typer) -> None:
     """Put the commands of this file on `app`."""
+    app.command("overview")(show_overview)
     app.command()(blotter)
     app.command("trace")(show_trace)
     app.command("signals")(show_signals)
@@ -45,6 +48,17 @@ def register(app: typer.Typer) -> None:
     app.command("halts")(show_halts)
     app.command("alerts")(show_alerts)
     app.command("logs")(show_logs)
+
+
+def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Show everything one look must answer: mode, what to look at, account, data, bundle, next job."""
+    source = LedgerSource(state, SystemClock())
+    answer = source.read(Question())
+    source.close()
+    if answer.overview is None:
+        what, mend = (answer.trouble.what, answer.trouble.mend) if answer.trouble else ("nothing could be read", "")
+        raise LedgerUnusable(what, mend=mend)
+    _show(answer.overview.view(), 1_000, as_json)
 
 
 def blotter(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:

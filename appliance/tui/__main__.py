@@ -28,22 +28,36 @@ def tui(
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the invented device.")] = 7,
     exports: Annotated[Path, typer.Option("--exports", help="Folder that exported tables go to.")] = Path(),
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show them read-only in a browser on this machine, not here.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Of --serve, on 127.0.0.1.")] = 8_000,
 ) -> None:
     """Open the screens of a device: whether all is well, what is held, and why each order was sent.
 
     They read the ledger and change nothing. A halt, a re-arming or a cancellation is asked of the running daemon, after
-    a typed word. Press ? for the keys.
+    a typed word, and never from a browser. Press ? for the keys.
     """
-    if demo:
-        from appliance.tui.demo import build  # brings in numpy, which the screens of a real device do without
+    with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
+        root = _invented(Path(folder), seed) if demo else state
+        settings = Settings(
+            exports=exports, by=who(), note=DEMO_NOTE if demo else "", is_remote=serve,
+            socket=None if demo or serve else state / SOCKET_NAME,
+        )  # fmt: skip
+        screens = ApplianceApp(LedgerSource(root, SystemClock()), settings)
+        if not serve:
+            screens.run()
+            return
+        from appliance.tui import serving  # a web server, which a terminal does without
 
-        with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
-            built = build(Path(folder), seed=seed)
-            source = LedgerSource(built.folder, SystemClock())
-            ApplianceApp(source, Settings(note=DEMO_NOTE, exports=exports)).run()
-        return
-    settings = Settings(socket=state / SOCKET_NAME, exports=exports, by=who())
-    ApplianceApp(LedgerSource(state, SystemClock()), settings).run()
+        typer.echo(f"http://{serving.HOST}:{port}/ shows the screens, read-only; Ctrl+C ends it")
+        serving.serve(screens, port)
+
+
+def _invented(folder: Path, seed: int) -> Path:
+    from appliance.tui.demo import build  # brings in numpy, which the screens of a real device do without
+
+    return build(folder, seed=seed).folder
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class Settings:
         Folder that exported tables are written to.
     by : str
         Who asks, for the daemon's record.
+    is_remote : bool
+        Shown in a browser: nothing may be asked of the daemon, written to a file, or ended from there.
     note : str
         A line under the banner when nothing more urgent stands there.
     start : str
@@ -76,6 +78,7 @@ class Settings:
     socket: Path | None = None
     exports: Path = Path()
     by: str = ""
+    is_remote: bool = False
     note: str = ""
     start: str = "overview"
 
@@ -156,6 +159,7 @@ class ApplianceApp(App[None]):
     def on_mount(self) -> None:
         """Bring the first screen to the front and start reading."""
         self.theme = DARK
+        self.use_command_palette = not self._settings.is_remote
         self.action_show(self.front.name)
         if self._settings.refresh_seconds > 0:
             self.set_interval(self._settings.refresh_seconds, self.action_refresh_now)
@@ -356,6 +360,8 @@ class ApplianceApp(App[None]):
         """Offer requests to the daemon only where there may be one, and table keys only on tables."""
         if action == "request":
             return self._settings.socket is not None
+        if self._settings.is_remote and action in ("export", "quit", "command_palette"):
+            return False
         if action in ("sort", "turn", "ask", "copy", "export"):
             return self.front is not OVERVIEW
         return True

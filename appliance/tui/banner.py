@@ -68,7 +68,8 @@ def standing(answer: Answer | None, age_seconds: float, note: str = "") -> Stand
         A line that stands when nothing more urgent does.
     """
     is_old = age_seconds > OLD_AFTER_SECONDS
-    old = f"STALE: last read {int(age_seconds)} s ago; the ledger does not answer" if is_old else ""
+    why = _told(answer) if answer is not None and answer.trouble is not None else "the ledger does not answer"
+    old = f"STALE: last read {int(age_seconds)} s ago; {why}" if is_old else ""
     if answer is None:
         return Standing(READING.level, READING.symbol, READING.word, READING.sentence, notice=old, is_old=is_old)
     right = f"{answer.session or ''}  {answer.now.astimezone(NEW_YORK):%H:%M} NY".strip()
@@ -108,9 +109,12 @@ def _notice(answer: Answer, shown: Overview) -> str:
         return (
             f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
         )
-    if answer.trouble is not None:
-        return f"{answer.trouble.condition.value}: {answer.trouble.what}. Next: {answer.trouble.mend}"
-    return ""
+    return _told(answer)
+
+
+def _told(answer: Answer) -> str:
+    trouble = answer.trouble
+    return f"{trouble.condition.value}: {trouble.what}. Next: {trouble.mend}" if trouble is not None else ""
 
 
 class Banner(Static):

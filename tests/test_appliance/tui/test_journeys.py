@@ -209,7 +209,18 @@ async def test_help_lists_every_screen_and_the_palette_runs_every_action(screens
         await press(pilot, settled, "question_mark")
         assert isinstance(app.screen, HelpScreen)
         page = str(app.screen.query_one(Static).content)
-    for title in ("Positions", "Blotter", "Signals", "Risk", "Jobs", "Data", "Bundle", "Logs", "Reconcile", "Performance"):
+    for title in (
+        "Positions",
+        "Blotter",
+        "Signals",
+        "Risk",
+        "Jobs",
+        "Data",
+        "Bundle",
+        "Logs",
+        "Reconcile",
+        "Performance",
+    ):
         assert title in page
         assert f"Go to {title}" in names
     assert {"Filter rows", "Export table as CSV", "Copy row as JSON", "Light or dark"} <= names

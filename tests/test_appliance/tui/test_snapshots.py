@@ -42,7 +42,9 @@ def test_what_stands_over_the_screens(snap_compare: Any, screens: Screens, settl
     assert snap_compare(screens(), terminal_size=(80, 24), run_before=press)
 
 
-def test_the_halt_dialog_says_what_will_happen(snap_compare: Any, screens: Screens, settled: Settled, tmp_path: Any) -> None:
+def test_the_halt_dialog_says_what_will_happen(
+    snap_compare: Any, screens: Screens, settled: Settled, tmp_path: Any
+) -> None:
     async def press(pilot: Pilot[None]) -> None:
         await settled(pilot)
         await pilot.press("H")

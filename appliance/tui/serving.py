@@ -1,0 +1,95 @@
+"""The screens in a browser on this machine: pictures out, keys in, nothing that could change the device.
+
+The application that is served is made with `Settings.is_remote`: it cannot ask the daemon, write a file or be quit.
+One application runs without a terminal; a page asks for its picture again and again and sends the keys that are
+pressed. Only 127.0.0.1 is bound, and only requests that name it are answered: another site's page in the same browser
+cannot reach it under a name of its own. Keys need a header that no foreign page may set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from appliance.tui.app import ApplianceApp
+
+HOST = "127.0.0.1"
+SIZE = (120, 40)
+KEY = re.compile(r"[A-Za-z0-9]|slash|question_mark|left_square_bracket|right_square_bracket|minus|space|up|down|left|right|"
+                 r"enter|escape|pageup|pagedown|home|end|backspace|tab|full_stop")  # fmt: skip
+KEY_HEADER = "x-screens-key"
+WEB_FONT = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>appliance (read-only)</title>
+<style>body{margin:0;background:#111}img{display:block;max-width:100vw;max-height:100vh;margin:auto}</style></head>
+<body><img id="screen" alt="the screens of the device" src="/screen.svg"><script>
+const names={"/":"slash","?":"question_mark","[":"left_square_bracket","]":"right_square_bracket","-":"minus",
+" ":"space","ArrowUp":"up","ArrowDown":"down","ArrowLeft":"left","ArrowRight":"right","Enter":"enter","Escape":"escape",
+"PageUp":"pageup","PageDown":"pagedown","Home":"home","End":"end","Backspace":"backspace","Tab":"tab",".":"full_stop"};
+const screen=document.getElementById("screen");let n=0;
+function again(){const next=new Image();next.onload=()=>{screen.src=next.src};next.src="/screen.svg?"+(n++)}
+setInterval(again,1000);
+document.addEventListener("keydown",e=>{if(e.ctrlKey||e.metaKey||e.altKey)return;
+const key=names[e.key]||(e.key.length===1?e.key:null);if(!key)return;e.preventDefault();
+fetch("/key/"+encodeURIComponent(key),{method:"POST",headers:{"x-screens-key":"1"}}).then(()=>setTimeout(again,120))});
+</script></body></html>"""
+
+
+def door(app: ApplianceApp) -> Starlette:
+    """Return the web application around the screens `app`, which runs for as long as it does."""
+    inside: list[Context] = []  # the running application's context, in which alone it can be drawn
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(PAGE, headers={"content-security-policy": "frame-ancestors 'none'"})
+
+    async def screen(_request: Request) -> Response:
+        drawn = inside[0].run(app.export_screenshot, title="appliance (read-only)")
+        picture = WEB_FONT.sub("", drawn)
+        return Response(picture, media_type="image/svg+xml", headers={"cache-control": "no-store"})
+
+    async def key(request: Request) -> Response:
+        name = str(request.path_params["name"])
+        if KEY_HEADER not in request.headers:
+            return PlainTextResponse("a key comes from the page itself", 403)
+        if not KEY.fullmatch(name):
+            return PlainTextResponse("not a key of the read-only screens", 400)
+        inside[0].run(app.simulate_key, name)
+        return Response(status_code=204)
+
+    @asynccontextmanager
+    async def running(_door: Starlette) -> AsyncIterator[None]:
+        ready = asyncio.Event()
+
+        async def started(_pilot: object) -> None:
+            inside.append(copy_context())
+            ready.set()
+
+        life = asyncio.create_task(app.run_async(headless=True, size=SIZE, mouse=False, auto_pilot=started))
+        await ready.wait()
+        try:
+            yield
+        finally:
+            app.exit()
+            await life
+
+    return Starlette(
+        routes=[Route("/", page), Route("/screen.svg", screen), Route("/key/{name}", key, methods=["POST"])],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
+        lifespan=running,
+    )
+
+
+def serve(app: ApplianceApp, port: int) -> None:
+    """Serve the screens on 127.0.0.1 until interrupted."""
+    uvicorn.run(door(app), host=HOST, port=port, log_level="warning")

@@ -1,0 +1,137 @@
+"""The control socket: three requests, one line each way, recorded before they are acted on."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from appliance.control import (
+    MAX_LINE_BYTES,
+    Answer,
+    Command,
+    NoDaemon,
+    Request,
+    ask,
+    parse_answer,
+    parse_request,
+    serve,
+)
+from signals.errors import FixInput, ReconBreak
+
+
+class Daemon:
+    """Keeps what happened in order; refuses as it is told to."""
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        self.story: list[tuple[str, Request]] = []
+        self.refusal = refusal
+
+    def record(self, request: Request) -> None:
+        self.story.append(("recorded", request))
+
+    def handle(self, request: Request) -> Answer:
+        self.story.append(("done", request))
+        if self.refusal:
+            raise self.refusal
+        return Answer(True, f"{request.command}: {request.reason}")
+
+
+@contextmanager
+def listening(path: Path, daemon: Daemon) -> Iterator[None]:
+    stop = Event()
+    thread = Thread(target=serve, args=(path, daemon.handle, daemon.record, stop))
+    thread.start()
+    try:
+        while not answers(path):
+            time.sleep(0.005)
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+
+
+def answers(path: Path) -> bool:
+    try:
+        return b"ok" in sent(path, b"")
+    except OSError:
+        return False
+
+
+def sent(path: Path, content: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(content)
+        client.shutdown(socket.SHUT_WR)
+        return client.recv(65_536)
+
+
+def test_a_request_is_recorded_with_the_users_id_before_it_is_done(tmp_path: Path) -> None:
+    daemon = Daemon()
+    with listening(tmp_path / "s", daemon):
+        answer = ask(tmp_path / "s", Request(Command.HALT, "spreads look wrong", by="ana"), seconds=5)
+    assert answer == Answer(True, "halt: spreads look wrong")
+    assert [step for step, _ in daemon.story] == ["recorded", "done"]
+    assert daemon.story[0][1].by.startswith("ana (uid ")
+
+
+def test_what_the_daemon_refuses_is_the_answer_in_words(tmp_path: Path) -> None:
+    daemon = Daemon(ReconBreak("both books differ", mend="Look at the reconciliation"))
+    with listening(tmp_path / "s", daemon):
+        answer = ask(tmp_path / "s", Request(Command.REARM, "found it", "9c41d0aa"), seconds=5)
+    assert answer == Answer(False, "both books differ. Look at the reconciliation")
+
+
+@pytest.mark.parametrize("line", [
+    b"", b"\n", b"halt\n", b"[]\n", b'{"command": "buy", "reason": "x"}\n', b'{"command": "halt"}\n',
+    b'{"command": "halt", "reason": "  "}\n', b'{"command": "rearm", "reason": "x"}\n',
+    b'{"command": "halt", "reason": 7}\n', b'{"command": "halt", "reason": "x", "symbol": "A"}\n',
+    b'{"command": "halt", "reason": "' + b"x" * MAX_LINE_BYTES + b'"}\n', b"\xff\xfe\n",
+])  # fmt: skip
+def test_nonsense_is_answered_and_never_done(tmp_path: Path, line: bytes) -> None:
+    """And the next, sound request is heard as if nothing had been."""
+    daemon = Daemon()
+    with listening(tmp_path / "s", daemon):
+        assert json.loads(sent(tmp_path / "s", line))["ok"] is False
+        assert daemon.story == []
+        assert ask(tmp_path / "s", Request(Command.CANCEL_ALL, "x"), seconds=5).ok
+
+
+def test_nobody_listening_is_told_with_the_command_to_run(tmp_path: Path) -> None:
+    with pytest.raises(NoDaemon, match="appliance halt --reason") as caught:
+        ask(tmp_path / "s", Request(Command.HALT, "x"))
+    assert "nothing was changed" in str(caught.value)
+
+
+def test_a_daemon_that_hangs_is_not_taken_for_one_that_did_nothing(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "s"))
+        deaf.listen(1)
+        with pytest.raises(NoDaemon, match="took the request and did not answer"):
+            ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=0.1)
+
+
+def test_only_the_owner_may_open_the_socket_and_a_dead_daemons_one_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "s").touch()
+    stale = (tmp_path / "s").stat().st_ino
+    with listening(tmp_path / "s", Daemon()):
+        ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5)
+        found = (tmp_path / "s").stat()
+        assert stat.S_IMODE(found.st_mode) == 0o600 and stat.S_ISSOCK(found.st_mode) and stale
+    assert not (tmp_path / "s").exists()
+
+
+def test_requests_and_answers_are_read_back_as_written() -> None:
+    line = json.dumps({"command": "rearm", "reason": "over", "halt_id": "ab", "by": "ana"}).encode()
+    assert parse_request(line) == Request(Command.REARM, "over", "ab", "ana")
+    assert parse_answer(b'{"ok": false, "text": "no"}') == Answer(False, "no")
+    with pytest.raises(FixInput):
+        parse_answer(b'{"ok": "yes", "text": "no"}')
