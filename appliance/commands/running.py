@@ -11,6 +11,7 @@ from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, Sessi
 from appliance.day import run_session
 from appliance.device import Device, opened
 from appliance.jobs.base import JobReport
+from appliance.killing import killable
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
 from appliance.tick import tick
@@ -73,7 +74,7 @@ def reconcile(
     session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
 ) -> None:
     """Compare the ledger with the broker: the morning's run until it has ended, then the one after the close."""
-    with opened(state, credentials=credentials) as device:
+    with opened(state, credentials=credentials) as device, killable(device):
         day = to_session(session)
         morning_ended = device.has_ended("reconcile_morning", day)
         found = device.run("reconcile_close" if morning_ended else "reconcile_morning", day)
@@ -106,7 +107,7 @@ def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson 
     Every job of the timetable runs at its hour, from the evening of asof to the report. Refused on a real account,
     and by a halted device (exit code 4).
     """
-    with opened(state) as device:
+    with opened(state) as device, killable(device):
         require_hosted(device)
         reports = run_session(device, to_session(session))
     worst = max(reports, key=lambda item: EXIT_CODES[item.status])
@@ -120,7 +121,7 @@ def run_due(state: State = DEFAULT_STATE, credentials: Credentials = None, as_js
 
     Exit code 5: a job could not run now and stays due.
     """
-    with opened(state, credentials=credentials) as device:
+    with opened(state, credentials=credentials) as device, killable(device):
         reports = tick(device)
     text = "\n".join(f"{item.job:<18} {item.session} {item.status.value:<8} {item.summary}" for item in reports)
     emit({"jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text or "nothing is due")
@@ -146,7 +147,7 @@ def as_row(found: JobReport) -> dict[str, Any]:
 
 
 def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:
-    with opened(state, credentials=credentials) as device:
+    with opened(state, credentials=credentials) as device, killable(device):
         found = device.run(name, to_session(session))
     _tell(found, as_json)
 

@@ -12,6 +12,7 @@ from appliance import reductions
 from appliance.clock import SystemClock
 from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.commands.person import confirm_typed, who
+from appliance.config import ApplianceConfig
 from appliance.deps import Deps
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
@@ -22,6 +23,8 @@ from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, halts
 from appliance.loosening import guarded, loosened
 from appliance.paging import acknowledge
+from appliance.venue import standing_at
+from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
 
@@ -121,10 +124,24 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
             return "Working orders were cancelled and the halt is recorded."
     except Locked:
         DurableFs().write(folder.halt_request, reason.encode())
-        return "Another process is at work: it was asked to cancel its orders, and can send no new ones."
+        told = _cancel_past_the_lock(folder, credentials)
+        return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
     except TrademlError as error:
         DurableFs().write(folder.halt_request, reason.encode())
         return f"The latch is closed; working orders could not be cancelled now: {error}"
+
+
+def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
+    """Send cancel-all from here too, where the venue is no part of the process that holds the lock."""
+    config = load(folder.config, ApplianceConfig)
+    if config.venue.is_hosted:
+        return ""
+    try:
+        with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+            done = counterparty.broker().cancel_all()
+    except (TrademlError, OSError) as error:
+        return f" Cancel-all could not be sent from here: {error}"
+    return " Cancel-all was sent from here too." if done else " The broker did not take the cancel-all from here."
 
 
 def _refuse_loosened(deps: Deps, halt_id: str) -> None:
