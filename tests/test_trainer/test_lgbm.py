@@ -62,9 +62,9 @@ def test_flooring_changes_no_prediction_on_float32_features() -> None:
         target,
         weight=np.ones(len(target)),
         feature_name=list(NAMES),
-        params=LightGbm(SMALL, 3, 1)._parameters(),
+        params=LightGbm(SMALL, 3, 1)._parameters(NAMES),
     )
-    untouched = lightgbm.train(LightGbm(SMALL, 3, 1)._parameters(), data, num_boost_round=SMALL.trees)
+    untouched = lightgbm.train(LightGbm(SMALL, 3, 1)._parameters(NAMES), data, num_boost_round=SMALL.trees)
     fresh, _ = rows(seed=9)
     np.testing.assert_array_equal(model.predict(fresh), untouched.predict(fresh, num_threads=1))
 

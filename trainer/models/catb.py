@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from signals.bars import Floats
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
 from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows, on_cpu_alone
-from trainer.models.objectives import extremes, grades, group_sizes
+from trainer.models.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.models.parameters import CatBoostConfig, Objective
 from trainer.models.trees import IR_VERSION, ML_OPSET, OPSET
 
@@ -43,30 +43,48 @@ class CatBoost:
     ) -> CatBoostModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
-        pool = self._pool(features, target, weight, names, sessions)
-        model = catboost.CatBoost(self._parameters())
-        try:
-            model.fit(pool)
-        except catboost.CatBoostError as error:
-            raise LearnerFailed(f"CatBoost: {error}", mend="Correct the parameters or the features") from None
+        rows, trees = np.arange(len(target)), self.config.trees
+        if self.config.patience:
+            fitted, newest = newest_apart(sessions, len(target), self.config)
+            whole = (features, target, weight, sessions)
+            held = self._pool(*whole, names, newest)
+            trees = self._train(self._pool(*whole, names, fitted), names, trees, held).get_best_iteration() + 1
+        model = self._train(self._pool(features, target, weight, sessions, names, rows), names, trees, None)
         return CatBoostModel(canonical(_saved(model, "json")), names)
 
     def _pool(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None
-    ) -> catboost.Pool:
+        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...],
+        rows: Rows,
+    ) -> catboost.Pool:  # fmt: skip
+        """The chosen rows with what the objective makes of their targets."""
+        features, target, weight = features[rows], target[rows], weight[rows]
         if self.config.objective is Objective.RANK:
-            sizes = group_sizes(sessions, len(target))
+            groups = None if sessions is None else sessions[rows]
+            sizes = group_sizes(groups, len(target))
             starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
             by_group = np.repeat(np.add.reduceat(weight, starts) / sizes, sizes)
             return catboost.Pool(
-                features, grades(target, self.config.grades).astype(np.float64), group_id=sessions,
+                features, grades(target, self.config.grades).astype(np.float64), group_id=groups,
                 group_weight=by_group, feature_names=list(names),
             )  # fmt: skip
         if self.config.objective is Objective.EXTREMES:
-            rows, is_top = extremes(target, self.config.share)
+            kept, is_top = extremes(target, self.config.share)
             labels = is_top.astype(np.int64)  # ONNX knows no classes named by fractions
-            return catboost.Pool(features[rows], labels, weight=weight[rows], feature_names=list(names))
+            return catboost.Pool(features[kept], labels, weight=weight[kept], feature_names=list(names))
         return catboost.Pool(features, target, weight=weight, feature_names=list(names))
+
+    def _train(
+        self, pool: catboost.Pool, names: tuple[str, ...], trees: int, held: catboost.Pool | None
+    ) -> catboost.CatBoost:
+        """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
+        patience = {} if held is None else {"eval_set": held, "early_stopping_rounds": self.config.patience}
+        constraints = {"monotone_constraints": directions(names, self.config)} if self.config.monotone else {}
+        model = catboost.CatBoost({**self._parameters(), **constraints, "iterations": trees})
+        try:
+            model.fit(pool, **patience)
+        except catboost.CatBoostError as error:
+            raise LearnerFailed(f"CatBoost: {error}", mend="Correct the parameters or the features") from None
+        return model
 
     def _parameters(self) -> dict[str, object]:
         config = self.config
@@ -80,10 +98,9 @@ class CatBoost:
         leaves = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
         on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is Device.CUDA else {"rsm": config.rsm}
         return {
-            **on_gpu, **leaves, "loss_function": loss, "iterations": config.trees,
-            "learning_rate": config.learning_rate, "depth": config.depth, "subsample": config.subsample,
-            "l2_leaf_reg": config.l2_leaf_reg, "border_count": config.border_count, "bootstrap_type": "Bernoulli",
-            "boosting_type": "Plain", "random_seed": self.seed, "thread_count": 1, "allow_writing_files": False,
+            **on_gpu, **leaves, "loss_function": loss, "learning_rate": config.learning_rate, "depth": config.depth,
+            "subsample": config.subsample, "l2_leaf_reg": config.l2_leaf_reg, "border_count": config.border_count,
+            "bootstrap_type": "Bernoulli", "boosting_type": "Plain", "random_seed": self.seed, "thread_count": 1, "allow_writing_files": False,
             "logging_level": "Silent",
         }  # fmt: skip
 

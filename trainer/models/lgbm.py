@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +12,8 @@ import numpy as np
 from signals.bars import Floats
 from signals.errors import LearnerFailed
 from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows
-from trainer.models.objectives import extremes, grades, group_sizes
-from trainer.models.parameters import OBJECTIVE_FIELDS, LightGbmConfig, Objective
+from trainer.models.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.models.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
 from trainer.models.trees import read_trees, trees_to_onnx, with_float32_thresholds
 
 OBJECTIVES = {
@@ -37,27 +38,55 @@ class LightGbm:
     ) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
-        group = None
-        if self.config.objective is Objective.RANK:
-            group, target = group_sizes(sessions, len(target)), grades(target, self.config.grades).astype(np.float64)
-        elif self.config.objective is Objective.EXTREMES:
-            rows, target = extremes(target, self.config.share)
-            features, weight = features[rows], weight[rows]
-        data = lightgbm.Dataset(
-            features, target, weight=weight, group=group, feature_name=list(names), params=self._parameters(),
-            free_raw_data=True,
-        )  # fmt: skip
-        try:
-            booster = lightgbm.train(self._parameters(), data, num_boost_round=self.config.trees)
-        except lightgbm.basic.LightGBMError as error:
-            raise LearnerFailed(f"LightGBM: {error}", mend="Correct the parameters") from None
+        rows = np.arange(len(target))
+        trees = self.config.trees
+        if self.config.patience:
+            fitted, newest = newest_apart(sessions, len(target), self.config)
+            whole = (features, target, weight, sessions)
+            held = self._data(*whole, names, newest)
+            trees = self._train(self._data(*whole, names, fitted), names, trees, held).best_iteration
+        booster = self._train(self._data(features, target, weight, sessions, names, rows), names, trees, None)
         exact = lightgbm.Booster(model_str=_canonical(booster.model_to_string(num_iteration=-1)))
         return LightGbmModel(exact.model_to_string(num_iteration=-1), names, self.threads)
 
-    def _parameters(self) -> dict[str, object]:
-        shape: dict[str, object] = self.config.model_dump(exclude={"trees", *OBJECTIVE_FIELDS})
+    def _data(
+        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...],
+        rows: Rows,
+    ) -> lightgbm.Dataset:  # fmt: skip
+        """The chosen rows with what the objective makes of their targets."""
+        target, group = target[rows], None
+        if self.config.objective is Objective.RANK:
+            group = group_sizes(None if sessions is None else sessions[rows], len(rows))
+            target = grades(target, self.config.grades).astype(np.float64)
+        elif self.config.objective is Objective.EXTREMES:
+            kept, target = extremes(target, self.config.share)
+            rows = rows[kept]
+        return lightgbm.Dataset(
+            features if len(rows) == len(features) else features[rows], target, weight=weight[rows], group=group,
+            feature_name=list(names), params=self._parameters(names), free_raw_data=True,
+        )  # fmt: skip
+
+    def _train(
+        self, data: lightgbm.Dataset, names: tuple[str, ...], trees: int, held: lightgbm.Dataset | None
+    ) -> lightgbm.Booster:
+        """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
+        stop: list[Callable[..., object]] = []
+        if held is not None:
+            stop.append(lightgbm.early_stopping(self.config.patience, verbose=False))
+        try:
+            return lightgbm.train(
+                self._parameters(names), data, num_boost_round=trees, callbacks=stop,
+                valid_sets=None if held is None else [held.set_reference(data)],
+            )  # fmt: skip
+        except lightgbm.basic.LightGBMError as error:
+            raise LearnerFailed(f"LightGBM: {error}", mend="Correct the parameters") from None
+
+    def _parameters(self, names: tuple[str, ...]) -> dict[str, object]:
+        shape: dict[str, object] = self.config.model_dump(exclude={"trees", *BOOSTED_FIELDS})
         if self.config.objective is Objective.QUANTILE:
             shape["alpha"] = self.config.quantile
+        if self.config.monotone:
+            shape["monotone_constraints"] = directions(names, self.config)
         return {
             **shape, "objective": OBJECTIVES[self.config.objective], "bagging_freq": 1, "seed": self.seed,
             "deterministic": True, "force_col_wise": True, "num_threads": self.threads, "verbosity": -1,

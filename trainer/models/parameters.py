@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,19 +24,36 @@ class Objective(StrEnum):
     EXTREMES = "extremes"
 
 
-class ObjectiveConfig(Config):
-    """The objective and what belongs to one of them: the quantile, the grades of `rank`, the share of `extremes`."""
+class BoostedConfig(Config):
+    """What both boosting libraries are told alike.
+
+    Attributes
+    ----------
+    objective, quantile, grades, share
+        The objective and what belongs to one of them: the quantile, the grades of `rank`, the share of `extremes`.
+    monotone : mapping of feature to 1 or -1
+        The score may only rise (1) or fall (-1) with it.
+    patience : int, trees
+        0 fits all trees. Otherwise the number of trees is the one after which the newest `validation_share` of the
+        sessions fitted on got no better for so many trees, and all rows are then fitted with that number. Nothing
+        outside the rows of the fold is looked at; `gap_sessions` before the validation sessions are left out, which
+        must cover the label's.
+    """
 
     objective: Objective = Objective.REGRESSION
     quantile: float = Field(default=0.5, gt=0.0, lt=1.0)
     grades: int = Field(default=10, ge=2, le=31)
     share: float = Field(default=0.2, gt=0.0, le=0.5)
+    monotone: dict[str, Literal[-1, 1]] = Field(default={})
+    patience: int = Field(default=0, ge=0)
+    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    gap_sessions: int = Field(default=10, ge=1)
 
 
-OBJECTIVE_FIELDS = frozenset(ObjectiveConfig.model_fields)
+BOOSTED_FIELDS = frozenset(BoostedConfig.model_fields)
 
 
-class LightGbmConfig(ObjectiveConfig):
+class LightGbmConfig(BoostedConfig):
     """Parameters of gradient-boosted trees.
 
     The defaults are for per-session ranks of stock returns, where a rank correlation of 0.02 is a good result: slow,
@@ -54,7 +72,7 @@ class LightGbmConfig(ObjectiveConfig):
     max_bin: int = Field(default=63, ge=2)
 
 
-class CatBoostConfig(ObjectiveConfig):
+class CatBoostConfig(BoostedConfig):
     """Parameters of CatBoost's symmetric trees; a depth of 5, 6 or 7 is 32, 64 or 128 leaves."""
 
     trees: int = Field(default=150, ge=1)

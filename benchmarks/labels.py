@@ -1,0 +1,141 @@
+"""Label code against a plain loop over names and sessions that follows the definition word for word.
+
+    .venv/bin/python benchmarks/labels.py [--shape 100x1260] [--runs 5]
+
+One thread, process CPU, medians of interleaved runs in one process; both sides must give the same labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from signals.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
+from tests.fakes.bars import synthetic_bars  # noqa: E402
+from trainer.labels.horizon import horizon_labels  # noqa: E402
+from trainer.labels.triple_barrier import Barriers, triple_barrier_labels  # noqa: E402
+from trainer.labels.uniqueness import average_uniqueness  # noqa: E402
+
+HORIZON = 5
+BARRIERS = Barriers()
+
+
+def horizon_loop(bars: Bars) -> Floats:
+    """Open of t + 1 to open of t + 1 + k, one label at a time."""
+    count, names = bars.close.shape
+    values = np.full((count, names), np.nan)
+    for name in range(names):
+        for t in range(count - 1 - HORIZON):
+            if bars.eligible[t, name]:
+                growth = bars.close[t + 1, name] / bars.open[t + 1, name]
+                for step in range(2, HORIZON + 1):
+                    growth *= 1.0 + bars.total_return[t + step, name]
+                values[t, name] = growth * (1.0 + bars.overnight_return[t + 1 + HORIZON, name]) - 1.0
+    return values
+
+
+def barrier_loop(bars: Bars) -> Floats:
+    """First touch of profit, stop or patience, one label at a time."""
+    count, names = bars.close.shape
+    values = np.full((count, names), np.nan)
+    for name in range(names):
+        for t in range(BARRIERS.window - 1, count - 1):
+            past = bars.total_return[t - BARRIERS.window + 1 : t + 1, name]
+            sigma = float(past.std(ddof=1))
+            if not bars.eligible[t, name] or not sigma > 0.0 or np.isnan(bars.open[t + 1, name]):
+                continue
+            values[t, name] = one_trade(bars, t, name, sigma)
+    return values
+
+
+def one_trade(bars: Bars, t: int, name: int, sigma: float) -> float:
+    """Return of the trade entered at the open of t + 1, in units of that open."""
+    upper, lower = 1.0 + BARRIERS.profit * sigma, 1.0 - BARRIERS.stop * sigma
+    level = bars.close[t + 1, name] / bars.open[t + 1, name]  # of the close, entry 1
+    for step in range(1, BARRIERS.max_sessions + 1):
+        s = t + step
+        if s >= len(bars.close) or np.isnan(bars.close[s, name]):
+            return float("nan")
+        if step > 1:
+            level *= 1.0 + np.nan_to_num(bars.total_return[s, name])
+        unit = level / bars.close[s, name]
+        opening, high, low = (p[s, name] * unit for p in (bars.open, bars.high, bars.low))
+        if step > 1 and opening <= lower:
+            return opening - 1.0
+        if step > 1 and opening >= upper:
+            return opening - 1.0
+        if low <= lower:
+            return lower - 1.0
+        if high >= upper:
+            return upper - 1.0
+    return level - 1.0
+
+
+def uniqueness_loop(first: np.ndarray, last: np.ndarray) -> Floats:
+    """Count the labels alive at each session, then average their inverses over each life."""
+    alive = [0] * (int(last.max()) + 1)
+    for start, end in zip(first.tolist(), last.tolist(), strict=True):
+        for t in range(start, end + 1):
+            alive[t] += 1
+    return np.array(
+        [
+            sum(1.0 / alive[t] for t in range(start, end + 1)) / (end - start + 1)
+            for start, end in zip(first.tolist(), last.tolist(), strict=True)
+        ]
+    )
+
+
+def measured(sides: dict[str, Callable[[], Floats]], runs: int) -> dict[str, float]:
+    """Median CPU seconds of each side, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(runs):
+        for name, side in sides.items():
+            began = time.process_time()
+            side()
+            seconds[name].append(time.process_time() - began)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="100x1260")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    names, sessions = (int(part) for part in options.shape.split("x"))
+    bars = synthetic_bars(1, sessions=sessions, symbols=names)
+    labels = horizon_labels(bars, HORIZON)
+    t0, _ = np.nonzero(labels.ends >= 0)
+    t1 = labels.ends[labels.ends >= 0]
+    workloads: dict[str, dict[str, Callable[[], Floats]]] = {
+        "horizon, k = 5": {"ours": lambda: horizon_labels(bars, HORIZON).values, "loop": lambda: horizon_loop(bars)},
+        "triple barrier": {
+            "ours": lambda: triple_barrier_labels(bars, BARRIERS).labels.values, "loop": lambda: barrier_loop(bars),
+        },
+        "average uniqueness": {
+            "ours": lambda: average_uniqueness(t0, t1), "loop": lambda: uniqueness_loop(t0, t1),
+        },
+    }  # fmt: skip
+    print(f"{names} names x {sessions} sessions, {options.runs} runs, numpy {np.__version__}")
+    for workload, sides in workloads.items():
+        ours, loop = sides["ours"](), sides["loop"]()
+        if not np.array_equal(np.isfinite(ours), np.isfinite(loop)):
+            raise SystemExit(f"{workload}: the sides label different rows")
+        taken = measured(sides, options.runs)
+        difference = float(np.nanmax(np.abs(ours - loop)))
+        print(
+            f"{workload:<20} ours {taken['ours']:.4f} s, loop {taken['loop']:.3f} s: "
+            f"{taken['loop'] / taken['ours']:.0f}x, values within {difference:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()
