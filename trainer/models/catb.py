@@ -100,8 +100,8 @@ class CatBoost:
         return {
             **on_gpu, **leaves, "loss_function": loss, "learning_rate": config.learning_rate, "depth": config.depth,
             "subsample": config.subsample, "l2_leaf_reg": config.l2_leaf_reg, "border_count": config.border_count,
-            "bootstrap_type": "Bernoulli", "boosting_type": "Plain", "random_seed": self.seed, "thread_count": 1, "allow_writing_files": False,
-            "logging_level": "Silent",
+            "bootstrap_type": "Bernoulli", "boosting_type": "Plain", "random_seed": self.seed, "thread_count": 1,
+            "allow_writing_files": False, "logging_level": "Silent",
         }  # fmt: skip
 
 
