@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from signals.bundle.graph import check_model
@@ -101,6 +102,15 @@ def test_the_same_search_and_training_again_give_the_same_bytes(place: Path, tra
     assert [
         name for name in files if (place / "run" / name).read_bytes() != (tmp_path / "run" / name).read_bytes()
     ] == []
+
+
+def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, tmp_path: Path) -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+    ) as local:
+        words = ("--run", str(tmp_path / "run"), "--trials", "3", "--importance", "--cluster", local.scheduler_address)
+        call(place, "train", *words)
+    assert contents(tmp_path / "run") == contents(place / "run")
 
 
 def test_a_later_training_without_a_search_still_counts_the_trials_beside_it(place: Path, trained: Answer) -> None:
