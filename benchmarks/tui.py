@@ -88,9 +88,8 @@ async def measure(root: Path) -> None:
             steps.append(time.process_time() - began)
         print(f"  refresh of {len(app.pane.grid.content.rows)} rows to the drawn screen: median "
               f"{statistics.median(refreshes) * 1e3:.1f} ms, worst {max(refreshes) * 1e3:.1f} ms")  # fmt: skip
-        print(
-            f"  one step of scrolling to the drawn screen: median {statistics.median(steps) * 1e3:.1f} ms, worst {max(steps) * 1e3:.1f} ms"
-        )
+        print(f"  one step of scrolling to the drawn screen: median {statistics.median(steps) * 1e3:.1f} ms, "
+              f"worst {max(steps) * 1e3:.1f} ms")  # fmt: skip
         print(f"  resident memory after every screen: {resident_mib():.0f} MiB")
 
 

@@ -14,6 +14,7 @@ from appliance.tui import words
 from appliance.tui.columns import Tone
 from appliance.tui.said import Said
 from appliance.tui.source import Answer
+from appliance.views.checks import NEAR
 from appliance.views.overview import Overview
 from appliance.views.view import Row, percent
 from signals.sessions import NEW_YORK
@@ -86,14 +87,13 @@ def jobs(shown: Overview) -> Said:
 
 
 def near(shown: Overview) -> Said:
-    """Checks that tripped or use most of their limit."""
-    text = Said()
-    if not shown.near:
-        return text.append("✔ no check is near its limit", Tone.GOOD)
-    for i, row in enumerate(shown.near):
-        tone = Tone.BAD if row["tripped"] != "ok" else Tone.WARN
-        text.append(("\n" if i else "") + f"{row['name']:<16}", tone)
-        text.append(f" {words.used(row['used'])}  {'TRIPPED' if row['tripped'] != 'ok' else 'near'}", tone)
+    """Checks that tripped or come near their limit, then those that use most of it."""
+    loud = [row for row in shown.near if row["tripped"] != "ok" or (row["used"] or 0) >= NEAR]
+    text = Said() if loud else Said("✔ no check is near its limit", Tone.GOOD)
+    for row in shown.near:
+        word = "TRIPPED" if row["tripped"] != "ok" else "near" if row in loud else ""
+        tone = Tone.BAD if row["tripped"] != "ok" else Tone.WARN if row in loud else Tone.DIM
+        text.append(("\n" if text.plain else "") + f"{row['name']:<16} {words.used(row['used'])} {word}".rstrip(), tone)
     return text
 
 
@@ -131,7 +131,7 @@ class LookPane(Container):
             yield Static(id="range", markup=False)
         yield Panel("jobs", "jobs", lambda shown, _: jobs(shown))
         yield Panel("concerns", "look at", lambda shown, _: concerns(shown))
-        yield Panel("near", "tripwires near their limit", lambda shown, _: near(shown))
+        yield Panel("near", "tripwires", lambda shown, _: near(shown))
 
     def on_mount(self) -> None:
         """Show what was answered before there were panels."""

@@ -26,6 +26,7 @@ from signals.sessions import NEW_YORK, Calendar
 COLUMNS = ("section", "fact", "value")
 CURVE_SESSIONS = 90
 RECENT_ALERTS = 50
+TOP_CHECKS = 8
 SILENT_AFTER_SECONDS = 120.0
 
 
@@ -74,7 +75,7 @@ class Overview:
     behind_sessions : int or None
         Sessions that the newest scored data lies behind the last closed one; None without a calendar.
     near : tuple of dict
-        Checks that tripped or use most of their limit.
+        The checks that tripped, then those that use most of their limit.
     """
 
     mode: Mode
@@ -191,7 +192,7 @@ def overview(
         bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,
         bundle_age=_bundle_age(ledger, manifest) if found else None,
         next_job=next_job(ledger, now, calendar), daemon=daemon, daemon_at=seen,
-        near=tuple(r for r in checked if r["tripped"] != "ok" or (r["used"] or 0) >= checks.NEAR),
+        near=tuple(checked[:TOP_CHECKS]),
         jobs=tuple(runs.jobs(ledger, session).rows) if session else (),
         agreed=_agreed(ledger, todays),
     )  # fmt: skip

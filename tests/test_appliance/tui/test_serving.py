@@ -54,8 +54,8 @@ async def test_keys_that_no_page_needs_are_refused(screens: Screens, key: str) -
         assert (await client.post(f"/key/{key}", headers=KEY)).status_code in (400, 404)
 
 
-async def test_no_key_from_a_browser_reaches_the_daemon_the_disk_or_the_end(screens: Screens, tmp_path: Path) -> None:
-    """Halt, re-arm, cancel, both exports and quit are pressed on a table: nothing opens, nothing is written, it lives."""
+async def test_no_key_reaches_the_daemon_the_disk_or_the_end(screens: Screens, tmp_path: Path) -> None:
+    """Halt, re-arm, cancel, both exports and quit are pressed on a table: nothing opens, is written or ends."""
     app = screens(is_remote=True, exports=tmp_path)
     async with browser(app) as client:
         await client.post("/key/3", headers=KEY)

@@ -1,0 +1,168 @@
+"""What is read out of the ledger, against sums worked by hand and SQL of an independent kind."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
+from appliance.ledger.tripwires import TripwireRow
+from appliance.tui.demo import build
+from appliance.views import bundle, checks, orders, performance, positions, runs
+from appliance.views.overview import DaemonState, daemon_state
+from execution.brokers.base import Account, Position
+
+D = date(2026, 3, 12)
+AT = datetime(2026, 3, 12, 20, 20, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("demo"), seed=7, sessions=12).folder
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.sqlite")
+
+
+def account(equity: str) -> Account:
+    return Account(
+        "id", "A1", "ACTIVE", Decimal(0), Decimal(equity), Decimal(1000), Decimal(0), Decimal(2), False, True
+    )
+
+
+def test_drift_is_what_is_held_minus_what_is_aimed_at(ledger: Ledger) -> None:
+    """Equity 1000: 10 AAA at 11 is 11 %, 10 % aimed at; -5 BBB at 20 is -10 %, none aimed at; CCC is not held."""
+    held = [
+        Position("AAA", Decimal(10), Decimal(10), Decimal(11)), Position("BBB", Decimal(-5), Decimal(18), Decimal(20)),
+    ]  # fmt: skip
+    snapshots.save(ledger, D, snapshots.Phase.CLOSE, account("1000"), held, AT)
+    targets.save(ledger, D, [targets.TargetRow(D, "AAA", 0.10, 0.0, 1.0), targets.TargetRow(D, "CCC", 0.05, 0.0, 1.0)])
+    rows = {row["symbol"]: row for row in positions.positions(ledger).rows}
+    assert [(n, r["side"], r["weight"], r["target"], r["drift"], r["pnl"]) for n, r in sorted(rows.items())] == [
+        ("AAA", "LONG", "+11.00%", "+10.00%", "+1.00%", "+10.00"),
+        ("BBB", "SHORT", "-10.00%", "+0.00%", "-10.00%", "-10.00"),
+        ("CCC", "FLAT", "+0.00%", "+5.00%", "-5.00%", None),
+    ]
+
+
+@pytest.mark.parametrize(("name", "value", "limit", "used"), [
+    ("GROSS", "0.51", "1.02", 0.5), ("DRAWDOWN", "0.2", "0.1", 2.0), ("RECON_BREAK", "0", "0", None),
+    ("COVERAGE", "1", "0.95", 0.0), ("COVERAGE", "0.96", "0.95", 0.8), ("DISK", "0.03", "0.03", 1.0),
+    ("TURNOVER", None, "0.35", None),
+])  # fmt: skip
+def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: str, used: float | None) -> None:
+    """A check from below counts from the whole: coverage of 96 % uses 4 of the 5 points that may be missing."""
+    row = TripwireRow(D, name, value, limit, "halt", False, "", AT)
+    found = checks.used_share(row)
+    assert found == pytest.approx(used) if used is not None else found is None
+
+
+def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
+    from appliance.jobs.base import JobReport, JobStatus
+    from appliance.ledger import job_runs
+
+    for day, tripped in ((date(2026, 3, 11), True), (D, False)):
+        job_runs.begin(ledger, day, "plan", AT)
+        job_runs.finish(ledger, JobReport("plan", day, JobStatus.DONE, ""), AT)
+        tripwires.save(
+            ledger, TripwireRow(day, "NET", "0.05" if tripped else "0.01", "0.04", "refuse", tripped, "", AT)
+        )
+    tripwires.save(ledger, TripwireRow(D, "GROSS", "1.1", "1.02", "refuse", True, "", AT))
+    first, second = checks.checks(ledger, D).rows
+    assert (first["name"], first["tripped"]) == ("GROSS", "TRIPPED")
+    assert (second["name"], second["last_trip"], second["history"]) == ("NET", "2026-03-11", [0.05, 0.01])
+
+
+def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) -> None:
+    """From 1000: 1100 is +10 % at the top, 990 is -10 % and 10 % below it."""
+    snapshots.save(ledger, date(2026, 3, 10), snapshots.Phase.OPEN, account("1000"), [], AT)
+    for day, value in ((date(2026, 3, 11), "1100"), (D, "990")):
+        nav.save(ledger, nav.NavRow(day, Decimal(value), Decimal(value), Decimal(0), Decimal(495), Decimal(0), AT))
+    newest, oldest = performance.performance(ledger, D, 10).rows
+    assert (oldest["pnl"], oldest["return"], oldest["drawdown"]) == ("+100.00", "+10.00%", "+0.00%")
+    assert (newest["pnl"], newest["return"], newest["drawdown"]) == ("-110.00", "-10.00%", "-10.00%")
+    assert newest["gross"] == "+50.00%"
+
+
+def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
+    """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
+    from appliance.jobs.base import JobReport, JobStatus
+    from appliance.ledger import job_runs
+
+    snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)
+    said = {"decisions": [["forecast volatility at gross 1", "0.1000"], ["target gross", "1.5000"]]}
+    job_runs.begin(ledger, D, "plan", AT)
+    job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
+    nav.save(ledger, nav.NavRow(D, Decimal(980), Decimal(980), Decimal(0), Decimal(0), Decimal(0), AT))
+    fan = performance.performance(ledger, D, 10, expected_annual=0.0).facts["fan"]
+    assert (fan["lower"], fan["upper"]) == pytest.approx((-0.015543, 0.015543), abs=1e-6)
+    assert (fan["live"], fan["verdict"]) == (pytest.approx(-0.02), "BELOW")
+    assert performance.performance(ledger, D, 10).facts["fan"] is None
+
+
+def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
+    """SQLite itself, asked another way, gives the same prices and the same number of orders."""
+    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+        rows = orders.blotter(ledger, D).rows
+    other = sqlite3.connect(f"file:{device / 'ledger.sqlite'}?mode=ro", uri=True)
+    expected = dict(other.execute(
+        "SELECT client_order_id, printf('%.4f', sum(quantity * price) / sum(quantity)) FROM fills WHERE session = ?"
+        " GROUP BY client_order_id", (D.isoformat(),)
+    ).fetchall())  # fmt: skip
+    count = other.execute("SELECT count(*) FROM intents WHERE session = ?", (D.isoformat(),)).fetchone()[0]
+    other.close()
+    assert {row["client_order_id"]: row["price"] for row in rows if row["price"]} == expected and expected
+    assert len(rows) == count
+
+
+def test_the_calendar_of_runs_has_a_row_per_session_newest_first(device: Path) -> None:
+    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+        rows = runs.calendar(ledger, D, 5).rows
+    assert [row["session"] for row in rows] == ["2026-03-12", "2026-03-11", "2026-03-10", "2026-03-09", "2026-03-06"]
+    assert {row["plan"] for row in rows} == {"done"}
+
+
+def test_a_bundle_whose_file_was_changed_is_told(device: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(device / "bundles", tmp_path / "bundles")
+    sound = bundle.read(tmp_path / "bundles")
+    assert sound is not None and sound.faults == ()
+    (tmp_path / "bundles" / sound.name / "evidence.json").write_text("{}")
+    changed = bundle.read(tmp_path / "bundles")
+    assert changed is not None and changed.faults == ("evidence.json is not what the manifest names",)
+    (tmp_path / "bundles" / sound.name / "manifest.json").write_text("{}")
+    edited = bundle.read(tmp_path / "bundles")
+    assert edited is not None and "manifest.json is not what was activated" in edited.faults
+
+
+@pytest.mark.parametrize(("content", "state"), [
+    (None, DaemonState.ABSENT), ("{", DaemonState.SILENT), ('{"at": "2026-03-12T20:19:00+00:00"}', DaemonState.ALIVE),
+    ('{"at": "2026-03-12T20:17:00+00:00"}', DaemonState.SILENT),
+])  # fmt: skip
+def test_a_daemon_is_alive_for_two_minutes_after_it_was_seen(
+    tmp_path: Path, content: str | None, state: DaemonState
+) -> None:
+    if content is not None:
+        (tmp_path / "health.json").write_text(content)
+    assert daemon_state(StateFolder(tmp_path), AT)[0] is state
+
+
+def test_the_same_seed_makes_the_same_device(tmp_path: Path) -> None:
+    made = [build(tmp_path / name, seed=5, sessions=3, names=12).folder for name in ("a", "b")]
+    rows = []
+    for folder in made:
+        connection = sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True)
+        tables = ("plans", "intents", "fills", "positions", "nav", "tripwires")
+        found = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall() for table in tables]
+        rows.append(json.dumps(found))
+        connection.close()
+    assert rows[0] == rows[1]
