@@ -1,0 +1,144 @@
+"""C6: a kill reaches a job that is at work, by the log of an exchange in another process, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+import requests
+
+from appliance.schedule import timetable
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+
+Make = Callable[..., Workbench]
+PATIENCE_SECONDS = 60.0
+ORDERS = "/v2/orders"
+KEYS = {"APCA-API-KEY-ID": "embedded", "APCA-API-SECRET-KEY": "embedded"}
+
+
+@pytest.fixture
+def url(published: Published) -> Iterator[str]:
+    """A served exchange whose clock stands just before the evening of asof."""
+    start = timetable(published.sessions(1)[0], published.manifest.calendar)[0].at
+    command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--at", start.isoformat()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["url"]
+        finally:
+            server.terminate()
+
+
+def log(url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{url}/_sim/log", timeout=10).json()
+    return [row for row in found if row["path"] == ORDERS and row["method"] in ("POST", "DELETE")]
+
+
+def await_posts(url: str, count: int) -> None:
+    until = monotonic() + PATIENCE_SECONDS
+    while len(log(url)) < count:
+        assert monotonic() < until, "the job never sent its orders"
+        sleep(0.01)
+
+
+@pytest.fixture
+def at_work(make: Make, published: Published, url: str) -> Iterator[tuple[Workbench, subprocess.Popen[str], date]]:
+    """A device in the middle of sending a plan's orders, each of which takes the exchange a fifth of a second."""
+    day = published.sessions(1)[0]
+    bench = make(published, "killed", "--url", url)
+    assert bench("arm", "--yes").code == 0
+    for row in timetable(day, published.manifest.calendar):
+        requests.post(f"{url}/_sim/advance", json={"to": row.at.isoformat()}, timeout=10).raise_for_status()
+        if row.job == "trade":
+            break
+        assert bench("tick").code == 0
+    slow = {"kind": "delay", "seconds": 0.2, "method": "POST", "path": ORDERS, "times": 1000}
+    requests.post(f"{url}/_sim/faults", json={"faults": [slow]}, timeout=10).raise_for_status()
+    command = [sys.executable, "-m", "appliance", "job", "trade", "--session", str(day), "--state", str(bench.state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        try:
+            await_posts(url, 2)
+            yield bench, job, day
+        finally:
+            if job.poll() is None:
+                job.kill()
+
+
+def by_signal(number: int) -> Callable[[Workbench, subprocess.Popen[str]], None]:
+    return lambda _bench, job: os.kill(job.pid, number)
+
+
+def by_file(bench: Workbench, job: subprocess.Popen[str]) -> None:
+    (bench.state / "HALT").write_text("pulled the plug")
+
+
+def by_command(bench: Workbench, job: subprocess.Popen[str]) -> None:
+    done = bench("halt", "--reason", "from the shell")
+    assert done.code == 0 and "Cancel-all was sent from here too" in done.out
+
+
+@pytest.mark.parametrize(
+    ("kill", "named"),
+    [
+        pytest.param(by_signal(signal.SIGUSR1), "signal SIGUSR1", id="SIGUSR1"),
+        pytest.param(by_signal(signal.SIGTERM), "signal SIGTERM", id="SIGTERM"),
+        pytest.param(by_file, "the file HALT was found: pulled the plug", id="file"),
+        pytest.param(by_command, "from the shell", id="command"),
+    ],
+)
+def test_a_kill_cancels_everything_and_no_order_follows(
+    at_work: tuple[Workbench, subprocess.Popen[str], date],
+    url: str,
+    kill: Callable[[Workbench, subprocess.Popen[str]], None],
+    named: str,
+) -> None:
+    bench, job, day = at_work
+    killed_at = datetime.now(UTC)
+    kill(bench, job)
+    assert job.wait(PATIENCE_SECONDS) == 4
+    rows = log(url)
+    methods = [row["method"] for row in rows]
+    planned = bench.rows("SELECT count(*) FROM intents WHERE session = ?", str(day))[0][0]
+    first_cancel = methods.index("DELETE")
+    # a request that was on its way when the latch closed may be logged behind the cancel-all; a new one never is
+    assert methods[first_cancel:].count("POST") <= 1
+    assert methods[:first_cancel].count("POST") < planned
+    assert methods[-1] == "DELETE" or "POST" not in methods[first_cancel:]
+    asked = {"status": "open", "limit": 500}
+    open_orders = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=10).json()
+    assert open_orders == []
+    status = bench("status", "--json")
+    assert status.code == 2 and named in status.json["latch"]
+    assert not (bench.state / "HALT").exists()
+    assert bench("job", "trade", "--session", str(day)).code == 4
+    assert log(url)[len(rows):] == [] or {row["method"] for row in log(url)[len(rows):]} == {"DELETE"}  # fmt: skip
+    cancelled = datetime.fromisoformat(rows[first_cancel]["received_at"])
+    print(f"{(cancelled - killed_at).total_seconds():.3f} s from the kill to cancel-all: {named}")
+
+
+def test_an_interrupt_is_no_kill(at_work: tuple[Workbench, subprocess.Popen[str], date], url: str) -> None:
+    """A reboot keeps ARMED: the next run goes on where this one was broken off, and sends nothing twice."""
+    bench, job, day = at_work
+    job.send_signal(signal.SIGINT)
+    assert job.wait(PATIENCE_SECONDS) not in (0, 4)
+    assert bench("status").code != 2
+    requests.delete(f"{url}/_sim/faults", timeout=10).raise_for_status()
+    assert bench("job", "trade", "--session", str(day)).code == 0
+    ids = [json.loads(row["body"])["client_order_id"] for row in log(url) if row["status"] == 200]
+    assert len(ids) == len(set(ids)) > 2
+    assert Path(bench.state / "latch.json").exists()
