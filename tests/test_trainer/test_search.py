@@ -214,6 +214,15 @@ def test_any_database_url_can_hold_the_sampler_s_memory(arena: Arena, tmp_path: 
 
 
 @pytest.mark.parametrize(
+    "url", ["nonsense", "postgresql://user:secret@127.0.0.1:1/trials", "sqlite:////nonexistent/folder/x.db"]
+)
+def test_a_storage_that_does_not_open_is_said_without_its_password(arena: Arena, tmp_path: Path, url: str) -> None:
+    with pytest.raises(FixInput, match="storage cannot be opened") as caught:
+        search(CONFIG, arena, IDENTITY, replace(plan(tmp_path, trials=1), storage=url), no_step)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("values", "match"),
     [({"leaves": [3]}, "no parameter of it"), ({"num_leaves": [1]}, "num_leaves"), ({"num_leaves": "many"}, "search")],
 )

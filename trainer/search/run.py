@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from signals.bars import Floats
 from signals.errors import FixInput, TrademlError
@@ -155,10 +156,16 @@ def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=config.search.pruning_trials, n_warmup_steps=config.search.warmup_folds - 1
     )
-    return optuna.create_study(
-        storage=plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}", study_name=name, direction="maximize",
-        load_if_exists=True, pruner=pruner,
-    )  # fmt: skip
+    try:
+        return optuna.create_study(
+            storage=plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}", study_name=name, direction="maximize",
+            load_if_exists=True, pruner=pruner,
+        )  # fmt: skip
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
+        raise FixInput(
+            f"the sampler's storage cannot be opened: {str(error).splitlines()[0]}", where=plan.storage.split("@")[-1],
+            mend="Name a SQLAlchemy URL whose database answers and whose driver is installed",
+        ) from None  # fmt: skip
 
 
 def _reconcile(study: optuna.Study, folder: Path, name: str) -> None:
