@@ -166,3 +166,18 @@ def _lock(path: Path) -> apsw.Connection:
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("CREATE TABLE IF NOT EXISTS held (x)")
     return connection
+
+
+@pytest.mark.parametrize(("health", "notice"), [
+    (None, "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"),
+    ('{"at": "2026-03-12T20:00:00+00:00"}', "DAEMON DOWN: silent for 25 min 00 s. Next: systemctl status appliance"),
+    ('{"at": "2026-03-12T20:24:30+00:00"}', ""),
+])  # fmt: skip
+def test_a_daemon_that_should_run_and_does_not_is_a_full_line(device: Path, health: str | None, notice: str) -> None:
+    """A device whose venue has time of its own needs a daemon; a hosted exchange, moved by commands, needs none."""
+    assert standing(read(device), 0.0).notice == ""
+    settings = (device / "config.yml").read_text()
+    (device / "config.yml").write_text(settings.replace("broker: exchange", "broker: alpaca-paper"))
+    if health is not None:
+        (device / "health.json").write_text(health)
+    assert standing(read(device), 0.0).notice == notice
