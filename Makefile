@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep lint types contracts locks clean
+.PHONY: help demo test test-device test-deep chaos lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 
 test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
+
+chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
+	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
+	$(BIN)/python -m tests.chaos.kills --kills 200
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
