@@ -1,8 +1,8 @@
 """SIGKILL real processes at random instants over real HTTP, and prove from the exchange's own books what was sent.
 
-A served exchange with its state on disk, a device driven by `appliance tick` as the timer drives it. While each job of a
-session is due, the tick is killed after a random time, again and again, and now and then the exchange itself; then both
-are left alone until the job ends. After every session, by the exchange's books and not the device's:
+A served exchange with its state on disk, a device driven by `appliance tick` as the timer drives it. While each job of
+a session is due, the tick is killed after a random time, again and again, and now and then the exchange itself; then
+both are left alone until the job ends. After every session, by the exchange's books and not the device's:
 
 1. no two orders share a client order id, and every order is one that the frozen plan or its follow-ups name;
 2. no intent is lost: each one is filled, or ended otherwise for a recorded reason;
@@ -191,8 +191,8 @@ def live(root: Path, seed: int, kills: int, sessions: int) -> Counter[str]:
     campaign.serve(timetable(days[0], store.manifest.calendar)[0].at)
     try:
         campaign.run(
-            "init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05",
-            "--url", campaign.url,
+            "init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust),
+            "--fixed-ic", "0.05", "--url", campaign.url,
         )  # fmt: skip
         campaign.run("arm", "--yes")
         for day in days:
