@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from appliance.deps import Deps
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.ledger import fills, halts, job_runs, nav, snapshots, tripwires
 from appliance.measures import loss
 from appliance.slippage import SLIPPAGE_SESSIONS, opens_of, sessions_in_a_row, slippage

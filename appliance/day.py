@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.device import Device
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.schedule import JOBS
 from signals.errors import DeviceHalted
 

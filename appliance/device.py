@@ -15,7 +15,7 @@ from appliance.config import ApplianceConfig
 from appliance.deps import Deps
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import honour_halt_request, run_job
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch

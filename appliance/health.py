@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.latch import LatchRecord
 from appliance.ledger.job_runs import JobRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from appliance.deps import Deps
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.ledger import job_runs, plans
 
 

@@ -21,7 +21,7 @@ from appliance.config import ApplianceConfig
 from appliance.day import run_session
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, Mode, activities, fills, intents, nav, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.machine import FixedMachine

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from signals.errors import InvariantBroken, TrademlError
 
 EXIT_CODES: dict[JobStatus, int] = {

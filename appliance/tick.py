@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from appliance.device import Device
 from appliance.halting import tell
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.paging import repeat

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance.commands.options import DEFAULT_STATE, AsJson
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
+from appliance.options import DEFAULT_STATE, AsJson
 from appliance.stopping import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
 from appliance.tripwires import TRIPWIRES, Figure, NotYet
 from signals.config import load

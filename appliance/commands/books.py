@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.commands.person import confirm_typed, who
 from appliance.deps import Deps
 from appliance.device import opened
 from appliance.halting import carry_out
 from appliance.ledger import meta, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orderpath import OrderPath
 from appliance.orderpath.agreement import accept as take_over
 from appliance.orderpath.agreement import fetch
 from appliance.orderpath.rebuilding import HALT_NAME
 from appliance.orderpath.rebuilding import rebuild as begin_again
+from appliance.person import confirm_typed, who
 from signals.console import emit
 from signals.errors import FixInput
 

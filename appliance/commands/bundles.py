@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from appliance.bundles import BundleStore
-from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.commands.person import confirm_typed, who
 from appliance.device import Device, opened
 from appliance.halting import tell
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.person import confirm_typed, who
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
 from appliance.stores import FolderStore

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from appliance.clock import SystemClock
-from appliance.commands.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.commands.table import render
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
+from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.tui.source import LedgerSource, Question
 from appliance.views import View, agreement, bundle, checks, data, logs, orders, performance, runs, signals, trace
 from appliance.views import positions as holdings

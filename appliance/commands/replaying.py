@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from appliance.bundles import BundleStore
-from appliance.commands.options import DEFAULT_STATE, AsJson, to_session
 from appliance.commissioning import ROOT_KEY, root_key, settings
 from appliance.config import ApplianceConfig, Venue
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
+from appliance.options import DEFAULT_STATE, AsJson, to_session
 from appliance.replay import Summary
 from appliance.replay import replay as run_replay
 from signals.bundle import PublicKey

@@ -7,11 +7,11 @@ from typing import Any
 
 import typer
 
-from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.day import run_session
 from appliance.device import Device, opened
-from appliance.jobs.base import JobReport
+from appliance.job import JobReport
 from appliance.killing import killable
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
 from appliance.tick import tick

@@ -10,8 +10,6 @@ import typer
 
 from appliance import reductions
 from appliance.clock import SystemClock
-from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.commands.person import confirm_typed, who
 from appliance.config import ApplianceConfig
 from appliance.deps import Deps
 from appliance.device import Device, opened
@@ -22,7 +20,9 @@ from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, halts
 from appliance.loosening import guarded, loosened
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.paging import acknowledge
+from appliance.person import confirm_typed, who
 from appliance.venue import standing_at
 from signals.config import load
 from signals.console import emit

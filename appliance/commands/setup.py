@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from appliance.commands.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.commands.person import confirm_typed, who
 from appliance.commissioning import ROOT_KEY, commission, root_key, settings
 from appliance.config import Venue
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
-from appliance.jobs.base import JobReport
+from appliance.job import JobReport
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, plans
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.person import confirm_typed, who
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
 from execution.orders import Plan

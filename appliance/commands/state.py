@@ -11,7 +11,6 @@ import typer
 from appliance import reductions
 from appliance.bundles import BundleStore
 from appliance.clock import SystemClock
-from appliance.commands.options import DEFAULT_STATE, AsJson, State, to_session
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
@@ -19,6 +18,7 @@ from appliance.fs import DurableFs
 from appliance.health import Health, Verdict, assess, newest_session
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, alerts, job_runs, nav, snapshots
+from appliance.options import DEFAULT_STATE, AsJson, State, to_session
 from appliance.schedule import timetable as rows_of
 from appliance.stores import FolderStore
 from appliance.sync import published

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from appliance.deps import Deps
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT

@@ -13,7 +13,7 @@ from appliance import reductions
 from appliance.account import account_figures, machine_figures
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.ledger import plans
 from appliance.ledger import scores as score_rows

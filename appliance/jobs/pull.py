@@ -7,7 +7,7 @@ from datetime import date
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.halting import tell
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.policy import bundle_policy
 from appliance.seams import Severity

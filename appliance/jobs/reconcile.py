@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.deps import Deps
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger.snapshots import Phase
 from appliance.orderpath import OrderPath
 from appliance.orderpath.agreement import agree

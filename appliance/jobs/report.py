@@ -10,7 +10,7 @@ from appliance.deps import Deps
 from appliance.drift import feature_drift, worst_feature
 from appliance.exercise import exercise
 from appliance.halting import tell
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import asof_of
 from appliance.jobs.plan import ADV_SESSIONS
 from appliance.ledger import fills as fill_rows

@@ -16,7 +16,7 @@ from datetime import date
 
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name, tell
-from appliance.jobs.base import Job, JobReport, JobStatus
+from appliance.job import Job, JobReport, JobStatus
 from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Severity

@@ -9,7 +9,7 @@ import numpy as np
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.drift import ratio, score_drift
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.ledger import scores as score_rows
 from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions

@@ -6,7 +6,7 @@ from datetime import date
 
 from appliance.account import machine_figures
 from appliance.deps import Deps
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
 from appliance.order_figures import order_figures

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from appliance.clock import SystemClock
-from appliance.commands.options import DEFAULT_STATE, State
-from appliance.commands.person import who
 from appliance.control import SOCKET_NAME
+from appliance.options import DEFAULT_STATE, State
+from appliance.person import who
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.source import LedgerSource
 from signals.console import run

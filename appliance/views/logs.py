@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.ledger import Ledger, alerts, halts
 from appliance.views.view import Row, View
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule import JOBS

@@ -15,7 +15,7 @@ import numpy as np
 from appliance.clock import VirtualClock
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name
-from appliance.jobs.base import JobReport
+from appliance.job import JobReport
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade

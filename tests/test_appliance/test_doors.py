@@ -16,7 +16,7 @@ from appliance.clock import SystemClock, VirtualClock
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
 from appliance.health import Verdict, assess
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
 from appliance.net import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from appliance.deps import Deps
-from appliance.jobs.base import JobStatus
+from appliance.job import JobStatus
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade

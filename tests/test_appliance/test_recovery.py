@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.jobs.base import JobReport
+from appliance.job import JobReport
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade

@@ -12,7 +12,7 @@ import pytest
 from appliance.clock import VirtualClock
 from appliance.deps import Deps
 from appliance.halting import NAMES, halt, halt_name
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import Entry, run_job
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ramp import ramp_share

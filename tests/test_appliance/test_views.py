@@ -66,7 +66,7 @@ def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: 
 
 
 def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
-    from appliance.jobs.base import JobReport, JobStatus
+    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
 
     for day, tripped in ((date(2026, 3, 11), True), (D, False)):
@@ -94,7 +94,7 @@ def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) 
 
 def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
     """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
-    from appliance.jobs.base import JobReport, JobStatus
+    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
 
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)

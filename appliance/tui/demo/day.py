@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.jobs.base import JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule import timetable

@@ -1,15 +1,11 @@
-"""What a job is given and what it answers."""
+"""What a job answers. A job is a function of (session, deps) in `appliance.jobs`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # the deps name concrete modules; jobs only pass them on
-    from appliance.deps import Deps
+from typing import Any
 
 
 class JobStatus(StrEnum):
@@ -33,6 +29,3 @@ class JobReport:
     status: JobStatus
     summary: str
     figures: dict[str, Any] = field(default_factory=dict)
-
-
-Job = Callable[[date, "Deps"], JobReport]
