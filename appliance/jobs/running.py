@@ -11,18 +11,20 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name, tell
-from appliance.job import Job, JobReport, JobStatus
+from appliance.job import JobReport, JobStatus
 from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
 
 PLAN = "plan"
+Job = Callable[[date, Deps], JobReport]
 
 
 @dataclass(frozen=True)
