@@ -5,12 +5,13 @@ The latch first, durably; then working orders are cancelled; then the ledger and
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from typing import Any
 
 from appliance.deps import Deps
 from appliance.latch import LatchRecord
-from appliance.ledger import alerts, halts, plans, snapshots
+from appliance.ledger import alerts, halts, intents, plans, snapshots, tripwires
 from appliance.loosening import guarded
 from appliance.seams import Alert, Severity
 from signals.errors import (
@@ -24,6 +25,7 @@ from signals.errors import (
     UnknownBrokerState,
     UnknownOrder,
 )
+from signals.files import sha256_of
 
 SAID_AGAIN_AFTER = timedelta(hours=1)
 NAMES: dict[type[TrademlError], str] = {
@@ -70,12 +72,21 @@ def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, 
     details: dict[str, Any] = {
         "cancel": cancelled, "session": session, "holdings": _holdings(deps), "limits": guarded(deps.config),
         "config_hash": deps.config.decision_hash(), "code_version": deps.code_version,
+        **_circumstances(deps, session),
     }  # fmt: skip
     if halts.find(deps.ledger, record.halt_id) is None:
         halts.add(
             deps.ledger,
             halts.HaltRow(
-                record.halt_id, at, name, measure or name, reason, "", plan.digest if plan else None, "halt", details
+                record.halt_id,
+                at,
+                name,
+                measure or name,
+                reason,
+                _threshold(deps, session, name),
+                plan.digest if plan else None,
+                "halt",
+                details,
             ),
         )
     told = tell(
@@ -106,6 +117,25 @@ def _cancel(deps: Deps) -> str:
         return "cancelled" if deps.broker.cancel_all() else "the broker did not take the cancellation"
     except (BrokerUnreachable, OutcomeUnknown, HaltDevice) as error:
         return f"not cancelled: {error}"
+
+
+def _threshold(deps: Deps, session: date | None, name: str) -> str:
+    """The limit of the tripwire that halted, as it was recorded; empty for what is no tripwire's halt."""
+    rows = tripwires.of_session(deps.ledger, session) if session is not None else ()
+    return next((row.limit for row in rows if row.name == name), "")
+
+
+def _circumstances(deps: Deps, session: date | None) -> dict[str, Any]:
+    """What was measured, held and on its way when the latch closed; the hash names the day's figures as recorded."""
+    rows = tripwires.of_session(deps.ledger, session) if session is not None else ()
+    measured = {row.name: row.value for row in rows}
+    held = snapshots.latest(deps.ledger)
+    return {
+        "measured": measured,
+        "inputs_sha256": sha256_of(json.dumps(measured, sort_keys=True).encode()),
+        "positions": {p.symbol: str(p.quantity) for p in held.positions} if held else {},
+        "orders": {e.client_order_id: e.state.value for e in intents.unfinished(deps.ledger)},
+    }
 
 
 def _holdings(deps: Deps) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date
 
@@ -58,6 +59,26 @@ def test_the_record_of_a_halt_says_what_was_cancelled_and_who_was_told(trading: 
     alerts = bench("alerts", "--json").json["rows"]
     assert alerts[0]["severity"] == "page" and "appliance rearm --halt-id" in alerts[0]["body"]
     assert (bench.state / "alerts.jsonl").read_text().count("\n") == 1
+    record = json.loads(details)
+    assert len(record["orders"]) > 10 and set(record["orders"].values()) == {"working"}
+    assert record["limits"]["halt_drawdown"] == 0.15 and len(record["config_hash"]) == 64
+    assert len(record["inputs_sha256"]) == 64 and record["code_version"].startswith("0.1.0+")
+
+
+def test_a_tripwire_s_halt_keeps_its_figure_its_limit_and_the_plan(make: Make, published: Published) -> None:
+    """C3: nothing left over of the day would change the verdict."""
+    first, second = (str(day) for day in published.sessions(2))
+    bench = make(published, "loss")
+    assert bench("arm", "--session", first, "--yes").code == 0
+    assert bench("run-day", "--session", first).code == 0
+    config = bench.state / "config.yml"
+    config.write_text(config.read_text().replace("halt_drawdown: 0.15", "halt_drawdown: -1.0"))
+    assert bench("run-day", "--session", second).code == 4
+    ((name, threshold, details),) = bench.rows("SELECT name, threshold, details FROM halts WHERE action = 'halt'")
+    record = json.loads(details)
+    assert (name, threshold) == ("DRAWDOWN_HALT", "-1")
+    assert float(record["measured"]["DRAWDOWN_HALT"]) >= 0 and record["session"] == second
+    assert len(record["positions"]) > 10 and record["cancel"] == "cancelled" and record["notified"] is True
 
 
 def test_a_file_named_halt_halts_before_the_next_job(trading: tuple[Workbench, date, date]) -> None:
