@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from signals.bars import Days, Floats
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
-from trainer.labels.panel import Labels, Rows, normal_ranks
+from trainer.labels.panel import MIN_NAMES, Labels, Rows, normal_ranks
 from trainer.models.base import Matrix
-from trainer.validation.ic import MIN_NAMES
 
 AXES = ("sessions", "symbols", "names")
 

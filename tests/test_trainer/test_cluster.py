@@ -22,10 +22,10 @@ from trainer.models.base import Device
 from trainer.models.lgbm import LightGbm, LightGbmModel
 from trainer.models.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.recipes.space import SearchConfig
 from trainer.samples import Samples
 from trainer.search import store
 from trainer.search.run import Arena, Plan, search
-from trainer.search.space import SearchConfig
 from trainer.validation.book import next_opens
 from trainer.validation.oof import cross_validate
 

@@ -17,9 +17,9 @@ from trainer.models.base import Device
 from trainer.models.parameters import LightGbmConfig
 from trainer.models.table import LEARNERS, LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.recipes.space import SearchConfig
 from trainer.search import store
 from trainer.search.run import Arena, Found, Plan, search, steps
-from trainer.search.space import SearchConfig
 from trainer.search.trial import State
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.walk_forward import walk_forward

@@ -22,8 +22,8 @@ from trainer.__main__ import app
 from trainer.models.parameters import LightGbmConfig
 from trainer.models.table import LEARNERS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.recipes.space import SearchConfig
 from trainer.search import store
-from trainer.search.space import SearchConfig
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=100),

@@ -12,6 +12,8 @@ from scipy.stats import rankdata
 from signals.bars import Days, Floats
 from signals.errors import InvariantBroken
 
+MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+
 Rows = NDArray[np.int64]
 
 

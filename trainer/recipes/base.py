@@ -16,7 +16,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
 from trainer.models.table import LEARNERS, LearnerKind, Parameters
-from trainer.search.space import SearchConfig
+from trainer.recipes.space import SearchConfig
 
 
 class LabelKind(StrEnum):

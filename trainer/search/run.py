@@ -25,9 +25,9 @@ from trainer.fanout import RowSet, side_by_side
 from trainer.models.base import Device, Learner
 from trainer.models.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
+from trainer.recipes.space import Choices
 from trainer.samples import Samples
 from trainer.search import store
-from trainer.search.space import Choices
 from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
 from trainer.validation.oof import Step, score_unseen

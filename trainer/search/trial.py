@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from signals.bars import Floats
-from trainer.search.space import Number
+from trainer.recipes.space import Number
 
 Parameters = dict[str, Number]
 

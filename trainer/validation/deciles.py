@@ -29,7 +29,8 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
-from trainer.validation.ic import MIN_NAMES, Mean, newey_west
+from trainer.labels.panel import MIN_NAMES
+from trainer.validation.ic import Mean, newey_west
 
 DECILES = 10
 LABEL_CAP = 1.0

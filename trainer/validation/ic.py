@@ -18,8 +18,7 @@ from scipy.stats import rankdata
 
 from signals.bars import Floats
 from signals.errors import InvariantBroken
-
-MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+from trainer.labels.panel import MIN_NAMES
 
 
 @dataclass(frozen=True)
