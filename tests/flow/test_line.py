@@ -101,7 +101,7 @@ def test_a_replay_agrees_with_the_exchange_and_repeats_to_the_digest(
     make: Make, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The program's own version is held still: it is part of the digest, and someone may be editing the sources."""
-    monkeypatch.setattr("appliance.device.code_version", lambda: "0.1.0+test")
+    monkeypatch.setattr("appliance.device.code_version", lambda host: "0.1.0+test")
     days = published.sessions(4)
     seen = []
     for name in ("one", "two"):
@@ -215,5 +215,5 @@ def test_parquet_on_the_device_s_side_needs_no_arrow(published: Published) -> No
     """The dataset's files are read by DuckDB alone; Arrow sees the same rows."""
     record = next(record for record in published.manifest.files if record.role == "bars")
     path = published.root / "data" / record.path
-    counted = duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
+    counted = duckdb.connect().execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
     assert counted == (pq.read_metadata(path).num_rows,)

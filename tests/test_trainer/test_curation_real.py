@@ -79,7 +79,7 @@ def test_returns_agree_with_sql_over_the_delivered_file(yahoo: tuple[Path, Manif
         from r window w as (partition by symbol order by n)
         qualify n - lag(n) over w = 1
     """
-    oracle = duckdb.sql(query).df()
+    oracle = duckdb.connect().sql(query).df()
     row = np.searchsorted(bars.sessions, oracle["date"].to_numpy().astype("datetime64[D]"))
     column = np.searchsorted(np.array(bars.symbols), oracle["symbol"].to_numpy().astype(str))
     assert len(oracle) == int((~np.isnan(bars.total_return)).sum())
