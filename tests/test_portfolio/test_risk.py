@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.covariance import LedoitWolf
 
 from portfolio.kelly import InformationCoefficient
 from portfolio.risk import betas, deviations, estimate, ledoit_wolf, market_return
 from signals.errors import InvariantBroken, TooLittleHistory
 from tests.test_portfolio.books import bars_of
+
+sklearn_covariance = pytest.importorskip("sklearn.covariance", reason="the oracle is not part of a device")
 
 IC = InformationCoefficient(0.02, 3.0)
 
@@ -23,7 +24,7 @@ def market(sessions: int = 252, n: int = 30, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(("sessions", "n"), [(252, 30), (252, 400), (60, 5)])
 def test_ledoit_wolf_equals_scikit_learn(sessions: int, n: int) -> None:
     returns = market(sessions, n)
-    theirs = LedoitWolf().fit(returns)
+    theirs = sklearn_covariance.LedoitWolf().fit(returns)
     ours, intensity = ledoit_wolf(returns - returns.mean(axis=0))
     np.testing.assert_allclose(ours, theirs.covariance_, rtol=1e-10, atol=1e-16)
     assert intensity == pytest.approx(theirs.shrinkage_, rel=1e-9)
@@ -38,7 +39,7 @@ def test_a_covariance_that_is_a_multiple_of_the_identity_needs_no_shrinking() ->
 def test_the_model_scales_variances_with_the_horizon_and_reads_the_last_252_sessions() -> None:
     returns = market(300)
     risk = estimate(bars_of(returns), 5, IC)
-    theirs = LedoitWolf().fit(returns[-252:])
+    theirs = sklearn_covariance.LedoitWolf().fit(returns[-252:])
     np.testing.assert_allclose(risk.covariance, 5 * theirs.covariance_, rtol=1e-9)
     changed = returns.copy()
     changed[:48] *= 7.0

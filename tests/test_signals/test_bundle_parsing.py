@@ -150,7 +150,7 @@ def test_mutants_that_pass_inspection_do_not_take_the_runtime_down() -> None:
         capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr.decode()
-    ran, refused = map(int, child.stdout.split())
+    ran, refused = map(int, child.stdout.splitlines()[-1].split())  # the runtime may talk before
     assert ran + refused == len(accepted) > 50
 
 
