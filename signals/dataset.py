@@ -17,14 +17,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from signals.actions import Action, ActionKind
-from signals.arrow import codes, flags, floats, read_parquet
-from signals.arrow import days as days_of
-from signals.bars import Bars, days_array
+from signals.arrow import read_parquet
+from signals.barrows import BarRows
+from signals.bars import Bars
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
@@ -124,8 +122,12 @@ def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars
     NotASession
         An end of the range is not a session of the dataset.
     """
+    return read_rows(folder, manifest, first, last).panel(first, last)
+
+
+def read_rows(folder: Path, manifest: Manifest, first: date, last: date) -> BarRows:
+    """Read the rows of the sessions [first, last], from which any panel inside can be cut; raises the same."""
     session_range(manifest, first, last)
-    days = days_array(manifest.calendar.between(first, last))
     tables = [
         read_table(folder, record)
         for record in manifest.of_role(FileRole.BARS)
@@ -133,70 +135,8 @@ def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars
     ]
     if not tables:
         raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
-    table = pa.concat_tables(tables)
-    session = days_of(table.column("session"))
-    inside = (session >= days[0]) & (session <= days[-1])
-    row = np.searchsorted(days, session[inside])
-    security, identity = codes(table.column("security"))
-    symbol, names = codes(table.column("symbol"))
-    sector, sectors = codes(table.column("sector"))
-    return _panel(
-        table, inside, days, row, (security[inside], identity), (symbol[inside], names), (sector[inside], sectors),
-        _red_rows(manifest, days),
-    )  # fmt: skip
-
-
-def _panel(
-    table: pa.Table,
-    inside: NDArray[np.bool_],
-    days: NDArray[np.datetime64],
-    row: NDArray[np.intp],
-    security: tuple[NDArray[np.int64], list[str]],
-    symbol: tuple[NDArray[np.int64], list[str]],
-    sector: tuple[NDArray[np.int64], list[str]],
-    red: NDArray[np.bool_],
-) -> Bars:
-    owners, column = np.unique(security[0], return_inverse=True)
-    newest = np.full(len(owners), -1, dtype=np.int64)
-    np.maximum.at(newest, column, row)
-    at_newest = row == newest[column]
-    last_symbol, last_sector = np.empty(len(owners), dtype=np.int64), np.empty(len(owners), dtype=np.int64)
-    last_symbol[column[at_newest]] = symbol[0][at_newest]
-    last_sector[column[at_newest]] = sector[0][at_newest]
-    names = _column_names([symbol[1][code] for code in last_symbol], newest, days)
-    order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
-    place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
-
-    def dense(name: str) -> NDArray[np.float64]:
-        panel = np.full((len(days), len(names)), np.nan)
-        panel[row, place[column]] = floats(table.column(name))[inside]
-        panel[red] = np.nan
-        return panel
-
-    eligible = np.zeros((len(days), len(names)), dtype=bool)
-    eligible[row, place[column]] = flags(table.column("eligible"))[inside]
-    eligible[red] = False
-    return Bars(
-        sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
-        sectors=tuple(sector[1][last_sector[i]] for i in order), **{name: dense(name) for name in FIELDS},
-    )  # fmt: skip
-
-
-def _column_names(symbols: list[str], newest: NDArray[np.int64], days: NDArray[np.datetime64]) -> list[str]:
-    owner: dict[str, int] = {}
-    for column, symbol in enumerate(symbols):
-        if symbol not in owner or newest[column] > newest[owner[symbol]]:
-            owner[symbol] = column
-    return [
-        symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}"
-        for column, symbol in enumerate(symbols)
-    ]
-
-
-def _red_rows(manifest: Manifest, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
     red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
-    return np.isin(days, days_array(red))
+    return BarRows(pa.concat_tables(tables), manifest.calendar, red)
 
 
 def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:

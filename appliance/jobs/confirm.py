@@ -15,12 +15,13 @@ from appliance.order_figures import order_figures
 from appliance.orderpath import OrderPath
 from appliance.orderpath.batch import send
 from appliance.orderpath.desk import open_desk
-from appliance.orderpath.leftovers import add_follow_ups, is_filled, settle_live
+from appliance.orderpath.leftovers import add_follow_ups, settle_live
 from appliance.orderpath.recovery import recover
 from appliance.orderpath.submission import deny
 from appliance.recording import enforce
 from appliance.tripwires import Stage
 from execution.orders import Plan, TimeInForce
+from execution.sending import is_filled
 
 
 def confirm(session: date, deps: Deps) -> JobReport:
@@ -69,7 +70,10 @@ def _waiting(path: OrderPath, plan: Plan) -> list[JournalEntry]:
 def _may_follow(path: OrderPath, plan: Plan, entry: JournalEntry) -> bool:
     """Whether the order waits for nothing any more; an opening half whose closing half is not filled is denied."""
     leader = entry.intent.waits_for
-    if leader is None or is_filled(plan, intents.of_session(path.ledger, plan.session), leader):
+    if leader is None:
+        return True
+    entries = intents.of_session(path.ledger, plan.session)
+    if is_filled(plan, [(made.intent.key, made.filled_quantity) for made in entries], leader):
         return True
     deny(path, entry, "its closing half is not filled")
     return False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -22,33 +21,17 @@ from appliance.measures import planned_book, turnover, turnover_jump
 from appliance.policy import bundle_policy, gross_share
 from appliance.ramp import plan_turnovers, ramp_share
 from appliance.recording import asks_to_reduce, enforce, record
-from appliance.restating import reference_prices, renamed_risk, renamed_scores, weights_held
 from appliance.tripwires import Action, Evaluation, Figures, Stage
-from execution import planning
-from execution.brokers.base import Position
+from execution import morning
+from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
-from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
-from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
+from portfolio.risk import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
-from signals.actions import Action as CorporateAction
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable, TripwireSkip
 from signals.scores import Scores, blend
-
-ADV_SESSIONS = 20
-
-
-@dataclass(frozen=True)
-class Morning:
-    """What is known on the morning of D, under the names of D."""
-
-    scores: Scores
-    risk: RiskModel
-    prices: Mapping[str, Decimal]
-    adv_usd: Mapping[str, Decimal]
-    snapshot_id: str
 
 
 def plan(session: date, deps: Deps) -> JobReport:
@@ -70,35 +53,30 @@ def plan(session: date, deps: Deps) -> JobReport:
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, account, positions))
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
-    morning = _morning(session, asof, bundle, deps)
-    held = {position.symbol: position.quantity for position in positions}
-    priced = {**_marks(positions), **morning.prices}
-    current = weights_held(held, priced, account.equity)
+    seen = _morning(session, asof, bundle, deps)
     ramp = ramp_share(deps, session, bundle.sha256)
-    targets = build(
-        morning.scores, morning.risk, _limits(bundle, deps), current, session,
-        ramp=ramp, equity_usd=float(account.equity),
-    )  # fmt: skip
+    decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
+    targets, current = decided.targets, decided.current
     moved = _turnover(targets, current)
     found = (*found, *enforce(deps, session, Stage.TARGETS, Figures(
         bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions, turnover=moved,
         turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )))  # fmt: skip
     try:
-        frozen = planning.plan(
-            targets, held, morning.prices, account, _provenance(bundle, morning, deps), deps.config.execution.planning,
-            deps.config.execution.pretrade, assets=deps.broker.assets(), adv_usd=morning.adv_usd,
-            marks=_marks(positions), reduce_only=asks_to_reduce(found) or bool(held_back),
+        frozen = morning.orders(
+            seen, targets, account, positions, deps.broker.assets(), _provenance(bundle, seen, deps),
+            deps.config.execution, reduce_only=asks_to_reduce(found) or bool(held_back),
         )  # fmt: skip
     except TripwireSkip as error:
         _record_skip(deps, session, error)
         raise
-    gross, net, name = planned_book(frozen.intents, held, priced, account.equity)
+    priced = {**morning.marks_of(positions), **seen.prices}
+    gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(deps, session, Stage.PLAN, Figures(
         planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name,
         rounding=frozen.rounding_l1 / targets.gross if targets.gross > 0 else 0.0,
     ))  # fmt: skip
-    _save_targets(deps, targets, current, morning)
+    _save_targets(deps, targets, current, seen)
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
         "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,
@@ -113,17 +91,12 @@ def _morning(session: date, asof: date, bundle: Bundle, deps: Deps) -> Morning:
     snapshot = deps.market.snapshot()
     if snapshot is None:
         raise DataNotUsable("the market store is empty", mend="Run `appliance pull`")
-    actions: tuple[CorporateAction, ...] = deps.market.actions(session, asof)
-    scores = _blended(asof, deps)
     ic = InformationCoefficient(bundle.manifest.ic.mean, bundle.manifest.ic.t)
-    risk = estimate(deps.market.bars(asof, WINDOW_SESSIONS), bundle.manifest.horizon_sessions, ic)
-    volumes = deps.market.dollar_volumes(asof, ADV_SESSIONS)
-    names = {a.symbol: a.new_symbol for a in actions if a.new_symbol}
-    return Morning(
-        renamed_scores(scores, actions), renamed_risk(risk, actions),
-        reference_prices(deps.market.closes(asof), actions, snapshot.basis),
-        {names.get(symbol, symbol): volume for symbol, volume in volumes.items()}, snapshot.id,
+    evening = Evening(
+        deps.market.bars(asof, WINDOW_SESSIONS), deps.market.closes(asof),
+        deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.actions(session, asof), snapshot.basis, snapshot.id,
     )  # fmt: skip
+    return morning.known(_blended(asof, deps), evening, bundle.manifest.horizon_sessions, ic)
 
 
 def _blended(asof: date, deps: Deps) -> Scores:
@@ -140,19 +113,14 @@ def _blended(asof: date, deps: Deps) -> Scores:
     return found[0] if len(found) == 1 else blend(found, weights)
 
 
-def _marks(positions: Sequence[Position]) -> dict[str, Decimal]:
-    """The broker's own prices, for holdings that had no bar at asof."""
-    return {p.symbol: p.current_price for p in positions if p.current_price is not None and p.current_price > 0}
-
-
 def _limits(bundle: Bundle, deps: Deps) -> PortfolioConfig:
     policy = deps.config.portfolio
     share = gross_share(bundle.manifest.role, deps.config)
     return policy.model_copy(update={"gross_target": policy.gross_target * share})
 
 
-def _provenance(bundle: Bundle, morning: Morning, deps: Deps) -> Provenance:
-    return Provenance(morning.scores.source, morning.snapshot_id, deps.config.decision_hash(), deps.code_version)
+def _provenance(bundle: Bundle, seen: Morning, deps: Deps) -> Provenance:
+    return Provenance(seen.scores.source, seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
 
 
 def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
@@ -163,11 +131,11 @@ def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
     )
 
 
-def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], morning: Morning) -> None:
-    scores = morning.scores
+def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], seen: Morning) -> None:
+    scores = seen.scores
     spread = float(np.std(scores.values)) or 1.0
     z = dict(zip(scores.symbols, ((scores.values - scores.values.mean()) / spread).tolist(), strict=True))
-    sectors = dict(zip(morning.risk.symbols, morning.risk.sectors, strict=False))
+    sectors = dict(zip(seen.risk.symbols, seen.risk.sectors, strict=False))
     rows = [
         target_rows.TargetRow(
             targets.session, symbol, float(weight), current.get(symbol, 0.0), z.get(symbol), sectors.get(symbol, "")

@@ -12,19 +12,19 @@ from appliance.exercise import exercise
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import asof_of
-from appliance.jobs.plan import ADV_SESSIONS
 from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, reports, snapshots
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.policy import bundle_policy
-from appliance.real_nav import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
 from appliance.recording import enforce
 from appliance.reports.curve import draw
 from appliance.reports.day import gather
 from appliance.reports.markdown import render
-from appliance.restating import new_names
 from appliance.seams import Severity
 from appliance.tripwires import Figures, Stage
+from execution.costs.real import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
+from execution.morning import ADV_SESSIONS
+from execution.restating import new_names
 from signals.errors import BundleRefused, DataNotUsable
 from signals.files import sha256_of
 from signals.manifest import PriceBasis

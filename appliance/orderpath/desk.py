@@ -10,8 +10,9 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT
 from appliance.orderpath.path import OrderPath
 from execution.brokers.base import Account, Asset, Position
-from execution.orders import Intent, Plan, TimeInForce
+from execution.orders import Intent, Plan
 from execution.pretrade import Circumstances, Pending
+from execution.sending import circumstances
 from signals.errors import TripwireHalt, TripwireSkip
 
 ACTIVE = "ACTIVE"
@@ -44,20 +45,9 @@ class Desk:
         spent : Decimal
             USD of buying power that orders took since the account was asked.
         """
-        marks = {p.symbol: p.current_price for p in self.positions if p.current_price is not None}
         aside = {leaving.key, leaving.waits_for}
-        return Circumstances(
-            equity=self.account.equity,
-            buying_power=self.account.buying_power - spent,
-            shorting_enabled=self.account.shorting_enabled,
-            positions={p.symbol: p.quantity for p in self.positions if p.quantity != 0},
-            pending=tuple(p for entry in entries if entry.intent.key not in aside for p in _pending(entry)),
-            references={**marks, **self.plan.references},
-            # before the open the last close is the market; afterwards the broker's own price is
-            market=marks if leaving.time_in_force is TimeInForce.DAY else {},
-            adv_usd=self.plan.adv_usd,
-            assets=self.assets,
-        )
+        pending = (p for entry in entries if entry.intent.key not in aside for p in _pending(entry))
+        return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent)
 
 
 def open_desk(path: OrderPath, plan: Plan) -> Desk:

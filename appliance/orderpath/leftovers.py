@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.recovery import refreshed
-from execution.orders import IntentKey, Plan, TimeInForce
-
-ZERO = Decimal(0)
+from execution.sending import follow_up
 
 
 def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
@@ -26,24 +22,15 @@ def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
     keys = {entry.intent.key for entry in entries}
     found: list[JournalEntry] = []
     for entry in entries:
-        if entry.intent.time_in_force is not TimeInForce.OPG or entry.state is not IntentState.EXPIRED:
+        if entry.state is not IntentState.EXPIRED:
             continue
-        rest = entry.residual
-        if rest * entry.intent.reference_price < path.config.submission.min_residual_usd:
+        following = follow_up(entry.intent, entry.residual, path.config.submission.min_residual_usd)
+        if following is None:
             continue
-        follow_up = entry.intent.next_attempt(rest, TimeInForce.DAY)
-        if follow_up.key not in keys:
-            intents.add(path.ledger, follow_up, path.clock.now())
-        found.append(intents.require(path.ledger, follow_up.key.client_order_id))
+        if following.key not in keys:
+            intents.add(path.ledger, following, path.clock.now())
+        found.append(intents.require(path.ledger, following.key.client_order_id))
     return tuple(found)
-
-
-def is_filled(plan: Plan, entries: Sequence[JournalEntry], key: IntentKey) -> bool:
-    """Whether the planned order `key` is filled to its last share, over all its attempts."""
-    wanted = next(intent.quantity for intent in plan.intents if intent.key == key)
-    place = (key.symbol, key.slice)
-    filled = sum((e.filled_quantity for e in entries if (e.intent.key.symbol, e.intent.key.slice) == place), ZERO)
-    return filled == wanted
 
 
 def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:

@@ -18,7 +18,6 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import ROUND_DOWN, Decimal
 from typing import Any, TypeVar
 
 import requests
@@ -40,6 +39,7 @@ from execution.brokers.base import (
     Submission,
     Unknown,
 )
+from execution.brokers.body import order_body
 from execution.brokers.rate_limit import BrokerClock as Clock
 from execution.brokers.rate_limit import TokenBucket
 from execution.brokers.transport import GuardedTransport, require_permitted
@@ -49,7 +49,6 @@ from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerStat
 from signals.sessions import Session
 
 PAPER_URL = "https://paper-api.alpaca.markets"
-QUANTITY_STEP = Decimal("0.000000001")
 ORDERS_PER_PAGE = 500
 ACTIVITIES_PER_PAGE = 100
 # Codes by which Alpaca says that it has no such order. 40010001 is not among them: it also answers a duplicate id.
@@ -308,23 +307,6 @@ class AlpacaBroker:
         except (APIError, BrokerUnreachable, *TRANSPORT_ERRORS):
             return False
         return all(status < 500 for status in outcomes)
-
-
-def order_body(intent: Intent) -> dict[str, str | bool]:
-    """Return the request body of an order; every number is a string, quantities cut off at nine decimals."""
-    quantity = intent.quantity.quantize(QUANTITY_STEP, ROUND_DOWN).normalize()
-    sent: dict[str, str | bool] = {
-        "symbol": intent.key.symbol,
-        "qty": format(quantity, "f"),
-        "side": intent.side.value,
-        "type": intent.type.value,
-        "time_in_force": intent.time_in_force.value,
-        "client_order_id": intent.key.client_order_id,
-        "extended_hours": False,
-    }
-    if intent.limit_price is not None:
-        sent["limit_price"] = format(intent.limit_price, "f")
-    return sent
 
 
 def _one(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], T]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from appliance.real_nav import (
+from execution.costs.real import (
     Liquidity,
     RealCosts,
     borrow_due,

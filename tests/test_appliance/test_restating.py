@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from appliance.restating import reference_prices, renamed_risk, renamed_scores, weights_held
+from execution.restating import reference_prices, renamed_risk, renamed_scores, weights_held
 from portfolio.kelly import InformationCoefficient
 from portfolio.risk import RiskModel
 from signals.actions import Action, ActionKind

@@ -1,0 +1,145 @@
+"""Morning of D: what is known becomes targets, and targets become the frozen orders. Pure.
+
+The device's plan job and the trainer's backtest call these three functions in this order and decide nothing themselves:
+`known` -> `wanted` -> `orders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from execution import planning
+from execution.brokers.base import Account, Asset, Position
+from execution.config import ExecutionConfig
+from execution.orders import Plan, Provenance
+from execution.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
+from portfolio.build import build
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from portfolio.risk import RiskModel, estimate
+from portfolio.weights import TargetWeights
+from signals.actions import Action
+from signals.bars import Bars
+from signals.manifest import PriceBasis
+from signals.scores import Scores
+
+ADV_SESSIONS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Evening:
+    """What the data say at the close of asof, under the names of asof.
+
+    Attributes
+    ----------
+    bars : Bars
+        The trailing sessions of the risk estimate, asof the last.
+    closes : mapping of symbol to USD
+        Of every name with a bar at asof.
+    adv_usd : mapping of symbol to USD
+        Mean dollar volume of the trailing `ADV_SESSIONS` sessions.
+    actions : tuple of Action
+        Effective on D and known at asof.
+    basis : PriceBasis
+    snapshot_id : str
+    """
+
+    bars: Bars
+    closes: Mapping[str, Decimal]
+    adv_usd: Mapping[str, Decimal]
+    actions: tuple[Action, ...]
+    basis: PriceBasis
+    snapshot_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Morning:
+    """What is known on the morning of D, under the names of D."""
+
+    scores: Scores
+    risk: RiskModel
+    prices: Mapping[str, Decimal]
+    adv_usd: Mapping[str, Decimal]
+    snapshot_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The targets of D, and the weights they start from."""
+
+    targets: TargetWeights
+    current: Mapping[str, float]
+
+
+def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoefficient) -> Morning:
+    """Estimate the risk at asof and restate everything for the names and prices of D.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of asof.
+    evening : Evening
+    horizon : int
+        k, sessions of the label.
+    ic : InformationCoefficient
+        By which the book is sized.
+
+    Raises
+    ------
+    TooLittleHistory
+        Fewer sessions than the risk estimate needs.
+    """
+    risk = estimate(evening.bars, horizon, ic)
+    names = new_names(evening.actions)
+    return Morning(
+        renamed_scores(scores, evening.actions), renamed_risk(risk, evening.actions),
+        reference_prices(evening.closes, evening.actions, evening.basis),
+        {names.get(symbol, symbol): volume for symbol, volume in evening.adv_usd.items()}, evening.snapshot_id,
+    )  # fmt: skip
+
+
+def wanted(
+    morning: Morning, account: Account, positions: Sequence[Position], limits: PortfolioConfig, session: date,
+    *, ramp: float = 1.0,
+) -> Wanted:  # fmt: skip
+    """Build the targets of D from what is held.
+
+    Raises
+    ------
+    ScoresInvalid, NoFeasibleBook
+        No new orders this session.
+    """
+    priced = {**marks_of(positions), **morning.prices}
+    current = weights_held(held_of(positions), priced, account.equity)
+    targets = build(morning.scores, morning.risk, limits, current, session, ramp=ramp, equity_usd=float(account.equity))
+    return Wanted(targets, current)
+
+
+def orders(
+    morning: Morning, targets: TargetWeights, account: Account, positions: Sequence[Position],
+    assets: Mapping[str, Asset], provenance: Provenance, config: ExecutionConfig, *, reduce_only: bool = False,
+) -> Plan:  # fmt: skip
+    """Freeze the orders that lead from what is held to `targets`.
+
+    Raises
+    ------
+    TripwireSkip
+        Equity is not positive, or rounding is above its limit.
+    """
+    return planning.plan(
+        targets, held_of(positions), morning.prices, account, provenance, config.planning, config.pretrade,
+        assets=assets, adv_usd=morning.adv_usd, marks=marks_of(positions), reduce_only=reduce_only,
+    )  # fmt: skip
+
+
+def held_of(positions: Sequence[Position]) -> dict[str, Decimal]:
+    """Signed shares by symbol."""
+    return {position.symbol: position.quantity for position in positions}
+
+
+def marks_of(positions: Sequence[Position]) -> dict[str, Decimal]:
+    """The broker's own prices, for holdings that had no bar at asof."""
+    return {p.symbol: p.current_price for p in positions if p.current_price is not None and p.current_price > 0}

@@ -1,0 +1,69 @@
+"""A frozen plan on its way to the broker: what each order is judged in, what follows it, what it waits for. Pure.
+
+The device's order path and the backtest ask the same questions here; how an answer is journaled is the device's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from execution.brokers.base import Account, Asset, Position
+from execution.orders import Intent, IntentKey, Plan, TimeInForce
+from execution.pretrade import Circumstances, Pending
+
+ZERO = Decimal(0)
+
+
+def circumstances(
+    plan: Plan, account: Account, positions: Sequence[Position], assets: Mapping[str, Asset],
+    pending: Iterable[Pending], leaving: Intent, spent: Decimal,
+) -> Circumstances:  # fmt: skip
+    """Return what `leaving` is judged in right before it leaves.
+
+    Parameters
+    ----------
+    plan : Plan
+    account : Account
+    positions : sequence of Position
+    assets : mapping of symbol to Asset
+        As the broker reported them before the batch.
+    pending : iterable of Pending
+        Shares that every other order of the session may still fill; neither its own nor those of what it waits for.
+    leaving : Intent
+    spent : Decimal
+        USD of buying power that orders took since the account was asked.
+    """
+    marks = {p.symbol: p.current_price for p in positions if p.current_price is not None}
+    return Circumstances(
+        equity=account.equity,
+        buying_power=account.buying_power - spent,
+        shorting_enabled=account.shorting_enabled,
+        positions={p.symbol: p.quantity for p in positions if p.quantity != 0},
+        pending=tuple(pending),
+        references={**marks, **plan.references},
+        # before the open the last close is the market; afterwards the broker's own price is
+        market=marks if leaving.time_in_force is TimeInForce.DAY else {},
+        adv_usd=plan.adv_usd,
+        assets=assets,
+    )
+
+
+def follow_up(expired: Intent, rest: Decimal, min_residual_usd: Decimal) -> Intent | None:
+    """Return the `day` order for what an expired auction order left unfilled; None where that is not worth one."""
+    if expired.time_in_force is not TimeInForce.OPG or rest * expired.reference_price < min_residual_usd:
+        return None
+    return expired.next_attempt(rest, TimeInForce.DAY)
+
+
+def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: IntentKey) -> bool:
+    """Whether the planned order `key` is filled to its last share, over all its attempts.
+
+    Parameters
+    ----------
+    filled : iterable of (IntentKey, Decimal)
+        Shares filled, of every order of the session.
+    """
+    wanted = next(intent.quantity for intent in plan.intents if intent.key == key)
+    place = (key.symbol, key.slice)
+    return sum((shares for made, shares in filled if (made.symbol, made.slice) == place), ZERO) == wanted
