@@ -8,6 +8,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from execution.brokers.base import Position
+from execution.costs.fees import regulatory_fees
 from execution.costs.real import (
     Liquidity,
     RealCosts,
@@ -17,8 +19,6 @@ from execution.costs.real import (
     impact_due,
     liquidity_of,
 )
-from execution.brokers.base import Position
-from execution.costs.fees import regulatory_fees
 from execution.fills import Fill
 from execution.orders import Side
 from signals.actions import Action, ActionKind
