@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 
 from pydantic import Field
 
@@ -104,6 +105,20 @@ class Circumstances:
     def held(self, symbol: str) -> Decimal:
         """Signed shares held now."""
         return self.positions.get(symbol, ZERO)
+
+    @cached_property
+    def filled_book(self) -> Mapping[str, Decimal] | None:
+        """Signed USD by symbol with every pending order filled; None when a price is missing."""
+        shares = dict(self.positions)
+        for order in self.pending:
+            shares[order.symbol] = shares.get(order.symbol, ZERO) + order.quantity
+        values: dict[str, Decimal] = {}
+        for symbol, quantity in shares.items():
+            value = _value(symbol, quantity, self.references)
+            if value is None:
+                return None
+            values[symbol] = value
+        return values
 
 
 @dataclass(frozen=True)
@@ -199,20 +214,18 @@ def _order_notional(intent: Intent, now: Circumstances, config: PretradeConfig) 
     return None if size <= limit else f"{size:.2f} USD, limit {limit:.2f}"
 
 
-def _book(now: Circumstances, extra: Intent | None) -> dict[str, Decimal] | None:
-    """Signed USD by symbol with every pending order and `extra` filled; None when a price is missing."""
-    shares = dict(now.positions)
-    for order in now.pending:
-        shares[order.symbol] = shares.get(order.symbol, ZERO) + order.quantity
-    if extra is not None:
-        shares[extra.key.symbol] = shares.get(extra.key.symbol, ZERO) + signed(extra)
-    values: dict[str, Decimal] = {}
-    for symbol, quantity in shares.items():
-        price = now.references.get(symbol)
-        if price is None or not price.is_finite() or price <= 0:
-            return None
-        values[symbol] = quantity * price
-    return values
+def _value(symbol: str, quantity: Decimal, references: Mapping[str, Decimal]) -> Decimal | None:
+    price = references.get(symbol)
+    return None if price is None or not price.is_finite() or price <= 0 else quantity * price
+
+
+def _book_with(intent: Intent, now: Circumstances) -> dict[str, Decimal] | None:
+    """Return the filled book with `intent` filled too; None when a price is missing."""
+    symbol = intent.key.symbol
+    added = _value(symbol, signed(intent), now.references)
+    if now.filled_book is None or added is None:
+        return None
+    return {**now.filled_book, symbol: now.filled_book.get(symbol, ZERO) + added}
 
 
 def _limited(
@@ -221,7 +234,7 @@ def _limited(
     """Refuse when the measure of the filled book is past the limit and lower without this order (invariant 2)."""
     if lowers(intent, now.held(intent.key.symbol)):
         return None
-    before, after = _book(now, None), _book(now, intent)
+    before, after = now.filled_book, _book_with(intent, now)
     if before is None or after is None:
         return "a name in the book has no reference price"
     share, otherwise = measure(after) / now.equity, measure(before) / now.equity

@@ -22,7 +22,7 @@ from appliance.reports.day import gather
 from appliance.reports.markdown import render
 from appliance.seams import Severity
 from appliance.tripwires import Figures, Stage
-from execution.costs.real import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of
+from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs
 from execution.morning import ADV_SESSIONS
 from execution.restating import new_names
 from signals.errors import BundleRefused, DataNotUsable
@@ -110,9 +110,4 @@ def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:
     held = {p.symbol: p.quantity for p in opening.positions} if opening else {}
     snapshot = deps.market.snapshot()
     basis = snapshot.basis if snapshot else PriceBasis.TOTAL_RETURN
-    impact, unknown = impact_due(filled, liquidity)
-    borrow, untiered = borrow_due(closing.positions, liquidity, session, deps.calendar.next(session))
-    return RealCosts(
-        dividends=dividends_due(held, actions, basis), borrow=-borrow, fees=-fees_due(filled, session),
-        impact=-impact, unpriced=tuple(sorted({*unknown, *untiered})),
-    )  # fmt: skip
+    return real_costs(filled, held, closing.positions, liquidity, actions, basis, session, deps.calendar.next(session))

@@ -8,7 +8,7 @@ held before the open. Impact is half the quoted spread plus the square root of p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -75,13 +75,15 @@ def fees_due(fills: Iterable[Fill], session: date) -> Decimal:
     return sum((regulatory_fees(f.side, f.quantity, f.price, session).total for f in fills), ZERO)
 
 
+def spread_due(fills: Iterable[Fill]) -> Decimal:
+    """USD of half spreads, one trade a name: the part of `impact_due` that does not grow with size."""
+    return sum((spread_cost(value) for _, value in sorted(_traded(fills).items())), ZERO)
+
+
 def impact_due(fills: Iterable[Fill], liquidity: Mapping[str, Liquidity]) -> tuple[Decimal, tuple[str, ...]]:
     """USD of half spreads and impact, one trade a name, and the names whose liquidity is not known."""
-    traded: dict[str, Decimal] = {}
-    for fill in fills:
-        traded[fill.symbol] = traded.get(fill.symbol, ZERO) + fill.quantity * fill.price
     cost, unknown = ZERO, []
-    for symbol, value in sorted(traded.items()):
+    for symbol, value in sorted(_traded(fills).items()):
         cost += spread_cost(value)
         known = liquidity.get(symbol)
         if known is None or not np.isfinite(known.daily_volatility) or known.adv_usd <= 0:
@@ -108,6 +110,33 @@ def borrow_due(
     return cost.quantize(CENT, ROUND_HALF_EVEN), tuple(unknown)
 
 
+def real_costs(
+    fills: Sequence[Fill], held_before: Mapping[str, Decimal], closing: Sequence[Position],
+    liquidity: Mapping[str, Liquidity], actions: Sequence[Action], basis: PriceBasis, session: date, next_session: date,
+) -> RealCosts:  # fmt: skip
+    """Return every part of real minus paper of one session.
+
+    Parameters
+    ----------
+    fills : sequence of Fill
+        Of the session.
+    held_before : mapping of symbol to signed shares
+        Before the open, under the names of the session.
+    closing : sequence of Position
+        At the close.
+    liquidity : mapping of symbol to Liquidity
+        By what was known before the session.
+    actions : sequence of Action
+        Effective on the session.
+    """
+    impact, unknown = impact_due(fills, liquidity)
+    borrow, untiered = borrow_due(closing, liquidity, session, next_session)
+    return RealCosts(
+        dividends=dividends_due(held_before, actions, basis), borrow=-borrow, fees=-fees_due(fills, session),
+        impact=-impact, unpriced=tuple(sorted({*unknown, *untiered})),
+    )  # fmt: skip
+
+
 def liquidity_of(bars: Bars, adv_usd: Mapping[str, Decimal]) -> dict[str, Liquidity]:
     """Volatility of total returns (ddof 1, NaN under two) beside the average dollar volume, by symbol."""
     found = {}
@@ -118,3 +147,10 @@ def liquidity_of(bars: Bars, adv_usd: Mapping[str, Decimal]) -> dict[str, Liquid
             volatility = float(returns.std(ddof=1)) if returns.size > 1 else float("nan")
             found[symbol] = Liquidity(volatility, adv_usd[symbol])
     return found
+
+
+def _traded(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    traded: dict[str, Decimal] = {}
+    for fill in fills:
+        traded[fill.symbol] = traded.get(fill.symbol, ZERO) + fill.quantity * fill.price
+    return traded

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from execution.brokers import parsing
@@ -78,11 +78,6 @@ class DirectBroker:
             if e.side is None
         )
         return fills, others
-
-    def mark(self, day: date) -> tuple[str, str] | None:
-        """Equity and cash at the close of `day` as the exchange wrote them down; None before it."""
-        found = self._exchange.venue.book.marks.get(day)
-        return None if found is None else (str(found.equity), str(found.cash))
 
     def _get(self, path: str, parse: Callable[[parsing.Body], T], query: Mapping[str, str] | None = None) -> T:
         status, content = self._ask("GET", path, query or {}, b"")

@@ -1,0 +1,1 @@
+"""History, session by session, through the device's own portfolio and order code against the embedded exchange."""

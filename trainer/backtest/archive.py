@@ -1,0 +1,117 @@
+"""What was known on each evening of a dataset's history, in the form in which a device knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from execution.morning import ADV_SESSIONS, Evening
+from portfolio.risk import WINDOW_SESSIONS, market_return
+from signals.actions import Action
+from signals.barrows import BarRows
+from signals.bars import Bars, Floats
+from signals.dataset import load_actions, read_manifest, read_rows
+from signals.errors import FixInput
+from signals.manifest import Manifest
+from signals.quality import SessionStatus
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """One version of a curated dataset, its rows read once."""
+
+    folder: Path
+    manifest: Manifest
+    rows: BarRows
+    actions: tuple[Action, ...]
+
+    @cached_property
+    def whole(self) -> Bars:
+        """The panel of every session; columns are named as of the last one."""
+        return self.rows.panel(self.manifest.first, self.manifest.last)
+
+    @cached_property
+    def securities(self) -> tuple[str, ...]:
+        """Stable id of each column of `whole`."""
+        by_name = self.rows.securities(self.manifest.first, self.manifest.last)
+        return tuple(by_name[name] for name in self.whole.symbols)
+
+    @cached_property
+    def index(self) -> Floats:
+        """Return of the equal-weight universe in each session, shape (T,); NaN where no name has a return."""
+        return market_return(self.whole.total_return, self.whole.eligible)
+
+    @cached_property
+    def _effective(self) -> dict[date, list[Action]]:
+        found: dict[date, list[Action]] = {}
+        for action in sorted(self.actions, key=lambda a: (a.symbol, a.kind)):
+            found.setdefault(action.effective, []).append(action)
+        return found
+
+    def is_red(self, asof: date) -> bool:
+        """Whether the data of `asof` may not be used."""
+        return self.manifest.status(asof).status is SessionStatus.RED
+
+    def actions_on(self, session: date, known: date) -> tuple[Action, ...]:
+        """Actions effective on `session` that were known at the close of `known`, sorted by symbol and kind."""
+        return tuple(a for a in self._effective.get(session, ()) if a.known_at <= known)
+
+    def trailing(self, asof: date, sessions: int) -> Bars:
+        """Return the panel of the `sessions` sessions that end at `asof`, fewer where the data begin later."""
+        return self.rows.panel(self.first_of(asof, sessions), asof)
+
+    def dollar_volumes(self, asof: date) -> dict[str, Decimal]:
+        """Mean dollar volume of the trailing 20 sessions of every symbol with a bar at `asof`."""
+        found = self.rows.dollar_volumes(self.first_of(asof, ADV_SESSIONS), asof)
+        return {symbol: Decimal(repr(volume)) for symbol, volume in found.items()}
+
+    def evening(self, session: date, asof: date) -> Evening:
+        """Return what a device knows on the evening of `asof`, before the trade session."""
+        return Evening(
+            bars=self.trailing(asof, WINDOW_SESSIONS),
+            closes={symbol: Decimal(repr(close)) for symbol, close in self.rows.closes(asof).items()},
+            adv_usd=self.dollar_volumes(asof),
+            actions=self.actions_on(session, asof),
+            basis=self.manifest.basis,
+            snapshot_id=self.manifest.snapshot_id,
+        )
+
+    def first_of(self, asof: date, sessions: int) -> date:
+        """First of the `sessions` sessions that end at `asof`, no earlier than the data."""
+        days = self.manifest.calendar
+        return max(self.manifest.first, days.days[max(0, days.index(asof) - sessions + 1)])
+
+
+def open_archive(folder: Path, snapshot_id: str = "") -> Archive:
+    """Read the dataset; with a snapshot id, the very version that has it.
+
+    Raises
+    ------
+    FixInput
+        No version of the dataset has that snapshot id.
+    BadDataset
+        A file differs from what the manifest vouches for.
+    """
+    manifest = read_manifest(folder)
+    for version in range(manifest.version, 0, -1) if snapshot_id else ():
+        if manifest.snapshot_id == snapshot_id:
+            break
+        manifest = read_manifest(folder, version)
+    if snapshot_id and manifest.snapshot_id != snapshot_id:
+        raise FixInput(
+            f"no version of the dataset is the snapshot {snapshot_id[:12]} that the run was trained on",
+            where=str(folder), mend="Name the dataset that it was trained on",
+        )  # fmt: skip
+    rows = read_rows(folder, manifest, manifest.first, manifest.last)
+    return Archive(folder, manifest, rows, load_actions(folder, manifest))
+
+
+def compounded(returns: Floats) -> Floats:
+    """Level of an index that starts at 1 before the first return; a missing return counts as none."""
+    level = np.cumprod(1.0 + np.nan_to_num(returns)).astype(np.float64)
+    return level

@@ -1,0 +1,332 @@
+"""The day loop of a backtest: the device's decisions, the exchange's fills, session by session, order-exact.
+
+Invariants
+----------
+1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.pretrade` judges each order
+   right before it leaves, the embedded exchange fills it.
+2. The same data, scores and settings give the same orders, fills and values, to the cent.
+3. What a device would have sent is sent: auction orders before the open; afterwards what expired unfilled, closings,
+   and the openings that waited for them.
+
+Tripwires are the device's own: a session that one would skip or halt is traded here, and orders that pre-trade checks
+deny are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+
+from execution import morning
+from execution.brokers.base import Acked, Position
+from execution.config import ExecutionConfig
+from execution.costs.real import RealCosts, liquidity_of, real_costs, spread_due
+from execution.exchange.clock import VirtualClock
+from execution.exchange.config import ExchangeConfig
+from execution.exchange.direct import DirectBroker
+from execution.exchange.exchange import Exchange
+from execution.exchange.market import Market
+from execution.fills import Fill
+from execution.morning import ADV_SESSIONS
+from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
+from execution.planning import sending_order
+from execution.pretrade import Pending, refusal, reserved
+from execution.restating import new_names
+from execution.sending import circumstances, follow_up, is_filled
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from signals.errors import SkipSession, TooLittleHistory
+from signals.scores import Scores
+from signals.sessions import Session
+from trainer.backtest.archive import Archive
+
+PLAN_AT, TRADE_AT, CONFIRM_AT = time(8), time(9, 10), time(9, 45)  # New York: the device's own timetable
+ZERO = Decimal(0)
+ScoresOn = Callable[[date], Scores | None]
+Progress = Callable[[date], None]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides: the device's settings, and by which IC the book is sized.
+
+    Attributes
+    ----------
+    ramp_sessions : int
+        A book is stepped into over so many plans, as on a device.
+    """
+
+    portfolio: PortfolioConfig
+    execution: ExecutionConfig
+    ic: InformationCoefficient
+    horizon_sessions: int
+    code_version: str
+    ramp_sessions: int = 5
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every setting that can change an order."""
+        return self.portfolio.fingerprint()[:32] + self.execution.fingerprint()[:32]
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """One order as it ended; `state` is the exchange's word, or `refused` or `denied` with its reason."""
+
+    session: date
+    client_order_id: str
+    intent: Intent
+    state: str
+    filled: Decimal
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Day:
+    """One session.
+
+    Attributes
+    ----------
+    equity, cash, gross, net : Decimal
+        USD at the close, in the paper world.
+    real_equity : Decimal
+        USD with dividends, borrow, fees, half spreads and impact.
+    traded : Decimal
+        USD of all fills.
+    costs : RealCosts
+    spread : Decimal
+        The part of the costs' impact that is half the quoted spread; USD, not positive.
+    skipped : str
+        Why no plan was made; empty when one was.
+    """
+
+    session: date
+    equity: Decimal
+    real_equity: Decimal
+    cash: Decimal
+    gross: Decimal
+    net: Decimal
+    traded: Decimal
+    costs: RealCosts
+    spread: Decimal
+    orders: int
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A whole backtest."""
+
+    start_equity: Decimal
+    days: tuple[Day, ...]
+    orders: tuple[OrderRow, ...]
+    fills: tuple[Fill, ...]
+
+
+@dataclass
+class Desk:
+    """The orders of one session on their way."""
+
+    broker: DirectBroker
+    plan: Plan
+    execution: ExecutionConfig
+    meant: dict[IntentKey, Intent] = field(default_factory=dict)
+    acknowledged: dict[IntentKey, Intent] = field(default_factory=dict)
+    ended: dict[IntentKey, OrderRow] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.meant = {intent.key: intent for intent in self.plan.intents}
+
+    def send(self, batch: Iterable[Intent]) -> None:
+        """Judge each order with all the others pending, and send those that stand; what lowers risk leaves first."""
+        batch = sending_order(list(batch))
+        account, positions, assets = self.broker.account(), self.broker.positions(), self.broker.assets()
+        spent = ZERO
+        for leaving in batch:
+            now = circumstances(self.plan, account, positions, assets, self._pending(leaving), leaving, spent)
+            found = refusal(leaving, now, self.execution.pretrade)
+            if found is not None:
+                self._end(leaving, "denied", f"{found.check}: {found.reason}")
+                continue
+            answer = self.broker.submit(leaving)
+            if isinstance(answer, Acked):
+                self.acknowledged[leaving.key] = leaving
+                spent += reserved(leaving, now.held(leaving.key.symbol), self.execution.pretrade)
+            else:
+                self._end(leaving, "refused", getattr(answer, "message", ""))
+
+    def refresh(self) -> None:
+        """Take over what became of the orders at the exchange."""
+        for key, sent in self.acknowledged.items():
+            known = self.ended.get(key)
+            if known is None or not _is_over(known):
+                order = self.broker.order(key.client_order_id)
+                self.ended[key] = OrderRow(
+                    key.session, key.client_order_id, sent, str(order.status), order.filled_quantity
+                )
+
+    def follow(self) -> list[Intent]:
+        """Orders for what the auction left, and those of the plan that waited: closings, then ready openings."""
+        self.refresh()
+        following = []
+        for row in list(self.ended.values()):
+            rest = row.intent.quantity - row.filled
+            if row.state == OrderStatus.EXPIRED and rest > 0:
+                found = follow_up(row.intent, rest, self.execution.submission.min_residual_usd)
+                following += [found] if found is not None else []
+        self.meant.update({intent.key: intent for intent in following})
+        return [intent for intent in self.meant.values() if intent.time_in_force is TimeInForce.DAY]
+
+    def may_leave(self, intent: Intent) -> bool:
+        """Whether what the order waits for is filled; if not, it is denied."""
+        filled = [(key, row.filled) for key, row in self.ended.items()]
+        if intent.waits_for is None or is_filled(self.plan, filled, intent.waits_for):
+            return True
+        self._end(intent, "denied", "its closing half is not filled")
+        return False
+
+    def result(self) -> list[OrderRow]:
+        """Every order as it ended, by key."""
+        self.refresh()
+        return [self.ended[key] for key in sorted(self.ended)]
+
+    def _pending(self, leaving: Intent) -> list[Pending]:
+        aside = {leaving.key, leaving.waits_for}
+        found = []
+        for key, intent in self.meant.items():
+            row = self.ended.get(key)
+            if key in aside or (row is not None and _is_over(row)):
+                continue
+            done = row.filled if row is not None else ZERO
+            found.append(Pending(key.symbol, intent.side.sign * (intent.quantity - done)))
+        return found
+
+    def _end(self, intent: Intent, state: str, reason: str) -> None:
+        self.ended[intent.key] = OrderRow(intent.key.session, intent.key.client_order_id, intent, state, ZERO, reason)
+
+
+def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> DirectBroker:
+    """Open an exchange in memory on the archive's bars, standing at the close before the session `first`."""
+    calendar = archive.manifest.calendar
+    market = Market(archive.whole, calendar, archive.actions, basis=archive.manifest.basis)
+    start = calendar.session(calendar.previous(first)).close
+    return DirectBroker(Exchange(market, VirtualClock(start), seed=seed, config=config))
+
+
+class Backtest:
+    """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
+
+    def __init__(self, archive: Archive, broker: DirectBroker, policy: Policy) -> None:
+        self._archive, self._broker, self._policy = archive, broker, policy
+        self._plans = 0
+
+    def run(self, days: Sequence[date], scores_on: ScoresOn, step: Progress = lambda day: None) -> Course:
+        """Trade every session of `days` on the scores of the session before it.
+
+        Parameters
+        ----------
+        days : sequence of date
+            Consecutive trade sessions.
+        scores_on : callable
+            Scores of an asof, or None where there are none.
+        step : callable
+            Told each session when it is done.
+        """
+        start = self._broker.account().equity
+        before, real = start, start
+        rows: list[Day] = []
+        orders: list[OrderRow] = []
+        fills: list[Fill] = []
+        for session in days:
+            day, sent, filled = self._session(session, scores_on, before, real)
+            before, real = day.equity, day.real_equity
+            rows.append(day)
+            orders += sent
+            fills += filled
+            step(session)
+        return Course(start, tuple(rows), tuple(orders), tuple(fills))
+
+    def _session(
+        self, session: date, scores_on: ScoresOn, before: Decimal, real: Decimal
+    ) -> tuple[Day, list[OrderRow], tuple[Fill, ...]]:
+        calendar = self._archive.manifest.calendar
+        day, asof = calendar.session(session), calendar.previous(session)
+        self._broker.advance(day.at(PLAN_AT))
+        held = self._broker.positions()
+        desk, skipped = self._desk(session, asof, scores_on(asof), held)
+        if desk is not None:
+            _trade(desk, self._broker, day)
+        self._broker.advance(day.close)
+        sent = desk.result() if desk is not None else []
+        fills, _ = self._broker.new_entries()
+        account, closing = self._broker.account(), self._broker.positions()
+        costs, spread = self._costs(session, asof, held, closing, fills)
+        values = [p.quantity * p.current_price for p in closing if p.current_price is not None]
+        return Day(
+            session, account.equity, real + (account.equity - before) + costs.total, account.cash,
+            sum((abs(value) for value in values), ZERO), sum(values, ZERO),
+            sum((fill.quantity * fill.price for fill in fills), ZERO), costs, -spread, len(sent), skipped,
+        ), sent, fills  # fmt: skip
+
+    def _desk(
+        self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]
+    ) -> tuple[Desk | None, str]:
+        if scores is None or self._archive.is_red(asof):
+            return None, "no scores" if scores is None else f"the data of {asof} are RED"
+        policy = self._policy
+        account = self._broker.account()
+        ramp = min(1.0, (self._plans + 1) / policy.ramp_sessions)
+        provenance = Provenance(
+            scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version
+        )
+        try:
+            known = morning.known(scores, self._archive.evening(session, asof), policy.horizon_sessions, policy.ic)
+            found = morning.wanted(known, account, held, policy.portfolio, session, ramp=ramp)
+            plan = morning.orders(
+                known, found.targets, account, held, self._broker.assets(), provenance, policy.execution
+            )
+        except (SkipSession, TooLittleHistory) as error:
+            return None, str(error)
+        self._plans += 1
+        return Desk(self._broker, plan, policy.execution), ""
+
+    def _costs(
+        self, session: date, asof: date, held: tuple[Position, ...], closing: tuple[Position, ...],
+        fills: tuple[Fill, ...],
+    ) -> tuple[RealCosts, Decimal]:  # fmt: skip
+        archive = self._archive
+        actions = archive.actions_on(session, session)
+        renamed = new_names(actions)
+        known = liquidity_of(archive.trailing(asof, ADV_SESSIONS + 1), archive.dollar_volumes(asof))
+        liquidity = {renamed.get(symbol, symbol): found for symbol, found in known.items()}
+        following = archive.manifest.calendar.next(session)
+        costs = real_costs(
+            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, actions, archive.manifest.basis,
+            session, following,
+        )  # fmt: skip
+        return costs, spread_due(fills)
+
+
+def _trade(desk: Desk, broker: DirectBroker, day: Session) -> None:
+    """Send the auction's orders, then what is left to send once the market is open."""
+    broker.advance(day.at(TRADE_AT))
+    desk.send(intent for intent in desk.plan.intents if intent.time_in_force is TimeInForce.OPG)
+    broker.advance(_confirmation(day))
+    waiting = desk.follow()
+    closings = [intent for intent in waiting if intent.reduces]
+    if closings:
+        desk.send(closings)
+        desk.refresh()
+    openings = [intent for intent in waiting if not intent.reduces and desk.may_leave(intent)]
+    if openings:
+        desk.send(openings)
+
+
+def _confirmation(day: Session) -> datetime:
+    return max(day.at(CONFIRM_AT), day.open)
+
+
+def _is_over(row: OrderRow) -> bool:
+    return row.state in ("denied", "refused") or OrderStatus(row.state).is_terminal
