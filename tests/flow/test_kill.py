@@ -70,13 +70,20 @@ def at_work(make: Make, published: Published, url: str) -> Iterator[tuple[Workbe
     slow = {"kind": "delay", "seconds": 0.2, "method": "POST", "path": ORDERS, "times": 1000}
     requests.post(f"{url}/_sim/faults", json={"faults": [slow]}, timeout=10).raise_for_status()
     command = [sys.executable, "-m", "appliance", "job", "trade", "--session", str(day), "--state", str(bench.state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
+    ) as job:
         try:
             await_posts(url, 2)
             yield bench, job, day
         finally:
             if job.poll() is None:
                 job.kill()
+
+
+def _hear_interrupts() -> None:
+    """A shell that runs tests in the background ignores SIGINT for its children; systemd does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def by_signal(number: int) -> Callable[[Workbench, subprocess.Popen[str]], None]:
