@@ -1,0 +1,133 @@
+"""What a path of values is worth: pure figures of session returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.bars import Floats
+from signals.errors import TooLittleHistory
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.dsr import sharpe_moments
+
+VOLATILITY_WINDOW, TREND_WINDOW, MIN_HISTORY = 20, 200, 60
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Figures of a series of net session returns; fractions, `sharpe` per session, the others annual.
+
+    Attributes
+    ----------
+    sessions : int
+        T.
+    sharpe, skewness, kurtosis : float
+        Per session; None where returns do not vary.
+    """
+
+    sessions: int
+    total_return: float
+    annual_return: float
+    annual_volatility: float
+    annual_sharpe: float | None
+    sharpe: float | None
+    skewness: float | None
+    kurtosis: float | None
+    max_drawdown: float
+
+
+def worth(net: Floats) -> Worth:
+    """Figures of net session returns, shape (T,), no NaN.
+
+    Raises
+    ------
+    TooLittleHistory
+        Fewer than two sessions.
+    """
+    if len(net) < 2:
+        raise TooLittleHistory(f"{len(net)} sessions of returns", mend="Backtest a longer range")
+    total = float(np.prod(1.0 + net)) - 1.0
+    annual = (1.0 + total) ** (SESSIONS_PER_YEAR / len(net)) - 1.0 if total > -1.0 else -1.0
+    deviation = float(net.std(ddof=1))
+    moments = sharpe_moments(net) if deviation > 0.0 else None
+    scale = float(np.sqrt(SESSIONS_PER_YEAR))
+    return Worth(
+        sessions=len(net), total_return=total, annual_return=annual, annual_volatility=deviation * scale,
+        annual_sharpe=moments.sharpe * scale if moments else None, sharpe=moments.sharpe if moments else None,
+        skewness=moments.skewness if moments else None, kurtosis=moments.kurtosis if moments else None,
+        max_drawdown=float(drawdown(net).max()),
+    )  # fmt: skip
+
+
+def drawdown(net: Floats) -> Floats:
+    """Fall below the highest value so far, start included; fraction, shape (T,), not negative."""
+    level = np.concatenate([[1.0], np.cumprod(1.0 + net)])
+    fall: Floats = (1.0 - level / np.maximum.accumulate(level))[1:]
+    return fall
+
+
+def annual_sharpe(net: Floats) -> float:
+    """Annualised Sharpe ratio, ddof 1; 0 for returns that do not vary: a book that never moved earns no credit."""
+    deviation = float(net.std(ddof=1)) if len(net) > 1 else 0.0
+    return float(net.mean() / deviation * np.sqrt(SESSIONS_PER_YEAR)) if deviation > 0.0 else 0.0
+
+
+def window_sharpes(net: Floats, sessions: int) -> Floats:
+    """Annualised Sharpe ratio of every run of `sessions` consecutive returns; of the whole when it is shorter."""
+    if len(net) <= sessions:
+        return np.array([annual_sharpe(net)])
+    return np.array([annual_sharpe(net[i : i + sessions]) for i in range(len(net) - sessions + 1)])
+
+
+def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, Any]]:
+    """Figures of each calendar year with at least two sessions."""
+    years = np.array([day.year for day in sessions])
+    return {str(year): _short(net[years == year]) for year in np.unique(years) if (years == year).sum() > 1}
+
+
+def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
+    """Figures of the sessions of each regime; regimes of fewer than two sessions are left out."""
+    names = [str(name) for name in np.unique(regimes)]
+    return {name: _short(net[regimes == name]) for name in names if (regimes == name).sum() > 1}
+
+
+def regimes(index: Floats) -> NDArray[np.str_]:
+    """Regime of every session by what was known at the close before it: volatility and trend of the index.
+
+    Volatile when the 20-session deviation is above the median of all such deviations so far; rising when the level is
+    above its 200-session mean (of all sessions so far while they are fewer). "unknown" before 60 sessions.
+
+    Parameters
+    ----------
+    index : float64, shape (T,)
+        Returns of the index; NaN counts as none.
+
+    Returns
+    -------
+    str, shape (T,)
+        One of "calm rising", "calm falling", "volatile rising", "volatile falling", "unknown".
+    """
+    returns = np.nan_to_num(index)
+    level = np.cumprod(1.0 + returns)
+    found = np.full(len(index), "unknown", dtype="<U20")
+    deviations: list[float] = []
+    for t in range(len(index)):  # everything read here ends at t - 1
+        if t >= VOLATILITY_WINDOW:
+            deviations.append(float(returns[t - VOLATILITY_WINDOW : t].std(ddof=1)))
+        if t >= MIN_HISTORY:
+            is_volatile = deviations[-1] > float(np.median(deviations))
+            is_rising = level[t - 1] > level[max(0, t - TREND_WINDOW) : t].mean()
+            found[t] = f"{'volatile' if is_volatile else 'calm'} {'rising' if is_rising else 'falling'}"
+    return found
+
+
+def _short(net: Floats) -> dict[str, Any]:
+    found = worth(net)
+    return {
+        "sessions": found.sessions, "total_return": found.total_return, "annual_sharpe": found.annual_sharpe,
+        "annual_volatility": found.annual_volatility, "max_drawdown": found.max_drawdown,
+    }  # fmt: skip

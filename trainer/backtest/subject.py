@@ -1,0 +1,146 @@
+"""A run as a backtest sees it: its evidence, its dataset, its unseen scores and the policy that trades them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from execution.config import ExecutionConfig
+from execution.exchange.config import ExchangeConfig
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from signals.config import load
+from signals.errors import FixInput, NotASession
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, opened
+from trainer.backtest.unseen import RunScores, run_scores
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person chose for the book.
+
+    Attributes
+    ----------
+    portfolio : PortfolioConfig
+    execution : ExecutionConfig
+    equity_usd : float
+        In the account at the start.
+    seed : int
+        Of the exchange.
+    """
+
+    portfolio: PortfolioConfig
+    execution: ExecutionConfig
+    equity_usd: float = 1_000_000.0
+    seed: int = 0
+
+    @property
+    def exchange(self) -> ExchangeConfig:
+        """Settings of the exchange."""
+        return ExchangeConfig(cash=Decimal(repr(self.equity_usd)).quantize(CENT))
+
+    def fingerprint(self) -> str:
+        """Hash of everything that can change a figure."""
+        book = self.portfolio.fingerprint()[:24] + self.execution.fingerprint()[:24]
+        return f"{book}-{self.equity_usd:.2f}-{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A run folder with the very version of the dataset that it was trained on."""
+
+    run: Path
+    evidence: dict[str, Any]
+    archive: Archive
+
+    @property
+    def ic(self) -> InformationCoefficient:
+        """The out-of-fold IC, by which a device sizes this run's book; its sign and size are of the whole range."""
+        ic = self.evidence["ic"]
+        if ic.get("mean") is None or ic.get("t_newey_west") is None:
+            raise FixInput("the evidence has no IC", where=str(self.run), mend="Train on a longer range")
+        return InformationCoefficient(float(ic["mean"]), float(ic["t_newey_west"]))
+
+    def scores(self, name: str) -> RunScores:
+        """Stored scores of the run: `walk_forward.parquet`, `oof.parquet` or a file of the same form."""
+        until = date.fromisoformat(str(self.evidence["last_label_session"]))
+        trained = (self.archive.manifest.first, until)
+        return run_scores(self.archive, str(self.evidence["sleeve"]), self.run / name, trained)
+
+    def policy(self, settings: Settings, code_version: str) -> Policy:
+        """Return the policy that trades this run."""
+        horizon = int(self.evidence["horizon"])
+        return Policy(settings.portfolio, settings.execution, self.ic, horizon, code_version)
+
+
+def subject_of(run: Path, data: Path) -> Subject:
+    """Read a run's evidence and open its dataset.
+
+    Raises
+    ------
+    FixInput
+        No run folder, or the dataset has no version that the run was trained on.
+    """
+    evidence = read_document(run / "evidence.json")
+    missing = [key for key in ("snapshot_id", "sleeve", "horizon", "ic", "last_label_session") if key not in evidence]
+    if missing:
+        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), mend="Train again with this version")
+    return Subject(run, evidence, open_archive(data, str(evidence["snapshot_id"])))
+
+
+def settings_of(configs: Path | None, *, equity_usd: float, fixed_ic: float | None, seed: int = 0) -> Settings:
+    """Read `portfolio.yml` and `execution.yml` of a folder of settings; the defaults where there is none."""
+    portfolio = load(configs / "portfolio.yml", PortfolioConfig) if configs else PortfolioConfig()
+    execution = load(configs / "execution.yml", ExecutionConfig) if configs else ExecutionConfig()
+    if fixed_ic is not None:
+        portfolio = portfolio.model_copy(update={"fixed_ic": fixed_ic})
+    return Settings(portfolio, execution, equity_usd, seed)
+
+
+def trade_sessions(archive: Archive, first: date | None, last: date | None, scored: tuple[date, ...]) -> list[date]:
+    """Consecutive trade sessions of scored evenings, inside [first, last] where those are given.
+
+    Raises
+    ------
+    NotASession
+        Nothing is scored there.
+    """
+    calendar = archive.manifest.calendar
+    days = [calendar.next(asof) for asof in scored if asof < archive.manifest.last]
+    days = [day for day in days if (first is None or day >= first) and (last is None or day <= last)]
+    if not days:
+        raise NotASession(
+            "no session of the range has scores that its model had not seen",
+            where=f"scored: {scored[0]} to {scored[-1]}" if scored else "", mend="Choose a range inside it",
+        )  # fmt: skip
+    return list(calendar.between(days[0], days[-1]))
+
+
+def trade(
+    archive: Archive, policy: Policy, settings: Settings, days: list[date], scores_on: ScoresOn,
+    step: Progress = lambda day: None,
+) -> Course:  # fmt: skip
+    """Run an order-exact backtest of `days` on a fresh account."""
+    broker = opened(archive, settings.exchange, settings.seed, days[0])
+    return Backtest(archive, broker, policy).run(days, scores_on, step)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON document; raise `FixInput` when there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+    except ValueError:
+        raise FixInput("not a JSON document", where=str(path), mend="Restore it, or train again") from None
+    if not isinstance(content, dict):
+        raise FixInput("not a mapping", where=str(path), mend="Restore it, or train again")
+    return content

@@ -1,0 +1,111 @@
+"""A course as a document: what `backtest.json` holds and reports show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.errors import TooLittleHistory
+from trainer.backtest.archive import Archive
+from trainer.backtest.engine import Course, Day
+from trainer.backtest.figures import by_regime, by_year, regimes, worth
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+
+COSTS = ("spread", "impact", "borrow", "fees")
+
+
+def traded_days(course: Course) -> tuple[Day, ...]:
+    """Days from the first plan on: before it there was no book to judge.
+
+    Raises
+    ------
+    TooLittleHistory
+        No session had a plan.
+    """
+    begun = next((i for i, day in enumerate(course.days) if not day.skipped), None)
+    if begun is None:
+        reasons = Counter(day.skipped for day in course.days).most_common(1)
+        raise TooLittleHistory(
+            "no session of the range could be traded", where=reasons[0][0] if reasons else "",
+            mend="Choose a range whose scores have a year of history before them",
+        )  # fmt: skip
+    return course.days[begun:]
+
+
+def net_returns(course: Course) -> Floats:
+    """Net return of each traded day, of the value with every cost; shape (T,)."""
+    return _returns(course, [day.real_equity for day in traded_days(course)])
+
+
+def paper_returns(course: Course) -> Floats:
+    """Return of each traded day as the paper account shows it; shape (T,)."""
+    return _returns(course, [day.equity for day in traded_days(course)])
+
+
+def summary(course: Course, archive: Archive) -> dict[str, Any]:
+    """Every figure of a backtest; money in USD, fractions of equity otherwise."""
+    days, net = traded_days(course), net_returns(course)
+    sessions = tuple(day.session for day in days)
+    first = archive.whole.index(sessions[0])
+    index = archive.index[first : first + len(days)]
+    return {
+        "first": str(sessions[0]), "last": str(sessions[-1]), "sessions": len(days),
+        "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
+        "start_equity_usd": str(course.start_equity), "end_equity_usd": str(days[-1].real_equity),
+        "net": asdict(worth(net)), "paper": asdict(worth(paper_returns(course))),
+        "benchmark": {"name": "equal-weight universe", **asdict(worth(np.nan_to_num(index)))},
+        "correlation_with_benchmark": _correlation(net, np.nan_to_num(index)),
+        "turnover": _turnover(days), "exposure": _exposure(days), "costs": _costs(days),
+        "orders": {"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
+        "fills": len(course.fills),
+        "by_year": by_year(sessions, net),
+        "by_regime": by_regime(net, regimes(archive.index)[first : first + len(days)]),
+    }  # fmt: skip
+
+
+def _returns(course: Course, values: list[Decimal]) -> Floats:
+    level = np.array([float(course.start_equity), *map(float, values)])
+    found: Floats = level[1:] / level[:-1] - 1.0
+    return found
+
+
+def _turnover(days: tuple[Day, ...]) -> dict[str, float]:
+    one_way = np.array([float(day.traded / day.equity) / 2.0 for day in days])
+    return {"per_session": float(one_way.mean()), "annual": float(one_way.mean()) * SESSIONS_PER_YEAR}
+
+
+def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
+    gross = np.array([float(day.gross / day.equity) for day in days])
+    net = np.array([float(day.net / day.equity) for day in days])
+    return {
+        "mean_gross": float(gross.mean()), "max_gross": float(gross.max()),
+        "mean_net": float(net.mean()), "max_abs_net": float(np.abs(net).max()),
+    }  # fmt: skip
+
+
+def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
+    paid = {
+        "spread": -sum(float(day.spread) for day in days),
+        "impact": -sum(float(day.costs.impact - day.spread) for day in days),
+        "borrow": -sum(float(day.costs.borrow) for day in days),
+        "fees": -sum(float(day.costs.fees) for day in days),
+    }
+    equity = float(np.mean([float(day.equity) for day in days]))
+    annual = SESSIONS_PER_YEAR / len(days) / equity
+    return {
+        "usd": paid, "annual": {name: value * annual for name, value in paid.items()},
+        "annual_total": sum(paid.values()) * annual,
+        "dividends_usd": sum(float(day.costs.dividends) for day in days),
+        "unpriced": sorted({name for day in days for name in day.costs.unpriced}),
+    }  # fmt: skip
+
+
+def _correlation(net: Floats, index: Floats) -> float | None:
+    if net.std() == 0.0 or index.std() == 0.0:
+        return None
+    return float(np.corrcoef(net, index)[0, 1])

@@ -1,0 +1,152 @@
+"""The fast backtest: the same policy at the level of weights, for many sets of scores at once.
+
+Targets come from the device's own `portfolio.build` and `portfolio.risk`, values from `portfolio.nav`: no shares, no
+rounding, no auctions, names as of the panel's end. Paths of a cross-validation are compared with it; a test bounds its
+distance to the order-exact backtest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+
+from execution.costs.borrow import DAYS_PER_YEAR, borrow_tier
+from execution.costs.impact import weight_impact_coefficient
+from execution.costs.spread import half_spread
+from portfolio.build import build
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from portfolio.nav import Nav, NavCosts, net_asset_value
+from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
+from signals.bars import Bars, Floats
+from signals.errors import SkipSession, TooLittleHistory
+from signals.scores import Scores
+from trainer.backtest.archive import Archive
+from trainer.validation.book import next_opens
+from trainer.validation.deciles import trading_conditions
+
+BPS = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class WeightPath:
+    """One set of scores as a book.
+
+    Attributes
+    ----------
+    sessions : tuple of date, length T
+        Trade sessions: the book of entry i stands after the open of sessions[i].
+    nav : Nav
+    net : float64, shape (T,)
+        Net return up to each session's open, after its trades; 0 before the first book.
+    """
+
+    sessions: tuple[date, ...]
+    nav: Nav
+    net: Floats
+
+
+def weight_paths(
+    archive: Archive, values: Floats, portfolio: PortfolioConfig, ic: InformationCoefficient, horizon: int, *,
+    equity_usd: float, ramp_sessions: int = 5,
+) -> tuple[WeightPath, ...]:  # fmt: skip
+    """Run every set of scores through the policy.
+
+    Parameters
+    ----------
+    values : float64, shape (P, T, N)
+        Scores on the columns of `archive.whole`; NaN where there are none.
+    portfolio : PortfolioConfig
+    ic : InformationCoefficient
+        Sizes every book.
+    horizon : int
+        k, sessions.
+    equity_usd : float
+        At which impact is priced.
+    """
+    bars = archive.whole
+    scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
+    first, last = int(scored[0]), min(int(scored[-1]), len(bars.sessions) - 2)
+    following = next_opens(bars, archive.actions)
+    weights = np.zeros((len(values), last - first + 1, len(bars.symbols)))
+    books = [_Book(portfolio, bars, ramp_sessions, equity_usd) for _ in values]
+    for row in range(first, last + 1):
+        risk = _risk(bars, row, horizon, ic)
+        for path, book in enumerate(books):
+            if row > first:
+                book.drift(following[row - 1])
+            weights[path, row - first] = book.next(values[path, row], risk, row)
+    returns = np.vstack([np.zeros(len(bars.symbols)), following[first:last]])
+    costs = _costs(bars, first, last, equity_usd)
+    sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
+    navs = [net_asset_value(weights[path], returns, costs) for path in range(len(values))]
+    return tuple(WeightPath(sessions, nav, np.diff(nav.nav, prepend=1.0) / _before(nav)) for nav in navs)
+
+
+class _Book:
+    """Weights that drift with returns and move by the policy's steps."""
+
+    def __init__(self, portfolio: PortfolioConfig, bars: Bars, ramp_sessions: int, equity_usd: float) -> None:
+        self._portfolio, self._bars = portfolio, bars
+        self._ramp_sessions, self._equity_usd = ramp_sessions, equity_usd
+        self._plans = 0
+        self.held: Floats = np.zeros(len(bars.symbols))
+
+    def drift(self, returns: Floats) -> None:
+        moved = np.nan_to_num(returns)
+        self.held = self.held * (1.0 + moved) / (1.0 + float(self.held @ moved))
+
+    def next(self, scores: Floats, risk: RiskModel | None, row: int) -> Floats:
+        names = self._bars.symbols
+        chosen = np.flatnonzero(np.isfinite(scores))
+        if risk is None or not len(chosen):
+            return self.held
+        asof, session = (day.astype(object) for day in self._bars.sessions[row : row + 2])
+        told = Scores(asof, "path", tuple(names[c] for c in chosen), scores[chosen], "path")
+        current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
+        ramp = min(1.0, (self._plans + 1) / self._ramp_sessions)
+        try:
+            targets = build(told, risk, self._portfolio, current, session, ramp=ramp, equity_usd=self._equity_usd)
+        except SkipSession:
+            return self.held
+        self._plans += 1
+        self.held = np.zeros(len(names))
+        self.held[np.searchsorted(names, targets.symbols)] = targets.weights
+        return self.held
+
+
+def _risk(bars: Bars, row: int, horizon: int, ic: InformationCoefficient) -> RiskModel | None:
+    try:
+        return estimate(bars.rows(max(0, row - WINDOW_SESSIONS + 1), row + 1), horizon, ic)
+    except TooLittleHistory:
+        return None
+
+
+def _costs(bars: Bars, first: int, last: int, equity_usd: float) -> NavCosts:
+    volatility, adv_usd = (panel[first : last + 1] for panel in trading_conditions(bars))
+    usual = [_median(volatility), np.maximum(_median(adv_usd), 1.0)]
+    impact = weight_impact_coefficient(usual[0], usual[1], equity_usd)
+    known = impact[np.isfinite(impact)]
+    impact = np.where(np.isfinite(impact), impact, known.max(initial=0.0))  # a name never seen trading is dear
+    typical = usual[1][np.isfinite(usual[1])]
+    tier = borrow_tier(Decimal(repr(float(np.median(typical)))) if len(typical) else Decimal(0))
+    days = np.diff(bars.sessions[first : last + 2].astype("datetime64[D]").astype(np.int64))
+    return NavCosts(
+        np.asarray(half_spread()),
+        impact,
+        float(tier.annual_bps) * BPS * np.concatenate([[0], days[1:]]) / DAYS_PER_YEAR,
+    )
+
+
+def _median(panel: Floats) -> Floats:
+    """Median of each column over the rows where it is known; NaN for a column without any."""
+    known = np.isfinite(panel)
+    medians = [float(np.median(panel[known[:, c], c])) if known[:, c].any() else np.nan for c in range(panel.shape[1])]
+    return np.array(medians)
+
+
+def _before(nav: Nav) -> Floats:
+    return np.concatenate([[1.0], nav.nav[:-1]])
