@@ -78,6 +78,7 @@ def renamed_risk(risk: RiskModel, actions: Sequence[Action]) -> RiskModel:
     return replace(
         risk, symbols=names, covariance=risk.covariance[np.ix_(order, order)],
         residual_volatility=risk.residual_volatility[order], beta=risk.beta[order],
+        returns=None if risk.returns is None else risk.returns[:, order],
         sectors=tuple(risk.sectors[i] for i in order) if risk.sectors else (),
     )  # fmt: skip
 

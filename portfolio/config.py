@@ -17,6 +17,38 @@ class Mode(StrEnum):
     LONG_ONLY = "long_only"
 
 
+class Weighting(StrEnum):
+    """How a side's gross is shared among its names: by conviction, or by hierarchical risk parity."""
+
+    SCORE = "score"
+    HRP = "hrp"
+
+
+class CvarMethod(StrEnum):
+    """Where the tail of the book's one-session losses comes from; `portfolio.cvar` has the formulas."""
+
+    HISTORICAL = "historical"
+    EVT = "evt"
+    NORMAL = "normal"
+
+
+class CvarBudget(Config):
+    """The largest expected shortfall of a target over one session.
+
+    Attributes
+    ----------
+    limit : float
+        Fraction of equity; scales down only.
+    level : float
+        q: the mean of the worst 1 - q of sessions. 252 sessions hold two or three beyond 0.99: there, ask for `evt`.
+    method : CvarMethod
+    """
+
+    limit: float = Field(gt=0, le=1)
+    level: float = Field(0.95, ge=0.9, lt=1)
+    method: CvarMethod = CvarMethod.HISTORICAL
+
+
 class PortfolioConfig(Config):
     """The portfolio policy. Weights and limits are fractions of equity unless a name says otherwise.
 
@@ -41,6 +73,10 @@ class PortfolioConfig(Config):
         Rehearsals only: stands in for the shrunk out-of-fold IC, and the decisions say so.
     volatility_target : float
         Annualised, ex ante; scales down only.
+    weighting : Weighting
+        How a side's gross is shared among the chosen names.
+    cvar : CvarBudget or None
+        None leaves the tail to the volatility target.
     entry_quantile, exit_quantile : float
         Long-only: a name enters at or above the first and leaves below the second.
     step_sessions : int or None
@@ -66,6 +102,8 @@ class PortfolioConfig(Config):
     kelly_fraction: float = Field(0.5, gt=0, le=1)
     fixed_ic: float | None = Field(None, ge=-1, le=1)
     volatility_target: float = Field(0.10, gt=0, le=1)
+    weighting: Weighting = Weighting.SCORE
+    cvar: CvarBudget | None = None
     entry_quantile: float = Field(0.8, gt=0, lt=1)
     exit_quantile: float = Field(0.4, gt=0, lt=1)
     step_sessions: int | None = Field(None, ge=1)

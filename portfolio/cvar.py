@@ -13,10 +13,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from portfolio.config import CvarMethod
 from signals.bars import Floats
 from signals.errors import InvariantBroken, TooLittleHistory
 
 MIN_EXCEEDANCES = 10
+EVT_THRESHOLD = 0.90
+"""Quantile of the losses above which the tail is fitted: 25 of 252 sessions lie beyond it."""
 EXPONENTIAL_LIMIT = 1e-9
 """Shapes nearer to 0 than this are an exponential tail: the general formulas lose all their digits there."""
 
@@ -36,6 +39,32 @@ def normal_cvar_multiplier(q: float) -> float:
 def normal_cvar(mean: float, volatility: float, q: float) -> float:
     """Expected shortfall of a normal return: -m + s phi(Phi^-1(q)) / (1 - q)."""
     return -mean + volatility * normal_cvar_multiplier(q)
+
+
+def session_cvar(returns: Floats, q: float, method: CvarMethod) -> float:
+    """Expected shortfall of a book over one session, from its returns on past sessions; a loss is positive.
+
+    Parameters
+    ----------
+    returns : float64, shape (n,), no NaN
+    q : float
+    method : CvarMethod
+        `normal` takes a mean of zero: a book's mean return over a year is mostly noise. `evt` fits the tail beyond the
+        90th percentile of losses, and falls back on history where that threshold is no loss at all.
+
+    Raises
+    ------
+    TooLittleHistory
+        No returns, or too few beyond the threshold to fit a tail.
+    """
+    losses = -returns
+    if method is CvarMethod.NORMAL:
+        if losses.size == 0:
+            raise TooLittleHistory("no losses to average", mend="Give at least one loss")
+        return normal_cvar(0.0, math.sqrt(float(np.square(losses).mean())), q)
+    if method is CvarMethod.EVT and float(np.quantile(losses, EVT_THRESHOLD)) > 0:
+        return fit_pareto_tail(losses, float(np.quantile(losses, EVT_THRESHOLD))).cvar(q)
+    return historical_cvar(losses, q)
 
 
 def historical_cvar(losses: Floats, q: float) -> float:

@@ -48,6 +48,26 @@ def hrp_weights(covariance: Floats) -> Floats:
     return bisect(covariance, quasi_diagonal_order(covariance))
 
 
+def shared_by_risk(book: Floats, covariance: Floats) -> Floats:
+    """Share each side's gross among its names by hierarchical risk parity; signs and the sides' gross stay.
+
+    Parameters
+    ----------
+    book : float64, shape (N,), signed
+    covariance : float64, shape (N, N)
+
+    Returns
+    -------
+    float64, shape (N,)
+    """
+    shared = np.zeros_like(book)
+    for sign in (1.0, -1.0):
+        side = np.flatnonzero(sign * book > 0)
+        if side.size:
+            shared[side] = book[side].sum() * hrp_weights(covariance[np.ix_(side, side)])
+    return shared
+
+
 def correlation_distance(covariance: Floats) -> Floats:
     """d_ij = sqrt((1 - rho_ij) / 2), shape (N, N), from 0 (moving as one) to 1 (moving oppositely)."""
     deviation = np.sqrt(np.diag(covariance))

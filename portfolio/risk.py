@@ -1,21 +1,26 @@
 """The risk model: covariance, beta and residual volatility of the names that may be held, over the label horizon.
 
-Entry point: `estimate`. Everything comes from the trailing 252 sessions of total returns; nothing after `asof` is read.
+Entry points: `estimate`, `with_volatility`. Everything comes from the trailing 252 sessions of total returns, and from
+volatility forecasts where a model gives them; nothing after `asof` is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
 from portfolio.kelly import InformationCoefficient
+from portfolio.risk_scaling import SESSIONS_PER_YEAR
 from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken, TooLittleHistory
 
 WINDOW_SESSIONS = 252
 MIN_OBSERVED_SHARE = 0.80
+FORECAST_LIMIT = 3.0
+"""Largest factor, either way, between a forecast volatility and the window's."""
 RETURN_LIMIT = 0.5
 """Largest one-session return that enters, either way. Beyond it lies an event (a reorganisation, an unrecorded split,
 a squeeze) that says nothing of the next k sessions, while its square alone outweighs the window: one real bar of
@@ -44,6 +49,10 @@ class RiskModel:
         Eligible names with too few returns to be judged; they may not be held.
     limited_returns : int
         Returns of the window that were cut to +-50 % before anything was estimated.
+    returns : float64, shape (T, N), or None
+        One-session total returns of the window, 0 where missing: what a CVaR budget looks at.
+    forecast_names : int
+        Names whose volatility is a forecast rather than that of the window.
     """
 
     asof: date
@@ -57,6 +66,8 @@ class RiskModel:
     shrinkage: float = 0.0
     left_out: tuple[str, ...] = ()
     limited_returns: int = 0
+    returns: Floats | None = None
+    forecast_names: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.symbols)
@@ -68,6 +79,10 @@ class RiskModel:
             if array.shape != shape or not bool(np.all(np.isfinite(array))):
                 raise InvariantBroken(f"risk.{name} is not finite of shape {shape}")
             array.setflags(write=False)
+        if self.returns is not None:
+            if self.returns.ndim != 2 or self.returns.shape[1] != n or not bool(np.all(np.isfinite(self.returns))):
+                raise InvariantBroken(f"risk.returns is not finite with {n} columns")
+            self.returns.setflags(write=False)
         if not bool(np.all(np.diag(self.covariance) > 0)) or not bool(np.all(self.residual_volatility > 0)):
             raise InvariantBroken("a variance is not positive")
         if self.sectors and len(self.sectors) != n:
@@ -126,7 +141,38 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
         shrinkage=shrinkage,
         left_out=tuple(bars.symbols[c] for c in np.flatnonzero(bars.eligible[-1] & ~judged)),
         limited_returns=int((np.abs(recorded) > RETURN_LIMIT).sum()),
+        returns=np.where(observed[:, chosen], returns[:, chosen], 0.0),
     )
+
+
+def with_volatility(risk: RiskModel, annual: Mapping[str, float]) -> RiskModel:
+    """Return the model with forecast standard deviations in place of the window's; correlations and betas stay.
+
+        Sigma' = D Sigma D,    D_i = clip(f_i sqrt(k / 252) / sqrt(Sigma_ii), 1/3, 3)
+
+    Residual volatilities and the window's returns (filtered historical simulation: Barone-Adesi, Giannopoulos and
+    Vosper 1999) are restated by the same D. The bound keeps one wild forecast from deciding the book.
+
+    Parameters
+    ----------
+    risk : RiskModel
+    annual : mapping of symbol to annualised volatility, ratio
+        Names without a usable forecast (absent, not finite, not positive) keep the window's volatility.
+
+    Returns
+    -------
+    RiskModel
+        `forecast_names` counts the names restated.
+    """
+    own = np.sqrt(np.diag(risk.covariance))
+    given = np.array([annual.get(symbol, np.nan) for symbol in risk.symbols], dtype=np.float64)
+    usable = np.isfinite(given) & (given > 0)
+    wanted = np.where(usable, given, 1.0) * np.sqrt(risk.horizon_sessions / SESSIONS_PER_YEAR)
+    ratio = np.where(usable, np.clip(wanted / own, 1.0 / FORECAST_LIMIT, FORECAST_LIMIT), 1.0)
+    return replace(
+        risk, covariance=risk.covariance * np.outer(ratio, ratio), residual_volatility=risk.residual_volatility * ratio,
+        returns=None if risk.returns is None else risk.returns * ratio, forecast_names=int(usable.sum()),
+    )  # fmt: skip
 
 
 def market_return(returns: Floats, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:

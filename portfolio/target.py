@@ -4,12 +4,14 @@ Order of operations (architecture of the policy, each line one module)
     rank -> inverse normal -> clip +-3                           ranking
     top and bottom N, each side to gross 1/2                     selection
     name cap with redistribution, neutrality, to a fixed point   caps, neutrality
-    times s = min(gross target, c f*, vol target / forecast)     kelly, risk_scaling
+    where configured, a side's gross shared by risk parity       hrp
+    times s = min(gross target, c f*, vol target / forecast,     kelly, risk_scaling
+                  CVaR budget / expected shortfall)              cvar
 
 Invariants of a `TargetBook`, checked when it is made
 1. Gross at most `gross_target`; every |w_i| at most `name_cap`.
 2. Long/short: |sum w| <= net_limit, |beta'w| <= beta_limit, sectors likewise. Long-only: no weight is negative.
-3. Ex-ante volatility at most the target.
+3. Ex-ante volatility at most the target; expected shortfall at most its budget, where there is one.
 s multiplies the whole book and is at most 1, so it loosens none of them.
 """
 
@@ -21,7 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from portfolio.caps import cap_names
-from portfolio.config import Mode, PortfolioConfig
+from portfolio.config import CvarBudget, Mode, PortfolioConfig, Weighting
+from portfolio.cvar import session_cvar
+from portfolio.hrp import shared_by_risk
 from portfolio.kelly import grinold_mean, kelly_scalar
 from portfolio.neutrality import Exposures, exposures, neutralise
 from portfolio.ranking import inverse_normal
@@ -60,6 +64,7 @@ class Candidates:
     beta: Floats
     sectors: tuple[str, ...]
     horizon_sessions: int
+    returns: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,8 @@ class TargetBook:
             ("volatility", annual_volatility(weights, candidates.covariance, candidates.horizon_sessions),
              config.volatility_target),
         ]  # fmt: skip
+        if config.cvar is not None:
+            bounds.append(("expected shortfall", shortfall(weights, candidates, config.cvar), config.cvar.limit))
         if config.mode is Mode.LONG_SHORT:
             limited = limits_of(candidates, config)
             figures = np.abs(limited.of(weights)).tolist()
@@ -123,6 +130,7 @@ def target_book(
         ("scored names", str(len(scores.symbols))),
         ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
         ("returns limited in the risk model", str(risk.limited_returns)),
+        *((("names with a volatility forecast", str(risk.forecast_names)),) if risk.forecast_names else ()),
     )
     most = config.max_names(equity_usd)
     if ic <= 0:
@@ -169,16 +177,28 @@ def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str,
         beta=risk.beta[at],
         sectors=tuple(risk.sectors[i] for i in at) if risk.sectors else (),
         horizon_sessions=risk.horizon_sessions,
+        returns=None if risk.returns is None else risk.returns[:, at],
     )
+
+
+def shortfall(weights: Floats, candidates: Candidates, budget: CvarBudget) -> float:
+    """Expected shortfall of the book over one session, a positive fraction of equity; 0 for an empty book."""
+    if candidates.returns is None:
+        raise InvariantBroken("a CVaR budget needs the risk model's returns")
+    if not np.any(weights):
+        return 0.0
+    return session_cvar(candidates.returns @ weights, budget.level, budget.method)
 
 
 def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tuple[Floats, Decisions]:
     """Return the book before its scale: gross at most 1, inside caps and, long/short, neutrality."""
     if config.mode is Mode.LONG_ONLY:
         raw = top_quantile(candidates.z, candidates.held, config.entry_quantile, config.exit_quantile, most)
+        raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
         capped = cap_names(raw, config.name_cap)
         return capped, (("names", f"{int((capped > 0).sum())} long"),)
     raw = top_and_bottom(candidates.z, candidates.held, most // 2)
+    raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
     weights, passes = neutralise(raw, config.name_cap, limits_of(candidates, config))
     return weights, (
         ("names", f"{int((weights > 0).sum())} long, {int((weights < 0).sum())} short"),
@@ -187,7 +207,7 @@ def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tup
 
 
 def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[Floats, Decisions]:
-    """Multiply the unit book by s = min(gross target, c f*, volatility target / forecast volatility)."""
+    """Multiply the unit book by s, min of gross target, c f*, volatility target / forecast and CVaR budget / ES."""
     full_kelly = kelly_scalar(unit, candidates.mu, candidates.covariance)
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
     bounds = {
@@ -195,12 +215,18 @@ def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tupl
         "fractional Kelly": max(config.kelly_fraction * full_kelly, 0.0),
         "volatility target": volatility_scalar(forecast, config.volatility_target),
     }
+    tail: Decisions = ()
+    if config.cvar is not None:
+        lost = shortfall(unit, candidates, config.cvar)
+        bounds["CVaR budget"] = volatility_scalar(lost, config.cvar.limit)
+        tail = ((f"expected shortfall at gross 1 ({config.cvar.method}, {config.cvar.level:g})", f"{lost:.4f}"),)
     binding = min(bounds, key=lambda name: bounds[name])
     weights = unit * bounds[binding]
     return weights, (
         ("kelly f*", f"{full_kelly:.3f}"),
         ("kelly c f*", f"{config.kelly_fraction * full_kelly:.3f}"),
         ("forecast volatility at gross 1", f"{forecast:.4f}"),
+        *tail,
         ("scale", f"{bounds[binding]:.4f} by {binding}"),
         ("target gross", f"{np.abs(weights).sum():.4f}"),
         ("target net", f"{weights.sum():+.4f}"),
