@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from signals.bars import Bars, Days, Floats
 from signals.features.folding import Fold, S
+from signals.features.limits import limited
 from signals.features.market import market_return
 from signals.features.paths import level_moments, peaks, price_moments, products
 from signals.features.windows import Observations
@@ -145,6 +146,16 @@ class History:
         if not unknown.any():
             return values
         return np.where(Observations(unknown, newest_only=self.newest_only).count(sessions) == 0, values, np.nan)
+
+    @property
+    def squares(self) -> Fold[np.float64]:
+        """Sum of the squared total returns, each return limited to +-50 %."""
+        return self._latest("squares", lambda: self.returns.sums(limited(self.total_return) ** 2))
+
+    @property
+    def loss_squares(self) -> Fold[np.float64]:
+        """Sum of the squared losses, each limited to 50 %."""
+        return self._latest("loss_squares", lambda: self.returns.sums(limited(np.minimum(self.total_return, 0.0)) ** 2))
 
     @cached_property
     def growth(self) -> Fold[np.float64]:

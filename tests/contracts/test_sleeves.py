@@ -209,8 +209,9 @@ def test_values_are_float32_never_infinite_and_ranks_lie_inside_0_and_1(sleeve: 
     assert panel.values.dtype == np.float32
     assert not np.isinf(panel.values).any()
     ranks = panel.values[..., len(sleeve.table) :]
-    assert np.nanmin(ranks) > 0.0
-    assert np.nanmax(ranks) < 1.0
+    known = ranks[np.isfinite(ranks)]
+    assert known.size == 0 if ranks.shape[2] == 0 else known.size > 0
+    assert bool(np.all((known > 0.0) & (known < 1.0)))
     assert np.isnan(ranks[~panel.eligible]).all()
 
 
