@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
-import matplotlib.dates as mdates
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from signals.bars import Days, Floats
+from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
-INK, ACCENT, SECOND, GRID = "#2b2b2b", "#1f5f8b", "#c05621", "#d9d9d9"
-SIZE_INCHES, DPI = (9.0, 3.8), 110
 SHOWN_FEATURES = 20
 
 
 def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: float) -> bytes:
     """Mean IC of each path against the mean of all with its 95 % interval."""
-    axes = _axes("Rank IC by path (out of fold)", "path", "mean rank IC")
+    axes = new_axes("Rank IC by path (out of fold)", "path", "mean rank IC")
     axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6, zorder=3)
     low, high = mean - 1.96 * standard_error, mean + 1.96 * standard_error
     axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean (Newey-West)")
@@ -28,29 +22,29 @@ def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: 
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xticks(range(len(figures)))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
-    return _png(axes)
+    return png(axes)
 
 
 def cumulative_ic(sessions: Days, series: Floats, forward: Floats) -> bytes:
     """Running sum of the per-session IC, cross-validated and walking forward."""
-    axes = _axes("Cumulative rank IC", "", "sum of session ICs")
+    axes = new_axes("Cumulative rank IC", "", "sum of session ICs")
     for values, colour, name in ((series, ACCENT, "cross-validated, mean of paths"), (forward, SECOND, "walk-forward")):
         known = np.isfinite(values)
         axes.plot(sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.4, label=name)
     axes.axhline(0.0, color=INK, linewidth=0.8)
-    _date_axis(axes)
+    date_axis(axes)
     axes.legend(frameon=False)
-    return _png(axes)
+    return png(axes)
 
 
 def decile_curve(curve: list[float], k: int) -> bytes:
     """Mean label of each score decile, in excess of the session's mean."""
-    axes = _axes(f"Return over {k} sessions by score decile", "decile (1 lowest score)", "excess return, bps")
+    axes = new_axes(f"Return over {k} sessions by score decile", "decile (1 lowest score)", "excess return, bps")
     values = 1e4 * np.array(curve, dtype=float)
     axes.bar(range(1, len(values) + 1), values, color=[SECOND if v < 0 else ACCENT for v in values], width=0.7)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xticks(range(1, len(values) + 1))
-    return _png(axes)
+    return png(axes)
 
 
 def importance(names: tuple[str, ...], shares: Floats) -> bytes:
@@ -70,16 +64,16 @@ def shap(names: tuple[str, ...], size: Floats) -> bytes:
 
 def _ranked(names: tuple[str, ...], shares: Floats, title: str, label: str) -> bytes:
     order = np.argsort(-shares, kind="stable")[:SHOWN_FEATURES][::-1]
-    axes = _axes(title, "", "", height=0.26 * len(order) + 1.2)
+    axes = new_axes(title, "", "", height=0.26 * len(order) + 1.2)
     axes.barh([names[i] for i in order], shares[order], color=ACCENT, height=0.7)
     axes.set_xlabel(label)
     axes.grid(axis="y", visible=False)
-    return _png(axes)
+    return png(axes)
 
 
 def coverage(sessions: Days, eligible: np.ndarray, used: np.ndarray, holdout: tuple[str, str] | None) -> bytes:
     """Names per session: eligible, and used in the cross-validation; the sealed holdout shaded."""
-    axes = _axes("Names per session", "", "names")
+    axes = new_axes("Names per session", "", "names")
     axes.plot(sessions, np.where(eligible > 0, eligible, np.nan), color="#b0b0b0", linewidth=3.5, label="eligible")
     axes.plot(
         sessions, np.where(used > 0, used, np.nan), color=ACCENT, linewidth=1.2, label="labelled and cross-validated"
@@ -89,33 +83,6 @@ def coverage(sessions: Days, eligible: np.ndarray, used: np.ndarray, holdout: tu
         inside = (sessions >= first) & (sessions <= last)
         axes.fill_between(sessions, eligible, where=list(inside), color=SECOND, alpha=0.2, label="sealed holdout")
     axes.set_ylim(bottom=0)
-    _date_axis(axes)
+    date_axis(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.08), ncols=3)
-    return _png(axes)
-
-
-def _axes(title: str, x: str, y: str, *, height: float = SIZE_INCHES[1]) -> Axes:
-    figure = Figure(figsize=(SIZE_INCHES[0], height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
-
-
-def _date_axis(axes: Axes) -> None:
-    locator = mdates.AutoDateLocator()  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-
-
-def _png(axes: Axes) -> bytes:
-    buffer = io.BytesIO()
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(axes)

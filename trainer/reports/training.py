@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from signals.bars import Days, Floats
-from trainer.reports import plots
+from trainer.reports import page, plots
 
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#2b2b2b}"
-    "table{border-collapse:collapse;margin:1rem 0}td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
-    "td:nth-child(2){font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fdf1e7;"
-    "border-left:4px solid #c05621;padding:.5rem 1rem;margin:.5rem 0}"
-)
 PLOTS = {
     "ic_by_path.png": "Rank IC by path. The paths share their data: their spread is not an error bar.",
     "cumulative_ic.png": "Cumulative rank IC. A steady slope is skill; one step is one episode.",
@@ -68,28 +61,17 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def markdown(known: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
-    parts = [f"# Training of {known['sleeve']}", "", "| | |", "|---|---|"]
-    parts += [f"| {what} | {figure} |" for what, figure in rows_of(known)]
-    if known["warnings"]:
-        parts += ["", "## Warnings", "", *(f"* {warning}" for warning in known["warnings"])]
-    for name, caption in captions(known).items():
-        parts += ["", f"![{caption}](plots/{name})", "", caption]
-    return "\n".join(parts) + "\n"
+    return page.markdown(_page(known))
 
 
 def html(known: Mapping[str, Any]) -> str:
     """Return the report as one HTML page beside its pictures."""
-    title = f"Training of {escape(known['sleeve'])}"
-    table = "".join(f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>" for what, figure in rows_of(known))
-    warned = "".join(f'<p class="warn">{escape(warning)}</p>' for warning in known["warnings"])
-    pictures = "".join(
-        f'<figure><img src="plots/{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for name, caption in captions(known).items()
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}</body></html>\n"
+    return page.html(_page(known))
+
+
+def _page(known: Mapping[str, Any]) -> page.Page:
+    return page.Page(
+        f"Training of {known['sleeve']}", tuple(rows_of(known)), tuple(known["warnings"]), dict(captions(known))
     )
 
 

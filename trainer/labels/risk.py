@@ -1,0 +1,68 @@
+r"""What risk turned out to be: realised volatility and drawdown of the sessions after the features'.
+
+    volatility:  y_t = 1/2 ln( 252 / k  sum_{j=1..k} r_{t+j}^2 )              log annualised ratio
+    drawdown:    y_t = max over 0 <= i <= j <= k of  1 - V_j / V_i,   V_j = prod_{1..j} (1 + r_{t+i})     fraction
+
+r is the total return of a session, limited to +-50 % as in the features and in the portfolio's risk model. A name that
+misses one of the k returns has no label: a volatility over fewer sessions is another quantity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signals.bars import Bars, Floats
+from signals.errors import InvariantBroken
+from signals.features.limits import limited
+from signals.features.volatility import SESSIONS_PER_YEAR
+from trainer.labels.panel import Labels
+
+
+def volatility_labels(bars: Bars, k: int) -> Labels:
+    """Log realised volatility of sessions t + 1 .. t + k, annualised.
+
+    Parameters
+    ----------
+    bars : Bars, shape (T, N)
+    k : int, sessions, at least 1
+
+    Returns
+    -------
+    Labels
+        NaN where the name is not eligible, misses a return, or never moved (the log of nothing).
+    """
+    returns = _following(bars, k)
+    with np.errstate(divide="ignore"):
+        values = 0.5 * np.log(SESSIONS_PER_YEAR * np.mean([r**2 for r in returns], axis=0))
+    return _labels(bars, k, values)
+
+
+def drawdown_labels(bars: Bars, k: int) -> Labels:
+    """Largest fall from a peak within sessions t .. t + k, the close of t the first possible peak.
+
+    Parameters and policy as for `volatility_labels`; 0 where the name never fell below a peak.
+    """
+    level = peak = np.ones_like(bars.close)
+    deepest = np.zeros_like(bars.close)
+    for step in _following(bars, k):
+        level = level * (1.0 + step)
+        peak = np.maximum(peak, level)
+        deepest = np.maximum(deepest, 1.0 - level / peak)
+    return _labels(bars, k, deepest)
+
+
+def _following(bars: Bars, k: int) -> list[Floats]:
+    """Returns of sessions t + 1, ..., t + k, each of shape (T, N), NaN past the panel's end."""
+    if k < 1:
+        raise InvariantBroken(f"a label lasts at least one session, not {k}")
+    returns = limited(bars.total_return)
+    rows = [np.full_like(returns, np.nan) for _ in range(k)]
+    for step, row in enumerate(rows, start=1):
+        row[:-step] = returns[step:]
+    return rows
+
+
+def _labels(bars: Bars, k: int, values: Floats) -> Labels:
+    known = bars.eligible & np.isfinite(values)
+    ends = np.arange(len(bars.sessions))[:, None] + k
+    return Labels(bars.sessions, bars.symbols, np.where(known, values, np.nan), np.where(known, ends, -1))

@@ -1,0 +1,51 @@
+"""One page of figures, warnings and pictures, as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#2b2b2b}"
+    "table{border-collapse:collapse;margin:1rem 0}td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "td:nth-child(2){font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fdf1e7;"
+    "border-left:4px solid #c05621;padding:.5rem 1rem;margin:.5rem 0}"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a report says: its title, (what, figure) lines, warnings, and the caption of each picture in `plots/`."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    captions: Mapping[str, str]
+
+
+def markdown(page: Page) -> str:
+    """Return the page as Markdown."""
+    parts = [f"# {page.title}", "", "| | |", "|---|---|"]
+    parts += [f"| {what} | {figure} |" for what, figure in page.rows]
+    if page.warnings:
+        parts += ["", "## Warnings", "", *(f"* {warning}" for warning in page.warnings)]
+    for name, caption in page.captions.items():
+        parts += ["", f"![{caption}](plots/{name})", "", caption]
+    return "\n".join(parts) + "\n"
+
+
+def html(page: Page) -> str:
+    """Return the page as HTML that stands beside its pictures."""
+    title = escape(page.title)
+    table = "".join(f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>" for what, figure in page.rows)
+    warned = "".join(f'<p class="warn">{escape(warning)}</p>' for warning in page.warnings)
+    pictures = "".join(
+        f'<figure><img src="plots/{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+        for name, caption in page.captions.items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head>"
+        f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}</body></html>\n"
+    )
