@@ -72,7 +72,7 @@ def advantage(losses: Floats, others: Floats, k: int) -> Mean:
 
 
 def coverage(outcome: Floats, low: Floats, high: Floats, k: int) -> Mean:
-    """Share of outcomes inside [low, high], per session and then over sessions; NaN cells are left out."""
-    known = np.isfinite(outcome) & np.isfinite(low) & np.isfinite(high)
+    """Share of outcomes inside [low, high], per session, then over sessions; NaN is left out, edges may be infinite."""
+    known = np.isfinite(outcome) & ~np.isnan(low) & ~np.isnan(high)
     inside = np.where(known, ((outcome >= low) & (outcome <= high)).astype(np.float64), np.nan)
     return mean_loss(inside, k)

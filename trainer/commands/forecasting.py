@@ -1,0 +1,50 @@
+"""`trainer train --sleeve risk`: forecasts of risk rather than of return, with figures of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from signals.config import load
+from signals.console import emit
+from signals.errors import FixInput
+from trainer.commands.training import day, progress
+
+SLEEVE = "risk"
+
+
+def train_risk(
+    data: Path, run: Path, *, start: str, end: str, symbols: str, config: Path | None, seed: int, workers: int,
+    cluster: str, as_json: bool, foreign: dict[str, object],
+) -> None:  # fmt: skip
+    """Train the sleeve `risk`; `foreign` are options that only a sleeve of scores has, and must be unset.
+
+    Raises
+    ------
+    FixInput
+        A foreign option was given.
+    """
+    from signals.code_version import code_version
+    from trainer.fanout import cluster as connected
+    from trainer.forecasting.report import rows_of
+    from trainer.forecasting.training import Request, steps, train
+    from trainer.recipes.risk import RiskConfig
+
+    given = [name for name, value in foreign.items() if value]
+    if given:
+        raise FixInput(
+            f"the sleeve risk has no {', '.join(given)}", where=given[0],
+            mend="Leave it out; configs/sleeves/risk.yml holds what can be chosen",
+        )  # fmt: skip
+    chosen = load(config, RiskConfig) if config else RiskConfig()
+    request = Request(
+        data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
+        symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()), seed=seed, workers=workers,
+        code_version=code_version("trainer"),
+    )  # fmt: skip
+    with connected(cluster), progress(steps(chosen), shown=not as_json) as step:
+        known = train(chosen, request, step)
+    lines = rows_of(known)
+    width = max(len(what) for what, _ in lines)
+    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
+    text += ["", *(f"WARNING: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
+    emit({**known, "run": str(run)}, as_json=as_json, text="\n".join(text))

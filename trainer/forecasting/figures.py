@@ -1,0 +1,118 @@
+"""What risk forecasts are worth: QLIKE against forecasts that need no learning, coverage, rank correlation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.bars import Floats
+from trainer.forecasting.proof import DrawdownProof, VolatilityProof, common
+from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
+from trainer.validation.ic import Mean, newey_west, rank_ic
+
+LEARNED = ("har", "trees")
+BINS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class VolatilityFigures:
+    """Figures of one horizon, all walking forward but `qlike_by_path`.
+
+    Attributes
+    ----------
+    qlike : mapping of forecaster to Mean
+        On the cells that every forecaster has.
+    advantage : mapping of baseline to Mean
+        QLIKE of the baseline minus HAR's: positive when HAR is better.
+    trees_advantage : Mean
+        QLIKE of HAR minus the trees': positive when the trees are better.
+    qlike_by_path : tuple of float
+        HAR's, on each path of the cross-validation.
+    bias : float
+        Realised over forecast variance, both averaged over everything: 1 is unbiased.
+    coverage, below, above : Mean
+        Share of outcomes inside the trees' band, under it, over it.
+    ic : Mean
+        Rank correlation of HAR's forecast with what came.
+    calibration : tuple of (forecast, realised)
+        Root mean variances of twenty equal groups by forecast.
+    """
+
+    horizon: int
+    qlike: dict[str, Mean]
+    advantage: dict[str, Mean]
+    trees_advantage: Mean
+    qlike_by_path: tuple[float, ...]
+    bias: float
+    coverage: Mean
+    below: Mean
+    above: Mean
+    ic: Mean
+    calibration: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class DrawdownFigures:
+    """Coverage of the drawdown quantile, and its pinball loss against the constant one's."""
+
+    coverage: Mean
+    pinball: Mean
+    constant_pinball: Mean
+    advantage: Mean
+
+
+def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:
+    """Compute the figures of one horizon."""
+    k, realised = proof.horizon, proof.realised
+    shared = common(iter([realised, *proof.forecasts.values()]))
+    losses = {name: qlike(realised, forecast) * shared for name, forecast in proof.forecasts.items()}
+    har = proof.forecasts["har"]
+    return VolatilityFigures(
+        horizon=k,
+        qlike={name: mean_loss(loss, k) for name, loss in losses.items()},
+        advantage={name: advantage(losses["har"], loss, k) for name, loss in losses.items() if name not in LEARNED},
+        trees_advantage=advantage(losses["trees"], losses["har"], k),
+        qlike_by_path=tuple(
+            float(np.nanmean(qlike(realised, proof.har.rows.dense(np.exp(path))))) for path in proof.har.oof.scores
+        ),
+        bias=float(np.nansum(np.square(realised) * shared) / np.nansum(np.square(har) * shared)),
+        coverage=coverage(realised, proof.low, proof.high, k),
+        below=coverage(realised, _edge(proof.low, -np.inf), _under(proof.low), k),
+        above=coverage(realised, _over(proof.high), _edge(proof.high, np.inf), k),
+        ic=newey_west(rank_ic(har, realised), 2 * (k - 1)),
+        calibration=calibration_curve(har * shared, realised * shared),
+    )
+
+
+def drawdown_figures(proof: DrawdownProof, k: int, level: float) -> DrawdownFigures:
+    """Compute the figures of the drawdown quantile."""
+    ours, theirs = (pinball(proof.realised, forecast, level) for forecast in (proof.forecast, proof.constant))
+    return DrawdownFigures(
+        coverage=coverage(proof.realised, _edge(proof.forecast, -np.inf), proof.forecast, k),
+        pinball=mean_loss(ours, k), constant_pinball=mean_loss(theirs, k), advantage=advantage(ours, theirs, k),
+    )  # fmt: skip
+
+
+def calibration_curve(forecast: Floats, realised: Floats) -> tuple[tuple[float, float], ...]:
+    """Root mean square of forecast and of outcome in `BINS` groups of equal size, from the calmest to the wildest."""
+    known = np.isfinite(forecast) & np.isfinite(realised)
+    expected, came = forecast[known], realised[known]
+    order = np.argsort(expected, kind="stable")
+    groups = [group for group in np.array_split(order, BINS) if group.size]
+    return tuple(
+        (float(np.sqrt(np.square(expected[group]).mean())), float(np.sqrt(np.square(came[group]).mean())))
+        for group in groups
+    )
+
+
+def _edge(panel: Floats, value: float) -> Floats:
+    return np.where(np.isfinite(panel), value, np.nan)
+
+
+def _under(panel: Floats) -> Floats:
+    return np.where(np.isfinite(panel), np.nextafter(panel, -np.inf), np.nan)
+
+
+def _over(panel: Floats) -> Floats:
+    return np.where(np.isfinite(panel), np.nextafter(panel, np.inf), np.nan)
