@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, search, training
+from trainer.commands import bundles, data, promotion, search, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -15,6 +17,19 @@ data.register(app)
 bundles.register(app)
 training.register(app)
 search.register(app)
+promotion.register(app)
+
+UNLESS_SET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a server that is away is waited for over a quarter of an hour
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+@app.callback()
+def _environment() -> None:
+    for name, value in UNLESS_SET.items():
+        os.environ.setdefault(name, value)
 
 
 def main() -> None:

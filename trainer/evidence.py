@@ -26,7 +26,7 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
-    importance: Importance | None,
+    importance: Importance | None, bars_hash: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -62,6 +62,7 @@ def evidence(
         "leak_certificate": {"total": int(proof.oof.leaks.sum()), "by_split": proof.oof.leaks.tolist()},
         "parity": asdict(parity),
         "trials": trials,
+        "promotion_bars": bars_hash or None,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)),
     }  # fmt: skip

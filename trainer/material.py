@@ -15,12 +15,13 @@ from trainer.source import Source, read_source
 
 @dataclass(frozen=True)
 class Range:
-    """Which part of which dataset: None is the dataset's own first or last session, no symbols are all."""
+    """Which part of which dataset: None is its own first or last session, no symbols are all, no version the newest."""
 
     data: Path
     start: date | None = None
     end: date | None = None
     symbols: tuple[str, ...] = ()
+    version: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
     """
     source = read_source(
         chosen.data, start=chosen.start, end=chosen.end, symbols=chosen.symbols,
-        lookback_sessions=recipe.sleeve.lookback_sessions,
+        lookback_sessions=recipe.sleeve.lookback_sessions, version=chosen.version,
     )  # fmt: skip
     panel = recipe.sleeve.panel(source.bars)
     labels = LABELS[config.label.kind](source.bars, config.label, source.actions)

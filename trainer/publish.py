@@ -42,7 +42,7 @@ from signals.sessions import Calendar
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
 
 BUNDLES, LATEST, KEYSET = "bundles", "latest.json", "keyset.json"
-PROMOTION = "promotion.json"
+PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
 LATEST_FORMAT = "trademl-latest/1"
 BUNDLE_FOLDER = re.compile(r"([0-9]+)-[0-9a-f]{16}")
 
@@ -247,10 +247,19 @@ def _promotion(request: Request) -> Promotion | None:
 
 def _refusal(request: Request) -> str | None:
     if request.role is Role.EVALUATION:
-        return request.refusal or "not promoted: no promotion has judged this run"
+        return request.refusal or _verdict(request.run)
     if request.refusal:
         raise FixInput(f"a {request.role} carries no refusal", where="--refusal", mend="Leave it out")
     return None
+
+
+def _verdict(run: Path) -> str:
+    """Why no promotion made this run a champion, in the words of the last one that judged it."""
+    if not (run / VERDICT).exists():
+        return "not promoted: no promotion has judged this run"
+    rows = _field(_document(run, VERDICT), "rows")
+    failed = [f"{row['bar']}: {row['why']}" for row in rows if not row["passed"]]
+    return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
 
 
 def _check_store_keys(store: Path, keyset: Keyset) -> None:

@@ -37,8 +37,9 @@ class Source:
 
 
 def read_source(
-    folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int
-) -> Source:
+    folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int,
+    version: int | None = None,
+) -> Source:  # fmt: skip
     """Read the bars of features' sessions from `start` on and of labels that end by `end`.
 
     Parameters
@@ -51,6 +52,8 @@ def read_source(
         Names to train on; empty for all.
     lookback_sessions : int
         Sessions that the first features read, their own included.
+    version : int or None
+        Of the dataset; None is its newest.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def read_source(
     DataNotUsable
         A session of the range on which names were eligible is RED.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, version)
     first, last = session_range(manifest, start, end)
     refuse_red(manifest, first, last)
     days = manifest.calendar.between(manifest.first, last)

@@ -55,6 +55,8 @@ class Request:
         Where to fit, as far as the learner has the choice.
     search : SearchRequest or None
         A search that chooses the learner's parameters first, or the folder whose trials count.
+    bars_hash : str
+        Of the promotion bars that hold, which the evidence names.
     importance : bool
         Whether to permute features out of fold, which takes a model per group and a scoring per feature.
     """
@@ -69,6 +71,7 @@ class Request:
     code_version: str
     device: Device = Device.AUTO
     search: SearchRequest | None = None
+    bars_hash: str = ""
     importance: bool = False
 
 
@@ -107,7 +110,8 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         A leak certificate is not 0, or the export is not exact. Nothing was written.
     """
     refuse_existing(request.run)
-    material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
+    chosen_range = Range(request.data, request.start, request.end, request.symbols)
+    material = prepare(recipe, config, chosen_range)
     source, panel, rows = material.source, material.panel, material.rows
     following = next_opens(source.bars, source.actions)
     config, tried = _chosen(recipe, config, material, following, request, step)
@@ -122,9 +126,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
-        trials=tried.judged(chosen), importance=drivers,
+        trials=tried.judged(chosen), importance=drivers, bars_hash=request.bars_hash,
     )  # fmt: skip
-    files = _files(recipe, config, source, panel, rows, proof, fitted, known)
+    files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known)
     write_run(request.run, {**files, **tried.files, **shown})
     return known
@@ -166,7 +170,7 @@ def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
 
 def _files(
     recipe: Recipe, config: RecipeConfig, source: Source, panel: FeaturePanel, rows: Samples, proof: Proof,
-    fitted: Fitted, known: dict[str, Any],
+    fitted: Fitted, known: dict[str, Any], chosen: Range,
 ) -> Mapping[str, bytes]:  # fmt: skip
     training_cfg = {
         "sleeve": recipe.sleeve.name, "seed": known["seed"], "config": config.model_dump(mode="json"),
@@ -174,6 +178,10 @@ def _files(
         "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
         "first_training_session": known["first_training_session"], "last_label_session": known["last_label_session"],
         "symbols": list(rows.symbols),
+        "range": {
+            "start": str(chosen.start) if chosen.start else None, "end": str(chosen.end) if chosen.end else None,
+            "symbols": list(chosen.symbols),
+        },
     }  # fmt: skip
     return {
         "model.onnx": fitted.exported.onnx,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,6 +16,7 @@ from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.dsr import sharpe_moments
 
 VOLATILITY_WINDOW, TREND_WINDOW, MIN_HISTORY = 20, 200, 60
+DRAWS, BLOCK_SESSIONS = 2000, 21
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,23 @@ def annual_sharpe(net: Floats) -> float:
     return float(net.mean() / deviation * np.sqrt(SESSIONS_PER_YEAR)) if deviation > 0.0 else 0.0
 
 
-def window_sharpes(net: Floats, sessions: int) -> Floats:
-    """Annualised Sharpe ratio of every run of `sessions` consecutive returns; of the whole when it is shorter."""
-    if len(net) <= sessions:
-        return np.array([annual_sharpe(net)])
-    return np.array([annual_sharpe(net[i : i + sessions]) for i in range(len(net) - sessions + 1)])
+def stretch_sharpes(
+    paths: Sequence[Floats], sessions: int, rng: np.random.Generator, *, draws: int = DRAWS, block: int = BLOCK_SESSIONS
+) -> Floats:
+    """Annualised Sharpe ratio of stretches of `sessions` sessions as the paths might have brought them, shape (draws,).
+
+    A circular block bootstrap: each draw takes one path and fills the stretch with blocks that start anywhere in it, so
+    that dependence within a month stays. The stretches of one history as they lay overlap, and there are few of them:
+    on five years of paths their 5 % quantile turns away one honest holdout in ten, this one in twenty.
+    """
+    found = np.empty(draws)
+    blocks = -(-sessions // block)
+    for draw in range(draws):
+        net = paths[int(rng.integers(len(paths)))]
+        starts = rng.integers(len(net), size=blocks)
+        taken = (starts[:, None] + np.arange(block)).reshape(-1)[:sessions] % len(net)
+        found[draw] = annual_sharpe(net[taken])
+    return found
 
 
 def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, Any]]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import typer
 
-from signals.bundle import Keyset, Role, RollbackGrant
+from signals.bundle import Keyset, Role
 from signals.console import emit
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from signals.sessions import xnys
 from signals.sleeves import SLEEVES
-from trainer import sign
+from trainer import sign, way_back
 from trainer.clock import now
 from trainer.publish import KEYSET, Request, last_training_session, publish
 
@@ -65,10 +65,15 @@ def publish_command(
     role: Role = typer.Option(..., help="champion needs a promotion record."),
     keys: Path = typer.Option(..., help="Folder made by `trainer keys`."),
     to: Path = typer.Option(..., help="Store folder that devices pull from."),
-    refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="no promotion judged it"),
+    refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="the verdict on the run"),
+    registry: Path = typer.Option(Path("var/registry"), help="Registry whose champion a champion must be."),
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
+    if role is Role.CHAMPION:
+        from trainer.champions import confirm  # here: it loads the learners, and only a champion needs it
+
+        confirm(registry, run)
     last = last_training_session(run)
     done = publish(
         Request(run, role, keys, to, now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else ""),
@@ -91,14 +96,7 @@ def grant_rollback_command(
     to: Path = typer.Option(..., help="File to write."),
 ) -> None:
     """Sign permission for devices at one sequence to return to one older bundle."""
-    seq, _, bundle_id = bundle.partition("-")
-    if not seq.isdigit() or not bundle_id:
-        raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", mend="Copy the folder's name")
-    if int(seq) >= high_water:
-        raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", mend="Name an older bundle")
-    grant = RollbackGrant(
-        bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=_until(valid_until), reason=reason
-    )
+    grant = way_back.grant(bundle, high_water, _until(valid_until), reason)
     write_atomic(to, sign.grant_rollback(keys, grant))
     typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
 

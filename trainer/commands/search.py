@@ -13,7 +13,16 @@ from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput
 from signals.files import write_atomic
-from trainer.commands.training import DEVICE_HELP, LEARNER_HELP, day, device_named, overridden, progress, recipe_named
+from trainer.commands.training import (
+    BARS_HELP,
+    DEVICE_HELP,
+    LEARNER_HELP,
+    day,
+    device_named,
+    overridden,
+    progress,
+    recipe_named,
+)
 
 PANEL = "Training"
 
@@ -41,6 +50,7 @@ def search(
     to: Annotated[Path, typer.Option(help="Folder that remembers the sleeve's trials; it is added to.")],
     trials: Annotated[int, typer.Option(min=1, help="Trials that the study shall have, those it has included.")] = 20,
     storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --to.")] = "",
+    bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
     start: Start = "",
     end: End = "",
     symbols: Symbols = "",
@@ -59,6 +69,7 @@ def search(
     """
     from trainer.fanout import cluster as connected
     from trainer.material import Range, prepare
+    from trainer.promotion_bars import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.search.run import steps
     from trainer.search.tried import SearchRequest, searched
@@ -73,7 +84,8 @@ def search(
     following = next_opens(material.source.bars, material.source.actions)
     with connected(cluster), progress(steps(chosen, trials), shown=not as_json) as step:
         found, tried = searched(
-            recipe, chosen, material.source, material.rows, following, SearchRequest(to, trials, storage),
+            recipe, chosen, material.source, material.rows, following,
+            SearchRequest(to, trials, storage, read_bars(bars).fingerprint()),
             seed=seed, device=device_named(device), workers=workers, step=step,
         )  # fmt: skip
     path = to / f"best-{found.study}.yml"

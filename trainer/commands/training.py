@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PANEL = "Training"
 SEARCH_HELP = "Folder that remembers the sleeve's trials; `search-<sleeve>` beside the run folder. All in it count."
 LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
+BARS_HELP = "YAML whose section `promotion` holds the bars, configs/trainer.yml; promotion will hold it to them."
 DEVICE_HELP = "Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it."
 
 
@@ -51,6 +52,7 @@ def train(
     trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
     search: Annotated[Path | None, typer.Option(help=SEARCH_HELP)] = None,
     storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --search.")] = "",
+    bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
     cluster: Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; else this machine.")] = "",
     importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON; no progress bar.")] = False,
@@ -59,16 +61,30 @@ def train(
 
     Fits the sleeve's learner under combinatorial purged cross-validation and walking forward, exports the published
     model to ONNX, and writes models, out-of-fold scores, evidence and report to the run folder. The last sessions stay
-    sealed for promotion. RED sessions are refused.
+    sealed for promotion. RED sessions are refused. The sleeve risk forecasts volatilities and drawdowns instead; what
+    can be chosen about it stands in configs/sleeves/risk.yml.
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
     from signals.code_version import code_version
+    from trainer.commands.forecasting import SLEEVE as RISK
+    from trainer.commands.forecasting import train_risk
     from trainer.fanout import cluster as connected
+    from trainer.promotion_bars import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.train import Request, steps
     from trainer.train import train as train_recipe
 
-    recipe = recipe_named(sleeve)
+    if sleeve == RISK:
+        foreign: dict[str, object] = {
+            "--label": label, "--k": k, "--folds": folds, "--embargo": embargo, "--learner": learner,
+            "--device": device != "auto", "--trials": trials, "--search": search, "--storage": storage,
+            "--importance": importance,
+        }  # fmt: skip
+        return train_risk(
+            data, run, start=start, end=end, symbols=symbols, config=config, seed=seed, workers=workers,
+            cluster=cluster, as_json=as_json, foreign=foreign,
+        )  # fmt: skip
+    recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
         load(config, RecipeConfig) if config else recipe.config,
         label=label,
@@ -81,7 +97,7 @@ def train(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
         seed=seed, workers=workers, code_version=code_version("trainer"), device=device_named(device),
-        search=_search_request(run, sleeve, trials, search, storage), importance=importance,
+        search=_search_request(run, sleeve, trials, search, storage, fixed), importance=importance, bars_hash=fixed,
     )  # fmt: skip
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress(total, shown=not as_json) as step:
@@ -89,13 +105,15 @@ def train(
     emit({**known, "run": str(run)}, as_json=as_json, text=summary(known, run))
 
 
-def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str) -> SearchRequest | None:
+def _search_request(
+    run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str
+) -> SearchRequest | None:
     """Return the search to run or to count: a sleeve's trials beside its runs count even where none is asked for."""
     from trainer.search.store import FILE
     from trainer.search.tried import SearchRequest
 
     folder = search or run.parent / f"search-{sleeve}"
-    return SearchRequest(folder, trials, storage) if trials or (folder / FILE).exists() else None
+    return SearchRequest(folder, trials, storage, bars_hash) if trials or (folder / FILE).exists() else None
 
 
 def recipe_named(sleeve: str) -> Recipe:

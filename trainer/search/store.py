@@ -1,7 +1,6 @@
 r"""Every trial ever started, in a file that is only added to: `trials.jsonl`, one record a line.
 
-1. Each record names the SHA-256 of the line before it, so that a record which is changed, taken out or put in breaks
-   the chain at that place.
+1. It is a chain (`trainer/chain.py`): a record which is changed, taken out or put in breaks it at that place.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.
 3. Taking lines off the end breaks no chain. It shows against what was written elsewhere: evidence keeps the number of
    records and the last hash (`Anchor`), and the search compares with the sampler's own storage.
@@ -12,8 +11,7 @@ r"""Every trial ever started, in a file that is only added to: `trials.jsonl`, o
 from __future__ import annotations
 
 import fcntl
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +21,13 @@ import numpy as np
 
 from signals.bars import Floats
 from signals.errors import FixInput, Locked
-from signals.files import append_line, sha256_of
+from trainer.chain import FIRST, Anchor
+from trainer.chain import append as append_record
+from trainer.chain import read as read_chain
 from trainer.search.trial import State, Trial, unpacked
 
 FILE = "trials.jsonl"
-FIRST = "0" * 64
 MEND = "Restore the file from a backup; trials that were run cannot be taken back"
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """How much of a file was known: its records, and the hash of the last one."""
-
-    records: int
-    head: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,23 +69,18 @@ def read(folder: Path, *, known: Anchor | None = None) -> History:
     FixInput
         The chain is broken, or records that were known are gone.
     """
-    records, hashes = _records(folder / FILE)
-    heads = [FIRST, *hashes]
-    if known is not None and (len(records) < known.records or heads[known.records] != known.head):
+    chain = read_chain(folder / FILE, mend=MEND)
+    if known is not None and not chain.holds(known):
         raise FixInput(
-            f"{len(records)} records, but {known.records} were known: trials were removed or changed",
+            f"{len(chain.records)} records, but {known.records} were known: trials were removed or changed",
             where=str(folder / FILE), mend=MEND,
         )  # fmt: skip
-    return History(Anchor(len(records), hashes[-1] if hashes else FIRST), _studies(records))
+    return History(chain.anchor, _studies(chain.records))
 
 
 def append(folder: Path, record: Mapping[str, Any]) -> Anchor:
     """Add one record, durably, behind those that are there."""
-    records, hashes = _records(folder / FILE)
-    head = hashes[-1] if hashes else FIRST
-    line = json.dumps({**record, "previous": head}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    append_line(folder / FILE, line)
-    return Anchor(len(records) + 1, sha256_of(line))
+    return append_record(folder / FILE, record, mend=MEND)
 
 
 @contextmanager
@@ -111,24 +97,7 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _records(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    content = path.read_bytes() if path.exists() else b""
-    lines = content.split(b"\n")[:-1]  # what follows the last newline was never written to its end
-    records, hashes, previous = [], [], FIRST
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise FixInput("a record that cannot be read", where=f"{path}, line {number}", mend=MEND) from None
-        if record.get("previous") != previous:
-            raise FixInput("a record was removed, changed or put in", where=f"{path}, line {number}", mend=MEND)
-        previous = sha256_of(line)
-        records.append(record)
-        hashes.append(previous)
-    return records, hashes
-
-
-def _studies(records: list[dict[str, Any]]) -> dict[str, Study]:
+def _studies(records: Sequence[Mapping[str, Any]]) -> dict[str, Study]:
     opened = {record["study"]: record for record in records if record["kind"] == "study"}
     studies = {}
     for name, opening in opened.items():
@@ -150,3 +119,6 @@ def _studies(records: list[dict[str, Any]]) -> dict[str, Study]:
         ordered = tuple(trials[number] for number in sorted(trials))
         studies[name] = Study(opening["identity"], tuple(opening["sessions"]), ordered, baselines)
     return studies
+
+
+__all__ = ["FILE", "FIRST", "Anchor", "History", "Study", "append", "held", "read"]

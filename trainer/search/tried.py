@@ -18,14 +18,20 @@ from trainer.search.trial import Trial
 from trainer.source import Source
 from trainer.validation.oof import Step
 
+BARS_KEY = "promotion_bars"
+
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """Where a sleeve's trials are remembered, and how many the study shall have; 0 counts those that are there."""
+    """Where a sleeve's trials are remembered, and how many the study shall have; 0 counts those that are there.
+
+    `bars_hash` names the promotion bars that hold, before anything is known: another search than under other bars.
+    """
 
     folder: Path
     trials: int
     storage: str = ""
+    bars_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,7 @@ def searched(
     identity = {
         "sleeve": recipe.sleeve.name, "spec_hash": recipe.sleeve.spec_hash,
         "snapshot_id": source.manifest.snapshot_id, "symbols": list(rows.symbols),
+        BARS_KEY: request.bars_hash,
         "first": str(open_rows.sessions[open_rows.t0.min()]), "last": str(open_rows.sessions[open_rows.t0.max()]),
     }  # fmt: skip
     plan = Plan(request.folder, request.trials, seed, device, workers, request.storage)

@@ -1,0 +1,277 @@
+"""Promotion and rollback with their effects: measure, judge, open the seal at most once, record, write the permission.
+
+The registry is a folder: the two chains of `trainer/history.py`, and `cases/<sha256>.json`, all that each verdict was
+given on. The order of writes makes every interruption safe: the opening of a holdout is on disk before a sealed row
+is read; the history says who is champion before `promotion.json` lets a bundle be published; and promoting the champion
+of now again writes that file again and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from signals.errors import FixInput
+from signals.files import sha256_of, write_atomic
+from trainer import history
+from trainer.artefacts import canonical_json
+from trainer.backtest.subject import Settings, Subject, read_document, subject_of
+from trainer.chain import Anchor, Chain, Record
+from trainer.history import CHAMPIONS, OPENINGS, Event
+from trainer.holdout import open_holdout
+from trainer.measure import FOLDER, Step, challenger_id, measured, model_hashes
+from trainer.promote import Case, Verdict, is_worth_opening, judge
+from trainer.promotion_bars import PromotionConfig
+from trainer.search import store
+from trainer.search.tried import BARS_KEY
+from trainer.shadow import SHADOW
+
+PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is judged.
+
+    Attributes
+    ----------
+    run, data : Path
+    registry : Path
+        Folder of the histories.
+    bars : PromotionConfig
+    settings : Settings
+    at : datetime
+        UTC; stands in the records.
+    waiver : str
+        Why a survivors-only universe is accepted.
+    """
+
+    run: Path
+    data: Path
+    registry: Path
+    bars: PromotionConfig
+    settings: Settings
+    at: datetime
+    waiver: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The verdict and its record; `is_new` is False when this very model was champion already."""
+
+    verdict: Verdict
+    record: Record
+    is_new: bool
+
+
+def promote(request: Request, step: Step = lambda name: None) -> Outcome:
+    """Judge a run; record the verdict, and on success write `promotion.json` into the run folder.
+
+    Raises
+    ------
+    FixInput
+        The run, its dataset or a history cannot be used.
+    Locked
+        Another promotion holds the registry.
+    """
+    with history.held(request.registry):
+        known = history.read(request.registry / CHAMPIONS)
+        subject = subject_of(request.run, request.data)
+        now = history.champion(known, str(subject.evidence["sleeve"]))
+        if now is not None and tuple(now["model_sha256"]) == model_hashes(request.run):
+            _permit(request.run, now)
+            return Outcome(Verdict.of(now), now, is_new=False)
+        case = _case(subject, request, now, step)
+        verdict = judge(case, request.bars)
+        content = canonical_json(case.document())
+        write_atomic(case_path(request.registry, sha256_of(content)), content)
+        record = _record(subject, request, case, verdict, known) | {"case_sha256": sha256_of(content)}
+        made = _added(request.registry, record)
+        write_atomic(request.run / FOLDER / VERDICT, canonical_json(verdict.document()))
+        if verdict.is_promoted:
+            _permit(request.run, made)
+        return Outcome(verdict, made, is_new=True)
+
+
+def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetime) -> Record:
+    """Make an earlier champion the champion again, by one more record.
+
+    Raises
+    ------
+    FixInput
+        The sleeve never had that version, or it is champion now.
+    """
+    with history.held(registry):
+        known = history.read(registry / CHAMPIONS)
+        now, earlier = history.champion(known, sleeve), former(known, sleeve, version)
+        if now is None or now["version"] == version:
+            raise FixInput(f"{version} is the champion of {sleeve} now", mend="Name an earlier version")
+        kept = {key: value for key, value in earlier.items() if key not in ("number", "previous")}
+        return _added(
+            registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(),
+                              "instead_of": now["version"]}
+        )  # fmt: skip
+
+
+def former(known: Chain, sleeve: str, version: str) -> Record:
+    """Return the record that promoted a version; raise `FixInput` when there was none."""
+    for record in reversed(known.records):
+        if (record["sleeve"], record["event"], record["version"]) == (sleeve, Event.PROMOTED, version):
+            return record
+    raise FixInput(f"{sleeve} never had a champion {version}", mend="`trainer history` lists them")
+
+
+def confirm(registry: Path, run: Path) -> Record:
+    """Return the record of the champion of now that this run is.
+
+    Raises
+    ------
+    FixInput
+        The registry's champion is another model, or none.
+    """
+    sleeve = str(read_document(run / "evidence.json").get("sleeve"))
+    now = history.champion(history.read(registry / CHAMPIONS), sleeve)
+    if now is None or tuple(now["model_sha256"]) != model_hashes(run):
+        said = f"{now['version']} of {now['run']}" if now else "nobody"
+        raise FixInput(f"the champion of {sleeve} is {said}, not this run", where=str(registry),
+                       mend="`trainer promote` it first, or publish it as an evaluation")  # fmt: skip
+    return now
+
+
+def audit(registry: Path) -> tuple[Anchor, Anchor]:
+    """Verify both chains, every stored case, and that each verdict follows from its case and bars again.
+
+    Raises
+    ------
+    FixInput
+        Something was removed or changed.
+    """
+    known, opened = history.read(registry / CHAMPIONS), history.read(registry / OPENINGS)
+    for record in known.records:
+        path = case_path(registry, str(record["case_sha256"]))
+        content = path.read_bytes() if path.exists() else b""
+        if sha256_of(content) != record["case_sha256"]:
+            raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
+        again = judge(Case.of(read_document(path)), PromotionConfig.model_validate(record["bars"]))
+        if again.document() != Verdict.of(record).document():
+            raise FixInput(f"the verdict of record {record['number']} does not follow from its case",
+                           where=str(path), mend="Judge it with the program that wrote it")  # fmt: skip
+    return known.anchor, opened.anchor
+
+
+def case_path(registry: Path, sha256: str) -> Path:
+    """Return where everything that a verdict was given on is kept."""
+    return registry / CASES / f"{sha256}.json"
+
+
+def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
+    case = Case(
+        evidence=subject.evidence,
+        measured=measured(subject, request.settings, step),
+        shadow=_shadow(request.run),
+        champion=_champion(request.registry, now),
+        searched_under=searched_under(request.run, subject.evidence),
+        waiver=request.waiver.strip(),
+    )
+    return replace(case, holdout=_opened(subject, request, open_now=is_worth_opening(case, request.bars)))
+
+
+def _shadow(run: Path) -> dict[str, Any] | None:
+    """Return the shadow's record, if it is of this run's models."""
+    path = run / FOLDER / SHADOW
+    known = read_document(path) if path.exists() else {}
+    return known if known.get("model_sha256") == list(model_hashes(run)) else None
+
+
+def _champion(registry: Path, now: Record | None) -> dict[str, Any] | None:
+    """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
+    if now is None:
+        return None
+    theirs = read_document(case_path(registry, str(now["case_sha256"])))
+    return {"version": now["version"], "series": theirs["measured"]["walk_forward"]["series"]}
+
+
+def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[str, Any] | None:
+    """What the seal showed for this challenger: read from the log, or opened now, and then logged before and after."""
+    path, challenger = request.registry / OPENINGS, challenger_id(request.run)
+    settings = request.settings.fingerprint()
+    for record in history.read(path).records:
+        if record["kind"] == "result" and record["challenger"] == challenger:
+            if record["settings"] != settings:
+                raise FixInput("the seal was opened for this challenger under other portfolio settings",
+                               where=str(path), mend="Judge it under those, or train another challenger")  # fmt: skip
+            known: Mapping[str, Any] = record["result"]
+            return known
+    if not open_now:
+        return None
+    head = {
+        "challenger": challenger, "sleeve": subject.evidence["sleeve"], "run": request.run.name,
+        "holdout": subject.evidence["holdout"], "snapshot_id": subject.evidence["snapshot_id"],
+        "settings": settings, "at": request.at.isoformat(), "bars_hash": request.bars.fingerprint(),
+    }  # fmt: skip
+    history.append(path, {**head, "kind": "opened"})
+    found = open_holdout(subject, request.data, request.settings)
+    history.append(path, {**head, "kind": "result", "result": found})
+    return found
+
+
+def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:
+    """How often any challenger's seal over sessions of this holdout was opened: each opening wears it out."""
+    if not holdout:
+        return 0
+    return sum(
+        r["kind"] == "opened" and r["sleeve"] == sleeve
+        and r["holdout"]["first"] <= holdout["last"] and r["holdout"]["last"] >= holdout["first"]
+        for r in history.read(registry / OPENINGS).records
+    )  # fmt: skip
+
+
+def searched_under(run: Path, evidence: Mapping[str, Any]) -> tuple[str, ...]:
+    """Hashes of the bars that the training, and every search of its data among its trials, recorded when they started.
+
+    Raises
+    ------
+    FixInput
+        Trials that the evidence counted are gone from the run's file.
+    """
+    chain = (evidence.get("trials") or {}).get("chain") or {"records": 0, "head": store.FIRST}
+    known = store.Anchor(int(chain["records"]), str(chain["head"]))
+    asked = [study.identity for study in store.read(run, known=known).studies.values()]
+    same = [identity for identity in asked if identity.get("snapshot_id") == evidence["snapshot_id"]]
+    found = {str(identity.get(BARS_KEY) or "") for identity in same} | {str(evidence.get(BARS_KEY) or "")}
+    return tuple(sorted(found))
+
+
+def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, known: Chain) -> dict[str, Any]:
+    evidence, sleeve = subject.evidence, str(subject.evidence["sleeve"])
+    recipe = {name: evidence[name] for name in ("spec_hash", "horizon", "config_hash")}
+    now = history.champion(known, sleeve)
+    book = case.measured["walk_forward"]
+    return {
+        **verdict.document(), **recipe,
+        "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED), "sleeve": sleeve,
+        "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
+        "run": request.run.name, "at": request.at.isoformat(), "model_sha256": list(model_hashes(request.run)),
+        "challenger": challenger_id(request.run), "snapshot_id": evidence["snapshot_id"],
+        "code_version": evidence["code_version"], "net_sharpe": book["net"]["annual_sharpe"],
+        "first": book["first"], "last": book["last"], "bars": request.bars.model_dump(mode="json"),
+        "settings": request.settings.fingerprint(), "waiver": case.waiver,
+        "openings": openings(request.registry, sleeve, evidence.get("holdout")),
+        "instead_of": now["version"] if now else None,
+        "why": "every bar is met" if verdict.is_promoted else verdict.refusal,
+    }  # fmt: skip
+
+
+def _added(registry: Path, record: Mapping[str, Any]) -> Record:
+    path = registry / CHAMPIONS
+    history.append(path, record)
+    return history.read(path).records[-1]
+
+
+def _permit(run: Path, record: Record) -> None:
+    """Write what `trainer publish --role champion` asks for."""
+    permission = {"verdict": "promoted", "model_sha256": list(record["model_sha256"]), "record": dict(record)}
+    write_atomic(run / PERMISSION, canonical_json(permission))

@@ -1,0 +1,252 @@
+"""`trainer promote | shadow | rollback | history`: who is champion, and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from signals.console import emit
+from signals.errors import FixInput
+from trainer.clock import now
+from trainer.commands.training import day, progress
+
+if TYPE_CHECKING:
+    from trainer.backtest.subject import Settings
+    from trainer.chain import Record
+    from trainer.promote import Verdict
+
+PANEL = "Promotion"
+REFUSED_EXIT = 1
+MEASURING_STEPS = 2
+
+Run = Annotated[Path, typer.Option(help="Run folder of `trainer train`.")]
+Data = Annotated[Path, typer.Option(help="Dataset folder that the run was trained on.")]
+Registry = Annotated[Path, typer.Option(help="Folder that remembers every verdict, champion and opening.")]
+Bars = Annotated[Path | None, typer.Option(help="YAML whose section `promotion` holds the bars: configs/trainer.yml.")]
+Portfolio = Annotated[Path | None, typer.Option(help="The policy that holds the book: configs/portfolio.yml.")]
+Equity = Annotated[float, typer.Option(min=1.0, help="USD at which market impact is priced.")]
+Tracking = Annotated[str, typer.Option(help="MLflow: a server or a SQLAlchemy URL; SQLite in --registry where empty.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+VAR = Path("var/registry")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for command in (promote, shadow, rollback, history):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def promote(
+    run: Run,
+    data: Data,
+    registry: Registry = VAR,
+    bars: Bars = None,
+    portfolio: Portfolio = None,
+    equity: Equity = 1_000_000.0,
+    waive: Annotated[str, typer.Option(help="Why a survivors-only universe is accepted; stands in the record.")] = "",
+    tracking: Tracking = "",
+    as_json: AsJson = False,
+) -> None:
+    """Judge a challenger by the bars that its training recorded, and make it champion if it clears every one.
+
+    The sealed holdout is opened only when every other bar is cleared, once per challenger, and the opening is logged.
+    The verdict, bar by bar, and all that it was given on stay in the registry. Exit status 1: refused; the run can
+    still be published as an evaluation.
+
+    Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
+    """
+    from trainer import tracking as mirror
+    from trainer.champions import Request
+    from trainer.champions import promote as judged
+    from trainer.promotion_bars import read_bars
+
+    settings = _settings(portfolio, equity)
+    mlflow = _mlflow(tracking, registry)
+    with progress(MEASURING_STEPS, shown=not as_json) as step:
+        found = judged(Request(run, data, registry, read_bars(bars), settings, now(), waive), step)
+    mirror.sync(mlflow, registry, str(found.record["sleeve"]))
+    emit(
+        {**found.record, "is_new": found.is_new},
+        as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new),
+    )  # fmt: skip
+    if not found.verdict.is_promoted:
+        raise typer.Exit(REFUSED_EXIT)
+
+
+def shadow(
+    run: Run,
+    data: Annotated[Path, typer.Option(help="The dataset of the run, with the sessions delivered since.")],
+    bars: Bars = None,
+    portfolio: Portfolio = None,
+    equity: Equity = 1_000_000.0,
+    as_json: AsJson = False,
+) -> None:
+    """Score every session since the training as a device would, and hold the IC against its predicted band.
+
+    A challenger of a champion needs it before `trainer promote`. Profit and loss are reported and judged by nothing.
+    """
+    from trainer.backtest.subject import subject_of
+    from trainer.promotion_bars import read_bars
+    from trainer.shadow import shadow as measured
+
+    band = read_bars(bars).shadow_band
+    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band)
+    profit = found.profit
+    lines = [
+        f"Shadow of {run}: {found.sessions} sessions with an IC, {found.first} to {found.last}, {found.faults} faults",
+        f"Rank IC {found.ic if found.ic is None else format(found.ic, '+.4f')}; predicted {found.predicted:+.4f}, "
+        f"{band:.0%} band {found.band_low:+.4f} to {found.band_high:+.4f}",
+        f"Net return {profit['net_return']:+.2%}, annual Sharpe ratio {profit['annual_sharpe']:.2f} over "
+        f"{profit['sessions']} sessions: luck at this length, judged by nothing",
+        *(f"Fault: {reason}" for reason in found.reasons),
+    ]
+    emit(vars(found), as_json=as_json, text="\n".join(lines))
+
+
+def rollback(
+    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
+    version: Annotated[str, typer.Option(help="The earlier champion, as `trainer history` names it.")],
+    reason: Annotated[str, typer.Option(help="For whoever reads the history.")],
+    registry: Registry = VAR,
+    keys: Annotated[Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Store folder that the champions were published to.")] = None,
+    valid_until: Annotated[str, typer.Option(help="Last day on which devices may use the grant.")] = "",
+    to: Annotated[Path | None, typer.Option(help="File to write the signed grant to.")] = None,
+    tracking: Tracking = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make an earlier champion the champion again, and sign the grant by which devices may return to its bundle.
+
+    Without --keys, --store, --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
+    """
+    from signals.files import write_atomic
+    from trainer import champions, sign, way_back
+    from trainer import history as histories
+    from trainer import tracking as mirror
+
+    if not reason.strip():
+        raise FixInput("a rollback needs a reason", where="--reason", mend="Say why, for whoever reads the history")
+    given = [bool(keys), bool(store), bool(valid_until), bool(to)]
+    if any(given) and not all(given):
+        raise FixInput("a grant needs all of --keys, --store, --valid-until and --to", mend="Give all four, or none")
+    mlflow = _mlflow(tracking, registry)
+    signed = b""
+    if keys and store and to:
+        known = histories.read(registry / histories.CHAMPIONS)
+        models = tuple(champions.former(known, sleeve, version)["model_sha256"])
+        signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
+    record = champions.rollback(registry, sleeve, version, reason, now())
+    if to:
+        write_atomic(to, signed)
+    mirror.sync(mlflow, registry, sleeve)
+    told = f"{sleeve}: {version} is champion again instead of {record['instead_of']}: {record['why']}"
+    after = f"\nSigned: {to}; put it to use with `appliance rollback-bundle --grant`." if to else ""
+    emit({**record, "grant": to}, as_json=as_json, text=told + after)
+
+
+def history(
+    registry: Registry = VAR,
+    sleeve: Annotated[str, typer.Option(help="Only this sleeve.")] = "",
+    at: Annotated[str, typer.Option(help="Who was champion then: YYYY-MM-DD or an ISO time, UTC.")] = "",
+    verify: Annotated[bool, typer.Option(help="Also check every stored case, and judge it again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
+    from trainer import champions
+    from trainer import history as histories
+
+    known = histories.read(registry / histories.CHAMPIONS)
+    opened = histories.read(registry / histories.OPENINGS)
+    text: list[str] = []
+    document: dict[str, Any] = {"records": [r for r in known.records if sleeve in ("", r["sleeve"])]}
+    if at:
+        then = _instant(at)
+        names = sorted({str(r["sleeve"]) for r in document["records"]})
+        document = {"at": then, "champions": {name: histories.champion(known, name, then) for name in names}}
+        text = [f"{name}: {_named(record)}" for name, record in document["champions"].items()]
+    else:
+        text = [_line(record) for record in document["records"]]
+    document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
+    if verify:
+        chains = champions.audit(registry)
+        document["verified"] = {"records": chains[0].records, "head": chains[0].head, "openings": chains[1].records}
+        text.append(f"Verified: {chains[0].records} records, head {chains[0].head[:12]}; every verdict follows again.")
+    emit(document, as_json=as_json, text="\n".join(text) or "Nothing has been judged yet.")
+
+
+def _settings(portfolio: Path | None, equity: float) -> Settings:
+    from execution.config import ExecutionConfig
+    from portfolio.config import PortfolioConfig
+    from signals.config import load
+    from trainer.backtest.subject import Settings
+
+    chosen = load(portfolio, PortfolioConfig) if portfolio else PortfolioConfig()
+    return Settings(chosen, ExecutionConfig(), equity)
+
+
+def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module takes a second to load
+    from trainer import tracking
+
+    registry.mkdir(parents=True, exist_ok=True)
+    return tracking.client(uri or tracking.default_uri(registry))
+
+
+def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
+    if not is_new:
+        return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
+    width = max(len(row.bar) for row in verdict.rows)
+    rows = [
+        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {_figure(row.value):>12}  {_figure(row.limit):>12}  "
+        + row.why
+        for row in verdict.rows
+    ]
+    head = f"{'':4}  {'bar':<{width}}  {'found':>12}  {'asked':>12}"
+    if verdict.is_promoted:
+        end = f"PROMOTED: {record['run']} is champion {record['version']} of {record['sleeve']}."
+    else:
+        failed = [row.bar for row in verdict.rows if not row.passed]
+        end = (
+            f"REFUSED: {len(failed)} of {len(verdict.rows)} bars are not met: {', '.join(failed)}. "
+            "It can be published with --role evaluation, and carries this refusal."
+        )
+    return "\n".join([head, *rows, "", end])
+
+
+def _figure(value: float | str | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, int | float) else value
+
+
+def _line(record: Record) -> str:
+    who = f"{record['sleeve']} {record['version'] or '-'}"
+    instead = f", instead of {record['instead_of']}" if record["instead_of"] else ""
+    when = f"{record['number']:>4}  {record['at']}  {record['event']:<11}"
+    return f"{when}  {who}  {record['run']}{instead}: {record['why']}"
+
+
+def _named(record: Record | None) -> str:
+    return f"{record['version']} of {record['run']}, since {record['at']}" if record else "nobody"
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise FixInput(
+            f"{text!r} is not a time", where="--at", mend="Write it as YYYY-MM-DD or as an ISO time"
+        ) from None
+    if len(text) == len("YYYY-MM-DD"):
+        found = found.replace(hour=23, minute=59, second=59)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _last_day(text: str) -> date:
+    found = day(text, "--valid-until")
+    if found is None:
+        raise FixInput("a grant needs its last day", where="--valid-until", mend="Write it as YYYY-MM-DD")
+    return found

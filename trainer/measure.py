@@ -1,0 +1,128 @@
+"""What a promotion looks at beyond the training's own evidence, measured once: `promotion/measured.json` of a run.
+
+The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
+hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.errors import FixInput
+from signals.files import sha256_of_file, write_atomic
+from trainer import artefacts
+from trainer.backtest.figures import annual_sharpe, stretch_sharpes, worth
+from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
+from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.promote import PERCENTILES
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+
+FOLDER, MEASURED = "promotion", "measured.json"
+BEFORE_HOLDOUT = "model_before_holdout.txt"
+FORMAT = "trademl-measured-1"
+SEED = 20260101  # of the stretches: fixed, so that the same paths give the same bound
+USUAL_STRETCH = 252  # sessions, of a run without a holdout, which no bar accepts
+Step = Callable[[str], None]
+
+
+def model_hashes(run: Path) -> tuple[str, ...]:
+    """SHA-256 of every model file that a bundle of this run would carry."""
+    return (file_hash(run / "model.onnx"),)
+
+
+def challenger_id(run: Path) -> str:
+    """SHA-256 of the model that the seal is opened for."""
+    return file_hash(run / BEFORE_HOLDOUT)
+
+
+def measured(subject: Subject, settings: Settings, step: Step) -> dict[str, Any]:
+    """Return what was measured of this run under these settings, measuring it where it was not.
+
+    The file is taken as it is when it belongs to these very models, scores, data and settings.
+
+    Raises
+    ------
+    FixInput
+        The book would be sized by a fixed IC, which is for rehearsals.
+    """
+    if settings.portfolio.fixed_ic is not None:
+        raise FixInput("a fixed IC is for rehearsals; a promotion sizes by what was proven", where="fixed_ic",
+                       mend="Take fixed_ic out of portfolio.yml")  # fmt: skip
+    path = subject.run / FOLDER / MEASURED
+    scores = [subject.scores(name) for name in (WALK_FORWARD, OUT_OF_FOLD)]
+    identity = {
+        "format": FORMAT, "model_sha256": list(model_hashes(subject.run)), "challenger": challenger_id(subject.run),
+        "scores_sha256": [found.source for found in scores], "snapshot_id": subject.archive.manifest.snapshot_id,
+        "settings": settings.fingerprint(),
+    }  # fmt: skip
+    if path.exists():
+        known = read_document(path)
+        if all(known.get(key) == value for key, value in identity.items()):
+            return known
+    books = held(subject, np.concatenate([found.values for found in scores]), settings)
+    step("books")
+    document = {**identity, "walk_forward": book_figures(books[0]), "paths": _distribution(subject, books[1:])}
+    step("stretches")
+    write_atomic(path, artefacts.canonical_json(document))
+    return read_document(path)
+
+
+def held(subject: Subject, values: Floats, settings: Settings) -> tuple[WeightPath, ...]:
+    """Run scores, shape (P, T, N), through the policy at the level of weights, sized as a device would size the run."""
+    return weight_paths(
+        subject.archive, values, settings.portfolio, subject.ic, int(subject.evidence["horizon"]),
+        equity_usd=settings.equity_usd,
+    )  # fmt: skip
+
+
+def begun(book: WeightPath) -> int:
+    """Row of the first trade; 0 of a book that never traded."""
+    return int(np.argmax(book.nav.turnover > 0))
+
+
+def book_figures(book: WeightPath) -> dict[str, Any]:
+    """Figures of a book from its first trade on, with its net returns session by session."""
+    first = begun(book)
+    net = book.net[first:]
+    annual = {
+        name: float(part[first:].mean()) * SESSIONS_PER_YEAR
+        for name, part in (("turnover", book.nav.turnover), ("trading", book.nav.cost), ("borrow", book.nav.borrow))
+    }
+    days = [str(day) for day in book.sessions[first:]]
+    return {
+        "engine": "weight level", "sessions": len(net), "first": days[0], "last": days[-1], "net": asdict(worth(net)),
+        "turnover": {"annual": annual["turnover"]},
+        "costs": {
+            "trading_annual": annual["trading"], "borrow_annual": annual["borrow"],
+            "annual_total": annual["trading"] + annual["borrow"],
+        },
+        "series": {"sessions": days, "net": net.tolist()},
+    }  # fmt: skip
+
+
+def _distribution(subject: Subject, books: tuple[WeightPath, ...]) -> dict[str, Any]:
+    nets = [book.net[begun(book) :] for book in books]
+    stretch = int((subject.evidence.get("holdout") or {}).get("sessions") or USUAL_STRETCH)
+    found = stretch_sharpes(nets, stretch, np.random.default_rng(SEED))
+    return {
+        "annual_sharpe": [annual_sharpe(net) for net in nets],
+        "max_drawdown": [worth(net).max_drawdown for net in nets],
+        "stretch_sessions": stretch,
+        "stretch_percentiles": np.percentile(found, np.linspace(0, 100, PERCENTILES)).tolist(),
+    }
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file of a run folder; raise `FixInput` when it cannot be read."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip

@@ -1,0 +1,91 @@
+"""The bars that a champion must clear, written down and hashed before a search starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field
+
+from signals.config import Config, parse
+from signals.errors import BadConfig
+
+SECTION = "promotion"
+
+
+class PromotionConfig(Config):
+    """The bars. Their hash stands in a search's identity, in a training's evidence and in every verdict.
+
+    Attributes
+    ----------
+    min_sharpe : float
+        Net, annual, walking forward, of the weight-level book after every cost.
+    min_sessions : int
+        Sessions of that book.
+    max_drawdown : float
+        Its deepest fall, fraction.
+    min_dsr : float
+        Its deflated Sharpe ratio (2014) over every trial.
+    max_pbo, max_probability_of_loss : float
+        Probability of backtest overfitting; where it does not apply, P(out-of-sample Sharpe ratio < 0).
+    path_quantile, min_path_sharpe : float
+        This quantile of the cross-validation's paths must exceed this net annual Sharpe ratio.
+    holdout_quantile : float
+        The sealed holdout may not lie below this quantile of what stretches of its length earn on the paths.
+    max_annual_turnover : float
+        One-way, times equity.
+    max_cost_share : float
+        Costs over the profit before them.
+    min_decile_order : float
+        Rank correlation between score decile and mean label: higher scores must earn more along the whole curve.
+    max_long_embargo_loss : float
+        Share of the IC that may vanish under the long embargo.
+    require_long_embargo : bool
+        Fail a run that did not measure it.
+    shadow_sessions : int
+    shadow_band : float
+        Two-sided probability of the band in which the shadow's mean IC must lie.
+    champion_margin : float
+        How far below the champion's net Sharpe ratio, on the sessions that both have, a challenger may be.
+    champion_sessions : int
+        Fewer common sessions compare nothing.
+    """
+
+    min_sharpe: float = 1.0
+    min_sessions: int = Field(default=504, ge=2)
+    max_drawdown: float = Field(default=0.20, gt=0, le=1)
+    min_dsr: float = Field(default=0.95, ge=0, le=1)
+    max_pbo: float = Field(default=0.05, ge=0, le=1)
+    max_probability_of_loss: float = Field(default=0.05, ge=0, le=1)
+    path_quantile: float = Field(default=0.25, ge=0, le=1)
+    min_path_sharpe: float = 0.0
+    holdout_quantile: float = Field(default=0.05, ge=0, le=1)
+    max_annual_turnover: float = Field(default=40.0, gt=0)
+    max_cost_share: float = Field(default=0.5, gt=0, le=1)
+    min_decile_order: float = Field(default=0.5, ge=-1, le=1)
+    max_long_embargo_loss: float = Field(default=0.5, ge=0, le=1)
+    require_long_embargo: bool = False
+    shadow_sessions: int = Field(default=60, ge=1)
+    shadow_band: float = Field(default=0.90, gt=0, lt=1)
+    champion_margin: float = Field(default=0.0, ge=0)
+    champion_sessions: int = Field(default=252, ge=2)
+
+
+def read_bars(path: Path | None) -> PromotionConfig:
+    """Read the section `promotion` of a trainer configuration; no file or no section means the defaults.
+
+    Raises
+    ------
+    BadConfig
+        The file is absent or not YAML, or the section has a wrong key or value.
+    """
+    if path is None:
+        return PromotionConfig()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
+    except yaml.YAMLError as error:
+        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+    section = content.get(SECTION) if isinstance(content, dict) else None
+    return parse(section or {}, PromotionConfig, where=f"{path}: {SECTION}")

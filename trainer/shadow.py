@@ -1,0 +1,162 @@
+"""A challenger in the shadow: what it would have scored after its training, session by session, beside a champion.
+
+Its mean rank IC is held against the band that the walk-forward evidence predicts. Its profit and loss is reported and
+judged by nothing: over a few months it is luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+from signals.bars import Floats
+from signals.config import parse
+from signals.errors import FixInput, SkipSession
+from signals.files import write_atomic
+from signals.inference import predict
+from signals.sleeves import SLEEVES
+from trainer import artefacts
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.figures import annual_sharpe
+from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.labels.panel import MIN_NAMES
+from trainer.measure import FOLDER, begun, held, model_hashes
+from trainer.recipes.base import LABELS, RecipeConfig
+from trainer.validation.ic import rank_ic
+
+SHADOW = "shadow.json"
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What `promotion/shadow.json` holds.
+
+    Attributes
+    ----------
+    model_sha256 : tuple of str
+        The models that scored.
+    sessions : int
+        With an IC.
+    faults : int
+        Sessions that could not be scored: RED data, too few names, scores that are not finite or all the same.
+    ic : float or None
+        Mean rank IC.
+    predicted, band_low, band_high : float
+        The walk-forward IC of the evidence, and the band in which the mean of so many sessions lies with probability
+        `band`.
+    profit : dict
+        Return and annual Sharpe ratio of the weight-level book: reported, never called skill.
+    """
+
+    model_sha256: tuple[str, ...]
+    snapshot_id: str
+    sessions: int
+    faults: int
+    reasons: tuple[str, ...]
+    ic: float | None
+    predicted: float
+    band: float
+    band_low: float
+    band_high: float
+    first: str
+    last: str
+    profit: dict[str, float | int]
+
+
+def shadow(subject: Subject, data: Path, settings: Settings, band: float) -> Shadow:
+    """Score every session after the training with the published model, as a device would, and store the record.
+
+    The dataset is read in its newest version: the sessions are those that were delivered since.
+
+    Raises
+    ------
+    FixInput
+        Another dataset, or no session since the training whose label has ended.
+    """
+    archive = _newest(subject, data)
+    days = _days(subject, archive)
+    model = (subject.run / "model.onnx").read_bytes()
+    values, reasons = np.full(archive.whole.close.shape, np.nan), []
+    columns = {security: column for column, security in enumerate(archive.securities)}
+    for asof in days:
+        try:
+            owners, found = _scores(subject, archive, asof, model)
+        except SkipSession as error:
+            reasons.append(str(error))
+            continue
+        values[archive.whole.index(asof), [columns[owner] for owner in owners]] = found
+    config = parse(read_document(subject.run / "training_cfg.json")["config"], RecipeConfig, where=str(subject.run))
+    labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
+    ic = rank_ic(values, labels.values)
+    predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
+    found_shadow = Shadow(
+        model_sha256=model_hashes(subject.run), snapshot_id=archive.manifest.snapshot_id,
+        sessions=int(np.isfinite(ic).sum()), faults=len(reasons), reasons=tuple(reasons),
+        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None, predicted=predicted, band=band, band_low=low,
+        band_high=high, first=str(days[0]), last=str(days[-1]),
+        profit=_profit(replace(subject, archive=archive), values, settings),
+    )  # fmt: skip
+    write_atomic(subject.run / FOLDER / SHADOW, artefacts.canonical_json(asdict(found_shadow)))
+    return found_shadow
+
+
+def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:
+    r"""Predicted mean IC of `sessions` coming sessions, and the ends of its band.
+
+    predicted +- z SE sqrt(1 + T / n): SE is the Newey-West error of the walk-forward mean over T sessions; the mean of
+    n later ones has variance SE^2 T / n, and the prediction itself SE^2.
+    """
+    forward = subject.evidence["walk_forward"]["ic"]
+    mean, error, trained = (float(forward[name]) for name in ("mean", "standard_error", "sessions"))
+    width = float(norm.ppf(0.5 + band / 2.0)) * error * float(np.sqrt(1.0 + trained / max(sessions, 1)))
+    return mean, mean - width, mean + width
+
+
+def _newest(subject: Subject, data: Path) -> Archive:
+    archive, known = open_archive(data), subject.evidence["dataset"]
+    if (archive.manifest.name, archive.manifest.vendor) != (known["name"], known["vendor"]):
+        raise FixInput(f"the run was trained on {known['name']} of {known['vendor']}", where=str(data),
+                       mend="Name the dataset that it was trained on, with the sessions since")  # fmt: skip
+    return archive
+
+
+def _days(subject: Subject, archive: Archive) -> Sequence[date]:
+    """Sessions after the last label that the training read, whose own labels have ended."""
+    calendar, last = archive.manifest.calendar, archive.manifest.last
+    since = calendar.next(date.fromisoformat(str(subject.evidence["last_label_session"])))
+    days = calendar.between(since, last) if since <= last else ()
+    days = days[: max(0, len(days) - int(subject.evidence["horizon"]) - 1)]
+    if not days:
+        raise FixInput("no session since the training has a label that ended", where=f"data to {last}",
+                       mend="Wait for sessions, and ingest them")  # fmt: skip
+    return days
+
+
+def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
+    """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
+    if archive.is_red(asof):
+        raise SkipSession(f"the data of {asof} are RED")
+    sleeve = SLEEVES[str(subject.evidence["sleeve"])]
+    symbols, rows = sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
+    if len(symbols) < MIN_NAMES:
+        raise SkipSession(f"{len(symbols)} names are eligible on {asof}")
+    found = predict([model], rows)
+    if not bool(np.isfinite(found).all()) or float(np.ptp(found)) == 0.0:
+        raise SkipSession(f"the scores of {asof} rank nothing")
+    owner = {symbol: security for security, symbol in archive.rows.symbols_on(asof).items()}
+    return [owner[symbol] for symbol in symbols], found
+
+
+def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, float | int]:
+    if not np.isfinite(values).any():
+        return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0}
+    book = held(subject, values[None], settings)[0]
+    net = book.net[begun(book) :]
+    return {
+        "sessions": len(net), "net_return": float(np.prod(1.0 + net)) - 1.0, "annual_sharpe": annual_sharpe(net),
+    }  # fmt: skip

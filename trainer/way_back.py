@@ -1,0 +1,62 @@
+"""The way back to an older bundle: finding it in the store, and the grant that lets devices return to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from signals.bundle import BundleManifest, Part, Role, RollbackGrant
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.errors import FixInput
+from trainer.publish import BUNDLES, newest_seq
+
+
+def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> RollbackGrant:
+    """Return permission for devices at `high_water` to return to `bundle`, a folder's name <seq>-<bundle id>.
+
+    Raises
+    ------
+    FixInput
+        The name is none, or the bundle is not older.
+    """
+    seq, _, bundle_id = bundle.partition("-")
+    if not seq.isdigit() or not bundle_id:
+        raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", mend="Copy the folder's name")
+    if int(seq) >= high_water:
+        raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", mend="Name an older bundle")
+    return RollbackGrant(
+        bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=valid_until, reason=reason
+    )
+
+
+def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reason: str) -> RollbackGrant:
+    """Return permission for devices at the store's newest bundle to return to the champion of these models.
+
+    Raises
+    ------
+    FixInput
+        The store holds no such champion, or it is the newest bundle.
+    """
+    wanted = sorted(model_sha256)
+    names = [
+        f"{manifest.seq}-{manifest.bundle_id}" for manifest in _champions(store)
+        if sorted(f.sha256 for f in manifest.of(Part.MODEL)) == wanted
+    ]  # fmt: skip
+    if not names:
+        raise FixInput("the store holds no champion bundle of that version", where=str(store),
+                       mend="Name the store that it was published to")  # fmt: skip
+    newest = max(names, key=lambda name: int(name.partition("-")[0]))
+    return grant(newest, newest_seq(store), valid_until, reason)
+
+
+def _champions(store: Path) -> Iterator[BundleManifest]:
+    for path in sorted((store / BUNDLES).glob(f"[0-9]*-*/{MANIFEST_NAME}")):
+        try:
+            manifest = BundleManifest.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise FixInput("a bundle's manifest cannot be read", where=str(path), mend="Restore the store") from None
+        if manifest.role is Role.CHAMPION:
+            yield manifest
