@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import date
 from pathlib import Path
+from typing import Protocol
 
 from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput
-from trainer.commands.training import day, progress
 
 SLEEVE = "risk"
 
 
+class Progress(Protocol):
+    """Draws how far a training is."""
+
+    def __call__(self, total: int, *, shown: bool) -> AbstractContextManager[Callable[[str], None]]:
+        """Return a context that is told each finished step."""
+        ...
+
+
 def train_risk(
-    data: Path, run: Path, *, start: str, end: str, symbols: str, config: Path | None, seed: int, workers: int,
-    cluster: str, as_json: bool, foreign: dict[str, object],
+    data: Path, run: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], config: Path | None,
+    seed: int, workers: int, cluster: str, as_json: bool, foreign: dict[str, object], progress: Progress,
 ) -> None:  # fmt: skip
     """Train the sleeve `risk`; `foreign` are options that only a sleeve of scores has, and must be unset.
 
@@ -37,10 +48,15 @@ def train_risk(
         )  # fmt: skip
     chosen = load(config, RiskConfig) if config else RiskConfig()
     request = Request(
-        data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
-        symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()), seed=seed, workers=workers,
+        data=data,
+        run=run,
+        start=start,
+        end=end,
+        symbols=symbols,
+        seed=seed,
+        workers=workers,
         code_version=code_version("trainer"),
-    )  # fmt: skip
+    )
     with connected(cluster), progress(steps(chosen), shown=not as_json) as step:
         known = train(chosen, request, step)
     lines = rows_of(known)

@@ -81,8 +81,8 @@ def train(
             "--importance": importance,
         }  # fmt: skip
         return train_risk(
-            data, run, start=start, end=end, symbols=symbols, config=config, seed=seed, workers=workers,
-            cluster=cluster, as_json=as_json, foreign=foreign,
+            data, run, start=day(start, "--start"), end=day(end, "--end"), symbols=_names(symbols), config=config,
+            seed=seed, workers=workers, cluster=cluster, as_json=as_json, foreign=foreign, progress=progress,
         )  # fmt: skip
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
@@ -95,14 +95,18 @@ def train(
     )
     request = Request(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
-        symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
-        seed=seed, workers=workers, code_version=code_version("trainer"), device=device_named(device),
+        symbols=_names(symbols), seed=seed, workers=workers, code_version=code_version("trainer"),
+        device=device_named(device),
         search=_search_request(run, sleeve, trials, search, storage, fixed), importance=importance, bars_hash=fixed,
     )  # fmt: skip
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress(total, shown=not as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
     emit({**known, "run": str(run)}, as_json=as_json, text=summary(known, run))
+
+
+def _names(symbols: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in symbols.split(",") if name.strip())
 
 
 def _search_request(

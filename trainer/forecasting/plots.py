@@ -42,7 +42,7 @@ def calibration(points: Sequence[Sequence[float]], horizon: int) -> bytes:
     ticks = [tick for tick in (5, 10, 15, 20, 30, 50, 80, 120, 200, 400) if span[0] <= tick <= span[1]]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ticks, [str(tick) for tick in ticks])
-        axis.set_minor_locator(NullLocator())  # type: ignore[no-untyped-call]
+        axis.set_minor_locator(NullLocator())
     axes.legend(frameon=False, loc="upper left")
     return png(axes)
 
