@@ -48,6 +48,8 @@ class Reason(StrEnum):
     SUSPECTED_SPLIT = "suspected_split"
     NULL_ADJUSTED = "null_adj_close"
     MISSING_SESSION = "missing_session"
+    EXPECTED_ABSENT = "expected_absent"
+    REVISED = "revised"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ DEFECTS = (
     Defect(Reason.SUSPECTED_SPLIT, False, "open and close moved by a split's ratio and no split is recorded"),
     Defect(Reason.NULL_ADJUSTED, False, "adj_close is missing although the vendor delivers it"),
     Defect(Reason.MISSING_SESSION, False, "no row although the symbol has rows before and after"),
+    Defect(Reason.EXPECTED_ABSENT, False, "no usable bar although the symbol was expected by what was known then"),
+    Defect(Reason.REVISED, False, "replaces a row that was delivered before and differed"),
 )
 QUARANTINES = frozenset(defect.reason for defect in DEFECTS if defect.quarantines)
 
@@ -169,7 +173,8 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     config : DefectConfig
     """
     flags = {Reason.NON_SESSION: ~np.isin(rows.day, sessions)} | _bar_defects(rows, config) | _duplicates(rows)
-    flags[Reason.MISSING_SESSION] = np.zeros(len(rows), dtype=bool)
+    for told_elsewhere in (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED):
+        flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
     flags |= _move_defects(rows, ~blocked, split_ratio, config)
     flags[Reason.STALE_RUN] = _stale_runs(rows, config.stale_rows)

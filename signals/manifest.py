@@ -40,6 +40,8 @@ class FileRole(StrEnum):
     UNIVERSE = "universe"
     QUARANTINE = "quarantine"
     FINDINGS = "findings"
+    REVISIONS = "revisions"
+    SPREADS = "spreads"
     RAW = "raw"
 
 
@@ -94,6 +96,8 @@ class Manifest:
         Usable bars that a name needs to be eligible where there is no universe table.
     non_sessions : tuple of SessionAudit
         RED audits of dates that carried rows although the exchange was closed; never part of a panel.
+    known_at : date or None
+        Evening whose knowledge this is, where it is a view of the past; None is everything delivered.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Manifest:
     survivorship: str
     min_history: int = MIN_HISTORY_SESSIONS
     non_sessions: tuple[SessionAudit, ...] = ()
+    known_at: date | None = None
 
     def __post_init__(self) -> None:
         if self.version < 1:
@@ -197,6 +202,8 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         ],
         "survivorship": str(manifest.survivorship),
         "min_history": manifest.min_history,
+        # Only where it is said, so that manifests written before it was known keep their bytes.
+        **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
     }
 
 
@@ -219,6 +226,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
         ),
         survivorship=str(Survivorship(document["survivorship"])),
         min_history=int(document["min_history"]),
+        known_at=_day(document.get("known_at")),
     )  # fmt: skip
 
 

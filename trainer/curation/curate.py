@@ -32,12 +32,13 @@ from trainer.curation.delivery import Delivered, Events, dataset_days, delivered
 from trainer.curation.eligibility import Membership, eligible_rows, ended_cells
 from trainer.curation.returns import Steps, inferred_dividends, returns, steps
 from trainer.curation.securities import identities
-from trainer.curation.tables import bars_table, findings_table, quarantine_table
+from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
 from trainer.curation.writer import DatasetContent
 
 CALENDAR_YEARS_AHEAD = 3
 SESSIONS_PER_YEAR = 252
 Flags = NDArray[np.bool_]
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows that name the symbols, positions of the sessions
 
 
 def calendar_for(frame: pd.DataFrame) -> Calendar:
@@ -56,19 +57,25 @@ def curate(
     vendor: str,
     basis: PriceBasis,
     config: CurationConfig,
+    revisions: pd.DataFrame | None = None,
+    spreads: pa.Table | None = None,
 ) -> DatasetContent:
     """Audit the delivered bars, join histories, compute returns and eligibility, and give each session its status.
 
     Parameters
     ----------
     frame : DataFrame
-        As `read_bars` returns it.
+        As `read_bars` or `fold` returns it.
     actions : sequence of Action
         Recorded ones.
     universe : Table, optional
         As `read_universe` returns it.
     calendar : Calendar
         As `calendar_for` returns it.
+    revisions : DataFrame, optional
+        As `fold` returns them; kept beside the bars.
+    spreads : Table, optional
+        As `read_minutes` returns them; kept beside the bars.
 
     Raises
     ------
@@ -84,10 +91,11 @@ def curate(
     if basis is PriceBasis.RAW and data.rows.has_adjusted:
         recorded, inferred = with_inferred_splits(data, recorded, days)
     defects = find_defects(data.rows, days, recorded.ratio, config.defects)
+    defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
     membership = None if universe is None else Membership.of(universe, days)
     eligible = eligible_rows(data, usable, membership, config)
-    audits = _audits(data, defects, eligible, days, recorded, membership, config)
+    audits, absent = _audits(data, defects, eligible, days, recorded, membership, config)
     pairs = steps(data.rows, usable, data.session)
     total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
     blank = _touches_red(audits, data.session)
@@ -100,10 +108,11 @@ def curate(
         bars=bars_table(data, usable, total, overnight, eligible),
         actions=tuple(sorted([*actions, *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
-        findings=findings_table(data, defects, missing_sessions(data.rows, days), days),
+        findings=findings_table(data, defects, missing_sessions(data.rows, days), absent, days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
         survivorship=_survivorship(data, usable, eligible, len(days), membership, config),
         min_history=config.min_history,
+        revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
     )  # fmt: skip
 
 
@@ -122,7 +131,8 @@ def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfi
 def _audits(
     data: Delivered, defects: Defects, eligible: Flags, days: Days, recorded: Events,
     membership: Membership | None, config: CurationConfig,
-) -> tuple[SessionAudit, ...]:  # fmt: skip
+) -> tuple[tuple[SessionAudit, ...], Cells]:  # fmt: skip
+    """Audit of each session, and the cells at which an expected name has no usable bar."""
     usable, count = ~defects.quarantined, len(days)
     has_bar, universe = np.zeros((2, count, len(data.securities)), dtype=bool)
     has_bar[data.session[usable], data.rows.security[usable]] = True
@@ -140,7 +150,11 @@ def _audits(
     counts = {
         reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
     }
-    return audit_sessions(days, coverage, counts, config.coverage)
+    session, security = np.nonzero(wanted & ~has_bar)
+    # The name under which it is missed: that of its last usable row.
+    last = np.searchsorted(data.rows.security * (count + 1) + data.session, security * (count + 1) + session) - 1
+    last = np.maximum.accumulate(np.where(usable, np.arange(len(usable)), -1))[last]
+    return audit_sessions(days, coverage, counts, config.coverage), (last, session)
 
 
 def _touches_red(audits: tuple[SessionAudit, ...], session: NDArray[np.int64]) -> Flags:

@@ -33,6 +33,8 @@ class Delivered:
         Sorted ids; `rows.security` holds their positions.
     session : int64, shape (R,)
         Position of the row's day among the dataset's sessions; on a non-session that of the next session.
+    revised : bool, shape (R,)
+        Whether the row replaced one that differed.
     """
 
     rows: Rows
@@ -41,6 +43,7 @@ class Delivered:
     sector: NDArray[np.object_]
     securities: tuple[str, ...]
     session: NDArray[np.int64]
+    revised: NDArray[np.bool_]
 
 
 def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
@@ -54,6 +57,7 @@ def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
     }
     words = [frame[name].to_numpy(dtype=object) for name in ("kind", "sector")]
     word_codes = [pd.factorize(word, sort=True)[0] for word in (*words, symbol)]
+    revised = frame["revised"].to_numpy(dtype=bool) if "revised" in frame else np.zeros(len(frame), dtype=bool)
     order = np.lexsort((*word_codes, *reversed(list(figures.values())), day, security))
     rows = Rows(
         day=day[order], security=security[order].astype(np.int64), has_adjusted="adj_close" in frame,
@@ -61,7 +65,7 @@ def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
     )  # fmt: skip
     return Delivered(
         rows, symbol[order], words[0][order], words[1][order], tuple(securities),
-        np.searchsorted(days, rows.day).astype(np.int64),
+        np.searchsorted(days, rows.day).astype(np.int64), revised[order],
     )  # fmt: skip
 
 

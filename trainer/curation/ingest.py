@@ -1,66 +1,205 @@
 """Ingest: vendors' files in, the next version of a curated dataset out.
 
-Entry point: `ingest`. Everything is read, checked and computed before the first byte is written.
+Entry points: `ingest` (deliver and curate), `refresh` (curate what was delivered), `as_of` (curate what was known).
+Everything is read, checked and computed before the first byte is written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
-from signals.actions import Action
-from signals.errors import BadBars
+from signals.errors import BadBars, BadConfig, BadDataset
+from signals.files import sha256_of
 from signals.manifest import Manifest, PriceBasis
+from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
+from trainer.curation.reading import Deliveries, Knowledge, bars_of
+from trainer.curation.receipts import (
+    Part,
+    RawFile,
+    Receipt,
+    Scope,
+    append_receipt,
+    check_succession,
+    in_force,
+    is_held,
+    read_raw,
+    read_receipts,
+)
 from trainer.curation.vendors.actions import read_actions
-from trainer.curation.vendors.bars import read_bars
 from trainer.curation.vendors.files import vendor_of
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.universe import read_universe
-from trainer.curation.writer import Delivery, write_dataset
+from trainer.curation.writer import NAME_DIGITS, DatasetContent, Delivery, write_dataset
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of one delivery; actions and universe may be absent."""
+    """The files of one delivery; a whole one has bars, actions and universe may be absent."""
 
-    bars: Path
+    bars: Path | None
     actions: Path | None = None
     universe: Path | None = None
 
 
 def ingest(
-    sources: Sources, folder: Path, *, mapping: Mapping, basis: PriceBasis, config: CurationConfig, name: str = ""
-) -> Manifest:
+    sources: Sources, folder: Path, *, mapping: Mapping, basis: PriceBasis, config: CurationConfig, name: str = "",
+    scope: Scope = Scope.WHOLE, known_at: date | None = None, vendor: str = "",
+) -> Manifest:  # fmt: skip
     """Curate the delivery into the dataset `folder` and return the manifest now in force.
+
+    Parameters
+    ----------
+    scope : Scope
+        WHOLE replaces everything delivered before; ROWS adds and revises.
+    known_at : date, optional
+        The day on which the delivery was had. Where absent: the day that its rows name, else the earliest that it can
+        have been, which is the last date in it and not before the delivery before it.
+    vendor : str
+        What the manifest calls the vendor; where empty, what the file says of itself.
 
     Raises
     ------
     BadBars
-        A file cannot be read as what it should be; nothing was written.
+        A file cannot be read as what it should be, or the delivery may not follow those there; nothing was written.
     BadDataset
-        The folder holds a dataset whose manifest cannot be trusted; nothing was written.
+        The folder holds a dataset or deliveries that cannot be trusted; nothing was written.
     """
-    delivery = _read(sources.bars)
-    frame = read_bars(delivery, mapping.bars, where=sources.bars.name)
-    kept = [Delivery(sources.bars.name, delivery, len(frame))]
-    calendar = calendar_for(frame)
-    actions: tuple[Action, ...] = ()
-    universe = None
-    if sources.actions is not None:
-        content = _read(sources.actions)
-        actions = read_actions(content, mapping.actions, calendar, where=sources.actions.name)
-        kept.append(Delivery(sources.actions.name, content, len(actions)))
-    if sources.universe is not None:
-        content = _read(sources.universe)
-        universe = read_universe(content, mapping.universe, where=sources.universe.name)
-        kept.append(Delivery(sources.universe.name, content, universe.num_rows))
-    vendor = vendor_of(delivery, where=sources.bars.name)
-    curated = curate(
-        frame, actions, universe, calendar, name=name or folder.name, vendor=vendor, basis=basis, config=config
-    )
-    return write_dataset(folder, curated, tuple(kept))
+    files = {
+        part: (path, _read(path))
+        for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True)
+        if path is not None
+    }  # fmt: skip
+    if scope is Scope.WHOLE and Part.BARS not in files:
+        raise BadBars(
+            "a whole delivery has bars", where=str(folder), mend="Name them with --bars, or --add what is new"
+        )
+    contents = {part: (path.name, content) for part, (path, content) in files.items()}
+    return deliver(
+        contents, folder, mapping=mapping, basis=basis, config=config, name=name, scope=scope, known_at=known_at,
+        vendor=vendor,
+    )  # fmt: skip
+
+
+def deliver(
+    contents: Table[Part, tuple[str, bytes]], folder: Path, *, mapping: Mapping, basis: PriceBasis,
+    config: CurationConfig, name: str = "", scope: Scope = Scope.WHOLE, known_at: date | None = None, vendor: str = "",
+) -> Manifest:  # fmt: skip
+    """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
+    receipts = read_receipts(folder)
+    held = Deliveries(receipts, lambda file: read_raw(folder, file))
+    if Part.BARS not in contents and not in_force(receipts):
+        raise BadBars(
+            "there is nothing to add to",
+            where=str(folder),
+            mend="Ingest a whole delivery with --bars first, without --add",
+        )
+    calendar = held.as_of(None).calendar if Part.BARS not in contents else None
+    receipt, raw = receipt_of(
+        contents, receipts, mapping=mapping, basis=basis, config=config, name=name or folder.name, scope=scope,
+        known_at=known_at, vendor=vendor, calendar=calendar,
+    )  # fmt: skip
+    if is_held(receipts, receipt):
+        return _written(folder, receipts)
+    check_succession(receipts, receipt)
+    together = (*receipts, receipt)
+    content = _content(Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f)), None)
+    append_receipt(folder, receipt, raw)
+    return write_dataset(folder, content, _kept(folder, in_force(together)))
+
+
+def refresh(folder: Path) -> Manifest:
+    """Curate what was delivered to `folder`, the newest receipts too; a version appears only if something changed.
+
+    Raises
+    ------
+    BadDataset
+        There are no deliveries, or they cannot be trusted.
+    """
+    return _written(folder, read_receipts(folder))
+
+
+def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
+    """Curate into the dataset `to` what the deliveries of `folder` said on the evening of `known_at`.
+
+    Raises
+    ------
+    BadBars
+        Nothing was known then.
+    BadConfig
+        `to` is the folder of the deliveries: the past must not become the version in force.
+    """
+    if to.resolve() == folder.resolve():
+        raise BadConfig("a view of the past is another dataset", where=str(to), mend="Name another folder with --to")
+    deliveries = Deliveries(read_receipts(folder), lambda file: read_raw(folder, file))
+    return write_dataset(to, replace(_content(deliveries, known_at), known_at=known_at))
+
+
+def receipt_of(
+    contents: Table[Part, tuple[str, bytes]], receipts: tuple[Receipt, ...], *, mapping: Mapping, basis: PriceBasis,
+    config: CurationConfig, name: str, scope: Scope, known_at: date | None, vendor: str, calendar: Calendar | None,
+) -> tuple[Receipt, dict[str, bytes]]:  # fmt: skip
+    """Return the receipt of a delivery and its files by path; raises `BadBars` for what cannot be read."""
+    files, raw, said = [], {}, None
+    latest = [receipts[-1].known_until] if receipts else []
+    for part, (file_name, content) in contents.items():
+        if part is Part.BARS:
+            bars = bars_of(content, mapping, where=file_name)
+            rows, said, calendar = len(bars.frame), bars.known, calendar_for(bars.frame)
+            latest.append(bars.days[1])
+        elif part is Part.ACTIONS:
+            assert calendar is not None
+            rows = len(read_actions(content, mapping.actions, calendar, where=file_name))
+        else:
+            rows = read_universe(content, mapping.universe, where=file_name).num_rows
+        digest = sha256_of(content)
+        path = f"raw/{digest[:NAME_DIGITS]}-{file_name}"
+        files.append(RawFile(part, file_name, path, digest, len(content), rows))
+        raw[path] = content
+    known = said or ((known_at, known_at) if known_at else (max(latest), max(latest)))
+    return Receipt(
+        scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known[0], known_until=known[1],
+        files=tuple(files), mapping=mapping.model_dump(mode="json"), config=config.model_dump(mode="json"), name=name,
+    ), raw  # fmt: skip
+
+
+def _vendor_of(contents: Table[Part, tuple[str, bytes]]) -> str:
+    name, content = contents.get(Part.BARS) or next(iter(contents.values()))
+    return vendor_of(content, where=name)
+
+
+def _content(deliveries: Deliveries, known_at: date | None) -> DatasetContent:
+    knowledge = deliveries.as_of(known_at)
+    return content_of(knowledge)
+
+
+def content_of(knowledge: Knowledge) -> DatasetContent:
+    """Curate what is known, as the newest whole delivery was told to."""
+    first = knowledge.receipts[0]
+    return curate(
+        knowledge.known.frame, knowledge.actions, knowledge.universe, knowledge.calendar, name=first.name,
+        vendor=knowledge.vendor, basis=knowledge.basis, config=CurationConfig.model_validate(first.config),
+        revisions=knowledge.known.revisions, spreads=knowledge.spreads,
+    )  # fmt: skip
+
+
+def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
+    if not in_force(receipts):
+        raise BadDataset(
+            "the folder keeps no deliveries to curate from", where=str(folder),
+            mend="Ingest the vendor's files into it once more with trainer ingest",
+        )  # fmt: skip
+    content = _content(Deliveries(receipts, lambda file: read_raw(folder, file)), None)
+    return write_dataset(folder, content, _kept(folder, in_force(receipts)))
+
+
+def _kept(folder: Path, receipts: tuple[Receipt, ...]) -> tuple[Delivery, ...]:
+    files = {file.path: file for receipt in receipts for file in receipt.files}
+    return tuple(Delivery(file.name, read_raw(folder, file), file.rows) for file in files.values())
 
 
 def _read(path: Path) -> bytes:

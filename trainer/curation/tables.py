@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.bars import Days, Floats
 from signals.defects import DEFECTS, Defects, Reason
 from trainer.curation.delivery import FIGURES, Delivered
-from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 
 Flags = NDArray[np.bool_]
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def bars_table(data: Delivered, usable: Flags, total: Floats, overnight: Floats, eligible: Flags) -> pa.Table:
@@ -49,12 +51,13 @@ def quarantine_table(data: Delivered, defects: Defects) -> pa.Table:
     return _table(columns, QUARANTINE_SCHEMA)
 
 
-def findings_table(
-    data: Delivered, defects: Defects, missing: tuple[NDArray[np.int64], NDArray[np.int64]], days: Days
-) -> pa.Table:
+def findings_table(data: Delivered, defects: Defects, missing: Cells, absent: Cells, days: Days) -> pa.Table:
     """One row per defect found: date, symbol, reason; sorted by date, symbol, reason."""
-    ends, sessions = missing
-    dates, symbols, reasons = [days[sessions]], [data.symbol[ends]], [_repeat(Reason.MISSING_SESSION, len(ends))]
+    dates, symbols, reasons = [], [], []
+    for reason, (rows, sessions) in ((Reason.MISSING_SESSION, missing), (Reason.EXPECTED_ABSENT, absent)):
+        dates.append(days[sessions])
+        symbols.append(data.symbol[rows])
+        reasons.append(_repeat(reason, len(rows)))
     for reason, flags in defects.flags.items():
         rows = np.flatnonzero(flags)
         dates.append(data.rows.day[rows])
@@ -63,6 +66,13 @@ def findings_table(
     day, symbol, name = np.concatenate(dates), np.concatenate(symbols), np.concatenate(reasons)
     order = np.lexsort((name.astype(str), symbol.astype(str), day))
     return _table({"date": day[order], "symbol": symbol[order], "reason": name[order]}, FINDINGS_SCHEMA)
+
+
+def revisions_table(revisions: pd.DataFrame) -> pa.Table:
+    """What deliveries replaced, as `fold` sorts it."""
+    frame = revisions.assign(date=revisions["date"].dt.date)
+    columns = [pa.array(frame[field.name].tolist(), field.type, from_pandas=True) for field in REVISIONS_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=REVISIONS_SCHEMA)
 
 
 def _repeat(reason: Reason, count: int) -> NDArray[np.object_]:

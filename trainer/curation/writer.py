@@ -46,6 +46,12 @@ QUARANTINE_SCHEMA = pa.schema(
     + [("reasons", pa.string())]
 )
 FINDINGS_SCHEMA = pa.schema([("date", pa.date32()), ("symbol", pa.string()), ("reason", pa.string())])
+REVISIONS_SCHEMA = pa.schema(
+    [
+        ("date", pa.date32()), ("symbol", pa.string()), ("field", pa.string()), ("was", pa.float64()),
+        ("now", pa.float64()), ("known_at", pa.date32()), ("revised_at", pa.date32()),
+    ]
+)  # fmt: skip
 UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
 
 
@@ -63,7 +69,8 @@ class DatasetContent:
     """Everything that a version of a dataset holds, before it has files.
 
     `bars` follows BARS_SCHEMA and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
-    schemas; `universe` is None where membership is not known.
+    schemas; `universe` is None where membership is not known, `revisions` and `spreads` where there are none.
+    `known_at` is the day of a view of the past.
     """
 
     name: str
@@ -79,6 +86,9 @@ class DatasetContent:
     non_sessions: tuple[SessionAudit, ...]
     survivorship: str
     min_history: int
+    revisions: pa.Table | None = None
+    spreads: pa.Table | None = None
+    known_at: date | None = None
 
 
 def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Delivery, ...] = ()) -> Manifest:
@@ -101,6 +111,7 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Deliv
         first=content.audits[0].session, last=content.audits[-1].session, audits=content.audits,
         files=tuple(sorted(records, key=lambda record: record.path)), survivorship=content.survivorship,
         min_history=content.min_history, non_sessions=content.non_sessions,
+        known_at=content.known_at,
     )  # fmt: skip
     if current is not None:
         if manifest.same_content(current):
@@ -146,6 +157,8 @@ def _files(content: DatasetContent, deliveries: tuple[Delivery, ...]) -> Iterabl
         (FileRole.QUARANTINE, content.quarantine, "date"),
         (FileRole.FINDINGS, content.findings, "date"),
         (FileRole.UNIVERSE, content.universe, "start"),
+        (FileRole.REVISIONS, content.revisions, "date"),
+        (FileRole.SPREADS, content.spreads, "session"),
     ]
     for role, side, column in tables:
         if side is not None:

@@ -143,3 +143,20 @@ def symbols(column: pd.Series, *, where: str) -> pd.Series:
 
 def _is_text(column: pd.Series) -> bool:
     return bool(pd.api.types.is_string_dtype(column.dtype)) and not isinstance(column.iloc[0], pd.Timestamp)
+
+
+def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
+    """Column as UTC instants; times that name no zone are those of `zone`. Raises `BadBars` for an unreadable one."""
+    try:
+        parsed = pd.to_datetime(column, format="ISO8601" if _is_text(column) else None, errors="coerce")
+        if bool(parsed.isna().any()):
+            place = int(parsed.isna().to_numpy(dtype=bool).argmax())
+            raise BadBars(
+                f"unreadable time {column.iloc[place]!r}", where=f"{where}, row {place + 1}",
+                mend="Deliver ISO 8601 times",
+            )  # fmt: skip
+        if parsed.dt.tz is None:
+            parsed = parsed.dt.tz_localize(zone)
+        return parsed.dt.tz_convert("UTC")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadBars(f"times that cannot be read ({error})", where=where, mend="Deliver ISO 8601 times") from None

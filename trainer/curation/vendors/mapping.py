@@ -2,6 +2,9 @@
 
     bars:
       columns: {date: Date, symbol: Ticker, adj_close: Adj Close}
+    minutes:
+      label: end
+      columns: {time: ts}
     actions:
       form: factors
       columns: {symbol: symbol, date: date}
@@ -9,14 +12,16 @@
       columns: {start: start_date, end: end_date}
 
 Ours on the left, the vendor's on the right; a column that is not named keeps our name, in upper or lower case.
+With a section `minutes` the bars file holds minutes, which become daily bars of the regular hours.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from signals.config import Config, load
 
@@ -26,6 +31,13 @@ class ActionForm(StrEnum):
 
     ACTIONS = "actions"  # one row an action
     FACTORS = "factors"  # cumulative price and split factors, each valid through its date
+
+
+class Label(StrEnum):
+    """Which end of its minute a minute's time marks."""
+
+    START = "start"
+    END = "end"
 
 
 class BarColumns(Config):
@@ -44,6 +56,39 @@ class BarColumns(Config):
     columns: dict[str, str] = Field(default_factory=dict)
     date_format: str | None = None
     kind: str = "stock"
+
+
+class MinuteColumns(Config):
+    """Columns of a file of minute bars.
+
+    Attributes
+    ----------
+    label : Label
+        Whether a bar's time is the start or the end of its interval. There is no default: the wrong one moves the
+        opening or the closing auction to another bar.
+    columns : mapping
+        Our name (time, symbol, open, high, low, close, volume, bid, ask, kind) to the vendor's. bid and ask are the
+        closing quotes of the minute.
+    minutes : int
+        Length of a bar.
+    zone : str
+        Zone of times that name none.
+    kind : str
+        What a row is where the file has no kind column.
+    """
+
+    label: Label
+    columns: dict[str, str] = Field(default_factory=dict)
+    minutes: int = Field(default=1, ge=1, le=60)
+    zone: str = "America/New_York"
+    kind: str = "stock"
+
+    @field_validator("zone")
+    @classmethod
+    def _exists(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"no time zone {zone!r}")
+        return zone
 
 
 class ActionColumns(Config):
@@ -72,6 +117,7 @@ class Mapping(Config):
     """A vendor's naming of everything that it delivers."""
 
     bars: BarColumns = BarColumns()
+    minutes: MinuteColumns | None = None
     actions: ActionColumns = ActionColumns()
     universe: UniverseColumns = UniverseColumns()
 

@@ -1,0 +1,140 @@
+"""Minute bars as daily bars of the regular hours, on the exchange calendar, and the spread that quotes show.
+
+A bar covers (t, t + m] with m its length; `label` says whether its time is t or t + m. It belongs to a session when
+open <= t and t + m <= close, early closes included; minutes outside the regular hours enter no daily bar.
+
+    open = first, high = max, low = min, close = last, volume = sum  over the minutes with a trade
+    spread_bps = median over the minutes with a sane two-sided quote of 10^4 (ask - bid) / ((ask + bid) / 2)
+
+The files show trades as minutes: the daily open and close are the first and last traded minute's, which is near the
+auctions' prices and not always equal to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signals.errors import BadBars
+from signals.sessions import Calendar, xnys
+from trainer.curation.vendors.files import instants, numbers, read_frame, select, symbols
+from trainer.curation.vendors.mapping import Label, MinuteColumns
+
+NEEDED = ("time", "symbol", "open", "high", "low", "close", "volume")
+OPTIONAL = ("bid", "ask", "kind")
+SPREADS_SCHEMA = pa.schema(
+    [("session", pa.date32()), ("symbol", pa.string()), ("spread_bps", pa.float64()), ("minutes", pa.int64())]
+)
+BASIS_POINTS = 1e4
+MOST = 0.5  # of the symbols and sessions of a file: what is true of more than these is a convention
+
+
+@dataclass(frozen=True, eq=False)
+class MinuteBars:
+    """Daily bars as `read_bars` returns them, and spreads as (session, symbol, spread_bps, minutes) or None."""
+
+    frame: pd.DataFrame
+    spreads: pa.Table | None
+
+
+def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str) -> MinuteBars:
+    """Read a delivery of minute bars.
+
+    Raises
+    ------
+    BadBars
+        Unreadable file, a missing column, a bad cell, no minute in regular hours, or times that contradict `label`.
+    """
+    raw = select(read_frame(content, where=where), mapping.columns, NEEDED, OPTIONAL, where=where)
+    frame = pd.DataFrame(
+        {
+            "time": instants(raw["time"], mapping.zone, where=where),
+            "symbol": symbols(raw["symbol"], where=where),
+            **{name: numbers(raw[name], where=where) for name in (*NEEDED[2:], "bid", "ask") if name in raw},
+        }
+    )
+    frame["kind"] = mapping.kind if "kind" not in raw else raw["kind"].astype("string").str.lower().astype(object)
+    days = frame["time"].dt.tz_convert("America/New_York").dt.date
+    calendar = xnys(days.min() - timedelta(days=7), days.max() + timedelta(days=7))
+    placed = regular_hours(frame, calendar, mapping)
+    if placed.empty:
+        raise BadBars(
+            "no minute lies in the regular hours", where=where, mend="Check `zone` and `label` in the mapping"
+        )
+    _refuse_wrong_label(frame, calendar, mapping, where=where)
+    return MinuteBars(daily(placed), spreads(placed))
+
+
+def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
+    """Rows whose whole interval lies in a session's regular hours, with that `session`, by symbol and time."""
+    start = frame["time"]
+    length = pd.Timedelta(minutes=mapping.minutes)
+    if mapping.label is Label.END:
+        start = start - length
+    opens = pd.DatetimeIndex([s.open for s in calendar.sessions]).as_unit("ns")
+    closes = pd.DatetimeIndex([s.close for s in calendar.sessions]).as_unit("ns")
+    place = np.searchsorted(opens.asi8, start.dt.as_unit("ns").astype("int64").to_numpy(), side="right") - 1
+    inside = (place >= 0) & ((start + length).dt.as_unit("ns") <= closes[np.maximum(place, 0)]).to_numpy()
+    days = np.array(calendar.days, dtype="datetime64[s]")
+    kept = frame[inside].assign(session=days[place[inside]])
+    result: pd.DataFrame = kept.sort_values(["symbol", "session", "time"], kind="stable", ignore_index=True)
+    return result
+
+
+def daily(placed: pd.DataFrame) -> pd.DataFrame:
+    """Aggregate minutes that traded to one bar a symbol and session."""
+    traded = placed[placed["close"].notna()]
+    grouped = traded.groupby(["symbol", "session"], sort=True)
+    bars = grouped.agg(
+        open=("open", "first"), high=("high", "max"), low=("low", "min"), close=("close", "last"),
+        volume=("volume", "sum"), kind=("kind", "first"),
+    ).reset_index()  # fmt: skip
+    result = bars.rename(columns={"session": "date"}).assign(sector="")
+    return result[["date", "symbol", "open", "high", "low", "close", "volume", "kind", "sector"]]
+
+
+def spreads(placed: pd.DataFrame) -> pa.Table | None:
+    """Median quoted spread of each symbol and session; None where the file has no quotes."""
+    if "bid" not in placed or "ask" not in placed:
+        return None
+    sane = placed[(placed["bid"] > 0) & (placed["ask"] >= placed["bid"])]
+    bps = BASIS_POINTS * (sane["ask"] - sane["bid"]) / ((sane["ask"] + sane["bid"]) / 2)
+    found = sane.assign(spread_bps=bps).groupby(["session", "symbol"])["spread_bps"].agg(["median", "size"])
+    found = found.reset_index()
+    return pa.Table.from_arrays(
+        [
+            pa.array(found["session"].dt.date.tolist(), pa.date32()),
+            pa.array(found["symbol"].tolist(), pa.string()),
+            pa.array(found["median"].to_numpy(dtype=np.float64), pa.float64()),
+            pa.array(found["size"].to_numpy(dtype=np.int64), pa.int64()),
+        ],
+        schema=SPREADS_SCHEMA,
+    )
+
+
+def _refuse_wrong_label(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns, *, where: str) -> None:
+    """A file of regular hours alone shows its convention: it has a bar at the open, or one at the close."""
+    at_open = _share_at(frame, calendar, [s.open for s in calendar.sessions])
+    at_close = _share_at(frame, calendar, [s.close for s in calendar.sessions])
+    seems = Label.END if at_close > MOST and at_open == 0 else Label.START if at_open > MOST and at_close == 0 else None
+    if seems is not None and seems is not mapping.label:
+        bar = "close and none at the open" if seems is Label.END else "open and none at the close"
+        raise BadBars(
+            f"the mapping says that times mark the {mapping.label} of a bar, but there are bars at the {bar}",
+            where=where, mend=f"Write `label: {seems}` in the mapping",
+        )  # fmt: skip
+
+
+def _share_at(frame: pd.DataFrame, calendar: Calendar, moments: list[object]) -> float:
+    """Share of the file's (symbol, day) that have a bar at one of `moments`."""
+    hits = frame["time"].isin(pd.DatetimeIndex(moments))
+    day: NDArray[np.object_] = frame["time"].dt.tz_convert("America/New_York").dt.date.to_numpy()
+    cells = pd.DataFrame({"symbol": frame["symbol"], "day": day})
+    open_days = cells["day"].isin(set(calendar.days))
+    total = len(cells[open_days].drop_duplicates())
+    return len(cells[open_days & hits].drop_duplicates()) / max(1, total)
