@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep chaos lint types contracts locks clean
+.PHONY: help demo test test-device test-deep chaos promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
 	$(BIN)/python -m tests.chaos.kills --kills 200
+
+promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
+	$(BIN)/python -m tests.campaigns.promotion
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt

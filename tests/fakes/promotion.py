@@ -1,0 +1,65 @@
+"""A case that clears every bar by a little, and the way to change one entry of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import date, timedelta
+from typing import Any
+
+from trainer.promote import Case
+from trainer.promotion_bars import PromotionConfig
+
+BARS = PromotionConfig()
+NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29
+DAYS = [str(date(2020, 1, 1) + timedelta(days=d)) for d in range(len(NET))]
+CHALLENGER: dict[str, Any] = {
+    "evidence": {
+        "sleeve": "equities_xs",
+        "dataset": {"survivorship": "point-in-time"},
+        "leak_certificate": {"total": 0},
+        "ic": {"mean": 0.03, "long_embargo": {"mean": 0.02}},
+        "deciles": {"curve": [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0]},
+        "trials": {"n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0}},
+        "holdout": {"first": "2024-01-02", "last": "2024-12-31", "sessions": 252},
+    },
+    "measured": {
+        "walk_forward": {
+            "sessions": 1250,
+            "net": {  # the published example of the deflated Sharpe ratio: an annual 2.5 of 250 sessions
+                "annual_sharpe": 1.2, "sharpe": 2.5 / 250**0.5, "sessions": 1250, "skewness": -3.0, "kurtosis": 10.0,
+                "max_drawdown": 0.1, "annual_return": 0.08,
+            },
+            "turnover": {"annual": 20.0},
+            "costs": {"annual_total": 0.02},
+            "series": {"sessions": DAYS, "net": NET},
+        },
+        "paths": {"annual_sharpe": [0.4, 0.5, 0.9, 1.4], "stretch_percentiles": [p / 50.0 - 0.5 for p in range(101)]},
+    },
+    "holdout": {"annual_sharpe": 0.7},
+    "shadow": None,
+    "champion": None,
+    "searched_under": [BARS.fingerprint()],
+    "waiver": "",
+}  # fmt: skip
+CHAMPION = {"version": "1.0.0", "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}}
+SHADOW = {
+    "sessions": 60, "faults": 0, "ic": 0.02, "band": 0.9, "band_low": -0.01, "band_high": 0.05,
+    "profit": {"annual_sharpe": -3.0},
+}  # fmt: skip
+ABSENT = object()
+
+
+def case(changes: Mapping[str, Any] | None = None) -> Case:
+    """The challenger with entries changed, by dotted path; `ABSENT` takes the entry out."""
+    document = deepcopy(CHALLENGER)
+    for path, value in (changes or {}).items():
+        *above, last = path.split(".")
+        place = document
+        for key in above:
+            place = place[key]
+        if value is ABSENT:
+            del place[last]
+        else:
+            place[last] = deepcopy(value)
+    return Case.of(document)
