@@ -18,6 +18,7 @@ from mlflow.entities import Experiment
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from signals.errors import FixInput
@@ -43,6 +44,10 @@ def client(uri: str) -> MlflowClient:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with _answering(uri):
+        if not uri.startswith(("http:", "https:")):
+            engine = create_engine(uri)  # asked first: MLflow itself tries a dead database for over a minute
+            engine.connect().close()
+            engine.dispose()
         found = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found.search_registered_models(max_results=1)
     return found

@@ -1,0 +1,148 @@
+"""MLflow mirrors the registry, against its own SQLite store; the history stays the truth."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signals.errors import FixInput
+from signals.files import sha256_of, write_atomic
+from tests.fakes.promotion import BARS, case
+from trainer import history
+from trainer.artefacts import canonical_json
+from trainer.champions import case_path
+from trainer.history import CHAMPIONS
+from trainer.promote import judge
+
+SLEEVE = "equities_xs"
+NET = "measured.walk_forward.net.annual_sharpe"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty tracking store, made once: MLflow takes a second or more to create its tables."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    from trainer import tracking
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    tracking.client(tracking.default_uri(folder))
+    patch.undo()
+    return folder / tracking.DATABASE
+
+
+@pytest.fixture
+def registry(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    shutil.copy(template, tmp_path / template.name)
+    return tmp_path
+
+
+def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, model: str = "a") -> None:
+    """One record as `trainer.champions` writes it, with its case."""
+    judged = case({NET: sharpe})
+    content = canonical_json(judged.document())
+    write_atomic(case_path(registry, sha256_of(content)), content)
+    verdict = judge(judged, BARS)
+    history.append(
+        registry / CHAMPIONS,
+        {
+            **verdict.document(), "event": event, "sleeve": SLEEVE, "version": version, "run": f"run-{model}",
+            "at": "2026-01-01T00:00:00+00:00", "model_sha256": [model * 64], "case_sha256": sha256_of(content),
+            "snapshot_id": "d" * 64, "config_hash": "c" * 64, "spec_hash": "f" * 64, "horizon": 5,
+            "code_version": "0.1.0", "net_sharpe": sharpe, "why": "because",
+        },
+    )  # fmt: skip
+
+
+def mirrored(registry: Path) -> Any:
+    from trainer import tracking
+
+    client = tracking.client(tracking.default_uri(registry))
+    tracking.sync(client, registry, SLEEVE)
+    return client
+
+
+def alias(client: Any, name: str) -> str | None:
+    found = client.get_registered_model(SLEEVE).aliases
+    return client.get_model_version(SLEEVE, found[name]).tags.get("record") if name in found else None
+
+
+def test_each_judged_challenger_is_a_run_and_a_version_and_the_champion_has_its_alias(registry: Path) -> None:
+    add(registry, "promoted", "1.0.0")
+    client = mirrored(registry)
+    version = client.get_model_version_by_alias(SLEEVE, "champion")
+    assert version.tags["version"] == "1.0.0" and version.tags["model_sha256"] == "a" * 64
+    run = client.get_run(version.run_id)
+    assert run.data.metrics["net Sharpe"] == 1.2 and run.data.metrics["failed bars"] == 0.0
+    assert run.data.metrics["dsr"] == pytest.approx(0.9505, abs=1e-4)
+    assert run.data.params["bars_hash"] == BARS.fingerprint() and run.info.status == "FINISHED"
+    assert [f.path.endswith(".json") for f in client.list_artifacts(run.info.run_id, "case")] == [True]
+    assert (registry / "artifacts").is_dir(), "nothing is written outside the registry"
+
+
+def test_a_refused_challenger_gets_the_challenger_s_alias_until_the_next_champion(registry: Path) -> None:
+    add(registry, "promoted", "1.0.0")
+    add(registry, "refused", None, 0.5, "b")
+    client = mirrored(registry)
+    assert (alias(client, "champion"), alias(client, "challenger")) == ("1", "2")
+    refused = client.get_model_version_by_alias(SLEEVE, "challenger")
+    assert refused.tags["verdict"] == "refused" and "version" not in refused.tags
+    add(registry, "promoted", "1.0.1", 1.5, "b")
+    client = mirrored(registry)
+    assert (alias(client, "champion"), alias(client, "challenger")) == ("3", None)
+
+
+def test_a_rollback_moves_the_alias_and_makes_no_version(registry: Path) -> None:
+    add(registry, "promoted", "1.0.0")
+    add(registry, "promoted", "1.0.1", 1.5, "b")
+    add(registry, "rolled_back", "1.0.0")
+    client = mirrored(registry)
+    assert alias(client, "champion") == "1"
+    assert len(client.search_model_versions(f"name='{SLEEVE}'")) == 2
+
+
+def test_a_store_that_was_away_catches_up_and_again_changes_nothing(registry: Path) -> None:
+    add(registry, "promoted", "1.0.0")
+    mirrored(registry)
+    add(registry, "refused", None, 0.5, "b")
+    add(registry, "promoted", "1.1.0", 1.5, "c")
+    for _ in range(2):
+        client = mirrored(registry)
+        assert sorted(v.tags["record"] for v in client.search_model_versions(f"name='{SLEEVE}'")) == ["1", "2", "3"]
+        assert alias(client, "champion") == "3"
+
+
+def test_a_store_that_mirrors_another_history_is_not_written_to(registry: Path, tmp_path: Path) -> None:
+    add(registry, "promoted", "1.0.0")
+    mirrored(registry)
+    (registry / CHAMPIONS).unlink()
+    (registry / f"{CHAMPIONS}.head").unlink()
+    add(registry, "promoted", "1.0.0", 1.9)
+    with pytest.raises(FixInput, match="differs from what was mirrored"):
+        mirrored(registry)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{folder}", "nonsense://x", "http://127.0.0.1:9"])
+def test_a_tracking_store_that_does_not_answer_is_one_clear_error(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import tracking
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(FixInput, match="tracking store failed"):
+        tracking.client(uri.format(folder=tmp_path))
+
+
+def test_nothing_leaves_the_machine(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow would report usage to its makers; no connection is even tried."""
+    tried: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: tried.append(address))
+    monkeypatch.setattr(socket, "create_connection", lambda address, *a, **k: tried.append(address))
+    add(registry, "promoted", "1.0.0")
+    mirrored(registry)
+    assert tried == []
