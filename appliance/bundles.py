@@ -76,45 +76,51 @@ class BundleStore:
     ----------
     folder : Path
         `state/bundles`.
+    keys : Path, optional
+        Where the root key and the key set lie; `folder` itself unless given. Stores beside one another share them, so
+        that a revoked key is revoked for all.
     fs : Fs
         Every write is durable, whole or not at all.
     prove : callable, optional
         How golden vectors are reproduced before activation; a limited child process by default.
     """
 
-    def __init__(self, folder: Path, fs: Fs, *, prove: Reproduce = reproduce_in_child) -> None:
+    def __init__(
+        self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Reproduce = reproduce_in_child
+    ) -> None:
         self._folder, self._fs, self._prove = folder, fs, prove
+        self._keys = keys or folder
 
     def trust(self, root: PublicKey) -> None:
         """Write the root key that this device trusts; raise `FixInput` when it already trusts another one."""
-        standing = self._fs.read(self._folder / ROOT_FILE)
+        standing = self._fs.read(self._keys / ROOT_FILE)
         if standing is not None and PublicKey.from_text(standing.decode()) != root:
             raise FixInput(
-                "this device already trusts another root key", where=str(self._folder / ROOT_FILE),
+                "this device already trusts another root key", where=str(self._keys / ROOT_FILE),
                 mend="Initialise a new state folder to change the root",
             )  # fmt: skip
-        self._fs.write(self._folder / ROOT_FILE, root.text.encode() + b"\n")
+        self._fs.write(self._keys / ROOT_FILE, root.text.encode() + b"\n")
 
     def roots(self) -> tuple[PublicKey, ...]:
         """Root keys that this device trusts; raise `BundleRefused` when it was given none."""
-        content = self._fs.read(self._folder / ROOT_FILE)
+        content = self._fs.read(self._keys / ROOT_FILE)
         if content is None:
-            raise BundleRefused("this device trusts no root key", where=str(self._folder / ROOT_FILE),
+            raise BundleRefused("this device trusts no root key", where=str(self._keys / ROOT_FILE),
                                 mend="Run `appliance init` with the trainer's root.pub")  # fmt: skip
         return (PublicKey.from_text(content.decode(errors="replace")),)
 
     def install_keyset(self, content: bytes) -> Keyset:
         """Check a delivered `keyset.json` and keep it; an older version than the one kept is refused."""
-        standing = self._fs.read(self._folder / KEYSET_FILE)
+        standing = self._fs.read(self._keys / KEYSET_FILE)
         minimum = read_keyset(standing, self.roots()).version if standing is not None else 0
         keyset = read_keyset(content, self.roots(), minimum_version=minimum)
         if content != standing:
-            self._fs.write(self._folder / KEYSET_FILE, content)
+            self._fs.write(self._keys / KEYSET_FILE, content)
         return keyset
 
     def keyset(self) -> Keyset:
         """Return the key set that is kept; raise `BundleRefused` when there is none."""
-        content = self._fs.read(self._folder / KEYSET_FILE)
+        content = self._fs.read(self._keys / KEYSET_FILE)
         if content is None:
             raise BundleRefused("no key set has been delivered", mend="Run `appliance pull`")
         return read_keyset(content, self.roots())

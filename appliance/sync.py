@@ -106,8 +106,18 @@ class BundlePull:
     refusal: str = ""
 
 
-def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Path) -> BundlePull:
+def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, prefix: str = "") -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
+
+    Parameters
+    ----------
+    store : Store
+    bundles : BundleStore
+    policy : Policy
+    incoming : Path
+        Scratch folder; emptied before and after.
+    prefix : str
+        Below which the bundles are published, ending in a slash; the key set is the store's own.
 
     Raises
     ------
@@ -119,12 +129,12 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
     standing = bundles.current()
     shutil.rmtree(incoming, ignore_errors=True)
     try:
-        folder, files = _latest(store.read(LATEST))
+        folder, files = _latest(store.read(prefix + LATEST))
         if standing is not None and standing.folder == folder and standing.grant is None:
             return BundlePull(folder, is_new=False)
         bundles.install_keyset(store.read(KEYSET))
         for name in files:
-            store.fetch(f"bundles/{folder}/{name}", incoming / folder / name)
+            store.fetch(f"{prefix}bundles/{folder}/{name}", incoming / folder / name)
         done = bundles.activate(incoming / folder, policy)
         return BundlePull(f"{done.bundle.manifest.seq}-{done.bundle.manifest.bundle_id}", done.is_new)
     except BundleRefused as error:

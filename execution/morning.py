@@ -7,7 +7,7 @@ The device's plan job and the trainer's backtest call these three functions in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -19,7 +19,7 @@ from execution.restating import new_names, reference_prices, renamed_risk, renam
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel, estimate
+from portfolio.risk import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.actions import Action
 from signals.bars import Bars
@@ -45,6 +45,8 @@ class Evening:
         Effective on D and known at asof.
     basis : PriceBasis
     snapshot_id : str
+    volatility : mapping of symbol to annualised volatility
+        Forecasts for the coming sessions; a name without one is sized by the volatility of the window.
     """
 
     bars: Bars
@@ -53,6 +55,7 @@ class Evening:
     actions: tuple[Action, ...]
     basis: PriceBasis
     snapshot_id: str
+    volatility: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoeffic
     TooLittleHistory
         Fewer sessions than the risk estimate needs.
     """
-    risk = estimate(evening.bars, horizon, ic)
+    risk = with_volatility(estimate(evening.bars, horizon, ic), evening.volatility)
     names = new_names(evening.actions)
     return Morning(
         renamed_scores(scores, evening.actions), renamed_risk(risk, evening.actions),

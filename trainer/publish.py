@@ -1,8 +1,9 @@
 """A run folder becomes a signed bundle in a store that devices pull from.
 
-The store: `bundles/<seq>-<bundle id>/`, `bundles/latest.json` (written last) and `keyset.json`. Before anything is
-visible the bundle has passed the very `verify` that devices run, golden vectors included. With the same run, keys and
-store state the manifest is the same to the byte but for `created`.
+The store: `bundles/<seq>-<bundle id>/`, `bundles/latest.json` (written last) and `keyset.json`; shadows and risk
+forecasts lie likewise below `shadow/` and `risk/`. Before anything is visible the bundle has passed the very `verify`
+that devices run, golden vectors included. With the same run, keys and store state the manifest is the same to the byte
+but for `created`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from signals.bundle.verification import FeatureSpec
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.sessions import Calendar
+from signals.sleeves.risk import RISK
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
 
 BUNDLES, LATEST, KEYSET = "bundles", "latest.json", "keyset.json"
@@ -113,12 +115,13 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
     last = last_training_session(request.run)
     keyset = load_keyset(request.keys)
     _check_store_keys(request.store, keyset)
-    seq = newest_seq(request.store) + 1
+    place = request.store / prefix_of(request.role, str(_field(evidence, "sleeve")))
+    seq = newest_seq(place) + 1
     files = _files(request.run)
     manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
     raw = manifest.to_bytes()
     signature = sign(MANIFEST_KIND, raw, signing_keys(request.keys, keyset, request.created.date()))
-    bundles = request.store / BUNDLES
+    bundles = place / BUNDLES
     incoming = bundles / f".incoming-{seq}-{manifest.bundle_id}"
     shutil.rmtree(incoming, ignore_errors=True)
     contents = {name: content for name, (_, content) in files.items()}
@@ -147,6 +150,16 @@ def last_training_session(run: Path) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
+
+
+def prefix_of(role: Role, sleeve: str) -> str:
+    """Folder of the store below which such bundles lie, each with a sequence of its own; empty for the ones traded on.
+
+    Risk forecasts and shadows stand beside the bundle in force: a device pulls them into slots of their own.
+    """
+    if role is Role.SHADOW:
+        return Role.SHADOW.value
+    return sleeve if sleeve == RISK.name else ""
 
 
 def newest_seq(store: Path) -> int:

@@ -32,6 +32,7 @@ from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable, TripwireSkip
 from signals.scores import Scores, blend
+from signals.sleeves.risk import RISK
 
 
 def plan(session: date, deps: Deps) -> JobReport:
@@ -95,8 +96,15 @@ def _morning(session: date, asof: date, bundle: Bundle, deps: Deps) -> Morning:
     evening = Evening(
         deps.market.bars(asof, WINDOW_SESSIONS), deps.market.closes(asof),
         deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.actions(session, asof), snapshot.basis, snapshot.id,
+        _volatility(asof, deps),
     )  # fmt: skip
     return morning.known(_blended(asof, deps), evening, bundle.manifest.horizon_sessions, ic)
+
+
+def _volatility(asof: date, deps: Deps) -> dict[str, float]:
+    """Annualised volatility forecasts recorded at asof; none where no risk bundle scored."""
+    rows = score_rows.load(deps.ledger, asof, RISK.name)
+    return {row.symbol: float(np.exp(row.score)) for row in rows}
 
 
 def _blended(asof: date, deps: Deps) -> Scores:

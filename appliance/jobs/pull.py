@@ -11,6 +11,7 @@ from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
+from appliance.slots import Slot, pull_slot
 from appliance.stores import FolderStore
 from appliance.sync import published, pull_bundle, pull_data
 from signals.errors import StoreUnreachable
@@ -45,14 +46,23 @@ def pull(session: date, deps: Deps) -> JobReport:
     )  # fmt: skip
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
+    beside = [
+        pull_slot(slot, FolderStore(deps.config.stores.bundles), deps.folder, deps.fs, asof, deps.config, deps.calendar)
+        for slot in Slot
+    ]
+    for one in beside:
+        if one.refusal:
+            tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     told = [f"{done.changed_sessions} sessions taken over, {asof} is {status}"]
     told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
     if bundle.refusal:
         told.append(f"refused: {bundle.refusal}")
+    told += [one.told for one in beside if one.told]
     figures = {
         **vars(done), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
         "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
+        **{f"{one.slot}_bundle": one.name for one in beside if one.name},
     }  # fmt: skip
     return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)

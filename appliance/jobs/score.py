@@ -9,15 +9,18 @@ import numpy as np
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.drift import ratio, score_drift
+from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.ledger import scores as score_rows
 from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.policy import bundle_policy
 from appliance.recording import enforce, record
+from appliance.seams import Severity
+from appliance.slots import Slot, load_slot, recorded_as
 from appliance.tripwires import Action, Evaluation, Figures, Stage
 from signals.bars import Bars
-from signals.errors import ScoresInvalid
+from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid
 from signals.scores import Scores
 from signals.scoring import score as score_features
 from signals.sleeves import SLEEVES
@@ -57,13 +60,30 @@ def score(session: date, deps: Deps) -> JobReport:
         score_drift=ratio(drift),
     ))  # fmt: skip
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
+    beside = [_score_beside(slot, session, asof, deps) for slot in Slot]
+    told = "; ".join([f"{len(scores.symbols)} names scored at {asof}", *(said for said in beside if said)])
     return JobReport(
-        "score", session, JobStatus.DONE, f"{len(scores.symbols)} names scored at {asof}",
+        "score", session, JobStatus.DONE, told,
         {"asof": asof, "sleeve": scores.sleeve, "names": len(scores.symbols), "expected": expected,
          "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
          "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
          "score_drift": drift.state.value},
     )  # fmt: skip
+
+
+def _score_beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
+    """Score the slot's bundle, if there is one, and say so; what goes wrong with it is told and stops nothing."""
+    try:
+        bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
+        if bundle is None:
+            return ""
+        sleeve = SLEEVES[bundle.manifest.sleeve]
+        scores = score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))
+    except (BundleRefused, DataNotUsable, ScoresInvalid) as error:
+        tell(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
+        return f"{slot}: {error}"
+    score_rows.save(deps.ledger, asof, recorded_as(slot, scores.sleeve), ranked(scores))
+    return f"{len(scores.symbols)} {slot} scores"
 
 
 def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
