@@ -7,13 +7,14 @@ import os
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, promotion, search, training
+from trainer.commands import bundles, data, deliveries, promotion, search, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
 )  # fmt: skip
 data.register(app)
+deliveries.register(app)
 bundles.register(app)
 training.register(app)
 search.register(app)

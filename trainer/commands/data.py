@@ -1,11 +1,14 @@
-"""`trainer ingest | audit | sessions | publish-data | generate`: from vendors' files to a published dataset."""
+"""`trainer ingest | audit | sessions | publish-data | generate`: from vendors' files to a published dataset.
+
+What concerns single deliveries is in `trainer.commands.deliveries`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,14 +19,19 @@ from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH,
 from signals.console import emit
 from signals.dataset import read_manifest
 from signals.errors import NotASession
+from signals.files import write_atomic
 from signals.manifest import Manifest, PriceBasis
 from signals.quality import SessionStatus
+from signals.sessions import NEW_YORK
+from trainer.clock import now
 from trainer.curation.audit import audit as audit_dataset
 from trainer.curation.audit import render
-from trainer.curation.config import read_config
-from trainer.curation.ingest import Sources
+from trainer.curation.config import CurationConfig, read_config
+from trainer.curation.ingest import Sources, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
+from trainer.curation.proposals import to_csv
 from trainer.curation.publish import publish_data as publish_dataset
+from trainer.curation.receipts import Scope
 from trainer.curation.store import FolderStore
 from trainer.curation.vendors.mapping import read_mapping
 
@@ -44,34 +52,52 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
-    bars: Annotated[Path, typer.Option(help="Daily bars, .parquet or .csv: date, symbol, open, high, low, close, "
-                                            "volume; adj_close, kind, sector optional; rows in any order.")],
     to: Annotated[Path, typer.Option(help="Dataset folder to make or to add a version to.")],
+    bars: Annotated[Path | None, typer.Option(help="Bars, .parquet or .csv: date, symbol, open, high, low, close, "
+                                                   "volume; adj_close, kind, sector, known_at optional; rows in any "
+                                                   "order. Minutes with a mapping that says so.")] = None,
     actions: Annotated[Path | None, typer.Option(help="Corporate actions: kind (split, dividend, symbol_change, "
                                                       "delisting), symbol, effective; known_at, ratio, cash, "
                                                       "new_symbol where they apply.")] = None,
     universe: Annotated[Path | None, typer.Option(help="Point-in-time membership: symbol, start, end.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
-    basis: Annotated[PriceBasis, typer.Option(help="What the prices are adjusted for.")] = PriceBasis.SPLIT_ADJUSTED,
+    basis: Annotated[PriceBasis | None, typer.Option(help="What the prices are adjusted for: split_adjusted unless "
+                                                          "said; with --add the dataset's own.",
+                                                     show_default=False)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
     min_symbols: Annotated[int, typer.Option(help="Refuse a delivery of fewer symbols.")] = 1,
+    add: Annotated[bool, typer.Option("--add", help="Add and revise rows; without it the delivery is the whole "
+                                                    "history and replaces what was there.")] = False,
+    known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if "
+                                                      "absent.")] = None,
+    vendor: Annotated[str, typer.Option(help="Who delivered it; what the file says of itself where empty.")] = "",
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Audit a vendor's bars and write them as the next version of a curated dataset.
 
     Bad rows are quarantined with their reasons, never dropped or filled; the delivered files are kept untouched under
-    raw/. Ingesting the same files again changes nothing; changed files make the next version and leave the earlier
-    ones readable.
+    raw/, each with the day on which it became known. Ingesting the same files again changes nothing; changed files
+    make the next version, name what they revise, and leave the earlier versions readable.
 
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
+    Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
     """
     settings = read_config(config)
     settings = settings.model_copy(update={"min_symbols": max(min_symbols, settings.min_symbols)})
-    with Console(stderr=True).status(f"curating {bars}"):
+    known = _day(known_at, "--known-at")
+    how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis or PriceBasis.SPLIT_ADJUSTED, "config": settings}
+    if add:
+        # What is added is read as the dataset it is added to was told to be.
+        first = whole_delivery(to)
+        kept = CurationConfig.model_validate(first.config)
+        how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
+        name = first.name
+    with Console(stderr=True).status(f"curating {bars or actions or universe}"):
         manifest = ingest_files(
-            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), basis=basis, config=settings, name=name
-        )
+            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), name=name, vendor=vendor,
+            known_at=known, today=now().astimezone(NEW_YORK).date(), **how,
+        )  # fmt: skip
     emit(_summary(manifest, to), as_json=as_json, text=_sentence(manifest, to))
 
 
@@ -79,16 +105,22 @@ def audit(
     data: Dataset,
     start: Annotated[str | None, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = None,
     end: Annotated[str | None, typer.Option(help="Last session, YYYY-MM-DD; the dataset's last if absent.")] = None,
+    propose: Annotated[Path | None, typer.Option(help="Write splits that the bars suggest and nothing records, as an "
+                                                      "actions file (.csv) to check.")] = None,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Show what is wrong with a dataset and which sessions it costs; exit code 1 when any date in the range is RED.
 
     RED: a date on which the exchange was closed, under 98 % of the expected names usable, or a file that the manifest
     does not vouch for. AMBER: rows were quarantined or a name is absent, the rest is usable. GREEN: clean.
+    It also says what is missing, what later deliveries revised, and which moves look like unrecorded splits; a split is
+    never applied until a person ingests it with --actions.
 
     Example: trainer audit --data var/data/us --start 2021-01-04 --end 2021-12-31
     """
     report = audit_dataset(data, _day(start, "--start"), _day(end, "--end"))
+    if propose is not None:
+        write_atomic(propose, to_csv(report.proposals))
     emit(report.document(), as_json=as_json, text=render(report))
     if report.is_red:
         raise typer.Exit(RED_EXIT)

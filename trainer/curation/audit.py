@@ -20,8 +20,11 @@ from signals.defects import DEFECTS
 from signals.errors import BadDataset
 from signals.manifest import FileRecord, FileRole, Manifest
 from signals.quality import SessionAudit, SessionStatus
+from trainer.curation.missing import Missing, missing, summary
+from trainer.curation.proposals import Proposal, proposals
 
 EXAMPLES = 3
+LISTED_REVISIONS = 5
 LISTED_SESSIONS = 40
 WIDTH = 118
 MISMATCH = "manifest mismatch"
@@ -39,6 +42,23 @@ class DefectCount:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """A figure that a later delivery replaced; `field`: `withdrawn` a row that is gone, `restated` for a split."""
+
+    day: date
+    symbol: str
+    field: str
+    was: float | None
+    now: float | None
+    known_at: date
+    revised_at: date
+
+    def __str__(self) -> str:
+        now = "nothing" if self.now is None else f"{self.now:g}"
+        return f"{self.symbol} {self.day} {self.field} {self.was or 0:g} -> {now}, known {self.revised_at}"
+
+
+@dataclass(frozen=True)
 class AuditReport:
     """The audit of a range of sessions.
 
@@ -52,6 +72,12 @@ class AuditReport:
         Those found at least once, in the order of the table of defects.
     damaged : tuple of str
         Files that are missing or differ from what the manifest vouches for.
+    missing : tuple of Missing
+        What the range lacks, as a backfill would ask for it.
+    revisions : tuple of Revision
+        By date and symbol.
+    proposals : tuple of Proposal
+        Splits that the bars suggest and nothing records.
     """
 
     manifest: Manifest
@@ -60,6 +86,9 @@ class AuditReport:
     audits: tuple[SessionAudit, ...]
     defects: tuple[DefectCount, ...]
     damaged: tuple[str, ...]
+    missing: tuple[Missing, ...] = ()
+    revisions: tuple[Revision, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -81,6 +110,17 @@ class AuditReport:
             "defects": [
                 {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
                 for d in self.defects
+            ],
+            "missing": [
+                {"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in self.missing
+            ],
+            "revisions": [
+                {"date": r.day, "symbol": r.symbol, "field": r.field, "was": r.was, "now": r.now,
+                 "known_at": r.known_at, "revised_at": r.revised_at} for r in self.revisions
+            ],
+            "suggested_splits": [
+                {"symbol": p.symbol, "effective": p.effective, "ratio": p.ratio, "open_move": p.open_move,
+                 "close_move": p.close_move} for p in self.proposals
             ],
             "sessions": [
                 {"session": a.session, "status": a.status, "reasons": list(a.reasons), "eligible": a.eligible,
@@ -107,8 +147,13 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
     damaged = tuple(record for record in manifest.files if not _is_whole(folder, record))
     within = [a for a in (*manifest.audits, *manifest.non_sessions) if first <= a.session <= last]
     audits = tuple(sorted((_reddened(a, damaged) for a in within), key=lambda a: a.session))
-    defects = () if any(r.role is FileRole.FINDINGS for r in damaged) else _defects(folder, manifest, first, last)
-    return AuditReport(manifest, first, last, audits, defects, tuple(record.path for record in damaged))
+    report = AuditReport(manifest, first, last, audits, (), tuple(record.path for record in damaged))
+    if damaged:
+        return report if _lost_findings(damaged) else replace(report, defects=_defects(folder, manifest, first, last))
+    return replace(
+        report, defects=_defects(folder, manifest, first, last), missing=missing(folder, manifest, first, last),
+        revisions=_revisions(folder, manifest, first, last), proposals=proposals(folder, manifest, first, last),
+    )  # fmt: skip
 
 
 def render(report: AuditReport) -> str:
@@ -131,6 +176,8 @@ def render(report: AuditReport) -> str:
             row_is = "quarantined" if d.quarantines else "kept"
             table.add_row(d.reason, f"{d.count:,}", row_is, d.meaning, ", ".join(d.examples))
         console.print(table)
+    for line in _remarks(report):
+        console.print(line, soft_wrap=True)
     flagged = [a for a in report.audits if a.status is not SessionStatus.GREEN]
     # RED first where they would not all fit: they are what must be mended.
     shown = sorted(flagged, key=lambda a: (a.status is not SessionStatus.RED, a.session))[:LISTED_SESSIONS]
@@ -142,6 +189,38 @@ def render(report: AuditReport) -> str:
     if len(flagged) > len(shown):
         console.print(f"... and {len(flagged) - len(shown)} more; --json lists every one")
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _remarks(report: AuditReport) -> list[str]:
+    """What is missing, was revised or looks like a split, a line each."""
+    lines = []
+    if report.missing:
+        lines.append(f"MISSING {summary(report.missing)}. trainer backfill asks a vendor for them")
+    if report.revisions:
+        # A revised price is worth more lines than a revised volume.
+        first = sorted(report.revisions, key=lambda r: (r.field == "volume", r.day, r.symbol))[:LISTED_REVISIONS]
+        shown = "; ".join(str(revision) for revision in first)
+        lines.append(f"REVISED {len(report.revisions):,} figures: {shown}")
+    if report.proposals:
+        shown = "; ".join(f"{p.symbol} {p.effective} {p.ratio:g}:1" for p in report.proposals[:LISTED_REVISIONS])
+        lines.append(
+            f"SUGGESTED SPLITS {len(report.proposals):,}: {shown}. Nothing was applied; --propose FILE writes them as "
+            "actions to check and to ingest"
+        )
+    return lines
+
+
+def _lost_findings(damaged: tuple[FileRecord, ...]) -> bool:
+    return any(record.role is FileRole.FINDINGS for record in damaged)
+
+
+def _revisions(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[Revision, ...]:
+    rows = [row for r in manifest.of_role(FileRole.REVISIONS) for row in read_table(folder, r).to_pylist()]
+    return tuple(
+        Revision(row["date"], row["symbol"], row["field"], row["was"], row["now"], row["known_at"], row["revised_at"])
+        for row in rows
+        if first <= row["date"] <= last
+    )
 
 
 def _is_whole(folder: Path, record: FileRecord) -> bool:

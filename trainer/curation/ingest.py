@@ -48,7 +48,7 @@ class Sources:
 
 def ingest(
     sources: Sources, folder: Path, *, mapping: Mapping, basis: PriceBasis, config: CurationConfig, name: str = "",
-    scope: Scope = Scope.WHOLE, known_at: date | None = None, vendor: str = "",
+    scope: Scope = Scope.WHOLE, known_at: date | None = None, today: date | None = None, vendor: str = "",
 ) -> Manifest:  # fmt: skip
     """Curate the delivery into the dataset `folder` and return the manifest now in force.
 
@@ -57,8 +57,10 @@ def ingest(
     scope : Scope
         WHOLE replaces everything delivered before; ROWS adds and revises.
     known_at : date, optional
-        The day on which the delivery was had. Where absent: the day that its rows name, else the earliest that it can
-        have been, which is the last date in it and not before the delivery before it.
+        The day on which the delivery was had. Where absent: the days that its rows name, else `today`, else the
+        earliest that it can have been: the last date in it, and not before the delivery before it.
+    today : date, optional
+        In New York.
     vendor : str
         What the manifest calls the vendor; where empty, what the file says of itself.
 
@@ -81,13 +83,14 @@ def ingest(
     contents = {part: (path.name, content) for part, (path, content) in files.items()}
     return deliver(
         contents, folder, mapping=mapping, basis=basis, config=config, name=name, scope=scope, known_at=known_at,
-        vendor=vendor,
+        today=today, vendor=vendor,
     )  # fmt: skip
 
 
 def deliver(
     contents: Table[Part, tuple[str, bytes]], folder: Path, *, mapping: Mapping, basis: PriceBasis,
-    config: CurationConfig, name: str = "", scope: Scope = Scope.WHOLE, known_at: date | None = None, vendor: str = "",
+    config: CurationConfig, name: str = "", scope: Scope = Scope.WHOLE, known_at: date | None = None,
+    today: date | None = None, vendor: str = "",
 ) -> Manifest:  # fmt: skip
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
@@ -101,7 +104,7 @@ def deliver(
     calendar = held.as_of(None).calendar if Part.BARS not in contents else None
     receipt, raw = receipt_of(
         contents, receipts, mapping=mapping, basis=basis, config=config, name=name or folder.name, scope=scope,
-        known_at=known_at, vendor=vendor, calendar=calendar,
+        known_at=known_at, today=today, vendor=vendor, calendar=calendar,
     )  # fmt: skip
     if is_held(receipts, receipt):
         return _written(folder, receipts)
@@ -110,6 +113,18 @@ def deliver(
     content = _content(Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f)), None)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
+
+
+def whole_delivery(folder: Path) -> Receipt:
+    """Return the receipt of the whole delivery in force; raise `BadBars` where there is none to add to."""
+    current = in_force(read_receipts(folder))
+    if not current:
+        raise BadBars(
+            "there is nothing to add to",
+            where=str(folder),
+            mend="Ingest a whole delivery with --bars first, without --add",
+        )
+    return current[0]
 
 
 def refresh(folder: Path) -> Manifest:
@@ -141,16 +156,17 @@ def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
 
 def receipt_of(
     contents: Table[Part, tuple[str, bytes]], receipts: tuple[Receipt, ...], *, mapping: Mapping, basis: PriceBasis,
-    config: CurationConfig, name: str, scope: Scope, known_at: date | None, vendor: str, calendar: Calendar | None,
+    config: CurationConfig, name: str, scope: Scope, known_at: date | None, today: date | None,
+    vendor: str, calendar: Calendar | None,
 ) -> tuple[Receipt, dict[str, bytes]]:  # fmt: skip
     """Return the receipt of a delivery and its files by path; raises `BadBars` for what cannot be read."""
     files, raw, said = [], {}, None
-    latest = [receipts[-1].known_until] if receipts else []
+    days: list[date] = []
     for part, (file_name, content) in contents.items():
         if part is Part.BARS:
             bars = bars_of(content, mapping, where=file_name)
             rows, said, calendar = len(bars.frame), bars.known, calendar_for(bars.frame)
-            latest.append(bars.days[1])
+            days.append(bars.days[1])
         elif part is Part.ACTIONS:
             assert calendar is not None
             rows = len(read_actions(content, mapping.actions, calendar, where=file_name))
@@ -160,7 +176,14 @@ def receipt_of(
         path = f"raw/{digest[:NAME_DIGITS]}-{file_name}"
         files.append(RawFile(part, file_name, path, digest, len(content), rows))
         raw[path] = content
-    known = said or ((known_at, known_at) if known_at else (max(latest), max(latest)))
+    if known_at is not None and any(known_at < day for day in days):
+        raise BadBars(
+            f"it cannot have been known on {known_at}", where=f"{name} has rows of {max(days)}",
+            mend="Give a later --known-at",
+        )  # fmt: skip
+    earliest = max([*days, *(receipt.known_until for receipt in receipts[-1:])], default=today or date.min)
+    since = known_at or max(earliest, today or earliest)
+    known = said or (since, since)
     return Receipt(
         scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known[0], known_until=known[1],
         files=tuple(files), mapping=mapping.model_dump(mode="json"), config=config.model_dump(mode="json"), name=name,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from signals.quality import SessionAudit
 from signals.sessions import Calendar
 
 NAME_DIGITS = 12
+VENDOR_KEY = b"trademl.vendor"
 
 BARS_SCHEMA = pa.schema(
     [("session", pa.date32()), ("symbol", pa.string()), ("security", pa.string())]
@@ -142,6 +144,14 @@ def parquet_bytes(table: pa.Table) -> bytes:
         table.replace_schema_metadata(None).combine_chunks(), sink, compression="zstd", compression_level=3,
         version="2.6", data_page_version="1.0", write_statistics=True, row_group_size=1 << 20, store_schema=False,
     )  # fmt: skip
+    return bytes(sink.getvalue())
+
+
+def vendor_parquet(frame: pd.DataFrame, vendor: str) -> bytes:
+    """Serialise bars as a vendor's file that names its vendor."""
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata({VENDOR_KEY: vendor.encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())
 
 

@@ -1,0 +1,213 @@
+"""`trainer deliveries | as-of | backfill | fetch`: what came from vendors, when it was known, and what is missing."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from signals.console import emit
+from signals.dataset import read_manifest
+from signals.errors import BadBars, NotASession
+from signals.files import write_atomic
+from signals.manifest import PriceBasis
+from signals.sessions import NEW_YORK
+from trainer.clock import WallClock
+from trainer.curation.backfill import Backfilled
+from trainer.curation.backfill import backfill as fill
+from trainer.curation.ingest import as_of as curate_as_of
+from trainer.curation.missing import missing, summary
+from trainer.curation.receipts import read_receipts
+from trainer.curation.vendor import BarVendor, FileVendor
+from trainer.curation.vendors.mapping import read_mapping
+
+if TYPE_CHECKING:
+    from trainer.curation.vendors.alpaca import AlpacaVendor
+
+PANEL = "Data"
+ALPACA = "alpaca"
+RED_EXIT = 1
+DATA_URL = "https://data.alpaca.markets"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
+Credentials = Annotated[
+    Path | None,
+    typer.Option(envvar="CREDENTIALS_DIRECTORY", show_default=False,
+                 help="Folder with alpaca-key-id and alpaca-secret-key."),
+]  # fmt: skip
+Url = Annotated[str, typer.Option(help="Alpaca's data host, or an exchange on this machine.")]
+Feed = Annotated[str, typer.Option(help="sip, the consolidated tape; iex is one venue of many and refused.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands about deliveries to `app`."""
+    app.command(rich_help_panel=PANEL)(deliveries)
+    app.command("as-of", rich_help_panel=PANEL)(as_of)
+    app.command(rich_help_panel=PANEL)(backfill)
+    app.command(rich_help_panel=PANEL)(fetch)
+
+
+def deliveries(data: Dataset, as_json: AsJson = False) -> None:
+    """List what was delivered to a dataset and when it became known, oldest first.
+
+    Example: trainer deliveries --data var/data/us
+    """
+    receipts = read_receipts(data)
+    rows = [
+        {"scope": r.scope, "vendor": r.vendor, "basis": r.basis, "known_from": r.known_from,
+         "known_until": r.known_until, "files": {str(f.part): {"path": f.path, "rows": f.rows} for f in r.files}}
+        for r in receipts
+    ]  # fmt: skip
+    lines = [
+        f"{r.known_until}  {r.scope:<5}  {r.vendor}: " + ", ".join(f"{f.rows:,} {f.part} ({f.path})" for f in r.files)
+        for r in receipts
+    ]
+    emit({"deliveries": rows}, as_json=as_json, text="\n".join(lines) or f"{data} keeps no deliveries")
+
+
+def as_of(
+    data: Dataset,
+    known_at: Annotated[str, typer.Option(help="The evening, YYYY-MM-DD.")],
+    to: Annotated[Path, typer.Option(help="Folder of the view; another one than the dataset's.")],
+    as_json: AsJson = False,
+) -> None:
+    """Curate what was known on an evening, revisions that came later left out, into a dataset of its own.
+
+    Example: trainer as-of --data var/data/us --known-at 2016-03-01 --to var/data/us-2016-03-01
+    """
+    manifest = curate_as_of(data, _date(known_at, "--known-at"), to)
+    text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
+    result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last,
+              "snapshot": manifest.snapshot_id}  # fmt: skip
+    emit(result, as_json=as_json, text=text)
+
+
+def backfill(
+    data: Dataset,
+    bars: Annotated[Path | None, typer.Option(help="A vendor's file that has what is missing.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML naming that file's columns: configs/mappings.")] = None,
+    basis: Annotated[PriceBasis | None, typer.Option(help="What that file's prices are adjusted for; the dataset's "
+                                                          "own unless said.", show_default=False)] = None,
+    vendor: Annotated[str, typer.Option(help="Whom to ask instead of a file: alpaca.")] = "",
+    start: Annotated[str, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = "",
+    end: Annotated[str, typer.Option(help="Last session; later than the dataset's last extends it.")] = "",
+    credentials: Credentials = None,
+    url: Url = DATA_URL,
+    feed: Feed = "sip",
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say what the audit misses, and fetch it from a vendor where one is named.
+
+    Without --bars or --vendor it only says what is missing. What comes is a delivery like any other, known from today;
+    symbols whose prices the vendor tells at another level are refused. Interrupted, the same command asks for the rest.
+    Exit code 1 when something is missing still.
+
+    Example: trainer backfill --data var/data/us
+    Example: trainer backfill --data var/data/us --bars other.csv --mapping configs/mappings/title_case.yml
+    Example: trainer backfill --data var/data/us --vendor alpaca --credentials var/credentials --end 2024-06-28
+    """
+    manifest = read_manifest(data)
+    first, last = _optional(start, "--start"), _optional(end, "--end")
+    if not vendor and bars is None:
+        found = missing(data, manifest, first or manifest.first, last or manifest.last)
+        rows = [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in found]
+        text = f"missing: {summary(found)}" if found else "nothing is missing"
+        emit({"missing": rows}, as_json=as_json, text=text)
+        raise typer.Exit(RED_EXIT if found else 0)
+    clock = WallClock()
+    source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        task = progress.add_task(f"asking {source.name}")
+        done = fill(
+            data, source, first, last, today=clock.now().astimezone(NEW_YORK).date(),
+            on_request=lambda at, of: progress.update(task, completed=at, total=of),
+        )  # fmt: skip
+    emit(_filled(done), as_json=as_json, text=_told(done))
+    raise typer.Exit(RED_EXIT if done.after else 0)
+
+
+def fetch(
+    symbols: Annotated[str, typer.Option(help="Comma-separated symbols, as they traded.")],
+    start: Annotated[str, typer.Option(help="First date, YYYY-MM-DD.")],
+    end: Annotated[str, typer.Option(help="Last date; sessions that closed less than 16 minutes ago are left out.")],
+    to: Annotated[Path, typer.Option(help="Folder for bars.parquet and actions.csv.")],
+    credentials: Credentials = None,
+    url: Url = DATA_URL,
+    feed: Feed = "sip",
+    as_json: AsJson = False,
+) -> None:
+    """Fetch raw daily bars and corporate actions from Alpaca as files to ingest with --basis raw.
+
+    Example: trainer fetch --symbols AAPL,MSFT --start 2020-01-02 --end 2020-12-31 --to var/alpaca
+    """
+    from trainer.curation.writer import vendor_parquet
+
+    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    source = _alpaca(credentials, url, feed, WallClock())
+    first, last = _date(start, "--start"), _date(end, "--end")
+    with Console(stderr=True).status(f"asking {source.name}"):
+        bars = source.bars(names, first, last)
+        if bars.empty:
+            raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", mend="Check the symbols")
+        actions = source.actions(names, first, last)
+    write_atomic(to / "bars.parquet", vendor_parquet(bars, source.name))
+    write_atomic(to / "actions.csv", actions.to_csv(index=False).encode())
+    absent = sorted(set(names) - set(bars["symbol"]))
+    result = {"bars": str(to / "bars.parquet"), "actions": str(to / "actions.csv"), "rows": len(bars),
+              "absent": absent, "untold": source.untold}  # fmt: skip
+    lines = [f"{to}: {len(bars):,} bars of {bars['symbol'].nunique():,} symbols, {len(actions):,} corporate actions"]
+    lines += [f"no bars: {', '.join(absent)}"] * bool(absent)
+    lines += [f"not representable, look at it: {row}" for row in source.untold]
+    emit(result, as_json=as_json, text="\n".join(lines))
+
+
+def _source(
+    vendor: str, bars: Path | None, mapping: Path | None, basis: PriceBasis, credentials: Path | None, url: str,
+    feed: str, clock: WallClock,
+) -> BarVendor:  # fmt: skip
+    if bars is not None and not vendor:
+        return FileVendor(bars, read_mapping(mapping), basis)
+    if vendor != ALPACA or bars is not None:
+        raise BadBars(f"no vendor {vendor!r}" if bars is None else "a file and a vendor at once", where="--vendor",
+                      mend=f"Name one of: --bars FILE, --vendor {ALPACA}")  # fmt: skip
+    return _alpaca(credentials, url, feed, clock)
+
+
+def _alpaca(credentials: Path | None, url: str, feed: str, clock: WallClock) -> AlpacaVendor:
+    # Imported here: alpaca-py takes a second to load.
+    from trainer.curation.vendors.alpaca import AlpacaVendor, read_keys
+
+    return AlpacaVendor(url, read_keys(credentials), clock, feed=feed)
+
+
+def _filled(done: Backfilled) -> dict[str, object]:
+    return {
+        "was_missing": sum(run.sessions for run in done.before), "filled": done.rows, "actions": done.actions,
+        "refused": list(done.refused), "version": done.manifest.version,
+        "missing": [{"symbol": m.symbol, "first": m.first, "last": m.last} for m in done.after],
+    }  # fmt: skip
+
+
+def _told(done: Backfilled) -> str:
+    lines = [f"{done.rows:,} of {sum(run.sessions for run in done.before):,} missing bars filled, {done.actions:,} "
+             f"corporate actions; {done.manifest.name} is at version {done.manifest.version}"]  # fmt: skip
+    lines += [f"refused, another price level: {row}" for row in done.refused]
+    if done.after:
+        lines.append(f"still missing: {summary(done.after)}")
+    return "\n".join(lines)
+
+
+def _date(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise NotASession(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
+
+
+def _optional(text: str, option: str) -> date | None:
+    return _date(text, option) if text else None

@@ -1,0 +1,227 @@
+"""Backfill: ask a vendor for what the audit misses, deliver what came, and curate again.
+
+Entry point: `backfill`.
+
+Invariants
+----------
+1. Only missing cells are filled. A session on either side is asked for too: where the vendor agrees there with what is
+   held it anchors the adjusted closes, and where it does not by more than `MOST_DISAGREEMENT` the symbol is refused.
+2. Answers are kept in `spool/` as they come, so that an interrupted backfill asks for the rest only.
+3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from signals.dataset import load_actions, read_table
+from signals.errors import BadBars
+from signals.files import sha256_of, write_atomic
+from signals.manifest import FileRole, Manifest
+from signals.sessions import Calendar
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import deliver, refresh, whole_delivery
+from trainer.curation.known import PRICES, ROUNDING
+from trainer.curation.missing import Missing, missing
+from trainer.curation.receipts import Part, Scope
+from trainer.curation.vendor import BarVendor
+from trainer.curation.vendors.mapping import Mapping
+
+SPOOL = "spool"
+SYMBOLS_PER_REQUEST = 100
+MOST_DISAGREEMENT = 5e-3  # of the close on a session that both have; consolidated closes of two vendors differ by less
+ACTION_COLUMNS = ["kind", "symbol", "effective", "ratio", "cash", "new_symbol"]
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """What a backfill did.
+
+    Attributes
+    ----------
+    before, after : tuple of Missing
+        What was missing, and what still is.
+    rows : int
+        Missing bars that are there now.
+    actions : int
+        Corporate actions delivered.
+    refused : tuple of str
+        Symbols whose prices the vendor tells at another level, each with the disagreement.
+    manifest : Manifest
+        Now in force.
+    """
+
+    before: tuple[Missing, ...]
+    after: tuple[Missing, ...]
+    rows: int
+    actions: int
+    refused: tuple[str, ...]
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Request:
+    """Symbols that lack the same sessions."""
+
+    symbols: tuple[str, ...]
+    first: date
+    last: date
+
+    def key(self, vendor: str) -> str:
+        """Name of the answer in the spool."""
+        said = json.dumps([vendor, self.symbols, str(self.first), str(self.last)])
+        return f"{self.first}_{self.last}_{sha256_of(said.encode())[:12]}.parquet"
+
+
+def backfill(
+    folder: Path, vendor: BarVendor, first: date | None, last: date | None, *, today: date | None = None,
+    on_request: Callable[[int, int], None] = lambda done, of: None,
+) -> Backfilled:  # fmt: skip
+    """Fill what [first, last] lacks; an end left open is the dataset's own.
+
+    Raises
+    ------
+    BadBars
+        The vendor's prices are on another basis than the dataset's.
+    BadDataset
+        The dataset or its deliveries cannot be trusted.
+    BrokerUnreachable
+        The vendor did not answer; what had come is kept for the next time.
+    """
+    manifest = refresh(folder)
+    if vendor.basis is not manifest.basis:
+        raise BadBars(
+            f"{vendor.name} tells {vendor.basis} prices, the dataset holds {manifest.basis} ones", where=str(folder),
+            mend=f"Name a vendor of {manifest.basis} prices, or ingest a whole history on the other basis",
+        )  # fmt: skip
+    span = (first or manifest.first, last or manifest.last)
+    before = missing(folder, manifest, *span)
+    answers = _answers(folder, vendor, requests(before, manifest.calendar), on_request)
+    asked = list(before)
+    told = pd.concat(answers, ignore_index=True) if answers else pd.DataFrame()
+    rows, refused = _filling(told, asked, folder, manifest)
+    actions = _new_actions(vendor, asked, folder, manifest)
+    if len(rows) or len(actions):
+        manifest = _deliver(folder, vendor, rows, actions, today)
+    for path in (folder / SPOOL).glob("*.parquet"):
+        path.unlink()
+    after = missing(folder, manifest, *span)
+    filled = sum(run.sessions for run in before) - sum(run.sessions for run in after)
+    return Backfilled(before, after, filled, len(actions), refused, manifest)
+
+
+def requests(found: Iterable[Missing], calendar: Calendar) -> tuple[Request, ...]:
+    """Group runs of the same sessions, with one session on either side, at most a hundred symbols a request."""
+    groups: dict[tuple[date, date], list[str]] = {}
+    for run in found:
+        groups.setdefault((run.first, run.last), []).append(run.symbol)
+    result = []
+    for (first, last), symbols in sorted(groups.items()):
+        low = calendar.days[max(0, calendar.index(first) - 1)]
+        high = calendar.days[min(len(calendar.days) - 1, calendar.index(last) + 1)]
+        for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
+            result.append(Request(tuple(sorted(symbols)[start : start + SYMBOLS_PER_REQUEST]), low, high))
+    return tuple(result)
+
+
+def _answers(
+    folder: Path, vendor: BarVendor, asked: tuple[Request, ...], on_request: Callable[[int, int], None]
+) -> list[pd.DataFrame]:
+    found = []
+    for done, request in enumerate(asked, start=1):
+        path = folder / SPOOL / request.key(vendor.name)
+        if not path.exists():
+            frame = vendor.bars(request.symbols, request.first, request.last)
+            write_atomic(path, _parquet(frame))
+        found.append(pd.read_parquet(path))
+        on_request(done, len(asked))
+    return [frame for frame in found if len(frame)]
+
+
+def _filling(
+    told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: Manifest
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Rows for missing cells, `is_missing`, with the neighbours that agree with what is held; and who disagrees."""
+    if told.empty:
+        return told, ()
+    told = told.drop_duplicates(ignore_index=True)
+    wanted = pd.MultiIndex.from_tuples(list(_cells(asked, manifest.calendar)), names=["symbol", "date"])
+    told["is_missing"] = pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(wanted)
+    held = _held(folder, manifest, set(told.loc[~told["is_missing"], "date"].dt.date))
+    beside = told[~told["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
+    apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > MOST_DISAGREEMENT]
+    refused = tuple(
+        f"{row.symbol} {row.date:%Y-%m-%d}: {row.close:g} told, {row.close_held:g} held"
+        for row in apart.drop_duplicates("symbol").itertuples()
+    )
+    same = np.logical_and.reduce(
+        [(beside[name] - beside[f"{name}_held"]).abs() <= ROUNDING * beside[name].abs() for name in PRICES]
+        + [beside["volume"] == beside["volume_held"]]
+    )
+    anchors = pd.MultiIndex.from_frame(beside.loc[same, ["symbol", "date"]])
+    kept = told["is_missing"] | pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(anchors)
+    rows = told[kept & ~told["symbol"].isin(apart["symbol"])]
+    filled = set(rows.loc[rows["is_missing"], "symbol"])
+    rows = rows[rows["symbol"].isin(filled)].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
+    return rows, refused
+
+
+def _cells(asked: Iterable[Missing], calendar: Calendar) -> Iterator[tuple[str, pd.Timestamp]]:
+    for run in asked:
+        for day in calendar.between(run.first, run.last):
+            yield run.symbol, pd.Timestamp(day)
+
+
+def _held(folder: Path, manifest: Manifest, days: set[date]) -> pd.DataFrame:
+    """Bars that the dataset holds on `days`."""
+    parts = []
+    for record in manifest.of_role(FileRole.BARS):
+        if record.first is not None and any(record.first <= day <= (record.last or day) for day in days):
+            parts.append(read_table(folder, record, ["session", "symbol", *PRICES, "volume"]).to_pandas())
+    columns = ["date", "symbol", *PRICES, "volume"]
+    frame = pd.concat(parts).rename(columns={"session": "date"}) if parts else pd.DataFrame(columns=columns)
+    frame["date"] = pd.to_datetime(frame["date"]).astype("datetime64[s]")
+    result: pd.DataFrame = frame[frame["date"].dt.date.isin(days)]
+    return result
+
+
+def _new_actions(vendor: BarVendor, asked: list[Missing], folder: Path, manifest: Manifest) -> pd.DataFrame:
+    if not asked:
+        return pd.DataFrame()
+    symbols = sorted({run.symbol for run in asked})
+    found = vendor.actions(symbols, min(run.first for run in asked), max(run.last for run in asked))
+    if found.empty:
+        return found
+    recorded = {(str(a.kind), a.symbol, a.effective) for a in load_actions(folder, manifest) if not a.inferred}
+    keys = list(zip(found["kind"], found["symbol"], found["effective"], strict=True))
+    return found[[key not in recorded for key in keys]]
+
+
+def _deliver(
+    folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.DataFrame, today: date | None
+) -> Manifest:
+    whole = whole_delivery(folder)
+    contents: dict[Part, tuple[str, bytes]] = {}
+    if len(rows):
+        span = f"{rows['date'].min():%Y-%m-%d}_{rows['date'].max():%Y-%m-%d}"
+        contents[Part.BARS] = (f"backfill_{span}.parquet", _parquet(rows.drop(columns="is_missing")))
+    if len(actions):
+        contents[Part.ACTIONS] = ("backfill_actions.csv", actions[ACTION_COLUMNS].to_csv(index=False).encode())
+    return deliver(
+        contents, folder, mapping=Mapping(), basis=whole.basis, config=CurationConfig.model_validate(whole.config),
+        name=whole.name, scope=Scope.ROWS, today=today, vendor=vendor.name,
+    )  # fmt: skip
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    sink = io.BytesIO()
+    frame.to_parquet(sink, index=False)
+    return sink.getvalue()
