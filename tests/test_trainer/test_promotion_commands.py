@@ -1,0 +1,360 @@
+"""The life of a champion, as a person types it: refused and only evaluated, promoted, challenged, rolled back.
+
+One small generated market with a signal far stronger than any real one, and bars to its scale.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from execution.exchange.generated import generate
+from signals.bundle import PublicKey
+from signals.bundle.grant import read_grant
+from signals.errors import FixInput, TrademlError
+from signals.manifest import PriceBasis
+from trainer import history
+from trainer.__main__ import app
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.vendors.mapping import Mapping
+from trainer.history import CHAMPIONS, OPENINGS
+from trainer.models.parameters import LightGbmConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.recipes.space import SearchConfig
+
+SLEEVE = "equities_xs"
+RECIPE = RecipeConfig(
+    lightgbm=LightGbmConfig(trees=20, num_leaves=7, min_data_in_leaf=100, learning_rate=0.1),
+    cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=60),
+    search=SearchConfig(startup_trials=2, lightgbm={"num_leaves": (3, 7)}),
+)
+POOR = RECIPE.model_copy(update={"lightgbm": LightGbmConfig(trees=6, num_leaves=2, min_data_in_leaf=500)})
+BARS = {
+    "min_sessions": 60,
+    "champion_sessions": 40,
+    "shadow_sessions": 20,
+    "champion_margin": 1.5,
+    "min_decile_order": 0.2,
+}
+SESSIONS, NAMES, STRENGTH = 620, 45, 0.5
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A person's shell: a folder, its dataset, and the last sessions."""
+
+    folder: Path
+    ends: tuple[str, str]
+
+    def call(self, *words: str, exits: int = 0) -> dict[str, Any]:
+        """Run a command with --json and return its answer."""
+        result = CliRunner().invoke(app, [*words, "--json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exits, result.output
+        answer: dict[str, Any] = json.loads(result.stdout)
+        return answer
+
+    def said(self, *words: str, exits: int = 0) -> str:
+        result = CliRunner().invoke(app, list(words))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exits, result.output
+        return result.stdout
+
+    def train(
+        self, name: str, end: str, *, recipe: str = "recipe.yml", bars: str = "bars.yml", trials: int = 0, seed: int = 1
+    ) -> Path:
+        run = self.folder / "runs" / name
+        self.call(
+            "train", "--sleeve", SLEEVE, "--data", self.of("curated"), "--run", str(run), "--config", self.of(recipe),
+            "--end", end, "--bars", self.of(bars), "--workers", "1", "--trials", str(trials),
+            "--search", self.of(f"search-{name}"), "--seed", str(seed),
+        )  # fmt: skip
+        return run
+
+    def promote(self, run: Path, *more: str, bars: str = "bars.yml", exits: int = 0) -> dict[str, Any]:
+        return self.call("promote", *self.judging(run, bars), *more, exits=exits)
+
+    def judging(self, run: Path, bars: str = "bars.yml") -> list[str]:
+        return [
+            "--run",
+            str(run),
+            "--data",
+            self.of("curated"),
+            "--registry",
+            self.of("registry"),
+            "--bars",
+            self.of(bars),
+        ]
+
+    def of(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("desk")
+    market = generate(11, NAMES, SESSIONS, strength=STRENGTH, with_defects=False)
+    bars, actions = market.write(folder / "vendor")
+    ingest(
+        Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
+        config=CurationConfig(min_history=30),
+    )  # fmt: skip
+    (folder / "recipe.yml").write_text(yaml.safe_dump(RECIPE.model_dump(mode="json")))
+    (folder / "poor.yml").write_text(yaml.safe_dump(POOR.model_dump(mode="json")))
+    (folder / "bars.yml").write_text(yaml.safe_dump({"promotion": BARS}))
+    (folder / "steep.yml").write_text(yaml.safe_dump({"promotion": {**BARS, "min_sharpe": 50.0}}))
+    days = [str(day) for day in market.truth.sessions]
+    return Desk(folder, (days[-70], days[-40]))
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happened, in order: `steep` refused, `a` champion, `b` and then `a` lost, `c` champion, back to `a`."""
+
+    desk: Desk
+    answers: dict[str, dict[str, Any]]
+
+    @property
+    def registry(self) -> Path:
+        return self.desk.folder / "registry"
+
+    def run(self, name: str) -> Path:
+        return self.desk.folder / "runs" / name
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((Path(self.answers[name]["folder"]) / "manifest.json").read_bytes())
+        return document
+
+
+@pytest.fixture(scope="module")
+def life(desk: Desk) -> Life:
+    answers: dict[str, dict[str, Any]] = {}
+
+    def publish(name: str, run: Path, role: str) -> None:
+        words = ["--run", str(run), "--role", role, "--keys", desk.of("keys"), "--to", desk.of("store")]
+        answers[name] = desk.call("publish", *words, "--registry", desk.of("registry"))
+
+    desk.call("keys", "--to", desk.of("keys"))
+    steep = desk.train("steep", desk.ends[0], bars="steep.yml", seed=2)
+    answers["steep"] = desk.promote(steep, bars="steep.yml", exits=1)
+    publish("steep published", steep, "evaluation")
+    a = desk.train("a", desk.ends[0], trials=2)
+    answers["a"] = desk.promote(a)
+    answers["a again"] = desk.promote(a)
+    publish("a published", a, "champion")
+    b = desk.train("b", desk.ends[1], recipe="poor.yml")
+    answers["b unseen"] = desk.promote(b, exits=1)
+    answers["b shadow"] = shadow(desk, b)
+    answers["b"] = desk.promote(b, exits=1)
+    c = desk.train("c", desk.ends[1])
+    shadow(desk, c)
+    answers["c"] = desk.promote(c)
+    publish("c published", c, "champion")
+    answers["a later"] = desk.promote(a, exits=1)
+    grant = [
+        "--keys",
+        desk.of("keys"),
+        "--store",
+        desk.of("store"),
+        "--valid-until",
+        "2030-01-31",
+        "--to",
+        desk.of("grant"),
+    ]
+    answers["back"] = desk.call("rollback", *back(desk, "1.0.0"), *grant)
+    return Life(desk, answers)
+
+
+def shadow(desk: Desk, run: Path) -> dict[str, Any]:
+    return desk.call("shadow", "--run", str(run), "--data", desk.of("curated"), "--bars", desk.of("bars.yml"))
+
+
+def back(desk: Desk, version: str, reason: str = "it lost money live") -> list[str]:
+    return ["--registry", desk.of("registry"), "--sleeve", SLEEVE, "--version", version, "--reason", reason]
+
+
+def failed(answer: dict[str, Any]) -> list[str]:
+    return [row["bar"] for row in answer["rows"] if not row["passed"]]
+
+
+def test_a_refusal_explains_itself_and_the_seal_stays_closed(life: Life) -> None:
+    refused = life.answers["steep"]
+    assert refused["verdict"] == "refused" and refused["version"] is None
+    assert failed(refused) == ["net Sharpe", "holdout"]
+    row = next(r for r in refused["rows"] if r["bar"] == "net Sharpe")
+    assert row["limit"] == 50.0 and 1.0 < row["value"] < 50.0 and "is below 50" in row["why"]
+    assert not (life.run("steep") / "promotion.json").exists()
+    assert not (life.run("steep") / "promotion" / "holdout.parquet").exists()
+    text = life.desk.said("promote", *life.desk.judging(life.run("steep"), "steep.yml"), exits=1)
+    assert "FAIL  net Sharpe" in text and "pass  drawdown" in text and "REFUSED" in text
+
+
+def test_a_refused_run_is_published_as_an_evaluation_that_carries_its_refusal(life: Life) -> None:
+    manifest = life.manifest("steep published")
+    assert manifest["role"] == "evaluation" and manifest["promotion"] is None
+    assert manifest["refusal"].startswith("not promoted: net Sharpe: ") and "holdout" in manifest["refusal"]
+
+
+def test_a_champion_is_published_with_its_record_and_nobody_else_is(life: Life) -> None:
+    record = life.manifest("a published")["promotion"]["record"]
+    assert record["version"] == "1.0.0" and record["why"] == "every bar is met" and record["number"] == 2
+    assert life.manifest("c published")["promotion"]["record"]["version"] == "1.0.1"
+    (life.run("steep") / "promotion.json").write_bytes((life.run("a") / "promotion.json").read_bytes())
+    for name in ("steep", "b", "c"):  # c was champion, until the rollback
+        words = ["--run", str(life.run(name)), "--role", "champion", "--keys", life.desk.of("keys")]
+        with pytest.raises(FixInput, match="not this run"):
+            life.desk.call("publish", *words, "--to", life.desk.of("store"), "--registry", str(life.registry))
+    (life.run("steep") / "promotion.json").unlink()
+
+
+def test_a_first_champion_clears_every_bar_and_its_seal_is_opened_and_logged(life: Life) -> None:
+    promoted = life.answers["a"]
+    assert promoted["verdict"] == "promoted" and promoted["is_new"] and promoted["openings"] == 1
+    holdout = next(r for r in promoted["rows"] if r["bar"] == "holdout")
+    assert holdout["passed"] and holdout["value"] >= holdout["limit"]
+    scored = pq.read_table(life.run("a") / "promotion" / "holdout.parquet")["session"].to_pylist()
+    evidence = json.loads((life.run("a") / "evidence.json").read_bytes())["holdout"]
+    assert (str(min(scored)), str(max(scored))) == (evidence["first"], evidence["last"])
+
+
+def test_promoting_the_champion_again_records_nothing(life: Life) -> None:
+    again = life.answers["a again"]
+    assert not again["is_new"] and again["number"] == life.answers["a"]["number"]
+
+
+def test_a_challenger_without_a_shadow_is_told_to_make_one(life: Life) -> None:
+    assert "shadow" in failed(life.answers["b unseen"])
+
+
+def test_the_shadow_reports_its_profit_and_never_calls_it_skill(life: Life) -> None:
+    found = life.answers["b shadow"]
+    assert found["sessions"] >= 20 and found["faults"] == 0 and found["band_low"] <= found["ic"] <= found["band_high"]
+    assert set(found["profit"]) == {"sessions", "net_return", "annual_sharpe"}
+    evidence = json.loads((life.run("b") / "evidence.json").read_bytes())
+    assert found["first"] > evidence["last_label_session"]
+    text = life.desk.said("shadow", "--run", str(life.run("b")), "--data", life.desk.of("curated"))
+    assert "judged by nothing" in text
+
+
+def test_a_challenger_that_is_worse_leaves_the_champion_where_it_is(life: Life) -> None:
+    assert failed(life.answers["b"]) == ["champion", "holdout"]
+    assert life.answers["b"]["instead_of"] == "1.0.0" and not (life.run("b") / "promotion.json").exists()
+
+
+def test_a_challenger_that_holds_up_becomes_the_next_version(life: Life) -> None:
+    """A search's winner, then the recipe as configured: a minor version where they differ, else a patch."""
+    won = life.answers["c"]
+    assert won["verdict"] == "promoted" and won["instead_of"] == "1.0.0" and won["version"] in ("1.0.1", "1.1.0")
+    assert won["openings"] == 2
+
+
+def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
+    """Judged again beside the next champion, `a` shows what its seal showed then."""
+    first, later = (
+        next(r for r in life.answers[name]["rows"] if r["bar"] == "holdout") for name in ("a", "a later")
+    )  # fmt: skip
+    assert failed(life.answers["a later"]) == ["shadow"] and later["value"] == first["value"]
+    opened = history.read(life.registry / OPENINGS).records
+    assert [(r["kind"], r["run"]) for r in opened] == [
+        ("opened", "a"),
+        ("result", "a"),
+        ("opened", "c"),
+        ("result", "c"),
+    ]
+
+
+def test_the_history_says_who_was_champion_and_why(life: Life) -> None:
+    records = life.desk.call("history", "--registry", str(life.registry), "--verify")
+    told = [(r["event"], r["run"], r["version"]) for r in records["records"]][:7]
+    assert told == [
+        ("refused", "steep", None), ("promoted", "a", "1.0.0"), ("refused", "b", None), ("refused", "b", None),
+        ("promoted", "c", life.answers["c"]["version"]), ("refused", "a", None), ("rolled_back", "a", "1.0.0"),
+    ]  # fmt: skip
+    assert records["records"][6]["why"] == "it lost money live" and records["openings"] == 2
+    assert records["verified"]["records"] == len(records["records"])
+    then = life.desk.call("history", "--registry", str(life.registry), "--at", "2020-01-01")
+    assert then["champions"] == {SLEEVE: None}
+    assert f"{SLEEVE}: 1.0.0 of a" in life.desk.said("history", "--registry", str(life.registry), "--at", "2099-01-01")
+
+
+def test_a_rollback_signs_the_grant_that_devices_accept(life: Life) -> None:
+    root = PublicKey.from_text((life.desk.folder / "keys" / "root.pub").read_text())
+    grant = read_grant((life.desk.folder / "grant").read_bytes(), [root])
+    assert (grant.seq, grant.bundle_id) == (2, life.answers["a published"]["bundle_id"])
+    assert grant.high_water_seq == life.answers["c published"]["seq"] == 3
+    assert grant.reason == "it lost money live" == life.answers["back"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "more", "told"),
+    [
+        ("1.0.0", "x", [], "is the champion"), ("9.9.9", "x", [], "never had"), ("1.0.1", "  ", [], "needs a reason"),
+        ("1.0.1", "x", ["--to", "grant"], "needs all of"),
+    ],
+)  # fmt: skip
+def test_a_rollback_that_cannot_be_writes_nothing(
+    life: Life, version: str, reason: str, more: list[str], told: str
+) -> None:
+    before = (life.registry / CHAMPIONS).read_bytes()
+    with pytest.raises(FixInput, match=told):
+        life.desk.call("rollback", *back(life.desk, version, reason), *more)
+    assert (life.registry / CHAMPIONS).read_bytes() == before
+
+
+def test_mlflow_mirrors_the_champion_of_now(life: Life) -> None:
+    from trainer import tracking
+
+    client = tracking.client(tracking.default_uri(life.registry))
+    assert client.get_model_version_by_alias(SLEEVE, "champion").tags["trained_as"] == "a"
+
+
+def test_other_bars_than_those_of_the_training_are_refused(life: Life, tmp_path: Path) -> None:
+    words = [*life.desk.judging(life.run("a"), "steep.yml")[:-3], str(tmp_path), "--bars", life.desk.of("steep.yml")]
+    refused = life.desk.call("promote", *words, exits=1)
+    assert "bars" in failed(refused)
+
+
+def test_a_history_that_was_tampered_with_is_never_acted_on(life: Life, tmp_path: Path) -> None:
+    copy = tmp_path / "registry"
+    copy.mkdir()
+    whole = (life.registry / CHAMPIONS).read_bytes()
+    (copy / f"{CHAMPIONS}.head").write_bytes((life.registry / f"{CHAMPIONS}.head").read_bytes())
+    (copy / CHAMPIONS).write_bytes(whole.replace(b'"event":"refused"', b'"event":"promoted"', 1))
+    for words in (["history", "--verify"], ["promote", *life.desk.judging(life.run("b"))[:4]]):
+        with pytest.raises(TrademlError, match="removed, changed or put in|cut or replaced"):  # noqa: RUF043
+            life.desk.call(*words, "--registry", str(copy))
+    (copy / CHAMPIONS).write_bytes(whole)
+    with pytest.raises(FixInput, match="a case was removed or changed"):
+        life.desk.call("history", "--verify", "--registry", str(copy))
+
+
+def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_path: Path) -> None:
+    """The model before the holdout is fitted again, and must be the stored one to the byte."""
+    from trainer.backtest.subject import subject_of
+    from trainer.commands.promotion import _settings
+    from trainer.holdout import open_holdout
+
+    run = tmp_path / "a"
+    run.mkdir()
+    for name in ("evidence.json", "training_cfg.json"):
+        (run / name).write_bytes((life.run("a") / name).read_bytes())
+    (run / "model_before_holdout.txt").write_bytes((life.run("c") / "model_before_holdout.txt").read_bytes())
+    data = Path(life.desk.of("curated"))
+    with pytest.raises(FixInput, match="cannot be fitted again as it was"):
+        open_holdout(subject_of(run, data), data, _settings(None, 1e6))
+
+
+def test_a_fixed_ic_is_for_rehearsals(life: Life) -> None:
+    (life.desk.folder / "fixed.yml").write_text("fixed_ic: 0.05\n")
+    with pytest.raises(FixInput, match="fixed IC"):
+        life.desk.promote(life.run("steep"), "--portfolio", life.desk.of("fixed.yml"))
