@@ -72,6 +72,28 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class Waiver:
+    """A person's word that training may treat a RED session as missing.
+
+    Attributes
+    ----------
+    session : date
+    reason : str
+        Why, in the person's words.
+    audit : tuple of str
+        The audit's reasons that were accepted; a session whose audit changed since is refused again.
+    """
+
+    session: date
+    reason: str
+    audit: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InvariantBroken("a RED session is accepted with a reason", where=str(self.session))
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a reader may trust about one version of a curated dataset.
 
@@ -96,6 +118,8 @@ class Manifest:
         Usable bars that a name needs to be eligible where there is no universe table.
     non_sessions : tuple of SessionAudit
         RED audits of dates that carried rows although the exchange was closed; never part of a panel.
+    waivers : tuple of Waiver
+        RED sessions that training may treat as missing, by session; they stay RED for everything else.
     known_at : date or None
         Evening whose knowledge this is, where it is a view of the past; None is everything delivered.
     """
@@ -113,6 +137,7 @@ class Manifest:
     min_history: int = MIN_HISTORY_SESSIONS
     non_sessions: tuple[SessionAudit, ...] = ()
     known_at: date | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     def __post_init__(self) -> None:
         if self.version < 1:
@@ -142,6 +167,10 @@ class Manifest:
                 f"the dataset has no bars of {day}", where=f"{self.name} holds {self.first} to {self.last}",
                 mend="Ingest bars that reach this session, or ask for another one",
             ) from None  # fmt: skip
+
+    def waiver(self, audit: SessionAudit) -> Waiver | None:
+        """Return the waiver of a RED session whose audit is the one that was accepted, or None."""
+        return next((w for w in self.waivers if w.session == audit.session and w.audit == audit.reasons), None)
 
     def of_role(self, role: FileRole) -> tuple[FileRecord, ...]:
         """Files with this role, by path."""
@@ -204,6 +233,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "min_history": manifest.min_history,
         # Only where it is said, so that manifests written before it was known keep their bytes.
         **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
+        **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
     }
 
 
@@ -227,6 +257,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
         survivorship=str(Survivorship(document["survivorship"])),
         min_history=int(document["min_history"]),
         known_at=_day(document.get("known_at")),
+        waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
     )  # fmt: skip
 
 
@@ -242,6 +273,14 @@ def _audit(row: dict[str, Any]) -> SessionAudit:
         date.fromisoformat(row["session"]), SessionStatus(row["status"]), tuple(row["reasons"]),
         int(row["eligible"]), int(row["usable"]), int(row["rows"]), int(row["quarantined"]),
     )  # fmt: skip
+
+
+def _waiver_document(waiver: Waiver) -> dict[str, Any]:
+    return {"session": waiver.session.isoformat(), "reason": waiver.reason, "audit": list(waiver.audit)}
+
+
+def _waiver(row: dict[str, Any]) -> Waiver:
+    return Waiver(date.fromisoformat(row["session"]), str(row["reason"]), tuple(row["audit"]))
 
 
 def _iso(day: date | None) -> str | None:

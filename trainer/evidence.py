@@ -13,7 +13,7 @@ from trainer.models.base import Device
 from trainer.proof import Figures, Proof
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
-from trainer.source import Source
+from trainer.source import Source, accepted, accepted_warnings
 from trainer.validation.importance import Importance
 
 FORMAT = "trademl-evidence-1"
@@ -49,6 +49,7 @@ def evidence(
         "dataset": {
             "name": source.manifest.name, "version": source.manifest.version, "vendor": source.manifest.vendor,
             "basis": str(source.manifest.basis), "survivorship": str(source.manifest.survivorship),
+            "red_accepted": accepted(source),
         },
         "config_hash": config.fingerprint(),
         "code_version": code_version,
@@ -64,7 +65,7 @@ def evidence(
         "trials": trials,
         "promotion_bars": bars_hash or None,
         "importance": None if importance is None else _importance(importance, rows.names),
-        "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)),
+        "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)) + accepted_warnings(source),
     }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from signals.actions import Action
 from signals.bars import Bars
 from signals.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
 from signals.errors import DataNotUsable
+from signals.quality import SessionAudit
+from trainer.curation.missing import missing, summary
 
 SHOWN = 5
 
@@ -60,11 +62,11 @@ def read_source(
     BadDataset, NotASession, UnknownSymbol
         See `signals.dataset` and `Bars.select`.
     DataNotUsable
-        A session of the range on which names were eligible is RED.
+        A session of the range on which names were eligible is RED and was not accepted as missing.
     """
     manifest = read_manifest(folder, version)
     first, last = session_range(manifest, start, end)
-    refuse_red(manifest, first, last)
+    refuse_red(folder, manifest, first, last)
     days = manifest.calendar.between(manifest.first, last)
     loaded_from = days[max(0, days.index(first) - lookback_sessions + 1)]
     bars = load_bars(folder, manifest, loaded_from, last)
@@ -74,15 +76,48 @@ def read_source(
     return Source(manifest, bars, load_actions(folder, manifest), first_row)
 
 
-def refuse_red(manifest: Manifest, first: date, last: date) -> None:
-    """Raise `DataNotUsable` naming the RED sessions of [first, last], from the first one with eligible names on."""
-    audits = [audit for audit in manifest.audits if first <= audit.session <= last]
-    begin = next((audit.session for audit in audits if audit.eligible), last)
-    red = [audit for audit in audits if audit.status is SessionStatus.RED and audit.session >= begin]
+def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> None:
+    """Raise `DataNotUsable` for RED sessions of [first, last], from the first one with eligible names on.
+
+    It names what is missing there. Sessions that a person accepted as missing (`trainer accept-red`) are let through:
+    in the panel they are rows without bars.
+    """
+    red = [audit for audit in _red(manifest, first, last) if manifest.waiver(audit) is None]
     if red:
         shown = "; ".join(f"{audit.session}: {', '.join(audit.reasons)}" for audit in red[:SHOWN])
         more = f"; and {len(red) - SHOWN} more" if len(red) > SHOWN else ""
+        days = {audit.session for audit in red}
+        lacking = [run for run in missing(folder, manifest, min(days), max(days))
+                   if any(run.first <= day <= run.last for day in days)]  # fmt: skip
+        names = f"; missing: {summary(lacking)}" if lacking else ""
         raise DataNotUsable(
-            f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range", where=shown + more,
-            mend="Ingest the missing bars, or train on a range without them (--start, --end)",
+            f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range", where=shown + more + names,
+            mend="Fetch what is missing with trainer backfill, train on a range without them (--start, --end), or, "
+                 "where nobody has it, say so with trainer accept-red",
         )  # fmt: skip
+
+
+def accepted(source: Source) -> list[dict[str, str]]:
+    """RED sessions that the source holds as missing by a person's word, for evidence: session, audit, reason."""
+    manifest = source.manifest
+    first, last = (day.astype(object) for day in source.bars.sessions[[source.first_row, -1]])
+    pairs = [(audit, manifest.waiver(audit)) for audit in _red(manifest, first, last)]
+    return [
+        {"session": str(audit.session), "audit": "; ".join(audit.reasons), "reason": waiver.reason}
+        for audit, waiver in pairs
+        if waiver is not None
+    ]
+
+
+def accepted_warnings(source: Source) -> list[str]:
+    """Return what a reader must know about sessions accepted as missing; empty where there are none."""
+    return [
+        f"{row['session']} is RED ({row['audit']}) and was trained around as missing: {row['reason']}"
+        for row in accepted(source)
+    ]
+
+
+def _red(manifest: Manifest, first: date, last: date) -> list[SessionAudit]:
+    audits = [audit for audit in manifest.audits if first <= audit.session <= last]
+    begin = next((audit.session for audit in audits if audit.eligible), last)
+    return [audit for audit in audits if audit.status is SessionStatus.RED and audit.session >= begin]

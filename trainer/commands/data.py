@@ -24,6 +24,7 @@ from signals.manifest import Manifest, PriceBasis
 from signals.quality import SessionStatus
 from signals.sessions import NEW_YORK
 from trainer.clock import now
+from trainer.curation.accepting import accept
 from trainer.curation.audit import audit as audit_dataset
 from trainer.curation.audit import render
 from trainer.curation.config import CurationConfig, read_config
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(ingest)
     app.command(rich_help_panel=PANEL)(audit)
     app.command(rich_help_panel=PANEL)(sessions)
+    app.command("accept-red", rich_help_panel=PANEL)(accept_red)
     app.command("publish-data", rich_help_panel=PANEL)(publish_data)
     app.command(rich_help_panel=PANEL)(generate)
 
@@ -137,6 +139,27 @@ def sessions(
     """
     usable = [str(a.session) for a in read_manifest(data).audits if a.status is not SessionStatus.RED][-last:]
     emit({"sessions": usable}, as_json=as_json, text="\n".join(usable))
+
+
+def accept_red(
+    data: Dataset,
+    session: Annotated[list[str], typer.Option(help="A RED session, YYYY-MM-DD; may be given several times.")],
+    reason: Annotated[str, typer.Option(help="Why it may be missing; evidence and reports repeat it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let training treat RED sessions as missing, by your word and with your reason.
+
+    For bars that nobody has; what a vendor has is fetched with `trainer backfill`. The sessions stay RED: the audit
+    shows them with your reason, devices refuse them, no return crosses them, and every training report names them.
+    At most 1 % of a dataset's sessions can be accepted. A session whose audit changes is refused again.
+
+    Example: trainer accept-red --data var/data/us --session 2011-02-17 --reason "the vendor lost half of this day"
+    """
+    days = [day for day in (_day(text, "--session") for text in session) if day is not None]
+    manifest = accept(data, days, reason)
+    sessions = ", ".join(str(waiver.session) for waiver in manifest.waivers)
+    text = f"{data}: version {manifest.version}, accepted as missing: {sessions}"
+    emit({**_summary(manifest, data), "accepted": sessions}, as_json=as_json, text=text)
 
 
 def publish_data(

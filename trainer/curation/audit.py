@@ -124,7 +124,8 @@ class AuditReport:
             ],
             "sessions": [
                 {"session": a.session, "status": a.status, "reasons": list(a.reasons), "eligible": a.eligible,
-                 "usable": a.usable, "rows": a.rows, "quarantined": a.quarantined}
+                 "usable": a.usable, "rows": a.rows, "quarantined": a.quarantined,
+                 "accepted": waiver.reason if (waiver := self.manifest.waiver(a)) else None}
                 for a in self.audits if a.status is not SessionStatus.GREEN
             ],
         }  # fmt: skip
@@ -184,7 +185,9 @@ def render(report: AuditReport) -> str:
     if shown:
         table = Table("date", "status", "usable", "rows", "reasons", box=None, pad_edge=False)
         for a in shown:
-            table.add_row(str(a.session), a.status, f"{a.usable}", f"{a.rows}", "; ".join(a.reasons))
+            accepted = manifest.waiver(a)
+            remarks = (*a.reasons, *((f"accepted as missing: {accepted.reason}",) if accepted else ()))
+            table.add_row(str(a.session), a.status, f"{a.usable}", f"{a.rows}", "; ".join(remarks))
         console.print(table)
     if len(flagged) > len(shown):
         console.print(f"... and {len(flagged) - len(shown)} more; --json lists every one")

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from signals.actions import Action
 from signals.dataset import manifest_path, read_manifest
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis
+from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
 from signals.quality import SessionAudit
 from signals.sessions import Calendar
 
@@ -115,6 +115,22 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Deliv
         min_history=content.min_history, non_sessions=content.non_sessions,
         known_at=content.known_at,
     )  # fmt: skip
+    if current is not None:
+        held = {audit.session: audit for audit in manifest.audits}
+        # What a person accepted stays accepted as long as the audit says the same of it.
+        kept = tuple(w for w in current.waivers if w.session in held and held[w.session].reasons == w.audit)
+        manifest = replace(manifest, waivers=kept)
+    return _put_in_force(folder, manifest, current)
+
+
+def waive(folder: Path, waivers: Sequence[Waiver]) -> Manifest:
+    """Add waivers to the dataset in `folder` as its next version; return the manifest now in force."""
+    current = read_manifest(folder)
+    held = {waiver.session: waiver for waiver in (*current.waivers, *waivers)}
+    return _put_in_force(folder, replace(current, waivers=tuple(held[day] for day in sorted(held))), current)
+
+
+def _put_in_force(folder: Path, manifest: Manifest, current: Manifest | None) -> Manifest:
     if current is not None:
         if manifest.same_content(current):
             return current

@@ -14,7 +14,7 @@ from trainer.forecasting.figures import DrawdownFigures, VolatilityFigures
 from trainer.proof import Proof
 from trainer.recipes.risk import RiskConfig
 from trainer.samples import Samples
-from trainer.source import Source
+from trainer.source import Source, accepted, accepted_warnings
 from trainer.validation.ic import Mean
 
 FORMAT = "trademl-risk-evidence-1"
@@ -38,7 +38,7 @@ def evidence(
         "training": {"rows": len(rows), "sessions": len(np.unique(rows.t0)), "symbols": len(np.unique(rows.column))},
         "snapshot_id": manifest.snapshot_id,
         "dataset": {"name": manifest.name, "version": manifest.version, "vendor": manifest.vendor,
-                    "survivorship": str(manifest.survivorship)},
+                    "survivorship": str(manifest.survivorship), "red_accepted": accepted(source)},
         "config": config.model_dump(mode="json"), "config_hash": config.fingerprint(), "code_version": code_version,
         "ic": {"mean": own.ic.mean, "t_newey_west": own.ic.t, "standard_error": own.ic.standard_error,
                "sessions": own.ic.sessions},
@@ -50,7 +50,7 @@ def evidence(
             "sessions": proof.seal.sessions, "opened": 0,
         },
         "parity": asdict(parity),
-        "warnings": warnings(config, volatility, drawdown, str(manifest.survivorship)),
+        "warnings": warnings(config, volatility, drawdown, str(manifest.survivorship)) + accepted_warnings(source),
     }  # fmt: skip
 
 
