@@ -1,0 +1,137 @@
+"""The weight-level book beside the order-exact one, and the figures that promotion takes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from execution.config import ExecutionConfig
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from signals.bars import Floats
+from signals.errors import TooLittleHistory
+from tests.fakes.curated import curate
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.engine import Policy
+from trainer.backtest.figures import annual_sharpe, drawdown, stretch_sharpes, worth
+from trainer.backtest.subject import Settings, trade
+from trainer.backtest.unseen import named
+from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.validation.book import next_opens
+
+PORTFOLIO = PortfolioConfig(names_per_side=15)
+IC = InformationCoefficient(0.05, 6.0)
+EQUITY = 1_000_000.0
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return open_archive(curate(tmp_path_factory.mktemp("market")))
+
+
+@pytest.fixture(scope="module")
+def scores(archive: Archive) -> Floats:
+    """What the next five sessions bring under much noise, from the 253rd session on: (2, T, N), the second noise."""
+    rng = np.random.default_rng(0)
+    coming = 100.0 * np.nan_to_num(next_opens(archive.whole, archive.actions))
+    ahead = sum(np.vstack([coming[k:], np.zeros((k, coming.shape[1]))]) for k in range(5))
+    told = np.stack([ahead + rng.normal(0.0, 6.0, coming.shape), rng.normal(0.0, 1.0, coming.shape)])
+    told[:, ~archive.whole.eligible] = np.nan
+    told[:, :252] = np.nan
+    return told
+
+
+@pytest.fixture(scope="module")
+def books(archive: Archive, scores: Floats) -> tuple[WeightPath, ...]:
+    return weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY)
+
+
+def test_the_weight_level_book_stays_close_to_the_order_exact_one(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
+) -> None:
+    """47 sessions that earn 14 %: values within 0.5 % of each other all along, 0.1 % at the end, turnover within 10 %.
+
+    One values at the open, the other at the close; one trades weights, the other whole shares in auctions.
+    """
+    book = books[0]
+    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
+    course = trade(
+        archive, policy, settings, list(book.sessions),
+        lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
+    )  # fmt: skip
+    exact = np.array([float(day.real_equity) / EQUITY for day in course.days])
+    assert len(exact) == len(book.nav.nav) == 47 and exact[-1] > 1.1
+    assert np.abs(np.log(book.nav.nav[1:] / exact[:-1])).max() < 5e-3
+    assert abs(np.log(book.nav.nav[-1] / exact[-1])) < 1e-3
+    one_way = sum(float(day.traded / day.equity) for day in course.days) / 2.0
+    assert book.nav.turnover.sum() == pytest.approx(one_way, rel=0.10)
+
+
+def test_paths_do_not_see_one_another(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
+) -> None:  # fmt: skip
+    for path, together in enumerate(books):
+        alone = weight_paths(archive, scores[path : path + 1], PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
+        assert np.array_equal(alone.net, together.net)
+
+
+def test_later_scores_change_no_earlier_return(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
+) -> None:  # fmt: skip
+    other = scores.copy()
+    other[:, 280:] *= -1.0
+    changed = weight_paths(archive, other, PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
+    assert np.array_equal(changed.net[:28], books[0].net[:28])
+    assert not np.allclose(changed.net[30:], books[0].net[30:])
+
+
+def test_net_returns_compound_to_the_book_s_value(books: tuple[WeightPath, ...]) -> None:
+    for book in books:
+        assert np.prod(1.0 + book.net) == pytest.approx(book.nav.nav[-1], rel=1e-12)
+
+
+def test_an_ic_that_is_not_positive_holds_nothing(archive: Archive, scores: Floats) -> None:
+    flat = weight_paths(archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0), 5, equity_usd=EQUITY)[0]
+    assert not flat.nav.turnover.any() and not flat.net.any()
+
+
+def test_figures_of_four_returns_worked_by_hand() -> None:
+    """+10 %, -20 %, +5 %, +5 %: 1.1, 0.88, 0.924, 0.9702; the deepest fall is 20 %; mean 0, so no Sharpe ratio."""
+    net = np.array([0.10, -0.20, 0.05, 0.05])
+    found = worth(net)
+    assert found.total_return == pytest.approx(-0.0298) and found.max_drawdown == pytest.approx(0.20)
+    assert found.annual_sharpe == pytest.approx(0.0, abs=1e-12)
+    assert found.annual_return == pytest.approx(0.9702 ** (252 / 4) - 1.0)
+    assert drawdown(net) == pytest.approx([0.0, 0.2, 0.16, 0.118])
+    assert annual_sharpe(np.array([0.01, 0.03])) == pytest.approx(0.02 / np.sqrt(2e-4) * np.sqrt(252))
+
+
+def test_returns_that_never_vary_have_no_sharpe_ratio_and_earn_no_credit() -> None:
+    assert worth(np.zeros(10)).annual_sharpe is None and annual_sharpe(np.zeros(10)) == 0.0
+    with pytest.raises(TooLittleHistory):
+        worth(np.zeros(1))
+
+
+def test_a_loss_at_once_counts_as_a_drawdown_from_the_start() -> None:
+    assert worth(np.array([-0.10, 0.02])).max_drawdown == pytest.approx(0.10)
+
+
+def test_stretches_spread_like_a_sharpe_ratio_of_their_length() -> None:
+    """Independent normal returns: standard error sqrt(1 / n) per session, so 1 a year for 252 sessions (Lo 2002)."""
+    rng = np.random.default_rng(7)
+    paths = [rng.normal(0.001, 0.01, 5000) for _ in range(3)]
+    found = stretch_sharpes(paths, 252, np.random.default_rng(1))
+    assert found.std() == pytest.approx(1.0, abs=0.08)
+    assert found.mean() == pytest.approx(np.mean([annual_sharpe(path) for path in paths]), abs=0.08)
+    assert np.array_equal(found, stretch_sharpes(paths, 252, np.random.default_rng(1)))
+
+
+def test_an_honest_holdout_lies_below_the_bound_once_in_twenty() -> None:
+    """200 histories of five years and the year after each, alike: 2 % to 10 % fall below the 5 % quantile."""
+    rng = np.random.default_rng(3)
+    below = 0
+    for _ in range(200):
+        path, later = rng.normal(0.0015, 0.01, 1260), rng.normal(0.0015, 0.01, 252)
+        below += annual_sharpe(later) < np.quantile(stretch_sharpes([path], 252, rng, draws=200), 0.05)
+    assert 0.02 <= below / 200 <= 0.10
