@@ -146,7 +146,7 @@ def _multiplier(others: Floats, slope: Floats, row: Floats, low: Floats, high: F
     """Return the smallest lambda with |row'clip(others - lambda slope)| <= goal; the figure falls in lambda."""
 
     def figure(multiplier: float) -> float:
-        return float(row @ np.clip(others - multiplier * slope, low, high))
+        return float(row @ np.minimum(np.maximum(others - multiplier * slope, low), high))  # half of `np.clip`'s time
 
     start = figure(0.0)
     if abs(start) <= goal:
