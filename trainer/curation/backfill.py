@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from signals.dataset import load_actions, read_table
 from signals.errors import BadBars
@@ -155,6 +156,7 @@ def _filling(
     told = told.drop_duplicates(ignore_index=True)
     wanted = pd.MultiIndex.from_tuples(list(_cells(asked, manifest.calendar)), names=["symbol", "date"])
     told["is_missing"] = pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(wanted)
+    told = told[~(told["is_missing"] & _is_quarantined_already(told, folder, manifest))].reset_index(drop=True)
     held = _held(folder, manifest, set(told.loc[~told["is_missing"], "date"].dt.date))
     beside = told[~told["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
     apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > MOST_DISAGREEMENT]
@@ -172,6 +174,18 @@ def _filling(
     filled = set(rows.loc[rows["is_missing"], "symbol"])
     rows = rows[rows["symbol"].isin(filled)].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
     return rows, refused
+
+
+def _is_quarantined_already(told: pd.DataFrame, folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
+    """Whether the very row lies in the quarantine: a vendor that repeats a bad row tells nothing new."""
+    columns = ["date", "symbol", *PRICES, "volume"]
+    parts = [read_table(folder, r, columns).to_pandas() for r in manifest.of_role(FileRole.QUARANTINE)]
+    bad = pd.concat(parts)
+    bad["date"] = pd.to_datetime(bad["date"]).astype("datetime64[s]")
+    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(told[columns].fillna(-1)).isin(
+        pd.MultiIndex.from_frame(bad[columns].fillna(-1))
+    )
+    return found
 
 
 def _cells(asked: Iterable[Missing], calendar: Calendar) -> Iterator[tuple[str, pd.Timestamp]]:
