@@ -6,13 +6,12 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field, model_validator
-
 from appliance.tripwires import Limits
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
+from signals.router import RouterConfig
 
 
 class Venue(StrEnum):
@@ -60,24 +59,6 @@ class StoresConfig(Config):
 
     data: Path
     bundles: Path
-
-
-class RouterConfig(Config):
-    """Which sleeves are blended, and how much each counts when no stacker is in force.
-
-    Attributes
-    ----------
-    weights : mapping of str to float
-        By sleeve; positive. A sleeve without scores at asof is left out and the others are rescaled.
-    """
-
-    weights: dict[str, float] = Field(default={"equities_xs": 1.0}, min_length=1)
-
-    @model_validator(mode="after")
-    def _positive(self) -> RouterConfig:
-        if any(weight <= 0 for weight in self.weights.values()):
-            raise ValueError("a sleeve's weight is positive; leave the sleeve out instead")
-        return self
 
 
 class ApplianceConfig(Config):

@@ -7,7 +7,7 @@ import os
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, deliveries, promotion, search, training
+from trainer.commands import bundles, data, deliveries, promotion, search, stacking, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -19,6 +19,7 @@ bundles.register(app)
 training.register(app)
 search.register(app)
 promotion.register(app)
+stacking.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers

@@ -1,0 +1,312 @@
+"""Stacking: who saw what, what is learned, what happens when a member is missing, and when a stack may be used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from signals.dataset import load_bars, read_manifest
+from signals.errors import FixInput, TooLittleHistory
+from signals.router import RouterConfig
+from signals.scores import Scores, blend
+from tests.fakes.curated import curate
+from trainer.__main__ import app
+from trainer.labels.horizon import horizon_labels
+from trainer.models.parameters import LightGbmConfig
+from trainer.recipes import RECIPES
+from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
+from trainer.stacking.combiners import MIN_SESSIONS, Ridge, Weights
+from trainer.stacking.members import Member, Members, read_members
+from trainer.stacking.proof import prove
+from trainer.stacking.run import Request, StackLearner, stack
+from trainer.stacking.verdict import Record, records, rows_of
+from trainer.train import Request as TrainRequest
+from trainer.train import train
+from trainer.validation.cpcv import path_table
+from trainer.validation.ic import Mean
+
+GROUPS, SESSIONS, NAMES = 6, 360, 30
+PATHS = GROUPS - 1
+
+
+def market(strengths: tuple[float, ...], seed: int = 0, *, absent: tuple[int, slice] | None = None) -> Members:
+    """Members whose scores are the label's own signal, each part of it with noise of its own."""
+    rng = np.random.default_rng(seed)
+    label = rng.normal(0, 0.03, (SESSIONS, NAMES))
+    group = np.repeat(np.arange(GROUPS), SESSIONS // GROUPS)
+    members = []
+    for row, strength in enumerate(strengths):
+
+        def scores() -> np.ndarray:
+            return strength * label / 0.03 + rng.normal(size=label.shape)  # noqa: B023
+
+        paths, forward = np.array([scores()] * PATHS), scores()
+        forward[group == 0] = np.nan
+        if absent and absent[0] == row:
+            paths[:, absent[1]], forward[absent[1]] = np.nan, np.nan
+        evidence = {"trials": {"n_trials": 1}, "snapshot_id": "0", "config_hash": "0", "code_version": "0"}
+        members.append(Member(f"sleeve{row}", f"sleeve{row}", evidence, paths, forward))
+    days = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")
+    return Members(tuple(members), days, tuple(f"N{i:02d}" for i in range(NAMES)), label, group, GROUPS, 5, 10)
+
+
+def test_inputs_of_a_tested_group_come_from_models_that_never_saw_it() -> None:
+    """Every path holds the number of the split that made it: group g beside t must show the split {g, t} alone."""
+    plain = market((0.1,))
+    table = path_table(GROUPS, 2)
+    marked = np.empty((PATHS, SESSIONS, NAMES))
+    for path in range(PATHS):
+        marked[path] = table[path][plain.group][:, None]
+    members = replace(plain, members=(replace(plain.members[0], paths=marked),))
+    number = {pair: n for n, pair in enumerate(combinations(range(GROUPS), 2))}
+    for tested in range(GROUPS):
+        scores = members.apart_from(tested)[0]
+        for group in range(GROUPS):
+            if group != tested:
+                expected = number[min(group, tested), max(group, tested)]
+                assert (scores[plain.group == group] == expected).all()
+        own = [number[min(g, tested), max(g, tested)] for g in range(GROUPS) if g != tested]
+        np.testing.assert_allclose(scores[plain.group == tested], np.mean(own))
+
+
+def test_a_stack_is_not_tested_on_sessions_whose_labels_it_learned_from() -> None:
+    """Labels of the tested group replaced by garbage change nothing of what its own stack learned."""
+    members = market((0.2, 0.1))
+    spoiled = members.label.copy()
+    spoiled[members.group == 2] = np.random.default_rng(9).normal(size=(SESSIONS // GROUPS, NAMES))
+    before, after = prove(members, Ridge((1, 1))), prove(replace(members, label=spoiled), Ridge((1, 1)))
+    everyone = (True, True)
+    np.testing.assert_array_equal(before.by_group[2].learned[everyone], after.by_group[2].learned[everyone])  # type: ignore[union-attr]
+    assert not np.array_equal(before.by_group[3].learned[everyone], after.by_group[3].learned[everyone])  # type: ignore[union-attr]
+
+
+def test_nothing_of_the_future_enters_a_walk_forward_stack() -> None:
+    """Other labels from group 4 on leave groups 2 to 4 to the bit; only group 5 may change."""
+    members = market((0.2, 0.1))
+    spoiled = members.label.copy()
+    spoiled[members.group >= 4] = np.random.default_rng(9).normal(size=(2 * SESSIONS // GROUPS, NAMES))
+    before, after = (prove(m, Ridge((1, 1))).forward for m in (members, replace(members, label=spoiled)))
+    np.testing.assert_array_equal(before[members.group <= 4], after[members.group <= 4])
+    assert np.isnan(before[members.group < 2]).all()
+
+
+def test_ridge_weights_by_hand() -> None:
+    """Uncorrelated members with slopes 0.3 and 0.1 get weights 3 : 1, whatever the equal penalty; they sum to one."""
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=(2, 400, 50))
+    label = 0.3 * scores[0] + 0.1 * scores[1] + rng.normal(size=(400, 50))
+    learned = Ridge((1, 1)).fit(scores, label, np.ones(400, bool)).learned[True, True]
+    assert learned.sum() == pytest.approx(1.0)
+    assert learned[0] / learned[1] == pytest.approx(3.0, rel=0.15)
+
+
+def test_a_harmful_member_weighs_nothing_and_never_less() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.normal(size=(2, 300, 40))
+    label = 0.3 * scores[0] - 0.2 * scores[1] + rng.normal(size=(300, 40))
+    learned = Ridge((1, 1)).fit(scores, label, np.ones(300, bool)).learned[True, True]
+    assert learned.tolist() == [1.0, 0.0]
+
+
+def test_a_missing_member_leaves_the_others_weights_and_without_those_the_configured_average() -> None:
+    """Three members; the third is absent after session 200. Weights of the first two together were learned; in
+    sessions where only the third is there, it stands alone; a set that was never learned takes the average."""
+    rng = np.random.default_rng(5)
+    scores = rng.normal(size=(3, 400, 20))
+    label = scores[0] * 0.3 + scores[1] * 0.1 + rng.normal(size=(400, 20))
+    weights = Ridge((2.0, 1.0, 1.0)).fit(scores, label, np.ones(400, bool))
+    assert len(weights.learned) == 7
+    pair = scores.copy()
+    pair[2] = np.nan
+    expected = np.einsum("m,mtn->tn", weights.learned[True, True, False], np.nan_to_num(pair))
+    np.testing.assert_allclose(weights.combine(pair), expected)
+    unlearned = Weights({}, np.array([2.0, 1.0, 1.0]))
+    np.testing.assert_allclose(unlearned.combine(pair), 2.0 * scores[0] + scores[1])
+    assert np.isnan(unlearned.combine(np.full((3, 2, 2), np.nan))).all()
+    few = Ridge((2.0, 1.0, 1.0)).fit(scores, label, np.arange(400) < MIN_SESSIONS - 1)
+    assert few.learned == {}
+
+
+def test_a_sleeve_absent_for_a_stretch_still_gives_scores_there() -> None:
+    members = market((0.2, 0.2), absent=(1, slice(250, 300)))
+    proof = prove(members, Ridge((1, 1)))
+    assert np.isfinite(proof.out_of_fold).all()
+    assert np.isfinite(proof.forward[members.group >= 2]).all()
+
+
+def test_the_weights_do_on_a_device_what_they_did_here() -> None:
+    """The router's blend of one session, with the learned weights, ranks names as the stack does."""
+    members = market((0.2, 0.1))
+    proof = prove(members, Ridge((1, 1)))
+    assert isinstance(proof.whole, Weights)
+    learned = proof.whole.learned[True, True]
+    day = members.sessions[100].astype(object)
+    raw = [member.out_of_fold[100] for member in members.members]
+    on_device = blend(
+        [Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)], learned
+    )
+    z = np.array([(v - v.mean()) / v.std(ddof=1) for v in raw])
+    here = proof.whole.combine(z[:, None, :])[0]
+    np.testing.assert_allclose(on_device.values, here, rtol=1e-9)
+
+
+def judged(members: Members) -> dict[str, bool]:
+    following = members.label / 5
+    average = prove(members, Ridge((1, 1)))
+    found = records(members, prove(members, Ridge((1, 1))), average, following)
+    return {row.what: row.passed for row in rows_of(found, members.horizon)}
+
+
+def test_two_independent_sources_of_the_same_strength_are_promotable_together() -> None:
+    assert all(judged(market((0.15, 0.15), seed=1)).values())
+
+
+def test_noise_added_to_a_signal_is_not() -> None:
+    assert not all(judged(market((0.15, 0.0), seed=2)).values())
+
+
+def test_a_book_that_never_moved_is_never_better() -> None:
+    still = Record(Mean(0.0, 0.0, float("nan"), 9), Mean(0.0, 0.0, float("nan"), 9), np.zeros(9), np.zeros(40), 1)
+    moved = replace(still, net=np.random.default_rng(1).normal(0.001, 0.01, 40))
+    rows = {row.what: row.passed for row in rows_of({"a": moved, "weighted average": still, "stack": still}, 5)}
+    assert not rows["walk-forward Sharpe ratio a year, net"]
+    assert not rows["deflated Sharpe ratio"]
+
+
+def test_two_groups_are_too_few() -> None:
+    members = market((0.1, 0.1))
+    with pytest.raises(TooLittleHistory, match="groups"):
+        prove(replace(members, groups=2), Ridge((1, 1)))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("market"))
+
+
+def recipe(kind: LearnerKind, **cpcv: int) -> RecipeConfig:
+    settings = {"groups": 4, "test_groups": 2, "embargo_sessions": 5, "holdout_sessions": 40} | cpcv
+    return RecipeConfig(
+        learner=kind, lightgbm=LightGbmConfig(trees=10, num_leaves=7, min_data_in_leaf=100), cpcv=CpcvConfig(**settings)
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path) -> tuple[Path, Path]:
+    folders = []
+    for kind in (LearnerKind.LIGHTGBM, LearnerKind.RIDGE):
+        folder = data.parent / f"run-{kind}"
+        request = TrainRequest(
+            data=data, run=folder, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test"
+        )
+        train(RECIPES["equities_xs"], recipe(kind), request, lambda _: None)
+        folders.append(folder)
+    return folders[0], folders[1]
+
+
+def asked(runs: tuple[Path, ...], data: Path, to: Path, learner: StackLearner = StackLearner.RIDGE) -> Request:
+    return Request(runs, data, to, {"equities_xs": 1.0}, learner, 1, "test")
+
+
+@pytest.mark.parametrize("learner", list(StackLearner))
+def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
+    runs: tuple[Path, Path], data: Path, tmp_path: Path, learner: StackLearner
+) -> None:
+    for name in ("one", "two"):
+        known = stack(asked(runs, data, tmp_path / name, learner))
+    assert known["members"][0]["name"] == "run-lightgbm"
+    files = [
+        {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "two")
+    ]
+    assert files[0] == files[1]
+    assert {"stack.json", "oof.parquet", "walk_forward.parquet", "report.html", "report.md"} <= set(files[0])
+    assert ("model.onnx" in files[0]) == (learner is StackLearner.LIGHTGBM)
+    document = json.loads(files[0]["stack.json"])
+    assert document["promotable"] == all(row["passed"] for row in document["rows"])
+    assert "router.yml" not in files[0], "two runs of one sleeve have one name on a device"
+
+
+def test_labels_of_the_runs_are_the_datasets_own(runs: tuple[Path, Path], data: Path) -> None:
+    members = read_members(runs)
+    manifest = read_manifest(data)
+    labels = horizon_labels(load_bars(data, manifest, manifest.first, manifest.last), 5)
+    rows = np.searchsorted(labels.sessions, members.sessions)
+    columns = [labels.symbols.index(symbol) for symbol in members.symbols]
+    theirs = labels.values[np.ix_(rows, columns)]
+    known = np.isfinite(members.label) & np.isfinite(theirs)
+    assert known.sum() > 1000
+    np.testing.assert_allclose(members.label[known], theirs[known], atol=1e-12)
+
+
+def test_a_learned_router_is_one_that_a_device_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sleeves of equal strength: router.yml holds positive weights that sum to one, and loads."""
+    from trainer.stacking import run
+
+    members = market((0.15, 0.15), seed=1)
+    monkeypatch.setattr(run, "read_members", lambda _: members)
+    monkeypatch.setattr(run, "_following", lambda *_: members.label / 5)
+    known = stack(asked((tmp_path, tmp_path), tmp_path, tmp_path / "stack"))
+    assert known["promotable"]
+    content = yaml.safe_load((tmp_path / "stack" / "router.yml").read_text())
+    weights = RouterConfig.model_validate(content).weights
+    assert sum(weights.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_runs_that_are_not_fold_consistent_are_refused(runs: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    def spoiled(name: str, change: dict[str, object]) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in runs[1].glob("*.parquet"):
+            (folder / path.name).write_bytes(path.read_bytes())
+        evidence = json.loads((runs[1] / "evidence.json").read_text())
+        evidence.update(change)
+        (folder / "evidence.json").write_text(json.dumps(evidence))
+        return folder
+
+    cpcv = json.loads((runs[1] / "evidence.json").read_text())["cpcv"]
+    other = spoiled("groups", {"cpcv": {**cpcv, "groups": 5}})
+    with pytest.raises(FixInput, match="groups"):
+        read_members((runs[0], other))
+    with pytest.raises(FixInput, match="horizon"):
+        read_members((runs[0], spoiled("k", {"horizon": 7})))
+    with pytest.raises(FixInput, match="at least two"):
+        read_members(runs[:1])
+    with pytest.raises(FixInput, match="named twice"):
+        read_members((runs[0], runs[0]))
+    with pytest.raises(FixInput, match="cannot be read"):
+        read_members((runs[0], tmp_path / "nowhere"))
+    late = spoiled("late", {})
+    table = pq.read_table(late / "oof.parquet")
+    newest = max(table["session"].to_pylist())
+    pq.write_table(table.filter(pa.compute.not_equal(table["session"], newest)), late / "oof.parquet")
+    with pytest.raises(FixInput, match="labelled sessions differ"):
+        read_members((runs[0], late))
+    wrong = spoiled("wrong", {})
+    labels = pa.compute.add(table["label"], 0.01)
+    pq.write_table(table.set_column(table.schema.get_field_index("label"), "label", labels), wrong / "oof.parquet")
+    with pytest.raises(FixInput, match="labels differ"):
+        read_members((runs[0], wrong))
+
+
+def test_the_command_says_why_a_stack_is_not_promotable(runs: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    answer = CliRunner().invoke(
+        app,
+        ["stack", "--runs", str(runs[0]), "--runs", str(runs[1]), "--data", str(data), "--to", str(tmp_path / "s")],
+    )
+    known = json.loads((tmp_path / "s" / "stack.json").read_text())
+    assert answer.exit_code == (0 if known["promotable"] else 1), answer.output
+    assert ("MISSED" in answer.output) != known["promotable"]

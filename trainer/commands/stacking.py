@@ -1,0 +1,53 @@
+"""`trainer stack`: several sleeves' scores become one, if that is better than the best of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.config import load
+from signals.console import emit
+from signals.errors import FixInput
+from signals.router import RouterConfig
+
+PANEL = "Training"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command(rich_help_panel=PANEL)(stack)
+
+
+def stack(
+    runs: Annotated[list[Path], typer.Option(help="Run folder of `trainer train`; once for each sleeve.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder that the runs were trained on.")],
+    to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    learner: Annotated[str, typer.Option(help="What combines: ridge (non-negative weights) or lightgbm.")] = "ridge",
+    router: Annotated[Path | None, typer.Option(help="Configured average: configs/router.yml; equal weights.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the trees.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the document as JSON.")] = False,
+) -> None:
+    """Stack runs that were trained on the same sessions, folds and label.
+
+    The stack learns from scores of models that saw neither what they score nor what the stack is tested on. It is
+    promotable when it beats the best member out of sample without a worse deflated Sharpe ratio or probability of loss;
+    then router.yml in the folder holds the weights for devices. Exit code 1: not promotable.
+    """
+    from signals.code_version import code_version
+    from trainer.stacking.report import lines_of, warnings_of
+    from trainer.stacking.run import Request, StackLearner
+    from trainer.stacking.run import stack as stack_runs
+
+    if learner not in list(StackLearner):
+        raise FixInput(f"no combiner {learner!r}", where="--learner", mend="Choose ridge or lightgbm")
+    average = load(router, RouterConfig).weights if router else {}
+    known = stack_runs(Request(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
+    lines = lines_of(known)
+    width = max(len(what) for what, _ in lines)
+    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
+    text += ["", *(f"WARNING: {warning}" for warning in warnings_of(known)), f"Report: {to / 'report.html'}"]
+    emit({**known, "to": str(to)}, as_json=as_json, text="\n".join(text))
+    if not known["promotable"]:
+        raise typer.Exit(1)

@@ -1,0 +1,217 @@
+"""The runs that are stacked: their out-of-fold and walk-forward scores on common axes.
+
+Members must be fold-consistent: the same labelled sessions, groups and label. Then the split that tests the groups
+{g, t} gave every member scores of g from a model that saw neither g nor t, and a stack that is tested on t may learn
+from them without having seen t through anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from signals.bars import Days, Floats
+from signals.bundle.seal import parse_json
+from signals.errors import BundleRefused, FixInput
+from trainer.validation.cpcv import group_bounds, path_table
+
+TESTED_TOGETHER = 2
+SAME_LABEL = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One run's scores.
+
+    Attributes
+    ----------
+    name : str
+        The sleeve; of several runs of one sleeve, the folder's name.
+    sleeve : str
+    evidence : mapping
+    paths : float64, shape (P, T, N)
+        Out-of-fold z-scores of each session, path by path; NaN where the member has none.
+    forward : float64, shape (T, N)
+        Walk-forward z-scores.
+    """
+
+    name: str
+    sleeve: str
+    evidence: Mapping[str, Any]
+    paths: Floats
+    forward: Floats
+
+    @property
+    def out_of_fold(self) -> Floats:
+        """Mean over the paths, shape (T, N)."""
+        mean: Floats = self.paths.mean(axis=0)
+        return mean
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Fold-consistent members on common axes.
+
+    Attributes
+    ----------
+    members : tuple of Member
+    sessions : datetime64[D], shape (T,), the labelled ones
+    symbols : tuple of str, length N
+    label : float64, shape (T, N)
+    group : int64, shape (T,)
+        Group of each session.
+    groups, horizon, embargo : int
+    """
+
+    members: tuple[Member, ...]
+    sessions: Days
+    symbols: tuple[str, ...]
+    label: Floats
+    group: NDArray[np.int64]
+    groups: int
+    horizon: int
+    embargo: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the members."""
+        return tuple(member.name for member in self.members)
+
+    def apart_from(self, tested: int) -> Floats:
+        """Scores by models that never saw the group `tested`, shape (M, T, N).
+
+        Group g is scored by the models of the split {g, tested}; `tested` itself by the mean of all that tested it.
+        """
+        table = path_table(self.groups, TESTED_TOGETHER)
+        number = {pair: n for n, pair in enumerate(combinations(range(self.groups), TESTED_TOGETHER))}
+        scores = np.array([member.out_of_fold for member in self.members])
+        for group in range(self.groups):
+            if group == tested:
+                continue
+            split = number[min(group, tested), max(group, tested)]
+            path = int(np.flatnonzero(table[:, group] == split)[0])
+            inside = self.group == group
+            for row, member in enumerate(self.members):
+                scores[row, inside] = member.paths[path, inside]
+        return scores
+
+
+def read_members(runs: tuple[Path, ...]) -> Members:
+    """Read and align the runs.
+
+    Raises
+    ------
+    FixInput
+        Fewer than two runs, a folder that is no run, or runs that are not fold-consistent.
+    """
+    if len(runs) < 2:
+        raise FixInput("a stack needs at least two runs", where="--runs", mend="Name the run folders to stack")
+    evidences = [_evidence(run) for run in runs]
+    _same(runs, evidences)
+    oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
+    forward = [_read(run / "walk_forward.parquet", ("session", "symbol", "score")) for run in runs]
+    sessions = np.unique(oof[0]["session"])
+    for run, columns in zip(runs, oof, strict=True):
+        if not np.array_equal(np.unique(columns["session"]), sessions):
+            raise FixInput("the runs' labelled sessions differ", where=f"{runs[0]} and {run}",
+                           mend="Train them with the same --start and --end")  # fmt: skip
+    symbols = np.unique(np.concatenate([np.unique(columns["symbol"]) for columns in oof]))
+    cpcv = evidences[0]["cpcv"]
+    axes = (sessions, symbols)
+    found = tuple(
+        Member(
+            name, evidence["sleeve"], evidence,
+            np.array([_z(_dense(columns, columns["path"] == path, "score", axes)) for path in range(cpcv["paths"])]),
+            _z(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
+        )
+        for name, evidence, columns, ahead in zip(_names(runs, evidences), evidences, oof, forward, strict=True)
+    )  # fmt: skip
+    group = np.empty(len(sessions), dtype=np.int64)
+    for number, (first, last) in enumerate(group_bounds(len(sessions), cpcv["groups"])):
+        group[first : last + 1] = number
+    return Members(
+        found, sessions, tuple(symbols.tolist()), _label(runs, oof, axes), group, cpcv["groups"],
+        int(evidences[0]["horizon"]), int(cpcv["embargo_sessions"]),
+    )  # fmt: skip
+
+
+def _evidence(run: Path) -> dict[str, Any]:
+    try:
+        document = parse_json((run / "evidence.json").read_bytes(), str(run / "evidence.json"))
+    except (OSError, BundleRefused) as error:
+        raise FixInput(f"the run's evidence cannot be read: {error}", where=str(run),
+                       mend="Name a run folder made by `trainer train`") from None  # fmt: skip
+    if not isinstance(document, dict) or not isinstance(document.get("cpcv"), dict):
+        raise FixInput("this run has no cross-validated scores to stack", where=str(run),
+                       mend="Stack runs of sleeves that score returns")  # fmt: skip
+    return document
+
+
+def _same(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> None:
+    """Refuse runs whose folds or labels cannot agree."""
+    for run, evidence in zip(runs, evidences, strict=True):
+        cpcv, first = evidence["cpcv"], evidences[0]
+        if cpcv["test_groups"] != TESTED_TOGETHER:
+            raise FixInput(f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run),
+                           mend="Train with test_groups: 2")  # fmt: skip
+        pairs = {
+            "groups": (cpcv["groups"], first["cpcv"]["groups"]),
+            "label": (evidence["label"], first["label"]), "horizon": (evidence["horizon"], first["horizon"]),
+        }  # fmt: skip
+        for what, (own, other) in pairs.items():
+            if own != other:
+                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}",
+                               mend="Train them alike")  # fmt: skip
+
+
+def _names(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> list[str]:
+    sleeves = [str(evidence["sleeve"]) for evidence in evidences]
+    names = [s if sleeves.count(s) == 1 else run.name for s, run in zip(sleeves, runs, strict=True)]
+    if len(set(names)) != len(names):
+        raise FixInput("a run is named twice", where=", ".join(names), mend="Name each run folder once")
+    return names
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        table = pq.read_table(path, columns=list(columns))
+    except (OSError, ValueError, KeyError) as error:
+        raise FixInput(f"the scores cannot be read: {error}", where=str(path), mend="Train again") from None
+    return {name: table[name].to_numpy() for name in columns}
+
+
+def _dense(columns: Mapping[str, np.ndarray], chosen: np.ndarray, name: str, axes: tuple[np.ndarray, ...]) -> Floats:
+    sessions, symbols = axes
+    panel = np.full((len(sessions), len(symbols)), np.nan)
+    rows = np.searchsorted(sessions, columns["session"][chosen])
+    panel[rows, np.searchsorted(symbols, columns["symbol"][chosen])] = columns[name][chosen]
+    return panel
+
+
+def _z(scores: Floats) -> Floats:
+    """Standardise each session (ddof 1); a session that ranks nothing has no scores."""
+    known = np.isfinite(scores)
+    count = known.sum(axis=1, keepdims=True)
+    mean = np.where(known, scores, 0.0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+    centred = np.where(known, scores - mean, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / np.maximum(count - 1, 1))
+    return np.where(known & (spread > 0), centred / np.where(spread > 0, spread, 1.0), np.nan)
+
+
+def _label(runs: tuple[Path, ...], oof: list[dict[str, np.ndarray]], axes: tuple[np.ndarray, ...]) -> Floats:
+    label = np.full((len(axes[0]), len(axes[1])), np.nan)
+    for run, columns in zip(runs, oof, strict=True):
+        own = _dense(columns, columns["path"] == 0, "label", axes)
+        both = np.isfinite(label) & np.isfinite(own)
+        if bool(np.any(np.abs(label[both] - own[both]) > SAME_LABEL)):
+            raise FixInput("the runs' labels differ for the same name and session", where=f"{runs[0]} and {run}",
+                           mend="Train them on the same prices")  # fmt: skip
+        label = np.where(np.isfinite(label), label, own)
+    return label

@@ -1,0 +1,92 @@
+"""The report of a stack: its weights, every record side by side, and whether it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Days, Floats
+from trainer.reports import page
+from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+
+CAPTIONS = {
+    "cumulative_ic.png": "Cumulative out-of-fold rank IC of the stack, of each member and of the configured average.",
+    "weights.png": "What the stack learned for each group of sessions: weights that jump are weights that fit noise.",
+}
+GREYS = ("#7a9cb3", "#b0b0b0", "#8f8f6a", "#a58aa8", "#6fa08b")
+
+
+def report_files(known: Mapping[str, Any], sessions: Days, series: Mapping[str, Floats]) -> dict[str, bytes]:
+    """Render everything: relative path -> content."""
+    has_weights = known["weights"] is not None
+    captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
+    shown = page.Page("Stack of " + ", ".join(m["name"] for m in known["members"]), tuple(lines_of(known)),
+                      tuple(warnings_of(known)), captions)  # fmt: skip
+    files = {
+        "report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode(),
+        "plots/cumulative_ic.png": cumulative(sessions, series),
+    }  # fmt: skip
+    if has_weights:
+        files["plots/weights.png"] = weights(known["weights_by_group"])
+    return files
+
+
+def lines_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, figure) lines of the report, which the command prints too."""
+    lines = [("Verdict", "promotable" if known["promotable"] else "not promotable"), ("Best member", known["best"])]
+    if known["weights"] is not None:
+        lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known["weights"].items())))
+    for name, record in known["records"].items():
+        ic, forward = record["ic"], record["forward_ic"]
+        lines.append((
+            f"{name}: out-of-fold IC, walk-forward IC, Sharpe",
+            f"{_number(ic['mean'], '+.4f')} (t {_number(ic['t'], '+.2f')}), {_number(forward['mean'], '+.4f')} "
+            f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')}",
+        ))  # fmt: skip
+    for row in known["rows"]:
+        against = f" against {row['best']:.4f}" if row["best"] is not None else ""
+        mark = "ok" if row["passed"] else "MISSED"
+        lines.append((f"{mark}: {row['what']}", f"{_number(row['stack'], '.4f')}{against}"))
+    return lines
+
+
+def warnings_of(known: Mapping[str, Any]) -> list[str]:
+    """Say why the stack may not be used."""
+    missed = [row["what"] for row in known["rows"] if not row["passed"]]
+    return [f"not better than {known['best']}: {', '.join(missed)}"] if missed else []
+
+
+def cumulative(sessions: Days, series: Mapping[str, Floats]) -> bytes:
+    """Running sums of the per-session ICs."""
+    axes = new_axes("Cumulative rank IC, out of fold", "", "sum of session ICs")
+    greys = iter(GREYS * len(series))
+    for name, values in series.items():
+        known = np.isfinite(values)
+        is_stack = name == "stack"
+        colour = ACCENT if is_stack else SECOND if name == "weighted average" else next(greys)
+        axes.plot(
+            sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.8 if is_stack else 1.1, label=name
+        )
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    date_axis(axes)
+    axes.legend(frameon=False)
+    return png(axes)
+
+
+def weights(by_group: list[Mapping[str, float]]) -> bytes:
+    """Stacked bars of the weights learned for each group."""
+    axes = new_axes("Weights learned for each group", "group of sessions", "weight", height=3.0)
+    base = np.zeros(len(by_group))
+    for name, colour in zip(by_group[0], (ACCENT, SECOND, *GREYS) * len(by_group[0]), strict=False):
+        heights = np.array([learned[name] for learned in by_group])
+        axes.bar(range(1, len(by_group) + 1), heights, bottom=base, color=colour, width=0.7, label=name)
+        base = base + heights
+    axes.set_xticks(range(1, len(by_group) + 1))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return png(axes)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None or not np.isfinite(value) else format(value, form)

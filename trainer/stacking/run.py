@@ -1,0 +1,189 @@
+"""`trainer stack`, the steps on one page: read the runs, prove the stack, judge it, write the folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from signals.bars import Bars, Floats
+from signals.dataset import load_actions, load_bars, read_manifest
+from signals.errors import FixInput
+from trainer import artefacts
+from trainer.export import export
+from trainer.models.lgbm import LightGbm
+from trainer.models.parameters import LightGbmConfig
+from trainer.run_folder import refuse_existing, write_run
+from trainer.stacking.combiners import Boosted, Ridge, Trees, Weights
+from trainer.stacking.members import Members, read_members
+from trainer.stacking.proof import Combiner, StackProof, prove
+from trainer.stacking.report import report_files
+from trainer.stacking.verdict import Record, Row, annual, best_of, records, rows_of
+from trainer.validation.book import next_opens
+
+FORMAT = "trademl-stack-1"
+TREES = LightGbmConfig(trees=60, num_leaves=7, min_data_in_leaf=2000, feature_fraction=1.0)
+ROUTER_HEADER = """# Weights that `trainer stack` learned, for a device's router.yml: the average of z-scores by sleeve.
+# A sleeve without scores at asof is left out and the others are rescaled.
+"""
+
+
+class StackLearner(StrEnum):
+    """What combines."""
+
+    RIDGE = "ridge"
+    LIGHTGBM = "lightgbm"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to stack.
+
+    Attributes
+    ----------
+    runs : tuple of Path
+        Run folders of `trainer train`, of the enabled sleeves.
+    data : Path
+        The curated dataset that they were trained on, for the returns of the books.
+    to : Path
+        Folder to write; it must not exist.
+    average : mapping of sleeve to weight
+        Of `configs/router.yml`: what is used where nothing could be learned.
+    learner : StackLearner
+    seed : int
+    code_version : str
+    """
+
+    runs: tuple[Path, ...]
+    data: Path
+    to: Path
+    average: Mapping[str, float]
+    learner: StackLearner
+    seed: int
+    code_version: str
+
+
+def stack(request: Request) -> dict[str, Any]:
+    """Stack the runs, judge the stack, write the folder and return its document.
+
+    Raises
+    ------
+    FixInput
+        The folder exists, or the runs are not fold-consistent.
+    TooLittleHistory
+        Too few groups or sessions.
+    """
+    refuse_existing(request.to)
+    members = read_members(request.runs)
+    weights = tuple(float(request.average.get(member.sleeve, 1.0)) for member in members.members)
+    combiner: Combiner = Ridge(weights)
+    if request.learner is StackLearner.LIGHTGBM:
+        combiner = Boosted(LightGbm(TREES, request.seed), members.names)
+    proof = prove(members, combiner)
+    average = prove(members, _Configured(weights))
+    found = records(members, proof, average, _following(request.data, members))
+    rows = rows_of(found, members.horizon)
+    known = _document(request, members, proof, found, rows)
+    write_run(request.to, {
+        "stack.json": artefacts.canonical_json(known), "oof.parquet": _scores(members, proof.out_of_fold),
+        "walk_forward.parquet": _scores(members, proof.forward), **_usable(members, proof.whole, known["promotable"]),
+        **report_files(known, members.sessions, {name: record.series for name, record in found.items()}),
+    })  # fmt: skip
+    return known
+
+
+@dataclass(frozen=True)
+class _Configured:
+    """The weighted average as configured; nothing is learned."""
+
+    average: tuple[float, ...]
+
+    def fit(self, scores: Floats, label: Floats, chosen: np.ndarray) -> Weights:
+        return Weights({}, np.array(self.average, dtype=np.float64))
+
+
+def _following(data: Path, members: Members) -> Floats:
+    """Return of every name from the open of t + 1 to that of t + 2, on the members' axes."""
+    manifest = read_manifest(data)
+    bars = load_bars(data, manifest, manifest.first, manifest.last)
+    opens = next_opens(bars, load_actions(data, manifest))
+    rows, columns = _places(bars, members)
+    following: Floats = opens[np.ix_(rows, columns)]
+    return following
+
+
+def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.searchsorted(bars.sessions, members.sessions)
+    columns = np.searchsorted(np.array(bars.symbols), np.array(members.symbols))
+    known = np.array(bars.symbols)[np.minimum(columns, len(bars.symbols) - 1)] == np.array(members.symbols)
+    inside = bars.sessions[np.minimum(rows, len(bars.sessions) - 1)] == members.sessions
+    if not known.all() or not inside.all():
+        raise FixInput("the dataset lacks names or sessions of the runs", where="--data",
+                       mend="Name the dataset that the runs were trained on")  # fmt: skip
+    return rows, columns
+
+
+def _document(
+    request: Request, members: Members, proof: StackProof, found: Mapping[str, Record], rows: tuple[Row, ...]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT, "learner": str(request.learner), "seed": request.seed, "code_version": request.code_version,
+        "members": [
+            {"name": member.name, "sleeve": member.sleeve, "snapshot_id": member.evidence["snapshot_id"],
+             "config_hash": member.evidence["config_hash"], "code_version": member.evidence["code_version"]}
+            for member in members.members
+        ],
+        "groups": members.groups, "horizon": members.horizon, "sessions": len(members.sessions),
+        "first": str(members.sessions[0]), "last": str(members.sessions[-1]),
+        "weights": _weights(members, proof.whole),
+        "weights_by_group": [_weights(members, learned) for learned in proof.by_group],
+        "records": {
+            name: {"ic": asdict(record.ic), "forward_ic": asdict(record.forward_ic), "tries": record.tries,
+                   "sharpe": annual(record.net), "sessions": len(record.net)}
+            for name, record in found.items()
+        },
+        "best": best_of(found), "rows": [asdict(row) for row in rows],
+        "promotable": all(row.passed for row in rows),
+    }  # fmt: skip
+
+
+def _weights(members: Members, learned: Weights | Trees) -> dict[str, float] | None:
+    """Weights of the whole set of members; None for trees."""
+    if isinstance(learned, Trees):
+        return None
+    everyone = learned.learned.get((True,) * len(members.members), learned.average / learned.average.sum())
+    return {name: round(float(weight), 6) for name, weight in zip(members.names, everyone, strict=True)}
+
+
+def _usable(members: Members, learned: Weights | Trees, promotable: bool) -> dict[str, bytes]:
+    """What tomorrow would use: the router's weights, once the stack has earned it, or the exported trees."""
+    if isinstance(learned, Trees):
+        known = np.array([member.out_of_fold for member in members.members])
+        rows = np.ascontiguousarray(known[:, np.isfinite(known).any(axis=0)].T, dtype=np.float32)
+        return {"model.onnx": export(learned.model, rows).onnx, "model.txt": learned.model.to_text().encode()}
+    one_each = len({member.sleeve for member in members.members}) == len(members.members)
+    if not promotable or not one_each:
+        return {}
+    used = {name: weight for name, weight in (_weights(members, learned) or {}).items() if weight > 0}
+    content = yaml.safe_dump({"weights": used}, sort_keys=False)
+    return {"router.yml": (ROUTER_HEADER + content).encode()}
+
+
+def _scores(members: Members, scores: Floats) -> bytes:
+    rows, columns = np.nonzero(np.isfinite(scores))
+    table = pa.table({
+        "session": pa.array(members.sessions[rows]),
+        "symbol": pa.array(np.array(members.symbols, dtype=object)[columns], type=pa.string()),
+        "score": scores[rows, columns].astype(np.float32), "label": members.label[rows, columns],
+    })  # fmt: skip
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=["session", "symbol"])
+    return buffer.getvalue()

@@ -1,0 +1,135 @@
+"""Whether a stack is better than the best of what it stacks: a pure function of both records.
+
+The best member is the one with the best walk-forward Sharpe ratio on the sessions that the stack has too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Floats
+from trainer.search.judgement import BLOCKS, Evidence, judge
+from trainer.search.trial import sharpe_of
+from trainer.stacking.combiners import Mask
+from trainer.stacking.members import Members
+from trainer.stacking.proof import StackProof
+from trainer.validation.book import book_returns
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.ic import Mean, newey_west, rank_ic
+from trainer.validation.pbo import probability_of_overfitting
+
+STACK, AVERAGE = "stack", "weighted average"
+MIN_ADVANTAGE_T = 1.645  # one-sided 5 %
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What one set of scores did.
+
+    Attributes
+    ----------
+    ic, forward_ic : Mean
+        Out of fold on every session; walking forward on the sessions that every record has.
+    series : float64, shape (T,)
+        Out-of-fold IC per session.
+    net : float64, shape (n,)
+        Net session returns of the walk-forward decile book, on the common sessions.
+    tries : int
+        Trials behind it.
+    """
+
+    ic: Mean
+    forward_ic: Mean
+    series: Floats
+    net: Floats
+    tries: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One condition: what the stack has, what the best member has, and whether that is good enough."""
+
+    what: str
+    stack: float | None
+    best: float | None
+    passed: bool
+
+
+def records(members: Members, proof: StackProof, average: StackProof, following: Floats) -> dict[str, Record]:
+    """Return the record of every member, of the configured average and of the stack, all on the same sessions."""
+    tries = sum(_tries(member.evidence) for member in members.members)
+    common: Mask = np.asarray(np.isfinite(proof.forward).any(axis=1), dtype=np.bool_)
+    asked = {
+        **{m.name: (m.out_of_fold, m.forward, _tries(m.evidence)) for m in members.members},
+        AVERAGE: (average.out_of_fold, average.forward, tries), STACK: (proof.out_of_fold, proof.forward, tries + 1),
+    }  # fmt: skip
+    lag = 2 * (members.horizon - 1)
+    found = {}
+    for name, (out, forward, count) in asked.items():
+        ahead = np.where(common[:, None], forward, np.nan)
+        series = rank_ic(out, members.label)
+        found[name] = Record(
+            newey_west(series, lag), newey_west(rank_ic(ahead, members.label), lag), series,
+            book_returns(ahead, following, members.horizon).net, count,
+        )  # fmt: skip
+    return found
+
+
+def best_of(found: Mapping[str, Record]) -> str:
+    """Name of the best member; ties go to the first."""
+    members = [name for name in found if name not in (STACK, AVERAGE)]
+    return max(members, key=lambda name: _number(annual(found[name].net), -np.inf))
+
+
+def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
+    """Return the conditions: better out of fold and walking forward, and neither DSR nor PBO worse."""
+    stack, best = found[STACK], found[best_of(found)]
+    gain = newey_west(stack.series - best.series, 2 * (horizon - 1))
+    deflated, least = _deflated(stack), _deflated(best)
+    lost, usual = _lost(found, with_stack=True), _lost(found, with_stack=False)
+    sharpe, bar = annual(stack.net), annual(best.net)
+    return (
+        Row("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
+        Row("t of the IC's advantage, 1.645 or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
+        Row("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
+        Row("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
+        Row("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
+    )
+
+
+def annual(net: Floats) -> float | None:
+    """Annual Sharpe ratio; None for a book that never moved."""
+    return _finite(sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)))
+
+
+def _deflated(record: Record) -> float | None:
+    figures: dict[str, Any] = judge(Evidence(record.net, (), {}, record.tries))
+    found = figures["dsr"]
+    return None if found is None else float(found)
+
+
+def _lost(found: Mapping[str, Record], *, with_stack: bool) -> float:
+    """How often the best in sample loses out of sample, among the members, and among them with average and stack."""
+    columns = [record.net for name, record in found.items() if with_stack or name not in (STACK, AVERAGE)]
+    matrix = np.column_stack(columns if len(columns) > 1 else columns * 2)
+    return probability_of_overfitting(matrix, blocks=min(BLOCKS, len(matrix) // 2 * 2)).probability_of_loss
+
+
+def _tries(evidence: Mapping[str, Any]) -> int:
+    return int(evidence["trials"]["n_trials"])
+
+
+def _exceeds(ours: float | None, theirs: float | None) -> bool:
+    return ours is not None and (theirs is None or ours > theirs)
+
+
+def _number(value: float | None, missing: float) -> float:
+    return missing if value is None else value
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
