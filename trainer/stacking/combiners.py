@@ -111,7 +111,7 @@ class Boosted:
 
 def present(scores: Floats) -> Mask:
     """Whether each member scored anything in each session, shape (M, T)."""
-    found: Mask = np.isfinite(scores).any(axis=2)
+    found: Mask = np.asarray(np.isfinite(scores).any(axis=2), dtype=np.bool_)
     return found
 
 
