@@ -43,6 +43,8 @@ class Request:
         Folder of the histories.
     bars : PromotionConfig
     settings : Settings
+    code_version : str
+        Of the program that judges.
     at : datetime
         UTC; stands in the records.
     waiver : str
@@ -54,6 +56,7 @@ class Request:
     registry: Path
     bars: PromotionConfig
     settings: Settings
+    code_version: str
     at: datetime
     waiver: str = ""
 
@@ -170,7 +173,7 @@ def case_path(registry: Path, sha256: str) -> Path:
 def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
     case = Case(
         evidence=subject.evidence,
-        measured=measured(subject, request.settings, step),
+        measured=measured(subject, request.settings, request.code_version, step),
         shadow=_shadow(request.run),
         champion=_champion(request.registry, now),
         searched_under=searched_under(request.run, subject.evidence),
@@ -256,7 +259,8 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
         "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
         "run": request.run.name, "at": request.at.isoformat(), "model_sha256": list(model_hashes(request.run)),
         "challenger": challenger_id(request.run), "snapshot_id": evidence["snapshot_id"],
-        "code_version": evidence["code_version"], "net_sharpe": book["net"]["annual_sharpe"],
+        "code_version": evidence["code_version"], "judged_by": request.code_version,
+        "net_sharpe": book["net"]["annual_sharpe"],
         "first": book["first"], "last": book["last"], "bars": request.bars.model_dump(mode="json"),
         "settings": request.settings.fingerprint(), "waiver": case.waiver,
         "openings": openings(request.registry, sleeve, evidence.get("holdout")),

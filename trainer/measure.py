@@ -42,10 +42,10 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(subject: Subject, settings: Settings, step: Step) -> dict[str, Any]:
+def measured(subject: Subject, settings: Settings, code_version: str, step: Step) -> dict[str, Any]:
     """Return what was measured of this run under these settings, measuring it where it was not.
 
-    The file is taken as it is when it belongs to these very models, scores, data and settings.
+    The file is taken as it is when this program made it of these very models, scores, data and settings.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def measured(subject: Subject, settings: Settings, step: Step) -> dict[str, Any]
     identity = {
         "format": FORMAT, "model_sha256": list(model_hashes(subject.run)), "challenger": challenger_id(subject.run),
         "scores_sha256": [found.source for found in scores], "snapshot_id": subject.archive.manifest.snapshot_id,
-        "settings": settings.fingerprint(),
+        "settings": settings.fingerprint(), "code_version": code_version,
     }  # fmt: skip
     if path.exists():
         known = read_document(path)

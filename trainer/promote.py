@@ -184,7 +184,12 @@ def _sessions(case: Case, bars: PromotionConfig) -> Row:
 
 
 def _sharpe(case: Case, bars: PromotionConfig) -> Row:
-    found = _number(_get(case.measured, "walk_forward", "net"), "annual_sharpe")
+    net = _get(case.measured, "walk_forward", "net")
+    found = _number(net, "annual_sharpe")
+    if found is None and _number(net, "annual_volatility") == 0.0:
+        return Row(
+            "net Sharpe", None, bars.min_sharpe, False, "no evidence: the book never traded, its IC asks for none"
+        )
     return _at_least("net Sharpe", found, bars.min_sharpe, "annual, walking forward, after all costs")
 
 

@@ -59,6 +59,7 @@ def promote(
 
     Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
     """
+    from signals.code_version import code_version
     from trainer import tracking as mirror
     from trainer.champions import Request
     from trainer.champions import promote as judged
@@ -67,7 +68,8 @@ def promote(
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
     with progress(MEASURING_STEPS, shown=not as_json) as step:
-        found = judged(Request(run, data, registry, read_bars(bars), settings, now(), waive), step)
+        request = Request(run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waive)
+        found = judged(request, step)
     mirror.sync(mlflow, registry, str(found.record["sleeve"]))
     emit(
         {**found.record, "is_new": found.is_new},
