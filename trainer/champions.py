@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from trainer import history
@@ -158,7 +159,7 @@ def audit(registry: Path) -> tuple[Anchor, Anchor]:
         content = path.read_bytes() if path.exists() else b""
         if sha256_of(content) != record["case_sha256"]:
             raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
-        again = judge(Case.of(read_document(path)), PromotionConfig.model_validate(record["bars"]))
+        again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
         if again.document() != Verdict.of(record).document():
             raise FixInput(f"the verdict of record {record['number']} does not follow from its case",
                            where=str(path), mend="Judge it with the program that wrote it")  # fmt: skip

@@ -20,13 +20,14 @@ from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
 from signals.errors import FixInput, TrademlError
 from signals.manifest import PriceBasis
-from trainer import history
+from trainer import champions, history
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.history import CHAMPIONS, OPENINGS
 from trainer.models.parameters import LightGbmConfig
+from trainer.promotion_bars import read_bars
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 
@@ -358,3 +359,41 @@ def test_a_fixed_ic_is_for_rehearsals(life: Life) -> None:
     (life.desk.folder / "fixed.yml").write_text("fixed_ic: 0.05\n")
     with pytest.raises(FixInput, match="fixed IC"):
         life.desk.promote(life.run("steep"), "--portfolio", life.desk.of("fixed.yml"))
+
+
+def test_an_interrupted_promotion_is_finished_by_promoting_again(life: Life) -> None:
+    """The history said who is champion; the permission had not been written."""
+    (life.run("a") / "promotion.json").unlink()
+    before = (life.registry / CHAMPIONS).read_bytes()
+    again = life.desk.promote(life.run("a"))
+    assert not again["is_new"] and (life.registry / CHAMPIONS).read_bytes() == before
+    permission = json.loads((life.run("a") / "promotion.json").read_bytes())
+    assert permission["record"]["event"] == "rolled_back" and permission["verdict"] == "promoted"
+
+
+def test_an_opening_that_was_interrupted_counts(life: Life, tmp_path: Path) -> None:
+    first = {**history.read(life.registry / OPENINGS).records[0]}
+    del first["previous"], first["number"]
+    history.append(tmp_path / OPENINGS, first)
+    words = [*life.desk.judging(life.run("a")), "--registry", str(tmp_path)]
+    assert life.desk.call("promote", *words)["openings"] == 2
+    assert [r["kind"] for r in history.read(tmp_path / OPENINGS).records] == ["opened", "opened", "result"]
+
+
+def test_a_seal_is_not_opened_again_for_another_book(life: Life) -> None:
+    with pytest.raises(FixInput, match="other portfolio settings"):
+        life.desk.promote(life.run("c"), "--equity", "250000")
+
+
+def test_every_search_of_the_run_s_data_must_have_begun_under_the_bars(life: Life) -> None:
+    """Searches of other data may have had others: their trials count, their bars do not."""
+    evidence = json.loads((life.run("a") / "evidence.json").read_bytes())
+    assert champions.searched_under(life.run("a"), evidence) == (
+        read_bars(Path(life.desk.of("bars.yml"))).fingerprint(),
+    )
+    grown = {**evidence, "promotion_bars": None}
+    assert "" in champions.searched_under(life.run("a"), grown)
+    assert champions.searched_under(life.run("a"), {**evidence, "snapshot_id": "x", "promotion_bars": "y"}) == ("y",)
+    lost = {**evidence, "trials": {**evidence["trials"], "chain": {"records": 99, "head": "0" * 64}}}
+    with pytest.raises(FixInput, match="trials were removed or changed"):
+        champions.searched_under(life.run("a"), lost)
