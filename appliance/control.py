@@ -5,12 +5,14 @@ One JSON line in, one JSON line back, over a Unix socket in the state folder tha
     {"command": "halt", "reason": "spreads look wrong", "halt_id": "", "by": "ana"}
     {"ok": true, "text": "HALTED by MANUAL ..."}
 
+`status` answers with the facts of `appliance status` as one JSON text, and needs no reason.
+
 Entry points: `ask` (a client), `serve` (the daemon's side), `parse_request`, `parse_answer` (pure).
 
 Invariants
 ----------
-1. A request is one of three commands with a reason in words; anything else is answered, recorded nowhere and not acted
-   on. There is no command that sends an order.
+1. A request is one of five commands, with a reason in words where it changes something; anything else is answered,
+   recorded nowhere and not acted on. There is no command that sends an order.
 2. A request is recorded with who asked before it is acted on, and the answer is sent after it was: `by` is what the
    client says, followed by the user id that the kernel vouches for.
 3. A client that says nothing, too much or nonsense costs the server one short wait and nothing else.
@@ -42,7 +44,9 @@ class Command(StrEnum):
 
     HALT = "halt"
     REARM = "rearm"
+    ACKNOWLEDGE = "acknowledge"
     CANCEL_ALL = "cancel-all"
+    STATUS = "status"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def parse_request(line: bytes) -> Request:
     if not all(isinstance(text, str) for text in texts.values()):
         raise FixInput("reason, halt_id and by are text")
     request = Request(command, *(str(text) for text in texts.values()))
-    if not request.reason.strip():
+    if not request.reason.strip() and command is not Command.STATUS:
         raise FixInput(f"{command} needs a reason in words")
     if command is Command.REARM and not request.halt_id:
         raise FixInput("a re-arming names the halt that it ends", mend="`appliance status` shows the halt id")
@@ -107,7 +111,9 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
     by_hand = {
         Command.HALT: "Run `appliance halt --reason TEXT`",
         Command.REARM: "Run `appliance rearm --halt-id ID --reason TEXT`",
+        Command.ACKNOWLEDGE: "Run `appliance acknowledge`",
         Command.CANCEL_ALL: "Run `appliance halt --reason TEXT`, which cancels too",
+        Command.STATUS: "Run `appliance status`",
     }[request.command]
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as client:
         client.settimeout(seconds)

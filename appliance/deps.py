@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.config import ApplianceConfig
+from appliance.deadman import NoWatcher
 from appliance.folder import StateFolder
 from appliance.latch import Latch
 from appliance.ledger import Ledger
 from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
-from appliance.seams import Clock, Fs, Notifier
+from appliance.seams import Clock, Fs, Heartbeat, Notifier
 from execution.brokers.base import Broker
 from signals.sessions import Calendar
 
@@ -41,6 +42,8 @@ class Deps:
         orders never opens the market store.
     machine : Machine
         What is asked for disk, temperature and power; a replay asks none.
+    heartbeat : Heartbeat
+        The watcher outside; a replay has none.
     """
 
     config: ApplianceConfig
@@ -55,6 +58,7 @@ class Deps:
     open_market: Callable[[], Market]
     open_broker: Callable[[], Broker]
     machine: Machine = field(default_factory=ThisMachine)
+    heartbeat: Heartbeat = field(default_factory=NoWatcher)
 
     @property
     def state(self) -> Path:

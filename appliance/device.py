@@ -12,6 +12,7 @@ from pathlib import Path
 
 from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig
+from appliance.deadman import NoWatcher, watcher
 from appliance.deps import Deps
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
@@ -24,7 +25,7 @@ from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.notify import Channels, FileNotifier, LogNotifier
 from appliance.schedule import timetable
-from appliance.seams import Clock, Notifier
+from appliance.seams import Clock, Heartbeat, Notifier
 from appliance.stores import FolderStore
 from appliance.sync import published
 from appliance.venue import Counterparty, standing_at
@@ -52,6 +53,7 @@ class Device:
     notifier : Notifier
     fs : DurableFs
     machine : Machine
+    heartbeat : Heartbeat
     """
 
     folder: StateFolder
@@ -61,6 +63,7 @@ class Device:
     notifier: Notifier
     fs: DurableFs = field(default_factory=DurableFs)
     machine: Machine = field(default_factory=ThisMachine)
+    heartbeat: Heartbeat = field(default_factory=NoWatcher)
 
     @property
     def clock(self) -> Clock:
@@ -89,7 +92,7 @@ class Device:
             config=self.config, folder=self.folder, clock=self.clock, calendar=self.calendar,
             ledger=Ledger(self.folder.ledger, Mode.WRITE), latch=self.latch, notifier=self.notifier, fs=self.fs,
             code_version=self.code, open_market=lambda: Market(self.folder.market, self.calendar),
-            open_broker=self.counterparty.broker, machine=self.machine,
+            open_broker=self.counterparty.broker, machine=self.machine, heartbeat=self.heartbeat,
         )  # fmt: skip
         try:
             yield deps
@@ -185,7 +188,10 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
         start = _clock_start(folder, manifest)
         with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
             told = channels(folder, credentials)
-            device = Device(folder, config, manifest, counterparty, told, machine=machine or ThisMachine())
+            device = Device(
+                folder, config, manifest, counterparty, told, machine=machine or ThisMachine(),
+                heartbeat=watcher(credentials),
+            )  # fmt: skip
             yield device
             device.remember_clock()
 

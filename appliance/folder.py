@@ -68,6 +68,21 @@ class StateFolder:
         """Held by the one process that may write."""
         return self.root / "lock"
 
+    @property
+    def daemon_lock(self) -> Path:
+        """Held by the one daemon of this folder for as long as it lives."""
+        return self.root / "daemon.lock"
+
+    @property
+    def health(self) -> Path:
+        """What the daemon last wrote of itself; a link where a runtime folder holds the file."""
+        return self.root / "health.json"
+
+    @property
+    def briefing(self) -> Path:
+        """What the daemon last knew of settings and calendar."""
+        return self.root / "briefing.json"
+
     def require(self) -> None:
         """Raise `FixInput` when this is not the state folder of a device."""
         if not self.config.is_file():
@@ -80,16 +95,28 @@ class StateFolder:
 @contextmanager
 def exclusive(folder: StateFolder) -> Iterator[None]:
     """Hold the folder's lock for the length of the block; raise `Locked` at once when another process has it."""
+    with _held(folder, folder.lock, "another process works in this state folder", "Wait for it to end"):
+        yield
+
+
+@contextmanager
+def only_daemon(folder: StateFolder) -> Iterator[None]:
+    """Be the folder's one daemon for the length of the block; raise `Locked` at once when there is another."""
+    with _held(folder, folder.daemon_lock, "a daemon already runs for this state folder", "Stop that one first"):
+        yield
+
+
+@contextmanager
+def _held(folder: StateFolder, lock: Path, what: str, mend: str) -> Iterator[None]:
     folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise Locked(
-            "another process works in this state folder", where=str(folder.root),
-            mend="Wait for it to end; there is never a reason to delete the lock file",
-        ) from None  # fmt: skip
+            what, where=str(folder.root), mend=f"{mend}; there is never a reason to delete the lock file"
+        ) from None
     try:
         yield
     finally:

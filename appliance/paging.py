@@ -8,32 +8,54 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from appliance.deps import Deps
-from appliance.halting import tell
+from appliance.halting import carry_out, tell
 from appliance.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
 from appliance.seams import Severity
+from appliance.unheard import ACKNOWLEDGED, is_acknowledged, is_unheard, key_of
 
-EVERY = timedelta(hours=1)
-ACKNOWLEDGED = "acknowledged_at"
+LOST_FOR = timedelta(days=1)
+LOST_AT_ONCE = 20
+
+
+def attend(deps: Deps) -> None:
+    """Do what halts and messages lack: reactions that a crash cut off, hourly repeats, and what nobody heard."""
+    complete(deps)
+    repeat(deps)
+    send_again(deps)
+
+
+def complete(deps: Deps) -> bool:
+    """Carry out a halt that closed the latch and got no further; return whether there was one."""
+    standing = deps.latch.read()
+    if standing.is_armed or standing.is_fresh or halts.find(deps.ledger, standing.halt_id) is not None:
+        return False
+    carry_out(deps, None, standing, standing.name, standing.reason)
+    return True
 
 
 def repeat(deps: Deps) -> bool:
-    """Tell of the standing halt again when it is unacknowledged and was last told an hour ago; return whether it was.
-
-    A fresh device is halted too, and nothing is wrong with it: it stays silent.
-    """
+    """Tell of an unacknowledged halt again when it was last told an hour ago; return whether it was."""
     standing = deps.latch.read()
-    if standing.is_armed or standing.is_fresh or is_acknowledged(deps.ledger, standing.halt_id):
-        return False
-    key = key_of(standing)
-    last = alerts.last_of(deps.ledger, key)
-    if last is not None and deps.clock.now() - last.alert.at < EVERY:
+    if not is_unheard(deps.ledger, standing, deps.clock.now()):
         return False
     tell(
-        deps, Severity.PAGE, key, f"STILL HALTED by {standing.name}",
+        deps, Severity.PAGE, key_of(standing), f"STILL HALTED by {standing.name}",
         f"{standing.sentence()}. To stop these messages: appliance acknowledge",
     )  # fmt: skip
     return True
+
+
+def send_again(deps: Deps) -> int:
+    """Send what reached nobody within the last day, oldest first; return how many a channel took now."""
+    lost = alerts.undelivered(deps.ledger, deps.clock.now() - LOST_FOR)[:LOST_AT_ONCE]
+    taken = 0
+    for number, row in lost:
+        if not deps.notifier.notify(row.alert):
+            break  # the way out is still closed; the next attempt begins with the same one
+        alerts.mark_delivered(deps.ledger, number)
+        taken += 1
+    return taken
 
 
 def acknowledge(ledger: Ledger, standing: LatchRecord, by: str, at: datetime) -> None:
@@ -42,14 +64,3 @@ def acknowledge(ledger: Ledger, standing: LatchRecord, by: str, at: datetime) ->
         halts.add(ledger, halts.HaltRow(standing.halt_id, at, standing.name, "", standing.reason, "", None, "halt"))
     if not is_acknowledged(ledger, standing.halt_id):
         halts.add_details(ledger, standing.halt_id, {ACKNOWLEDGED: at.isoformat(), "acknowledged_by": by})
-
-
-def is_acknowledged(ledger: Ledger, halt_id: str) -> bool:
-    """Whether a person has said that they know of the halt."""
-    row = halts.find(ledger, halt_id)
-    return row is not None and ACKNOWLEDGED in row.details
-
-
-def key_of(standing: LatchRecord) -> str:
-    """The key under which every message about this halt goes out."""
-    return f"halt-{standing.halt_id}"

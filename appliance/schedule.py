@@ -63,6 +63,10 @@ class Slot:
     why_late : str
         What missing the deadline means, in words.
     purpose : str
+    seconds : float
+        Real seconds after which the job's process is ended.
+    megabytes : int
+        Resident memory beyond which it is ended.
     """
 
     job: str
@@ -70,6 +74,8 @@ class Slot:
     deadline: When
     why_late: str
     purpose: str
+    seconds: float = 600.0
+    megabytes: int = 768
 
 
 EVENING = When(Anchor.EVENING_BEFORE, time(18, 30))
@@ -92,6 +98,10 @@ TIMETABLE: tuple[Slot, ...] = (
     Slot("reconcile_close", AFTER_CLOSE, NIGHT, "the next morning's reconcile finds what this one would have",
          "agree with the broker after the close"),
     Slot("report", AFTER_CLOSE, NIGHT, "written late by hand with `appliance report`", "the day in one page"),
+    Slot("heartbeat", When(Anchor.CLOSE, minutes=40), NIGHT, "the watcher outside has heard nothing and says so itself",
+         "tell the watcher outside whether the day's invariants hold", seconds=60.0, megabytes=384),
+    Slot("prune", When(Anchor.CLOSE, minutes=45), NIGHT, "the next night removes what this one would have",
+         "remove what can be fetched again and what nobody will read", seconds=120.0, megabytes=384),
 )  # fmt: skip
 
 JOBS: tuple[str, ...] = tuple(slot.job for slot in TIMETABLE)

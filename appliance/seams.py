@@ -80,3 +80,22 @@ class Notifier(Protocol):
 
     def notify(self, alert: Alert) -> bool:
         """Return whether at least one channel took the alert."""
+
+
+class Beat(StrEnum):
+    """What the watcher outside is told; the value is what is added to its address."""
+
+    START = "/start"
+    SUCCESS = ""
+    FAIL = "/fail"
+
+
+class Heartbeat(Protocol):
+    """How a watcher outside, which pages when it hears nothing, is told that the device is alive."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a watcher."""
+
+    def beat(self, beat: Beat, body: str = "") -> bool:
+        """Return whether the watcher took it; never raises and never takes long."""

@@ -1,20 +1,17 @@
-"""What a timer does every few minutes: honour a kill, repeat an unheard page, run what is due, tell what was missed."""
+"""What is due now, done once, in this process: what the daemon does job by job, for a person and for rehearsals."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
+from appliance.catching_up import ABSENT, catch_up, first_session
 from appliance.device import Device
-from appliance.halting import tell
+from appliance.halting import halt, tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import honour_halt_request
 from appliance.ledger import job_runs
-from appliance.paging import repeat
-from appliance.schedule import JOBS, Decision, due
+from appliance.paging import attend
+from appliance.schedule import JOBS, Decision, Due
 from appliance.seams import Severity
 from signals.errors import DeviceHalted, FixInput
-
-LOOK_BACK = timedelta(days=14)
 
 
 def tick(device: Device) -> list[JobReport]:
@@ -34,38 +31,34 @@ def tick(device: Device) -> list[JobReport]:
         )  # fmt: skip
     with device.deps() as deps:  # a kill and an unheard page come before any job
         honour_halt_request(deps, None)
-        repeat(deps)
+        attend(deps)
     done: list[JobReport] = []
-    first = _first_session(device)
     for _ in range(2 * len(JOBS)):
-        found = [item for item in due(device.clock.now(), _ended(device), device.calendar) if item.session >= first]
+        found = _due(device)
         if not found:
             break
-        done += [_act(device, item.job, item.session, item.decision, item.reason) for item in found]
+        done += [_act(device, item) for item in found]
     return done
 
 
-def _act(device: Device, job: str, session: date, decision: Decision, reason: str) -> JobReport:
-    if decision is Decision.MISSED:
-        report = device.close(job, session, JobStatus.FAILED, f"missed: {reason}")
+def _due(device: Device) -> tuple[Due, ...]:
+    with device.deps() as deps:
+        now = device.clock.now()
+        since = first_session(job_runs.sessions(deps.ledger), now, device.calendar)
+        found = catch_up(now, job_runs.ended(deps.ledger, since), device.calendar, since)
+        if found.halt and deps.latch.read().is_armed:
+            halt(deps, None, ABSENT, found.halt)
+    return found.due
+
+
+def _act(device: Device, item: Due) -> JobReport:
+    if item.decision is Decision.MISSED:
+        report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"missed-{session}-{job}", f"{job} of {session} was missed", reason)
+            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed",
+                 item.reason)  # fmt: skip
         return report
     try:
-        return device.run(job, session)
+        return device.run(item.job, item.session)
     except DeviceHalted as error:
-        return device.close(job, session, JobStatus.HALTED, str(error))
-
-
-def _first_session(device: Device) -> date:
-    """The first session that this device has anything to do with: on a fresh one, the session that is ahead."""
-    with device.deps() as deps:
-        runs = job_runs.since(deps.ledger, date.min)
-    ahead = device.calendar.next(device.calendar.last_closed(device.clock.now()))
-    return min((run.session for run in runs), default=ahead)
-
-
-def _ended(device: Device) -> set[tuple[date, str]]:
-    with device.deps() as deps:
-        runs = job_runs.since(deps.ledger, device.clock.now().date() - LOOK_BACK)
-    return {(run.session, run.job) for run in runs if run.status is not None}
+        return device.close(item.job, item.session, JobStatus.HALTED, str(error))

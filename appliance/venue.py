@@ -56,6 +56,15 @@ class Counterparty:
         )  # fmt: skip
 
 
+def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
+    """Return the address of the exchange that owns the time, and that of the broker whose date ours must agree with."""
+    if config.venue.broker is Venue.EXCHANGE:
+        return config.venue.url, ""
+    from execution.brokers.alpaca import PAPER_URL
+
+    return "", config.venue.url or PAPER_URL
+
+
 class ServedClock:
     """The clock of an exchange that is served by another process: it owns the time, we read it.
 

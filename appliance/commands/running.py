@@ -1,20 +1,33 @@
-"""The jobs of a session as commands, and whole sessions: `run-day`."""
+"""The jobs of a session as commands, whole sessions: `run-day`, and the daemon: `run`."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from appliance.config import ApplianceConfig
+from appliance.daemon.briefing import Briefing
 from appliance.day import run_session
 from appliance.device import Device, opened
+from appliance.folder import StateFolder
+from appliance.fs import DurableFs
 from appliance.job import JobReport
+from appliance.jobs.running import honour_halt_request
 from appliance.killing import killable
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
+from appliance.paging import attend
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
+from appliance.stores import FolderStore
+from appliance.sync import published
 from appliance.tick import tick
+from appliance.venue import time_addresses
+from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput
 
@@ -26,6 +39,10 @@ def register(app: typer.Typer) -> None:
     app.command("job", hidden=True)(job)
     app.command("run-day")(run_day)
     app.command("tick")(run_due)
+    app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+                add_help_option=False)(run)  # fmt: skip
+    app.command("attend", hidden=True)(attend_now)
+    app.command("brief", hidden=True)(brief)
 
 
 def pull(
@@ -114,6 +131,34 @@ def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson 
     text = "\n".join(f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in reports)
     emit({"session": session, "jobs": [as_row(item) for item in reports]}, as_json=as_json, text=text)
     raise typer.Exit(EXIT_CODES[worst.status])
+
+
+def run(context: typer.Context) -> None:
+    """Be the device: start every job at its hour, watch over it and tell how it is, until told to stop."""
+    os.execv(sys.executable, [sys.executable, "-m", "appliance.daemon", *context.args])
+
+
+def attend_now(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
+    """Do what halts and messages lack: honour the file HALT, complete and repeat a halt, send what reached nobody."""
+    with opened(state, credentials=credentials) as device, killable(device), device.deps() as deps:
+        honour_halt_request(deps, None)
+        attend(deps)
+
+
+def brief(state: State = DEFAULT_STATE) -> None:
+    """Write down what the daemon must know of settings and calendar, so that it need not load what reads them."""
+    folder = StateFolder(state)
+    folder.require()
+    config = load(folder.config, ApplianceConfig)
+    if config.venue.is_hosted:
+        raise FixInput(
+            "a hosted exchange has no time of its own", where="venue.url is empty",
+            mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
+        )  # fmt: skip
+    exchange, broker = time_addresses(config)
+    calendar = published(FolderStore(config.stores.data)).calendar
+    found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar)
+    DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 
 
 def run_due(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:

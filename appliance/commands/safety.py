@@ -29,6 +29,7 @@ from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
 
 MANUAL = "MANUAL"
+By = Annotated[str, typer.Option("--by", hidden=True, help="Who asks, where the daemon asks for a person.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command()(halt)
     app.command("acknowledge")(acknowledge_halt)
     app.command()(rearm)
+    app.command("cancel-all", hidden=True)(cancel_all)
 
 
 def halt(
@@ -63,6 +65,7 @@ def rearm(
     state: State = DEFAULT_STATE,
     credentials: Credentials = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Open the latch after a halt, or end a lasting REDUCE: the id, a reason, a typed word and a clean reconcile now.
@@ -70,6 +73,7 @@ def rearm(
     Opening the latch ends every REDUCE that stands with it. Refused while a limit of config.yml is looser than it was
     when the halt came.
     """
+    person = by or who()
     with opened(state, credentials=credentials) as device:
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
@@ -94,27 +98,39 @@ def rearm(
             confirm_typed("REARM", f"{what}; {clean.summary}", yes=yes)
             if not device.latch.read().is_armed:
                 at = device.clock.now()
-                record = device.latch.rearm(halt_id=halt_id, reason=reason, by=who(), at=at)
+                record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
                 _record(deps, halt_id, record)
             for row in ended:
-                halts.rearm(deps.ledger, row.id, device.clock.now(), who(), reason)
+                halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
             record = device.latch.read()
     told = [f"The REDUCE by {row.name} has ended." for row in ended]
-    emit({"latch": record.state.value, "by": who(), "reconcile": clean.summary, "ended": [row.id for row in ended]},
+    emit({"latch": record.state.value, "by": person, "reconcile": clean.summary, "ended": [row.id for row in ended]},
          as_json=as_json, text="\n".join([clean.summary, *told, record.sentence()]))  # fmt: skip
 
 
-def acknowledge_halt(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:
     """Say that you know of the standing halt, so that it is not told again every hour. The device stays halted."""
     folder = StateFolder(state)
     folder.require()
     standing = Latch(state, DurableFs()).read()
     if standing.is_armed or standing.is_fresh:
         raise FixInput("no halt stands; there is nothing to acknowledge", where=standing.sentence())
+    person = by or who()
     with Ledger(folder.ledger, Mode.WRITE) as ledger:
-        acknowledge(ledger, standing, who(), SystemClock().now())
-    emit({"halt_id": standing.halt_id, "by": who()}, as_json=as_json,
-         text=f"Acknowledged by {who()}. {standing.sentence()}")  # fmt: skip
+        acknowledge(ledger, standing, person, SystemClock().now())
+    emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json,
+         text=f"Acknowledged by {person}. {standing.sentence()}")  # fmt: skip
+
+
+def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
+    """Cancel every working order and change nothing else; the daemon's screens ask for it."""
+    folder = StateFolder(state)
+    folder.require()
+    config = load(folder.config, ApplianceConfig)
+    with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+        done = counterparty.broker().cancel_all()
+    text = "Working orders were cancelled." if done else "The broker did not take the cancellation."
+    emit({"cancelled": done}, as_json=False, text=text)
 
 
 def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, credentials: Path | None) -> str:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from appliance import reductions
-from appliance.bundles import BundleStore
 from appliance.clock import SystemClock
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.health import Health, Verdict, assess, newest_session
-from appliance.latch import Latch
-from appliance.ledger import Ledger, Mode, alerts, job_runs, nav, snapshots
+from appliance.health import Verdict
+from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, State, to_session
 from appliance.schedule import timetable as rows_of
 from appliance.stores import FolderStore
 from appliance.sync import published
+from appliance.vitals import daemon_facts, vitals
 from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput, LedgerUnusable
 from signals.sessions import NEW_YORK, Calendar, xnys
 
-RECENT_ALERTS = 50
+SHOWN = (
+    "state", "latch", "halt_id", "daemon", "session", "equity", "positions", "real_nav", "bundle", "last_job", "report",
+    "reductions",
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -38,15 +38,11 @@ def register(app: typer.Typer) -> None:
 
 def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Say how the device is, without disturbing it. Exit code: 0 ok, 1 degraded, 2 halted, 3 down."""
-    health, facts = _facts(StateFolder(state))
-    lines = [health.verdict.name, *(f"  {reason}" for reason in health.reasons)]
-    lines += [f"{name:<16} {value}" for name, value in facts.items() if value not in (None, "")]
-    emit(
-        {"verdict": health.verdict.name.lower(), "reasons": list(health.reasons), **facts},
-        as_json=as_json,
-        text="\n".join(lines),
-    )
-    raise typer.Exit(int(health.verdict))
+    facts = _vitals(StateFolder(state))
+    lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
+    lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
+    emit(facts, as_json=as_json, text="\n".join(lines))
+    raise typer.Exit(int(Verdict[facts["verdict"].upper()]))
 
 
 def timetable(
@@ -90,37 +86,17 @@ def _calendar(folder: StateFolder, day: str) -> Calendar:
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
 
 
-def _facts(folder: StateFolder) -> tuple[Health, dict[str, Any]]:
+def _vitals(folder: StateFolder) -> dict[str, Any]:
+    at = SystemClock().now()
     try:
         folder.require()
-        ledger = Ledger(folder.ledger, Mode.READ)
+        with Ledger(folder.ledger, Mode.READ) as ledger:
+            found = vitals(ledger, folder, at, daemon_facts(folder))
+            reduced = [reductions.sentence(row) for row in reductions.standing(ledger)]
     except (FixInput, LedgerUnusable) as error:
-        return Health(Verdict.DOWN, (str(error),)), {"state": str(folder.root)}
-    with ledger:
-        runs = job_runs.since(ledger, date.min)
-        newest = newest_session(runs)
-        todays = tuple(run for run in runs if run.session == newest)
-        latch = Latch(folder.root, DurableFs()).read()
-        reduced = reductions.standing(ledger)
-        undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
-        pointer = BundleStore(folder.bundles, DurableFs()).current()
-        held, value = snapshots.latest(ledger), nav.history(ledger, date.max, 1)
-        facts: dict[str, Any] = {
-            "state": str(folder.root),
-            "latch": latch.sentence(),
-            "halt_id": latch.halt_id,
-            "session": newest,
-            "equity": str(held.equity) if held else None,
-            "positions": len(held.positions) if held else None,
-            "real_nav": str(value[-1].real_nav) if value else None,
-            "bundle": f"{pointer.seq}-{pointer.bundle_id}" if pointer else None,
-            "last_job": f"{todays[-1].job}: {todays[-1].summary}" if todays else None,
-            "report": _report(folder.reports, newest),
-        }
-        facts["reductions"] = "; ".join(map(reductions.sentence, reduced)) or None
-        return assess(latch, todays, undelivered, pointer is not None, [row.name for row in reduced]), facts
-
-
-def _report(folder: Path, session: date | None) -> str | None:
-    path = folder / f"report_{session}.md"
-    return str(path) if session and path.is_file() else None
+        return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+    report = folder.reports / f"report_{found.session}.md"
+    return {
+        **found.facts(), "state": str(folder.root), "reductions": "; ".join(reduced) or None,
+        "report": str(report) if report.is_file() else None,
+    }  # fmt: skip

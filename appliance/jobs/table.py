@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from appliance.jobs.confirm import confirm
+from appliance.jobs.heartbeat import heartbeat
 from appliance.jobs.plan import plan
+from appliance.jobs.prune import prune
 from appliance.jobs.pull import pull
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.report import report
@@ -24,6 +26,8 @@ ENTRIES: dict[str, Entry] = {
         Entry("confirm", confirm, after=("trade",)),
         Entry("reconcile_close", reconcile),
         Entry("report", report, after=()),
+        Entry("heartbeat", heartbeat),
+        Entry("prune", prune),
     )
 }
 

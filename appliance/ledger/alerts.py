@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
@@ -35,6 +36,23 @@ def last_of(ledger: Ledger, key: str) -> AlertRow | None:
     """Return the newest alert with this key, or None."""
     row = ledger.row("SELECT * FROM alerts WHERE key = ? ORDER BY id DESC LIMIT 1", (key,))
     return None if row is None else _row(row)
+
+
+def undelivered(ledger: Ledger, since: datetime) -> tuple[tuple[int, AlertRow], ...]:
+    """Return what no channel took since then, oldest first, each with its row number."""
+    found = ledger.rows("SELECT * FROM alerts WHERE delivered = 0 AND at >= ? ORDER BY id", (values.stamp(since),))
+    return tuple((values.integer(row, "id"), _row(row)) for row in found)
+
+
+def has_undelivered(ledger: Ledger) -> bool:
+    """Whether the newest alerts hold one that no channel took."""
+    return bool(ledger.value("SELECT min(delivered) = 0 FROM (SELECT delivered FROM alerts ORDER BY id DESC LIMIT 50)"))
+
+
+def mark_delivered(ledger: Ledger, number: int) -> None:
+    """Record that a channel has taken the alert after all."""
+    with ledger.transaction():
+        ledger.execute("UPDATE alerts SET delivered = 1 WHERE id = ?", (number,))
 
 
 def _row(row: values.Row) -> AlertRow:

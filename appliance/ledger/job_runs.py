@@ -76,6 +76,20 @@ def since(ledger: Ledger, first: date) -> tuple[JobRun, ...]:
     return tuple(_run(row) for row in found)
 
 
+def sessions(ledger: Ledger) -> tuple[date, ...]:
+    """Return the newest sessions that have a run, oldest first: those of about a month."""
+    found = ledger.rows("SELECT DISTINCT session FROM job_runs ORDER BY session DESC LIMIT 22")
+    return tuple(sorted(values.day(row, "session") for row in found))
+
+
+def ended(ledger: Ledger, first: date) -> frozenset[tuple[date, str]]:
+    """Return every (session, job) that has ended, of the sessions from `first` on."""
+    found = ledger.rows(
+        "SELECT session, job FROM job_runs WHERE session >= ? AND status <> 'running'", (first.isoformat(),)
+    )
+    return frozenset((values.day(row, "session"), values.text(row, "job")) for row in found)
+
+
 def _run(row: Row) -> JobRun:
     status = values.text(row, "status")
     return JobRun(

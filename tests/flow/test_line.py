@@ -16,6 +16,7 @@ import pytest
 
 from appliance.clock import VirtualClock
 from appliance.market import Market
+from appliance.schedule import JOBS
 from appliance.stores import FolderStore
 from appliance.sync import pull_data
 from execution.exchange.generated.market import GeneratedMarket, generate
@@ -47,7 +48,7 @@ def test_one_session_ends_in_a_blotter_that_the_exchange_agrees_with(make: Make,
     bench = armed(make, published, day)
     done = bench("run-day", "--session", str(day), "--json")
     assert done.code == 0, done.out
-    assert [job["status"] for job in done.json["jobs"]] == ["done"] * 8
+    assert [job["status"] for job in done.json["jobs"]] == ["done"] * len(JOBS)
     blotter = bench("blotter", "--session", str(day), "--json").json
     assert blotter["total"] > 10
     assert {row["state"] for row in blotter["rows"]} == {"filled"}

@@ -38,6 +38,8 @@ def test_an_ordinary_session_in_new_york_time() -> None:
         "confirm": "2026-03-04 09:45",
         "reconcile_close": "2026-03-04 16:20",
         "report": "2026-03-04 16:20",
+        "heartbeat": "2026-03-04 16:40",
+        "prune": "2026-03-04 16:45",
     }
 
 
@@ -139,4 +141,4 @@ def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(
 
 
 def test_the_table_names_each_job_once() -> None:
-    assert len(set(JOBS)) == len(TIMETABLE) == 8
+    assert len(set(JOBS)) == len(TIMETABLE)

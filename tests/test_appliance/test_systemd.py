@@ -36,26 +36,32 @@ def test_the_units_verify_clean(units: list[Path]) -> None:
 
 
 @needs_systemd
-def test_the_service_is_hardened(units: list[Path]) -> None:
-    service = next(unit for unit in units if unit.suffix == ".service")
-    done = subprocess.run(
-        [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
-    assert exposure is not None and float(exposure[1]) <= MAX_EXPOSURE
-    assert done.returncode == 0
+def test_the_services_are_hardened(units: list[Path]) -> None:
+    services = [unit for unit in units if unit.suffix == ".service"]
+    assert {unit.name for unit in services} >= {"appliance.service", "appliance-tui.service"}
+    for service in services:
+        done = subprocess.run(
+            [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+        assert exposure is not None and float(exposure[1]) <= MAX_EXPOSURE, (service.name, done.stdout)
+        assert done.returncode == 0
 
 
 def test_secrets_come_as_credentials_alone() -> None:
+    for unit in UNITS.glob("*.service"):
+        text = unit.read_text()
+        assert not re.search(r"(SECRET|KEY_ID|TOKEN|URL)\s*=", text), unit.name
+        assert not re.search(r"^LoadCredential=|^SetCredential", text, flags=re.M), unit.name
+    named = re.findall(r"LoadCredentialEncrypted=(\S+)", (UNITS / "appliance.service").read_text())
+    assert named == ["alpaca-key-id", "alpaca-secret-key", "alert-urls", "heartbeat-url"]
+    assert "LoadCredential" not in (UNITS / "appliance-tui.service").read_text()
+
+
+def test_the_daemon_is_watched_and_says_itself_when_it_is_ready() -> None:
     text = (UNITS / "appliance.service").read_text()
-    assert text.count("LoadCredentialEncrypted=") == 2
-    assert not re.search(r"(SECRET|KEY_ID|TOKEN)\s*=", text)
-
-
-def test_the_timer_is_no_coarser_than_the_timetable() -> None:
-    from appliance.schedule import TIMETABLE
-
-    assert "OnCalendar=*:0/5\n" in (UNITS / "appliance.timer").read_text()
-    for slot in TIMETABLE:
-        assert slot.at.clock.minute % 5 == 0 and slot.at.minutes % 5 == 0
+    for line in ("Type=notify", "WatchdogSec=60", "Restart=on-failure", "RestartSec=15", "StartLimitBurst=5"):
+        assert f"\n{line}\n" in text
+    assert text.count("ExecStart=") == 1 and "/appliance run\n" in text
+    assert not list(UNITS.glob("appliance.timer"))  # one way to run

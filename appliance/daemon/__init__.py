@@ -1,0 +1,1 @@
+"""`appliance run`: the long-lived process that starts every job at its hour and watches over the device."""

@@ -1,0 +1,65 @@
+"""What the daemon must know of the device and of the exchange, told by a process that may load what that takes.
+
+Settings and calendar are read by the libraries of the jobs, which are larger than the whole idle daemon: a child reads
+them and prints one JSON document. The last good one is kept beside the ledger, so that a store that is down at boot
+does not keep the device from reconciling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from signals.errors import InvariantBroken
+from signals.sessions import Calendar, Session
+
+FILE_NAME = "briefing.json"
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What the daemon was told.
+
+    Attributes
+    ----------
+    exchange : str
+        Address of a served exchange that owns the time; empty where the machine's clock counts.
+    broker : str
+        Address whose Date header the machine's clock is held against; empty where none is.
+    halt_skew_seconds : float
+        How far the clock may jump before the device halts.
+    calendar : Calendar
+    """
+
+    exchange: str
+    broker: str
+    halt_skew_seconds: float
+    calendar: Calendar
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON fields."""
+        return {
+            "exchange": self.exchange, "broker": self.broker, "halt_skew_seconds": self.halt_skew_seconds,
+            "calendar": self.calendar.name,
+            "sessions": [[s.day.isoformat(), s.open.isoformat(), s.close.isoformat()] for s in self.calendar.sessions],
+        }  # fmt: skip
+
+
+def read(content: bytes) -> Briefing:
+    """Read a briefing; raise `InvariantBroken` for anything that is none."""
+    try:
+        row: Mapping[str, Any] = json.loads(content)
+        sessions = tuple(Session(date.fromisoformat(d), _utc(o), _utc(c)) for d, o, c in row["sessions"])
+        return Briefing(
+            str(row["exchange"]), str(row["broker"]), float(row["halt_skew_seconds"]),
+            Calendar(str(row["calendar"]), sessions),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvariantBroken("a briefing cannot be read", where=type(error).__name__) from None
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

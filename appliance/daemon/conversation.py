@@ -1,0 +1,101 @@
+"""What the control socket does: a halt, a re-arming, an acknowledgement, a cancellation, or a look.
+
+Everything but the closing of the latch and the look is a command of `appliance`, run as a process of its own: the same
+code as by hand, with the same refusals. Nothing here sends an order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.control import Answer, Command, Request
+from appliance.daemon.children import Ended
+from appliance.seams import Alert, Severity
+from signals.errors import LedgerUnusable, Locked
+
+MANUAL = "MANUAL"
+REARM_SECONDS, HALT_SECONDS = 110.0, 60.0
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a conversation may do.
+
+    Attributes
+    ----------
+    close_latch : callable
+        (name, reason): closes the latch durably and has a job at work stop and cancel.
+    run : callable
+        (arguments of `appliance`, seconds): runs it to its end, past a job that holds the lock.
+    say : callable
+        Records an alert that needs no delivery.
+    look : callable
+        The facts as JSON fields.
+    now : callable
+        The machine's clock.
+    """
+
+    close_latch: Callable[[str, str], None]
+    run: Callable[[Sequence[str], float], Ended]
+    say: Callable[[Alert], None]
+    look: Callable[[], dict[str, object]]
+    now: Callable[[], datetime]
+
+
+def record(request: Request, desk: Desk) -> None:
+    """Write the audit row: who asked for what, and why. A halt does not wait for a ledger that cannot be written."""
+    if request.command is Command.STATUS:
+        return
+    body = f"{request.by}: {request.reason}" + (f" (halt {request.halt_id})" if request.halt_id else "")
+    alert = Alert(Severity.INFO, f"control-{request.command}", f"{request.command} was asked for", body, desk.now())
+    try:
+        desk.say(alert)
+    except (LedgerUnusable, Locked):
+        if request.command is not Command.HALT:
+            raise
+
+
+def answer(request: Request, desk: Desk) -> Answer:
+    """Act on one request and say what became of it."""
+    return _ACTIONS[request.command](request, desk)
+
+
+def _halt(request: Request, desk: Desk) -> Answer:
+    desk.close_latch(MANUAL, f"{request.reason} ({request.by})")
+    ended = desk.run(("attend",), HALT_SECONDS)
+    if ended.code != 0:
+        return Answer(True, f"HALTED by {MANUAL}; working orders are being cancelled: {ended.words}")
+    return Answer(True, f"HALTED by {MANUAL}; working orders were cancelled as far as `appliance status` says")
+
+
+def _rearm(request: Request, desk: Desk) -> Answer:
+    asked = ("rearm", "--halt-id", request.halt_id, "--reason", request.reason, "--by", request.by, "--yes")
+    return _of(desk.run(asked, REARM_SECONDS))
+
+
+def _acknowledge(request: Request, desk: Desk) -> Answer:
+    return _of(desk.run(("acknowledge", "--by", request.by), HALT_SECONDS))
+
+
+def _cancel(request: Request, desk: Desk) -> Answer:
+    return _of(desk.run(("cancel-all",), HALT_SECONDS))
+
+
+def _status(request: Request, desk: Desk) -> Answer:
+    return Answer(True, json.dumps(desk.look(), default=str, sort_keys=True))
+
+
+def _of(ended: Ended) -> Answer:
+    return Answer(ended.code == 0, ended.said or ended.words)
+
+
+_ACTIONS: dict[Command, Callable[[Request, Desk], Answer]] = {
+    Command.HALT: _halt,
+    Command.REARM: _rearm,
+    Command.ACKNOWLEDGE: _acknowledge,
+    Command.CANCEL_ALL: _cancel,
+    Command.STATUS: _status,
+}

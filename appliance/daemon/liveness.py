@@ -1,0 +1,42 @@
+"""Whether the daemon lives: its look went round, and the ledger answered in it, within the last half minute.
+
+The watchdog is fed from another thread than the one that looks, and only while this says so: a look that hangs, or a
+ledger that no longer answers, starves the watchdog, and the service manager starts the device anew.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+SILENT_SECONDS = 30.0
+
+
+class Liveness:
+    """The last signs of life, in seconds of the monotonic clock.
+
+    Parameters
+    ----------
+    now : float
+        The start counts as a sign of life.
+    silent_seconds : float
+    """
+
+    def __init__(self, now: float, silent_seconds: float = SILENT_SECONDS) -> None:
+        self._lock = Lock()
+        self.started = self._looked = self._answered = now
+        self._silent = silent_seconds
+
+    def looked(self, now: float) -> None:
+        """A look went round."""
+        with self._lock:
+            self._looked = now
+
+    def answered(self, now: float) -> None:
+        """The ledger answered."""
+        with self._lock:
+            self._answered = now
+
+    def is_alive(self, now: float) -> bool:
+        """Whether both were heard of lately."""
+        with self._lock:
+            return now - min(self._looked, self._answered) <= self._silent

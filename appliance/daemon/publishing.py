@@ -1,0 +1,62 @@
+"""What others see of the daemon: `health.json` and `metrics.prom`, each written whole, in a folder that may be memory.
+
+`health.json` of the state folder is a link where the runtime folder is another one: a card is not worn by a file that
+is written every minute, and readers find it where they always do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.folder import StateFolder
+from appliance.vitals import DaemonFacts, Vitals, metrics
+from signals.files import write_atomic
+
+HEALTH, METRICS = "health.json", "metrics.prom"
+READABLE = 0o644  # a metrics collector is another user, and nothing in it is secret
+
+
+def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str, Any], at: datetime) -> None:
+    """Write both files.
+
+    Raises
+    ------
+    OSError
+        The disk does not take them; the earlier ones stay.
+    """
+    facts = {**found.facts(), "process": process, "at": at.isoformat()}
+    runtime.mkdir(parents=True, exist_ok=True)
+    write_atomic(runtime / HEALTH, json.dumps(facts, default=str, sort_keys=True, indent=1).encode(), mode=READABLE)
+    write_atomic(runtime / METRICS, metrics(facts, at).encode(), mode=READABLE)
+    _link(folder.health, runtime / HEALTH)
+
+
+def process_facts(started_at: datetime, waits_for: tuple[str, ...], working_on: str) -> dict[str, Any]:
+    """What only the daemon itself knows."""
+    return {
+        "pid": os.getpid(), "started_at": started_at.timestamp(), "waits_for": list(waits_for),
+        "working_on": working_on, "resident_bytes": resident_bytes(),
+    }  # fmt: skip
+
+
+def own_facts(waits_for: tuple[str, ...], at: datetime) -> DaemonFacts:
+    """What the daemon says of itself while it writes."""
+    return DaemonFacts(runs=True, is_expected=True, at=at, said={"waits_for": list(waits_for)})
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def _link(link: Path, target: Path) -> None:
+    if link == target or (link.is_symlink() and link.readlink() == target):
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)

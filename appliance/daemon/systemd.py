@@ -1,0 +1,57 @@
+"""The service manager's protocol: one datagram to the socket it names, nothing without one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+SOCKET, WATCHDOG = "NOTIFY_SOCKET", "WATCHDOG_USEC"
+WITHOUT_WATCHDOG_SECONDS = 5.0
+
+
+class ServiceManager:
+    """What the process may tell systemd.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        NOTIFY_SOCKET names the socket; WATCHDOG_USEC how often it wants to hear.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        name = environment.get(SOCKET, "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+        asked = environment.get(WATCHDOG, "")
+        self.watchdog_seconds = int(asked) / 1e6 if asked.isdigit() else None
+
+    @property
+    def feed_every(self) -> float:
+        """Seconds between two signs of life: a third of what the watchdog allows, and never rarer than every five."""
+        if self.watchdog_seconds is None:
+            return WITHOUT_WATCHDOG_SECONDS
+        return min(WITHOUT_WATCHDOG_SECONDS, self.watchdog_seconds / 3)
+
+    def ready(self) -> None:
+        """Say that the device does its work from now on."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Say in one line what the process does; `systemctl status` shows it."""
+        self._send("STATUS=" + " ".join(text.split()))
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+            try:
+                door.sendto(message.encode(), self._address)
+            except OSError:
+                return  # a manager that is gone needs no telling

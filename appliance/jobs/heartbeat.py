@@ -1,0 +1,53 @@
+"""After the report: tell the watcher outside whether the day's invariants hold; nothing waits for it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.deps import Deps
+from appliance.job import JobReport, JobStatus
+from appliance.ledger import alerts, intents, job_runs, reports
+from appliance.schedule import JOBS
+from appliance.seams import Beat
+
+HEARTBEAT = "heartbeat"
+RECENT_ALERTS = 50
+
+
+def heartbeat(session: date, deps: Deps) -> JobReport:
+    """Say success when nothing is broken, else `/fail` with what is; a watcher that does not answer changes nothing."""
+    found = broken(session, deps)
+    figures = {"broken": list(found), "watched": deps.heartbeat.is_set}
+    if not deps.heartbeat.is_set:
+        told = "nobody outside watches"
+    elif deps.heartbeat.beat(Beat.FAIL if found else Beat.SUCCESS, "; ".join(found) or f"{session} went as it should"):
+        told = "the watcher was told of a failure" if found else "the watcher was told of success"
+    else:
+        told = "the watcher did not answer"
+    summary = f"{told}; {'; '.join(found) or 'every invariant of the day holds'}"
+    return JobReport(HEARTBEAT, session, JobStatus.DONE, summary, figures)
+
+
+def broken(session: date, deps: Deps) -> tuple[str, ...]:
+    """Return which invariants of the session do not hold, in words without figures; empty when all do.
+
+    They are: every job before this one ended well, the latch is open, no order is unfinished, the report is written
+    and every alert reached somebody.
+    """
+    found = []
+    for job in JOBS[: JOBS.index(HEARTBEAT)]:
+        run = job_runs.find(deps.ledger, session, job)
+        if run is None or run.status is None:
+            found.append(f"{job} has not ended")
+        elif run.status is not JobStatus.DONE:
+            found.append(f"{job} {run.status.value}")
+    standing = deps.latch.read()
+    if not standing.is_armed:
+        found.append("not armed" if standing.is_fresh else f"halted by {standing.name}")
+    if intents.unfinished(deps.ledger):
+        found.append("an order has not ended")
+    if reports.find(deps.ledger, session) is None:
+        found.append("there is no report")
+    if any(not row.delivered for row in alerts.newest(deps.ledger, RECENT_ALERTS)):
+        found.append("an alert reached nobody")
+    return tuple(found)

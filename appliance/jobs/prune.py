@@ -1,0 +1,67 @@
+"""After the day: remove what can be fetched again and what nobody will read, never the ledger or a report.
+
+| what | kept |
+|---|---|
+| downloads that were not verified (`incoming/`) | nothing: every pull begins with an empty folder |
+| bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
+| `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from datetime import date
+from pathlib import Path
+
+from appliance.deps import Deps
+from appliance.job import JobReport, JobStatus
+
+BUNDLES_KEPT = 5
+LINES_KEPT = 5_000
+BUNDLE = re.compile(r"(\d+)-\S+")
+CURRENT_FILE = "current.json"
+
+
+def prune(session: date, deps: Deps) -> JobReport:
+    """Remove it, and say how much."""
+    before = _size(deps.folder.incoming) + _size(deps.folder.bundles)
+    shutil.rmtree(deps.folder.incoming, ignore_errors=True)
+    removed = [
+        name for store in (deps.folder.bundles, *_folders(deps.folder.bundles)) for name in _old_bundles(store)
+    ]  # fmt: skip
+    lines = _shorten(deps)
+    freed = before - _size(deps.folder.incoming) - _size(deps.folder.bundles)
+    summary = f"{len(removed)} old bundles and {lines} lines of old alerts removed, {freed / 2**20:.1f} MB freed"
+    return JobReport("prune", session, JobStatus.DONE, summary, {"bundles": removed, "lines": lines, "bytes": freed})
+
+
+def _old_bundles(store: Path) -> list[str]:
+    """Remove the bundles of one store that are neither in force nor among the newest; return their names."""
+    try:
+        in_force = str(json.loads((store / CURRENT_FILE).read_bytes())["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # nothing is in force, or it cannot be told what: nothing is old
+    found = [(int(match[1]), path) for path in _folders(store) if (match := BUNDLE.fullmatch(path.name))]
+    old = [path for _, path in sorted(found)[:-BUNDLES_KEPT] if path.name != in_force]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in old]
+
+
+def _shorten(deps: Deps) -> int:
+    content = deps.fs.read(deps.folder.alerts)
+    lines = [] if content is None else content.splitlines()
+    if len(lines) <= 2 * LINES_KEPT:
+        return 0
+    deps.fs.write(deps.folder.alerts, b"\n".join(lines[-LINES_KEPT:]) + b"\n")
+    return len(lines) - LINES_KEPT
+
+
+def _folders(store: Path) -> list[Path]:
+    return sorted(path for path in store.iterdir() if path.is_dir()) if store.is_dir() else []
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
