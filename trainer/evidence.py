@@ -15,6 +15,7 @@ from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
 from trainer.source import Source, accepted, accepted_warnings
 from trainer.validation.importance import Importance
+from trainer.validation.probabilities import Calibration
 
 FORMAT = "trademl-evidence-1"
 LEAK_IC = 0.05  # daily cross-sections of liquid stocks do not rank better than this out of sample
@@ -26,7 +27,7 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
-    importance: Importance | None, bars_hash: str,
+    importance: Importance | None, bars_hash: str, calibration: Calibration | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -63,6 +64,7 @@ def evidence(
         "leak_certificate": {"total": int(proof.oof.leaks.sum()), "by_split": proof.oof.leaks.tolist()},
         "parity": asdict(parity),
         "trials": trials,
+        "calibration": None if calibration is None else calibration.document(),
         "promotion_bars": bars_hash or None,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)) + accepted_warnings(source),

@@ -208,7 +208,8 @@ def _manifest(
             expiry_sessions=request.expiry_sessions,
             ic=InformationCoefficient(mean=_field(ic, "mean"), t=_field(ic, "t_newey_west"),
                                       standard_error=_field(ic, "standard_error")),
-            blend_weight=1.0, graph=check_model(files["model.onnx"][1], "model.onnx"),
+            calibration=_calibration(evidence), blend_weight=1.0,
+            graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
             trainer=Trainer(
                 code_version=_field(evidence, "code_version"), lock_sha256=request.lock_sha256,
@@ -224,6 +225,13 @@ def _manifest(
     except (ValidationError, ValueError, TypeError) as error:
         raise FixInput(f"this run cannot become a bundle: {_first(error)}", where=str(request.run),
                        mend="Train again with this version")  from None  # fmt: skip
+
+
+def _calibration(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The maps from score to probability, without the figures that judge them."""
+    found = evidence.get("calibration")
+    maps = ("event", "platt", "isotonic", "temperature")
+    return {name: found[name] for name in maps} if isinstance(found, dict) else None
 
 
 def _files(run: Path) -> Files:

@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from signals.bars import Floats
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
@@ -22,16 +24,17 @@ from trainer.export import Exported, export
 from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
 from trainer.proof import Figures, Proof, figures, fits, prove
-from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig
+from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig, scores_log_odds
 from trainer.reports.training import Subject, report_files
 from trainer.run_folder import refuse_existing, write_run
 from trainer.samples import Samples
 from trainer.search.run import steps as search_steps
 from trainer.search.tried import NOTHING_TRIED, SearchRequest, Tried, counted, searched
 from trainer.source import Source
-from trainer.validation.book import book_returns, next_opens
+from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.importance import Importance, importance
 from trainer.validation.oof import Step
+from trainer.validation.probabilities import calibrate
 
 FINAL_FITS = 2
 
@@ -119,17 +122,18 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
-    chosen = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k).net
+    book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
+    calibration = calibrate(proof.rows, proof.oof.scores.mean(axis=0), is_log_odds=scores_log_odds(config))
     drivers = _importance(proof.rows, learner, config, request, step)
 
     fitted = _fit(rows, proof.rows, learner, step)
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
-        trials=tried.judged(chosen), importance=drivers, bars_hash=request.bars_hash,
+        trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
-    shown = _report(recipe, source, panel, proof, worth, fitted.model, known)
+    shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)
     write_run(request.run, {**files, **tried.files, **shown})
     return known
 
@@ -202,11 +206,12 @@ def _files(
 
 def _report(
     recipe: Recipe, source: Source, panel: FeaturePanel, proof: Proof, worth: Figures, model: Model,
-    known: dict[str, Any],
+    known: dict[str, Any], book: BookReturns, tried: Tried,
 ) -> Mapping[str, bytes]:  # fmt: skip
     subject = Subject(
         known=known, sessions=source.bars.sessions, names=recipe.sleeve.names, importance=model.importance(),
         series=worth.ic_series, forward=worth.walk_forward_series, eligible=panel.eligible.sum(axis=1),
-        labelled=proof.rows.dense(proof.rows.label),
+        labelled=proof.rows.dense(proof.rows.label), book=book,
+        trial_sharpes=np.array([trial.sharpe for trial in tried.trials], dtype=np.float64),
     )  # fmt: skip
     return report_files(subject)

@@ -51,7 +51,7 @@ FILES = {
     "model.onnx", "model.txt", "model.pkl", "model_before_holdout.txt", "feature_list.json", "training_cfg.json",
     "oof.parquet", "walk_forward.parquet", "evidence.json", "golden.npz", "drift_reference.json", "report.html",
     "report.md", "plots/ic_by_path.png", "plots/cumulative_ic.png", "plots/deciles.png", "plots/importance.png",
-    "plots/coverage.png",
+    "plots/coverage.png", "plots/drawdown.png", "plots/capacity.png", "plots/reliability.png", "plots/trials.png",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
+from trainer.models.parameters import Objective
 from trainer.models.table import LEARNERS, LearnerKind, Parameters
 from trainer.recipes.space import SearchConfig
 
@@ -78,6 +79,14 @@ class RecipeConfig(Parameters):
                 for value in values:
                     type(section).model_validate({**section.model_dump(), parameter: value})
         return self
+
+
+def scores_log_odds(config: RecipeConfig) -> bool:
+    """Whether the learner's score is a log-odds, of the session's top against its bottom share."""
+    boosted = {LearnerKind.LIGHTGBM: config.lightgbm, LearnerKind.CATBOOST: config.catboost}.get(config.learner)
+    if boosted is not None:
+        return boosted.objective is Objective.EXTREMES
+    return config.learner is LearnerKind.LOGISTIC
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from signals.bars import Days, Floats
-from trainer.reports import page, plots
+from trainer.reports import evidence_plots, page, plots
+from trainer.validation.book import BookReturns
+from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 PLOTS = {
     "ic_by_path.png": "Rank IC by path. The paths share their data: their spread is not an error bar.",
@@ -17,6 +19,15 @@ PLOTS = {
     "deciles.png": "Return by score decile, in excess of the session's mean, before costs.",
     "importance.png": "What the published model splits on.",
     "coverage.png": "Names per session and the sealed holdout.",
+    "drawdown.png": "Wealth of the walk-forward decile book below its peak, after the spread.",
+    "capacity.png": "What the book's own impact leaves of the return, by equity.",
+}
+RELIABILITY, TRIALS, LOGITS, EMBARGOES = "reliability.png", "trials.png", "pbo_logits.png", "embargoes.png"
+WHERE_KNOWN = {
+    RELIABILITY: "Calibrated on the earlier half, judged on the later: on the line, what was said is what came.",
+    TRIALS: "Everything that was tried. The dashed line is what the best of so many would reach by luck alone.",
+    LOGITS: "Orange: splits in which the best trial in sample was no better than the median out of sample.",
+    EMBARGOES: "The same IC when nothing within the longest look-back of a test was learned from.",
 }
 
 SHAP = "importance_shap.png"
@@ -33,6 +44,7 @@ class Subject:
 
     `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
     int (T,). `labelled`, float64 (T, N): the labels of the cross-validation. `importance`, float64 (F,), of `names`.
+    `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one.
     """
 
     known: dict[str, Any]
@@ -43,6 +55,8 @@ class Subject:
     forward: Floats
     eligible: np.ndarray
     labelled: Floats
+    book: BookReturns
+    trial_sharpes: Floats
 
 
 def report_files(subject: Subject) -> Mapping[str, bytes]:
@@ -56,7 +70,7 @@ def report_files(subject: Subject) -> Mapping[str, bytes]:
 
 def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_provenance(known)]
+    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_calibration(known), *_provenance(known)]
 
 
 def markdown(known: Mapping[str, Any]) -> str:
@@ -76,10 +90,20 @@ def _page(known: Mapping[str, Any]) -> page.Page:
 
 
 def captions(known: Mapping[str, Any]) -> Mapping[str, str]:
-    """Name and caption of every picture."""
+    """Name and caption of every picture that this evidence has."""
+    shown = {**PLOTS, **{name: text for name, text in WHERE_KNOWN.items() if _is_known(name, known)}}
     asked = known.get("importance")
     more = {} if asked is None else {name: text for name, text in EXPLAINED.items() if name != SHAP or asked["shap"]}
-    return {**PLOTS, **more}
+    return {**shown, **more}
+
+
+def _is_known(name: str, known: Mapping[str, Any]) -> bool:
+    trials = known["trials"]
+    return bool({
+        RELIABILITY: known["calibration"] is not None, TRIALS: trials["sharpe"] is not None,
+        LOGITS: trials["sharpe"] is not None and trials["pbo"]["logits"] is not None,
+        EMBARGOES: known["ic"]["long_embargo"] is not None,
+    }[name])  # fmt: skip
 
 
 def _skill(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -132,6 +156,15 @@ def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _calibration(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = known["calibration"]
+    if found is None:
+        return []
+    figures = found["figures"]
+    told = [f"{name} {one['brier']:.4f} / {one['log_loss']:.4f} / {one['ece']:.4f}" for name, one in figures.items()]
+    return [(f"Probability that {found['event']}: Brier, log loss, ECE", "; ".join(told))]
+
+
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     parity, cpcv, holdout, data = known["parity"], known["cpcv"], known["holdout"], known["dataset"]
     training, first, last = known["training"], known["first_training_session"], known["last_training_session"]
@@ -159,12 +192,32 @@ def _pictures(subject: Subject) -> Mapping[str, bytes]:
     used = np.isfinite(subject.labelled).sum(axis=1)
     return {
         **_explained(known["importance"]),
+        **_where_known(subject),
+        "drawdown.png": evidence_plots.drawdown(subject.sessions[subject.book.rows], subject.book.net),
+        "capacity.png": evidence_plots.capacity(known["capacity"]),
         "ic_by_path.png": plots.ic_by_path(ic["by_path"], ic["mean"], ic["standard_error"]),
         "cumulative_ic.png": plots.cumulative_ic(subject.sessions, subject.series, subject.forward),
         "deciles.png": plots.decile_curve(known["deciles"]["curve"], known["horizon"]),
         "importance.png": plots.importance(subject.names, subject.importance),
         "coverage.png": plots.coverage(subject.sessions, subject.eligible, used, holdout),
     }
+
+
+def _where_known(subject: Subject) -> Mapping[str, bytes]:
+    known, year = subject.known, float(np.sqrt(SESSIONS_PER_YEAR))
+    trials, ic, cpcv = known["trials"], known["ic"], known["cpcv"]
+    draw: Mapping[str, Callable[[], bytes]] = {
+        RELIABILITY: lambda: evidence_plots.reliability(known["calibration"]["groups"]),
+        TRIALS: lambda: evidence_plots.trials(
+            subject.trial_sharpes * year, trials["sharpe"]["annual"], trials["benchmark_sharpe"] * year,
+            trials["n_trials"],
+        ),
+        LOGITS: lambda: evidence_plots.logits(trials["pbo"]["logits"], trials["pbo"]["value"]),
+        EMBARGOES: lambda: evidence_plots.embargoes(
+            ic, ic["long_embargo"], (cpcv["embargo_sessions"], cpcv["long_embargo_sessions"])
+        ),
+    }  # fmt: skip
+    return {name: picture() for name, picture in draw.items() if _is_known(name, known)}
 
 
 def _explained(found: Mapping[str, Any] | None) -> Mapping[str, bytes]:
