@@ -146,10 +146,14 @@ def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
     BadBars
         Nothing was known then.
     BadConfig
-        `to` is the folder of the deliveries: the past must not become the version in force.
+        `to` is a folder of deliveries: the past must not become the version in force.
     """
     if to.resolve() == folder.resolve():
         raise BadConfig("a view of the past is another dataset", where=str(to), mend="Name another folder with --to")
+    if read_receipts(to):
+        raise BadConfig(
+            "a dataset of its own deliveries is there", where=str(to), mend="Name an empty folder with --to"
+        )
     deliveries = Deliveries(read_receipts(folder), lambda file: read_raw(folder, file))
     return write_dataset(to, replace(_content(deliveries, known_at), known_at=known_at))
 

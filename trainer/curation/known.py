@@ -196,7 +196,9 @@ def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, s
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = np.stack([_column(told, p)[new] / _column(held, p)[old] for p in PRICES])
         larger = np.maximum(moves, 1 / moves)
-        nearest = SPLIT_RATIOS[np.abs(larger[..., None] / SPLIT_RATIOS - 1).argmin(axis=-1)]
+        place = np.clip(np.searchsorted(SPLIT_RATIOS, larger), 1, len(SPLIT_RATIOS) - 1)
+        below, above = SPLIT_RATIOS[place - 1], SPLIT_RATIOS[place]
+        nearest = np.where(larger - below < above - larger, below, above)
         signed = np.where(moves > 1, nearest, 1 / nearest)
         agrees = (np.abs(larger / nearest - 1) <= RESTATEMENT).all(axis=0) & (signed == signed[0]).all(axis=0)
     ratio = np.where(agrees, signed[0], 1.0)

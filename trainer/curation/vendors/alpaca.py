@@ -16,6 +16,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ DATA_URL = "https://data.alpaca.markets"
 FEED = "sip"
 DELAY = timedelta(minutes=16)  # what a key without real-time rights may see is 15 minutes old
 REQUESTS_PER_MINUTE, BURST = 150, 20
+SYMBOLS_PER_REQUEST = 100  # keeps addresses short
 REPEATS = 3
 FIRST_WAIT_SECONDS = 1.0
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -130,19 +132,15 @@ class AlpacaVendor:
         final = [s.day for s in _calendar(first, last).sessions if first <= s.day <= last and s.close <= newest]
         if not final or not symbols:
             return _frame([])
-        end = datetime.combine(final[-1], datetime.max.time(), NEW_YORK)
-        asked = StockBarsRequest(
-            symbol_or_symbols=sorted(set(symbols)), timeframe=TimeFrame.Day,
-            start=datetime.combine(final[0], datetime.min.time(), NEW_YORK), end=min(end, newest),
-            adjustment=Adjustment.RAW, feed=DataFeed.SIP, asof="-",
-        )  # fmt: skip
-        answer = self._read(lambda: self._bars.get_stock_bars(asked))
-        try:
-            rows = [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise BadBars(
-                f"an answer is not in the shape of bars ({error})", where=self.name, mend="Try later"
-            ) from None
+        end = min(datetime.combine(final[-1], datetime.max.time(), NEW_YORK), newest)
+        rows: list[tuple[Any, ...]] = []
+        for some in _groups(symbols):
+            asked = StockBarsRequest(
+                symbol_or_symbols=some, timeframe=TimeFrame.Day, end=end,
+                start=datetime.combine(final[0], datetime.min.time(), NEW_YORK),
+                adjustment=Adjustment.RAW, feed=DataFeed.SIP, asof="-",
+            )  # fmt: skip
+            rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
         return _frame([row for row in rows if first <= row[0] <= final[-1]])
 
     def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
@@ -151,23 +149,13 @@ class AlpacaVendor:
         Splits, stock and cash dividends, symbol changes, cash mergers and worthless removals. The others (stock
         mergers, spin-offs, unit splits, redemptions, rights) are listed in `untold` for a person. Raises as `bars`.
         """
-        if not symbols:
-            return _action_frame([])
-        asked = CorporateActionsRequest(symbols=sorted(set(symbols)), start=first, end=last, limit=None)
-        answer = self._read(lambda: self._actions.get_corporate_actions(asked))
         found: list[tuple[Any, ...]] = []
         self.untold = []
-        try:
-            for family, rows in sorted(answer.items()):
-                reader = ACTIONS.get(family)
-                if reader is None:
-                    self.untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in rows]
-                else:
-                    found += [reader(row) for row in rows]
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise BadBars(
-                f"an answer is not in the shape of corporate actions ({error})", where=self.name, mend="Try later"
-            ) from None
+        for some in _groups(symbols):
+            asked = CorporateActionsRequest(symbols=some, start=first, end=last, limit=None)
+            told, untold = _actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))
+            found += told
+            self.untold += untold
         return _action_frame(found)
 
     def _read(self, request: Callable[[], Any]) -> Mapping[str, Any]:
@@ -211,6 +199,36 @@ def _tame(client: RESTClient, transport: GuardedTransport) -> None:
     session.adapters.clear()
     session.mount("https://", transport)
     session.mount("http://", transport)
+
+
+def _groups(symbols: Sequence[str]) -> list[list[str]]:
+    names = sorted(set(symbols))
+    return [names[at : at + SYMBOLS_PER_REQUEST] for at in range(0, len(names), SYMBOLS_PER_REQUEST)]
+
+
+def _bars_in(answer: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    try:
+        return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
+
+
+def _actions_in(answer: Mapping[str, Any]) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Actions that we can represent, and the names of the others."""
+    found: list[tuple[Any, ...]] = []
+    untold: list[str] = []
+    try:
+        for family, rows in sorted(answer.items()):
+            reader = ACTIONS.get(family)
+            if reader is None:
+                untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in rows]
+            else:
+                found += [reader(row) for row in rows]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadBars(
+            f"an answer is not in the shape of corporate actions ({error})", where="alpaca", mend="Try later"
+        ) from None
+    return found, untold
 
 
 def _calendar(first: date, last: date) -> Calendar:
