@@ -65,7 +65,7 @@ def test_zero_volume_stale_runs_and_price_moves_only_warn() -> None:
     warnings = {defect.reason for defect in DEFECTS} - QUARANTINES
     assert warnings == {
         Reason.ZERO_VOLUME, Reason.STALE_RUN, Reason.EXTREME_RETURN, Reason.SUSPECTED_SPLIT, Reason.NULL_ADJUSTED,
-        Reason.MISSING_SESSION,
+        Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED,
     }  # fmt: skip
     assert len(DEFECTS) == len(Reason)
 

@@ -20,7 +20,7 @@ from signals.defects import DEFECTS
 from signals.errors import BadDataset
 from signals.manifest import FileRecord, FileRole, Manifest
 from signals.quality import SessionAudit, SessionStatus
-from trainer.curation.missing import Missing, missing, summary
+from trainer.curation.missing import ABSENT, Missing, missing, summary
 from trainer.curation.proposals import Proposal, proposals
 
 EXAMPLES = 3
@@ -174,7 +174,7 @@ def render(report: AuditReport) -> str:
     if report.defects:
         table = Table("defect", "rows", "row is", "meaning", "first seen", box=None, pad_edge=False)
         for d in report.defects:
-            row_is = "quarantined" if d.quarantines else "kept"
+            row_is = "absent" if d.reason in ABSENT else "quarantined" if d.quarantines else "kept"
             table.add_row(d.reason, f"{d.count:,}", row_is, d.meaning, ", ".join(d.examples))
         console.print(table)
     for line in _remarks(report):
