@@ -14,7 +14,8 @@ Invariants
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -122,6 +123,24 @@ class Market:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def set_aside_damaged(self) -> bool:
+        """Read the whole store and, where it cannot be read, move the file aside; return whether it was.
+
+        DuckDB checks each block as it reads it. The next pull fills a new store from what is published.
+        """
+        if not self._path.exists():
+            return False
+        try:
+            self._rows(f"SELECT bit_xor(hash({COLUMNS})) FROM bars")
+            for table in ("snapshot", "files", "audits", "actions"):
+                self._rows(f"SELECT * FROM {table}")
+        except DataNotUsable:
+            self.close()
+            self._path.replace(self._path.with_suffix(".damaged"))
+            self._path.with_name(f"{self._path.name}.wal").unlink(missing_ok=True)
+            return True
+        return False
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -257,7 +276,8 @@ class Market:
             raise DataNotUsable(f"the market store holds no bars of {asof}", mend="Run `appliance pull`")
         first = max(last - sessions + 1, self._calendar.index(begins))
         days = days_array(self._calendar.days[first : last + 1])
-        return self._panel(days)
+        with self._readable():
+            return self._panel(days)
 
     def closes(self, asof: date) -> dict[str, Decimal]:
         """Close of every symbol that has a bar at `asof`, under the name it bore then, exactly as stored (USD)."""
@@ -323,22 +343,36 @@ class Market:
         )  # fmt: skip
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._open().execute(query, list(values)).fetchall()
+        with self._readable():
+            return self._open().execute(query, list(values)).fetchall()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.ProgrammingError:
+            raise
+        except duckdb.Error as error:  # a block that is not what was written has no class of its own
+            raise _unreadable(self._path, error) from None
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._connection = duckdb.connect(str(self._path), config=SETTINGS)
-            except duckdb.IOException as error:
-                if "lock" in str(error).lower():
+            except duckdb.Error as error:
+                if "set lock on" in str(error):  # "block" is part of other faults
                     raise Locked("another process has the market store open", where=str(self._path)) from None
-                raise DataNotUsable(
-                    "the market store cannot be read", where=f"{self._path}: {str(error).splitlines()[0]}",
-                    mend="Delete the file and run `appliance pull`: it is a cache and will be rebuilt",
-                ) from None  # fmt: skip
+                raise _unreadable(self._path, error) from None
             self._connection.execute(SCHEMA)
         return self._connection
+
+
+def _unreadable(path: Path, error: Exception) -> DataNotUsable:
+    return DataNotUsable(
+        "the market store cannot be read", where=f"{path}: {str(error).splitlines()[0]}",
+        mend="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
+    )  # fmt: skip
 
 
 def _column_names(owners: Sequence[tuple[str, date]]) -> list[str]:

@@ -38,6 +38,11 @@ def pull(session: date, deps: Deps) -> JobReport:
             mend="Publish the dataset; pull tries again until its deadline",
         )  # fmt: skip
     now = deps.clock.now()
+    if deps.market.set_aside_damaged():
+        tell(
+            deps, Severity.WARN, f"market-{session}", "the market store was damaged",
+            "It is built anew from what is published; the damaged file is kept beside it.",
+        )  # fmt: skip
     through = min(manifest.last, deps.calendar.last_closed(now))
     done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
     bundle = pull_bundle(

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,15 +59,17 @@ class Standing:
     url: str = small.URL
     inbox: Notifier = field(default_factory=Inbox)
     machine: Machine = field(default_factory=FixedMachine)
-    ahead_seconds: float = 0.0
+    clock_error: timedelta = timedelta(0)
+    session: date = D
     opened: Callable[[Path], Ledger] = Ledger
 
     def __post_init__(self) -> None:
-        self.clock = VirtualClock(self.served.now, self._move)
+        self.clock = VirtualClock(self.served.now + self.clock_error, self._move)
 
-    def _move(self, to: Any) -> None:
-        if self.served.clock.now() < to:
-            self.served.clock.move(to)  # type: ignore[attr-defined]
+    def _move(self, to: datetime) -> None:
+        true = to - self.clock_error
+        if self.served.clock.now() < true:
+            self.served.clock.move(true)  # type: ignore[attr-defined]
 
     # -- the device --------------------------------------------------------------------------------------------------
 
@@ -89,7 +91,7 @@ class Standing:
     def start(self) -> None:
         """Begin the book with what the account holds, and arm."""
         deps = self.deps()
-        begin(OrderPath.of(deps), small.calendar().previous(D), Phase.CLOSE)
+        begin(OrderPath.of(deps), small.calendar().previous(self.session), Phase.CLOSE)
         deps.latch.arm(by="test", at=self.clock.now())
         deps.close()
 
@@ -99,11 +101,12 @@ class Standing:
         symbols = tuple(sorted(BOOK if weights is None else weights))
         values = np.array([(BOOK if weights is None else weights)[symbol] for symbol in symbols])
         prices = {symbol: Decimal(str(base)) + Decimal("0.5") for symbol, base in small.BASES.items()}
+        prices |= {symbol: Decimal(20) for symbol in symbols if symbol not in prices}
         held = {position.symbol: position.quantity for position in deps.broker.positions()}
         frozen = plan(
-            TargetWeights(D, small.calendar().previous(D), symbols, values), held, prices, deps.broker.account(),
-            PROVENANCE, deps.config.execution.planning, deps.config.execution.pretrade, assets=deps.broker.assets(),
-            adv_usd={symbol: Decimal(10**9) for symbol in prices},
+            TargetWeights(self.session, small.calendar().previous(self.session), symbols, values), held, prices,
+            deps.broker.account(), PROVENANCE, deps.config.execution.planning, deps.config.execution.pretrade,
+            assets=deps.broker.assets(), adv_usd={symbol: Decimal(10**9) for symbol in prices},
         )  # fmt: skip
         saved = plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
@@ -115,7 +118,7 @@ class Standing:
             self.to(clock_time)
         deps = self.deps()
         try:
-            return run_job(replace(ENTRIES[job], after=()), D, deps)
+            return run_job(replace(ENTRIES[job], after=()), self.session, deps)
         finally:
             deps.close()
 
@@ -125,14 +128,14 @@ class Standing:
         return [self.run(job, hour) for job, hour in hours]
 
     def to(self, clock_time: str) -> None:
-        """Let time pass until a New York time of D."""
-        self.clock.advance(max(self.clock.now(), small.new_york(f"{D} {clock_time}")))
+        """Let time pass until a New York time of the session by the exchange's clock, which is right."""
+        self.clock.advance(max(self.clock.now(), small.new_york(f"{self.session} {clock_time}") + self.clock_error))
         self.served.catch_up()
 
     def entries(self) -> tuple[JournalEntry, ...]:
         """The journal's intents of D."""
         deps = self.deps()
-        found = intents.of_session(deps.ledger, D)
+        found = intents.of_session(deps.ledger, self.session)
         deps.close()
         return found
 
