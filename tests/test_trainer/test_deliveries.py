@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -12,13 +13,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.errors import BadBars, BadConfig, BadDataset
+from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import SessionStatus
-from signals.sessions import xnys
+from signals.sessions import NEW_YORK, xnys
 from signals.sleeves import SLEEVES
+from trainer.__main__ import app
+from trainer.clock import now
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, as_of, ingest, refresh
 from trainer.curation.known import Told, fold
@@ -218,6 +222,56 @@ def test_rows_that_restate_adjusted_prices_are_refused() -> None:
     second = told(bars({"A": [25.0, 26.0]}, first=1), DAYS[2], PriceBasis.SPLIT_ADJUSTED)
     with pytest.raises(BadBars, match=r"A was restated by 0\.25"):
         fold([first, second])
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, TrademlError):
+        return result.exception.exit_code, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout
+
+
+def test_the_commands_add_list_and_look_back(tmp_path: Path) -> None:
+    """A history known on the fifth session, a correction on the sixth, dividends alone on the seventh."""
+    data, (first, second) = tmp_path / "us", (tmp_path / "first.csv", tmp_path / "second.csv")
+    bars({"A": [10, 11, 12, 13, 14]}).to_csv(first, index=False)
+    bars({"A": [12.5]}, first=2).to_csv(second, index=False)
+    (tmp_path / "paid.csv").write_text(f"kind,symbol,effective,known_at,cash\ndividend,A,{DAYS[3]},{DAYS[2]},0.13\n")
+    assert run("ingest", "--bars", first, "--basis", "raw", "--to", data, "--known-at", DAYS[4])[0] == 0
+    assert run("ingest", "--add", "--bars", second, "--to", data, "--known-at", DAYS[5])[0] == 0
+    assert run("ingest", "--add", "--actions", tmp_path / "paid.csv", "--to", data, "--known-at", DAYS[6])[0] == 0
+    told = json.loads(run("deliveries", "--data", data, "--json")[1])["deliveries"]
+    assert [(row["scope"], row["known_until"], list(row["files"])) for row in told] == [
+        ("whole", str(DAYS[4]), ["bars"]), ("rows", str(DAYS[5]), ["bars"]), ("rows", str(DAYS[6]), ["actions"]),
+    ]  # fmt: skip
+    assert [action.cash for action in load_actions(data, read_manifest(data))] == [Decimal("0.13")]
+    code, text = run("audit", "--data", data)
+    assert code == 0
+    assert f"A {DAYS[2]} close 12 -> 12.5, known {DAYS[5]}" in text
+    assert run("as-of", "--data", data, "--known-at", DAYS[4], "--to", tmp_path / "then")[0] == 0
+    assert closes(tmp_path / "then")["A", DAYS[2]] == 12
+    assert load_actions(tmp_path / "then", read_manifest(tmp_path / "then")) == ()
+    assert run("as-of", "--data", tmp_path / "then", "--known-at", DAYS[4], "--to", data)[0] == 2
+
+
+def test_bars_cannot_have_been_known_before_their_day(tmp_path: Path) -> None:
+    bars({"A": [10, 11, 12]}).to_csv(tmp_path / "bars.csv", index=False)
+    code, said = run("ingest", "--bars", tmp_path / "bars.csv", "--to", tmp_path / "us", "--known-at", DAYS[1])
+    assert (code, "cannot have been known" in said) == (2, True)
+    early = bars({"A": [10, 11, 12]}).assign(delivered=pd.Timestamp(DAYS[1]))
+    early.to_parquet(tmp_path / "early.parquet")
+    code, said = run("ingest", "--bars", tmp_path / "early.parquet", "--to", tmp_path / "us",
+                     "--mapping", ROOT / "configs" / "mappings" / "archive.yml")  # fmt: skip
+    assert (code, f"a bar of {DAYS[2]} cannot have been known on {DAYS[1]}" in said) == (2, True)
+    assert not (tmp_path / "us").exists()
+
+
+def test_without_a_day_a_delivery_is_known_from_today(tmp_path: Path) -> None:
+    bars({"A": [10, 11, 12]}).to_csv(tmp_path / "bars.csv", index=False)
+    before = now().astimezone(NEW_YORK).date()
+    assert run("ingest", "--bars", tmp_path / "bars.csv", "--to", tmp_path / "us")[0] == 0
+    assert before <= read_receipts(tmp_path / "us")[0].known_from <= now().astimezone(NEW_YORK).date()
 
 
 CELL = st.tuples(st.integers(0, 5), st.sampled_from("AB"), st.floats(1, 100), st.floats(0, 9).map(round))

@@ -17,7 +17,7 @@ from signals.manifest import Manifest, PriceBasis
 from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
-from trainer.curation.reading import Deliveries, Knowledge, bars_of
+from trainer.curation.reading import Bars, Deliveries, Knowledge, bars_of
 from trainer.curation.receipts import (
     Part,
     RawFile,
@@ -102,15 +102,19 @@ def deliver(
             mend="Ingest a whole delivery with --bars first, without --add",
         )
     calendar = held.as_of(None).calendar if Part.BARS not in contents else None
-    receipt, raw = receipt_of(
-        contents, receipts, mapping=mapping, basis=basis, config=config, name=name or folder.name, scope=scope,
-        known_at=known_at, today=today, vendor=vendor, calendar=calendar,
+    incoming = _incoming(contents, mapping, calendar)
+    known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
+    receipt = Receipt(
+        scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known_from, known_until=known_until,
+        files=incoming.files, mapping=mapping.model_dump(mode="json"), config=config.model_dump(mode="json"),
+        name=name or folder.name,
     )  # fmt: skip
     if is_held(receipts, receipt):
         return _written(folder, receipts)
     check_succession(receipts, receipt)
-    together = (*receipts, receipt)
-    content = _content(Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f)), None)
+    together, raw = (*receipts, receipt), incoming.raw
+    everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
+    content = _content(everything, None)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
 
@@ -158,40 +162,48 @@ def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
     return write_dataset(to, replace(_content(deliveries, known_at), known_at=known_at))
 
 
-def receipt_of(
-    contents: Table[Part, tuple[str, bytes]], receipts: tuple[Receipt, ...], *, mapping: Mapping, basis: PriceBasis,
-    config: CurationConfig, name: str, scope: Scope, known_at: date | None, today: date | None,
-    vendor: str, calendar: Calendar | None,
-) -> tuple[Receipt, dict[str, bytes]]:  # fmt: skip
-    """Return the receipt of a delivery and its files by path; raises `BadBars` for what cannot be read."""
-    files, raw, said = [], {}, None
-    days: list[date] = []
-    for part, (file_name, content) in contents.items():
+@dataclass(frozen=True, eq=False)
+class _Incoming:
+    """Files of a delivery that were read without fault: what a receipt says of them, their bytes by path, the bars."""
+
+    files: tuple[RawFile, ...]
+    raw: dict[str, bytes]
+    bars: Bars | None
+
+
+def _incoming(contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None) -> _Incoming:
+    files, raw, bars = [], {}, None
+    for part, (name, content) in contents.items():
         if part is Part.BARS:
-            bars = bars_of(content, mapping, where=file_name)
-            rows, said, calendar = len(bars.frame), bars.known, calendar_for(bars.frame)
-            days.append(bars.days[1])
+            bars = bars_of(content, mapping, where=name)
+            rows, calendar = len(bars.frame), calendar_for(bars.frame)
         elif part is Part.ACTIONS:
             assert calendar is not None
-            rows = len(read_actions(content, mapping.actions, calendar, where=file_name))
+            rows = len(read_actions(content, mapping.actions, calendar, where=name))
         else:
-            rows = read_universe(content, mapping.universe, where=file_name).num_rows
+            rows = read_universe(content, mapping.universe, where=name).num_rows
         digest = sha256_of(content)
-        path = f"raw/{digest[:NAME_DIGITS]}-{file_name}"
-        files.append(RawFile(part, file_name, path, digest, len(content), rows))
+        path = f"raw/{digest[:NAME_DIGITS]}-{name}"
+        files.append(RawFile(part, name, path, digest, len(content), rows))
         raw[path] = content
+    return _Incoming(tuple(files), raw, bars)
+
+
+def _known(
+    incoming: _Incoming, receipts: tuple[Receipt, ...], known_at: date | None, today: date | None, *, where: str
+) -> tuple[date, date]:
+    """First and last day on which the delivery became known; see `ingest`."""
+    if incoming.bars is not None and incoming.bars.known is not None:
+        return incoming.bars.known
+    days = [incoming.bars.days[1]] if incoming.bars is not None else []
     if known_at is not None and any(known_at < day for day in days):
         raise BadBars(
-            f"it cannot have been known on {known_at}", where=f"{name} has rows of {max(days)}",
+            f"it cannot have been known on {known_at}", where=f"{where} has rows of {max(days)}",
             mend="Give a later --known-at",
         )  # fmt: skip
     earliest = max([*days, *(receipt.known_until for receipt in receipts[-1:])], default=today or date.min)
     since = known_at or max(earliest, today or earliest)
-    known = said or (since, since)
-    return Receipt(
-        scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known[0], known_until=known[1],
-        files=tuple(files), mapping=mapping.model_dump(mode="json"), config=config.model_dump(mode="json"), name=name,
-    ), raw  # fmt: skip
+    return since, since
 
 
 def _vendor_of(contents: Table[Part, tuple[str, bytes]]) -> str:

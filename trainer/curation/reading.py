@@ -94,18 +94,20 @@ class Deliveries:
     receipts : sequence of Receipt
     read : callable
         Returns the verified bytes of a file.
+    newest : Bars, optional
+        Bars of the last receipt, where they were read already.
     """
 
-    def __init__(self, receipts: Sequence[Receipt], read: Read) -> None:
-        self._receipts, self._read = tuple(receipts), read
+    def __init__(self, receipts: Sequence[Receipt], read: Read, newest: Bars | None = None) -> None:
+        self._receipts, self._read, self._newest = tuple(receipts), read, newest
 
     @cached_property
     def _bars(self) -> tuple[Bars | None, ...]:
-        found = []
-        for receipt in self._receipts:
-            file = receipt.of_part(Part.BARS)
-            found.append(bars_of(self._read(file), _mapping(receipt), where=file.name) if file else None)
-        return tuple(found)
+        known = () if self._newest is None else (self._newest,)
+        unread = self._receipts[: len(self._receipts) - len(known)]
+        files = [(receipt.of_part(Part.BARS), receipt) for receipt in unread]
+        read = [bars_of(self._read(f), _mapping(receipt), where=f.name) if f else None for f, receipt in files]
+        return (*read, *known)
 
     def as_of(self, known_at: date | None) -> Knowledge:
         """Return what was known on the evening of `known_at`; None is everything.
