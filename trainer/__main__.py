@@ -7,7 +7,7 @@ import os
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, deliveries, promotion, search, stacking, training
+from trainer.commands import bundles, data, deliveries, frontier, promotion, search, stacking, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -20,6 +20,7 @@ training.register(app)
 search.register(app)
 promotion.register(app)
 stacking.register(app)
+frontier.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers
