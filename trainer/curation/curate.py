@@ -66,16 +66,10 @@ def curate(
     ----------
     frame : DataFrame
         As `read_bars` or `fold` returns it.
-    actions : sequence of Action
-        Recorded ones.
-    universe : Table, optional
-        As `read_universe` returns it.
-    calendar : Calendar
-        As `calendar_for` returns it.
-    revisions : DataFrame, optional
-        As `fold` returns them; kept beside the bars.
-    spreads : Table, optional
-        As `read_minutes` returns them; kept beside the bars.
+    actions, universe, calendar
+        Recorded actions; what `read_universe` and `calendar_for` return.
+    revisions, spreads : optional
+        What `fold` and `read_minutes` return; kept beside the bars.
 
     Raises
     ------

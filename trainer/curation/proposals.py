@@ -15,7 +15,7 @@ import pandas as pd
 
 from signals.dataset import read_table
 from signals.defects import SPLIT_RATIOS, Reason
-from signals.manifest import FileRole, Manifest
+from signals.manifest import FileRole, Manifest, PriceBasis
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,13 @@ class Proposal:
 
 
 def proposals(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[Proposal, ...]:
-    """Return one proposal for each suspected split of [first, last], by date and symbol."""
+    """Return one proposal for each suspected split of [first, last], by date and symbol.
+
+    On raw prices only: a split that is recorded changes no return of prices that claim to be adjusted for it, so there
+    a suspicion is a question to the vendor.
+    """
+    if manifest.basis is not PriceBasis.RAW:
+        return ()
     suspected = {
         (row["symbol"], row["date"])
         for record in manifest.of_role(FileRole.FINDINGS)
