@@ -12,6 +12,7 @@ Invariants
 
 from __future__ import annotations
 
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from threading import Thread
@@ -58,16 +59,14 @@ class WebWatcher:
         return taken == [True]
 
     def _post(self, beat: Beat, body: str) -> bool:
-        address = urlsplit(self._url + beat.value)
-        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
-        connection = kind(address.netloc, timeout=STEP_SECONDS)
         try:
-            connection.request("POST", address.path or "/", body[:MAX_BODY].encode())
-            return 200 <= connection.getresponse().status < 300
+            address = urlsplit(self._url + beat.value)
+            kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+            with closing(kind(address.netloc, timeout=STEP_SECONDS)) as connection:
+                connection.request("POST", address.path or "/", body[:MAX_BODY].encode())
+                return 200 <= connection.getresponse().status < 300
         except (OSError, HTTPException, ValueError):
             return False
-        finally:
-            connection.close()
 
 
 def watcher(credentials: Path | None) -> Heartbeat:

@@ -1,0 +1,93 @@
+"""A job's process: watched, ended when it takes too long or too much, and explained in words (F57, F58)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from appliance.daemon.children import GRACE_SECONDS, Child, Ended, Limits
+
+ROOMY = Limits(60.0, 512)
+
+
+def start(program: str, limits: Limits = ROOMY) -> Child:
+    return Child((sys.executable, "-c", program), limits, os.environ, time.monotonic())
+
+
+def end_of(child: Child, after: float = 0.0) -> Ended:
+    """Poll until it has ended, `after` seconds later than it is."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        ended = child.poll(time.monotonic() + after)
+        if ended is not None:
+            return ended
+        time.sleep(0.02)
+    child.kill()
+    raise AssertionError("it never ended")
+
+
+def alive_in_group(group: int) -> list[str]:
+    """Processes of the group that are no zombies."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, own = path.read_text().rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(own) == group and state != "Z":
+            found.append(path.parent.name)
+    return found
+
+
+def test_a_child_that_ends_is_told_with_its_code_and_last_line() -> None:
+    ended = end_of(start("import sys; print('one'); print('two'); sys.stderr.write('hm\\n')"))
+    assert (ended.code, ended.said) == (0, "two") and 0 < ended.seconds < 20
+    ended = end_of(start("import sys; print('one'); sys.stderr.write('first\\nlast words\\n'); sys.exit(5)"))
+    assert (ended.code, ended.words) == (5, "it ended with exit code 5: last words")
+
+
+def test_a_child_that_is_killed_is_explained() -> None:
+    child = start("import time; time.sleep(60)")
+    os.kill(child.pid, signal.SIGKILL)
+    assert end_of(child).words == "it was killed (SIGKILL): the machine ran out of memory, or somebody killed it"
+
+
+def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later() -> None:
+    polite = start("import time; time.sleep(60)", Limits(0.5, 512))
+    time.sleep(0.3)
+    ended = end_of(polite, after=1.0)
+    assert ended.words == "it took longer than 0 s and was ended" and ended.code in (-signal.SIGINT, 1, 130)
+    deaf = start("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True)\n"
+                 "while True: time.sleep(1)", Limits(5.0, 512))  # fmt: skip
+    time.sleep(0.5)
+    assert deaf.poll(time.monotonic() + 6) is None  # the interrupt is not heard
+    assert end_of(deaf, after=6 + GRACE_SECONDS + 1).code == -signal.SIGKILL
+
+
+def test_a_child_that_holds_too_much_is_killed_with_what_it_started() -> None:
+    program = ("import subprocess, sys, time\nsubprocess.Popen(['sleep', '60'])\nprint('up', flush=True)\n"
+               "held = bytearray(120 * 2**20)\nheld[::4096] = b'x' * len(held[::4096])\ntime.sleep(60)")  # fmt: skip
+    child = start(program, Limits(60.0, 64))
+    ended = end_of(child)
+    assert ended.code == -signal.SIGKILL and ended.peak_megabytes > 64
+    assert "of memory, 64 are allowed: it was killed" in ended.words
+    time.sleep(0.1)
+    assert alive_in_group(child.pid) == []
+
+
+def test_the_kernel_refuses_what_no_job_may_ever_reserve() -> None:
+    ended = end_of(start("import time; time.sleep(0.5); bytearray(2**31)", Limits(60.0, 256)))
+    assert ended.code == 1 and "MemoryError" in ended.words
+
+
+def test_the_kernel_takes_a_child_before_the_daemon() -> None:
+    ended = end_of(start("import time; time.sleep(0.3); print(open('/proc/self/oom_score_adj').read())"))
+    assert ended.said == "900"
+
+
+def test_a_child_that_never_stops_talking_fills_nothing() -> None:
+    ended = end_of(start("for n in range(60_000): print('x' * 100)\nprint('end')"))
+    assert (ended.code, ended.said) == (0, "end")

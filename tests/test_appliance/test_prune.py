@@ -1,0 +1,65 @@
+"""Pruning removes caches and old copies, never what is in force and never the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import VirtualClock
+from appliance.deps import Deps
+from appliance.fs import DurableFs
+from appliance.jobs.prune import BUNDLES_KEPT, LINES_KEPT, prune
+from appliance.ledger import Ledger
+from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
+
+CALENDAR = weekdays(date(2024, 3, 4), 15)
+D = date(2024, 3, 12)
+
+
+@pytest.fixture
+def deps(tmp_path: Path) -> Iterator[Deps]:
+    clock = VirtualClock(CALENDAR.session(D).at(time(16, 45)))
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        yield deps_of(tmp_path, FakeBroker(clock, CALENDAR, {}), clock, CALENDAR, DurableFs(), ledger, Inbox())  # type: ignore[arg-type]
+
+
+def bundles(store: Path, numbers: range, in_force: int | None) -> None:
+    for number in numbers:
+        (store / f"{number}-abc").mkdir(parents=True)
+        (store / f"{number}-abc" / "model.onnx").write_bytes(b"x" * 1_000)
+    if in_force is not None:
+        (store / "current.json").write_text(json.dumps({"seq": in_force, "folder": f"{in_force}-abc"}))
+
+
+def left(store: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[0]) for path in store.glob("*-abc"))
+
+
+def test_the_newest_bundles_and_the_one_in_force_stay_in_every_store(deps: Deps) -> None:
+    bundles(deps.folder.bundles, range(1, 13), in_force=2)
+    bundles(deps.folder.bundles / "shadow", range(1, 8), in_force=7)
+    report = prune(D, deps)
+    assert left(deps.folder.bundles) == [2, *range(13 - BUNDLES_KEPT, 13)]
+    assert left(deps.folder.bundles / "shadow") == [3, 4, 5, 6, 7]
+    assert report.figures["bytes"] == 8_000 and len(report.figures["bundles"]) == 8
+
+
+def test_where_nothing_says_what_is_in_force_nothing_is_old(deps: Deps) -> None:
+    bundles(deps.folder.bundles, range(1, 13), in_force=None)
+    (deps.folder.bundles / "current.json").write_text("not json")
+    assert prune(D, deps).figures["bundles"] == [] and left(deps.folder.bundles) == list(range(1, 13))
+
+
+def test_unverified_downloads_go_and_a_long_copy_of_alerts_is_shortened(deps: Deps) -> None:
+    deps.folder.incoming.mkdir()
+    (deps.folder.incoming / "part").write_bytes(b"x")
+    deps.folder.alerts.write_text("".join(f"{n}\n" for n in range(2 * LINES_KEPT + 1)))
+    report = prune(D, deps)
+    lines = deps.folder.alerts.read_text().splitlines()
+    assert not deps.folder.incoming.exists() and report.figures["lines"] == LINES_KEPT + 1
+    assert (len(lines), lines[0], lines[-1]) == (LINES_KEPT, str(LINES_KEPT + 1), str(2 * LINES_KEPT))
+    assert prune(D, deps).figures["lines"] == 0
