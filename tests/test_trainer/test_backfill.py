@@ -137,6 +137,17 @@ def test_a_week_of_symbols_deleted_stops_training_until_backfill_brings_it_back(
     assert json.loads(said)["ic"]["sessions"] > 0
 
 
+def test_a_session_that_nobody_delivered_comes_back_whole(delivery: Path, whole: Path, tmp_path: Path) -> None:
+    frame = pq.read_table(delivery / "bars.parquet").to_pandas()
+    day = read_manifest(whole).calendar.offset(END, -50)
+    frame[frame["date"].astype("datetime64[s]").dt.date != day].to_parquet(tmp_path / "hole.parquet")
+    data = ingested(tmp_path / "hole.parquet", delivery, tmp_path / "us")
+    assert read_manifest(data).status(day).reasons[0] == "no usable bar"
+    done = backfill(data, FileVendor(delivery / "bars.parquet", Mapping(), PriceBasis.RAW), day, day)
+    assert done.manifest.status(day) == read_manifest(whole).status(day)
+    assert bars_files(data) == bars_files(whole)
+
+
 class Dying:
     """A vendor that answers `good` requests and then is away."""
 

@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
+from signals.inference import predict
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import SessionStatus
 from signals.sessions import NEW_YORK, xnys
 from signals.sleeves import SLEEVES
+from tests.fakes.onnx_models import stump_model
 from trainer.__main__ import app
 from trainer.clock import now
 from trainer.curation.config import CurationConfig
@@ -370,13 +372,17 @@ def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisio
     as_of(archive, asof, later)
     sleeve = SLEEVES["equities_xs"]
 
-    def features(folder: Path) -> tuple[tuple[str, ...], bytes]:
+    def scored(folder: Path) -> tuple[tuple[str, ...], bytes, bytes]:
+        """Names, features and scores of the evening, to the byte."""
         manifest = read_manifest(folder)
         panel = sleeve.features(load_bars(folder, manifest, manifest.first, asof), asof)
-        assert np.isfinite(panel.values).sum() > 2000
-        return panel.symbols, panel.values.tobytes()
+        symbols, rows = panel.at(asof)
+        assert len(symbols) > 250
+        assert np.isfinite(rows).sum() > 5000
+        return symbols, rows.tobytes(), predict((stump_model(rows.shape[1], trees=60),), rows).tobytes()
 
-    assert features(arrived) == features(later) != features(archive)
+    assert scored(arrived) == scored(later)
+    assert scored(archive)[1:] != scored(later)[1:]  # the newest version shows what was corrected since
     names = [r.path for r in read_manifest(arrived).of_role(FileRole.BARS)]
     assert names == [r.path for r in read_manifest(later).of_role(FileRole.BARS)]
     now = closes(archive)["UNP", asof]
