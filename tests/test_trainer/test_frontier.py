@@ -23,6 +23,7 @@ def test_the_published_example_lies_on_the_frontier() -> None:
     assert even.expected_cost == pytest.approx(662_500) and even.variance == pytest.approx(1.08e12, rel=1e-6)
     assert paper.expected_cost == pytest.approx(910_477.8, abs=0.5)
     assert paper.variance == pytest.approx(3.63868e11, rel=1e-5)
+    assert paper.urgency == pytest.approx(5 * 0.6063, abs=5e-4) and even.urgency == 0.0
     assert paper.first_slice == pytest.approx(1 - 0.5423807, abs=1e-6) and low.first_slice > even.first_slice
 
 

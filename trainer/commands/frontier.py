@@ -38,7 +38,8 @@ def frontier(
     Trading evenly (TWAP, risk aversion 0) is the cheapest schedule and the least certain; every other point of the
     frontier pays a little more to be done sooner, and no schedule lies below it. The defaults are the paper's example:
     a million shares of a $50 stock with 30 % volatility that trades five million shares a day, over five days. Try
-    `--shares 20000 --duration 1 --intervals 6` for one day of six slices. Variance is in USD^2; its root, the standard
+    `--shares 20000 --duration 1 --intervals 6` for one day of six slices; its column `urgency` (kappa T) is what the
+    setting `execution.entry.urgency` of a device takes. Variance is in USD^2; its root, the standard
     deviation of the cost, is what the axis shows. `sigma` is price x annual volatility / sqrt(252); `eta` about the
     spread over 1 % of the daily volume; `gamma` the spread over 10 % of it; `epsilon` half the spread.
     """
@@ -63,9 +64,11 @@ def frontier(
 
         write_atomic(to, drawn(found))
     rows = [found[0], *found[1 :: max(1, (len(found) - 1) // (LISTED - 1))]]
-    text = [f"{'risk aversion':>14}  {'expected cost, USD':>20}  {'std deviation, USD':>20}  {'first slice':>11}"]
+    heads = ("risk aversion", "urgency", "expected cost, USD", "std deviation, USD", "first slice")
+    text = ["{:>14}  {:>8}  {:>20}  {:>20}  {:>11}".format(*heads)]
     text += [
-        f"{p.risk_aversion:>14.3g}  {p.expected_cost:>20,.2f}  {p.deviation:>20,.2f}  {p.first_slice:>11.1%}"
+        f"{p.risk_aversion:>14.3g}  {p.urgency:>8.3f}  {p.expected_cost:>20,.2f}  {p.deviation:>20,.2f}"
+        f"  {p.first_slice:>11.1%}"
         for p in rows
     ]
     text += [f"\nPicture: {to}"] if to is not None else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from execution.slicing import MarketImpact, almgren_chriss
+from execution.slicing import MarketImpact, almgren_chriss, urgency
 from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
 
 
@@ -20,6 +20,8 @@ class Point:
     ----------
     risk_aversion : float
         lambda, 1 / USD; 0 is TWAP.
+    urgency : float
+        kappa T: what `urgency` of a device's entry asks for the same curve.
     expected_cost : float
         USD.
     variance : float
@@ -29,6 +31,7 @@ class Point:
     """
 
     risk_aversion: float
+    urgency: float
     expected_cost: float
     variance: float
     slices: tuple[float, ...]
@@ -46,8 +49,8 @@ class Point:
     def to_json(self) -> dict[str, float | list[float]]:
         """As JSON fields."""
         return {
-            "risk_aversion": self.risk_aversion, "expected_cost": self.expected_cost, "variance": self.variance,
-            "slices": list(self.slices),
+            "risk_aversion": self.risk_aversion, "urgency": self.urgency, "expected_cost": self.expected_cost,
+            "variance": self.variance, "slices": list(self.slices),
         }  # fmt: skip
 
 
@@ -61,9 +64,14 @@ def points_of(
     InvariantBroken
         The intervals are too long for the impact, or there are none.
     """
-    chosen = [0.0, *np.geomspace(lowest, highest, count).tolist()]
-    found = [(a, almgren_chriss(shares, duration, intervals, impact, a)) for a in chosen]
-    return tuple(Point(a, best.expected_cost, best.variance, tuple(best.slices.tolist())) for a, best in found)
+    aversions = [0.0, *np.geomspace(lowest, highest, count).tolist()]
+    found = []
+    for aversion in aversions:
+        best = almgren_chriss(shares, duration, intervals, impact, aversion)
+        kappa = urgency(duration / intervals, impact, aversion)
+        slices = tuple(best.slices.tolist())
+        found.append(Point(aversion, kappa * duration, best.expected_cost, best.variance, slices))
+    return tuple(found)
 
 
 def drawn(points: Sequence[Point]) -> bytes:
