@@ -172,6 +172,25 @@ def test_early_closes_end_the_day_and_zones_and_lengths_are_read(tmp_path: Path)
     assert bar.tolist() == [pd.Timestamp("2021-11-26"), "A", 10, 13, 9, 12, 300, "stock", ""]
 
 
+def test_days_cut_short_and_minutes_on_a_saturday_are_quarantined_and_named(tmp_path: Path) -> None:
+    """Real files: one whose days end three hours early, one with bars of NVDA on Saturdays."""
+    source = pd.read_parquet(shared("us_5min_defective"))
+    (tmp_path / "five.yml").write_text("minutes: {label: start, minutes: 5, columns: {time: ts}}")
+    found = {}
+    mapping = read_mapping(tmp_path / "five.yml")
+    for version in ("fixed", "original"):
+        path = tmp_path / f"{version}.parquet"
+        source[source["version"] == version].to_parquet(path)
+        ingest(Sources(path), tmp_path / version, mapping=mapping, basis=PriceBasis.TOTAL_RETURN,
+               config=CurationConfig())  # fmt: skip
+        found[version] = audit(tmp_path / version, None, None)
+    assert len(found["fixed"].audits) >= 282
+    assert {(a.status, a.usable) for a in found["fixed"].audits} == {(SessionStatus.RED, 0)}
+    closed = {a.session for a in found["original"].audits if a.reasons and a.reasons[0].startswith("non_session")}
+    assert {date(2025, 11, 8), date(2025, 11, 27)} <= closed  # a Saturday, and Thanksgiving
+    assert not closed & set(xnys(date(2025, 10, 1), date(2026, 4, 1)).days)
+
+
 def test_five_minute_bars_of_a_year_make_a_green_dataset(tmp_path: Path) -> None:
     """78 bars a day, 18 names, 2025-02-03 to 2026-03-18."""
     source = shared("us_5min_2025_2026_open")

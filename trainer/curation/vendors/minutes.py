@@ -6,6 +6,10 @@ open <= t and t + m <= close, early closes included; minutes outside the regular
     open = first, high = max, low = min, close = last, volume = sum  over the minutes with a trade
     spread_bps = median over the minutes with a sane two-sided quote of 10^4 (ask - bid) / ((ask + bid) / 2)
 
+A session of which no symbol of the file has a bar in its first (last) 15 minutes was cut: its open (close) and its
+volume are not known, and the daily bar says so by having none. Minutes on a day without a session are gathered too, so
+that the audit names the day.
+
 The files show trades as minutes: the daily open and close are the first and last traded minute's, which is near the
 auctions' prices and not always equal to them.
 """
@@ -31,6 +35,7 @@ SPREADS_SCHEMA = pa.schema(
     [("session", pa.date32()), ("symbol", pa.string()), ("spread_bps", pa.float64()), ("minutes", pa.int64())]
 )
 BASIS_POINTS = 1e4
+CUT = pd.Timedelta(minutes=15)
 MOST = 0.5  # of the symbols and sessions of a file: what is true of more than these is a convention
 
 
@@ -67,7 +72,8 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str) -> Minut
             "no minute lies in the regular hours", where=where, mend="Check `zone` and `label` in the mapping"
         )
     _refuse_wrong_label(frame, calendar, mapping, where=where)
-    return MinuteBars(daily(placed), spreads(placed))
+    bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
+    return MinuteBars(bars.reset_index(drop=True), spreads(placed))
 
 
 def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
@@ -83,6 +89,33 @@ def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumn
     days = np.array(calendar.days, dtype="datetime64[s]")
     kept = frame[inside].assign(session=days[place[inside]])
     result: pd.DataFrame = kept.sort_values(["symbol", "session", "time"], kind="stable", ignore_index=True)
+    return result
+
+
+def closed_days(frame: pd.DataFrame, calendar: Calendar) -> pd.DataFrame:
+    """Rows on New York dates that are no sessions, with that date as `session`."""
+    day = frame["time"].dt.tz_convert("America/New_York").dt.tz_localize(None).dt.normalize().astype("datetime64[s]")
+    closed = ~day.isin(pd.DatetimeIndex(calendar.days))
+    rows = frame[closed].assign(session=day[closed])
+    result: pd.DataFrame = rows.sort_values(["symbol", "time"], kind="stable", ignore_index=True)
+    return result
+
+
+def without_cut_ends(
+    bars: pd.DataFrame, placed: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns
+) -> pd.DataFrame:
+    """Bars whose open, close and volume are NaN where the file's session does not reach its own open or close."""
+    length = pd.Timedelta(minutes=mapping.minutes)
+    shift = length if mapping.label is Label.END else pd.Timedelta(0)
+    times = placed[placed["close"].notna()].groupby("session")["time"].agg(["min", "max"]) - shift
+    days = pd.DatetimeIndex(calendar.days)
+    opens = pd.Series(pd.DatetimeIndex([s.open for s in calendar.sessions]), days).reindex(times.index)
+    closes = pd.Series(pd.DatetimeIndex([s.close for s in calendar.sessions]), days).reindex(times.index)
+    late = times.index[times["min"] > opens + CUT]
+    early = times.index[times["max"] + length < closes - CUT]
+    result = bars.astype({"volume": "float64"})
+    result.loc[result["date"].isin(late), ["open", "volume"]] = np.nan
+    result.loc[result["date"].isin(early), ["close", "volume"]] = np.nan
     return result
 
 
