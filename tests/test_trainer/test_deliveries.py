@@ -219,6 +219,34 @@ def test_a_restatement_for_a_split_keeps_the_raw_row_and_is_no_revision() -> Non
     assert adjusted[2] / adjusted[1] == pytest.approx(26 / 25)
 
 
+def test_a_row_that_a_delivery_repeats_is_left_to_the_audit_even_where_one_copy_is_the_held_one() -> None:
+    first = told(bars({"A": [10.0, 11.0]}), DAYS[1])
+    twice = pd.concat([bars({"A": [11.0]}, first=1), bars({"A": [11.9]}, first=1)], ignore_index=True)
+    frame = fold([first, told(twice, DAYS[2])]).frame
+    assert sorted(frame.loc[frame["date"] == pd.Timestamp(DAYS[1]), "close"]) == [11.0, 11.9]
+
+
+def test_a_whole_history_restated_for_a_split_is_told_once() -> None:
+    whole, adjusted = Scope.WHOLE, PriceBasis.SPLIT_ADJUSTED
+    first = told(bars({"A": [96.0, 98.0, 100.0]}), DAYS[2], adjusted, whole)
+    second = told(bars({"A": [24.0, 24.5, 25.0, 26.0]}).assign(volume=4000.0), DAYS[3], adjusted, whole)
+    known = fold([first, second])
+    assert known.revisions[["date", "field"]].to_numpy().tolist() == [[pd.Timestamp(DAYS[2]), "restated"]]
+    assert known.frame["close"].tolist() == [24.0, 24.5, 25.0, 26.0]
+    assert not known.frame["revised"].any()
+
+
+def test_total_return_prices_on_another_level_are_no_revision_in_a_whole_history_and_refused_in_rows() -> None:
+    """A dividend of 1 % scales everything before it."""
+    first = told(bars({"A": [98.0, 100.0]}), DAYS[1], PriceBasis.TOTAL_RETURN, Scope.WHOLE)
+    second = bars({"A": [97.02, 99.0, 100.0]})
+    known = fold([first, told(second, DAYS[2], PriceBasis.TOTAL_RETURN, Scope.WHOLE)])
+    assert known.revisions.empty
+    assert known.frame["close"].tolist() == [97.02, 99.0, 100.0]
+    with pytest.raises(BadBars, match=r"A was restated by 0\.99"):
+        fold([first, told(second, DAYS[2], PriceBasis.TOTAL_RETURN)])
+
+
 def test_rows_that_restate_adjusted_prices_are_refused() -> None:
     first = told(bars({"A": [98.0, 100.0]}), DAYS[1], PriceBasis.SPLIT_ADJUSTED)
     second = told(bars({"A": [25.0, 26.0]}, first=1), DAYS[2], PriceBasis.SPLIT_ADJUSTED)

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from signals.dataset import load_actions, read_table
 from signals.errors import BadBars
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRole, Manifest
+from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import deliver, refresh, whole_delivery
-from trainer.curation.known import PRICES, ROUNDING
+from trainer.curation.known import LEVEL, PRICES, ROUNDING
 from trainer.curation.missing import Missing, missing
 from trainer.curation.receipts import Part, Scope
 from trainer.curation.vendor import BarVendor
@@ -159,7 +159,8 @@ def _filling(
     told = told[~(told["is_missing"] & _is_quarantined_already(told, folder, manifest))].reset_index(drop=True)
     held = _held(folder, manifest, set(told.loc[~told["is_missing"], "date"].dt.date))
     beside = told[~told["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
-    apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > MOST_DISAGREEMENT]
+    most = LEVEL if manifest.basis is PriceBasis.TOTAL_RETURN else MOST_DISAGREEMENT
+    apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > most]
     refused = tuple(
         f"{row.symbol} {row.date:%Y-%m-%d}: {row.close:g} told, {row.close_held:g} held"
         for row in apart.drop_duplicates("symbol").itertuples()

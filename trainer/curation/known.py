@@ -11,7 +11,8 @@ Invariants
 
 A vendor that adjusts for splits sends old rows again at a restated level. Where a delivery moves every price of a
 symbol by one split's ratio, that is a restatement and no revision. On raw prices the row as first delivered is the raw
-one and stays; on adjusted prices a delivery of some rows cannot restate the others and is refused.
+one and stays; on adjusted prices a delivery of some rows cannot restate the others and is refused. Total-return prices
+move with every dividend, too: their levels are not compared between whole deliveries, rows on another one are refused.
 
 Adjusted closes of different deliveries stand at different levels. The adjustment factor f = adj_close / close of a
 delivery that adds rows is multiplied by k = f_held / f_delivered at the newest (symbol, date) that both have, so that
@@ -38,6 +39,7 @@ from trainer.curation.returns import FACTOR_TOLERANCE
 PRICES = ("open", "high", "low", "close")
 COMPARED = (*PRICES, "volume")
 ROUNDING = 1e-6  # relative; float32 prices differ by 6e-8, a vendor's own rounding by a few times that
+LEVEL = 1e-5  # relative; total-return prices of one adjustment agree to float32
 RESTATEMENT = 5e-3  # distance from a split's ratio within which every price of a symbol moved
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 REVISION_COLUMNS = ["date", "symbol", "field", "was", "now", "known_at", "revised_at"]
@@ -146,16 +148,17 @@ class _Held:
             return _Held(frame.reset_index(drop=True), keys, np.zeros(len(frame), bool), scale, self.revisions)
         old, new = _matched(self.keys, keys, axes.cells)
         ratio = _restatement(self.frame, frame, old, new, axes.symbol_of(keys[new]), len(axes.symbols))
-        changed = _changed(self.frame, frame, old, new, ratio)
+        changed = _changed(self.frame, frame, old, new, ratio, told.basis)
         revisions = [*self.revisions, *_told(self.frame, frame, old, new, changed, ratio)]
         if told.scope is Scope.WHOLE:
             return self._replaced(frame, keys, old, new, changed, revisions, axes)
-        _refuse_restated(told, frame, new, ratio)
+        _refuse_restated(told, self.frame, frame, old, new, ratio)
         scale = self.scale
         if "adj_close" in frame or "adj_close" in self.frame:
             frame, scale = _spliced(self.frame, frame, old, new, ratio, (self.keys, keys), scale, axes)
         kept_new = np.ones(len(keys), dtype=bool)
-        same = ~np.logical_or.reduce(list(changed.values())) | (ratio != 1)
+        repeated = np.bincount(keys, minlength=axes.cells)[keys[new]] > 1
+        same = (~np.logical_or.reduce(list(changed.values())) | (ratio != 1)) & ~repeated
         kept_new[new[same]] = False  # nothing new is said of these cells
         superseded = np.zeros(axes.cells, dtype=bool)
         superseded[keys[kept_new]] = True
@@ -209,10 +212,15 @@ def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, s
     return result
 
 
-def _changed(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> dict[str, Flags]:
-    """Which figures of the matched rows differ by more than rounding, the restatement set aside."""
+def _changed(
+    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, basis: PriceBasis
+) -> dict[str, Flags]:
+    """Which figures of the matched rows differ by more than rounding, the restatement set aside.
+
+    Total-return prices move as a whole with every dividend, so that a level that differs is no revision.
+    """
     result: dict[str, Flags] = {}
-    for name in COMPARED:
+    for name in ("volume",) if basis is PriceBasis.TOTAL_RETURN else COMPARED:
         was, now = _column(held, name)[old], _column(told, name)[new]
         was = was / ratio if name == "volume" else was * ratio
         slack = np.where(ratio == 1, ROUNDING if name in PRICES else 0.0, RESTATEMENT) * np.abs(was)
@@ -232,7 +240,9 @@ def _told(
     restated = ratio != 1
     if restated.any():
         before = held.iloc[old[restated]]
-        found.append(_revision(before, RESTATED, before["close"], _column(told, "close")[new[restated]], at))
+        rows = _revision(before, RESTATED, before["close"], _column(told, "close")[new[restated]], at)
+        # One row tells it: every older one was restated alike.
+        found.append(rows.sort_values("date", kind="stable").drop_duplicates("symbol", keep="last"))
     return found
 
 
@@ -243,12 +253,16 @@ def _revision(before: pd.DataFrame, field: str, was: pd.Series, now: Floats | fl
     )  # fmt: skip
 
 
-def _refuse_restated(told: Told, frame: pd.DataFrame, new: Rows, ratio: Floats) -> None:
-    restated = np.flatnonzero(ratio != 1)
+def _refuse_restated(told: Told, held: pd.DataFrame, frame: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> None:
+    move = ratio
+    if told.basis is PriceBasis.TOTAL_RETURN:
+        level = _column(frame, "close")[new] / _column(held, "close")[old]
+        move = np.where(np.abs(level - 1) > LEVEL, level, 1.0)
+    restated = np.flatnonzero(move != 1)
     if told.basis is not PriceBasis.RAW and restated.size:
         row = frame.iloc[new[restated[0]]]
         raise BadBars(
-            f"{row['symbol']} was restated by {ratio[restated[0]]:g}, which rows delivered before it do not show",
+            f"{row['symbol']} was restated by {move[restated[0]]:g}, which rows delivered before it do not show",
             where=f"{row['date']:%Y-%m-%d}, prices {told.basis}",
             mend="Deliver its whole history, without --add, or raw prices",
         )  # fmt: skip
