@@ -32,7 +32,7 @@ from appliance.ledger.snapshots import Phase
 from appliance.machine import FixedMachine, Machine
 from appliance.orderpath import OrderPath
 from appliance.orderpath.agreement import begin
-from appliance.seams import Notifier
+from appliance.seams import Fs, Notifier
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.exchange.exchange import Exchange
 from execution.exchange.faults import Fault
@@ -62,6 +62,7 @@ class Standing:
     clock_error: timedelta = timedelta(0)
     session: date = D
     opened: Callable[[Path], Ledger] = Ledger
+    fs: Fs = field(default_factory=DurableFs)
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(self.served.now + self.clock_error, self._move)
@@ -75,7 +76,7 @@ class Standing:
 
     def deps(self) -> Deps:
         """Fresh dependencies, as a process of its own would have them."""
-        folder, fs = StateFolder(self.root), DurableFs()
+        folder, fs = StateFolder(self.root), self.fs
         return Deps(
             config=ApplianceConfig(stores=StoresConfig(data=self.root, bundles=self.root)), folder=folder,
             clock=self.clock, calendar=small.calendar(), ledger=self.opened(folder.ledger),
@@ -185,9 +186,9 @@ class Standing:
         assert self.latch == ""
 
 
-def stand(root: Path, **exchange: Any) -> Standing:
+def stand(root: Path, url: str = small.URL, **exchange: Any) -> Standing:
     """Return an armed device at 08:00 of D with its plan frozen."""
-    device = Standing(root, small.exchange("2021-11-22 08:00", **exchange))
+    device = Standing(root, small.exchange("2021-11-22 08:00", **exchange), url)
     device.start()
     device.freeze()
     return device
