@@ -25,6 +25,7 @@ from signals.errors import InvariantBroken, LedgerUnusable, Locked
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
+MAKE_ROOM = "Free space or replace the disk, then reconcile"
 
 # Statements that lead from schema n to n + 1, by n. Forward only: an older program refuses a newer ledger.
 MIGRATIONS: dict[int, str] = {}
@@ -73,6 +74,9 @@ class Ledger:
         except (apsw.NotADBError, apsw.CorruptError) as error:
             self._connection.close()
             raise LedgerUnusable("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE) from error
+        except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
+            self._connection.close()
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=MAKE_ROOM) from error
         except BaseException:
             self._connection.close()
             raise
@@ -170,7 +174,7 @@ class Ledger:
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError) as error:
             raise LedgerUnusable(
                 "the ledger cannot be written", where=f"{self.path}: {error}",
-                mend="Free space or replace the disk, then reconcile",
+                mend=MAKE_ROOM,
             ) from error  # fmt: skip
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> int:

@@ -54,6 +54,7 @@ from execution.orders import (
     TimeInForce,
 )
 from signals.errors import InvariantBroken, LedgerUnusable, Locked
+from tests.fakes.full_disk import LimitedDisk, Refusal
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
@@ -113,6 +114,15 @@ def test_a_ledger_that_does_not_name_its_schema_is_refused(ledger: Ledger) -> No
     meta.write(ledger, "schema_version", "one")
     with pytest.raises(LedgerUnusable, match="does not name"):
         Ledger(ledger.path)
+
+
+@pytest.mark.parametrize("refusal", list(Refusal), ids=lambda refusal: refusal.name.lower())
+def test_a_ledger_that_the_disk_does_not_take_is_refused_in_one_line(tmp_path: Path, refusal: Refusal) -> None:
+    """F39, F40: no room for its first page, or none that may be written."""
+    disk = LimitedDisk(fatal=1, lasting=True, refusal=refusal)
+    with pytest.raises(LedgerUnusable, match="Free space"):
+        disk.ledger(tmp_path / "ledger.sqlite")
+    assert disk.refused >= 1
 
 
 def test_a_damaged_page_is_found_before_anything_is_read(ledger: Ledger) -> None:
