@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from appliance.schedule import TIMETABLE, Decision, Due, due, timetable
+from appliance.schedule import TIMETABLE, Decision, Due, Table, due, timetable
 from signals.sessions import Calendar
 
 ABSENT = "ABSENT"
@@ -40,7 +40,9 @@ class CatchUp:
     due: tuple[Due, ...]
 
 
-def catch_up(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, since: date) -> CatchUp:
+def catch_up(
+    now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, since: date, table: Table = TIMETABLE
+) -> CatchUp:
     """Decide what every session from `since` on needs at the instant `now`.
 
     Parameters
@@ -52,15 +54,18 @@ def catch_up(now: datetime, ended: Collection[tuple[date, str]], calendar: Calen
     calendar : Calendar
     since : date
         The first session that this device answers for.
+    table : Table, optional
+        The timetable that holds.
 
     Raises
     ------
     NotASession
         `now` or `since` lies outside the calendar.
     """
-    open_now = tuple(item for item in due(now, ended, calendar) if item.session >= since)
-    over = tuple(day for day in calendar.between(since, calendar.last_closed(now)) if is_over(now, day, calendar))
-    missed = tuple(_missed(day, slot.job, slot.why_late) for day in over for slot in TIMETABLE
+    open_now = tuple(item for item in due(now, ended, calendar, table) if item.session >= since)
+    closed = calendar.between(since, calendar.last_closed(now))
+    over = tuple(day for day in closed if is_over(now, day, calendar, table))
+    missed = tuple(_missed(day, slot.job, slot.why_late) for day in over for slot in table
                    if (day, slot.job) not in ended)  # fmt: skip
     return CatchUp(_absence(over, ended), (*missed, *open_now))
 
@@ -81,9 +86,9 @@ def first_session(recorded: Sequence[date], now: datetime, calendar: Calendar) -
     return recorded[max(0, len(recorded) - 2)]
 
 
-def is_over(now: datetime, session: date, calendar: Calendar) -> bool:
+def is_over(now: datetime, session: date, calendar: Calendar, table: Table = TIMETABLE) -> bool:
     """Whether every window of the session has passed."""
-    return now > max(row.deadline for row in timetable(session, calendar))
+    return now > max(row.deadline for row in timetable(session, calendar, table))
 
 
 def _missed(session: date, job: str, why_late: str) -> Due:

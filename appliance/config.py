@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from appliance.schedule import Entering
 from appliance.tripwires import Limits
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
@@ -91,6 +92,12 @@ class ApplianceConfig(Config):
     def starting_equity(self) -> Decimal:
         """USD with which a hosted exchange opens the account."""
         return self.venue.exchange.cash
+
+    @property
+    def entering(self) -> Entering:
+        """When plans enter the market, as the timetable asks for it."""
+        entry = self.execution.entry
+        return Entering(entry.kind.value, entry.steps, entry.first_minutes, entry.last_minutes)
 
     def limits(self) -> dict[str, float]:
         """Every limit of the tripwire table by name; those of planning and pre-trade checks come from there."""

@@ -6,7 +6,6 @@ from datetime import date
 
 from appliance.device import Device
 from appliance.job import JobReport, JobStatus
-from appliance.schedule import JOBS
 from signals.errors import DeviceHalted
 
 
@@ -25,7 +24,7 @@ def run_session(device: Device, session: date) -> list[JobReport]:
     device.require_held(session)
     device.latch.require_armed()
     reports: list[JobReport] = []
-    for name in JOBS:
+    for name in (slot.job for slot in device.table):
         try:
             reports.append(device.run(name, session))
         except DeviceHalted as error:

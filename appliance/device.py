@@ -24,7 +24,7 @@ from appliance.ledger import Ledger, Mode, job_runs
 from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.notify import Channels, FileNotifier, LogNotifier
-from appliance.schedule import timetable
+from appliance.schedule import Table, table_of, timetable
 from appliance.seams import Clock, Heartbeat, Notifier
 from appliance.stores import FolderStore
 from appliance.sync import published
@@ -136,9 +136,14 @@ class Device:
                 mend="The embedded exchange trades sessions that the dataset holds",
             )  # fmt: skip
 
+    @property
+    def table(self) -> Table:
+        """The timetable that holds under this device's settings."""
+        return table_of(self.config.entering)
+
     def _move_to(self, clock: VirtualClock, job: str, session: date) -> None:
         self.require_held(session)
-        row = next(row for row in timetable(session, self.calendar) if row.job == job)
+        row = next(row for row in timetable(session, self.calendar, self.table) if row.job == job)
         if clock.now() < row.at:
             clock.advance(row.at)
         elif clock.now() > row.deadline and not self.has_ended(job, session):
@@ -156,7 +161,7 @@ class Device:
 
     def start_before(self, session: date) -> None:
         """Move a hosted clock to where the first job of the session D begins."""
-        first = timetable(session, self.calendar)[0].at
+        first = timetable(session, self.calendar, self.table)[0].at
         if isinstance(self.clock, VirtualClock) and self.clock.now() < first:
             self.clock.advance(first)
 

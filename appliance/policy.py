@@ -30,4 +30,4 @@ def gross_share(role: Role, config: ApplianceConfig) -> float:
 def bundle_policy(asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
     """Policy of the session `asof` by the device's clock."""
     sleeves = {name: SLEEVES[name].spec for name in config.router.weights if name in SLEEVES}
-    return Policy(asof, calendar, sleeves, accepted_roles(config), release())
+    return Policy(asof, calendar, sleeves, accepted_roles(config), release(), entry=config.execution.entry.in_manifest)

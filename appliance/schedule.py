@@ -14,7 +14,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
@@ -28,15 +28,22 @@ class Anchor(StrEnum):
     MORNING = "morning of D"  # New York wall clock on D
     OPEN = "open of D"
     CLOSE = "close of D"
+    THROUGH = "through D"  # a share of the way between two instants of D
 
 
 @dataclass(frozen=True)
 class When:
-    """One instant of the table: an anchor with a New York clock time, or with minutes after the open or the close."""
+    """One instant of the table: an anchor with a New York clock time, or with minutes after the open or the close.
+
+    Through the day it is the `share` of the way from `minutes` after the open to `before_close` minutes before the
+    close, so that an early close moves every step.
+    """
 
     anchor: Anchor
     clock: time = time(0)
     minutes: int = 0
+    before_close: int = 0
+    share: float = 0.0
 
     def on(self, session: date, calendar: Calendar) -> datetime:
         """Return the UTC instant for the trade session D."""
@@ -45,6 +52,10 @@ class When:
         found = calendar.session(session)
         if self.anchor is Anchor.MORNING:
             return found.at(self.clock)
+        if self.anchor is Anchor.THROUGH:
+            first = found.open + timedelta(minutes=self.minutes)
+            way = found.close - timedelta(minutes=self.before_close) - first
+            return first + timedelta(seconds=round(way.total_seconds() * self.share))
         start = found.open if self.anchor is Anchor.OPEN else found.close
         return start + timedelta(minutes=self.minutes)
 
@@ -105,6 +116,68 @@ TIMETABLE: tuple[Slot, ...] = (
 )  # fmt: skip
 
 JOBS: tuple[str, ...] = tuple(slot.job for slot in TIMETABLE)
+TRADE, CONFIRM = "trade", "confirm"
+Table = tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Entering:
+    """When plans enter the market, in the words of `execution.entries.EntryConfig`, without what reads a file of it."""
+
+    kind: str = "opg"
+    steps: int = 0
+    first_minutes: int = 0
+    last_minutes: int = 0
+
+
+AT_THE_OPEN = Entering()
+
+
+def step_job(step: int) -> str:
+    """Name of the job that sends step `step` of a schedule through the day; the first one is `trade`."""
+    return TRADE if step == 1 else f"{TRADE}_{step}"
+
+
+def table_of(entry: Entering) -> Table:
+    """Return the timetable under which a plan enters the market as `entry` says.
+
+    The opening auction has `TIMETABLE` itself; the closing auction moves `trade` and `confirm` to the close; a schedule
+    through the day has one row for each step, and confirms after the last.
+    """
+    if entry.kind == "opg":
+        return TIMETABLE
+    by_job = {slot.job: slot for slot in TIMETABLE}
+    trade, confirm = by_job[TRADE], by_job[CONFIRM]
+    if entry.kind == "cls":
+        moved = [
+            replace(trade, at=When(Anchor.CLOSE, minutes=-25), deadline=When(Anchor.CLOSE, minutes=-12),
+                    why_late="the closing auction no longer takes orders",
+                    purpose="send the plan's orders for the closing auction"),
+            replace(confirm, at=When(Anchor.CLOSE, minutes=5), deadline=AFTER_CLOSE,
+                    why_late="the reconcile after the close takes the fills over", purpose="fills of the close"),
+        ]  # fmt: skip
+    else:
+        moved = [_step_slot(trade, entry, step) for step in range(1, entry.steps + 1)]
+        moved.append(replace(
+            confirm, at=When(Anchor.CLOSE, minutes=-entry.last_minutes + 10), deadline=When(Anchor.CLOSE, minutes=-10),
+            purpose="fills of the day; what the last steps left",
+        ))  # fmt: skip
+    first, last = JOBS.index(TRADE), JOBS.index(CONFIRM)
+    return (*TIMETABLE[:first], *moved, *TIMETABLE[last + 1 :])
+
+
+def _step_slot(trade: Slot, entry: Entering, step: int) -> Slot:
+    def at(number: float) -> When:
+        share = min(1.0, (number - 1) / (entry.steps - 1))
+        return When(Anchor.THROUGH, minutes=entry.first_minutes, before_close=entry.last_minutes, share=share)
+
+    is_last = step == entry.steps
+    deadline = When(Anchor.CLOSE, minutes=-entry.last_minutes + 8) if is_last else at(step + 0.9)
+    return replace(
+        trade, job=step_job(step), at=at(step), deadline=deadline,
+        why_late="its time has passed: the plan's later steps do not make up for it",
+        purpose=f"send step {step} of {entry.steps} through the session",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,11 +191,11 @@ class Row:
     purpose: str
 
 
-def timetable(session: date, calendar: Calendar) -> tuple[Row, ...]:
+def timetable(session: date, calendar: Calendar, table: Table = TIMETABLE) -> tuple[Row, ...]:
     """Resolve the table for the trade session D, in order."""
     return tuple(
         Row(slot.job, session, slot.at.on(session, calendar), slot.deadline.on(session, calendar), slot.purpose)
-        for slot in TIMETABLE
+        for slot in table
     )
 
 
@@ -147,7 +220,9 @@ class Due:
     reason: str
 
 
-def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar) -> tuple[Due, ...]:
+def due(
+    now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, table: Table = TIMETABLE
+) -> tuple[Due, ...]:
     """Decide what the jobs of the current sessions need at the instant `now`.
 
     Parameters
@@ -157,6 +232,8 @@ def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar) 
     ended : collection of (session, job)
         What the ledger says has a terminal status.
     calendar : Calendar
+    table : Table, optional
+        The timetable that holds.
 
     Returns
     -------
@@ -166,7 +243,7 @@ def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar) 
     """
     found: list[Due] = []
     for session in _current(now, calendar):
-        slots = zip(TIMETABLE, timetable(session, calendar), strict=True)
+        slots = zip(table, timetable(session, calendar, table), strict=True)
         for slot, row in slots:
             if now < row.at:
                 break

@@ -9,7 +9,7 @@ from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.paging import attend
-from appliance.schedule import JOBS, Decision, Due
+from appliance.schedule import Decision, Due
 from appliance.seams import Severity
 from signals.errors import DeviceHalted, FixInput
 
@@ -33,7 +33,7 @@ def tick(device: Device) -> list[JobReport]:
         honour_halt_request(deps, None)
         attend(deps)
     done: list[JobReport] = []
-    for _ in range(2 * len(JOBS)):
+    for _ in range(2 * len(device.table)):
         found = _due(device)
         if not found:
             break
@@ -45,7 +45,7 @@ def _due(device: Device) -> tuple[Due, ...]:
     with device.deps() as deps:
         now = device.clock.now()
         since = first_session(job_runs.sessions(deps.ledger), now, device.calendar)
-        found = catch_up(now, job_runs.ended(deps.ledger, since), device.calendar, since)
+        found = catch_up(now, job_runs.ended(deps.ledger, since), device.calendar, since, device.table)
         if found.halt and deps.latch.read().is_armed:
             halt(deps, None, ABSENT, found.halt)
     return found.due

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from execution.entries import EntryConfig
 from execution.planning import PlanningConfig
 from execution.pretrade import PretradeConfig
 from signals.config import Config
@@ -62,9 +63,11 @@ class ExecutionConfig(Config):
     pretrade : PretradeConfig
     submission : SubmissionConfig
     reconcile : ReconcileConfig
+    entry : EntryConfig
     """
 
     planning: PlanningConfig = PlanningConfig()
     pretrade: PretradeConfig = PretradeConfig()
     submission: SubmissionConfig = SubmissionConfig()
     reconcile: ReconcileConfig = ReconcileConfig()
+    entry: EntryConfig = EntryConfig()

@@ -134,7 +134,7 @@ def orders(
     """
     return planning.plan(
         targets, held_of(positions), morning.prices, account, provenance, config.planning, config.pretrade,
-        assets=assets, adv_usd=morning.adv_usd, marks=marks_of(positions), reduce_only=reduce_only,
+        assets=assets, adv_usd=morning.adv_usd, marks=marks_of(positions), reduce_only=reduce_only, entry=config.entry,
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from signals.errors import InvariantBroken
 
 BOOK = "main"
 CLIENT_ORDER_ID_MAX = 48
+FIRST_STEP = 10
+"""Slices from here on are steps of a schedule through the day; 0 is an auction order, 1 the second half of a flip."""
 
 
 class Side(StrEnum):
@@ -158,6 +160,11 @@ class Intent:
     def notional(self) -> Decimal:
         """Signed USD at the reference price."""
         return self.side.sign * self.quantity * self.reference_price
+
+    @property
+    def step(self) -> int:
+        """Which step of a schedule through the day it is, 1 the first; 0 for an order that is none."""
+        return max(0, self.key.slice - FIRST_STEP + 1)
 
     def next_attempt(self, quantity: Decimal, time_in_force: TimeInForce) -> Intent:
         """Return the follow-up for a residual, allowed once this attempt is terminal at the broker."""

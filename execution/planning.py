@@ -8,7 +8,10 @@ Invariants
 2. An order never crosses zero: a flip is a closing order and an opening `day` order that waits for it.
 3. Orders for the auction fit the buying power of the account without counting what they themselves sell; an opening
    order that does not fit becomes a `day` order, sent after the auction's sells are filled.
-4. Nothing is dropped in silence: every difference between targets and orders is a refusal with its reason, or rounding,
+   In the closing auction, which nothing follows, it is refused, and so is the second half of a flip.
+4. Orders through the day are cut into steps of the frozen plan: whole shares that sum to the order but for what the
+   participation cap leaves over, and a name never opens before every closing step of it.
+5. Nothing is dropped in silence: every difference between targets and orders is a refusal with its reason, or rounding,
    which is measured; rounding above its limit refuses the whole plan.
 """
 
@@ -19,11 +22,14 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 from typing import TypeGuard
 
+import numpy as np
 from pydantic import Field
 
 from execution.brokers.base import Account, Asset
-from execution.orders import BOOK, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.entries import Entry, EntryConfig
+from execution.orders import BOOK, FIRST_STEP, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from execution.pretrade import CHECKS, Circumstances, PretradeConfig, Refusal, reserved, screen
+from execution.slicing import remaining, whole_shares
 from portfolio.weights import TargetWeights
 from signals.config import Config
 from signals.errors import TripwireSkip
@@ -78,6 +84,7 @@ def plan(
     adv_usd: Mapping[str, Decimal],
     marks: Mapping[str, Decimal] | None = None,
     reduce_only: bool = False,
+    entry: EntryConfig | None = None,
 ) -> Plan:
     """Turn targets into the frozen orders of their session.
 
@@ -97,6 +104,8 @@ def plan(
         The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
     reduce_only : bool
         Keep only what lowers an absolute position.
+    entry : EntryConfig, optional
+        When the orders leave; the opening auction unless given.
 
     Raises
     ------
@@ -127,19 +136,26 @@ def plan(
         adv_usd=adv_usd,
         assets=assets,
     )
-    intents = _closings_first([intent for trade in trades for intent in _orders(trade, targets, account.number)])
+    entry = entry or EntryConfig()
+    made: list[Intent] = []
+    for trade in trades:
+        orders, left = _orders(trade, targets, account.number, entry, adv_usd)
+        made += orders
+        refusals += left
+    intents = _closings_first(made)
     if reduce_only:
         refusals += [_only_reducing(intent) for intent in intents if not intent.reduces]
         intents = [intent for intent in intents if intent.reduces]
     standing, refused = screen(intents, now, limits, PLAN_CHECKS)
+    fitted, unfunded = _fitted(standing, now, limits)
     return Plan(
         session=targets.session,
         asof=targets.asof,
         account=account.number,
         equity=account.equity,
-        intents=tuple(sorted(_fitted(standing, now, limits), key=lambda intent: intent.key)),
+        intents=tuple(sorted(fitted, key=lambda intent: intent.key)),
         provenance=provenance,
-        refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused)),
+        refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused, *unfunded)),
         rounding_l1=rounding,
         references={symbol: references[symbol] for symbol in symbols if symbol in references},
         adv_usd={i.key.symbol: adv_usd[i.key.symbol] for i in standing if i.key.symbol in adv_usd},
@@ -186,23 +202,69 @@ def _whole(shares: Decimal) -> Decimal:
     return shares.quantize(ONE_SHARE, ROUND_DOWN)
 
 
-def _orders(trade: Trade, targets: TargetWeights, account: str) -> tuple[Intent, ...]:
-    """One order, or the two halves of a flip (invariant 2)."""
+def _orders(
+    trade: Trade, targets: TargetWeights, account: str, entry: EntryConfig, adv_usd: Mapping[str, Decimal]
+) -> tuple[list[Intent], list[Refusal]]:
+    """Return the orders of one name, and what of it is left over."""
     key = IntentKey(account, targets.session, BOOK, trade.symbol)
     side = Side.BUY if trade.shares > 0 else Side.SELL
     lowered = abs(trade.held + trade.shares) < abs(trade.held)
     whole = Intent(
-        key=key, side=side, quantity=abs(trade.shares), type=OrderType.MARKET, time_in_force=TimeInForce.OPG,
+        key=key, side=side, quantity=abs(trade.shares), type=OrderType.MARKET,
+        time_in_force=TimeInForce.CLS if entry.kind is Entry.CLS else TimeInForce.OPG,
         reference_price=trade.price, reduces=lowered and not trade.is_flip,
     )  # fmt: skip
+    if entry.is_stepped:
+        return _stepped(trade, replace(whole, time_in_force=TimeInForce.DAY), entry, adv_usd.get(trade.symbol))
     if not trade.is_flip:
-        return (whole,)
+        return [whole], []
     closing = replace(whole, quantity=abs(trade.held), reduces=True)
+    if entry.kind is Entry.CLS:
+        return [closing], [Refusal(trade.symbol, "FLIP", "nothing follows the closing auction: it opens next session")]
     opening = replace(
         whole, key=replace(key, slice=OPENING_SLICE), quantity=abs(trade.held + trade.shares),
         time_in_force=TimeInForce.DAY, reduces=False, waits_for=key,
     )  # fmt: skip
-    return (closing, opening)
+    return [closing, opening], []
+
+
+def _stepped(
+    trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None
+) -> tuple[list[Intent], list[Refusal]]:
+    """Cut one order into steps, each within the participation cap (invariant 4)."""
+    if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
+        return [], [Refusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
+    cap = _whole(Decimal(repr(entry.participation)) * adv_usd / whole.reference_price / entry.steps)
+    intents = _halves_in_steps(trade, whole, entry, cap) if trade.is_flip else _steps(whole, entry, cap, 0, entry.steps)
+    left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
+    if left <= 0:
+        return intents, []
+    reason = f"{left} of {whole.quantity} shares are left: {entry.participation:.1%} of its usual volume is the most"
+    return intents, [Refusal(trade.symbol, "PARTICIPATION", reason)]
+
+
+def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, cap: Decimal) -> list[Intent]:
+    """Close in the first steps and open in the others; a closing half that the cap cuts short is followed by none."""
+    held = abs(trade.held)
+    share = int((entry.steps * held / whole.quantity).to_integral_value())
+    closing_steps = min(max(share, 1), entry.steps - 1)
+    closings = _steps(replace(whole, quantity=held, reduces=True), entry, cap, 0, closing_steps)
+    if sum((intent.quantity for intent in closings), ZERO) < held:
+        return closings
+    opening = replace(whole, quantity=whole.quantity - held, reduces=False, waits_for=closings[-1].key)
+    return [*closings, *_steps(opening, entry, cap, closing_steps, entry.steps - closing_steps)]
+
+
+def _steps(whole: Intent, entry: EntryConfig, cap: Decimal, first: int, count: int) -> list[Intent]:
+    """Whole-share steps number `first` to `first + count - 1`; an empty step is none."""
+    curve = remaining(entry.urgency if entry.kind is Entry.ALMGREN_CHRISS else 0.0, count)
+    shares = whole_shares(-np.diff(curve) * int(whole.quantity), int(whole.quantity)).tolist()
+    quantities = [min(Decimal(step), cap) for step in shares]
+    return [
+        replace(whole, key=replace(whole.key, slice=FIRST_STEP + first + number), quantity=quantity)
+        for number, quantity in enumerate(quantities)
+        if quantity > 0
+    ]
 
 
 def _closings_first(intents: Sequence[Intent]) -> list[Intent]:
@@ -214,21 +276,28 @@ def _only_reducing(intent: Intent) -> Refusal:
     return Refusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
 
 
-def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> list[Intent]:
-    """Send to the auction what fits the buying power, the rest as `day` orders after it (invariant 3)."""
+def _fitted(
+    intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig
+) -> tuple[list[Intent], list[Refusal]]:
+    """Send to the auction what fits the buying power (invariant 3); what does not fit follows it, or is refused."""
     left = now.buying_power
     fitted: list[Intent] = []
+    unfunded: list[Refusal] = []
     for intent in intents:
-        if intent.time_in_force is not TimeInForce.OPG:
+        if intent.time_in_force is TimeInForce.DAY:
             fitted.append(intent)
             continue
         needed = reserved(intent, now.held(intent.key.symbol), limits)
         if needed > left and needed > 0:
-            fitted.append(replace(intent, time_in_force=TimeInForce.DAY))
+            if intent.time_in_force is TimeInForce.CLS:
+                reason = f"it needs {needed:.0f} USD of buying power, {left:.0f} are left for the closing auction"
+                unfunded.append(Refusal(intent.key.symbol, "BUYING_POWER", reason))
+            else:
+                fitted.append(replace(intent, time_in_force=TimeInForce.DAY))
             continue
         left -= needed
         fitted.append(intent)
-    return fitted
+    return fitted, unfunded
 
 
 def sending_order(intents: Sequence[Intent]) -> tuple[Intent, ...]:

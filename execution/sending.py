@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from execution.brokers.base import Account, Asset, Position
-from execution.orders import Intent, IntentKey, Plan, TimeInForce
+from execution.orders import FIRST_STEP, Intent, IntentKey, Plan, TimeInForce
 from execution.pretrade import Circumstances, Pending
 
 ZERO = Decimal(0)
@@ -50,20 +50,21 @@ def circumstances(
 
 
 def follow_up(expired: Intent, rest: Decimal, min_residual_usd: Decimal) -> Intent | None:
-    """Return the `day` order for what an expired auction order left unfilled; None where that is not worth one."""
+    """Return the `day` order for what an expired opening order left unfilled; None where that is not worth one."""
     if expired.time_in_force is not TimeInForce.OPG or rest * expired.reference_price < min_residual_usd:
         return None
     return expired.next_attempt(rest, TimeInForce.DAY)
 
 
 def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: IntentKey) -> bool:
-    """Whether the planned order `key` is filled to its last share, over all its attempts.
+    """Whether the planned order `key` is filled to its last share, over all its attempts, and every step before it too.
 
     Parameters
     ----------
     filled : iterable of (IntentKey, Decimal)
         Shares filled, of every order of the session.
     """
-    wanted = next(intent.quantity for intent in plan.intents if intent.key == key)
-    place = (key.symbol, key.slice)
-    return sum((shares for made, shares in filled if (made.symbol, made.slice) == place), ZERO) == wanted
+    first = FIRST_STEP if key.slice >= FIRST_STEP else key.slice
+    wanted = [i for i in plan.intents if i.key.symbol == key.symbol and first <= i.key.slice <= key.slice]
+    done = [shares for made, shares in filled if made.symbol == key.symbol and first <= made.slice <= key.slice]
+    return bool(wanted) and sum(done, ZERO) == sum((intent.quantity for intent in wanted), ZERO)

@@ -135,6 +135,33 @@ def almgren_chriss(
     return _priced(shares * _sinh_ratio(kappa * times, kappa * duration), tau, impact)
 
 
+def remaining(urgency_total: float, intervals: int) -> Floats:
+    """Share of an order left after each of `intervals` equal intervals: sinh(kappa (T - t_j)) / sinh(kappa T).
+
+    Parameters
+    ----------
+    urgency_total : float
+        kappa T, at least 0; 0 is TWAP.
+    intervals : int
+
+    Returns
+    -------
+    float64, shape (N + 1,), from 1 to 0
+
+    Examples
+    --------
+    >>> remaining(0.0, 4).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    >>> remaining(0.6063 * 5, 5).round(3).tolist()
+    [1.0, 0.542, 0.29, 0.148, 0.062, 0.0]
+    """
+    if not (math.isfinite(urgency_total) and urgency_total >= 0):
+        raise InvariantBroken(f"an urgency of {urgency_total}")
+    _check(1.0, intervals)
+    left = np.arange(intervals, -1, -1, dtype=np.float64) / intervals
+    return left if urgency_total < 1e-7 else _sinh_ratio(urgency_total * left, urgency_total)
+
+
 def urgency(tau: float, impact: MarketImpact, risk_aversion: float) -> float:
     """kappa, 1 / session: the rate at which a large order would be worked off; 0 without risk aversion."""
     squared = risk_aversion * impact.sigma**2 / impact.eta_tilde(tau)

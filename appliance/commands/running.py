@@ -18,6 +18,7 @@ from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.job import JobReport
 from appliance.jobs.running import honour_halt_request
+from appliance.jobs.table import ENTRIES
 from appliance.killing import killable
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.paging import attend
@@ -113,7 +114,7 @@ def job(
     as_json: AsJson = False,
 ) -> None:
     """Run one job by its name in the timetable."""
-    if name not in JOBS:
+    if name not in ENTRIES:
         raise FixInput(f"there is no job {name!r}", mend=f"Jobs: {', '.join(JOBS)}")
     _one(name, session, state, credentials, as_json)
 
@@ -157,7 +158,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
         )  # fmt: skip
     exchange, broker = time_addresses(config)
     calendar = published(FolderStore(config.stores.data)).calendar
-    found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar)
+    found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
     DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 
 

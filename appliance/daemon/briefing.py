@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from appliance.schedule import AT_THE_OPEN, Entering
 from signals.errors import InvariantBroken
 from signals.sessions import Calendar, Session
 
@@ -32,18 +33,21 @@ class Briefing:
     halt_skew_seconds : float
         How far the clock may jump before the device halts.
     calendar : Calendar
+    entering : Entering
+        When plans enter the market: it decides the timetable.
     """
 
     exchange: str
     broker: str
     halt_skew_seconds: float
     calendar: Calendar
+    entering: Entering = AT_THE_OPEN
 
     def to_json(self) -> dict[str, Any]:
         """As JSON fields."""
         return {
             "exchange": self.exchange, "broker": self.broker, "halt_skew_seconds": self.halt_skew_seconds,
-            "calendar": self.calendar.name,
+            "calendar": self.calendar.name, "entering": asdict(self.entering),
             "sessions": [[s.day.isoformat(), s.open.isoformat(), s.close.isoformat()] for s in self.calendar.sessions],
         }  # fmt: skip
 
@@ -55,7 +59,7 @@ def read(content: bytes) -> Briefing:
         sessions = tuple(Session(date.fromisoformat(d), _utc(o), _utc(c)) for d, o, c in row["sessions"])
         return Briefing(
             str(row["exchange"]), str(row["broker"]), float(row["halt_skew_seconds"]),
-            Calendar(str(row["calendar"]), sessions),
+            Calendar(str(row["calendar"]), sessions), Entering(**row["entering"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise InvariantBroken("a briefing cannot be read", where=type(error).__name__) from None

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,6 +34,7 @@ from appliance.daemon.children import Child, Ended, Limits
 from appliance.daemon.clocks import ExchangeTime, Jump
 from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
 from appliance.daemon.liveness import Liveness
+from appliance.daemon.pace import Pace
 from appliance.daemon.publishing import own_facts, process_facts, publish
 from appliance.daemon.record import Ending, Record
 from appliance.daemon.voice import Voice
@@ -42,7 +44,7 @@ from appliance.fs import DurableFs
 from appliance.job import JobStatus
 from appliance.latch import Latch
 from appliance.ledger import alerts, halts
-from appliance.schedule import TIMETABLE, Decision, Due
+from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
 from appliance.seams import Alert, Beat, Clock, Severity
 from appliance.unheard import is_unheard
 from appliance.vitals import Vitals, vitals
@@ -54,28 +56,6 @@ TRY_AGAIN, HALTED_CODE = 5, 4
 KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may mend them
 SMALL = Limits(120.0, 512)
 LIMITS = {slot.job: Limits(slot.seconds, slot.megabytes) for slot in TIMETABLE}
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often, in real seconds; a rehearsal in virtual time is faster.
-
-    Attributes
-    ----------
-    look : float
-        Between two looks.
-    retry : float
-        Before a job that asked for it is tried again.
-    publish : float
-        Between two writings of `health.json`.
-    lost : float
-        Before an alert that reached nobody is sent again.
-    """
-
-    look: float = 5.0
-    retry: float = 60.0
-    publish: float = 60.0
-    lost: float = 600.0
 
 
 @dataclass
@@ -126,7 +106,7 @@ class Daemon:
         self._crashes: dict[tuple[date, str], int] = {}
         self._last_words: dict[tuple[date, str], str] = {}
         self.voice = Voice(self._record, log)
-        self._trouble = ""
+        self._trouble, self._is_urgent = "", True
         self._published = float("-inf")
         self._jumps: list[Jump] = []
 
@@ -142,7 +122,8 @@ class Daemon:
             self._judge_time()
             if self._work is None:
                 self._go_on(now)
-            self._trouble = ""
+            if self._work is None:
+                self._trouble = ""
         except (TrademlError, OSError) as error:
             self._is_in_trouble(error, now)
         self._publish(now)
@@ -150,6 +131,7 @@ class Daemon:
 
     def _go_on(self, now: float) -> None:
         if self._needs_attendance(now):
+            self._is_urgent, self._not_before["lost"] = False, now + self._pace.lost
             self._start("attend", ("attend",), SMALL, now)
         elif self._is_due("brief", now):
             self._not_before["brief"] = now + self._pace.retry
@@ -165,7 +147,7 @@ class Daemon:
         at, calendar = self._clock.now(), self._brief.calendar
         self._refuse_the_past(at)
         since = first_session(self._record.sessions(), at, calendar)
-        found = catch_up(at, self._record.ended(since), calendar, since)
+        found = catch_up(at, self._record.ended(since), calendar, since, table_of(self._brief.entering))
         if found.halt and self._latch.read().is_armed:
             self.close_latch(ABSENT, found.halt)
             return
@@ -182,7 +164,7 @@ class Daemon:
             Thread(target=self._watcher.beat, args=(Beat.START,), daemon=True).start()
         self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
         arguments = ("job", item.job, "--session", str(item.session))
-        self._start(item.job, arguments, LIMITS[item.job], now, item.session)
+        self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), now, item.session)
 
     def _explain(self, missed: Sequence[Due], at: datetime, now: float) -> None:
         """Write one terminal row for each job that was missed, and tell of each session once."""
@@ -222,9 +204,11 @@ class Daemon:
             self._settle(work.name, work.session, ended, now)
         elif work.name == "brief":
             self._take_brief(ended, now)
-        elif ended.code != 0:
+        else:
             self._not_before["attend"] = now + self._pace.retry
-            self._log.warning("attendance failed", words=ended.words)
+            if ended.code != 0:
+                self._not_before["HALT"] = now + self._pace.look
+                self._log.warning("attendance failed", words=ended.words)
 
     def _settle(self, job: str, session: date, ended: Ended, now: float) -> None:
         """Judge how a job's process ended by what the ledger says (invariants 2 and 3)."""
@@ -331,25 +315,25 @@ class Daemon:
         with self._guard:
             if self._work is not None and self._work.session is not None:
                 self._work.child.halt()
-        self._not_before.pop("attend", None)
+        self._is_urgent = True
 
     def say(self, severity: Severity, key: str, title: str, body: str, now: float) -> None:
         """Tell a person: in the log now, and through every channel at the next attendance."""
         if self.voice.say(Alert(severity, key, title, body, self._clock_or_real()), now):
-            self._not_before.pop("attend", None)
+            self._is_urgent = True
 
     def _needs_attendance(self, now: float) -> bool:
-        if not self._is_due("attend", now):
+        if self._folder.halt_request.exists() and self._is_due("HALT", now):
+            return True
+        if not self._is_urgent and not self._is_due("attend", now):
             return False
-        standing, ledger, at = self._latch.read(), self._record.reader(), self._clock_or_real()
-        if self._folder.halt_request.exists() or is_unheard(ledger, standing, at):
+        standing, ledger = self._latch.read(), self._record.reader()
+        if is_unheard(ledger, standing, self._clock_or_real()):
             return True
         if not standing.is_armed and not standing.is_fresh and halts.find(ledger, standing.halt_id) is None:
             return True
-        if alerts.has_undelivered(ledger):
-            self._not_before["attend"] = now + self._pace.lost
-            return True
-        return False
+        is_urgent, self._is_urgent = self._is_urgent, False
+        return alerts.has_undelivered(ledger) and (is_urgent or self._is_due("lost", now))
 
     def _clock_or_real(self) -> datetime:
         try:
@@ -432,6 +416,16 @@ class Daemon:
                 return False
             self._work.child.interrupt(now)
         return True
+
+    def close(self) -> None:
+        """Let go of everything; what is still at work is killed."""
+        with self._guard:
+            if self._work is not None:
+                self._work.child.kill()
+                while self._work.child.poll(self._real.monotonic()) is None:
+                    time.sleep(0.01)
+                self._work = None
+        self._record.close()
 
     def _is_due(self, key: str, now: float) -> bool:
         return now >= self._not_before.get(key, float("-inf"))

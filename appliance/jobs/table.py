@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appliance.jobs.confirm import confirm
 from appliance.jobs.heartbeat import heartbeat
 from appliance.jobs.plan import plan
@@ -12,24 +14,27 @@ from appliance.jobs.report import report
 from appliance.jobs.running import Entry
 from appliance.jobs.score import score
 from appliance.jobs.trade import trade
-from appliance.schedule import JOBS
+from appliance.schedule import JOBS, step_job
+from execution.entries import MAX_STEPS
 from signals.errors import InvariantBroken
 
-ENTRIES: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        Entry("pull", pull),
-        Entry("score", score, after=("pull",)),
-        Entry("reconcile_morning", reconcile),
-        Entry("plan", plan, after=("score", "reconcile_morning")),
-        Entry("trade", trade, after=("plan",), needs_armed=True),
-        Entry("confirm", confirm, after=("trade",)),
-        Entry("reconcile_close", reconcile),
-        Entry("report", report, after=()),
-        Entry("heartbeat", heartbeat),
-        Entry("prune", prune),
-    )
-}
+BASE = (
+    Entry("pull", pull),
+    Entry("score", score, after=("pull",)),
+    Entry("reconcile_morning", reconcile),
+    Entry("plan", plan, after=("score", "reconcile_morning")),
+    Entry("trade", trade, after=("plan",), needs_armed=True),
+    Entry("confirm", confirm, after=("trade",)),
+    Entry("reconcile_close", reconcile),
+    Entry("report", report, after=()),
+    Entry("heartbeat", heartbeat),
+    Entry("prune", prune),
+)
+STEPS = tuple(
+    Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True)
+    for step in range(2, MAX_STEPS + 1)
+)
+ENTRIES: dict[str, Entry] = {entry.name: entry for entry in (*BASE, *STEPS)}
 
-if tuple(ENTRIES) != JOBS:
-    raise InvariantBroken("the table of jobs and the timetable differ", where=f"{tuple(ENTRIES)} and {JOBS}")
+if tuple(entry.name for entry in BASE) != JOBS:
+    raise InvariantBroken("the table of jobs and the timetable differ", where=f"{BASE} and {JOBS}")

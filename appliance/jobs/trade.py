@@ -1,4 +1,4 @@
-"""Before the open of D: the plan's orders for the opening auction, each sent exactly once."""
+"""The plan's orders for an auction, or of one step through the session, each sent exactly once."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ from appliance.account import machine_figures
 from appliance.deps import Deps
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import intents, plans
+from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
 from appliance.order_figures import order_figures
 from appliance.orderpath import OrderPath
 from appliance.orderpath.batch import Sent, send
 from appliance.orderpath.desk import open_desk
+from appliance.orderpath.leftovers import renew
 from appliance.orderpath.recovery import recover
+from appliance.orderpath.turns import send_in_turn
 from appliance.recording import enforce
 from appliance.tripwires import Stage
 from execution.orders import TimeInForce
 from signals.errors import TripwireSkip
 
+AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 
-def trade(session: date, deps: Deps) -> JobReport:
-    """Send the auction orders of the frozen plan; what an earlier run left unfinished is resolved first.
+
+def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
+    """Send the orders of the frozen plan that leave now; what an earlier run left unfinished is resolved first.
+
+    Parameters
+    ----------
+    session : date
+    deps : Deps
+    step : int
+        Of a schedule through the day. With the first one leave the auction orders of a plan that has such.
 
     Raises
     ------
@@ -38,14 +50,25 @@ def trade(session: date, deps: Deps) -> JobReport:
     path = OrderPath.of(deps)
     recover(path)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
-    desk = open_desk(path, plan)
-    batch = [e for e in intents.of_session(deps.ledger, session) if e.intent.time_in_force is TimeInForce.OPG]
-    sent = send(path, desk, batch)
+    auction = [e for e in intents.of_session(deps.ledger, session) if step == 1 and e.intent.time_in_force in AUCTIONS]
+    is_stepped = any(intent.step for intent in plan.intents)
+    if is_stepped:
+        renew(path, session, step)
+        sent = send_in_turn(path, plan, lambda entry: _leaves(entry, step))
+    else:
+        sent = send(path, open_desk(path, plan), auction)
     enforce(deps, session, Stage.ORDERS, order_figures(deps, session))
-    return _report(session, sent, len(plan.intents) - len(batch))
+    what = f"orders of step {step}" if is_stepped else "auction orders"
+    return _report(session, sent, len(plan.intents) - len(sent.entries), what)
 
 
-def _report(session: date, sent: Sent, waiting: int) -> JobReport:
+def _leaves(entry: JournalEntry, step: int) -> bool:
+    """Whether the order belongs to this step, or is a new attempt of an earlier one; a missed step stays unsent."""
+    own = entry.intent.step
+    return own == step or (0 < own < step and entry.intent.key.attempt > 0)
+
+
+def _report(session: date, sent: Sent, waiting: int, what: str) -> JobReport:
     counts = {
         "orders": len(sent.entries),
         "at_broker": sent.at_broker,
@@ -55,7 +78,7 @@ def _report(session: date, sent: Sent, waiting: int) -> JobReport:
         "resent": sum(entry.posts > 1 for entry in sent.entries),
         "waiting": waiting,
     }
-    summary = f"{counts['at_broker']} of {counts['orders']} auction orders are at the broker"
+    summary = f"{counts['at_broker']} of {counts['orders']} {what} are at the broker"
     dropped = {name: counts[name] for name in ("refused", "denied", "lapsed", "waiting") if counts[name]}
     if dropped:
         summary += ": " + ", ".join(f"{count} {name}" for name, count in dropped.items())

@@ -1,4 +1,4 @@
-"""After the opening auction: what was not filled there, and what waited for it."""
+"""What an auction or a step left unfilled: what expired is followed up, what was cancelled is attempted again."""
 
 from __future__ import annotations
 
@@ -31,6 +31,31 @@ def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
             intents.add(path.ledger, following, path.clock.now())
         found.append(intents.require(path.ledger, following.key.client_order_id))
     return tuple(found)
+
+
+def renew(path: OrderPath, session: date, step: int) -> None:
+    """Cancel what steps before `step` left working, and journal a new attempt of what their cancellation left unfilled.
+
+    The answer to a cancel request proves nothing: the order itself is asked until it has ended, and only the rest of
+    one that is cancelled at the broker is attempted again. What does not end in time is left alone.
+    """
+    stale = [
+        entry for entry in intents.of_session(path.ledger, session)
+        if entry.state in LIVE_AT_BROKER and 0 < entry.intent.step < step
+    ]  # fmt: skip
+    for entry in stale:
+        if entry.broker_order_id is not None:
+            path.broker.cancel(entry.broker_order_id)
+    if not stale:
+        return
+    settle_live(path, session)
+    for entry in stale:
+        ended = intents.require(path.ledger, entry.client_order_id)
+        worth = ended.residual * ended.intent.reference_price
+        if ended.state is IntentState.CANCELED and worth >= path.config.submission.min_residual_usd:
+            following = ended.intent.next_attempt(ended.residual, ended.intent.time_in_force)
+            if intents.find(path.ledger, following.key.client_order_id) is None:
+                intents.add(path.ledger, following, path.clock.now())
 
 
 def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:

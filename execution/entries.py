@@ -1,0 +1,58 @@
+"""When a plan enters the market: at an auction, or in steps through the session."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from signals.config import Config
+
+MAX_STEPS = 12
+
+
+class Entry(StrEnum):
+    """How a plan's orders are timed.
+
+    `opg` and `cls` are the opening and the closing auction; `twap` cuts every order into equal steps through the
+    session, `almgren_chriss` into steps that start larger, the more so the higher the urgency.
+    """
+
+    OPG = "opg"
+    CLS = "cls"
+    TWAP = "twap"
+    ALMGREN_CHRISS = "almgren_chriss"
+
+
+class EntryConfig(Config):
+    """The schedule of a session's orders.
+
+    Attributes
+    ----------
+    kind : Entry
+    steps : int
+        N, of a schedule through the day.
+    urgency : float
+        kappa T of Almgren and Chriss: 0 is TWAP; `trainer frontier` shows which urgency a risk aversion asks for.
+    participation : float
+        Largest share of a name's usual volume that a step may take, the volume spread evenly over the steps.
+    first_minutes, last_minutes : int
+        The first step leaves so long after the open, the last one so long before the close.
+    """
+
+    kind: Entry = Entry.OPG
+    steps: int = Field(default=6, ge=2, le=MAX_STEPS)
+    urgency: float = Field(default=1.5, ge=0, le=50)
+    participation: float = Field(default=0.05, gt=0, le=1)
+    first_minutes: int = Field(default=15, ge=1, le=120)
+    last_minutes: int = Field(default=35, ge=25, le=120)
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether orders are cut into steps."""
+        return self.kind in (Entry.TWAP, Entry.ALMGREN_CHRISS)
+
+    @property
+    def in_manifest(self) -> str:
+        """The word for it in a bundle's manifest: what was learned is what is traded."""
+        return "day" if self.is_stepped else self.kind.value
