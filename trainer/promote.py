@@ -243,10 +243,16 @@ def _costs(case: Case, bars: PromotionConfig) -> Row:
 
 
 def _reliability(case: Case, bars: PromotionConfig) -> Row:
+    found = _number(_get(case.evidence, "calibration", "figures", "platt"), "ece")
+    why = "expected calibration error of the scores' probabilities, out of fold and after the half that taught them"
+    return _at_most("reliability", found, bars.max_calibration_error, why)
+
+
+def _decile_order(case: Case, bars: PromotionConfig) -> Row:
     curve = _floats(_get(case.evidence, "deciles", "curve"))
     order = float(spearmanr(range(len(curve)), curve).statistic) if len(curve) > 2 and np.ptp(curve) > 0 else None
     return _at_least(
-        "reliability", order, bars.min_decile_order, "rank correlation of score decile and mean label, out of fold"
+        "decile order", order, bars.min_decile_order, "rank correlation of score decile and mean label, out of fold"
     )
 
 
@@ -295,7 +301,7 @@ def _holdout(case: Case, bars: PromotionConfig) -> Row:
 
 BARS: tuple[Judge, ...] = (
     _bars_first, _leaks, _long_embargo, _universe, _sessions, _sharpe, _drawdown, _dsr, _pbo, _paths, _turnover, _costs,
-    _reliability, _champion, _shadow,
+    _reliability, _decile_order, _champion, _shadow,
 )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ class PromotionConfig(Config):
         One-way, times equity.
     max_cost_share : float
         Costs over the profit before them.
+    max_calibration_error : float
+        Expected calibration error of the scores' probabilities on the half of history that their map was not fitted on.
     min_decile_order : float
         Rank correlation between score decile and mean label: higher scores must earn more along the whole curve.
     max_long_embargo_loss : float
@@ -62,6 +64,7 @@ class PromotionConfig(Config):
     holdout_quantile: float = Field(default=0.05, ge=0, le=1)
     max_annual_turnover: float = Field(default=40.0, gt=0)
     max_cost_share: float = Field(default=0.5, gt=0, le=1)
+    max_calibration_error: float = Field(default=0.05, ge=0, le=1)
     min_decile_order: float = Field(default=0.5, ge=-1, le=1)
     max_long_embargo_loss: float = Field(default=0.5, ge=0, le=1)
     require_long_embargo: bool = False

@@ -60,6 +60,8 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
     ------
     FixInput
         The tracking store failed, or holds another registry's records.
+    Locked
+        A promotion is at work in the registry.
     """
     known = history.read(registry / CHAMPIONS)
     records = [
@@ -68,7 +70,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
     ]  # fmt: skip
     if not records:
         return
-    with _answering(mlflow.tracking_uri):
+    with history.held(registry), _answering(mlflow.tracking_uri):
         experiment = _experiment(mlflow, registry, sleeve)
         versions = _versions(mlflow, sleeve)
         for record, digest in records:

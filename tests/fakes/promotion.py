@@ -19,6 +19,7 @@ CHALLENGER: dict[str, Any] = {
         "dataset": {"survivorship": "point-in-time"},
         "leak_certificate": {"total": 0},
         "ic": {"mean": 0.03, "long_embargo": {"mean": 0.02}},
+        "calibration": {"figures": {"platt": {"ece": 0.01}}},
         "deciles": {"curve": [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0]},
         "trials": {"n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0}},
         "holdout": {"first": "2024-01-02", "last": "2024-12-31", "sessions": 252},

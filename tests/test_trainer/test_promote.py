@@ -31,7 +31,8 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("holdout", "holdout.annual_sharpe", -0.4, -0.4001),
     ("turnover", "measured.walk_forward.turnover.annual", 40.0, 40.01),
     ("costs", "measured.walk_forward.costs.annual_total", 0.08, 0.0801),
-    ("reliability", "evidence.deciles.curve", [0, 1, 2, 3, 9, 8, 7, 6, 5, 4], [9, 8, 0, 1, 2, 3, 4, 5, 6, 7][::-1]),
+    ("reliability", "evidence.calibration.figures.platt.ece", 0.05, 0.0501),
+    ("decile order", "evidence.deciles.curve", [0, 1, 2, 3, 9, 8, 7, 6, 5, 4], [9, 8, 0, 1, 2, 3, 4, 5, 6, 7][::-1]),
     ("leaks", "evidence.leak_certificate.total", 0, 1),
     ("long embargo", "evidence.ic.long_embargo.mean", 0.0150001, 0.0149),
     ("universe", "evidence.dataset.survivorship", "unknown", "survivors only"),
@@ -74,8 +75,8 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
         ("P(loss)", "evidence.trials.pbo"), ("paths", "measured.paths.annual_sharpe"),
         ("holdout", "measured.paths.stretch_percentiles"), ("holdout", "evidence.holdout"),
         ("turnover", "measured.walk_forward.turnover"), ("costs", "measured.walk_forward.costs.annual_total"),
-        ("costs", f"{NET_PATH}.annual_return"), ("reliability", "evidence.deciles"), ("universe", "evidence.dataset"),
-        ("leaks", "evidence.leak_certificate"),
+        ("costs", f"{NET_PATH}.annual_return"), ("decile order", "evidence.deciles"), ("universe", "evidence.dataset"),
+        ("leaks", "evidence.leak_certificate"), ("reliability", "evidence.calibration"),
     ],
 )  # fmt: skip
 def test_what_has_no_evidence_fails(bar: str, entry: str) -> None:

@@ -70,11 +70,11 @@ def promote(
     with progress(MEASURING_STEPS, shown=not as_json) as step:
         request = Request(run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waive)
         found = judged(request, step)
-    mirror.sync(mlflow, registry, str(found.record["sleeve"]))
     emit(
         {**found.record, "is_new": found.is_new},
         as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new),
     )  # fmt: skip
+    mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is told, whatever becomes of a mirror
     if not found.verdict.is_promoted:
         raise typer.Exit(REFUSED_EXIT)
 
@@ -144,10 +144,10 @@ def rollback(
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
         write_atomic(to, signed)
-    mirror.sync(mlflow, registry, sleeve)
     told = f"{sleeve}: {version} is champion again instead of {record['instead_of']}: {record['why']}"
     after = f"\nSigned: {to}; put it to use with `appliance rollback-bundle --grant`." if to else ""
     emit({**record, "grant": to}, as_json=as_json, text=told + after)
+    mirror.sync(mlflow, registry, sleeve)
 
 
 def history(
