@@ -1,0 +1,128 @@
+"""Steps through the day at a broker that fills in parts, loses nothing and is asked again after every kill."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import time
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.clock import VirtualClock
+from appliance.jobs.confirm import confirm
+from appliance.jobs.reconcile import reconcile
+from appliance.jobs.trade import trade
+from appliance.ledger import intents, plans
+from appliance.ledger.states import IntentState
+from execution.entries import Entry, EntryConfig
+from execution.planning import plan
+from portfolio.weights import TargetWeights
+from tests.fakes.broker import FakeBroker
+from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules
+
+STEPS = ("09:45", "12:00", "15:20")
+PRICES = {"A": Decimal(100), "B": Decimal(20)}
+
+
+def prepared(root: Path) -> Rehearsal:
+    """A device at 08:00 with a frozen plan in three steps: A goes from 40 to -20, B from 0 to 150 shares."""
+    clock = VirtualClock(at("08:00"))
+    life = Rehearsal(root, FakeBroker(clock, CALENDAR, PRICES), clock)
+    life.broker.held = {"A": Decimal(40)}
+    life.start()
+    deps = life.open()
+    account = life.broker.account()
+    equity = float(account.equity)
+    targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, 3000.5 / equity]))
+    frozen = plan(
+        targets, dict(life.broker.held), PRICES, account, PROVENANCE, deps.config.execution.planning,
+        deps.config.execution.pretrade, assets=life.broker.assets(), adv_usd=dict.fromkeys(PRICES, Decimal(10**9)),
+        entry=EntryConfig(kind=Entry.TWAP, steps=3),
+    )  # fmt: skip
+    plans.save(deps.ledger, frozen, clock.now())
+    deps.close()
+    return life
+
+
+def day(life: Rehearsal, rng: random.Random | None = None) -> None:
+    """Run the three steps and the close, killed and restarted where `rng` says."""
+    for number, hour in enumerate(STEPS, start=1):
+        life.to(hour)
+        crashes = [(rng.randint(1, 14), rng.random() < 0.5) for _ in range(rng.randint(0, 2))] if rng else []
+        until = CALENDAR.session(D).at(time(15, 40))
+        life.run(partial(trade, step=number), crashes, until)
+    life.to("15:45")
+    life.run(confirm, [], at("15:50"))
+    life.to("16:00")
+    life.broker.close()
+    life.to("16:20")
+    life.run(reconcile, [], at("23:00"))
+
+
+def filled(life: Rehearsal) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for row in life.broker.rows.values():
+        found[row.symbol] += row.side.sign * int(row.filled_quantity)
+    return found
+
+
+def test_every_step_leaves_once_and_the_plan_is_filled(tmp_path: Path) -> None:
+    life = prepared(tmp_path)
+    day(life)
+    assert broken_rules(life) == []
+    assert filled(life) == {"A": -60, "B": 150}
+    assert [i.key.slice - 9 for _, i in life.broker.posts if i.key.symbol == "B"] == [1, 2, 3]
+    assert max(Counter(i.key.client_order_id for _, i in life.broker.posts).values()) == 1
+
+
+def test_a_new_attempt_follows_only_what_was_cancelled_and_confirmed(tmp_path: Path) -> None:
+    """Half of each first attempt fills; its rest is cancelled before the next step, then attempted with it."""
+    life = prepared(tmp_path)
+    life.broker.day_fill = lambda i: (i.quantity / 2) // 1 if i.key.attempt == 0 else i.quantity
+    day(life)
+    assert broken_rules(life) == []
+    later = [(when, i) for when, i in life.broker.posts if i.key.attempt == 1]
+    assert later and all(when >= at("12:00") for when, _ in later)
+    deps = life.open()
+    entries = {e.intent.key: e for e in intents.of_session(deps.ledger, D)}
+    deps.close()
+    for _, intent in later:
+        before = next(e for k, e in entries.items() if (k.symbol, k.slice, k.attempt) == (
+            intent.key.symbol, intent.key.slice, 0))  # fmt: skip
+        assert before.state is IntentState.CANCELED and intent.quantity == before.residual
+
+
+def test_an_unconfirmed_cancellation_is_followed_by_no_new_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = prepared(tmp_path)
+    life.broker.day_fill = lambda i: (i.quantity / 2) // 1
+    monkeypatch.setattr(life.broker, "cancel", lambda order_id: True)  # it says so and does nothing
+    day(life)
+    assert all(intent.key.attempt == 0 for _, intent in life.broker.posts)
+
+
+def test_a_rest_below_the_least_notional_is_left_alone(tmp_path: Path) -> None:
+    """min_residual_usd is 25: one share of A at 100 USD left over is worth an order, one of B at 20 is not."""
+    life = prepared(tmp_path)
+    life.broker.day_fill = lambda i: i.quantity - 1 if i.key.attempt == 0 else i.quantity
+    day(life)
+    assert {intent.key.symbol for _, intent in life.broker.posts if intent.key.attempt == 1} == {"A"}
+    assert filled(life)["B"] == 147
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_kills_between_and_within_steps_repeat_and_change_none(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    life = prepared(tmp_path)
+    share = rng.choice((Decimal(1), Decimal("0.5"), Decimal(0)))
+    life.broker.day_fill = lambda i: (i.quantity * share) // 1
+    day(life, rng)
+    assert broken_rules(life) == []
+    assert max(Counter(i.key.client_order_id for _, i in life.broker.posts).values()) == 1
+    found = filled(life)
+    assert -60 <= found["A"] <= 0 <= found["B"] <= 150
