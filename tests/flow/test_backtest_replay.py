@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from execution.config import ExecutionConfig
+from execution.entries import Entry, EntryConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
+from signals.errors import FixInput
 from signals.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -73,3 +75,13 @@ def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, 
 
 def test_a_backtest_repeats_itself(replayed: Workbench, published: Published) -> None:
     assert backtest(published, replayed) == backtest(published, replayed)
+
+
+@pytest.mark.parametrize("kind", [Entry.CLS, Entry.TWAP, Entry.ALMGREN_CHRISS])
+def test_a_backtest_refuses_an_entry_that_daily_bars_do_not_show(published: Published, kind: Entry) -> None:
+    archive = open_archive(published.root / "data")
+    execution = ExecutionConfig(entry=EntryConfig(kind=kind))
+    policy = Policy(PortfolioConfig(), execution, InformationCoefficient(0.03, 3.0), 5, "test")
+    broker = opened(archive, ExchangeConfig(), 0, published.sessions(1)[0])
+    with pytest.raises(FixInput, match=f"enters at the open, not by {kind.value}"):
+        Backtest(archive, broker, policy)

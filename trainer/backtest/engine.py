@@ -5,8 +5,8 @@ Invariants
 1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.pretrade` judges each order
    right before it leaves, the embedded exchange fills it.
 2. The same data, scores and settings give the same orders, fills and values, to the cent.
-3. What a device would have sent is sent: auction orders before the open; afterwards what expired unfilled, closings,
-   and the openings that waited for them.
+3. What a device that enters at the open would have sent is sent (any other entry is refused): auction orders before the
+   open; afterwards what expired unfilled, closings, and the openings that waited for them.
 
 Tripwires are the device's own: a session that one would skip or halt is traded here, and orders that pre-trade checks
 deny are counted.
@@ -23,6 +23,7 @@ from execution import morning
 from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
 from execution.costs.real import RealCosts, liquidity_of, real_costs, spread_due
+from execution.entries import Entry
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.direct import DirectBroker
@@ -37,7 +38,7 @@ from execution.restating import new_names
 from execution.sending import circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
-from signals.errors import SkipSession, TooLittleHistory
+from signals.errors import FixInput, SkipSession, TooLittleHistory
 from signals.scores import Scores
 from signals.sessions import Session
 from trainer.backtest.archive import Archive
@@ -219,6 +220,11 @@ class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
     def __init__(self, archive: Archive, broker: DirectBroker, policy: Policy) -> None:
+        if policy.execution.entry.kind is not Entry.OPG:
+            raise FixInput(
+                f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
+                where="execution.entry.kind", mend="Use `appliance replay`, which runs every entry on the exchange",
+            )  # fmt: skip
         self._archive, self._broker, self._policy = archive, broker, policy
         self._plans = 0
 
