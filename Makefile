@@ -63,6 +63,9 @@ chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in proc
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion
 
+nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
+	$(BIN)/python -m tests.nspawn.rehearsal
+
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
 	$(COMPILE) --group test pyproject.toml -o requirements/device-test.txt

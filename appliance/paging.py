@@ -5,16 +5,15 @@ Acknowledging says that a person knows; it opens nothing. Both are in the halt's
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from appliance.deps import Deps
 from appliance.halting import carry_out, tell
 from appliance.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
 from appliance.seams import Severity
-from appliance.unheard import ACKNOWLEDGED, is_acknowledged, is_unheard, key_of
+from appliance.unheard import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_unheard, key_of
 
-LOST_FOR = timedelta(days=1)
 LOST_AT_ONCE = 20
 
 

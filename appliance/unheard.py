@@ -1,4 +1,4 @@
-"""When a standing halt must be told again: every hour until a person has said that they know of it. Reads only."""
+"""When something must be told again: a halt every hour until somebody has heard, an alert until one was reached."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from appliance.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
 
 EVERY = timedelta(hours=1)
+LOST_FOR = timedelta(days=1)
 ACKNOWLEDGED = "acknowledged_at"
 
 
@@ -20,6 +21,11 @@ def is_unheard(ledger: Ledger, standing: LatchRecord, now: datetime) -> bool:
         return False
     last = alerts.last_of(ledger, key_of(standing))
     return last is None or now - last.alert.at >= EVERY
+
+
+def is_unsaid(ledger: Ledger, now: datetime) -> bool:
+    """Whether an alert of the last day has reached nobody yet."""
+    return bool(alerts.undelivered(ledger, now - LOST_FOR))
 
 
 def is_acknowledged(ledger: Ledger, halt_id: str) -> bool:

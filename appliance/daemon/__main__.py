@@ -25,7 +25,8 @@ from appliance.daemon.children import Child, Ended, Limits
 from appliance.daemon.clocks import Instants, between, instants
 from appliance.daemon.conversation import Desk
 from appliance.daemon.gate import Gate
-from appliance.daemon.life import MANUAL, SMALL, TRY_AGAIN, Daemon, Pace
+from appliance.daemon.life import MANUAL, SMALL, TRY_AGAIN, Daemon
+from appliance.daemon.pace import Pace
 from appliance.daemon.systemd import ServiceManager
 from appliance.folder import StateFolder, only_daemon
 from appliance.options import DEFAULT_STATE, Credentials, State
@@ -35,8 +36,9 @@ from signals.errors import Locked
 LOOK = "look"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 END_SECONDS = 25.0
+STEP_SECONDS = 0.25
 BACKWARDS_SECONDS = 1.0
-LOCK_ATTEMPTS, LOCK_SECONDS = 4, 0.2  # `status` holds the lock for an instant to see whether it is free
+LOCK_ATTEMPTS, LOCK_SECONDS = 3, 0.1  # `status` holds the lock for an instant to see whether it is free
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Runtime = Annotated[
@@ -98,7 +100,7 @@ class Process:
     ) -> None:  # fmt: skip
         self._life, self._folder, self._pace, self._log = life, folder, pace, logger
         self._environment, self._manager = environment, ServiceManager(environment)
-        self._clock, self._stop = SystemClock(), Event()
+        self._clock, self._stop, self._is_told_to_stop = SystemClock(), Event(), False
         self._scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -123,13 +125,21 @@ class Process:
             self._stop.set()
             self._scheduler.shutdown(wait=False)
             self._end_work()
+            listener.join(2 * STEP_SECONDS)  # it takes the socket's name away; a request at work goes on without it
             self._life.note_end(boot, pid)
+            self._life.close()
             self._log.info("ended")
 
     def _feed(self) -> None:
         """Feed the watchdog while the daemon lives, and watch what happens to time."""
         is_ready, said, seen = False, "", instants()
-        while not self._stop.wait(min(self._manager.feed_every, max(self._pace.look, 0.2))):
+        fed = float("-inf")
+        while not self._is_told_to_stop:
+            self._clock.sleep(STEP_SECONDS)  # not the event's own wait: a signal must not meet its lock
+            now = self._clock.monotonic()
+            if now - fed < min(self._manager.feed_every, max(self._pace.look, STEP_SECONDS)):
+                continue
+            fed = now
             seen = self._watch_time(seen)
             if self._life.is_ready and not is_ready:
                 self._manager.ready()
@@ -138,7 +148,7 @@ class Process:
             if told != said:
                 self._manager.status(told)
                 said = told
-            if self._life.liveness.is_alive(self._clock.monotonic()):
+            if self._life.liveness.is_alive(now):
                 self._manager.alive()
 
     def _watch_time(self, seen: Instants) -> Instants:
@@ -186,7 +196,7 @@ class Process:
             self._clock.sleep(0.1)
 
     def _told_to_stop(self, number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
+        self._is_told_to_stop = True
 
     def _told_to_halt(self, number: int, _frame: FrameType | None) -> None:
         # a lock may be held by the thread that the signal interrupts: the halt is another thread's work

@@ -43,10 +43,10 @@ from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.job import JobStatus
 from appliance.latch import Latch
-from appliance.ledger import alerts, halts
+from appliance.ledger import halts
 from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
 from appliance.seams import Alert, Beat, Clock, Severity
-from appliance.unheard import is_unheard
+from appliance.unheard import is_unheard, is_unsaid
 from appliance.vitals import Vitals, vitals
 from signals.errors import DeviceHalted, Locked, TrademlError
 
@@ -225,7 +225,7 @@ class Daemon:
         self._log.warning("job did not end", code=ended.code, words=ended.words, **told)
         self._not_before[_key(session, job)] = now + self._pace.retry
         self._last_words[place] = ended.words
-        if ended.code == HALTED_CODE:
+        if ended.code == HALTED_CODE and not self._latch.read().is_armed:
             self._end(Ending(job, session, JobStatus.HALTED, ended.said), now)
         elif ended.code not in KNOWN_CODES or ended.ended_for:
             self._crashes[place] = self._crashes.get(place, 0) + 1
@@ -333,7 +333,7 @@ class Daemon:
         if not standing.is_armed and not standing.is_fresh and halts.find(ledger, standing.halt_id) is None:
             return True
         is_urgent, self._is_urgent = self._is_urgent, False
-        return alerts.has_undelivered(ledger) and (is_urgent or self._is_due("lost", now))
+        return (is_urgent or self._is_due("lost", now)) and is_unsaid(ledger, self._clock_or_real())
 
     def _clock_or_real(self) -> datetime:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 SOCKET, WATCHDOG = "NOTIFY_SOCKET", "WATCHDOG_USEC"
 WITHOUT_WATCHDOG_SECONDS = 5.0
+SEND_SECONDS = 1.0
 
 
 class ServiceManager:
@@ -51,7 +52,8 @@ class ServiceManager:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+            door.settimeout(SEND_SECONDS)
             try:
                 door.sendto(message.encode(), self._address)
             except OSError:
-                return  # a manager that is gone needs no telling
+                return  # a manager that is gone needs no telling, and one that does not read must not hold us up

@@ -44,11 +44,6 @@ def undelivered(ledger: Ledger, since: datetime) -> tuple[tuple[int, AlertRow], 
     return tuple((values.integer(row, "id"), _row(row)) for row in found)
 
 
-def has_undelivered(ledger: Ledger) -> bool:
-    """Whether the newest alerts hold one that no channel took."""
-    return bool(ledger.value("SELECT min(delivered) = 0 FROM (SELECT delivered FROM alerts ORDER BY id DESC LIMIT 50)"))
-
-
 def mark_delivered(ledger: Ledger, number: int) -> None:
     """Record that a channel has taken the alert after all."""
     with ledger.transaction():

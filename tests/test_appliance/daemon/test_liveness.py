@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.daemon import systemd
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.systemd import ServiceManager
 
@@ -63,3 +64,12 @@ def test_without_a_manager_or_with_one_that_is_gone_nothing_happens(tmp_path: Pa
     gone = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     gone.alive()
     assert gone.feed_every == 5.0 and gone.watchdog_seconds is None
+
+
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "SEND_SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "notify"))
+        told = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        for _ in range(600):  # more than the kernel keeps for one that does not read
+            told.alive()

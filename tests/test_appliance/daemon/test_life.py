@@ -1,0 +1,325 @@
+"""The daemon's look, with time in the test's hands: what closes the latch, what becomes of a job, what is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time as real_time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from appliance.daemon.briefing import Briefing
+from appliance.daemon.clocks import Jump
+from appliance.daemon.gate import Gate
+from appliance.daemon.life import MAX_CRASHES, Daemon
+from appliance.daemon.pace import Pace
+from appliance.folder import StateFolder, exclusive
+from appliance.fs import DurableFs
+from appliance.job import JobReport, JobStatus
+from appliance.latch import Latch, LatchRecord
+from appliance.ledger import Ledger, Mode, alerts, job_runs
+from appliance.schedule import JOBS
+from signals.sessions import xnys
+
+CALENDAR = xnys(date(2026, 2, 2), date(2026, 4, 30))
+D = date(2026, 3, 4)
+MORNING = CALENDAR.session(D).at(time(8))
+SYNCHRONISED = ""
+
+
+class Hands(Daemon):
+    """A daemon whose jobs are the test's: each command runs a line of Python."""
+
+    programs: dict[str, str]
+
+    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return the program of the named command; an attendance finds nothing to do."""
+        name = arguments[1] if arguments[0] == "job" else arguments[0]
+        return (sys.executable, "-c", self.programs.get(name, "pass"))
+
+
+@dataclass
+class Bench:
+    """A state folder, a clock that is moved by hand, and a daemon."""
+
+    root: Path
+    sync: str = SYNCHRONISED
+    skew: float = 0.0
+    at: datetime = MORNING
+    mono: float = 0.0
+    programs: dict[str, str] = field(default_factory=dict)
+    started: list[Daemon] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = StateFolder(self.root)
+        Ledger(self.folder.ledger, Mode.WRITE).close()
+        brief = Briefing("", "http://broker", 5.0, CALENDAR)
+        DurableFs().write(self.folder.briefing, json.dumps(brief.to_json()).encode())
+        self.latch = Latch(self.root, DurableFs())
+        self.latch.arm(by="me", at=self.at)
+        self.daemon = self.start()
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.mono
+
+    def sleep(self, seconds: float) -> None:
+        self.mono += seconds
+
+    def start(self) -> Hands:
+        found = Hands(
+            self.folder, self.root / "run", environment=dict(os.environ), credentials=None, real=self,
+            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew), pace=Pace(),
+            log=structlog.get_logger("appliance.daemon"),
+        )  # fmt: skip
+        found.programs = self.programs
+        self.started.append(found)
+        return found
+
+    def look(self, until: Callable[[], bool] = lambda: False, most: int = 60) -> None:
+        """Look, five seconds of the daemon's time apart, until the condition holds or nothing is at work any more."""
+        for _ in range(most):
+            self.daemon.look()
+            if until():
+                return
+            real_time.sleep(0.02)
+            if not self.daemon.working_on:
+                self.mono += 5.0
+        assert until() or until.__name__ == "<lambda>"
+
+    def ready(self) -> None:
+        self.look(lambda: self.daemon.is_ready)
+        assert self.daemon.is_ready
+
+    def row(self, job: str, session: date = D) -> job_runs.JobRun | None:
+        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+            return job_runs.find(ledger, session, job)
+
+    def ends(self, *jobs: str, session: date = D) -> None:
+        """Write down that these jobs have ended well."""
+        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
+            for job in jobs:
+                job_runs.begin(ledger, session, job, self.at)
+                job_runs.finish(ledger, JobReport(job, session, JobStatus.DONE, "well"), self.at)
+
+    def told(self) -> list[tuple[str, str, str]]:
+        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+            return [(r.alert.severity.value, r.alert.title, r.alert.body) for r in alerts.newest(ledger, 50)][::-1]
+
+    @property
+    def standing(self) -> LatchRecord:
+        return self.latch.read()
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Bench] = []
+
+    def build(**more: str | float) -> Bench:
+        made.append(Bench(tmp_path, **more))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield build
+    for bench in made:
+        for daemon in bench.started:
+            daemon.close()
+
+
+@pytest.fixture
+def bench(make: Make) -> Bench:
+    return make()
+
+
+@pytest.mark.parametrize(
+    ("sync", "skew"), [("the clock is not synchronised: chrony has no source", 0.0), (SYNCHRONISED, 90.0)]
+)
+def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_told(
+    make: Make, tmp_path: Path, sync: str, skew: float
+) -> None:
+    """F60: no job starts, whatever the hour; after ten minutes a person is paged; it begins when the clock is right."""
+    bench = make(sync=sync, skew=skew)
+    bench.look(most=40)
+    assert not bench.daemon.is_ready and bench.daemon.waits_for != ()
+    bench.mono += 601.0
+    bench.look(most=5)
+    assert ("page", "the device cannot begin", "; ".join(bench.daemon.waits_for)) in bench.told()
+    facts = json.loads((tmp_path / "run" / "health.json").read_text())
+    assert facts["verdict"] == "degraded" and facts["waits_for"] == list(bench.daemon.waits_for)
+    assert all(bench.row(job) is None for job in JOBS)
+    bench.sync, bench.skew = SYNCHRONISED, 0.0
+    bench.ready()
+
+
+@pytest.mark.parametrize("set_by", [90.0, -90.0, -3_600.0])
+def test_a_clock_that_jumps_halts(bench: Bench, set_by: float) -> None:
+    """F32: the daemon's half; the jobs measure the rest."""
+    bench.ready()
+    bench.daemon.jumped(Jump(set_by, 0.0))
+    bench.look(most=1)
+    assert bench.standing.name == "CLOCK" and f"by {set_by:+.1f} s" in bench.standing.reason
+
+
+def test_a_small_step_is_told_a_sleep_is_told_and_neither_halts(bench: Bench) -> None:
+    bench.ready()
+    bench.daemon.jumped(Jump(3.0, 0.0))
+    bench.daemon.jumped(Jump(0.001, 7_200.0))
+    bench.look(most=2)
+    assert bench.standing.is_armed
+    assert {(s, t) for s, t, _ in bench.told()} == {("warn", "the clock jumped"), ("warn", "the machine slept")}
+
+
+def test_a_clock_that_is_stepped_before_the_device_began_does_not_halt(make: Make) -> None:
+    bench = make(sync="not yet")
+    bench.look(most=10)
+    bench.daemon.jumped(Jump(1e6, 0.0))
+    bench.look(most=2)
+    assert bench.standing.is_armed
+
+
+@pytest.mark.parametrize(("skew", "halts"), [(3.0, False), (6.0, True)])
+def test_the_broker_s_clock_is_asked_again_every_hour(bench: Bench, skew: float, halts: bool) -> None:
+    bench.ends(*JOBS)  # nothing is due: no job is at work when it looks
+    bench.ready()
+    bench.skew = skew
+    bench.look(most=3)
+    assert bench.standing.is_armed and bench.told() == []
+    bench.mono += 3_600.0
+    bench.look(lambda: bench.told() != [])
+    assert (bench.standing.name == "CLOCK") is halts
+    assert [t for _, t, _ in bench.told()] == ["the clock is wrong"]
+
+
+def test_a_clock_behind_the_ledger_halts_and_nothing_runs_until_it_has_caught_up(bench: Bench) -> None:
+    bench.ends("pull", "score")
+    bench.at -= timedelta(hours=1)
+    bench.look(most=40)
+    assert bench.standing.name == "CLOCK" and "the ledger already holds" in bench.standing.reason
+    assert bench.row("reconcile_morning") is None and any("ledger already holds" in w for w in bench.daemon.waits_for)
+    bench.at += timedelta(hours=1)
+    bench.look(lambda: bench.daemon.waits_for == ())
+    assert bench.daemon.waits_for == ()
+
+
+def test_what_was_missed_is_explained_once_and_told_once(bench: Bench) -> None:
+    bench.at = CALENDAR.session(D).at(time(11))
+    bench.ends(*JOBS, session=date(2026, 3, 3))
+    bench.ends("pull", "score")
+    bench.look(lambda: bench.row("trade") is not None)
+    for _ in range(3):
+        bench.look(most=2)
+    ends = {job: bench.row(job) for job in ("reconcile_morning", "plan", "trade")}
+    assert {run.status for run in ends.values() if run} == {JobStatus.FAILED}
+    assert ends["trade"] is not None
+    assert ends["trade"].summary == "missed: the opening auction no longer takes orders"
+    assert [t for _, t, _ in bench.told()] == [f"3 jobs of {D} were missed"]
+
+
+def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: Bench) -> None:
+    with Ledger(bench.folder.ledger, Mode.WRITE) as ledger:
+        for job in ("pull", "score", "reconcile_morning", "plan"):
+            job_runs.begin(ledger, D, job, bench.at)
+            job_runs.finish(ledger, JobReport(job, D, JobStatus.DONE, "well"), bench.at)
+        job_runs.begin(ledger, D, "trade", CALENDAR.session(D).at(time(9, 10)))
+    bench.at = CALENDAR.session(D).at(time(9, 27))
+    bench.look(lambda: (run := bench.row("trade")) is not None and run.status is not None)
+    run = bench.row("trade")
+    assert run is not None and "it began 2026-03-04T14:10:00+00:00 and did not end" in run.summary
+
+
+def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(bench: Bench) -> None:
+    bench.ends(*JOBS, session=D)
+    back = date(2026, 3, 12)
+    bench.at = CALENDAR.session(back).at(time(8, 30))
+    bench.look(lambda: bench.row("prune", date(2026, 3, 11)) is not None)
+    assert bench.standing.name == "ABSENT" and "nothing ran for 5 sessions" in bench.standing.reason
+    for day in CALENDAR.between(date(2026, 3, 5), date(2026, 3, 11)):
+        runs = [bench.row(job, day) for job in JOBS]
+        assert {run.status for run in runs if run} == {JobStatus.FAILED} and None not in runs
+
+
+def test_a_job_that_crashes_is_tried_three_times_and_then_ends_in_words(bench: Bench) -> None:
+    """F57."""
+    bench.ends("pull", "score")
+    bench.programs["reconcile_morning"] = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    bench.ready()
+    starts = 0
+    for _ in range(MAX_CRASHES):
+        bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
+        starts += 1
+        bench.look(lambda: not bench.daemon.working_on)
+        bench.mono += 61.0
+    run = bench.row("reconcile_morning")
+    assert run is not None and run.status is JobStatus.FAILED and starts == MAX_CRASHES
+    assert run.summary.startswith("it was tried 3 times; the last time it was killed (SIGKILL)")
+    assert ("page", f"reconcile_morning of {D} failed") in [(s, t) for s, t, _ in bench.told()]
+
+
+def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its_words_are_kept(bench: Bench) -> None:
+    bench.ends("pull", "score")
+    bench.programs["reconcile_morning"] = "import sys; sys.stderr.write('BrokerUnreachable: no answer\\n'); sys.exit(5)"
+    bench.ready()
+    for _ in range(MAX_CRASHES + 2):
+        bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
+        bench.look(lambda: not bench.daemon.working_on)
+        assert bench.row("reconcile_morning") is None
+        bench.look(most=3)
+        assert bench.daemon.working_on == ""  # not before a minute has passed
+        bench.mono += 61.0
+    bench.at = CALENDAR.session(D).at(time(9, 21))
+    bench.look(lambda: bench.row("reconcile_morning") is not None)
+    run = bench.row("reconcile_morning")
+    assert run is not None and run.status is JobStatus.FAILED
+    assert run.summary == (
+        "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: "
+        "BrokerUnreachable: no answer"
+    )
+
+
+def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: Bench) -> None:
+    bench.ends(*JOBS[: JOBS.index("trade")])
+    bench.at = CALENDAR.session(D).at(time(9, 12))
+    bench.programs["trade"] = "import sys; sys.stderr.write('DeviceHalted: HALTED by X\\n'); sys.exit(4)"
+    bench.latch.halt("X", "a test", bench.at)
+    bench.look(lambda: bench.row("trade") is not None)
+    run = bench.row("trade")
+    assert run is not None and (run.status, run.summary) == (JobStatus.HALTED, "DeviceHalted: HALTED by X")
+
+
+def test_a_row_is_not_closed_under_a_person_s_hands(bench: Bench) -> None:
+    bench.ends("pull", "score")
+    bench.at = CALENDAR.session(D).at(time(11))
+    with exclusive(bench.folder):
+        bench.look(most=40)
+        assert bench.row("trade") is None and bench.daemon.waits_for == ()
+    bench.look(lambda: bench.row("trade") is not None)
+
+
+def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_nothing(bench: Bench) -> None:
+    bench.daemon.note_start("boot 1", 10)
+    bench.start().note_start("boot 1", 11)
+    bench.start().note_start("boot 2", 12)
+    bench.daemon.note_end("boot 2", 12)
+    bench.start().note_start("boot 3", 13)
+    titles = [t for _, t, _ in bench.told()]
+    assert titles == ["the daemon began again: its process was restarted",
+                      "the daemon began again: the machine was restarted"]  # fmt: skip
+
+
+def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Bench) -> None:
+    bench.programs["brief"] = "import sys; sys.stderr.write('StoreUnreachable: no store\\n'); sys.exit(5)"
+    bench.ready()
+    bench.folder.briefing.unlink()
+    bench.daemon = bench.start()
+    bench.look(most=40)
+    assert bench.daemon.waits_for == ("it ended with exit code 5: StoreUnreachable: no store",)
