@@ -10,7 +10,7 @@ Invariants
 1. One process works at a time, and each job is a process of its own: the daemon loads none of their libraries.
 2. `job_runs` is the truth. What a job did not write of its own end, the daemon writes: once, in words.
 3. A job that asks for another attempt, or for a person, is tried again until its deadline; one that crashes is tried
-   `MAX_CRASHES` times.
+   `MAX_CRASHES` times, each after twice the wait of the one before: a full disk may have room again.
 4. Nothing that goes wrong in a look ends the daemon: it is told, and the next look begins anew.
 """
 
@@ -50,7 +50,7 @@ from appliance.unheard import is_unheard, is_unsaid
 from appliance.vitals import Vitals, vitals
 from signals.errors import DeviceHalted, Locked, TrademlError
 
-MAX_CRASHES = 3
+MAX_CRASHES = 5
 CLOCK, MANUAL = "CLOCK", "MANUAL"
 TRY_AGAIN, HALTED_CODE = 5, 4
 KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may mend them
@@ -228,8 +228,9 @@ class Daemon:
         if ended.code == HALTED_CODE and not self._latch.read().is_armed:
             self._end(Ending(job, session, JobStatus.HALTED, ended.said), now)
         elif ended.code not in KNOWN_CODES or ended.ended_for:
-            self._crashes[place] = self._crashes.get(place, 0) + 1
-            if self._crashes[place] >= MAX_CRASHES:
+            crashes = self._crashes[place] = self._crashes.get(place, 0) + 1
+            self._not_before[_key(session, job)] = now + self._pace.retry * 2 ** (crashes - 1)
+            if crashes >= MAX_CRASHES:
                 words = f"it was tried {MAX_CRASHES} times; the last time {ended.words}"
                 self._end(Ending(job, session, JobStatus.FAILED, words), now)
         elif ended.code != TRY_AGAIN:

@@ -258,13 +258,13 @@ def fill_the_disk(rehearsal: Rehearsal, day: date) -> None:
     """Fill it while the books are closed, look at what the device does, and make room again."""
     machine = rehearsal.machine
     full = machine.state / "full"
-    with full.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(2**16))
-                file.flush()
-        except OSError:
-            pass
+    for block in (2**16, 2**12):
+        with full.open("ab", buffering=0) as file:
+            try:
+                while file.write(bytes(block)) == block:
+                    pass
+            except OSError:
+                continue
     time.sleep(12)
     alive, ended = machine.main_pid(), sorted(rehearsal.ends(day))
     facts = machine.inside_or("cat /run/appliance/health.json")

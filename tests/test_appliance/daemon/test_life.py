@@ -248,20 +248,22 @@ def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(benc
         assert {run.status for run in runs if run} == {JobStatus.FAILED} and None not in runs
 
 
-def test_a_job_that_crashes_is_tried_three_times_and_then_ends_in_words(bench: Bench) -> None:
+def test_a_job_that_crashes_is_tried_again_ever_more_slowly_and_then_ends_in_words(bench: Bench) -> None:
     """F57."""
     bench.ends("pull", "score")
     bench.programs["reconcile_morning"] = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     bench.ready()
     starts = 0
-    for _ in range(MAX_CRASHES):
+    for crash in range(MAX_CRASHES):
         bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
         starts += 1
         bench.look(lambda: not bench.daemon.working_on)
-        bench.mono += 61.0
+        bench.mono += 60.0 * 2**crash - 10.0
+        assert bench.daemon.working_on == ""
+        bench.mono += 11.0
     run = bench.row("reconcile_morning")
     assert run is not None and run.status is JobStatus.FAILED and starts == MAX_CRASHES
-    assert run.summary.startswith("it was tried 3 times; the last time it was killed (SIGKILL)")
+    assert run.summary.startswith("it was tried 5 times; the last time it was killed (SIGKILL)")
     assert ("page", f"reconcile_morning of {D} failed") in [(s, t) for s, t, _ in bench.told()]
 
 
