@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from appliance.clock import VirtualClock
 from appliance.deps import Deps
 from appliance.halting import halt, tell
 from appliance.latch import Latch
-from appliance.ledger import Ledger, alerts
+from appliance.ledger import Ledger, alerts, halts
 from appliance.notify import Channels
-from appliance.paging import acknowledge, repeat
+from appliance.paging import acknowledge, attend, repeat, send_again
 from appliance.seams import Alert, Severity
 from appliance.webhook import WebhookNotifier, message, webhooks
 from signals.errors import BadConfig
@@ -184,3 +185,32 @@ def test_the_same_words_are_not_said_twice_within_the_hour_but_undelivered_ones_
     tell(device, Severity.WARN, "lost", "title", "z")
     assert inbox.alerts[-1].body == "z"
     assert json.dumps(inbox.alerts[-1].key) == '"lost"'
+
+
+def test_a_halt_that_got_no_further_than_the_latch_is_carried_out_once(
+    deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path
+) -> None:
+    """The daemon closes the latch and crashes, or only closes it: the next attendance cancels, records and pages."""
+    device, clock, inbox = deps
+    device.latch.arm(by="me", at=clock.now())
+    record = Latch(tmp_path, device.fs).halt("CLOCK", "somebody set the clock", clock.now())
+    attend(device)
+    row = halts.require(device.ledger, record.halt_id)
+    assert (row.name, row.details["cancel"], row.details["notified"]) == ("CLOCK", "cancelled", True)
+    attend(device)
+    assert [a.title for a in inbox.alerts] == ["HALTED by CLOCK"]
+
+
+def test_what_reached_nobody_is_sent_again_in_order_until_somebody_is_reached(
+    deps: tuple[Deps, VirtualClock, Inbox],
+) -> None:
+    device, clock, inbox = deps
+    for title in ("first", "second"):
+        alerts.add(device.ledger, Alert(Severity.WARN, title, title, "b", clock.now()), delivered=False)
+    assert send_again(replace(device, notifier=Deaf())) == 0
+    assert send_again(device) == 2 and send_again(device) == 0
+    assert [a.title for a in inbox.alerts] == ["first", "second"]
+    assert all(row.delivered for row in alerts.newest(device.ledger, 5))
+    alerts.add(device.ledger, Alert(Severity.WARN, "old", "old", "b", clock.now()), delivered=False)
+    clock.sleep(timedelta(days=1, seconds=1).total_seconds())
+    assert send_again(device) == 0  # yesterday's news is in the report

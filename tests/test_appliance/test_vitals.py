@@ -1,0 +1,104 @@
+"""The facts of a device and their other pictures: what is down, what is degraded, what a collector reads (D10)."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.folder import StateFolder, only_daemon
+from appliance.fs import DurableFs
+from appliance.health import Verdict
+from appliance.job import JobReport, JobStatus
+from appliance.latch import Latch
+from appliance.ledger import Ledger, Mode, alerts, job_runs
+from appliance.seams import Alert, Severity
+from appliance.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from signals.errors import Locked
+
+D = date(2024, 3, 12)
+NOW = datetime(2024, 3, 12, 21, 0, tzinfo=UTC)
+SILENT = ("the daemon has been silent for more than two minutes",)
+NONE = DaemonFacts(runs=False, is_expected=False)
+LIVE = DaemonFacts(runs=True, is_expected=True, at=NOW)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StateFolder:
+    """An armed device with a bundle and one good job."""
+    found = StateFolder(tmp_path)
+    with Ledger(found.ledger, Mode.WRITE) as ledger:
+        job_runs.begin(ledger, D, "pull", NOW)
+        job_runs.finish(ledger, JobReport("pull", D, JobStatus.DONE, "well"), NOW)
+    found.bundles.mkdir()
+    (found.bundles / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
+    Latch(tmp_path, DurableFs()).arm(by="me", at=NOW)
+    return found
+
+
+def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
+    with Ledger(folder.ledger, Mode.READ) as ledger:
+        return vitals(ledger, folder, NOW, daemon)
+
+
+@pytest.mark.parametrize(
+    ("daemon", "verdict", "told"),
+    [
+        (NONE, Verdict.OK, ()),
+        (LIVE, Verdict.OK, ()),
+        (DaemonFacts(True, True, NOW - timedelta(seconds=150)), Verdict.OK, ()),
+        (DaemonFacts(True, True, NOW - timedelta(seconds=151)), Verdict.DOWN, SILENT),
+        (DaemonFacts(True, True, None), Verdict.DOWN, SILENT),
+        (DaemonFacts(False, True, NOW), Verdict.DOWN, ("no daemon runs: nothing is done at its hour",)),
+        (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), Verdict.DEGRADED, ("the clock",)),
+    ],
+)  # fmt: skip
+def test_a_daemon_that_should_run_and_does_not_is_down(
+    folder: StateFolder, daemon: DaemonFacts, verdict: Verdict, told: tuple[str, ...]
+) -> None:
+    found = look(folder, daemon)
+    assert (found.health.verdict, found.health.reasons) == (verdict, told)
+
+
+def test_the_worst_of_device_and_daemon_counts(folder: StateFolder) -> None:
+    Latch(folder.root, DurableFs()).halt("MANUAL", "stop", NOW)
+    assert look(folder).health.verdict is Verdict.HALTED
+    assert look(folder, DaemonFacts(False, True, NOW)).health.verdict is Verdict.DOWN
+    assert "HALTED by MANUAL" in look(folder).health.reasons[-1]
+
+
+def test_a_daemon_is_known_by_the_lock_it_holds_and_by_what_it_wrote(folder: StateFolder) -> None:
+    assert daemon_facts(folder) == NONE
+    folder.health.write_text(json.dumps({"at": NOW.isoformat(), "waits_for": ["x"]}))
+    with only_daemon(folder):
+        found = daemon_facts(folder)
+        assert (found.runs, found.at, found.said["waits_for"]) == (True, NOW, ["x"])
+        with pytest.raises(Locked, match="a daemon already runs"), only_daemon(folder):
+            pass
+    assert daemon_facts(folder).runs is False
+    folder.health.write_text("torn")
+    assert daemon_facts(folder).at is None
+
+
+def test_every_figure_a_collector_reads_is_one_of_the_facts(folder: StateFolder) -> None:
+    with Ledger(folder.ledger, Mode.WRITE) as ledger:
+        alerts.add(ledger, Alert(Severity.WARN, "k", "t", "b", NOW), delivered=False)
+    facts = {**look(folder).facts(), "process": {"resident_bytes": 4_000_000, "started_at": 1.5}}
+    text = metrics(facts, NOW)
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    prefix = "trademl_appliance_"
+    assert {name: float(values[prefix + name]) for name in (
+        "verdict", "armed", "halted", "alerts_undelivered", "bundle_in_force", "ready", "daemon_resident_bytes",
+        "health_written_seconds", 'job_ended_well{job="pull"}', 'job_last_done_seconds{job="pull"}',
+    )} == {
+        "verdict": 1, "armed": 1, "halted": 0, "alerts_undelivered": 1, "bundle_in_force": 1, "ready": 1,
+        "daemon_resident_bytes": 4_000_000, "health_written_seconds": NOW.timestamp(),
+        'job_ended_well{job="pull"}': 1, 'job_last_done_seconds{job="pull"}': NOW.timestamp(),
+    }  # fmt: skip
+    assert prefix + "equity_usd" not in values  # what is not known is not zero
+    assert re.fullmatch(r"((# (HELP|TYPE) .*|[a-z_]+(\{job=\"\w+\"\})? [-0-9.e+]+)\n)+", text)
+    helped = re.findall(r"# TYPE (\S+) gauge", text)
+    assert len(helped) == len(set(helped)) >= 15
