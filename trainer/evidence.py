@@ -28,6 +28,7 @@ def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
     importance: Importance | None, bars_hash: str, calibration: Calibration | None,
+    regimes: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -66,6 +67,7 @@ def evidence(
         "trials": trials,
         "calibration": None if calibration is None else calibration.document(),
         "promotion_bars": bars_hash or None,
+        "regimes": regimes,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)) + accepted_warnings(source),
     }  # fmt: skip

@@ -27,7 +27,7 @@ from trainer.recipes import RECIPES
 from trainer.recipes.base import LEARNERS, RecipeConfig
 from trainer.samples import Samples, Seal, seal_holdout
 from trainer.validation.ic import rank_ic
-from trainer.validation.oof import scored
+from trainer.validation.oof import fit_all, scored
 
 HOLDOUT = "holdout.parquet"
 
@@ -63,7 +63,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), mend="Train with holdout_sessions")
     device = Device(str(subject.evidence["learner"]["device"]))
     learner = LEARNERS[config.learner](config, int(training["seed"]), device)
-    model = learner.fit(open_rows.features, open_rows.target, open_rows.weight, open_rows.names, open_rows.t0)
+    model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
         raise FixInput(
             "the model before the holdout cannot be fitted again as it was", where=str(subject.run / BEFORE_HOLDOUT),

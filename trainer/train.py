@@ -25,6 +25,7 @@ from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
 from trainer.proof import Figures, Proof, figures, fits, prove
 from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig, scores_log_odds
+from trainer.regime_figures import by_regime
 from trainer.reports.training import Subject, report_files
 from trainer.run_folder import refuse_existing, write_run
 from trainer.samples import Samples
@@ -33,7 +34,7 @@ from trainer.search.tried import NOTHING_TRIED, SearchRequest, Tried, counted, s
 from trainer.source import Source
 from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.importance import Importance, importance
-from trainer.validation.oof import Step
+from trainer.validation.oof import Step, fit_all
 from trainer.validation.probabilities import calibrate
 
 FINAL_FITS = 2
@@ -131,6 +132,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
         trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
+        regimes=by_regime(source.bars, worth, config.label.k),
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)
@@ -165,9 +167,9 @@ def _importance(
 
 
 def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
-    before = learner.fit(open_rows.features, open_rows.target, open_rows.weight, open_rows.names, open_rows.t0)
+    before = fit_all(open_rows, learner)
     step("model before the holdout")
-    model = learner.fit(rows.features, rows.target, rows.weight, rows.names, rows.t0)
+    model = fit_all(rows, learner)
     step("model")
     return Fitted(model, export(model, rows.features), before)
 

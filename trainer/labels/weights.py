@@ -1,23 +1,45 @@
-"""Sample weights beyond the equal weight of sessions: recent rows and rows that tell something of their own."""
+"""Sample weights beyond the equal weight of sessions: recent rows, rows with news of their own, rows of a regime."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from signals.bars import Floats
 from signals.config import Config
+from signals.errors import InvariantBroken, TooLittleHistory
 from trainer.labels.panel import Rows
 from trainer.labels.uniqueness import average_uniqueness
+from trainer.regimes import Regime, regimes
 
 SESSIONS_PER_MONTH = 21
 
 
 class WeightConfig(Config):
-    """What weighs more: by age (half-life in months of 21 sessions) and by average uniqueness; both off."""
+    """What weighs more.
+
+    Attributes
+    ----------
+    half_life_months : float or None
+        Of 21 sessions each; None weighs every age alike.
+    uniqueness : bool
+        By average uniqueness of the label.
+    regimes : mapping of Regime to weight
+        Of the rows of a kind of market, 1 where it is not named. 0 leaves them out of every fit: a mask. They are
+        scored and judged like all others.
+    """
 
     half_life_months: float | None = Field(default=None, gt=0.0)
     uniqueness: bool = False
+    regimes: dict[Regime, Annotated[float, Field(ge=0.0)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> WeightConfig:
+        if self.regimes and all(self.regimes.get(regime, 1.0) == 0.0 for regime in Regime):
+            raise ValueError("every regime is left out: nothing would be learned from")
+        return self
 
 
 def time_decay(t0: Rows, half_life_months: float) -> Floats:
@@ -44,14 +66,26 @@ def uniqueness_by_symbol(t0: Rows, t1: Rows, column: Rows) -> Floats:
     return unique
 
 
-def reweighted(weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig) -> Floats:
-    """Return `weight` times what `config` turns on, with mean 1; untouched when it turns nothing on."""
-    if config.half_life_months is None and not config.uniqueness:
+def reweighted(
+    weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None
+) -> Floats:
+    """Return `weight` times what `config` turns on, with mean 1; untouched when it turns nothing on.
+
+    `market`, float64 (T,), is the market's return of every session: what regimes are told by.
+    """
+    if config.half_life_months is None and not config.uniqueness and not config.regimes:
         return weight
     changed = weight.copy()
     if config.half_life_months is not None:
         changed *= time_decay(t0, config.half_life_months)
     if config.uniqueness:
         changed *= uniqueness_by_symbol(t0, t1, column)
+    if config.regimes:
+        if market is None:
+            raise InvariantBroken("weights by regime need the market's returns")
+        by_name = {regime.value: config.regimes.get(regime, 1.0) for regime in Regime}
+        changed *= np.array([by_name[str(name)] for name in regimes(market)])[t0]
+        if not changed.any():
+            raise TooLittleHistory("no row is left in the regimes to learn from", mend="Name other regimes")
     scaled: Floats = changed / changed.mean()
     return scaled

@@ -70,7 +70,14 @@ def report_files(subject: Subject) -> Mapping[str, bytes]:
 
 def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_calibration(known), *_provenance(known)]
+    return [
+        *_skill(known),
+        *_worth(known),
+        *deflation(known["trials"]),
+        *_calibration(known),
+        *_regimes(known),
+        *_provenance(known),
+    ]
 
 
 def markdown(known: Mapping[str, Any]) -> str:
@@ -153,6 +160,16 @@ def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Track record needed and had",
             f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions",
         ),
+    ]
+
+
+def _regimes(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"Market {row['regime']} ({row['sessions']} sessions): IC, walk-forward IC",
+            f"{_with_error(row['ic'], '')}; {_with_error(row['walk_forward_ic'], '')}",
+        )
+        for row in known["regimes"]
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.bars import Floats
-from signals.errors import InvariantBroken
+from signals.errors import InvariantBroken, TooLittleHistory
 from trainer.fanout import RowSet, side_by_side
 from trainer.models.base import Learner, Matrix, Model
 from trainer.samples import Samples
@@ -80,10 +80,27 @@ def score_unseen(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -
 
 
 def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
-    """Fit `learner` on the rows numbered `chosen`, ascending."""
+    """Fit `learner` on the rows numbered `chosen`, ascending, but for those of weight 0.
+
+    Raises
+    ------
+    TooLittleHistory
+        None of them weighs anything.
+    """
+    chosen = chosen[rows.weight[chosen] > 0]
+    if chosen.size == 0:
+        raise TooLittleHistory(
+            "a fold has no row of the regimes that are learned from", where=f"{len(rows)} rows",
+            mend="Weigh regimes instead of leaving them out, or use fewer groups",
+        )  # fmt: skip
     return learner.fit(
         rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
     )  # fmt: skip
+
+
+def fit_all(rows: Samples, learner: Learner) -> Model:
+    """Fit `learner` on every row that weighs anything."""
+    return fit(rows, learner, np.arange(len(rows)))
 
 
 def scored(model: Model, features: Matrix) -> Floats:
