@@ -57,7 +57,7 @@ class DaemonFacts:
             return Verdict.DOWN, ("no daemon runs: nothing is done at its hour",)
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
             return Verdict.DOWN, ("the daemon has been silent for more than two minutes",)
-        waits = tuple(str(text) for text in self.said.get("waits_for", ()))
+        waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
         return (Verdict.DEGRADED if waits else Verdict.OK), waits
 
 
@@ -127,6 +127,7 @@ class Vitals:
             "last_done": {job: at.isoformat() for job, at in sorted(self.last_done.items())},
             "daemon": "runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
             "waits_for": list(self.daemon.said.get("waits_for", ())),
+            "tries_again": list(self.daemon.said.get("tries_again", ())),
         }
 
 

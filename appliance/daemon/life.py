@@ -237,6 +237,7 @@ class Daemon:
             self.say(Severity.WARN, f"open-{session}-{job}", f"{job} of {session} waits", ended.words, now)
 
     def _end(self, ending: Ending, now: float) -> None:
+        self._last_words.pop((ending.session, ending.job), None)
         for item in self._record.close_jobs((ending,), self._clock.now()):
             title = f"{item.job} of {item.session} {item.status.value}"
             severity = Severity.PAGE if item.status is JobStatus.FAILED else Severity.WARN
@@ -361,6 +362,13 @@ class Daemon:
         return (*(() if self.is_ready else self._waits), *((self._trouble,) if self._trouble else ()))
 
     @property
+    def tries_again(self) -> tuple[str, ...]:
+        """Jobs that did not end by themselves and are tried again, each with its last words."""
+        return tuple(
+            f"{job} of {session} is tried again: {text}" for (session, job), text in dict(self._last_words).items()
+        )
+
+    @property
     def working_on(self) -> str:
         """The process at work, in words."""
         work = self._work
@@ -371,7 +379,7 @@ class Daemon:
         record = Record(self._folder)
         try:
             at = self._real.now()
-            return vitals(record.reader(), self._folder, at, own_facts(self.waits_for, at))
+            return vitals(record.reader(), self._folder, at, own_facts(self.waits_for, self.tries_again, at))
         finally:
             record.close()
 
@@ -380,8 +388,8 @@ class Daemon:
             return
         at = self._real.now()
         try:
-            found = vitals(self._record.reader(), self._folder, at, own_facts(self.waits_for, at))
-            process = process_facts(self._started_at, self.waits_for, self.working_on)
+            found = vitals(self._record.reader(), self._folder, at, own_facts(self.waits_for, self.tries_again, at))
+            process = process_facts(self._started_at, self.working_on)
             publish(self._runtime, self._folder, found, process, at)
             self._published = now
         except (TrademlError, OSError) as error:

@@ -36,17 +36,18 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str
     _link(folder.health, runtime / HEALTH)
 
 
-def process_facts(started_at: datetime, waits_for: tuple[str, ...], working_on: str) -> dict[str, Any]:
+def process_facts(started_at: datetime, working_on: str) -> dict[str, Any]:
     """What only the daemon itself knows."""
     return {
-        "pid": os.getpid(), "started_at": started_at.timestamp(), "waits_for": list(waits_for),
-        "working_on": working_on, "resident_bytes": resident_bytes(),
+        "pid": os.getpid(), "started_at": started_at.timestamp(), "working_on": working_on,
+        "resident_bytes": resident_bytes(),
     }  # fmt: skip
 
 
-def own_facts(waits_for: tuple[str, ...], at: datetime) -> DaemonFacts:
-    """What the daemon says of itself while it writes."""
-    return DaemonFacts(runs=True, is_expected=True, at=at, said={"waits_for": list(waits_for)})
+def own_facts(waits_for: tuple[str, ...], tries_again: tuple[str, ...], at: datetime) -> DaemonFacts:
+    """What the daemon says of itself while it writes: what it waits for, and which jobs ended without an end."""
+    said = {"waits_for": list(waits_for), "tries_again": list(tries_again)}
+    return DaemonFacts(runs=True, is_expected=True, at=at, said=said)
 
 
 def resident_bytes() -> int:

@@ -271,8 +271,10 @@ def fill_the_disk(rehearsal: Rehearsal, day: date) -> None:
     full.unlink()
     wait(rehearsal.is_active, "READY", rehearsal.said, 120)
     rehearsal.seen["full disk"] = f"daemon {'stayed' if alive else 'was down'}, {len(ended)} jobs had ended"
-    if "waits_for" in facts:
-        rehearsal.seen["full disk, health.json"] = "; ".join(json.loads(facts)["waits_for"])[:150] or "no trouble named"
+    said = json.loads(facts)["reasons"]
+    if not said:
+        raise Broken("the disk was full and health.json says nothing of it")
+    rehearsal.seen["full disk, health.json"] = "; ".join(said)[:150]
     latch = json.loads((machine.state / "latch.json").read_text())
     if latch["state"] != "armed":
         rehearsal.seen["full disk, latch"] = latch["name"]

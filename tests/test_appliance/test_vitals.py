@@ -54,6 +54,7 @@ def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
         (DaemonFacts(True, True, None), Verdict.DOWN, SILENT),
         (DaemonFacts(False, True, NOW), Verdict.DOWN, ("no daemon runs: nothing is done at its hour",)),
         (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), Verdict.DEGRADED, ("the clock",)),
+        (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), Verdict.DEGRADED, ("plan",)),
     ],
 )  # fmt: skip
 def test_a_daemon_that_should_run_and_does_not_is_down(

@@ -275,6 +275,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
         bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
         bench.look(lambda: not bench.daemon.working_on)
         assert bench.row("reconcile_morning") is None
+        assert [text.split(":")[0] for text in bench.daemon.tries_again] == [f"reconcile_morning of {D} is tried again"]
         bench.look(most=3)
         assert bench.daemon.working_on == ""  # not before a minute has passed
         bench.mono += 61.0
@@ -286,6 +287,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
         "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: "
         "BrokerUnreachable: no answer"
     )
+    assert bench.daemon.tries_again == ()
 
 
 def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: Bench) -> None:
