@@ -125,9 +125,9 @@ class Entering:
     """When plans enter the market, in the words of `execution.entries.EntryConfig`, without what reads a file of it."""
 
     kind: str = "opg"
-    steps: int = 0
-    first_minutes: int = 0
-    last_minutes: int = 0
+    steps: int = 6
+    first_minutes: int = 15
+    last_minutes: int = 35
 
 
 AT_THE_OPEN = Entering()

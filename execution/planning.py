@@ -234,13 +234,18 @@ def _stepped(
     """Cut one order into steps, each within the participation cap (invariant 4)."""
     if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
         return [], [Refusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
-    cap = _whole(Decimal(repr(entry.participation)) * adv_usd / whole.reference_price / entry.steps)
+    cap = step_cap(adv_usd, whole.reference_price, entry)
     intents = _halves_in_steps(trade, whole, entry, cap) if trade.is_flip else _steps(whole, entry, cap, 0, entry.steps)
     left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
     if left <= 0:
         return intents, []
     reason = f"{left} of {whole.quantity} shares are left: {entry.participation:.1%} of its usual volume is the most"
     return intents, [Refusal(trade.symbol, "PARTICIPATION", reason)]
+
+
+def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig) -> Decimal:
+    """Return the most shares of a name that one step may take: a share of its usual volume, spread over the steps."""
+    return _whole(Decimal(repr(entry.participation)) * adv_usd / price / entry.steps)
 
 
 def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, cap: Decimal) -> list[Intent]:

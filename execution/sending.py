@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from execution.brokers.base import Account, Asset, Position
+from execution.entries import EntryConfig
 from execution.orders import FIRST_STEP, Intent, IntentKey, Plan, TimeInForce
+from execution.planning import step_cap
 from execution.pretrade import Circumstances, Pending
 
 ZERO = Decimal(0)
@@ -56,6 +58,15 @@ def follow_up(expired: Intent, rest: Decimal, min_residual_usd: Decimal) -> Inte
     return expired.next_attempt(rest, TimeInForce.DAY)
 
 
+def room(plan: Plan, entry: EntryConfig, late: Intent, step: int) -> Decimal:
+    """Shares of an earlier step's rest that may leave with `step` under the participation cap; at least 0."""
+    symbol = late.key.symbol
+    if symbol not in plan.adv_usd:
+        return ZERO
+    planned = sum((i.quantity for i in plan.intents if i.key.symbol == symbol and i.step == step), ZERO)
+    return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry) - planned, ZERO)
+
+
 def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: IntentKey) -> bool:
     """Whether the planned order `key` is filled to its last share, over all its attempts, and every step before it too.
 
@@ -67,4 +78,5 @@ def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: Inte
     first = FIRST_STEP if key.slice >= FIRST_STEP else key.slice
     wanted = [i for i in plan.intents if i.key.symbol == key.symbol and first <= i.key.slice <= key.slice]
     done = [shares for made, shares in filled if made.symbol == key.symbol and first <= made.slice <= key.slice]
-    return bool(wanted) and sum(done, ZERO) == sum((intent.quantity for intent in wanted), ZERO)
+    has_leader = any(intent.key == key for intent in wanted)
+    return has_leader and sum(done, ZERO) == sum((intent.quantity for intent in wanted), ZERO)

@@ -15,6 +15,7 @@ from appliance.folder import StateFolder
 from appliance.health import Verdict
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, State, to_session
+from appliance.schedule import TIMETABLE, Table, table_of
 from appliance.schedule import timetable as rows_of
 from appliance.stores import FolderStore
 from appliance.sync import published
@@ -58,7 +59,7 @@ def timetable(
     """
     calendar = _calendar(StateFolder(state), day)
     session = to_session(day) if day else calendar.next(calendar.last_closed(SystemClock().now()))
-    found = rows_of(session, calendar)
+    found = rows_of(session, calendar, _table(StateFolder(state)))
     rows = [
         {
             "job": row.job,
@@ -84,6 +85,10 @@ def _calendar(folder: StateFolder, day: str) -> Calendar:
         return published(FolderStore(load(folder.config, ApplianceConfig).stores.data)).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
+
+
+def _table(folder: StateFolder) -> Table:
+    return table_of(load(folder.config, ApplianceConfig).entering) if folder.config.is_file() else TIMETABLE
 
 
 def _vitals(folder: StateFolder) -> dict[str, Any]:

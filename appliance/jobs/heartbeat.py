@@ -7,7 +7,7 @@ from datetime import date
 from appliance.deps import Deps
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import alerts, intents, job_runs, reports
-from appliance.schedule import JOBS
+from appliance.schedule import table_of
 from appliance.seams import Beat
 
 HEARTBEAT = "heartbeat"
@@ -35,7 +35,8 @@ def broken(session: date, deps: Deps) -> tuple[str, ...]:
     and every alert reached somebody.
     """
     found = []
-    for job in JOBS[: JOBS.index(HEARTBEAT)]:
+    jobs = [slot.job for slot in table_of(deps.config.entering)]
+    for job in jobs[: jobs.index(HEARTBEAT)]:
         run = job_runs.find(deps.ledger, session, job)
         if run is None or run.status is None:
             found.append(f"{job} has not ended")

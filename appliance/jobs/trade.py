@@ -53,7 +53,7 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
     auction = [e for e in intents.of_session(deps.ledger, session) if step == 1 and e.intent.time_in_force in AUCTIONS]
     is_stepped = any(intent.step for intent in plan.intents)
     if is_stepped:
-        renew(path, session, step)
+        renew(path, plan, step)
         sent = send_in_turn(path, plan, lambda entry: _leaves(entry, step))
     else:
         sent = send(path, open_desk(path, plan), auction)

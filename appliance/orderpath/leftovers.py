@@ -9,7 +9,8 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.recovery import refreshed
-from execution.sending import follow_up
+from execution.orders import Plan
+from execution.sending import follow_up, room
 
 
 def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
@@ -33,12 +34,14 @@ def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
     return tuple(found)
 
 
-def renew(path: OrderPath, session: date, step: int) -> None:
+def renew(path: OrderPath, plan: Plan, step: int) -> None:
     """Cancel what steps before `step` left working, and journal a new attempt of what their cancellation left unfilled.
 
     The answer to a cancel request proves nothing: the order itself is asked until it has ended, and only the rest of
-    one that is cancelled at the broker is attempted again. What does not end in time is left alone.
+    one that is cancelled at the broker is attempted again, as far as this step's own orders leave room below the
+    participation cap. What does not end in time, or was cancelled before a crash, is left alone.
     """
+    session = plan.session
     stale = [
         entry for entry in intents.of_session(path.ledger, session)
         if entry.state in LIVE_AT_BROKER and 0 < entry.intent.step < step
@@ -51,9 +54,10 @@ def renew(path: OrderPath, session: date, step: int) -> None:
     settle_live(path, session)
     for entry in stale:
         ended = intents.require(path.ledger, entry.client_order_id)
-        worth = ended.residual * ended.intent.reference_price
-        if ended.state is IntentState.CANCELED and worth >= path.config.submission.min_residual_usd:
-            following = ended.intent.next_attempt(ended.residual, ended.intent.time_in_force)
+        shares = min(ended.residual, room(plan, path.config.entry, ended.intent, step))
+        worth = shares * ended.intent.reference_price
+        if ended.state is IntentState.CANCELED and shares > 0 and worth >= path.config.submission.min_residual_usd:
+            following = ended.intent.next_attempt(shares, ended.intent.time_in_force)
             if intents.find(path.ledger, following.key.client_order_id) is None:
                 intents.add(path.ledger, following, path.clock.now())
 

@@ -22,6 +22,7 @@ import yaml
 
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
+from appliance.schedule import AT_THE_OPEN, Entering
 from appliance.seams import Clock
 from appliance.views.overview import Overview, overview
 from appliance.views.view import View, neighbours, newest_session
@@ -149,7 +150,8 @@ class LedgerSource:
         ledger = self._opened()
         now = self._now(hosted=venue.is_hosted)
         newest = newest_session(ledger)
-        found = overview(ledger, self.folder, now, self._published(venue.data), is_hosted=venue.is_hosted)
+        found = overview(ledger, self.folder, now, self._published(venue.data), is_hosted=venue.is_hosted,
+                         entering=venue.entering)  # fmt: skip
         if newest is None:
             trouble = Trouble(
                 Condition.EMPTY, "the ledger is sound and empty: no job has run",
@@ -196,15 +198,18 @@ class LedgerSource:
 class _Venue:
     data: Path
     is_hosted: bool
+    entering: Entering = AT_THE_OPEN
 
 
 def _venue(path: Path) -> _Venue:
-    """Read the two settings that a reader needs, without the libraries that the whole configuration brings in."""
+    """Read the settings that a reader needs, without the libraries that the whole configuration brings in."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         venue = content.get("venue") or {}
         is_hosted = venue.get("broker", "exchange") == "exchange" and not venue.get("url")
-        return _Venue(Path(content["stores"]["data"]), is_hosted)
+        entry = (content.get("execution") or {}).get("entry") or {}
+        known = {name: entry[name] for name in ("kind", "steps", "first_minutes", "last_minutes") if name in entry}
+        return _Venue(Path(content["stores"]["data"]), is_hosted, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise BadConfig(
             "the device's settings cannot be read", where=f"{path}: {error}", mend="Correct the file"

@@ -14,7 +14,7 @@ from appliance.fs import DurableFs
 from appliance.health import Verdict, assess
 from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
-from appliance.schedule import TIMETABLE
+from appliance.schedule import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
 from appliance.schedule import timetable as rows_of
 from appliance.tripwires import Action
 from appliance.views import bundle as bundles
@@ -142,8 +142,9 @@ class Overview:
 
 
 def overview(
-    ledger: Ledger, folder: StateFolder, now: datetime, calendar: Calendar | None, *, is_hosted: bool
-) -> Overview:
+    ledger: Ledger, folder: StateFolder, now: datetime, calendar: Calendar | None, *, is_hosted: bool,
+    entering: Entering = AT_THE_OPEN,
+) -> Overview:  # fmt: skip
     """Gather everything one look needs.
 
     Parameters
@@ -156,6 +157,8 @@ def overview(
         The frozen sessions of the published dataset, where they could be read.
     is_hosted : bool
         The venue is an exchange inside the device's own processes: time moves with `run-day`, without a daemon.
+    entering : Entering
+        When plans enter the market: it decides the timetable.
     """
     latch = Latch(folder.root, DurableFs()).read()
     session = newest_session(ledger)
@@ -191,7 +194,7 @@ def overview(
         asof=asof, data_status=status, behind_sessions=behind,
         bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,
         bundle_age=_bundle_age(ledger, manifest) if found else None,
-        next_job=next_job(ledger, now, calendar), daemon=daemon, daemon_at=seen,
+        next_job=next_job(ledger, now, calendar, table_of(entering)), daemon=daemon, daemon_at=seen,
         near=tuple(checked[:TOP_CHECKS]),
         jobs=tuple(runs.jobs(ledger, session).rows) if session else (),
         agreed=_agreed(ledger, todays),
@@ -211,14 +214,14 @@ def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datet
     return (DaemonState.ALIVE if age <= SILENT_AFTER_SECONDS else DaemonState.SILENT), seen
 
 
-def next_job(ledger: Ledger, now: datetime, calendar: Calendar | None) -> NextJob | None:
+def next_job(ledger: Ledger, now: datetime, calendar: Calendar | None, table: Table = TIMETABLE) -> NextJob | None:
     """Return the first job of the timetable that is still to come."""
     if calendar is None:
         return None
     try:
         session = calendar.last_closed(now)
         for _ in range(3):
-            for slot, row in zip(TIMETABLE, rows_of(session, calendar), strict=True):
+            for slot, row in zip(table, rows_of(session, calendar, table), strict=True):
                 run = job_runs.find(ledger, session, row.job)
                 if row.at > now and (run is None or run.status is None):
                     return NextJob(row.job, session, row.at, slot.purpose)

@@ -44,10 +44,12 @@ def calendar(ledger: Ledger, last: date, sessions: int) -> View:
             if run.session <= last:
                 row = by_session.setdefault(run.session, {"session": run.session.isoformat()})
                 row[run.job] = status_of(run)
+    steps = sorted({job for row in by_session.values() for job in row} - {"session", *JOBS}, key=_step)
+    jobs = (*JOBS, *steps)
     rows = tuple(
-        {"session": row["session"], **{job: row.get(job) for job in JOBS}} for _, row in sorted(by_session.items())
+        {"session": row["session"], **{job: row.get(job) for job in jobs}} for _, row in sorted(by_session.items())
     )[::-1]
-    return View(("session", *JOBS), rows, "no job has run yet")
+    return View(("session", *jobs), rows, "no job has run yet")
 
 
 def of_session(ledger: Ledger, session: date) -> tuple[JobRun, ...]:
@@ -68,6 +70,11 @@ def is_well(status: str) -> bool:
 def _jobs_of(ledger: Ledger, session: date) -> list[str]:
     found = ledger.rows("SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session.isoformat(),))
     return [str(row["job"]) for row in found]
+
+
+def _step(job: str) -> tuple[int, str]:
+    """Steps of a schedule through the day in their order."""
+    return len(job), job
 
 
 def _place(run: JobRun) -> int:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule import JOBS, TIMETABLE, Decision, due, timetable
+from appliance.schedule import AT_THE_OPEN, JOBS, TIMETABLE, Decision, Entering, due, step_job, table_of, timetable
+from execution.entries import Entry, EntryConfig
 from signals.errors import NotASession
 from signals.sessions import NEW_YORK, xnys
 
@@ -142,3 +143,65 @@ def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(
 
 def test_the_table_names_each_job_once() -> None:
     assert len(set(JOBS)) == len(TIMETABLE)
+
+
+def hours(entering: Entering, session: date) -> dict[str, tuple[str, str]]:
+    """(at, not after) of every job, New York time."""
+    return {
+        row.job: (f"{row.at.astimezone(NEW_YORK):%H:%M}", f"{row.deadline.astimezone(NEW_YORK):%H:%M}")
+        for row in timetable(session, CALENDAR, table_of(entering))
+    }
+
+
+def test_the_defaults_of_both_spellings_agree_and_the_opening_auction_has_the_table_itself() -> None:
+    plain = EntryConfig()
+    assert Entering(plain.kind.value, plain.steps, plain.first_minutes, plain.last_minutes) == AT_THE_OPEN
+    assert table_of(AT_THE_OPEN) is TIMETABLE
+
+
+@pytest.mark.parametrize(
+    ("session", "close"), [(D, "16:00"), (date(2026, 11, 27), "13:00"), (date(2026, 3, 9), "16:00")]
+)
+def test_the_closing_auction_moves_with_the_close(session: date, close: str) -> None:
+    """Alpaca takes closing orders until ten minutes before the close: ours leave 25 to 12 minutes before it."""
+    found = hours(Entering("cls"), session)
+    hour = int(close[:2]) - 1
+    assert found["trade"] == (f"{hour}:35", f"{hour}:48")
+    assert found["confirm"] == (f"{hour + 1}:05", f"{hour + 1}:20")
+    assert tuple(found) == JOBS
+
+
+@pytest.mark.parametrize("kind", [Entry.TWAP, Entry.ALMGREN_CHRISS])
+def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: Entry) -> None:
+    """Six steps from 09:45 to 15:25, 68 minutes apart; 09:45 to 12:25, 32 apart, when the close is at 13:00."""
+    jobs = [step_job(step) for step in range(1, 7)]
+    full, short = hours(Entering(kind.value), D), hours(Entering(kind.value), date(2026, 11, 27))
+    assert [full[job][0] for job in jobs] == ["09:45", "10:53", "12:01", "13:09", "14:17", "15:25"]
+    assert [short[job][0] for job in jobs] == ["09:45", "10:17", "10:49", "11:21", "11:53", "12:25"]
+    assert full["trade_6"][1] == "15:33" and full["confirm"] == ("15:35", "15:50")
+    assert hours(Entering(kind.value), date(2026, 3, 9)) == full, "daylight saving changes no New York hour"
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(["opg", "cls", "twap"]), st.integers(2, 12), st.integers(1, 120), st.integers(25, 120),
+    st.sampled_from([D, date(2026, 11, 27), date(2026, 11, 2)]),
+)  # fmt: skip
+def test_every_table_runs_in_its_own_order_and_never_trades_after_the_close(
+    kind: str, steps: int, first: int, last: int, session: date
+) -> None:
+    rows = timetable(session, CALENDAR, table_of(Entering(kind, steps, first, last)))
+    assert all(row.at <= row.deadline for row in rows)
+    assert [row.at for row in rows] == sorted(row.at for row in rows)
+    assert len({row.job for row in rows}) == len(rows)
+    close = CALENDAR.session(session).close
+    assert all(row.deadline < close for row in rows if row.job.startswith("trade"))
+
+
+def test_a_missed_step_is_named_once_and_the_next_one_runs_at_its_hour() -> None:
+    table = table_of(Entering("twap"))
+    before = YESTERDAY | {(D, job) for job in ("pull", "score", "reconcile_morning", "plan", "trade")}
+    found = due(at("2026-03-04T12:05"), before, CALENDAR, table)
+    assert [(item.job, item.decision) for item in found] == [
+        ("trade_2", Decision.MISSED), ("trade_3", Decision.RUN)
+    ]  # fmt: skip

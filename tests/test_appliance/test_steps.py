@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import time
 from decimal import Decimal
 from functools import partial
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 
 from appliance.clock import VirtualClock
+from appliance.deps import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
+from execution.brokers.base import Submission
 from execution.entries import Entry, EntryConfig
+from execution.orders import Intent
 from execution.planning import plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import FakeBroker
@@ -28,10 +32,23 @@ STEPS = ("09:45", "12:00", "15:20")
 PRICES = {"A": Decimal(100), "B": Decimal(20)}
 
 
-def prepared(root: Path) -> Rehearsal:
+class Stepped(Rehearsal):
+    """A device whose settings ask for steps through the day."""
+
+    entry: EntryConfig
+
+    def open(self, crash_at: int | None = None, *, is_after: bool = False) -> Deps:
+        deps = super().open(crash_at, is_after=is_after)
+        execution = deps.config.execution.model_copy(update={"entry": self.entry})
+        return replace(deps, config=deps.config.model_copy(update={"execution": execution}))
+
+
+def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0.05) -> Rehearsal:
     """A device at 08:00 with a frozen plan in three steps: A goes from 40 to -20, B from 0 to 150 shares."""
     clock = VirtualClock(at("08:00"))
-    life = Rehearsal(root, FakeBroker(clock, CALENDAR, PRICES), clock)
+    entry = EntryConfig(kind=Entry.TWAP, steps=3, participation=participation)
+    life = Stepped(root, FakeBroker(clock, CALENDAR, PRICES), clock)
+    life.entry = entry
     life.broker.held = {"A": Decimal(40)}
     life.start()
     deps = life.open()
@@ -40,8 +57,8 @@ def prepared(root: Path) -> Rehearsal:
     targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, 3000.5 / equity]))
     frozen = plan(
         targets, dict(life.broker.held), PRICES, account, PROVENANCE, deps.config.execution.planning,
-        deps.config.execution.pretrade, assets=life.broker.assets(), adv_usd=dict.fromkeys(PRICES, Decimal(10**9)),
-        entry=EntryConfig(kind=Entry.TWAP, steps=3),
+        deps.config.execution.pretrade, assets=life.broker.assets(), adv_usd=dict.fromkeys(PRICES, adv),
+        entry=entry,
     )  # fmt: skip
     plans.save(deps.ledger, frozen, clock.now())
     deps.close()
@@ -126,3 +143,32 @@ def test_kills_between_and_within_steps_repeat_and_change_none(tmp_path: Path, s
     assert max(Counter(i.key.client_order_id for _, i in life.broker.posts).values()) == 1
     found = filled(life)
     assert -60 <= found["A"] <= 0 <= found["B"] <= 150
+
+
+def test_new_attempts_and_the_steps_own_orders_stay_below_the_participation_cap_together(tmp_path: Path) -> None:
+    """20 % of 37,500 USD of A over three steps are 25 shares a step: beside 20 of its own, 5 of the rest may leave."""
+    life = prepared(tmp_path, adv=Decimal(37_500), participation=0.2)
+    life.broker.day_fill = lambda i: Decimal(1) if i.key.attempt == 0 else i.quantity
+    day(life)
+    assert broken_rules(life) == []
+    sent: Counter[tuple[str, str]] = Counter()
+    for when, intent in life.broker.posts:
+        sent[intent.key.symbol, f"{when:%H}"] += int(intent.quantity)
+    assert [sent["A", hour] for hour in sorted({hour for _, hour in sent})][:2] == [20, 25]
+    assert max(shares for (symbol, _), shares in sent.items() if symbol == "A") == 25
+
+
+def test_sells_are_filled_before_the_buys_that_need_what_they_free(tmp_path: Path) -> None:
+    """A is sold and B bought in the same step: the order for B leaves after the one for A has ended at the broker."""
+    life = prepared(tmp_path)
+    ended: list[bool] = []
+    post = life.broker.submit
+
+    def watched(intent: Intent) -> Submission:
+        if intent.key.symbol == "B":
+            ended.append(all(r.status.is_terminal for r in life.broker.rows.values() if r.symbol == "A"))
+        return post(intent)
+
+    life.broker.submit = watched  # type: ignore[method-assign]
+    day(life)
+    assert ended and all(ended)
