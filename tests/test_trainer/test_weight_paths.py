@@ -12,9 +12,10 @@ from signals.bars import Floats
 from signals.errors import TooLittleHistory
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.engine import Policy
-from trainer.backtest.figures import annual_sharpe, drawdown, stretch_sharpes, worth
+from trainer.backtest.engine import Course, Policy
+from trainer.backtest.figures import annual_sharpe, drawdown, regimes, stretch_sharpes, worth
 from trainer.backtest.subject import Settings, trade
+from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.validation.book import next_opens
@@ -46,26 +47,56 @@ def books(archive: Archive, scores: Floats) -> tuple[WeightPath, ...]:
     return weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY)
 
 
+@pytest.fixture(scope="module")
+def course(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> Course:
+    """The order-exact book of the first scores over the same sessions."""
+    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
+    return trade(
+        archive, policy, settings, list(books[0].sessions),
+        lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
+    )  # fmt: skip
+
+
 def test_the_weight_level_book_stays_close_to_the_order_exact_one(
-    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
+    course: Course, books: tuple[WeightPath, ...]
 ) -> None:
     """47 sessions that earn 14 %: values within 0.5 % of each other all along, 0.1 % at the end, turnover within 10 %.
 
     One values at the open, the other at the close; one trades weights, the other whole shares in auctions.
     """
     book = books[0]
-    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
-    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
-    course = trade(
-        archive, policy, settings, list(book.sessions),
-        lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
-    )  # fmt: skip
     exact = np.array([float(day.real_equity) / EQUITY for day in course.days])
     assert len(exact) == len(book.nav.nav) == 47 and exact[-1] > 1.1
     assert np.abs(np.log(book.nav.nav[1:] / exact[:-1])).max() < 5e-3
     assert abs(np.log(book.nav.nav[-1] / exact[-1])) < 1e-3
     one_way = sum(float(day.traded / day.equity) for day in course.days) / 2.0
     assert book.nav.turnover.sum() == pytest.approx(one_way, rel=0.10)
+
+
+def test_the_summary_of_a_course_adds_up(course: Course, archive: Archive) -> None:
+    """Net is paper less every cost; years and regimes hold every session once; costs split without rest."""
+    found = summary(course, archive)
+    assert found["sessions"] == 47 == sum(row["sessions"] for row in found["by_year"].values())
+    assert (
+        47 - sum(row["sessions"] for row in found["by_regime"].values()) <= 4
+    )  # a regime of one session has no figures
+    end = float(course.days[-1].real_equity)
+    assert found["net"]["total_return"] == pytest.approx(end / EQUITY - 1.0, rel=1e-9)
+    paid = sum(found["costs"]["usd"].values()) - found["costs"]["dividends_usd"]
+    assert end == pytest.approx(float(course.days[-1].equity) - paid, abs=0.01)
+    assert found["paper"]["total_return"] > found["net"]["total_return"]
+    counts = dict(found["orders"])
+    assert counts.pop("count") == sum(counts.values()) == len(course.orders)
+
+
+def test_a_regime_is_named_by_what_was_known_before_the_session() -> None:
+    """Calm and rising, then one wild fall: the session of the fall itself is still calm, the next is not."""
+    index = np.full(120, 0.001)
+    index[::2] = 0.0
+    index[100] = -0.2
+    found = regimes(index)
+    assert set(found[:60]) == {"unknown"} and found[100] == "calm rising" and found[101] == "volatile falling"
 
 
 def test_paths_do_not_see_one_another(
