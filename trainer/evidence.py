@@ -38,7 +38,7 @@ def evidence(
         "learner": {"kind": str(config.learner), "device": str(device)},
         "label": str(config.label.kind),
         "horizon": config.label.k,
-        "entry": recipe.entry,
+        "entry": str(config.label.entry),
         "spec_hash": recipe.sleeve.spec_hash,
         "first_training_session": _day(rows, int(rows.t0.min())),
         "last_training_session": _day(rows, int(rows.t0.max())),

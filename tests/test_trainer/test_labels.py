@@ -18,7 +18,7 @@ from signals.actions import Action, ActionKind
 from signals.bars import Bars
 from signals.errors import InvariantBroken
 from tests.fakes.bars import synthetic_bars
-from trainer.labels.horizon import horizon_labels
+from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import normal_ranks
 
 
@@ -168,3 +168,27 @@ def test_ranks_keep_the_order_and_turn_with_the_sign(values: list[float]) -> Non
     np.testing.assert_allclose(normal_ranks(-row), -ranked, atol=1e-12)
     order = np.argsort(row[0], kind="stable")
     assert np.all(np.diff(ranked[0][order]) >= -1e-12)
+
+
+def test_entering_at_the_close_and_through_the_day_by_hand() -> None:
+    """k = 2 from session 0: closes 12.8 / 11.5; middles (13 + 12.8) / 2 over (11 + 11.5) / 2, which is 12.9 / 11.25."""
+    bars = one_name(OPENS, CLOSES)
+    assert horizon_labels(bars, 2, entry=EntryPrice.CLS).values[0, 0] == pytest.approx(12.8 / 11.5 - 1)
+    assert horizon_labels(bars, 2, entry=EntryPrice.DAY).values[0, 0] == pytest.approx(12.9 / 11.25 - 1)
+    assert horizon_labels(bars, 2, entry=EntryPrice.CLS).ends[:, 0].tolist() == [3, 4, 5, -1, -1, -1]
+
+
+def test_a_dividend_of_the_entry_session_belongs_to_no_holder_and_one_of_the_exit_session_does() -> None:
+    """At the close of session 1 the stock is ex already; at the close of session 3 its dividend of 0.25 was earned."""
+    bars = one_name(OPENS, CLOSES, {1: 9.0, 3: 0.25})
+    expected = 12.2 / 11.5 * (12.8 + 0.25) / 12.2 - 1
+    assert horizon_labels(bars, 2, entry=EntryPrice.CLS).values[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("entry", "price"), [("opg", 12.0), ("cls", 12.2), ("day", 12.1)])
+def test_a_delisting_ends_the_label_whatever_the_entry(entry: str, price: float) -> None:
+    """Features of 1 enter in session 2 and are paid 6.40 a share, two sessions after it."""
+    bars = one_name([*OPENS[:4], *[np.nan] * 3], [*CLOSES[:4], *[np.nan] * 3])
+    gone = delisting(bars.sessions[4].astype(object), "6.40")
+    found = horizon_labels(bars, 3, delistings=(gone,), entry=EntryPrice(entry))
+    assert found.values[1, 0] == pytest.approx(6.4 / price - 1)

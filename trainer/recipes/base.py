@@ -12,7 +12,7 @@ from signals.actions import Action
 from signals.bars import Bars
 from signals.config import Config
 from signals.sleeves.base import Sleeve
-from trainer.labels.horizon import horizon_labels
+from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
 from trainer.models.parameters import Objective
@@ -27,10 +27,15 @@ class LabelKind(StrEnum):
 
 
 class LabelConfig(Config):
-    """The label: its kind, and k, the sessions from entry to exit."""
+    """The label: its kind, k, the sessions from entry to exit, and where in a session both happen.
+
+    The device refuses a bundle whose entry is not that of its own schedule (`execution.entry`): `opg` for the opening
+    auction, `cls` for the closing one, `day` for steps through the session.
+    """
 
     kind: LabelKind = LabelKind.HORIZON
     k: int = Field(default=5, ge=1, le=252)
+    entry: EntryPrice = EntryPrice.OPG
 
 
 class CpcvConfig(Config):
@@ -98,17 +103,14 @@ class Recipe:
     sleeve : Sleeve
     config : RecipeConfig
         Used where no file overrides it.
-    entry : str
-        Auction in which the label enters and leaves; the device refuses another.
     """
 
     sleeve: Sleeve
     config: RecipeConfig
-    entry: str
 
 
 def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> Labels:
-    return horizon_labels(bars, config.k, delistings=actions)
+    return horizon_labels(bars, config.k, delistings=actions, entry=config.entry)
 
 
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}

@@ -3,4 +3,4 @@
 from signals.sleeves.equities_xs import EQUITIES_XS as SLEEVE
 from trainer.recipes.base import LabelConfig, Recipe, RecipeConfig
 
-EQUITIES_XS = Recipe(sleeve=SLEEVE, config=RecipeConfig(label=LabelConfig(k=SLEEVE.horizon_sessions)), entry="opg")
+EQUITIES_XS = Recipe(sleeve=SLEEVE, config=RecipeConfig(label=LabelConfig(k=SLEEVE.horizon_sessions)))
