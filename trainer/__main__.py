@@ -7,7 +7,7 @@ import os
 import typer
 
 from signals.console import run
-from trainer.commands import bundles, data, deliveries, frontier, promotion, search, stacking, training
+from trainer.commands import backtest, bundles, data, deliveries, frontier, promotion, search, stacking, training
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -18,6 +18,7 @@ deliveries.register(app)
 bundles.register(app)
 training.register(app)
 search.register(app)
+backtest.register(app)
 promotion.register(app)
 stacking.register(app)
 frontier.register(app)

@@ -13,7 +13,7 @@ from signals.errors import TooLittleHistory
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Course, Policy
-from trainer.backtest.figures import annual_sharpe, drawdown, regimes, stretch_sharpes, worth
+from trainer.backtest.figures import annual_sharpe, drawdown, regimes_before, stretch_sharpes, worth
 from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
@@ -90,13 +90,14 @@ def test_the_summary_of_a_course_adds_up(course: Course, archive: Archive) -> No
     assert counts.pop("count") == sum(counts.values()) == len(course.orders)
 
 
-def test_a_regime_is_named_by_what_was_known_before_the_session() -> None:
-    """Calm and rising, then one wild fall: the session of the fall itself is still calm, the next is not."""
-    index = np.full(120, 0.001)
-    index[::2] = 0.0
-    index[100] = -0.2
-    found = regimes(index)
-    assert set(found[:60]) == {"unknown"} and found[100] == "calm rising" and found[101] == "volatile falling"
+def test_a_regime_is_the_one_known_on_the_evening_before() -> None:
+    """A fall changes no session up to its own: that one is still rising, the next is wild and falling."""
+    index = np.full(400, 0.001) + np.random.default_rng(0).normal(0.0, 0.002, 400)
+    fallen = index.copy()
+    fallen[300] = -0.2
+    before, after = regimes_before(index), regimes_before(fallen)
+    assert set(before[:253]) == {"unknown"} and np.array_equal(before[:301], after[:301])
+    assert before[300].endswith("rising") and before[301].endswith("rising") and after[301] == "wild, falling"
 
 
 def test_paths_do_not_see_one_another(

@@ -99,6 +99,9 @@ class Day:
     costs : RealCosts
     spread : Decimal
         The part of the costs' impact that is half the quoted spread; USD, not positive.
+    auction : Decimal
+        The part of `spread` that the opening auction's fills are charged: an auction has no spread, and it stands for
+        the slippage of a price that the daily bar does not show; USD, not positive.
     skipped : str
         Why no plan was made; empty when one was.
     """
@@ -112,6 +115,7 @@ class Day:
     traded: Decimal
     costs: RealCosts
     spread: Decimal
+    auction: Decimal
     orders: int
     skipped: str = ""
 
@@ -268,19 +272,21 @@ class Backtest:
         sent = desk.result() if desk is not None else []
         fills, _ = self._broker.new_entries()
         account, closing = self._broker.account(), self._broker.positions()
-        costs, spread = self._costs(session, asof, held, closing, fills)
+        costs = self._costs(session, asof, held, closing, fills)
+        spread, auction = spread_due(fills), spread_due(f for f in fills if f.at < _confirmation(day))
         values = [p.quantity * p.current_price for p in closing if p.current_price is not None]
         return Day(
             session, account.equity, real + (account.equity - before) + costs.total, account.cash,
             sum((abs(value) for value in values), ZERO), sum(values, ZERO),
-            sum((fill.quantity * fill.price for fill in fills), ZERO), costs, -spread, len(sent), skipped,
+            sum((fill.quantity * fill.price for fill in fills), ZERO), costs, -spread, -min(auction, spread),
+            len(sent), skipped,
         ), sent, fills  # fmt: skip
 
     def _desk(
         self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]
     ) -> tuple[Desk | None, str]:
         if scores is None or self._archive.is_red(asof):
-            return None, "no scores" if scores is None else f"the data of {asof} are RED"
+            return None, f"the data of {asof} are RED" if self._archive.is_red(asof) else "no scores"
         policy = self._policy
         account = self._broker.account()
         ramp = min(1.0, (self._plans + 1) / policy.ramp_sessions)
@@ -301,18 +307,17 @@ class Backtest:
     def _costs(
         self, session: date, asof: date, held: tuple[Position, ...], closing: tuple[Position, ...],
         fills: tuple[Fill, ...],
-    ) -> tuple[RealCosts, Decimal]:  # fmt: skip
+    ) -> RealCosts:  # fmt: skip
         archive = self._archive
         actions = archive.actions_on(session, session)
         renamed = new_names(actions)
         known = liquidity_of(archive.trailing(asof, ADV_SESSIONS + 1), archive.dollar_volumes(asof))
         liquidity = {renamed.get(symbol, symbol): found for symbol, found in known.items()}
         following = archive.manifest.calendar.next(session)
-        costs = real_costs(
+        return real_costs(
             fills, {p.symbol: p.quantity for p in held}, closing, liquidity, actions, archive.manifest.basis,
             session, following,
         )  # fmt: skip
-        return costs, spread_due(fills)
 
 
 def _trade(desk: Desk, broker: DirectBroker, day: Session) -> None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
+from trainer.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.dsr import sharpe_moments
 
-VOLATILITY_WINDOW, TREND_WINDOW, MIN_HISTORY = 20, 200, 60
 DRAWS, BLOCK_SESSIONS = 2000, 21
 
 
@@ -109,33 +109,22 @@ def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, Any
     return {name: _short(net[regimes == name]) for name in names if (regimes == name).sum() > 1}
 
 
-def regimes(index: Floats) -> NDArray[np.str_]:
-    """Regime of every session by what was known at the close before it: volatility and trend of the index.
-
-    Volatile when the 20-session deviation is above the median of all such deviations so far; rising when the level is
-    above its 200-session mean (of all sessions so far while they are fewer). "unknown" before 60 sessions.
+def regimes_before(index: Floats) -> NDArray[np.str_]:
+    """Regime of every session as it was known at the close before it (`trainer.regimes`).
 
     Parameters
     ----------
     index : float64, shape (T,)
-        Returns of the index; NaN counts as none.
+        Returns of the market; NaN counts as none.
 
     Returns
     -------
     str, shape (T,)
-        One of "calm rising", "calm falling", "volatile rising", "volatile falling", "unknown".
+        Values of `Regime`; the first session's is UNKNOWN.
     """
-    returns = np.nan_to_num(index)
-    level = np.cumprod(1.0 + returns)
-    found = np.full(len(index), "unknown", dtype="<U20")
-    deviations: list[float] = []
-    for t in range(len(index)):  # everything read here ends at t - 1
-        if t >= VOLATILITY_WINDOW:
-            deviations.append(float(returns[t - VOLATILITY_WINDOW : t].std(ddof=1)))
-        if t >= MIN_HISTORY:
-            is_volatile = deviations[-1] > float(np.median(deviations))
-            is_rising = level[t - 1] > level[max(0, t - TREND_WINDOW) : t].mean()
-            found[t] = f"{'volatile' if is_volatile else 'calm'} {'rising' if is_rising else 'falling'}"
+    known = regimes(index)
+    found = np.full(len(known), Regime.UNKNOWN.value, dtype=known.dtype)
+    found[1:] = known[:-1]
     return found
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
 from trainer.backtest.archive import Archive
+from trainer.backtest.benchmark import Benchmark, universe
 from trainer.backtest.engine import Course, Day
-from trainer.backtest.figures import by_regime, by_year, regimes, worth
+from trainer.backtest.figures import by_regime, by_year, regimes_before, worth
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-
-COSTS = ("spread", "impact", "borrow", "fees")
 
 
 def traded_days(course: Course) -> tuple[Day, ...]:
@@ -47,25 +46,34 @@ def paper_returns(course: Course) -> Floats:
     return _returns(course, [day.equity for day in traded_days(course)])
 
 
-def summary(course: Course, archive: Archive) -> dict[str, Any]:
-    """Every figure of a backtest; money in USD, fractions of equity otherwise."""
+def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None) -> dict[str, Any]:
+    """Every figure of a backtest; money in USD, fractions of equity otherwise.
+
+    Without a benchmark the net returns are set beside the equal-weight universe.
+    """
     days, net = traded_days(course), net_returns(course)
     sessions = tuple(day.session for day in days)
     first = archive.whole.index(sessions[0])
-    index = archive.index[first : first + len(days)]
+    benchmark = benchmark or universe(archive)
+    index = np.nan_to_num(benchmark.returns[first : first + len(days)])
+    regimes = regimes_before(archive.index)[first : first + len(days)]
     return {
         "first": str(sessions[0]), "last": str(sessions[-1]), "sessions": len(days),
         "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
         "start_equity_usd": str(course.start_equity), "end_equity_usd": str(days[-1].real_equity),
         "net": asdict(worth(net)), "paper": asdict(worth(paper_returns(course))),
-        "benchmark": {"name": "equal-weight universe", **asdict(worth(np.nan_to_num(index)))},
-        "correlation_with_benchmark": _correlation(net, np.nan_to_num(index)),
+        "benchmark": {"name": benchmark.name, **asdict(worth(index))},
+        "correlation_with_benchmark": _correlation(net, index),
         "turnover": _turnover(days), "exposure": _exposure(days), "costs": _costs(days),
         "orders": {"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
         "fills": len(course.fills),
-        "by_year": by_year(sessions, net),
-        "by_regime": by_regime(net, regimes(archive.index)[first : first + len(days)]),
+        "by_year": _beside(by_year(sessions, net), by_year(sessions, index)),
+        "by_regime": _beside(by_regime(net, regimes), by_regime(index, regimes)),
     }  # fmt: skip
+
+
+def _beside(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**row, "benchmark_return": theirs[name]["total_return"]} for name, row in ours.items()}
 
 
 def _returns(course: Course, values: list[Decimal]) -> Floats:
@@ -84,16 +92,18 @@ def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
     net = np.array([float(day.net / day.equity) for day in days])
     return {
         "mean_gross": float(gross.mean()), "max_gross": float(gross.max()),
+        "mean_long": float((gross + net).mean()) / 2.0, "mean_short": float((gross - net).mean()) / 2.0,
         "mean_net": float(net.mean()), "max_abs_net": float(np.abs(net).max()),
     }  # fmt: skip
 
 
 def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
-    paid = {
-        "spread": -sum(float(day.spread) for day in days),
-        "impact": -sum(float(day.costs.impact - day.spread) for day in days),
-        "borrow": -sum(float(day.costs.borrow) for day in days),
-        "fees": -sum(float(day.costs.fees) for day in days),
+    paid = {  # 0.0 -: no cost is 0, not -0
+        "auction_slippage": 0.0 - sum(float(day.auction) for day in days),
+        "spread": 0.0 - sum(float(day.spread - day.auction) for day in days),
+        "impact": 0.0 - sum(float(day.costs.impact - day.spread) for day in days),
+        "borrow": 0.0 - sum(float(day.costs.borrow) for day in days),
+        "fees": 0.0 - sum(float(day.costs.fees) for day in days),
     }
     equity = float(np.mean([float(day.equity) for day in days]))
     annual = SESSIONS_PER_YEAR / len(days) / equity

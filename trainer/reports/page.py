@@ -15,13 +15,23 @@ STYLE = (
 
 
 @dataclass(frozen=True)
+class Table:
+    """A titled table: names of its columns, and rows of as many words."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Page:
-    """What a report says: its title, (what, figure) lines, warnings, and the caption of each picture in `plots/`."""
+    """What a report says: title, (what, figure) lines, warnings, the caption of each picture in `plots/`, tables."""
 
     title: str
     rows: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     captions: Mapping[str, str]
+    tables: tuple[Table, ...] = ()
 
 
 def markdown(page: Page) -> str:
@@ -32,6 +42,9 @@ def markdown(page: Page) -> str:
         parts += ["", "## Warnings", "", *(f"* {warning}" for warning in page.warnings)]
     for name, caption in page.captions.items():
         parts += ["", f"![{caption}](plots/{name})", "", caption]
+    for table in page.tables:
+        parts += ["", f"## {table.title}", "", _line(table.head), "|---" * len(table.head) + "|"]
+        parts += [_line(row) for row in table.rows]
     return "\n".join(parts) + "\n"
 
 
@@ -47,5 +60,16 @@ def html(page: Page) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}</body></html>\n"
+        f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}{''.join(map(_html_table, page.tables))}"
+        "</body></html>\n"
     )
+
+
+def _line(words: tuple[str, ...]) -> str:
+    return f"| {' | '.join(words)} |"
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f"<td><b>{escape(word)}</b></td>" for word in table.head)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(word)}</td>" for word in row) + "</tr>" for row in table.rows)
+    return f"<h2>{escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>"

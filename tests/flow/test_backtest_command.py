@@ -1,0 +1,179 @@
+"""`trainer backtest` as a person types it: its files, what it refuses, and its equality with `appliance replay`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from signals.errors import FixInput, NotASession
+from tests.fakes.device import Workbench
+from tests.fakes.run import run_folder
+from tests.fakes.store import Published
+
+pytest.importorskip("scipy")
+from trainer.commands import backtest as command
+
+Make = Callable[..., Workbench]
+SESSIONS = 8
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A run and its dataset."""
+
+    run: Path
+    data: Path
+    free: date
+
+    def __call__(self, to: Path, first: date, last: date, *more: str) -> Mapping[str, Any]:
+        import typer
+
+        app = typer.Typer()
+        command.register(app)
+        words = ["--run", str(self.run), "--data", str(self.data), "--start", str(first), "--end", str(last)]
+        defaults = ["--equity", "1000000", "--fixed-ic", "0.05", "--json"]
+        done = CliRunner().invoke(app, [*words, "--to", str(to), *defaults, *more])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        found: Mapping[str, Any] = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def bench(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    data = published.root / "data"
+    free = published.manifest.calendar.previous(published.sessions(1)[0])
+    return Bench(run_folder(tmp_path_factory.mktemp("run") / "a", data, free), data, free)
+
+
+@pytest.fixture(scope="module")
+def written(bench: Bench, published: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("backtest") / "a"
+    days = published.sessions(SESSIONS)
+    bench(to, days[0], days[-1])
+    return to
+
+
+def test_the_files_hold_the_orders_fills_and_values_of_a_replay(
+    written: Path, make: Make, published: Published
+) -> None:
+    """Order for order, fill for fill, value for value, on sessions that the published model scored."""
+    like = make(published, "like")
+    days = published.sessions(SESSIONS)
+    replayed = Workbench(like.state.parent / "replayed")
+    done = replayed("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
+    assert done.code == 0, done.err
+    ours = [
+        (r["client_order_id"], r["symbol"], r["side"], r["quantity"], r["tif"], r["state"])
+        for r in pq.read_table(written / "orders.parquet").to_pylist()
+    ]
+    query = "SELECT client_order_id, symbol, side, quantity, tif, state FROM intents"
+    assert len(ours) > 100
+    assert sorted(ours) == sorted((*row[:3], Decimal(row[3]), *row[4:]) for row in replayed.rows(query))
+    fills = [(r["symbol"], r["side"], r["quantity"], r["price"]) for r in _rows(written, "fills")]
+    booked = replayed.rows("SELECT symbol, side, quantity, price FROM fills")
+    assert sorted(fills) == sorted((symbol, side, Decimal(q), Decimal(p)) for symbol, side, q, p in booked)
+    values = [(str(r["session"]), r["paper_equity"], r["net_equity"]) for r in _rows(written, "nav")]
+    nav = replayed.rows("SELECT session, paper_nav, real_nav FROM nav ORDER BY session")
+    assert values == [(day, Decimal(paper), Decimal(real)) for day, paper, real in nav]
+
+
+def test_the_same_call_writes_the_same_bytes(bench: Bench, written: Path, published: Published, tmp_path: Path) -> None:
+    days = published.sessions(SESSIONS)
+    bench(tmp_path / "again", days[0], days[-1])
+    names = sorted(str(path.relative_to(written)) for path in written.rglob("*") if path.is_file())
+    assert {"orders.parquet", "fills.parquet", "nav.parquet", "backtest.json", "report.md", "report.html"} < {*names}
+    assert sum(name.startswith("plots/") for name in names) == 5
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes(), name
+
+
+def test_each_cost_is_taken_off_once(written: Path) -> None:
+    """From gross to net in steps that are the running sums of the cost columns; an auction's fills pay slippage."""
+    rows = _rows(written, "nav")
+    steps = {
+        "gross_equity": ("dividends",), "after_auction_slippage": ("auction_slippage",), "after_spread": ("spread",),
+        "after_impact": ("impact",), "after_fees": ("sec_fee", "taf_fee"), "net_equity": ("borrow",),
+    }  # fmt: skip
+    running = dict.fromkeys(steps, Decimal(0))
+    for row in rows:
+        level = row["paper_equity"]
+        for name, parts in steps.items():
+            running[name] += sum(row[part] for part in parts)
+            level += running[name]
+            assert row[name] == level, (row["session"], name)
+    assert running["after_auction_slippage"] < 0 and running["after_impact"] < 0 and running["net_equity"] < 0
+    fees = sum(fill["sec_fee"] + fill["taf_fee"] for fill in _rows(written, "fills"))
+    assert fees == running["after_fees"] < 0
+
+
+def test_the_report_says_who_scored_which_session(bench: Bench, published: Published, tmp_path: Path) -> None:
+    """Walk-forward inside the training, the published model after it; what neither scored is left out, and said."""
+    calendar = published.manifest.calendar
+    inside = calendar.offset(bench.free, -25)
+    found = bench(tmp_path / "inside", inside, calendar.offset(bench.free, -10))
+    assert [row["origin"] for row in found["scores"]] == ["walk-forward"]
+    assert found["scores"][0]["last"] == str(calendar.offset(bench.free, -15)) and found["left_out"] == 5
+    report = (tmp_path / "inside" / "report.md").read_text()
+    assert "Scored by: walk-forward" in report and "5 sessions of the range asked for have no unseen scores" in report
+    after = bench(tmp_path / "after", bench.free, calendar.offset(bench.free, 3))
+    assert [row["origin"] for row in after["scores"]] == ["published model"]
+    assert set(after["certainty"]) == {"psr", "dsr", "trials"} and after["certainty"]["trials"] == 12
+
+
+def test_a_range_that_the_model_learned_from_is_refused(bench: Bench, published: Published, tmp_path: Path) -> None:
+    """Inside the sealed sessions nothing is traded, and no book is held across them."""
+    offset = published.manifest.calendar.offset
+    with pytest.raises(NotASession, match="has scores that its model had not seen"):
+        bench(tmp_path / "x", offset(bench.free, -9), offset(bench.free, -2))
+    with pytest.raises(NotASession, match="15 sessions have no unseen scores"):
+        bench(tmp_path / "x", offset(bench.free, -20), offset(bench.free, 3))
+    assert not (tmp_path / "x").exists()
+
+
+def test_bad_input_is_told_once_and_nothing_is_written(bench: Bench, published: Published, tmp_path: Path) -> None:
+    days = published.sessions(2)
+    with pytest.raises(FixInput, match="the dataset holds no NOSUCH"):
+        bench(tmp_path / "x", days[0], days[1], "--benchmark", "NOSUCH")
+    with pytest.raises(FixInput, match="is after"):
+        bench(tmp_path / "x", days[1], days[0])
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "portfolio.yml").write_text("{}\n")
+    (tmp_path / "configs" / "execution.yml").write_text("entry: {kind: cls}\n")
+    with pytest.raises(FixInput, match="enters at the open, not by cls"):
+        bench(tmp_path / "x", days[0], days[1], "--config", str(tmp_path / "configs"))
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FixInput, match="the folder exists"):
+        bench(tmp_path / "there", days[0], days[1])
+
+
+def test_the_benchmark_may_be_a_symbol(bench: Bench, published: Published, tmp_path: Path) -> None:
+    """Its line compounds the symbol's total returns from the account's start."""
+    from trainer.backtest.archive import open_archive
+
+    days = published.sessions(3)
+    archive = open_archive(bench.data)
+    symbol = next(s for s in archive.whole.symbols if archive.whole.eligible[-1, archive.whole.symbols.index(s)])
+    found = bench(tmp_path / "x", days[0], days[-1], "--benchmark", symbol)
+    assert found["benchmark"]["name"] == symbol
+    level = 1_000_000.0
+    for row in _rows(tmp_path / "x", "nav"):
+        at = archive.whole.index(row["session"])
+        level *= 1.0 + float(archive.whole.total_return[at, archive.whole.symbols.index(symbol)])
+        assert row["benchmark"] == pytest.approx(level, rel=1e-12)
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return found

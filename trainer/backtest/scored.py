@@ -1,0 +1,154 @@
+"""Which scores a backtest may trade on each evening, so that none was made by a model that had seen what it scores.
+
+Inside the training a run's stored walk-forward scores, in a sealed holdout the scores of its opening, after the
+training the published model's own. An evening between them has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+
+from signals.errors import FixInput, NotASession
+from signals.files import sha256_of
+from signals.inference import predict
+from signals.scores import Scores
+from signals.sleeves import SLEEVES
+from trainer.backtest.archive import Archive
+from trainer.backtest.subject import Subject
+from trainer.backtest.unseen import WALK_FORWARD, RunScores
+
+OPENED = "promotion/holdout.parquet"
+MODEL = "model.onnx"
+
+
+class Origin(StrEnum):
+    """Who scored an evening."""
+
+    WALK_FORWARD = "walk-forward"
+    HOLDOUT = "opened holdout"
+    MODEL = "published model"
+    NONE = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A run's unseen scores on every evening that has them.
+
+    Attributes
+    ----------
+    stored : tuple of (Origin, RunScores)
+    model : bytes
+        ONNX of the published model.
+    model_from : date
+        First evening on which every label that the model learned from had ended.
+    """
+
+    archive: Archive
+    sleeve: str
+    stored: tuple[tuple[Origin, RunScores], ...]
+    model: bytes
+    model_from: date
+
+    @cached_property
+    def _stored_on(self) -> dict[date, tuple[Origin, RunScores]]:
+        return {asof: kept for kept in reversed(self.stored) for asof in kept[1].sessions}
+
+    @cached_property
+    def _source(self) -> str:
+        return sha256_of(self.model)
+
+    def origin(self, asof: date) -> Origin:
+        """Say who scores the evening of `asof`."""
+        if asof in self._stored_on:
+            return self._stored_on[asof][0]
+        return Origin.MODEL if asof >= self.model_from else Origin.NONE
+
+    def on(self, asof: date) -> Scores | None:
+        """Return the scores of `asof` under its names; None where there are none."""
+        if asof in self._stored_on:
+            return self._stored_on[asof][1].on(asof)
+        if asof < self.model_from or self.archive.is_red(asof):
+            return None
+        sleeve = SLEEVES[self.sleeve]
+        symbols, rows = sleeve.features(self.archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
+        if not symbols:
+            return None
+        return Scores(asof, self.sleeve, symbols, predict([self.model], rows), self._source)
+
+
+def scored(subject: Subject) -> Scored:
+    """Read every unseen score of a run.
+
+    Raises
+    ------
+    FixInput
+        The run has no model or no scores, or this version computes other features than it learned from.
+    """
+    evidence = subject.evidence
+    sleeve = str(evidence["sleeve"])
+    if sleeve not in SLEEVES:
+        raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), mend=f"Choose of {sorted(SLEEVES)}")
+    if evidence.get("spec_hash") != SLEEVES[sleeve].spec_hash:
+        raise FixInput("the run learned from other features than this version computes", where=str(subject.run),
+                       mend="Train again with this version")  # fmt: skip
+    stored = [(Origin.WALK_FORWARD, subject.scores(WALK_FORWARD))]
+    if (subject.run / OPENED).is_file():
+        stored.append((Origin.HOLDOUT, subject.scores(OPENED)))
+    try:
+        model = (subject.run / MODEL).read_bytes()
+    except OSError as error:
+        raise FixInput(f"{MODEL} cannot be read: {error.strerror}", where=str(subject.run),
+                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+    until = date.fromisoformat(str(evidence["last_label_session"]))
+    return Scored(subject.archive, sleeve, tuple(stored), model, until)
+
+
+def tradable(found: Scored, first: date, last: date, horizon: int) -> tuple[date, ...]:
+    """Trade sessions of [first, last] from the first to the last whose evening before is scored.
+
+    Parameters
+    ----------
+    horizon : int
+        So many sessions in a row may lack scores, what a purge leaves out; a book is held over them.
+
+    Raises
+    ------
+    NotASession
+        No evening of the range is scored, or more than `horizon` in a row inside it are not.
+    """
+    manifest = found.archive.manifest
+    days = [day for day in manifest.calendar.between(first, last) if manifest.first < day <= manifest.last]
+    told = [found.origin(manifest.calendar.previous(day)) is not Origin.NONE for day in days]
+    if not any(told):
+        raise NotASession(
+            f"no session of {first} to {last} has scores that its model had not seen", where=_where(found),
+            mend="Choose a range inside these, or open the holdout by `trainer promote`",
+        )  # fmt: skip
+    begin, end = told.index(True), len(told) - told[::-1].index(True)
+    days, told = days[begin:end], told[begin:end]
+    longest, gap = _longest_gap(told)
+    if longest > horizon:
+        raise NotASession(
+            f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
+            where=_where(found), mend="Backtest the sessions before them, or those after them",
+        )  # fmt: skip
+    return tuple(days)
+
+
+def _where(found: Scored) -> str:
+    parts = [f"{origin} {one.sessions[0]} to {one.sessions[-1]}" for origin, one in found.stored if one.sessions]
+    return ", ".join([*parts, f"published model from {found.model_from} to {found.archive.manifest.last}"])
+
+
+def _longest_gap(told: Sequence[bool]) -> tuple[int, int]:
+    """Length and first place of the longest run of False; (0, 0) without one."""
+    longest, place, run = 0, 0, 0
+    for i, known in enumerate(told):
+        run = 0 if known else run + 1
+        if run > longest:
+            longest, place = run, i - run + 1
+    return longest, place

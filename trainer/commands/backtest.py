@@ -1,0 +1,105 @@
+"""`trainer backtest`: what a run would have earned, traded by the device's own code."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from signals.console import emit
+from signals.errors import FixInput
+from trainer.commands.training import day
+
+PANEL = "Training"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command(rich_help_panel=PANEL)(backtest)
+
+
+def backtest(
+    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder that the run was trained on, or its later versions.")],
+    start: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
+    end: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
+    to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
+    benchmark: Annotated[
+        str, typer.Option(metavar="SYMBOL", help="Symbol to set beside it; the equal-weight universe where empty.")
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")
+    ] = None,
+    fixed_ic: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Size by this IC, not by the run's: for rehearsals.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+) -> None:
+    """Trade a run over history with the portfolio and order code of the device, on the exchange that replays use.
+
+    Orders go to the opening auction of the session after the scores; every fill pays spread or auction slippage,
+    impact and fees, every short borrow. No session is traded on scores of a model that had seen it: inside the
+    training the walk-forward scores count, after it the published model's; what neither covers is refused, and the
+    report says who scored which session. Writes orders.parquet, fills.parquet, nav.parquet, backtest.json and a report
+    with pictures; the same call writes the same bytes.
+
+    Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
+    """
+    from signals.code_version import code_version
+    from trainer.backtest.run import Request
+    from trainer.backtest.run import backtest as run_backtest
+    from trainer.backtest.subject import settings_of
+    from trainer.reports.backtest import report_files, rows_of
+
+    if to.exists():
+        raise FixInput("the folder exists", where=str(to), mend="Name a new one")
+    first, last = _day(start, "--start"), _day(end, "--end")
+    settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
+    request = Request(run, data, first, last, settings, code_version("trainer"), benchmark)
+    with _progress(shown=not as_json) as step:
+        found = run_backtest(request, step)
+    _write(to, {**found.files, **report_files(found.figures, found.nav)})
+    lines = rows_of(found.figures)
+    width = max(len(what) for what, _ in lines)
+    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
+    text += ["", *(f"WARNING: {warning}" for warning in found.figures["warnings"]), f"Report: {to / 'report.html'}"]
+    told: dict[str, Any] = {**found.figures, "to": str(to)}
+    emit(told, as_json=as_json, text="\n".join(text))
+
+
+def _write(to: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files aside, then give the folder its name: it is whole or absent."""
+    import shutil
+
+    from signals.files import write_atomic
+
+    aside = to.with_name(f".{to.name}.part")
+    try:
+        for name, content in files.items():
+            write_atomic(aside / name, content)
+        aside.rename(to)
+    finally:
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def _day(text: str, option: str) -> date:
+    found = day(text, option)
+    if found is None:
+        raise FixInput("a date is missing", where=option, mend="Write it as YYYY-MM-DD")
+    return found
+
+
+@contextlib.contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[date], None]]:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        task = bar.add_task("reading the data", total=None)
+        yield lambda session: bar.update(task, advance=1, description=str(session))
