@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -46,23 +48,39 @@ def serve(
     cash: str = typer.Option("", help="USD at the opening of the account."),
     at: str = typer.Option("", help="ISO 8601 instant at which a new virtual clock starts."),
     config: Path = typer.Option(None, help="YAML of ExchangeConfig."),
+    stand_in_port: int = typer.Option(-1, help="Loopback port of a proxy for Alpaca's paper hosts; 0 a free one."),
+    stand_in_ca: Path = typer.Option(None, help="Where the authority's certificate for such programs is written."),
 ) -> None:
     """Serve until interrupted. The first line of output tells the address as JSON."""
     from execution.exchange import http
 
+    if (stand_in_port < 0) != (stand_in_ca is None):
+        raise BadConfig(
+            "a stand-in needs a port and a file", where="--stand-in-port, --stand-in-ca",
+            mend="Give both or neither",
+        )  # fmt: skip
     settings = load(config, ExchangeConfig) if config else ExchangeConfig()
     if cash:
         settings = settings.model_copy(update={"cash": Decimal(cash)})
     market = Market.from_dataset(data)
     exchange = Exchange(market, _clock(clock, at, market), seed=seed, state=state, config=settings)
     bound = http.listen(port)
-    address = f"http://{http.LOOPBACK}:{bound.getsockname()[1]}"
-    sys.stdout.write(json.dumps({"url": address, "now": exchange.now.isoformat()}) + "\n")
-    sys.stdout.flush()
+    told = {"url": f"http://{http.LOOPBACK}:{bound.getsockname()[1]}", "now": exchange.now.isoformat()}
     try:
-        http.server(exchange).run(sockets=[bound])
+        with ExitStack() as standing:
+            if stand_in_ca is not None:
+                told |= {"stand_in": standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))}
+            sys.stdout.write(json.dumps(told) + "\n")
+            sys.stdout.flush()
+            http.server(exchange).run(sockets=[bound])
     finally:
         exchange.close()
+
+
+def _stand_in(port: int, exchange: socket.socket, authority: Path) -> AbstractContextManager[str]:
+    from execution.exchange.standin import standing_in
+
+    return standing_in(port, exchange.getsockname()[1], authority, WallClock().now())
 
 
 def _clock(kind: ClockKind, at: str, market: Market) -> ExchangeClock:
