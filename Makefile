@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep chaos promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep chaos third-party promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,16 @@ promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with 
 
 nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
 	$(BIN)/python -m tests.nspawn.rehearsal
+
+var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+third-party: $(VENV)/.dev var/third-party/alpaca_mcp_server/.installed var/third-party/alpaca_trade_api/.installed ## By hand, a minute: programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`
+	$(BIN)/python -m tests.third_party.run
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
