@@ -22,7 +22,7 @@ from signals.errors import FixInput
 from trainer import artefacts
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.benchmark import benchmark_of
-from trainer.backtest.engine import Course, Progress
+from trainer.backtest.engine import Progress
 from trainer.backtest.scored import Origin, Scored, scored, tradable
 from trainer.backtest.subject import Settings, Subject, subject_of, trade
 from trainer.backtest.summary import summary
@@ -84,9 +84,10 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     policy = subject.policy(request.settings, request.code_version)
     course = trade(archive, policy, request.settings, list(days), unseen.on, step)
     nav = nav_table(course, Context(archive, unseen, benchmark))
+    told = summary(course, archive, benchmark)
     figures = {
-        **summary(course, archive, benchmark),
-        "certainty": certainty(summary(course, archive, benchmark)["net"], subject.evidence.get("trials")),
+        **told,
+        "certainty": certainty(told["net"], subject.evidence.get("trials")),
         "scores": origins(unseen, days),
         "left_out": _left_out(archive, request, days),
         "provenance": _provenance(subject, request),
@@ -182,6 +183,3 @@ def _provenance(subject: Subject, request: Request) -> dict[str, Any]:
         "ic": {"mean": subject.ic.mean, "t": subject.ic.t}, "seed": settings.seed, "code_version": request.code_version,
         "asked": {"first": str(request.first), "last": str(request.last)}, "mode": settings.portfolio.mode,
     }  # fmt: skip
-
-
-__all__ = ["FIGURES", "FILLS", "NAV", "ORDERS", "Course", "Request", "Result", "backtest", "certainty", "origins"]

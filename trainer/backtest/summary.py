@@ -31,7 +31,7 @@ def traded_days(course: Course) -> tuple[Day, ...]:
         reasons = Counter(day.skipped for day in course.days).most_common(1)
         raise TooLittleHistory(
             "no session of the range could be traded", where=reasons[0][0] if reasons else "",
-            mend="Choose a range whose scores have a year of history before them",
+            mend="Mend that, or choose a range whose scores have a year of history before them",
         )  # fmt: skip
     return course.days[begun:]
 
