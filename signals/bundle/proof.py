@@ -51,7 +51,7 @@ def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> 
     return np.frombuffer(child.stdout, dtype="<f8").astype(np.float64)
 
 
-def _limit() -> None:
+def _limit() -> None:  # pragma: no cover - binds its whole process; a test reads the limits back in a child
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
@@ -76,6 +76,6 @@ def _answer(request: bytes) -> bytes:
     return predict(models, np.ascontiguousarray(inputs, dtype=np.float32)).astype("<f8").tobytes()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - runs in the child alone
     _limit()
     sys.stdout.buffer.write(_answer(sys.stdin.buffer.read()))

@@ -43,7 +43,9 @@ def test_a_file_that_cannot_be_read_counts_as_halted(latch: Latch, tmp_path: Pat
 
 def test_arming_is_durable_and_survives_another_process(latch: Latch, tmp_path: Path) -> None:
     latch.arm(by="me", at=AT)
-    assert Latch(tmp_path, DurableFs()).read().is_armed
+    found = Latch(tmp_path, DurableFs()).read()
+    assert found.is_armed
+    assert found.sentence() == f"ARMED since {AT.isoformat()} by me"
     latch.require_armed()
 
 

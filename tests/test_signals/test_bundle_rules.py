@@ -1,0 +1,274 @@
+"""What a bundle's parts may not be, one rule a test: vectors, keys, signatures, folders, the child that proves."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from signals.bundle import Golden, Part, read_keyset, verify
+from signals.bundle.contents import MAX_FILE_BYTES, read_folder
+from signals.bundle.golden import MAX_ROWS
+from signals.bundle.graph import check_model
+from signals.bundle.keyset import MAX_KEYSET_BYTES
+from signals.bundle.manifest import BundleManifest, derived_id
+from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, reproduce_in_child
+from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
+from signals.bundle.verification import first_difference
+from signals.errors import BundleRefused
+from signals.inference import predict
+from tests.fakes import onnx_models as onnx
+from tests.fakes.bundles import (
+    FIRST,
+    SECOND,
+    SPEC,
+    Recipe,
+    golden,
+    golden_inputs,
+    keyset,
+    keyset_file,
+    policy,
+    public_half,
+    roots,
+    signing_key,
+)
+
+WIDTH = len(SPEC)
+SCORES = np.array([0.0, 1.0])
+ROWS = np.zeros((2, 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "scores", "reason"),
+    [
+        (ROWS[0], SCORES, "of shapes"),
+        (ROWS[:1], SCORES, "of shapes"),
+        (ROWS, SCORES[:, None], "of shapes"),
+        (ROWS[:1], SCORES[:1], "1 golden vectors"),
+        (np.zeros((MAX_ROWS + 1, 3), dtype=np.float32), np.arange(MAX_ROWS + 1.0), "golden vectors, not 2"),
+        (ROWS, np.array([0.0, np.nan]), "not finite"),
+        (np.full((2, 3), np.inf, dtype=np.float32), SCORES, "not finite"),
+        (ROWS, np.array([1.0, 1.0]), "prove nothing"),
+    ],
+)
+def test_golden_vectors_are_a_table_of_finite_numbers_that_differ(
+    inputs: np.ndarray, scores: np.ndarray, reason: str
+) -> None:
+    with pytest.raises(BundleRefused, match=reason):
+        Golden(inputs, scores)
+
+
+def with_manifest(**changes: object) -> bytes:
+    """A manifest that says otherwise in places, under the id that this content gives."""
+    document = json.loads(Recipe().manifest().to_bytes()) | changes
+    draft = BundleManifest.model_construct(**document)
+    return canonical_json(document | {"bundle_id": derived_id(draft)})
+
+
+FILES = json.loads(Recipe().manifest().to_bytes())["files"]
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")  # the drafts are wrong on purpose
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"created": datetime(2024, 2, 1, 22).isoformat()}, "no UTC offset"),
+        ({"first_training_session": "2024-02-01"}, "ends before it begins"),
+        ({"files": [*FILES, FILES[0]]}, "listed twice"),
+        ({"files": [f for f in FILES if f["part"] != "golden"]}, "0 files are the golden"),
+        ({"files": [*FILES, {**FILES[0], "path": "other.json"}]}, "2 files are the"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(BundleRefused, match=reason):
+        parse(with_manifest(**changes), BundleManifest, "manifest.json")
+
+
+def test_a_key_set_names_each_key_once_and_by_its_own_id() -> None:
+    one = signing_key(FIRST)
+    twice = keyset(one, signing_key(SECOND)).model_copy(update={"keys": (one, one)})
+    with pytest.raises(BundleRefused, match="a key stands twice"):
+        read_keyset(keyset_file(twice), roots())
+    other = one.model_copy(update={"keyid": signing_key(SECOND).keyid})
+    with pytest.raises(BundleRefused, match="does not belong to its key"):
+        read_keyset(keyset_file(keyset(other)), roots())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b" " * (MAX_KEYSET_BYTES + 1), "more than"),
+        (b'{"payload":"{}"}', "has a payload and signatures"),
+        (b'{"payload":{},"signatures":[]}', "the payload is a string"),
+        (b'{"payload":"\\ud800","signatures":[]}', "the payload is not text"),
+    ],
+)
+def test_a_signed_document_of_one_file_has_one_form(content: bytes, reason: str) -> None:
+    with pytest.raises(BundleRefused, match=reason):
+        read_keyset(content, roots())
+
+
+def test_a_public_key_has_32_bytes() -> None:
+    with pytest.raises(BundleRefused, match="has 32 bytes, not 3"):
+        PublicKey.from_text("AAAA")
+    assert PublicKey.from_text(public_half(FIRST).text) == public_half(FIRST)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"keyid": "a", "sig": "AA=="}] * (MAX_SIGNATURES + 1), "17 signatures"),
+        ([["a", "b"]], "has a keyid and a sig"),
+        ([{"keyid": "a", "sig": 1}], "has a keyid and a sig"),
+        ([{"keyid": "a", "sig": "!"}], "not base64"),
+    ],
+)
+def test_a_signature_file_has_one_form(rows: list[object], reason: str) -> None:
+    with pytest.raises(BundleRefused, match=reason):
+        valid_signers("k", b"body", canonical_json({"signatures": rows}), roots(), "sig")
+
+
+def test_a_model_file_is_at_most_as_large_as_the_cap() -> None:
+    with pytest.raises(BundleRefused, match="more than"):
+        check_model(bytes(64 * 1024 * 1024), "large")
+
+
+def untyped(name: str, kind: bytes) -> bytes:
+    return onnx.block(1, name) + kind
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"", onnx.block(2, b""), onnx.block(2, onnx.block(4, b"")), onnx.block(2, onnx.block(1, b"")),
+     onnx.block(2, onnx.block(1, onnx.block(2, b"")))],
+    ids=["no type", "empty type", "a sequence", "empty tensor", "a shape alone"],
+)  # fmt: skip
+def test_an_input_without_the_type_of_a_tensor_is_refused(kind: bytes) -> None:
+    content = onnx.model([onnx.stump_node(WIDTH)], WIDTH, inputs=onnx.block(11, untyped("features", kind)))
+    with pytest.raises(BundleRefused, match="not a tensor of float32"):
+        check_model(content, "model")
+
+
+def test_what_else_a_description_of_an_input_says_is_passed_over() -> None:
+    described = onnx.value_info("features", ["N", WIDTH]) + onnx.block(3, "a doc string")
+    content = onnx.model([onnx.stump_node(WIDTH)], WIDTH, inputs=onnx.block(11, described))
+    assert check_model(content, "model").nodes == 1
+
+
+def test_what_a_model_says_of_its_author_is_passed_over() -> None:
+    content = onnx.model([onnx.stump_node(WIDTH)], WIDTH, extra_model=onnx.block(14, onnx.block(1, "author")))
+    assert check_model(content, "model").nodes == 1
+
+
+def test_a_folder_is_a_folder_and_its_files_stay_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleRefused, match="no such bundle folder"):
+        read_folder(tmp_path / "absent")
+    Recipe().write(tmp_path / "b")
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    with pytest.raises(BundleRefused, match="no such bundle folder"):
+        read_folder(tmp_path / "link")
+    real, swapped = os.open, tmp_path / "b" / "model.onnx"
+
+    def swap(path: object, flags: int, *arguments: object, **options: object) -> int:
+        """Between the look and the opening, a pipe takes the file's place."""
+        if path == "model.onnx" and not swapped.is_fifo():
+            swapped.unlink()
+            os.mkfifo(swapped)
+        return real(path, flags, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", swap)
+    with pytest.raises(BundleRefused, match="replaced by something that is not a file"):
+        read_folder(tmp_path / "b")
+
+
+def test_a_file_that_vanishes_while_the_folder_is_read_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Recipe().write(tmp_path / "b")
+    real = os.open
+
+    def vanish(path: object, flags: int, *arguments: object, **options: object) -> int:
+        if path == "model.onnx":
+            (tmp_path / "b" / "model.onnx").unlink()
+        return real(path, flags, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", vanish)
+    with pytest.raises(BundleRefused, match="cannot be read: No such file"):
+        read_folder(tmp_path / "b")
+
+
+def test_all_files_together_have_a_cap_too(tmp_path: Path) -> None:
+    """Sparse files: each within its own cap, all of them beyond the folder's."""
+    for number in range(12):
+        with (tmp_path / f"f{number}").open("wb") as stream:
+            stream.truncate(MAX_FILE_BYTES)
+    with pytest.raises(BundleRefused, match="more than"):
+        read_folder(tmp_path)
+
+
+def test_lists_of_features_that_agree_differ_nowhere() -> None:
+    assert first_difference(SPEC, SPEC) == ""
+
+
+def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:
+    Recipe().write(tmp_path / "b")
+    with pytest.raises(BundleRefused, match="'unknown' is not a version"):
+        verify(tmp_path / "b", keyset(), policy(appliance_version="unknown"), reproduce=predict)
+
+
+# -- the child ------------------------------------------------------------------------------------------------------
+
+
+def request(models: list[bytes], inputs: np.ndarray) -> bytes:
+    """Written by hand from the module's description of the format."""
+    header = json.dumps({"rows": len(inputs), "columns": inputs.shape[1], "models": [len(m) for m in models]}).encode()
+    return struct.pack("<I", len(header)) + header + inputs.astype("<f4").tobytes() + b"".join(models)
+
+
+def test_the_child_s_answer_is_one_little_endian_number_a_row() -> None:
+    models, inputs = [onnx.stump_model(WIDTH), onnx.stump_model(WIDTH, seed=5)], golden_inputs()
+    answer = _answer(request(models, inputs))
+    assert np.frombuffer(answer, dtype="<f8").tolist() == predict(models, inputs).tolist()
+    assert len(answer) == 8 * len(inputs)
+
+
+READ_LIMITS = """
+import json, resource
+from signals.bundle.proof import _limit
+_limit()
+kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
+print(json.dumps([resource.getrlimit(kind) for kind in kinds]))
+"""
+
+
+def test_the_child_s_limits_are_in_force_after_it_limits_itself() -> None:
+    done = subprocess.run([sys.executable, "-c", READ_LIMITS], capture_output=True, text=True, check=True)
+    limits = [ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, 0]
+    assert json.loads(done.stdout) == [[limit, limit] for limit in limits]
+
+
+def test_a_child_that_takes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signals.bundle.proof.WALL_SECONDS", 0.01)
+    with pytest.raises(BundleRefused, match=r"took more than 0\.01 s"):
+        reproduce_in_child([onnx.stump_model(WIDTH)], golden_inputs())
+
+
+def test_a_child_that_answers_several_numbers_a_row_is_refused() -> None:
+    nodes = [onnx.node("Concat", ["features", "features"], ["score"], attributes=onnx.int_attribute("axis", 1))]
+    model = onnx.model(nodes, WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])))
+    with pytest.raises(BundleRefused, match="gave"):
+        reproduce_in_child([model], golden_inputs())
+
+
+def test_golden_scores_of_another_number_do_not_reproduce() -> None:
+    stored = golden()
+    with pytest.raises(BundleRefused, match="gave scores of shape"):
+        stored.check(stored.scores[1:], 1e-5, "golden.json")
+    assert Recipe().manifest().of(Part.GOLDEN)[0].path == "golden.json"
