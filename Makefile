@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep chaos third-party promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep chaos third-party live-paper-canary promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/pyth
 
 third-party: $(VENV)/.dev var/third-party/alpaca_mcp_server/.installed var/third-party/alpaca_trade_api/.installed ## By hand, a minute: programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`
 	$(BIN)/python -m tests.third_party.run
+
+live-paper-canary: $(VENV)/.dev ## By hand, with the keys of a paper account: one far order, found and cancelled, recorded and compared
+	@$(BIN)/python -m tests.campaigns.canary
 
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
