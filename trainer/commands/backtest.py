@@ -30,7 +30,7 @@ def backtest(
     start: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
     end: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
     to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
-    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
+    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 1_000_000.0,
     benchmark: Annotated[
         str, typer.Option(metavar="SYMBOL", help="Symbol to set beside it; the equal-weight universe where empty.")
     ] = "",
