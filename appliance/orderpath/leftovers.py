@@ -46,9 +46,8 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
         entry for entry in intents.of_session(path.ledger, session)
         if entry.state in LIVE_AT_BROKER and 0 < entry.intent.step < step
     ]  # fmt: skip
-    for entry in stale:
-        if entry.broker_order_id is not None:
-            path.broker.cancel(entry.broker_order_id)
+    for order_id in [entry.broker_order_id for entry in stale if entry.broker_order_id is not None]:
+        path.broker.cancel(order_id)
     if not stale:
         return
     settle_live(path, session)
@@ -57,9 +56,7 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
         shares = min(ended.residual, room(plan, path.config.entry, ended.intent, step))
         worth = shares * ended.intent.reference_price
         if ended.state is IntentState.CANCELED and shares > 0 and worth >= path.config.submission.min_residual_usd:
-            following = ended.intent.next_attempt(shares, ended.intent.time_in_force)
-            if intents.find(path.ledger, following.key.client_order_id) is None:
-                intents.add(path.ledger, following, path.clock.now())
+            intents.add(path.ledger, ended.intent.next_attempt(shares, ended.intent.time_in_force), path.clock.now())
 
 
 def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:

@@ -89,6 +89,11 @@ def swap_for_link(folder: Path) -> None:
     (folder / "model.onnx").symlink_to(outside)
 
 
+def link_manifest(folder: Path) -> None:
+    (folder / "manifest.json").rename(folder.parent / "outside.json")
+    (folder / "manifest.json").symlink_to(folder.parent / "outside.json")
+
+
 def as_fifo(folder: Path) -> None:
     (folder / "drift.json").unlink()
     os.mkfifo(folder / "drift.json")
@@ -141,6 +146,7 @@ IN_TRANSIT: dict[str, tuple[Tamper, str]] = {
     "extra hidden file": (lambda f: (f / ".x").write_bytes(b"1"), "not in the manifest"),
     "extra folder": (lambda f: (f / "more").mkdir(), "not in the manifest"),
     "symbolic link in place of a file": (swap_for_link, "a symbolic link"),
+    "symbolic link in place of the manifest": (link_manifest, "manifest.json is a symbolic link"),
     "pipe in place of a file": (as_fifo, "not a regular file"),
     "folder in place of a file": (as_folder, "a folder"),
     "oversized file": (grow, "more than"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -16,7 +17,7 @@ from execution.entries import Entry, EntryConfig
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
 from execution.planning import PlanningConfig, plan
 from execution.pretrade import PretradeConfig, signed
-from execution.sending import is_filled
+from execution.sending import is_filled, room
 from portfolio.weights import TargetWeights
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -145,3 +146,13 @@ def test_the_same_morning_freezes_the_same_steps() -> None:
 def test_an_order_that_is_no_step_has_step_zero() -> None:
     found = planned({"A": 0.02}, {}, EntryConfig())
     assert [(i.step, i.key) for i in found.intents] == [(0, IntentKey("PA1", D, "main", "A"))]
+
+
+def test_without_a_volume_no_rest_is_attempted_again() -> None:
+    """1 % of 1,000,000 USD over two steps is 50 shares a step, 40 of them the step's own: 10 are left for a rest."""
+    entry = EntryConfig(kind=Entry.TWAP, steps=2, participation=0.01)
+    found = planned({"A": 0.08}, {}, entry, adv=Decimal(1_000_000))
+    first = found.intents[0]
+    assert [intent.quantity for intent in found.intents] == [40, 40]
+    assert room(found, entry, first, 2) == 10
+    assert room(replace(found, adv_usd={}), entry, first, 2) == 0

@@ -215,6 +215,9 @@ def test_all_files_together_have_a_cap_too(tmp_path: Path) -> None:
 
 def test_lists_of_features_that_agree_differ_nowhere() -> None:
     assert first_difference(SPEC, SPEC) == ""
+    manifest = Recipe().manifest()
+    assert manifest.feature_spec == SPEC
+    assert manifest.feature_names == ("mom_5", "vol_20", "rank_mom_5")
 
 
 def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:
@@ -265,6 +268,15 @@ def test_a_child_that_answers_several_numbers_a_row_is_refused() -> None:
     model = onnx.model(nodes, WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])))
     with pytest.raises(BundleRefused, match="gave"):
         reproduce_in_child([model], golden_inputs())
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"), [("/bin/true", "gave 0 bytes of scores"), ("/bin/false", "cannot be run: exit 1")]
+)
+def test_a_child_that_says_nothing_proves_nothing(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(BundleRefused, match=reason):
+        reproduce_in_child([onnx.stump_model(WIDTH)], golden_inputs())
 
 
 def test_golden_scores_of_another_number_do_not_reproduce() -> None:

@@ -1,0 +1,37 @@
+"""Questions of the daemon to the ledger: which jobs have ended, which alerts nobody has."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from appliance.job import JobReport, JobStatus
+from appliance.ledger import Ledger, alerts, job_runs
+from appliance.seams import Alert, Severity
+
+MONDAY, TUESDAY = date(2024, 3, 11), date(2024, 3, 12)
+AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
+
+
+def test_a_job_has_ended_when_it_has_its_terminal_row_and_not_while_it_runs(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for day, job in ((MONDAY, "plan"), (TUESDAY, "plan"), (TUESDAY, "trade")):
+            job_runs.begin(ledger, day, job, AT)
+        for day in (MONDAY, TUESDAY):
+            job_runs.finish(ledger, JobReport("plan", day, JobStatus.DONE, "well", {}), AT)
+        assert job_runs.ended(ledger, MONDAY) == {(MONDAY, "plan"), (TUESDAY, "plan")}
+        assert job_runs.ended(ledger, TUESDAY) == {(TUESDAY, "plan")}
+        assert job_runs.sessions(ledger) == (MONDAY, TUESDAY)
+
+
+def test_an_alert_is_visibly_undelivered_until_a_channel_takes_it(tmp_path: Path) -> None:
+    """I13: oldest first, and never again once it was taken."""
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for number, delivered in enumerate((False, True, False)):
+            alert = Alert(Severity.PAGE, f"halt-{number}", "HALTED", "why", AT + timedelta(minutes=number))
+            alerts.add(ledger, alert, delivered=delivered)
+        waiting = alerts.undelivered(ledger, AT)
+        assert [row.alert.key for _, row in waiting] == ["halt-0", "halt-2"]
+        assert [row.alert.key for _, row in alerts.undelivered(ledger, AT + timedelta(minutes=1))] == ["halt-2"]
+        alerts.mark_delivered(ledger, waiting[0][0])
+        assert [row.alert.key for _, row in alerts.undelivered(ledger, AT)] == ["halt-2"]
