@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep chaos third-party live-paper-canary promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos third-party live-paper-canary promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 
 test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
+
+ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py latch.py ledger.py ledger_rows.py \
+	orderpath.py recovery.py running.py tripwires.py reductions.py restating.py steps.py) \
+	$(addprefix tests/test_execution/test_,alpaca.py alpaca_contract.py alpaca_exactness.py intents.py planning.py \
+	planned_steps.py pretrade.py reconcile.py slicing.py) $(addprefix tests/test_signals/test_bundle_,parsing.py rules.py)
+
+coverage-orders: $(VENV)/.dev ## One minute: every branch of planning, journal, reconciliation, tripwires, broker adapter and bundle
+	@mkdir -p var
+	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/orders.coveragerc -m pytest -q -m "not slow and not deep" $(ORDER_TESTS)
+	$(BIN)/coverage report --rcfile tests/orders.coveragerc
 
 chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py

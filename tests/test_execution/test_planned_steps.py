@@ -156,3 +156,8 @@ def test_without_a_volume_no_rest_is_attempted_again() -> None:
     assert [intent.quantity for intent in found.intents] == [40, 40]
     assert room(found, entry, first, 2) == 10
     assert room(replace(found, adv_usd={}), entry, first, 2) == 0
+
+
+@pytest.mark.parametrize(("kind", "word"), [("opg", "opg"), ("cls", "cls"), ("twap", "day"), ("almgren_chriss", "day")])
+def test_an_entry_is_named_as_bundles_name_it(kind: str, word: str) -> None:
+    assert EntryConfig(kind=Entry(kind)).in_manifest == word

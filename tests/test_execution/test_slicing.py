@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.slicing import MarketImpact, almgren_chriss, frontier, twap, urgency, whole_shares
+from execution.slicing import MarketImpact, almgren_chriss, frontier, remaining, twap, urgency, whole_shares
 from signals.errors import InvariantBroken
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
@@ -123,3 +123,9 @@ def test_inputs_that_mean_nothing_are_refused() -> None:
         almgren_chriss(1e6, 5, 5, PAPER, -1e-6)
     with pytest.raises(InvariantBroken, match="too long"):
         twap(1e6, 125, 5, PAPER)
+
+
+@pytest.mark.parametrize("kappa", [-0.1, math.nan, math.inf])
+def test_an_urgency_that_is_none_is_refused(kappa: float) -> None:
+    with pytest.raises(InvariantBroken, match="an urgency of"):
+        remaining(kappa, 4)
