@@ -70,6 +70,9 @@ chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in proc
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
 	$(BIN)/python -m tests.chaos.kills --kills 200
 
+mutants: $(VENV)/.dev ## By hand, a few minutes: planted bugs of the order path, each caught by its test
+	$(BIN)/python -m tests.mutation
+
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion
 

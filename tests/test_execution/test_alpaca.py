@@ -184,6 +184,17 @@ def test_a_read_is_repeated_three_times_and_then_given_up(spoilt: Say) -> None:
     assert served.count("GET") == 4
 
 
+@pytest.mark.parametrize("ask", [
+    lambda device: device.positions(),
+    lambda device: device.orders(open_only=False),
+    lambda device: device.activities(date(2024, 3, 11)),
+    lambda device: device.assets(),
+], ids=["positions", "orders", "activities", "assets"])  # fmt: skip
+def test_a_list_that_does_not_arrive_is_never_an_empty_one(ask: Any) -> None:
+    with wire(Say(503, b"<html>busy</html>")) as served, pytest.raises(BrokerUnreachable):
+        ask(broker(served.url))
+
+
 def test_a_read_that_succeeds_on_its_last_repeat_is_answered() -> None:
     with wire(Say(500), Say(reset=True), Say(200), say(ACCOUNT)) as served:
         account = broker(served.url).account()
