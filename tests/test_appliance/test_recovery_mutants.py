@@ -25,7 +25,7 @@ from appliance.latch import Latch
 from appliance.ledger import activities, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import MOVES, IntentState
-from appliance.orderpath import agreement, batch, leftovers, recovery, resolution, submission
+from appliance.orderpath import agreement, batch, leftovers, recovery, resolution, submission, turns
 from appliance.orderpath.path import OrderPath
 from execution.brokers.base import Refused, Unknown
 from execution.orders import IntentKey
@@ -253,7 +253,7 @@ def follow_up_with_the_whole_order(patch: Patch) -> None:
 
 
 def open_before_the_close_is_filled(patch: Patch) -> None:
-    patch.setattr(confirm_job, "_may_follow", lambda path, plan, entry: True)
+    patch.setattr(turns, "_may_follow", lambda path, plan, entry: True)
 
 
 def book_activities_again(patch: Patch) -> None:

@@ -42,7 +42,7 @@ def listening(url: str) -> Iterator[Seen]:
         thread.join(timeout=10)
 
 
-def wait_for(true: object, seconds: float = 5.0) -> None:
+def wait_for(true: object, seconds: float = 30.0) -> None:
     """Wait until `true()` holds."""
     assert callable(true)
     until = time.monotonic() + seconds

@@ -55,14 +55,18 @@ def test_a_child_that_is_killed_is_explained() -> None:
     assert end_of(child).words == "it was killed (SIGKILL): the machine ran out of memory, or somebody killed it"
 
 
-def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later() -> None:
+def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later(tmp_path: Path) -> None:
     polite = start("import time; time.sleep(60)", Limits(0.5, 512))
     time.sleep(0.3)
     ended = end_of(polite, after=1.0)
     assert ended.words == "it took longer than 0 s and was ended" and ended.code in (-signal.SIGINT, 1, 130)
-    deaf = start("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True)\n"
+    up = tmp_path / "up"
+    deaf = start(f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open({str(up)!r}, 'w').close()\n"
                  "while True: time.sleep(1)", Limits(5.0, 512))  # fmt: skip
-    time.sleep(0.5)
+    for _ in range(600):  # a busy machine takes its time to start it; an interrupt before that would end it
+        if up.exists():
+            break
+        time.sleep(0.05)
     assert deaf.poll(time.monotonic() + 6) is None  # the interrupt is not heard
     assert end_of(deaf, after=6 + GRACE_SECONDS + 1).code == -signal.SIGKILL
 
