@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from execution.brokers.base import Asset
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
@@ -19,6 +20,7 @@ from execution.pretrade import (
     Circumstances,
     Pending,
     PretradeConfig,
+    Refusal,
     lowers,
     refusal,
     reserved,
@@ -60,6 +62,10 @@ def pending(**shares: int) -> tuple[Pending, ...]:
     return tuple(Pending(symbol, Decimal(quantity)) for symbol, quantity in shares.items())
 
 
+def priced(b: str) -> dict[str, Decimal]:
+    return {"A": Decimal(100), "B": Decimal(b)}
+
+
 ASSETS = now().assets
 LONG_ONLY = PretradeConfig(allow_short=False)
 NET_FREE = PretradeConfig(max_net=Decimal(1))
@@ -72,10 +78,14 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "equity missing": ("INPUTS", order("A", 1), now(equity=NAN), LIMITS, True),
     "equity infinite": ("INPUTS", order("A", 1), now(equity=INF), LIMITS, True),
     "equity zero": ("INPUTS", order("A", 1), now(equity=Decimal(0)), LIMITS, True),
+    "equity owed": ("INPUTS", order("A", 1), now(equity=Decimal("-0.5")), LIMITS, True),
+    "equity of half a dollar": ("INPUTS", order("A", 1), now(equity=Decimal("0.5")), LIMITS, False),
     "buying power missing": ("INPUTS", order("A", 1), now(buying_power=NAN), LIMITS, True),
     "all inputs": ("INPUTS", order("A", 1), now(), LIMITS, False),
     "reduces a long": ("REDUCE_ONLY", order("A", -5, reduces=True), now(positions=held(A=5)), LIMITS, False),
     "would cross zero": ("REDUCE_ONLY", order("A", -6, reduces=True), now(positions=held(A=5)), LIMITS, True),
+    "would just cross zero": (
+        "REDUCE_ONLY", order("A", "-0.9", reduces=True), now(positions=held(A="0.5")), LIMITS, True),
     "position is gone": ("REDUCE_ONLY", order("A", -5, reduces=True), now(), LIMITS, True),
     "covers a short": ("REDUCE_ONLY", order("A", 5, reduces=True), now(positions=held(A=-5)), LIMITS, False),
     "adds to a short": ("REDUCE_ONLY", order("A", -5, reduces=True), now(positions=held(A=-5)), LIMITS, True),
@@ -85,10 +95,15 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "short allowed": ("SHORT", order("A", -1), now(), LIMITS, False),
     "long only": ("SHORT", order("A", -1), now(), LONG_ONLY, True),
     "long only sells what it has": ("SHORT", order("A", -1), now(positions=held(A=1)), LONG_ONLY, False),
+    "long only sells a part": ("SHORT", order("A", -1), now(positions=held(A=5)), LONG_ONLY, False),
     "account may not short": ("SHORT", order("A", -1), now(shorting_enabled=False), LIMITS, True),
     "hard to borrow": ("SHORT", order("A", -1), now(assets={"A": Asset("A", True, True, False, True)}), LIMITS, True),
     "not shortable": ("SHORT", order("A", -1), now(assets={"A": Asset("A", True, False, True, True)}), LIMITS, True),
     "fraction short": ("SHORT", order("A", "-0.5"), now(), LIMITS, True),
+    "one and a half short": ("SHORT", order("A", "-1.5"), now(), LIMITS, True),
+    "a fraction into one short": ("SHORT", order("A", "-0.5"), now(positions=held(A="-0.5")), LIMITS, True),
+    "one and a half into one short": ("SHORT", order("A", "-1.5"), now(positions=held(A="0.5")), LIMITS, True),
+    "one into one and a half short": ("SHORT", order("A", -1), now(positions=held(A="-0.5")), LIMITS, True),
     "whole order into a fraction short": ("SHORT", order("A", -1), now(positions=held(A="0.5")), LIMITS, True),
     "too poor to short": ("SHORT", order("A", -1), now(equity=Decimal("1999.99")), LIMITS, True),
     "just rich enough to short": ("SHORT", order("A", -1), now(equity=Decimal(2000)), LIMITS, False),
@@ -96,13 +111,19 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "collar inside": ("PRICE_COLLAR", order("A", 1, "105"), now(), LIMITS, False),
     "collar outside": ("PRICE_COLLAR", order("A", 1, "105.01"), now(), LIMITS, True),
     "collar below": ("PRICE_COLLAR", order("A", 1, "94.99"), now(), LIMITS, True),
+    "collar below inside": ("PRICE_COLLAR", order("A", 1, "95"), now(), LIMITS, False),
     "collar by the market": ("PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(106)}), LIMITS, True),
     "collar of a limit": ("PRICE_COLLAR", order("A", 1, limit_price=Decimal(106)), now(), LIMITS, True),
     "cheap inside": ("PRICE_COLLAR", order("A", 1, "4.4"), now(references={"A": Decimal(4)}), LIMITS, False),
     "cheap outside": ("PRICE_COLLAR", order("A", 1, "4.41"), now(references={"A": Decimal(4)}), LIMITS, True),
+    "five dollars are not cheap": ("PRICE_COLLAR", order("A", 1, "5.26"), now(market={"A": Decimal(5)}), LIMITS, True),
+    "half a dollar is a price": (
+        "PRICE_COLLAR", order("A", 1, "0.5"), now(market={"A": Decimal("0.5")}), LIMITS, False),
     "no market price": ("PRICE_COLLAR", order("A", 1), now(references={}), LIMITS, True),
     "market price NaN": ("PRICE_COLLAR", order("A", 1), now(market={"A": NAN}), LIMITS, True),
     "market price zero": ("PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(0)}), LIMITS, True),
+    "market price negative": (
+        "PRICE_COLLAR", order("A", 1, limit_price=Decimal(-1)), now(market={"A": Decimal(-1)}), LIMITS, True),
     "limit NaN": ("PRICE_COLLAR", order("A", 1, limit_price=NAN), now(), LIMITS, True),
     "order at 5 % of equity": ("ORDER_NOTIONAL", order("A", 50), now(), LIMITS, False),
     "order above 5 % of equity": ("ORDER_NOTIONAL", order("A", 51), now(), LIMITS, True),
@@ -118,11 +139,15 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "gross far above, but lowered": ("GROSS", order("A", -1), now(positions=held(A=2000)), LIMITS, False),
     "gross unpriced name": ("GROSS", order("A", 1), now(positions=held(Z=1)), LIMITS, True),
     "gross price NaN": ("GROSS", order("A", 1), now(positions=held(B=1), references=UNPRICED), LIMITS, True),
+    "gross price zero": ("GROSS", order("A", 1), now(positions=held(B=1), references=priced("0")), LIMITS, True),
+    "gross price negative": ("GROSS", order("A", 1), now(positions=held(B=1), references=priced("-1")), LIMITS, True),
+    "gross price of cents": ("GROSS", order("A", 1), now(positions=held(B=1), references=priced("0.5")), LIMITS, False),
     "net at the limit": ("NET", order("A", 40), now(), LIMITS, False),
     "net above the limit": ("NET", order("A", 41), now(), LIMITS, True),
     "net short above the limit": ("NET", order("A", -41), now(), LIMITS, True),
     "net balanced by pending": ("NET", order("A", 41), now(pending=pending(B=-1)), LIMITS, False),
     "net improves": ("NET", order("A", -40), now(positions=held(B=200)), LIMITS, False),
+    "net as far on the other side": ("NET", order("A", -100), now(positions=held(B=50)), LIMITS, False),
     "net of a long-only book": ("NET", order("A", 41), now(), LONG_ONLY, False),
     "net closing": ("NET", order("A", -50), now(positions=held(A=50, B=-200)), LIMITS, False),
     "name at the limit": ("NAME", order("A", 60), now(), NET_FREE, False),
@@ -173,6 +198,64 @@ def test_an_opening_half_falls_with_its_closing_half() -> None:
         ("REDUCE_ONLY", "it should lower a position of 0 shares and would not"),
         ("FLIP", "its closing half may not leave"),
     ]
+
+
+def test_an_opening_half_meets_the_market_after_its_closing_half() -> None:
+    """Holding five, selling five and then three is three short: a long-only device sells the five alone."""
+    standing, refused = screen([CLOSING, OPENING], now(positions=held(A=5)), LONG_ONLY)
+    assert standing == (CLOSING,)
+    assert [(r.symbol, r.check) for r in refused] == [("A", "SHORT")]
+    standing, refused = screen([CLOSING, OPENING], now(positions=held(A=5), buying_power=Decimal(311)), LIMITS)
+    assert [(r.symbol, r.check) for r in refused] == [("A", "BUYING_POWER")]
+    assert screen([CLOSING, OPENING], now(positions=held(A=5), buying_power=Decimal(312)), LIMITS)[1] == ()
+
+
+def test_an_opening_half_names_its_closing_half_by_key_not_by_object() -> None:
+    """Both halves filled are 3 % short; the closing half counted twice would be 8 %."""
+    opening = order("A", -30, key=key("A", 1), waits_for=key("A"), time_in_force=TimeInForce.DAY)
+    closing = order("A", -50, reduces=True)
+    assert screen([closing, opening], now(positions=held(A=50)), LIMITS) == ((closing, opening), ())
+
+
+ZERO_TO_ONE = ("max_order_equity", "max_order_adv", "max_net", "max_name")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [(name, value) for name in ZERO_TO_ONE for value in ("0", "1.01")]
+    + [(name, value) for name in ("collar", "cheap_collar") for value in ("0", "1")]
+    + [("max_gross", "0"), ("max_gross", "2.01"), ("cheap_below_usd", "-0.01"), ("min_short_equity_usd", "-0.01")]
+    + [("reserve", "-0.01"), ("reserve", "1.01")],
+)
+def test_a_limit_that_limits_nothing_is_refused(limit: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        PretradeConfig(**{limit: Decimal(value)})
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [(name, value) for name in ZERO_TO_ONE for value in ("0.01", "1")]
+    + [(name, value) for name in ("collar", "cheap_collar") for value in ("0.01", "0.99")]
+    + [("max_gross", "0.01"), ("max_gross", "2"), ("cheap_below_usd", "0"), ("min_short_equity_usd", "0")]
+    + [("reserve", "0"), ("reserve", "1")],
+)
+def test_a_limit_may_reach_its_bounds(limit: str, value: str) -> None:
+    assert getattr(PretradeConfig(**{limit: Decimal(value)}), limit) == Decimal(value)
+
+
+def test_the_limits_are_those_of_the_operating_rules() -> None:
+    assert PretradeConfig().model_dump() == {
+        "max_order_equity": Decimal("0.05"), "max_order_adv": Decimal("0.01"), "collar": Decimal("0.05"),
+        "cheap_collar": Decimal("0.10"), "cheap_below_usd": Decimal(5), "max_gross": Decimal("1.02"),
+        "max_net": Decimal("0.04"), "max_name": Decimal("0.06"), "allow_short": True,
+        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [now(), pending(A=1)[0], CHECKS[0], Refusal("A", "NET", "x")], ids=lambda v: type(v))
+def test_what_an_order_is_judged_by_cannot_be_changed(value: object) -> None:
+    with pytest.raises(FrozenInstanceError):
+        value.name = value.symbol = value.equity = None  # type: ignore[attr-defined]
 
 
 def test_a_balanced_list_stands_though_each_order_alone_would_break_the_net() -> None:
