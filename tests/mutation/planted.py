@@ -21,6 +21,28 @@ RESOLUTION = "appliance/orderpath/resolution.py"
 ORDERPATH = "tests/test_appliance/test_orderpath.py"
 RECOVERY = "tests/test_appliance/test_recovery.py"
 ALPACA = "tests/test_execution/test_alpaca.py"
+CONTRACT = "tests/test_execution/test_alpaca_contract.py"
+ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
+
+LATCH_FIRST = """\
+    record = deps.latch.halt(name, reason, deps.clock.now())
+    carry_out(deps, session, record, name, reason, measure)
+    return record
+"""
+LATCH_LAST = """\
+    carry_out(deps, session, deps.latch.read(), name, reason, measure)
+    return deps.latch.halt(name, reason, deps.clock.now())
+"""
+SEND_AGAIN = """\
+    _conserve(path, plans.require(path.ledger, entry.intent.key.session), entry.intent)
+    return _post(path, entry)
+"""
+SEND_ANOTHER = """\
+    again = entry.intent.next_attempt(entry.intent.quantity, entry.intent.time_in_force)
+    intents.add(path.ledger, again, path.clock.now())
+    cid = again.key.client_order_id
+    return _post(path, intents.move(path.ledger, cid, IntentState.JOURNALED, path.clock.now()))
+"""
 
 BUGS = (
     Planted("post twice", SUBMISSION, "outcome = path.broker.submit(entry.intent)",
@@ -71,4 +93,52 @@ BUGS = (
             "tests/test_execution/test_reconcile.py::test_2_what_is_booked_counts_no_second_time"),
     Planted("overlook a foreign order", "execution/reconcile.py", "if order.id not in known\n", "if not order.id\n",
             "tests/test_execution/test_reconcile.py::test_6_a_foreign_order_breaks_the_first_time_it_is_seen"),
+    Planted("let the client repeat a POST", "execution/brokers/alpaca.py", "client._retry = 0", "client._retry = 3",
+            f"{ALPACA}::test_every_answer_to_a_post_is_classified_after_exactly_one_post"),
+    Planted("take a duplicate id for a refusal", "execution/brokers/alpaca.py", "frozenset({40010000, 40310000",
+            "frozenset({40010001, 40010000, 40310000",
+            f"{CONTRACT}::test_an_id_is_used_once_for_ever_and_a_duplicate_is_looked_up"),
+    Planted("take anybody's 404 for proof of absence", "execution/brokers/alpaca.py",
+            "status == NOT_FOUND and _told(error) is not None", "status == NOT_FOUND",
+            f"{ALPACA}::test_only_the_brokers_own_404_proves_that_an_order_is_absent"),
+    Planted("take another order's acknowledgement for ours", "execution/brokers/alpaca.py",
+            "if order.client_order_id != intent.key.client_order_id:", "if not order.client_order_id:",
+            f"{ALPACA}::test_an_acknowledgement_of_another_order_halts"),
+    Planted("drop the last page", "execution/brokers/alpaca.py", "            for item in page:\n",
+            "            for item in page if len(page) == size else ():\n",
+            f"{ALPACA}::test_every_order_is_listed_exactly_once_whatever_the_page"),
+    Planted("wait for an answer without end", "execution/brokers/transport.py",
+            "limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)", "limits = (CONNECT_TIMEOUT_SECONDS, None)",
+            f"{ALPACA}::test_every_request_carries_both_time_outs_whatever_its_caller_says"),
+    Planted("send a quantity as a float", "execution/brokers/body.py", '"qty": format(quantity, "f"),',
+            '"qty": str(float(quantity)),',
+            f"{ALPACA}::test_numbers_leave_as_strings_and_fractions_are_cut_off_never_rounded_up"),
+    Planted("send again under a new id", SUBMISSION, SEND_AGAIN, SEND_ANOTHER,
+            f"{RECOVERY}::test_a_lost_request_or_answer_costs_time_and_nothing_else"),
+    Planted("send again without a look-up", RESOLUTION,
+            "return _looked_up(path, entry.client_order_id) or _listed(path, entry)", "return None",
+            f"{RECOVERY}::test_a_lost_request_or_answer_costs_time_and_nothing_else"),
+    Planted("let two attempts live", "appliance/orderpath/conservation.py",
+            "if any(entry.state not in UNSENT | ENDED_AT_BROKER | NEVER_AT_BROKER for entry in others):",
+            "if not attempts:",
+            f"{ORDERPATH}::test_attempts_together_stay_within_the_planned_quantity_one_alive_at_a_time"),
+    Planted("trade before recovering", "appliance/jobs/trade.py", "    recover(path)\n", "",
+            f"{RECOVERY}::test_killed_at_every_single_commit_of_the_trade_job_the_session_ends_the_same"),
+    Planted("react before the latch is closed", "appliance/halting.py", LATCH_FIRST, LATCH_LAST,
+            "tests/test_appliance/test_running.py::test_the_latch_is_closed_before_any_other_reaction"),
+    Planted("trust the local clock", "appliance/account.py",
+            "skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())", "skew = 0.0",
+            "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),
+    Planted("keep one offset to New York all year", "signals/sessions.py",
+            "return datetime.combine(self.day, clock_time, NEW_YORK).astimezone(UTC)",
+            "return datetime.combine(self.day, clock_time, UTC) + timedelta(hours=5)",
+            "tests/test_appliance/test_schedule.py::test_daylight_saving_keeps_new_york_time"),
+    Planted("count sells as buying power before they fill", "execution/pretrade.py",
+            "return ZERO if lowers(intent, held)", "return -abs(intent.notional) if lowers(intent, held)",
+            "tests/test_execution/test_pretrade.py::test_what_an_order_reserves"),
+    Planted("accept an older bundle", "signals/bundle/verification.py", "if manifest.seq > seen.seq or (",
+            "if manifest.seq > 0 or (", f"{ATTACKS}::test_a_replayed_bundle_is_refused_once_a_newer_one_has_run"),
+    Planted("accept any signature", "signals/bundle/seal.py", "except InvalidSignature:\n            return False\n",
+            "except InvalidSignature:\n            return True\n",
+            f"{ATTACKS}::test_a_tampered_folder_is_refused_and_changes_nothing"),
 )  # fmt: skip
