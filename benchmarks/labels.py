@@ -1,15 +1,19 @@
-"""Label code against a plain loop over names and sessions that follows the definition word for word.
+"""Label code against a plain loop over names and sessions that follows the definition, and against mlfinpy.
 
-    .venv/bin/python benchmarks/labels.py [--shape 100x1260] [--runs 5]
+    .venv/bin/python benchmarks/labels.py [--shape 100x1260] [--runs 5] [--peer-python PYTHON]
 
-One thread, process CPU, medians of interleaved runs in one process; both sides must give the same labels.
+One thread, process CPU, medians of interleaved runs in one process; both sides must give the same labels. mlfinpy runs
+in processes of an environment of its own (`python3 -m venv var/peers && var/peers/bin/pip install mlfinpy==0.1.2`); its
+triple barrier knows closes alone, and its bootstrap draws other numbers: there only time is compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +25,15 @@ sys.path.insert(0, str(ROOT))
 
 from signals.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
 from tests.fakes.bars import synthetic_bars  # noqa: E402
+from trainer.labels.fractional import fractional_difference, fractional_weights  # noqa: E402
 from trainer.labels.horizon import horizon_labels  # noqa: E402
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels  # noqa: E402
-from trainer.labels.uniqueness import average_uniqueness  # noqa: E402
+from trainer.labels.uniqueness import average_uniqueness, sequential_bootstrap  # noqa: E402
 
 HORIZON = 5
 BARRIERS = Barriers()
+PEER = ROOT / "benchmarks" / "peers" / "labels_mlfinpy.py"
+WINDOW_OF_THRESHOLD = int((np.abs(fractional_weights(0.4, 1000)) >= 1e-3).sum())  # mlfinpy keeps weights down to 1e-3
 
 
 def horizon_loop(bars: Bars) -> Floats:
@@ -109,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="100x1260")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--peer-python", default="", help="Python that has mlfinpy.")
     options = parser.parse_args()
     names, sessions = (int(part) for part in options.shape.split("x"))
     bars = synthetic_bars(1, sessions=sessions, symbols=names)
@@ -135,6 +143,53 @@ def main() -> None:
             f"{workload:<20} ours {taken['ours']:.4f} s, loop {taken['loop']:.3f} s: "
             f"{taken['loop'] / taken['ours']:.0f}x, values within {difference:.1e}"
         )
+    if options.peer_python:
+        beside_mlfinpy(bars, options.peer_python, options.runs)
+
+
+def beside_mlfinpy(bars: Bars, python: str, runs: int) -> None:
+    """The same work on the first five names by mlfinpy, one name after the other as it is made for."""
+    few = bars.select(bars.symbols[:5])
+    first = np.arange(30, len(few.sessions) - 10)
+    last = first + np.random.default_rng(1).integers(1, 10, len(first))
+    close = np.array([np.asarray(_filled(column)) for column in few.close.T]).T
+    names = close.shape[1]
+
+    def differenced() -> Floats:
+        return np.array([fractional_difference(np.log(c), 0.4, window=WINDOW_OF_THRESHOLD) for c in close.T]).T
+
+    ours: dict[str, Callable[[], Floats]] = {
+        "uniqueness": lambda: [average_uniqueness(first, last) for _ in range(names)][-1],
+        "barriers": lambda: triple_barrier_labels(few, BARRIERS).labels.values,
+        "bootstrap": lambda: sequential_bootstrap(first[:250], last[:250], 250, np.random.default_rng(1)).astype(float),
+        "differencing": differenced,
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, values in (("close", close), ("first", first), ("last", last)):
+            np.save(folder / f"{name}.npy", values)
+        for workload, work in ours.items():
+            command = [python, str(PEER), str(folder), workload, str(folder / "result.npy")]
+            mine, theirs = [], []
+            for _ in range(runs):
+                began = time.process_time()
+                found = work()
+                mine.append(time.process_time() - began)
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                theirs.append(float(done.stdout.strip().splitlines()[-1]))
+            told = ""
+            if workload in ("uniqueness", "differencing"):
+                result = np.load(folder / "result.npy")
+                apart = float(np.nanmax(np.abs(found[-len(result) :] - result)))
+                told = f", values within {apart:.1e}"
+            taken, peer = statistics.median(mine), statistics.median(theirs)
+            print(f"{workload:<20} ours {taken:.4f} s, mlfinpy {peer:.3f} s: {peer / taken:.0f}x{told}")
+
+
+def _filled(column: Floats) -> Floats:
+    """Closes with gaps filled from the session before, the first from after: mlfinpy takes no gaps."""
+    known = np.flatnonzero(np.isfinite(column))
+    return column[known[np.maximum(np.searchsorted(known, np.arange(len(column)), side="right") - 1, 0)]]
 
 
 if __name__ == "__main__":
