@@ -12,6 +12,7 @@ from appliance.ledger.states import UNSENT, IntentState
 from appliance.orderpath.desk import Desk
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.submission import COLLAR, submit
+from execution.orders import IntentKey
 from execution.planning import sending_order
 from execution.pretrade import reserved
 from signals.errors import TripwireHalt
@@ -44,12 +45,14 @@ def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
     by_key = {entry.intent.key: entry for entry in batch}
     standing = {entry.intent.key: entry for entry in intents.of_session(path.ledger, desk.plan.session)}
     spent = Decimal(0)
+    sent: set[IntentKey] = set()
     done: list[JournalEntry] = []
     for intent in sending_order([entry.intent for entry in by_key.values()]):
         entry = by_key[intent.key]
         if entry.state in UNSENT:
-            now = desk.circumstances(standing.values(), intent, spent)
+            now = desk.circumstances(standing.values(), intent, spent, sent)
             entry = standing[intent.key] = submit(path, desk.plan, entry, now)
+            sent.add(intent.key)
             if entry.state.is_at_broker:
                 spent += reserved(intent, now.held(intent.key.symbol), path.config.pretrade)
         done.append(entry)

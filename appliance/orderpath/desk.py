@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT
+from appliance.orderpath.conservation import exposed
 from appliance.orderpath.path import OrderPath
 from execution.brokers.base import Account, Asset, Position
-from execution.orders import Intent, Plan
+from execution.orders import Intent, IntentKey, Plan
 from execution.pretrade import Circumstances, Pending
 from execution.sending import circumstances
 from signals.errors import TripwireHalt, TripwireSkip
@@ -35,7 +36,9 @@ class Desk:
     positions: tuple[Position, ...]
     assets: Mapping[str, Asset]
 
-    def circumstances(self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal) -> Circumstances:
+    def circumstances(
+        self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal, sent: Collection[IntentKey] = ()
+    ) -> Circumstances:
         """Return what `leaving` is judged in.
 
         Parameters
@@ -44,9 +47,12 @@ class Desk:
             Every intent of the session as it stands now.
         spent : Decimal
             USD of buying power that orders took since the account was asked.
+        sent : collection of IntentKey
+            What left since the positions were asked: those do not hold yet what such an order has filled.
         """
         aside = {leaving.key, leaving.waits_for}
-        pending = (p for entry in entries if entry.intent.key not in aside for p in _pending(entry))
+        others = [entry for entry in entries if entry.intent.key not in aside]
+        pending = (p for entry in others for p in _pending(entry, is_new=entry.intent.key in sent))
         return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent)
 
 
@@ -87,9 +93,11 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
     return Desk(plan, account, path.broker.positions(), path.broker.assets())
 
 
-def _pending(entry: JournalEntry) -> tuple[Pending, ...]:
-    """Shares of the entry that may still fill."""
+def _pending(entry: JournalEntry, *, is_new: bool) -> tuple[Pending, ...]:
+    """Shares of the entry that may still fill; of a new one also those that filled."""
     sign, symbol = entry.intent.side.sign, entry.intent.key.symbol
+    if is_new:
+        return (Pending(symbol, sign * exposed(entry)),)
     if entry.state in LIVE_AT_BROKER:
         return (Pending(symbol, sign * entry.residual),)
     if entry.state in UNSENT or entry.state.is_in_doubt:
