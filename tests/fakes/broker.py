@@ -97,6 +97,7 @@ class FakeBroker:
         self.news: list[Activity] = []
         self.posts: list[tuple[datetime, Intent]] = []
         self.accepted: list[tuple[datetime, str]] = []
+        self.books: list[tuple[datetime, dict[str, Decimal]]] = []  # after each acceptance, all that is open filled
         self.cancelled: list[datetime] = []
         self.reads = 0
         self.status = "ACTIVE"
@@ -139,9 +140,19 @@ class FakeBroker:
         )  # fmt: skip
         self.rows[order.id] = order
         self.accepted.append((at, order.client_order_id))
+        self.books.append((at, self._all_filled()))
         if intent.time_in_force is TimeInForce.DAY:
             self.fill(order.id, self.day_fill(intent))
         return self.rows[order.id]
+
+    def _all_filled(self) -> dict[str, Decimal]:
+        """Signed shares by symbol with every open order filled."""
+        shares = dict(self.held)
+        for row in self.rows.values():
+            if not row.status.is_terminal:
+                rest = row.side.sign * (row.quantity - row.filled_quantity)
+                shares[row.symbol] = shares.get(row.symbol, ZERO) + rest
+        return shares
 
     def cancel(self, order_id: str) -> bool | None:
         order = self.rows[order_id]
@@ -271,12 +282,16 @@ class MemoryFs:
 
     def __init__(self) -> None:
         self.files: dict[Path, bytes] = {}
+        self.written: list[tuple[str, bytes]] = []
+        self.watch: Callable[[str], None] = lambda name: None
 
     def read(self, path: Path) -> bytes | None:
         return self.files.get(path)
 
     def write(self, path: Path, content: bytes) -> None:
         self.files[path] = content
+        self.written.append((path.name, content))
+        self.watch(path.name)
 
     def remove(self, path: Path) -> None:
         self.files.pop(path, None)
@@ -286,14 +301,16 @@ class MemoryFs:
 
 
 class Inbox:
-    """A notifier that keeps what it is given."""
+    """A notifier that keeps what it is given, while its way out is open."""
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
+        self.is_open = True
 
     def notify(self, alert: Alert) -> bool:
-        self.alerts.append(alert)
-        return True
+        if self.is_open:
+            self.alerts.append(alert)
+        return self.is_open
 
 
 class CrashingLedger(Ledger):

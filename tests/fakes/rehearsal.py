@@ -12,30 +12,42 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance import paging
 from appliance.clock import VirtualClock
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name
-from appliance.job import JobReport
+from appliance.job import JobReport, JobStatus
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
+from appliance.jobs.running import Entry, run_job
 from appliance.jobs.trade import trade
-from appliance.latch import Latch
+from appliance.latch import FILE_NAME, Latch
 from appliance.ledger import intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath, windows
+from appliance.orderpath import OrderPath
 from appliance.orderpath.agreement import begin
 from execution.brokers.base import Account
 from execution.config import ExecutionConfig
 from execution.orders import BrokerOrder, Intent, Provenance
 from execution.planning import plan
 from portfolio.weights import TargetWeights
-from signals.errors import HaltDevice, SkipSession, TryAgain
+from signals.errors import DeviceHalted, FixInput, HaltDevice, SkipSession, TryAgain
+from tests.fakes import invariants
 from tests.fakes.broker import Crash, CrashingLedger, FakeBroker, Fault, Inbox, MemoryFs, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 D = date(2024, 3, 12)
 MARGIN = timedelta(minutes=ExecutionConfig().submission.send_until_minutes)
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry("reconcile_morning", reconcile),
+        Entry("trade", trade, after=("reconcile_morning",), needs_armed=True),
+        Entry("confirm", confirm, after=("trade",)),
+        Entry("reconcile_close", reconcile),
+    )
+}
 PROVENANCE = Provenance("b" * 64, "s" * 64, "c" * 64, "test")
 RESTART_SECONDS = 15
 
@@ -56,6 +68,15 @@ class Rehearsal:
     inbox: Inbox = field(default_factory=Inbox)
     posts_at_halt: int | None = None
     seen: Counter[str] = field(default_factory=Counter)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fs.watch = self._latched
+
+    def _latched(self, name: str) -> None:
+        """Count the posts at the instant at which the latch closes."""
+        if name == FILE_NAME and self.posts_at_halt is None and not self.latch.read().is_armed:
+            self.posts_at_halt = len(self.broker.posts)
 
     def open(self, crash_at: int | None = None, *, is_after: bool = False) -> Deps:
         """Open the ledger from disk, to die at a commit if told so."""
@@ -117,13 +138,46 @@ class Rehearsal:
                 deps.close()
         return None
 
+    def attend(self, name: str, crashes: list[tuple[int, bool]], until: datetime) -> None:
+        """Run a job to its recorded end by the device's own runner, as the daemon does: again after each kill."""
+        while self.clock.now() <= until:
+            crash_at, is_after = crashes.pop(0) if crashes else (None, False)
+            deps = self.open(crash_at, is_after=is_after)
+            try:
+                self.seen["halt completed"] += paging.complete(deps)
+                report = run_job(ENTRIES[name], D, deps)
+                self.seen[f"{name} {report.status}"] += 1
+                self.seen[f"halted by {self.latch.read().name}"] += report.status is JobStatus.HALTED
+                self.ended.append((name, report.status.value))
+                return
+            except Crash:
+                self.seen["crash"] += 1
+                self.clock.sleep(RESTART_SECONDS)
+            except TryAgain:
+                self.seen["try again"] += 1
+                self.clock.sleep(60)
+            except (DeviceHalted, FixInput):
+                self.seen["not started"] += 1
+                return
+            finally:
+                deps.close()
+
+    def night(self) -> None:
+        """What the daemon does between jobs: complete and repeat halts, send what nobody heard."""
+        deps = self.open()
+        paging.attend(deps)
+        deps.close()
+
     def to(self, clock_time: str) -> None:
         """Let time pass until a New York time of D."""
         self.clock.advance(max(self.clock.now(), at(clock_time)))
 
 
-def rehearse(root: Path, seed: int) -> Rehearsal:
-    """Run one seeded session of kills, lost answers, late look-ups, outages and partial fills."""
+def rehearse(root: Path, seed: int, *, is_calm: bool = False) -> Rehearsal:
+    """Run one seeded session of kills, lost answers, late look-ups, outages and partial fills; or one without faults.
+
+    A calm session still has partial fills: they are no fault.
+    """
     rng = random.Random(seed)
     clock = VirtualClock(at("08:00"))
     names = [f"S{i}" for i in range(rng.randint(2, 6))]
@@ -132,20 +186,25 @@ def rehearse(root: Path, seed: int) -> Rehearsal:
         broker.held[name] = Decimal(rng.choice((-1, 1)) * rng.randint(1, 60))
     life = Rehearsal(root, broker, clock)
     life.start()
-    life.freeze({name: rng.choice((-1, 1)) * rng.uniform(0.001, 0.03) for name in names})
-    spoil(broker, rng)
-    life.run(reconcile, kills(rng, 3), at("09:00"))
+    largest = 0.03 if is_calm else rng.choice((0.03, 0.03, 0.065))  # the last one reaches for the limits
+    life.freeze({name: rng.choice((-1, 1)) * rng.uniform(0.001, largest) for name in names})
+    deadly = 0 if is_calm else 1
+    if not is_calm:
+        spoil(broker, rng)
+        life.inbox.is_open = rng.random() < 0.8
+    life.attend("reconcile_morning", kills(rng, 3) * deadly, at("09:00"))
     life.to("09:10")
-    life.run(trade, kills(rng, 3 + 5 * len(names)), at("09:26"))
+    life.attend("trade", kills(rng, 3 + 5 * len(names)) * deadly, at("09:26"))
     life.to("09:30")
     broker.auction(lambda order: rng.choice((Decimal(0), Decimal("0.5"), Decimal(1), Decimal(1))))
     life.to("09:45")
-    life.run(confirm, kills(rng, 10), at("15:45"))
+    life.attend("confirm", kills(rng, 10) * deadly, at("15:45"))
     life.to("16:00")
     broker.close()
     life.to("16:20")
     broker.unreachable = lambda number: False
-    life.run(reconcile, kills(rng, 4), at("23:00"))
+    life.attend("reconcile_close", kills(rng, 4) * deadly, at("23:00"))
+    life.night()
     return life
 
 
@@ -169,24 +228,21 @@ def kills(rng: random.Random, commits: int) -> list[tuple[int, bool]]:
 
 
 def broken_rules(life: Rehearsal) -> list[str]:
-    """Return every rule of the order path that the session broke, judged by the broker's log."""
+    """Return every rule that the session broke, judged by the broker's log and what is on the device's disk."""
     broken: list[str] = []
     deps = life.open()
     entries = {entry.client_order_id: entry for entry in intents.of_session(deps.ledger, D)}
     is_halted = not life.latch.read().is_armed
     accepted = Counter(cid for _, cid in life.broker.accepted)
     posted = Counter(intent.key.client_order_id for _, intent in life.broker.posts)
-    broken += [f"{count} orders for {cid}" for cid, count in accepted.items() if count > 1]
+    broken += [f"I1: {count} orders for {cid}" for cid, count in accepted.items() if count > 1]
     broken += [f"{count} posts for {cid}" for cid, count in posted.items() if count > 2]
     for cid in accepted:
-        if not is_halted and not entries[cid].state.is_at_broker:
-            broken.append(f"{cid} is lost: {entries[cid].state}")
-    session = CALENDAR.session(D)
-    for when, intent in life.broker.posts:
-        if not windows.is_open(intent.time_in_force, session, MARGIN, when):
-            broken.append(f"{intent.key.client_order_id} was posted outside its window at {when}")
+        state = entries[cid].state if cid in entries else None
+        if not is_halted and (state is None or not state.is_at_broker):
+            broken.append(f"{cid} is lost: {state}")
     if life.posts_at_halt is not None and len(life.broker.posts) > life.posts_at_halt:
-        broken.append("an order left after the halt")
+        broken.append("I5: an order left after the halt")
     if not is_halted:
         broken += [
             f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal
@@ -194,33 +250,28 @@ def broken_rules(life: Rehearsal) -> list[str]:
         close = snapshots.find(deps.ledger, D, Phase.CLOSE)
         held = {symbol: quantity for symbol, quantity in life.broker.held.items() if quantity != 0}
         if close is None or {p.symbol: p.quantity for p in close.positions} != held or close.cash != life.broker.cash:
-            broken.append("the close is not agreed and the device is not halted")
-    broken += _beyond_plan(life, deps)
+            broken.append("I3: the close is not agreed and the device is not halted")
+    frozen = plans.require(deps.ledger, D)
+    broken += invariants.beyond_limits(life.broker, frozen, deps.config.execution.pretrade)
+    broken += invariants.without_provenance(life.broker, deps)
+    broken += invariants.outside_hours(life.broker.posts, D)
+    broken += invariants.not_conserved(life.broker, deps, D, CALENDAR.previous(D))
+    broken += invariants.reopened([content for name, content in life.fs.written if name == FILE_NAME])
+    broken += invariants.without_one_end(deps, D, life.ended)
+    broken += invariants.unheard(deps, life.latch.read(), life.inbox)
+    broken += invariants.excess(frozen, life.broker)
     _witness(life, deps, is_halted)
     deps.close()
     return broken
 
 
-def _beyond_plan(life: Rehearsal, deps: Deps) -> list[str]:
-    frozen = {(i.key.symbol, i.key.slice): i for i in plans.require(deps.ledger, D).intents}
-    by_id = {intent.key.client_order_id: intent for _, intent in life.broker.posts}
-    filled: Counter[tuple[str, int]] = Counter()
-    for row in life.broker.rows.values():
-        intent = by_id[row.client_order_id]
-        filled[(intent.key.symbol, intent.key.slice)] += int(row.filled_quantity)
-    early = [
-        intent.key.client_order_id
-        for _, intent in life.broker.posts
-        if (leader := intent.waits_for) is not None
-        and filled[(leader.symbol, leader.slice)] != frozen[(leader.symbol, leader.slice)].quantity
-    ]
-    if early:
-        return [f"{cid} did not wait for its closing half" for cid in early]
-    return [f"{shares} shares of {place}" for place, shares in filled.items() if shares > frozen[place].quantity]
-
-
 def _witness(life: Rehearsal, deps: Deps, is_halted: bool) -> None:
     """Count what the session reached, so that the coverage of faults can itself be tested."""
+    orders = life.broker.rows.values()
+    life.seen["partial fill"] += sum(0 < order.filled_quantity < order.quantity for order in orders)
+    life.seen["cancel all"] += len(life.broker.cancelled)
+    life.seen["nobody heard"] += is_halted and not life.inbox.is_open
+    life.seen["refused by a limit"] += bool(plans.require(deps.ledger, D).refusals)
     life.seen["halted" if is_halted else "traded"] += 1
     for entry in intents.of_session(deps.ledger, D):
         life.seen[f"ended {entry.state}"] += 1
