@@ -212,7 +212,8 @@ def test_whatever_the_update_stream_tells_the_books_follow_the_reports(tmp_path:
         over_http.run("trade", "09:10")
         client.get_orders()  # any request rings the bell of the stream
         wait_for(lambda: kind.value in device.struck())
-        wait_for(lambda: len(heard) >= 1)
+        if kind is not FaultKind.STREAM_DROP:  # a listener that is cut off may be back too late to hear anything
+            wait_for(lambda: len(heard) >= 1)
         client._session.close()
     told = [update.order.client_order_id for update in heard if str(getattr(update.event, "value", "")) == "accepted"]
     true = list(device.orders())

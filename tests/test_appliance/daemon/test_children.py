@@ -29,6 +29,14 @@ def end_of(child: Child, after: float = 0.0) -> Ended:
     raise AssertionError("it never ended")
 
 
+def begun(sign: Path) -> None:
+    """Wait until the child has said so: a busy machine takes its time to start it."""
+    until = time.monotonic() + 30
+    while not sign.exists():
+        assert time.monotonic() < until, "it never began"
+        time.sleep(0.02)
+
+
 def alive_in_group(group: int) -> list[str]:
     """Processes of the group that are no zombies."""
     found = []
@@ -56,17 +64,16 @@ def test_a_child_that_is_killed_is_explained() -> None:
 
 
 def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later(tmp_path: Path) -> None:
-    polite = start("import time; time.sleep(60)", Limits(0.5, 512))
-    time.sleep(0.3)
+    ready = tmp_path / "ready"  # the handler is set by the child: under nohup it would inherit a deaf ear
+    polite = start(f"import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+                   f"open({str(ready)!r}, 'w').close(); time.sleep(60)", Limits(0.5, 512))  # fmt: skip
+    begun(ready)
     ended = end_of(polite, after=1.0)
     assert ended.words == "it took longer than 0 s and was ended" and ended.code in (-signal.SIGINT, 1, 130)
     up = tmp_path / "up"
     deaf = start(f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open({str(up)!r}, 'w').close()\n"
                  "while True: time.sleep(1)", Limits(5.0, 512))  # fmt: skip
-    for _ in range(600):  # a busy machine takes its time to start it; an interrupt before that would end it
-        if up.exists():
-            break
-        time.sleep(0.05)
+    begun(up)
     assert deaf.poll(time.monotonic() + 6) is None  # the interrupt is not heard
     assert end_of(deaf, after=6 + GRACE_SECONDS + 1).code == -signal.SIGKILL
 
