@@ -75,7 +75,7 @@ def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None =
     content = read_file(folder, record)
     try:
         return read_parquet(content, columns)
-    except (pa.ArrowException, KeyError, OSError) as error:
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise BadDataset(
             f"a vouched-for file is not the Parquet it should be ({error})", where=record.path, mend=PUBLISH_AGAIN
         ) from None

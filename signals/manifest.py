@@ -202,7 +202,15 @@ class Manifest:
                     mend="Restore the file from manifests/ or publish the dataset again",
                 )  # fmt: skip
             return _parse(document)
-        except (ValueError, KeyError, TypeError, AttributeError, InvariantBroken) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            InvariantBroken,
+        ) as error:
             raise BadDataset(
                 f"not a manifest ({type(error).__name__}: {error})", where=where,
                 mend="Restore the file from manifests/ or publish the dataset again",

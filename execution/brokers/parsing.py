@@ -220,7 +220,7 @@ def activity(source: Body) -> Activity:
         id=text(source, "id"),
         kind=kind,
         symbol=optional_text(source, "symbol"),
-        day=at.astimezone(NEW_YORK).date() if at is not None else day_of(source, "date"),
+        day=_day_in_new_york(at) if at is not None else day_of(source, "date"),
         at=at,
         quantity=number(source, "qty") if filled else optional_number(source, "qty"),
         price=number(source, "price") if filled else optional_number(source, "price"),
@@ -247,8 +247,15 @@ def session(source: Body) -> Session:
     return Session(day, _at(day, text(source, "open")), _at(day, text(source, "close")))
 
 
+def _day_in_new_york(at: datetime) -> date:
+    try:
+        return at.astimezone(NEW_YORK).date()
+    except OverflowError:  # the first hours of the year 1
+        raise unreadable(f"{at} is on no day in New York") from None
+
+
 def _at(day: date, written: str) -> datetime:
     try:
         return datetime.combine(day, time.fromisoformat(written), NEW_YORK).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise unreadable(f"{written!r} is not a clock time") from None
