@@ -9,7 +9,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos third-party live-paper-canary promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz third-party live-paper-canary promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,18 @@ chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in proc
 
 mutants: $(VENV)/.dev ## By hand, a few minutes: planted bugs of the order path, each caught by its test
 	$(BIN)/python -m tests.mutation
+
+mutation-score: $(VENV)/.dev ## By hand, five minutes: every small change of the pre-trade checks against their tests, by cosmic-ray
+	@mkdir -p var && $(PYTHON) -m venv var/cosmic-ray && var/cosmic-ray/bin/pip install --quiet cosmic-ray==8.7.0
+	@rm -rf var/mutated && mkdir var/mutated && cp -r signals portfolio execution appliance tests pyproject.toml var/mutated/
+	@sed 's#PYTHON -m#$(abspath $(BIN)/python) -m#' tests/mutation/pretrade.toml > var/mutated/pretrade.toml
+	cd var/mutated && ../cosmic-ray/bin/cosmic-ray init pretrade.toml pretrade.sqlite
+	cd var/mutated && ../cosmic-ray/bin/cr-filter-operators pretrade.sqlite pretrade.toml
+	cd var/mutated && ../cosmic-ray/bin/cosmic-ray exec pretrade.toml pretrade.sqlite
+	cd var/mutated && $(abspath $(BIN)/python) $(abspath tests/mutation/score.py) pretrade.sqlite
+
+fuzz: $(VENV)/.dev ## By hand, a quarter of an hour: more than a million spoilt answers, manifests, bundles, configurations and bars
+	$(BIN)/python -m tests.fuzz
 
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion
