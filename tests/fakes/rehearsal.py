@@ -187,7 +187,7 @@ def rehearse(root: Path, seed: int, *, is_calm: bool = False) -> Rehearsal:
     life = Rehearsal(root, broker, clock)
     life.start()
     largest = 0.03 if is_calm else rng.choice((0.03, 0.03, 0.065))  # the last one reaches for the limits
-    life.freeze({name: rng.choice((-1, 1)) * rng.uniform(0.001, largest) for name in names})
+    life.freeze({name: rng.choice((-1, 1)) * rng.uniform(0.005, largest) for name in names})
     deadly = 0 if is_calm else 1
     if not is_calm:
         spoil(broker, rng)
