@@ -69,6 +69,7 @@ class Rehearsal:
     posts_at_halt: int | None = None
     seen: Counter[str] = field(default_factory=Counter)
     ended: list[tuple[str, str]] = field(default_factory=list)
+    commits: dict[str, int] = field(default_factory=dict)  # of each job's last run
 
     def __post_init__(self) -> None:
         self.fs.watch = self._latched
@@ -149,6 +150,8 @@ class Rehearsal:
                 self.seen[f"{name} {report.status}"] += 1
                 self.seen[f"halted by {self.latch.read().name}"] += report.status is JobStatus.HALTED
                 self.ended.append((name, report.status.value))
+                assert isinstance(deps.ledger, CrashingLedger)
+                self.commits[name] = deps.ledger.commits
                 return
             except Crash:
                 self.seen["crash"] += 1
