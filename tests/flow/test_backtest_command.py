@@ -19,7 +19,7 @@ from tests.fakes.device import Workbench
 from tests.fakes.run import run_folder
 from tests.fakes.store import Published
 
-pytest.importorskip("scipy")
+pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
 from trainer.commands import backtest as command
 
 Make = Callable[..., Workbench]
