@@ -122,6 +122,16 @@ def test_a_halt_is_latched_recorded_and_paged_under_its_name(bench: Bench, error
     assert [a.severity for a in bench.inbox.alerts] == [Severity.PAGE]
 
 
+def test_a_halt_while_one_stands_is_told_and_keeps_the_first_one_s_record(bench: Bench) -> None:
+    bench.deps.latch.arm(by="me", at=bench.clock.now())
+    first = halt(bench.deps, None, "DRAWDOWN", "too deep")
+    second = halt(bench.deps, None, "MANUAL", "stop")
+    assert second.halt_id == first.halt_id
+    assert [(row.name, row.value) for row in halts.newest(bench.deps.ledger, 5)] == [("DRAWDOWN", "too deep")]
+    assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by DRAWDOWN", "HALTED by MANUAL"]
+    assert len(bench.deps.latch.read().later) == 1
+
+
 def test_the_latch_is_closed_before_any_other_reaction(bench: Bench) -> None:
     """C1: when everything else fails, the device is halted all the same."""
     bench.deps.latch.arm(by="me", at=bench.clock.now())
