@@ -6,7 +6,20 @@ import logging
 
 import typer
 
-from appliance.commands import backtesting, books, bundles, reading, replaying, running, safety, setup, state, tui
+from appliance.commands import (
+    backtesting,
+    books,
+    bundles,
+    reading,
+    replaying,
+    running,
+    safety,
+    setup,
+    state,
+    tui,
+    updating,
+    watching,
+)
 from signals.console import run
 
 app = typer.Typer(
@@ -15,7 +28,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 correct the input, 3 the session is skipped, 4 halted, 5 try again later, "
     "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
 )  # fmt: skip
-for family in (setup, running, safety, books, bundles, state, reading, replaying, backtesting, tui):
+for family in (setup, running, safety, books, bundles, state, reading, replaying, backtesting, updating, watching, tui):
     family.register(app)
 
 
