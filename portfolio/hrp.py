@@ -2,7 +2,8 @@
 
 Three steps: cluster by correlation distance, reorder the covariance quasi-diagonally, split risk top-down.
 Convention: d_ij = sqrt((1 - rho_ij) / 2), then single linkage on the Euclidean distance between the columns of d, as in
-the paper's listing; linking d itself gives other weights.
+the paper's listing; linking d itself gives other weights. Those N(N-1)/2 distances are all of the work but for a
+fraction, and come from one product of matrices: |a - b|^2 = |a|^2 + |b|^2 - 2ab.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 
 from signals.bars import Floats
 from signals.errors import InvariantBroken
+
+# Squared distances nearer than this are one. The product rounds by less than N^2 times 1.1e-16, about a tenth of it at
+# 1,000 names: those that lie equally far by construction stay so, and are linked in their order as exact sums would be.
+SAME_SQUARED = 1e-9
 
 
 def hrp_weights(covariance: Floats) -> Floats:
@@ -77,13 +82,23 @@ def correlation_distance(covariance: Floats) -> Floats:
     return distance
 
 
+def column_distance(d: Floats) -> Floats:
+    """Euclidean distance between every two columns of d, shape (N, N), to the root of `SAME_SQUARED`."""
+    product = d.T @ d
+    squares = np.diag(product)
+    squared = squares[:, None] + squares[None, :] - 2.0 * product
+    distance: Floats = np.sqrt(np.maximum(np.rint(squared / SAME_SQUARED), 0.0) * SAME_SQUARED)
+    return distance
+
+
 def quasi_diagonal_order(covariance: Floats) -> NDArray[np.intp]:
     """Leaf order of the single-linkage tree: similar assets stand side by side, shape (N,)."""
     # Here rather than above: scipy's clustering costs the device memory that sizing never needs.
     from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import pdist
+    from scipy.spatial.distance import squareform
 
-    tree = linkage(pdist(correlation_distance(covariance).T), method="single")
+    between = column_distance(correlation_distance(covariance))
+    tree = linkage(squareform(between, checks=False), method="single")
     return np.asarray(leaves_list(tree), dtype=np.intp)
 
 
