@@ -1,12 +1,11 @@
-"""P9: the value of 500 x 2520 target weights by portfolio/nav.py, vectorbt and bt.
+"""P9: the value of 500 x 2520 target weights by portfolio/nav.py, vectorbt, bt and cvxportfolio.
 
-    .venv/bin/python benchmarks/backtest.py --peer-python PYTHON [--engines vectorbt bt] [--sessions 2520] [--runs 3]
+    make peers
+    .venv/bin/python benchmarks/backtest.py [--engines vectorbt bt cvxportfolio] [--sessions 2520] [--runs 5]
 
 Every run is a process of its own on one thread, the sides taking turns; imports and compiling are not timed. Values
-must agree: to 1e-9 without costs, to 1e-3 with them (bt shrinks trades by their cost; the others pay from cash).
-The peers live in an environment of their own:
-
-    python3 -m venv var/peers && var/peers/bin/pip install vectorbt==0.28.1 bt==1.4.1 "pandas<3" "plotly<6"
+must agree: to 1e-9 without costs, to 1e-3 with them (bt shrinks trades by their cost; the others pay from cash). The
+peers live in environments of their own, pinned in benchmarks/peers/environments.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "peers" / "backtest_peer.py"
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 HALF_SPREAD = 2.5e-4
+ENVIRONMENTS = {"vectorbt": "backtest", "bt": "backtest", "cvxportfolio": "cvxportfolio"}
 TOLERANCES = {0.0: 1e-9, HALF_SPREAD: 1e-3}
 
 
@@ -53,7 +53,8 @@ def compare(options: argparse.Namespace, half_spread: float, folder: Path) -> No
     returns, weights = workload(options.names, options.sessions)
     work = folder / "work.npz"
     np.savez(work, returns=returns, weights=weights, half_spread=half_spread)
-    pythons = {"trademl": sys.executable} | dict.fromkeys(options.engines, options.peer_python)
+    peers = {engine: str(ROOT / f"var/peers-{ENVIRONMENTS[engine]}/bin/python") for engine in options.engines}
+    pythons = {"trademl": sys.executable} | peers
     taken: dict[str, list[float]] = {engine: [] for engine in pythons}
     for _ in range(options.runs):
         for engine, python in pythons.items():
@@ -63,18 +64,17 @@ def compare(options: argparse.Namespace, half_spread: float, folder: Path) -> No
     for engine in options.engines:
         found = statistics.median(taken[engine])
         apart = float(np.max(np.abs(np.load(folder / f"{engine}.npy") / np.load(folder / "trademl.npy") - 1.0)))
-        print(f"  {engine:9} {found:8.2f} s CPU  {found / ours:7.1f} x ours, values at most {apart:.1e} apart")
+        print(f"  {engine:12} {found:8.2f} s CPU  {found / ours:7.1f} x ours, values at most {apart:.1e} apart")
         if apart > TOLERANCES[half_spread]:
             sys.exit("the two sides do not compute the same")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", required=True, help="interpreter of the peers' environment")
-    parser.add_argument("--engines", nargs="+", default=["vectorbt", "bt"], choices=["vectorbt", "bt"])
+    parser.add_argument("--engines", nargs="+", default=list(ENVIRONMENTS), choices=list(ENVIRONMENTS))
     parser.add_argument("--names", type=int, default=500)
     parser.add_argument("--sessions", type=int, default=2520)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         for half_spread in TOLERANCES:

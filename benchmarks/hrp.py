@@ -1,13 +1,12 @@
 """P10: hierarchical risk parity of 100 and 500 names against PyPortfolioOpt and skfolio.
 
-    .venv/bin/python benchmarks/hrp.py --peer-python PYTHON [--names 100 500] [--runs 5]
+    make peers
+    .venv/bin/python benchmarks/hrp.py [--names 100 500] [--runs 5]
 
 Every run is a process of its own on one thread, the sides taking turns; imports are not timed. PyPortfolioOpt links the
 distance matrix itself and skfolio links by Ward's method, so their weights are others (how far is printed): it is their
 time that counts. Ours are checked by the paper's ten assets (tests/test_portfolio/test_hrp.py). The peers live in an
-environment of their own:
-
-    python3 -m venv var/peers && var/peers/bin/pip install PyPortfolioOpt==1.6.0 skfolio==1.12.2
+environment of their own, pinned in benchmarks/peers/environments.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 PEERS = Path(__file__).resolve().parent / "peers"
+PEER_PYTHON = PEERS.parents[1] / "var/peers-hrp/bin/python"
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
@@ -42,7 +42,6 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     """Measure and print one line a peer and size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", required=True)
     parser.add_argument("--names", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
@@ -52,8 +51,8 @@ def main() -> None:
             np.save(place / "covariance.npy", covariance(names))
             commands = {
                 "ours": [sys.executable, str(PEERS / "hrp_trademl.py")],
-                "pypfopt": [asked.peer_python, str(PEERS / "hrp_peer.py"), "pypfopt"],
-                "skfolio": [asked.peer_python, str(PEERS / "hrp_peer.py"), "skfolio"],
+                "pypfopt": [str(PEER_PYTHON), str(PEERS / "hrp_peer.py"), "pypfopt"],
+                "skfolio": [str(PEER_PYTHON), str(PEERS / "hrp_peer.py"), "skfolio"],
             }
             times: dict[str, list[float]] = {name: [] for name in commands}
             for _ in range(asked.runs):

@@ -50,7 +50,24 @@ def by_bt(returns: np.ndarray, weights: np.ndarray, half_spread: float) -> np.nd
     return account.strategy.values.reindex(days).to_numpy(dtype=np.float64) / CASH
 
 
-ENGINES = {"trademl": by_trademl, "vectorbt": by_vectorbt, "bt": by_bt}
+def by_cvxportfolio(returns: np.ndarray, weights: np.ndarray, half_spread: float) -> np.ndarray:
+    """A row's return is the one that follows its trades; its value, the one before them, so their cost comes off."""
+    import cvxportfolio as cvx
+    import pandas as pd
+
+    count, names = returns.shape[1], [f"s{i}" for i in range(returns.shape[1])]
+    days = pd.bdate_range("2010-01-01", periods=len(returns) + 1, tz="UTC")
+    follows = pd.DataFrame(np.vstack([returns[1:], np.zeros((2, count))]), days, names).assign(cash=0.0)
+    targets = pd.DataFrame(weights, days[:-1], names)
+    market = cvx.UserProvidedMarketData(returns=follows, cash_key="cash", min_history=pd.Timedelta(0))
+    simulator = cvx.MarketSimulator(market_data=market, costs=[cvx.TransactionCost(a=half_spread)])
+    policy = cvx.FixedWeights(targets.assign(cash=1.0 - targets.sum(axis=1)))
+    book = simulator.backtest(policy, start_time=days[0], h=pd.Series([0.0] * count + [CASH], [*names, "cash"]))
+    paid = book.costs["TransactionCost"]
+    return (book.v.reindex(days[:-1]) - paid.reindex(days[:-1])).to_numpy(dtype=np.float64) / CASH
+
+
+ENGINES = {"trademl": by_trademl, "vectorbt": by_vectorbt, "bt": by_bt, "cvxportfolio": by_cvxportfolio}
 
 
 def main() -> None:
