@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
+DEVICE_TESTS ?= tests/contracts tests/flow tests/test_signals tests/test_portfolio
 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz third-party live-paper-canary promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz peers third-party live-paper-canary promotion-campaign lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +43,10 @@ contracts: $(VENV)/.dev ## import-linter: the layers of ARCHITECTURE.md
 test: lint types contracts ## Everything a change must pass
 	$(BIN)/pytest -n 2 -m "not slow and not deep"
 
-test-device: ## The device alone: the base package without extras, everything but the trainer's tests
+test-device: ## The device alone: the base package without extras, its whole days and contracts; DEVICE_TESTS=tests for all
 	@$(MAKE) --no-print-directory VENV=.venv-device .venv-device/.device-test
 	.venv-device/bin/python tests/contracts/no_learners.py
-	.venv-device/bin/pytest -n 2 -m "not slow and not deep" --ignore tests/test_trainer
+	.venv-device/bin/pytest -n 2 -m "not slow and not deep" --ignore tests/test_trainer $(DEVICE_TESTS)
 
 $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@echo "installing torch into $(VENV)"
@@ -98,6 +99,15 @@ var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/pyth
 	@$(BIN)/python -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
+
+var/peers-%/.installed: benchmarks/peers/environments/%.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+peers: $(foreach name,backtest cvxportfolio hrp,var/peers-$(name)/.installed) ## What the benchmarks of backtests and weights compare with, pinned, each in an environment of its own
 
 third-party: $(VENV)/.dev var/third-party/alpaca_mcp_server/.installed var/third-party/alpaca_trade_api/.installed ## By hand, a minute: programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`
 	$(BIN)/python -m tests.third_party.run
