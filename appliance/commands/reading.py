@@ -58,12 +58,12 @@ def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None
     if answer.overview is None:
         what, mend = (answer.trouble.what, answer.trouble.mend) if answer.trouble else ("nothing could be read", "")
         raise LedgerUnusable(what, mend=mend)
-    _show(answer.overview.view(), 1_000, as_json)
+    show(answer.overview.view(), 1_000, as_json)
 
 
 def blotter(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show the orders of a session: what was meant, what became of it, at what price; the largest first."""
-    _of_session(state, session, orders.blotter, limit, as_json)
+    of_session(state, session, orders.blotter, limit, as_json)
 
 
 def show_trace(
@@ -72,62 +72,62 @@ def show_trace(
     as_json: AsJson = False,
 ) -> None:
     """Show why an order was sent: its signal, features, data snapshot and bundle, every link by its hash."""
-    with _ledger(state) as ledger:
+    with open_ledger(state) as ledger:
         found = trace.trace(ledger, StateFolder(state).bundles, client_order_id)
     if not found.rows:
         raise FixInput(found.empty, mend="`appliance blotter --json` lists the orders of a session")
-    _show(found, len(found.rows), as_json)
+    show(found, len(found.rows), as_json)
 
 
 def show_signals(
     session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
 ) -> None:
     """Show the scores behind a session, best first, with the weight that is held and the weight that is aimed at."""
-    _of_session(state, session, signals.signals, limit, as_json)
+    of_session(state, session, signals.signals, limit, as_json)
 
 
 def positions(
     session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
 ) -> None:
     """Show what is held, as it was last agreed with the broker, beside what is aimed at."""
-    with _ledger(state) as ledger:
+    with open_ledger(state) as ledger:
         found = holdings.positions(ledger, to_session(session) if session else None)
-    _show(found, limit, as_json)
+    show(found, limit, as_json)
 
 
 def show_tripwires(
     session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
 ) -> None:
     """Show every check of a session with its value and limit, what tripped first."""
-    _of_session(state, session, checks.checks, limit, as_json)
+    of_session(state, session, checks.checks, limit, as_json)
 
 
 def show_jobs(
     session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
 ) -> None:
     """Show how each job of a session ended."""
-    _of_session(state, session, runs.jobs, limit, as_json)
+    of_session(state, session, runs.jobs, limit, as_json)
 
 
 def show_runs(
     session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False
 ) -> None:
     """Show how every job of the last sessions up to D ended."""
-    _of_session(state, session, lambda ledger, day: runs.calendar(ledger, day, sessions), sessions, as_json)
+    of_session(state, session, lambda ledger, day: runs.calendar(ledger, day, sessions), sessions, as_json)
 
 
 def show_data(
     session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False
 ) -> None:
     """Show the data of the last sessions up to D: GREEN, AMBER or RED, and why."""
-    _of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
+    of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
 
 
 def show_bundle(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Show the bundle in force: provenance, evidence, and whether its files are what was activated."""
-    with _ledger(state) as ledger:
+    with open_ledger(state) as ledger:
         found = bundle.bundle(StateFolder(state).bundles, bundle.age_sessions(ledger))
-    _show(found, 1_000, as_json)
+    show(found, 1_000, as_json)
 
 
 def show_performance(
@@ -140,51 +140,54 @@ def show_performance(
     def query(ledger: Ledger, day: date) -> View:
         return performance.performance(ledger, day, sessions, expected)
 
-    _of_session(state, session, query, sessions, as_json)
+    of_session(state, session, query, sessions, as_json)
 
 
 def show_reconciliation(
     session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False
 ) -> None:
     """Show when both books were compared over the last sessions up to D, and what differed."""
-    _of_session(
+    of_session(
         state, session, lambda ledger, day: agreement.reconciliation(ledger, day, sessions), 2 * sessions, as_json
     )
 
 
 def show_halts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Show the latest halts, why, and who opened the latch again."""
-    with _ledger(state) as ledger:
-        _show(logs.halts_view(ledger, limit), limit, as_json)
+    with open_ledger(state) as ledger:
+        show(logs.halts_view(ledger, limit), limit, as_json)
 
 
 def show_alerts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Show what a person was told, newest first, and whether it reached anybody."""
-    with _ledger(state) as ledger:
-        _show(logs.alerts_view(ledger, limit), limit, as_json)
+    with open_ledger(state) as ledger:
+        show(logs.alerts_view(ledger, limit), limit, as_json)
 
 
 def show_logs(state: State = DEFAULT_STATE, limit: Limit = 200, as_json: AsJson = False) -> None:
     """Show alerts, halts, re-armings and what jobs said, newest first."""
-    with _ledger(state) as ledger:
-        _show(logs.logs(ledger, limit), limit, as_json)
+    with open_ledger(state) as ledger:
+        show(logs.logs(ledger, limit), limit, as_json)
 
 
-def _ledger(state: Path) -> Ledger:
+def open_ledger(state: Path) -> Ledger:
+    """Open the ledger of a state folder for reading."""
     folder = StateFolder(state)
     folder.require()
     return Ledger(folder.ledger, Mode.READ)
 
 
-def _of_session(state: Path, text: str, query: Callable[[Ledger, date], View], limit: int, as_json: bool) -> None:
-    with _ledger(state) as ledger:
+def of_session(state: Path, text: str, query: Callable[[Ledger, date], View], limit: int, as_json: bool) -> None:
+    """Answer a query on the session that is named, or the newest one; raise `FixInput` where none has run."""
+    with open_ledger(state) as ledger:
         session = to_session(text) if text else newest_session(ledger)
         if session is None:
             raise FixInput("this device has not run a session yet", mend="Name one with --session, or run one")
-        _show(query(ledger, session), limit, as_json)
+        show(query(ledger, session), limit, as_json)
 
 
-def _show(view: View, limit: int, as_json: bool) -> None:
+def show(view: View, limit: int, as_json: bool) -> None:
+    """Print a view."""
     shown = view.rows[:limit]
     text = render(shown, view.columns, empty=view.empty)
     if len(view.rows) > len(shown):

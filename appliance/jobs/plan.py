@@ -58,6 +58,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     ramp = ramp_share(deps, session, bundle.sha256)
     decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
     targets, current = decided.targets, decided.current
+    _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, current)
     found = (*found, *enforce(deps, session, Stage.TARGETS, Figures(
         bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions, turnover=moved,
@@ -77,7 +78,6 @@ def plan(session: date, deps: Deps) -> JobReport:
         planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name,
         rounding=frozen.rounding_l1 / targets.gross if targets.gross > 0 else 0.0,
     ))  # fmt: skip
-    _save_targets(deps, targets, current, seen)
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
         "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,

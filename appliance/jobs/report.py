@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from typing import Any
 
+from appliance.attributing import attributed, document, pending
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.drift import feature_drift, worst_feature
@@ -43,7 +45,8 @@ def report(session: date, deps: Deps) -> JobReport:
     if controls.dead:
         tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = _nav(session, deps)
-    content = {**gather(session, deps), "controls": controls.sentence(), "machine": deps.machine.source}
+    watched = _watched(session, deps)
+    content = {**gather(session, deps), **watched, "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
@@ -54,9 +57,16 @@ def report(session: date, deps: Deps) -> JobReport:
     value = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
     return JobReport(
         "report", session, JobStatus.DONE, f"{value}; reports/{name}.md",
-        {"path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
+        {**watched, "path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
          "real_nav": str(row.real_nav) if row else None},
     )  # fmt: skip
+
+
+def _watched(session: date, deps: Deps) -> dict[str, Any]:
+    """What the sessions up to asof came to, now that their bars are here."""
+    asof = asof_of(session, deps)
+    found = [(day, attributed(day, deps)) for day in pending(asof, deps)]
+    return {"attribution": [document(day, one, deps) for day, one in found if one is not None]}
 
 
 def _drift(session: date, deps: Deps) -> Figures:

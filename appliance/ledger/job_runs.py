@@ -76,6 +76,15 @@ def since(ledger: Ledger, first: date) -> tuple[JobRun, ...]:
     return tuple(_run(row) for row in found)
 
 
+def newest(ledger: Ledger, job: str, last: date, count: int) -> tuple[JobRun, ...]:
+    """Return the newest `count` runs of `job` for sessions up to `last`, oldest first."""
+    found = ledger.rows(
+        "SELECT * FROM job_runs WHERE job = ? AND session <= ? ORDER BY session DESC LIMIT ?",
+        (job, last.isoformat(), count),
+    )
+    return tuple(_run(row) for row in reversed(found))
+
+
 def sessions(ledger: Ledger) -> tuple[date, ...]:
     """Return the newest sessions that have a run, oldest first: those of about a month."""
     found = ledger.rows("SELECT DISTINCT session FROM job_runs ORDER BY session DESC LIMIT 22")

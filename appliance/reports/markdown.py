@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from appliance.reports import watching
+from appliance.reports.tables import money, table
+
 LARGEST = 15
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
 
@@ -13,8 +16,8 @@ WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FA
 def render(content: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = (
-        _head(content), _value(content), _book(content), _orders(content), _tripwires(content), _alerts(content),
-        _provenance(content),
+        _head(content), _value(content), watching.attribution(content), _book(content), _orders(content),
+        _tripwires(content), _alerts(content), _provenance(content),
     )  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -147,19 +150,6 @@ def _average_prices(fills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         shares = Decimal(fill["quantity"])
         totals[fill["client_order_id"]] = quantity + shares, value + shares * Decimal(fill["price"])
     return {key: f"{value / quantity:.4f}" for key, (quantity, value) in totals.items() if quantity}
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Return a Markdown table; the columns in `numbers` are aligned to the right."""
-    rule = ["---:" if i in numbers else "---" for i in range(len(heads))]
-    lines = [heads, rule, *([str(cell).replace("|", "/").replace("\n", " ") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def money(text: str, *, signed: bool = False) -> str:
-    """Return USD with thousands separated, to the cent."""
-    value = Decimal(text)
-    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
 
 
 def _percent(share: float | None) -> str:

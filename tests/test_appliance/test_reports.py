@@ -10,7 +10,8 @@ import pytest
 
 from appliance.ledger.nav import NavRow
 from appliance.reports.curve import draw, drawdowns
-from appliance.reports.markdown import money, render, table
+from appliance.reports.markdown import render
+from appliance.reports.tables import money, table
 
 DAY: dict[str, Any] = {
     "session": "2024-03-12", "asof": "2024-03-11", "venue": "exchange", "latch": "ARMED since yesterday by me",
