@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz peers third-party live-paper-canary promotion-campaign lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz peers third-party live-paper-canary promotion-campaign release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,25 @@ promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with 
 
 nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
 	$(BIN)/python -m tests.nspawn.rehearsal
+
+MACHINE ?= $(shell uname -m)
+PI_PYTHON ?= 3.11
+
+release: $(VENV)/.dev ## A release of the device in one archive, for MACHINE=aarch64 and PI_PYTHON=3.13 if you like: var/releases
+	$(BIN)/python ansible/release.py --machine $(MACHINE) --python $(PI_PYTHON)
+
+var/ansible/.installed: requirements/ansible.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+provision-lint: var/ansible/.installed ## ansible-lint (production) and yamllint over ansible/
+	@printf example > var/ansible/passphrase
+	cd ansible && PATH=$(abspath var/ansible/bin):$$PATH yamllint .
+	cd ansible && PATH=$(abspath var/ansible/bin):$$PATH ANSIBLE_VAULT_PASSWORD_FILE=$(abspath var/ansible/passphrase) ansible-lint
+
+provision-test: $(VENV)/.dev var/ansible/.installed ## As root, a quarter of an hour: a blank Debian provisioned, traded on, updated, gone back, restored, uninstalled
+	$(BIN)/python -m tests.nspawn.provisioning
 
 var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

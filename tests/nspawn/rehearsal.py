@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -42,12 +42,16 @@ STATE, STORE, PROGRAM = "/var/lib/appliance", "/srv/store", "/opt/appliance/curr
 DISK = "160M"
 IDLE_MEGABYTES = 60
 UP = ("running", "degraded")
+KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
 DROP_IN = f"""[Service]
 ExecStart=
 ExecStart={PROGRAM} run --look-every 0.25 --retry-after 1
 WatchdogSec=10
 RestartSec=1
 """
+
+
+Accident = Callable[["Rehearsal", date], None]
 
 
 class Broken(Exception):
@@ -89,15 +93,17 @@ class Machine:
     def boot(self) -> None:
         """Switch it on and wait until systemd answers."""
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-b", "-M", "trademl-rehearsal", "-D",
-             str(self.root), f"--bind-ro={REPOSITORY}", f"--bind-ro={self.store}:{STORE}",
-             f"--bind={self.state}:{STATE}", "--console=pipe"],
+            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-b", "-D", str(self.root), "--console=pipe",
+             *self.box()],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait(lambda: self.leader() is not None, "the first process")
-        wait(
-            lambda: self.inside_or("systemctl is-system-running || true").strip() in ("running", "degraded"), "systemd"
-        )
+        wait(lambda: self.inside_or("systemctl is-system-running || true").strip() in UP, "systemd")
+
+    def box(self) -> list[str]:
+        """What the box around it shares with this machine."""
+        return ["-M", "trademl-rehearsal", f"--bind-ro={REPOSITORY}", f"--bind-ro={self.store}:{STORE}",
+                f"--bind={self.state}:{STATE}"]  # fmt: skip
 
     def leader(self) -> int | None:
         """The first process inside, by its number outside."""
@@ -158,12 +164,13 @@ class Rehearsal:
     published: Published
     url: str
     seen: dict[str, str] = field(default_factory=dict)
+    accidents: Mapping[tuple[int, str], Accident] = field(default_factory=lambda: ACCIDENTS)
 
     def live(self, number: int, day: date) -> None:
         """Live through one session, with its accident."""
         for row in timetable(day, self.published.manifest.calendar):
             self.advance(row.at)
-            accident = ACCIDENTS.get((number, row.job))
+            accident = self.accidents.get((number, row.job))
             if accident is not None:
                 accident(self, day)
             wait(lambda job=row.job: job in self.ends(day), f"{row.job} of {day}", self.said, 240)  # type: ignore[misc]
@@ -171,7 +178,14 @@ class Rehearsal:
 
     def advance(self, to: datetime) -> None:
         """Move the exchange's clock, and with it the device's."""
-        requests.post(f"{self.url}/_sim/advance", json={"to": to.isoformat()}, timeout=60).raise_for_status()
+        self.ask("/_sim/advance", {"to": to.isoformat()})
+
+    def ask(self, path: str, body: dict[str, str] | None = None) -> Any:
+        """Ask the exchange, or tell it something."""
+        method = "GET" if body is None else "POST"
+        answer = requests.request(method, self.url + path, json=body, headers=KEYS, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Answer a query on the device's ledger."""
@@ -208,13 +222,11 @@ class Rehearsal:
             )
             if {job for job, _, _ in found} != set(JOBS) or any(n != 1 or s == "running" for _, n, s in found):
                 raise Broken(f"{day}: {found}")
-        keys = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
-        orders = requests.get(f"{self.url}/v2/orders?status=all&limit=500", headers=keys, timeout=30).json()
-        ids = [order["client_order_id"] for order in orders]
+        ids = [order["client_order_id"] for order in self.ask("/v2/orders?status=all&limit=500")]
         known = {cid for (cid,) in self.rows("SELECT client_order_id FROM intents")}
         if len(ids) != len(set(ids)) or set(ids) - known:
             raise Broken(f"{len(ids) - len(set(ids))} orders twice, foreign {sorted(set(ids) - known)}")
-        held = {p["symbol"] for p in requests.get(f"{self.url}/v2/positions", headers=keys, timeout=30).json()}
+        held = {position["symbol"] for position in self.ask("/v2/positions")}
         ours = {
             s for (s,) in self.rows("SELECT symbol FROM positions WHERE session = ? AND phase = 'close'", str(days[-1]))
         }
@@ -280,7 +292,7 @@ def fill_the_disk(rehearsal: Rehearsal, day: date) -> None:
         rehearsal.seen["full disk, latch"] = latch["name"]
 
 
-ACCIDENTS: dict[tuple[int, str], Callable[[Rehearsal, date], None]] = {
+ACCIDENTS: dict[tuple[int, str], Accident] = {
     (2, "trade"): kill_the_daemon,
     (3, "confirm"): hang_the_daemon,
     (4, "trade"): lose_power,
@@ -288,9 +300,9 @@ ACCIDENTS: dict[tuple[int, str], Callable[[Rehearsal, date], None]] = {
 }
 
 
-def run(*command: str) -> str:
+def run(*command: str, seconds: float = 180) -> str:
     """Run a command to its end; anything but success breaks the rehearsal."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     if done.returncode != 0:
         raise Broken(
             f"{' '.join(command)[:200]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
@@ -355,7 +367,7 @@ def main() -> int:
         return 1
     if not (root / "lib/systemd/systemd").exists():
         root.parent.mkdir(parents=True, exist_ok=True)
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root))
+        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), seconds=900)
     with tempfile.TemporaryDirectory(prefix="nspawn-") as folder:
         scratch = Path(folder)
         scratch.chmod(0o755)
