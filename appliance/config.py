@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from pydantic import Field
+
 from appliance.schedule import Entering
 from appliance.tripwires import Limits
 from execution.config import ExecutionConfig
@@ -62,6 +64,24 @@ class StoresConfig(Config):
     bundles: Path
 
 
+class BackupConfig(Config):
+    """Where copies of the ledger go every night, and how many stay.
+
+    Attributes
+    ----------
+    to : str
+        A folder, best on another disk; empty keeps none, and `appliance doctor` says so.
+    daily : int
+        The newest that stay.
+    monthly : int
+        The newest of each of so many months stay besides.
+    """
+
+    to: str = ""
+    daily: int = Field(14, ge=1)
+    monthly: int = Field(12, ge=0)
+
+
 class ApplianceConfig(Config):
     """The whole device.
 
@@ -69,6 +89,7 @@ class ApplianceConfig(Config):
     ----------
     venue : VenueConfig
     stores : StoresConfig
+    backup : BackupConfig
     router : RouterConfig
     portfolio : PortfolioConfig
     execution : ExecutionConfig
@@ -81,6 +102,7 @@ class ApplianceConfig(Config):
 
     venue: VenueConfig = VenueConfig()
     stores: StoresConfig
+    backup: BackupConfig = BackupConfig()
     router: RouterConfig = RouterConfig()
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
