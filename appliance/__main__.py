@@ -10,6 +10,7 @@ from appliance.commands import (
     backtesting,
     books,
     bundles,
+    keeping,
     reading,
     replaying,
     running,
@@ -28,7 +29,10 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 correct the input, 3 the session is skipped, 4 halted, 5 try again later, "
     "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
 )  # fmt: skip
-for family in (setup, running, safety, books, bundles, state, reading, replaying, backtesting, updating, watching, tui):
+FAMILIES = (
+    setup, running, safety, books, bundles, keeping, state, reading, replaying, backtesting, updating, watching, tui,
+)  # fmt: skip
+for family in FAMILIES:
     family.register(app)
 
 

@@ -50,8 +50,18 @@ class StateFolder:
 
     @property
     def incoming(self) -> Path:
-        """Downloads that are not verified yet; emptied by every pull."""
+        """Downloads that are not taken over yet; emptied by every pull that succeeds."""
         return self.root / "incoming"
+
+    @property
+    def manifest(self) -> Path:
+        """The dataset's manifest as the last pull from an object store left it."""
+        return self.root / "dataset.json"
+
+    @property
+    def copies(self) -> Path:
+        """Scratch of a backup or a restore at work."""
+        return self.root / "copies"
 
     @property
     def alerts(self) -> Path:

@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 
 from appliance.commissioning import commission
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, BackupConfig
 from appliance.day import run_session
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
@@ -84,6 +84,7 @@ def replay(
         raise FixInput(
             "a replay runs against a hosted exchange", where="venue", mend="Use --venue exchange without --url"
         )
+    config = config.model_copy(update={"backup": BackupConfig()})  # its copies have no place beside the real ones
     manifest = commission(folder, config, root_key)
     days = manifest.calendar.between(start, end)
     if not days or days[-1] > manifest.last or days[0] <= manifest.first:

@@ -113,6 +113,8 @@ TIMETABLE: tuple[Slot, ...] = (
          "tell the watcher outside whether the day's invariants hold", seconds=60.0, megabytes=384),
     Slot("prune", When(Anchor.CLOSE, minutes=45), NIGHT, "the next night removes what this one would have",
          "remove what can be fetched again and what nobody will read", seconds=120.0, megabytes=384),
+    Slot("backup", When(Anchor.CLOSE, minutes=50), NIGHT, "the backup of the night before is the newest",
+         "a copy of the ledger in another place, read back", seconds=900.0, megabytes=384),
 )  # fmt: skip
 
 JOBS: tuple[str, ...] = tuple(slot.job for slot in TIMETABLE)

@@ -6,6 +6,7 @@ TrademlError
  |    |-- BadConfig          a configuration file with a wrong key or value
  |    |-- BadDataset         a curated dataset whose manifest does not vouch for what is there
  |    |-- NotASession        a date on which the exchange does not trade, or past the calendar's end
+ |    |-- BadBackup          a backup that is not what its record says
  |    |-- UnknownSymbol      a symbol that the data does not hold
  |    |-- TooLittleHistory   fewer sessions than a computation needs
  |    '-- LearnerFailed      a learner that cannot fit these rows with these parameters
@@ -74,6 +75,10 @@ class BadConfig(FixInput):
 
 class BadDataset(FixInput):
     """A curated dataset whose manifest does not vouch for what is there."""
+
+
+class BadBackup(FixInput):
+    """A backup that is not what its record says."""
 
 
 class NotASession(FixInput):

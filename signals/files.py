@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -31,6 +32,56 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644) -> str:
+    """Write a file that is too large for memory, piece by piece, whole or not at all; return its hex SHA-256.
+
+    Raises
+    ------
+    OSError
+        The disk is full, read-only or failing; the old file is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary, digest = Path(name), hashlib.sha256()
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+                digest.update(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return digest.hexdigest()
+
+
+def read_pieces(path: Path, size: int = 2**20) -> Iterator[bytes]:
+    """Read a file piece by piece."""
+    with path.open("rb") as stream:
+        while piece := stream.read(size):
+            yield piece
+
+
+def extend(path: Path, pieces: Iterable[bytes]) -> None:
+    """Append pieces to a file that nobody believes yet; what came before a failure stays, for a later call to go on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        for piece in pieces:
+            stream.write(piece)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a whole and durable file its name."""
+    temporary.replace(path)
     sync_folder(path.parent)
 
 

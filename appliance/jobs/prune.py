@@ -3,6 +3,7 @@
 | what | kept |
 |---|---|
 | downloads that were not verified (`incoming/`) | nothing: every pull begins with an empty folder |
+| what a backup that was cut off left (`copies/`) | nothing |
 | bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
@@ -26,13 +27,15 @@ CURRENT_FILE = "current.json"
 
 def prune(session: date, deps: Deps) -> JobReport:
     """Remove it, and say how much."""
-    before = _size(deps.folder.incoming) + _size(deps.folder.bundles)
+    caches = (deps.folder.incoming, deps.folder.copies, deps.folder.bundles)
+    before = sum(map(_size, caches))
     shutil.rmtree(deps.folder.incoming, ignore_errors=True)
+    shutil.rmtree(deps.folder.copies, ignore_errors=True)
     removed = [
         name for store in (deps.folder.bundles, *_folders(deps.folder.bundles)) for name in _old_bundles(store)
     ]  # fmt: skip
     lines = _shorten(deps)
-    freed = before - _size(deps.folder.incoming) - _size(deps.folder.bundles)
+    freed = before - sum(map(_size, caches))
     summary = f"{len(removed)} old bundles and {lines} lines of old alerts removed, {freed / 2**20:.1f} MB freed"
     return JobReport("prune", session, JobStatus.DONE, summary, {"bundles": removed, "lines": lines, "bytes": freed})
 

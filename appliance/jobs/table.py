@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from appliance.jobs.backup import backup
 from appliance.jobs.confirm import confirm
 from appliance.jobs.heartbeat import heartbeat
 from appliance.jobs.plan import plan
@@ -29,6 +30,7 @@ BASE = (
     Entry("report", report, after=()),
     Entry("heartbeat", heartbeat),
     Entry("prune", prune),
+    Entry("backup", backup),
 )
 STEPS = tuple(
     Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True)

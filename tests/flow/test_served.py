@@ -74,6 +74,7 @@ def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(
     assert ends == {
         "pull": "done", "score": "done", "reconcile_morning": "failed", "plan": "failed", "trade": "failed",
         "confirm": "failed", "reconcile_close": "done", "report": "done", "heartbeat": "done", "prune": "done",
+        "backup": "done",
     }  # fmt: skip
     missed = bench.rows("SELECT title FROM alerts ORDER BY id")
     assert (f"trade of {day} was missed",) in missed

@@ -41,6 +41,7 @@ def test_an_ordinary_session_in_new_york_time() -> None:
         "report": "2026-03-04 16:20",
         "heartbeat": "2026-03-04 16:40",
         "prune": "2026-03-04 16:45",
+        "backup": "2026-03-04 16:50",
     }
 
 

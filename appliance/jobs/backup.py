@@ -1,0 +1,51 @@
+"""After the day: a copy of the ledger in another place, read back before it counts, and old copies let go."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.backups import listed, retire, shorter, take
+from appliance.deps import Deps
+from appliance.halting import tell
+from appliance.job import JobReport, JobStatus
+from appliance.seams import Severity
+from appliance.vault import vault_at
+from signals.errors import BadBackup, StoreUnreachable
+
+BACKUP = "backup"
+
+
+def backup(session: date, deps: Deps) -> JobReport:
+    """Take one, and say what it holds.
+
+    Raises
+    ------
+    StoreUnreachable
+        The place did not take it whole: try again until the deadline. Earlier backups are as they were.
+    """
+    config = deps.config.backup
+    if not config.to:
+        return JobReport(
+            BACKUP, session, JobStatus.DONE, "no place for backups is set: backup.to in config.yml is empty"
+        )
+    vault = vault_at(config.to, deps.state)
+    try:
+        done = take(deps.ledger, vault, deps.folder.copies, at=deps.clock.now(), code_version=deps.code_version)
+    except BadBackup as error:
+        raise StoreUnreachable(
+            f"the place for backups does not keep what it was given: {error}", where=config.to,
+            mend="Look at that disk; it is tried again until the deadline",
+        ) from None  # fmt: skip
+    try:
+        gone = retire(vault, done, config)
+        if fuller := shorter(done, listed(vault)):
+            tell(
+                deps, Severity.WARN, f"shorter-{session}", "the ledger holds less than an earlier backup",
+                f"that of {fuller.at:%Y-%m-%d %H:%M} UTC holds more; no old one is let go. Was the ledger lost?",
+            )  # fmt: skip
+    except (StoreUnreachable, BadBackup) as error:
+        gone = ()
+        tell(deps, Severity.WARN, f"retention-{session}", "old backups could not be let go", str(error))
+    summary = f"{sum(done.rows.values())} rows in {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones let go"
+    figures = {"name": done.name, "size": done.size, "sha256": done.sha256, "rows": dict(done.rows), "gone": list(gone)}
+    return JobReport(BACKUP, session, JobStatus.DONE, summary, figures)

@@ -1,0 +1,75 @@
+"""Where backups are kept: a place that takes objects, gives them back and lets them go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from appliance.stores import FolderStore, Store
+from signals.errors import StoreUnreachable
+from signals.files import read_pieces, sync_folder, write_pieces
+
+PRIVATE = 0o600
+
+
+class Vault(Store, Protocol):
+    """A store that can be written. What it holds is read back before it is believed."""
+
+    def put(self, name: str, path: Path) -> None:
+        """Keep the file `path` under `name`, whole or not at all; raise `StoreUnreachable` when it is not taken."""
+
+    def remove(self, name: str) -> None:
+        """Let an object go; no error when there is none."""
+
+
+class FolderVault(FolderStore):
+    """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made.
+
+    Parameters
+    ----------
+    root : Path
+    """
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of the files below `prefix`, sorted; those that are still being written are none."""
+        self._require()
+        return tuple(name for name in super().names(prefix) if not Path(name).name.startswith("."))
+
+    def fetch(self, name: str, to: Path) -> str:
+        """Copy an object piece by piece and hash the very bytes that were written."""
+        path = self._path(name)
+        try:
+            return write_pieces(to, read_pieces(path), mode=PRIVATE)
+        except OSError as error:
+            raise self._unreachable(path, error) from None
+
+    def put(self, name: str, path: Path) -> None:
+        """Copy the file, durably."""
+        self._require()
+        try:
+            write_pieces(self._path(name), read_pieces(path), mode=PRIVATE)
+        except OSError as error:
+            raise self._unreachable(self._path(name), error) from None
+
+    def remove(self, name: str) -> None:
+        """Remove the file, and its folder when that was the last of it."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent != self._root and path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+                sync_folder(path.parent.parent)
+        except OSError as error:
+            raise self._unreachable(path, error) from None
+
+    def _require(self) -> None:
+        if not self._root.is_dir():
+            raise StoreUnreachable(
+                "the place for backups is not there", where=str(self._root),
+                mend="Mount it, or make the folder, or correct backup.to in config.yml",
+            )  # fmt: skip
+
+
+def vault_at(place: str, state: Path) -> Vault:
+    """Return the vault that `backup.to` names; a relative folder lies below the state folder."""
+    return FolderVault(state / place)
