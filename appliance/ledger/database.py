@@ -4,7 +4,8 @@ Invariants
 ----------
 1. A committed transaction survives a power cut: WAL with synchronous=FULL.
 2. Nothing is written outside an explicit transaction; one that raises leaves no trace.
-3. A ledger that fails its check, or whose schema is newer than this program, is never opened.
+3. A ledger that fails its check is never opened; nor is one that a newer program has migrated, unless it says that
+   this one can use it: then it is used as it is and never migrated backward.
 4. A reader (`Mode.READ`) cannot write and never blocks the writer.
 """
 
@@ -27,8 +28,11 @@ BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
 
-# Statements that lead from schema n to n + 1, by n. Forward only: an older program refuses a newer ledger.
+# Statements that lead from schema n to n + 1, by n. Forward only. They add and never take away, so that the release
+# before can go on with the ledger after a rollback.
 MIGRATIONS: dict[int, str] = {}
+# Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
+USABLE_SINCE = 1
 
 Value = str | int | float | bytes | None
 T = TypeVar("T")
@@ -103,6 +107,8 @@ class Ledger:
     def _migrate(self) -> None:
         found = self.schema_version()
         if found > SCHEMA_VERSION:
+            if self._usable_since(found) <= SCHEMA_VERSION:
+                return
             raise LedgerUnusable(
                 f"the ledger is of schema {found}, this program knows {SCHEMA_VERSION}", where=str(self.path),
                 mend="Install the newer release again; ledgers are never migrated backward",
@@ -123,11 +129,15 @@ class Ledger:
                 found = SCHEMA_VERSION
             for version in range(found, SCHEMA_VERSION):
                 self._connection.execute(MIGRATIONS[version])
-            self.execute(
-                "INSERT INTO meta (key, value) VALUES ('schema_version', ?)"
-                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (str(SCHEMA_VERSION),),
+            self.execute_many(
+                "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [("schema_version", str(SCHEMA_VERSION)), ("usable_since", str(USABLE_SINCE))],
             )
+
+    def _usable_since(self, schema: int) -> int:
+        """Oldest program's schema that whoever migrated this ledger vouches for; the ledger's own where nobody did."""
+        found = self.value("SELECT value FROM meta WHERE key = 'usable_since'")
+        return int(found) if isinstance(found, str) and found.isdigit() else schema
 
     def schema_version(self) -> int:
         """Schema of the file; 0 for an empty one."""

@@ -97,7 +97,7 @@ def serve_exchange(guest: Machine, published: Published, state: Path, at: str) -
 
 
 def build_release(scratch: Path, name: str, edit: dict[str, str]) -> tuple[Path, int]:
-    """Build a release of the last commit, with `edit` appended to some of its files; return its archive and its size."""
+    """Build a release of the last commit with `edit` appended to some files; return its archive and its size."""
     sources = scratch / f"sources-{name}"
     sources.mkdir()
     run("git", "-C", str(REPOSITORY), "archive", "--output", str(sources / "all.tar"), "HEAD")

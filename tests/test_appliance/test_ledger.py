@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -89,6 +90,7 @@ def test_a_new_ledger_is_durable_checked_and_of_the_current_schema(ledger: Ledge
 
 def test_a_newer_ledger_is_refused_in_words(ledger: Ledger) -> None:
     meta.write(ledger, "schema_version", "99")
+    meta.write(ledger, "usable_since", "98")
     for mode in Mode:
         with pytest.raises(LedgerUnusable, match="schema 99, this program knows 1"):
             Ledger(ledger.path, mode)
@@ -183,6 +185,37 @@ def test_migrations_run_forward_once_in_order(ledger: Ledger, monkeypatch: pytes
         with Ledger(ledger.path) as migrated:
             assert migrated.schema_version() == 3
             assert migrated.value("SELECT note FROM meta WHERE key = 'schema_version'") == "three"
+
+
+def test_the_release_before_goes_on_with_a_ledger_that_the_next_one_migrated(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rollback it reads and writes; what the migration added stays. A ledger two schemas ahead is refused."""
+    with monkeypatch.context() as newer:
+        newer.setattr(database, "SCHEMA_VERSION", 2)
+        newer.setattr(database, "MIGRATIONS", {1: "ALTER TABLE meta ADD COLUMN note TEXT DEFAULT 'added'"})
+        with Ledger(ledger.path) as migrated:
+            assert migrated.schema_version() == 2
+    with Ledger(ledger.path) as older:
+        meta.write(older, "key", "written by the release before")
+        assert older.schema_version() == 2
+    with Ledger(ledger.path, Mode.READ) as reader:
+        assert reader.value("SELECT note FROM meta WHERE key = 'key'") == "added"
+    with monkeypatch.context() as newest:
+        newest.setattr(database, "SCHEMA_VERSION", 3)
+        newest.setattr(database, "USABLE_SINCE", 2)
+        newest.setattr(database, "MIGRATIONS", {2: "ALTER TABLE meta ADD COLUMN more TEXT"})
+        Ledger(ledger.path).close()
+    with pytest.raises(LedgerUnusable, match="schema 3, this program knows 1"):
+        Ledger(ledger.path)
+
+
+def test_migrations_are_usable_by_the_release_before() -> None:
+    """No statement of a migration takes anything away, and the program one schema back is vouched for."""
+    assert database.SCHEMA_VERSION - 1 <= max(database.USABLE_SINCE, 1) <= database.SCHEMA_VERSION
+    assert set(database.MIGRATIONS) == set(range(1, database.SCHEMA_VERSION))
+    for statements in database.MIGRATIONS.values():
+        assert not re.search(r"\b(DROP|RENAME|DELETE)\b|NOT NULL(?!.*DEFAULT)", statements, flags=re.I)
 
 
 def test_a_backup_is_a_whole_ledger(ledger: Ledger, tmp_path: Path) -> None:
