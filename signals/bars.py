@@ -7,6 +7,7 @@ earlier feature, and both hosts see the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Self
@@ -109,6 +110,11 @@ class Bars:
     def rows(self, first: int, last: int) -> Self:
         """Return the panel of rows first <= t < last."""
         return self._map(lambda array: array[first:last], sessions=self.sessions[first:last])
+
+    def without(self, days: Collection[date]) -> Self:
+        """Return the panel without the sessions `days`; those that it does not hold change nothing."""
+        kept = [row for row, day in enumerate(self.sessions.astype(object).tolist()) if day not in days]
+        return self._map(lambda array: array[kept], sessions=self.sessions[kept])
 
     def until(self, day: date, sessions: int | None = None) -> Self:
         """Return the panel that ends at the session `day`, at most `sessions` rows long."""

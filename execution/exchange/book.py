@@ -136,6 +136,7 @@ class Book:
         self.requests = 0
         self.halted: frozenset[str] = frozenset()
         self.hard_to_borrow: frozenset[str] = frozenset()
+        self.closures: frozenset[date] = frozenset()
         self.changes = Changes(facts={"cash", "opened_with", "seed", "settings"})
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class Book:
         self.changes.facts.add("cash")
 
     def set_fact(self, name: str, value: object) -> None:
-        """Set one of `now`, `settings`, `halted`, `hard_to_borrow`."""
+        """Set one of `now`, `settings`, `halted`, `hard_to_borrow`, `closures`."""
         setattr(self, name, value)
         self.changes.facts.add(name)
 

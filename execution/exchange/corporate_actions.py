@@ -30,7 +30,7 @@ FRACTION_STEP = Decimal("0.000000001")
 
 def apply_actions(venue: Venue, day: date) -> None:
     """Apply every action that becomes effective with the session `day`."""
-    calendar = venue.market.calendar
+    calendar = venue.market.scheduled
     before = calendar.previous(day) if day != calendar.days[0] else day
     for action in venue.market.actions_between(before, day):
         APPLY[action.kind](venue, action)

@@ -145,6 +145,12 @@ def end(venue: Venue, order: Order, status: OrderStatus) -> Order:
     return ended
 
 
+def end_struck(venue: Venue, day: date) -> list[Order]:
+    """Cancel what waited for the session `day`, which will not be, and for no other; return those orders."""
+    waiting = [order for order in venue.book.open_orders() if order.session == day]
+    return [end(venue, order, S.CANCELED) for order in waiting if order.time_in_force is not TimeInForce.GTC]
+
+
 def cancel(venue: Venue, order: Order) -> Order:
     """Cancel an open order at once.
 

@@ -16,15 +16,17 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from execution.exchange.book import Book, LogRow, Settings
 from execution.exchange.clock import ExchangeClock, VirtualClock
 from execution.exchange.config import ExchangeConfig
+from execution.exchange.desk import end_struck
 from execution.exchange.faults import FaultScript, struck
 from execution.exchange.market import Market
 from execution.exchange.message import Request, Response, answer
+from execution.exchange.order import Order
 from execution.exchange.rate_limit import RateLimit
 from execution.exchange.refusals import NO_SUCH_ENDPOINT, TOO_MANY_REQUESTS, UNAUTHORIZED, RefusedByVenue
 from execution.exchange.routes import SIM_PREFIX, find
@@ -81,6 +83,8 @@ class Exchange:
             raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), mend="Give that")
         elif isinstance(clock, VirtualClock) and clock.now() < book.now:
             clock.move(book.now)
+        if book.closures:
+            self._reopen(book.closures)
 
     @property
     def now(self) -> datetime:
@@ -114,6 +118,17 @@ class Exchange:
             self._catch_up(self.clock.now())
             self._commit()
 
+    def strike(self, day: date) -> list[Order]:
+        """Let the exchange stay closed on `day`, a session that has yet to open; return the orders that end with it."""
+        with self._lock:
+            self.venue.book.set_fact("closures", self.venue.book.closures | {day})
+            self._reopen(frozenset({day}))
+            return end_struck(self.venue, day)
+
+    def _reopen(self, closures: frozenset[date]) -> None:
+        self.venue = replace(self.venue, market=self.venue.market.closed_on(closures))
+        self._next = None  # what was due next may have been the opening of a session that is no more
+
     def close(self) -> None:
         """Release the state folder."""
         if self._store is not None:
@@ -126,7 +141,7 @@ class Exchange:
         if self._next is None or to >= self._next.at:
             for event in events(market, book.now, to):
                 book.set_fact("now", event.at)
-                event.happen(self.venue, market.calendar.session(event.day))
+                event.happen(self.venue, event.session)
             self._next = next(events(market, to, market.calendar.sessions[-1].close), None)
         book.set_fact("now", to)
 

@@ -8,6 +8,9 @@ Invariants
 
 Only the matching engine may ask whether a name will trade in the session that has just opened (`trades_on`): a venue
 knows whether it crossed an order.
+
+A session that was struck from the calendar (`closed_on`) neither opens nor closes and has no bar; its business day
+still begins at 04:00, so that corporate actions happen once, on their day.
 """
 
 from __future__ import annotations
@@ -45,12 +48,29 @@ class DayBar:
 
 
 class Market:
-    """Bars, actions and the calendar, read only through an instant."""
+    """Bars, actions and the calendar, read only through an instant.
+
+    Parameters
+    ----------
+    bars : Bars
+    calendar : Calendar
+        As it was scheduled.
+    actions : iterable of Action
+    basis : PriceBasis
+    closures : frozenset of date
+        Sessions of `calendar` on which the exchange does not open.
+    """
 
     def __init__(
-        self, bars: Bars, calendar: Calendar, actions: Iterable[Action] = (), *, basis: PriceBasis = PriceBasis.RAW
-    ) -> None:
-        self.calendar, self.basis = calendar, PriceBasis(basis)
+        self, bars: Bars, calendar: Calendar, actions: Iterable[Action] = (), *, basis: PriceBasis = PriceBasis.RAW,
+        closures: frozenset[date] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.scheduled, self.closures, self.basis = calendar, closures, PriceBasis(basis)
+        self._starts = [session.at(ACTIONS_AT) for session in calendar.sessions]
+        if closures:
+            calendar = Calendar(calendar.name, tuple(s for s in calendar.sessions if s.day not in closures))
+            bars = bars.without(closures)
+        self.calendar = calendar
         self.actions = tuple(sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind)))
         self._bars = bars
         days: list[date] = bars.sessions.astype(object).tolist()
@@ -63,7 +83,6 @@ class Market:
         self._closes = [calendar.session(day).close for day in days]
         self._session_opens = [session.open for session in calendar.sessions]
         self._session_closes = [session.close for session in calendar.sessions]
-        self._starts = [session.at(ACTIONS_AT) for session in calendar.sessions]
         present = ~np.isnan(bars.close)
         rows = np.arange(len(days), dtype=np.int32)[:, None]
         self._last_valid = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
@@ -85,6 +104,11 @@ class Market:
         bars = load_bars(folder, manifest, manifest.first, manifest.last)
         return cls(bars, manifest.calendar, load_actions(folder, manifest), basis=manifest.basis)
 
+    def closed_on(self, closures: frozenset[date]) -> Market:
+        """Return the same market without the sessions `closures`, in addition to those it has lost already."""
+        every = self.closures | closures
+        return Market(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every)
+
     @property
     def is_raw(self) -> bool:
         """Whether splits change quantities: only where prices are raw."""
@@ -93,13 +117,13 @@ class Market:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def trading_day(self, now: datetime) -> date:
-        """Return the session whose business day has begun (04:00 New York) most recently."""
+        """Return the scheduled session whose business day has begun (04:00 New York) most recently."""
         position = bisect_right(self._starts, now) - 1
-        return self.calendar.days[max(position, 0)]
+        return self.scheduled.days[max(position, 0)]
 
     def session_now(self, now: datetime) -> Session | None:
         """Return the session that is open at `now`, or None."""
-        position = bisect_right(self._starts, now) - 1
+        position = bisect_right(self._session_opens, now) - 1
         session = self.calendar.sessions[max(position, 0)]
         return session if session.open <= now < session.close else None
 

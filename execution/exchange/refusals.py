@@ -127,5 +127,6 @@ ASSET_NOT_FOUND = Refusal("asset_not_found", 404, 40410000, "asset not found for
 ACTIVITY_TYPE_UNKNOWN = Refusal("activity_type_unknown", 422, 42210000, "invalid activity type: {given}")
 CLOCK_BACKWARDS = Refusal("clock_backwards", 422, 42210000, "the clock stands at {now} and never goes back")
 CALENDAR_ENDS = Refusal("calendar_ends", 422, 42210000, "the calendar of the data ends with {last}")
+NOT_TO_CLOSE = Refusal("not_to_close", 422, 42210000, "{day} is no session that has yet to open, or the last one")
 CLOCK_NOT_VIRTUAL = Refusal("clock_not_virtual", 422, 42210000, "the clock is the wall's: it advances by itself")
 PERCENTAGE_OR_QTY = Refusal("percentage_or_qty", 422, 42210000, "only one of qty or percentage is accepted")

@@ -59,6 +59,7 @@ ROUTES = (
     Route("DELETE", "/_sim/faults", sim_api.clear_faults),
     Route("POST", "/_sim/halt", sim_api.halt),
     Route("POST", "/_sim/borrow", sim_api.borrow),
+    Route("POST", "/_sim/closure", sim_api.closure),
 )
 _EXACT = {(route.method, route.path): route.endpoint for route in ROUTES if "{" not in route.path}
 _PATTERNS = [

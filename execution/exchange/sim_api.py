@@ -1,9 +1,9 @@
-"""The endpoints that are the simulation's own: its clock, its log, halts and borrow. Never logged, never refused."""
+"""The endpoints that are the simulation's own: clock, log, halts, borrow, closures. Never logged, never spoilt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange import query, refusals
@@ -81,6 +81,30 @@ def borrow(exchange: Exchange, request: Request) -> Response:
     book = exchange.venue.book
     book.set_fact("hard_to_borrow", book.hard_to_borrow | {symbol} if hard else book.hard_to_borrow - {symbol})
     return answer({"hard_to_borrow": sorted(book.hard_to_borrow)})
+
+
+def closure(exchange: Exchange, request: Request) -> Response:
+    """POST /_sim/closure {"session": D}: an unscheduled closure; what waited for D alone is cancelled, with the reason.
+
+    Orders good until cancelled go on waiting. D must not have opened yet.
+    """
+    given = str(request.json().get("session") or "")
+    day = query.day(Request("POST", "", {"session": given}), "session")
+    if day is None or not _is_ahead(exchange, day):
+        raise RefusedByVenue(refusals.NOT_TO_CLOSE, day=given)
+    ended = exchange.strike(day)
+    rows = [
+        {"id": order.id, "client_order_id": order.client_order_id, "time_in_force": order.time_in_force.value,
+         "status": order.status.value, "reason": f"the exchange does not open on {day}"}
+        for order in ended
+    ]  # fmt: skip
+    return answer({"closures": sorted(map(str, exchange.venue.book.closures)), "ended": rows})
+
+
+def _is_ahead(exchange: Exchange, day: date) -> bool:
+    """Whether `day` is a session that has yet to open and has another behind it."""
+    calendar = exchange.venue.market.calendar
+    return calendar.is_session(day) and exchange.now < calendar.session(day).open < calendar.sessions[-1].open
 
 
 def _symbol_and_flag(body: Mapping[str, Any], flag: str) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ def _symbols(value: frozenset[str]) -> str:
     return json.dumps(sorted(value))
 
 
+def _days(value: frozenset[date]) -> str:
+    return json.dumps(sorted(day.isoformat() for day in value))
+
+
 FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "cash": (str, Decimal),
     "opened_with": (str, Decimal),
@@ -53,6 +57,7 @@ FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "settings": (encode, lambda text: decode(text, Settings)),
     "halted": (_symbols, lambda text: frozenset(json.loads(text))),
     "hard_to_borrow": (_symbols, lambda text: frozenset(json.loads(text))),
+    "closures": (_days, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
 }
 
 

@@ -1,4 +1,4 @@
-"""A session's events in order: corporate actions at 04:00, the open, the close.
+"""A session's events in order: corporate actions at 04:00, the open, the close; of one that was struck, only the first.
 
 Each event leaves the book as it stands at that instant; the same events from the same book always leave the same one.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from execution.exchange.book import Mark
 from execution.exchange.corporate_actions import apply_actions
@@ -29,23 +29,21 @@ class Event:
     """Something that happens to the account at an instant by itself."""
 
     at: datetime
-    day: date
+    session: Session
     happen: Callable[[Venue, Session], None]
 
 
 def events(market: Market, after: datetime, until: datetime) -> Iterator[Event]:
     """Yield the events with `after` < at <= `until`, oldest first."""
-    days = market.calendar.days
-    for session in market.calendar.sessions[bisect_left(days, after.date() - timedelta(days=1)) :]:
-        for at, happen in (
-            (session.at(ACTIONS_AT), start_day),
-            (session.open, open_session),
-            (session.close, close_session),
-        ):
+    days = market.scheduled.days
+    for session in market.scheduled.sessions[bisect_left(days, after.date() - timedelta(days=1)) :]:
+        trading = ((session.open, open_session), (session.close, close_session))
+        happenings = ((session.at(ACTIONS_AT), start_day), *(() if session.day in market.closures else trading))
+        for at, happen in happenings:
             if at > until:
                 return
             if at > after:
-                yield Event(at, session.day, happen)
+                yield Event(at, session, happen)
 
 
 def start_day(venue: Venue, session: Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +13,9 @@ from appliance.job import JobStatus
 from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
 from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
 from execution.exchange.message import Request
 from execution.orders import OrderStatus
 from signals.actions import Action, ActionKind
-from signals.sessions import Calendar
 from tests.fakes import exchange as small
 from tests.fakes.standing import ORDERS, D, Standing, stand
 
@@ -131,21 +128,9 @@ def test_a_clock_that_is_two_seconds_off_trades(tmp_path: Path) -> None:
 # -- the market ------------------------------------------------------------------------------------------------------
 
 
-def without(day: date) -> Calendar:
-    """The exchange's calendar after `day` was struck from it."""
-    whole = small.calendar()
-    return Calendar(whole.name, tuple(session for session in whole.sessions if session.day != day))
-
-
 def close_unscheduled(device: Standing) -> None:
     """From now on the exchange knows that it does not open on D."""
-    panel, days = small.bars(), small.calendar().between(small.FIRST, small.LAST)
-    rows = [number for number, day in enumerate(days) if day != D]
-    fields = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", "eligible")
-    closed = replace(panel, sessions=panel.sessions[rows], **{name: getattr(panel, name)[rows] for name in fields})
-    market = Market(closed, without(D), (), basis=device.served.venue.market.basis)
-    device.served.venue = replace(device.served.venue, market=market)
-    device.served._next = None  # what was due next was the opening of D
+    assert by_hand(device, "POST", "/_sim/closure", f'{{"session": "{D}"}}'.encode()) == 200
 
 
 def test_a_closure_that_was_not_scheduled_is_not_traded(tmp_path: Path) -> None:
@@ -161,7 +146,7 @@ def test_a_closure_that_was_not_scheduled_is_not_traded(tmp_path: Path) -> None:
 
 
 def test_a_closure_announced_after_the_orders_left_sends_nothing_more(tmp_path: Path) -> None:
-    """F37: at 09:20 the exchange says that it will not open; nothing fills, nothing follows, the books agree."""
+    """F37: at 09:20 the exchange cancels what waited for its open; nothing fills, nothing follows, the books agree."""
     device = stand(tmp_path)
     device.run("trade", "09:10")
     device.to("09:20")
@@ -169,8 +154,11 @@ def test_a_closure_announced_after_the_orders_left_sends_nothing_more(tmp_path: 
     close_unscheduled(device)
     device.run("confirm", "09:45")
     device.run("reconcile_close", "16:20")
-    assert {order.status for order in device.orders().values()} == {OrderStatus.ACCEPTED}, "the market opened"
-    assert (device.posts(), device.holdings(), device.states(), device.latch) == (posts, {}, {"working"}, "")
+    assert {order.status for order in device.orders().values()} == {OrderStatus.CANCELED}
+    assert (device.posts(), device.holdings(), device.states(), device.latch) == (posts, {}, {"canceled"}, "")
+    device.to("23:00")
+    device.served.advance(small.new_york(f"{small.calendar().next(D)} 17:00"))
+    assert device.holdings() == {}, "an order of the closed session filled in the next one"
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["halted until the close", "resumed at noon"])
