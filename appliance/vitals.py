@@ -25,6 +25,7 @@ from appliance.ledger.job_runs import JobRun
 RECENT_ALERTS = 50
 SILENT_SECONDS = 150.0
 REDUCE = "reduce"
+FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
 PREFIX = "trademl_appliance_"
 
 
@@ -165,6 +166,11 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
         bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
         free_disk=_free(folder), daemon=daemon,
     )  # fmt: skip
+
+
+def is_filling(folder: StateFolder) -> bool:
+    """Whether somebody should look for room on the disk, by the limit that is the default."""
+    return _free(folder) < FILLING
 
 
 def daemon_facts(folder: StateFolder) -> DaemonFacts:

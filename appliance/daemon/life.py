@@ -47,7 +47,7 @@ from appliance.ledger import halts
 from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
 from appliance.seams import Alert, Beat, Clock, Severity
 from appliance.unheard import is_unheard, is_unsaid
-from appliance.vitals import Vitals, vitals
+from appliance.vitals import Vitals, is_filling, vitals
 from signals.errors import DeviceHalted, Locked, TrademlError
 
 MAX_CRASHES = 5
@@ -326,6 +326,9 @@ class Daemon:
 
     def _needs_attendance(self, now: float) -> bool:
         if self._folder.halt_request.exists() and self._is_due("HALT", now):
+            return True
+        if self._is_due("room", now) and is_filling(self._folder):
+            self._not_before["room"] = now + self._pace.lost
             return True
         if not self._is_urgent and not self._is_due("attend", now):
             return False

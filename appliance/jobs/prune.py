@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -25,29 +26,52 @@ BUNDLE = re.compile(r"(\d+)-\S+")
 CURRENT_FILE = "current.json"
 
 
+@dataclass(frozen=True)
+class Swept:
+    """What was removed.
+
+    Attributes
+    ----------
+    bundles : tuple of str
+    lines : int
+        Of old alerts.
+    size : int
+        Bytes of downloads, copies and bundles.
+    """
+
+    bundles: tuple[str, ...]
+    lines: int
+    size: int
+
+
 def prune(session: date, deps: Deps) -> JobReport:
     """Remove it, and say how much."""
+    swept = sweep(deps, BUNDLES_KEPT)
+    count, freed = len(swept.bundles), swept.size / 2**20
+    summary = f"{count} old bundles and {swept.lines} lines of old alerts removed, {freed:.1f} MB freed"
+    figures = {"bundles": list(swept.bundles), "lines": swept.lines, "bytes": swept.size}
+    return JobReport("prune", session, JobStatus.DONE, summary, figures)
+
+
+def sweep(deps: Deps, bundles_kept: int) -> Swept:
+    """Remove caches and old copies, and nothing else, whatever of it there is."""
     caches = (deps.folder.incoming, deps.folder.copies, deps.folder.bundles)
     before = sum(map(_size, caches))
-    shutil.rmtree(deps.folder.incoming, ignore_errors=True)
-    shutil.rmtree(deps.folder.copies, ignore_errors=True)
-    removed = [
-        name for store in (deps.folder.bundles, *_folders(deps.folder.bundles)) for name in _old_bundles(store)
-    ]  # fmt: skip
-    lines = _shorten(deps)
-    freed = before - sum(map(_size, caches))
-    summary = f"{len(removed)} old bundles and {lines} lines of old alerts removed, {freed / 2**20:.1f} MB freed"
-    return JobReport("prune", session, JobStatus.DONE, summary, {"bundles": removed, "lines": lines, "bytes": freed})
+    for cache in caches[:2]:
+        shutil.rmtree(cache, ignore_errors=True)
+    stores = (deps.folder.bundles, *_folders(deps.folder.bundles))
+    removed = [name for store in stores for name in _old_bundles(store, bundles_kept)]
+    return Swept(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
 
 
-def _old_bundles(store: Path) -> list[str]:
+def _old_bundles(store: Path, kept: int) -> list[str]:
     """Remove the bundles of one store that are neither in force nor among the newest; return their names."""
     try:
         in_force = str(json.loads((store / CURRENT_FILE).read_bytes())["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return []  # nothing is in force, or it cannot be told what: nothing is old
     found = [(int(match[1]), path) for path in _folders(store) if (match := BUNDLE.fullmatch(path.name))]
-    old = [path for _, path in sorted(found)[:-BUNDLES_KEPT] if path.name != in_force]
+    old = [path for _, path in sorted(found)[:-kept] if path.name != in_force]
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
     return [path.name for path in old]

@@ -7,6 +7,7 @@ Invariants
 3. `SkipSession` ends the job as skipped and tells a person; `HaltDevice` closes the latch before anything else; a
    fault that may pass (`TryAgain`), a mistake of the caller (`FixInput`) and a crash leave the job open.
 4. A person's request to halt, a file named HALT in the state folder, is honoured before any job.
+5. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import date
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name, tell
 from appliance.job import JobReport, JobStatus
+from appliance.jobs.room import keep_room
 from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Severity
@@ -64,6 +66,7 @@ def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
     if standing is not None and standing.status is not None:
         return JobReport(entry.name, session, standing.status, _again(standing), dict(standing.figures))
     honour_halt_request(deps, session)
+    keep_room(deps, session)
     blocker = _blocker(entry, session, deps)
     if blocker is None and entry.needs_armed:
         deps.latch.require_armed()

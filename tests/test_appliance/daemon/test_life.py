@@ -327,3 +327,22 @@ def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Be
     bench.daemon = bench.start()
     bench.look(most=40)
     assert bench.daemon.waits_for == ("it ended with exit code 5: StoreUnreachable: no store",)
+
+
+def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D8: the idle daemon measures at every look; what it starts makes room or halts."""
+    marks = bench.root / "marks"
+    bench.programs["attend"] = f"open({str(marks)!r}, 'a').write('x')"
+    bench.ends(*JOBS[: JOBS.index("trade")])
+    bench.ready()
+    bench.look(most=5)
+    assert not marks.exists()
+    monkeypatch.setattr("appliance.vitals._free", lambda folder: 0.099)
+    bench.look(lambda: marks.exists() and not bench.daemon.working_on)
+    bench.look(most=20)
+    assert marks.read_text() == "x"
+    bench.mono += 600.0
+    bench.look(lambda: marks.read_text() == "xx")
+    assert marks.read_text() == "xx"
