@@ -17,6 +17,7 @@ from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.job import JobReport
+from appliance.jobs.room import keep_room
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
 from appliance.killing import killable
@@ -140,9 +141,10 @@ def run(context: typer.Context) -> None:
 
 
 def attend_now(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
-    """Do what halts and messages lack: honour the file HALT, complete and repeat a halt, send what reached nobody."""
+    """Do what halts and messages lack, and what a filling disk needs; the daemon asks for it between jobs."""
     with opened(state, credentials=credentials) as device, killable(device), device.deps() as deps:
         honour_halt_request(deps, None)
+        keep_room(deps, None)
         attend(deps)
 
 
