@@ -28,7 +28,7 @@ import numpy as np
 from signals.actions import Action, ActionKind
 from signals.bars import Bars, Days, days_array
 from signals.errors import BadDataset, DataNotUsable, InvariantBroken, Locked
-from signals.manifest import Manifest, PriceBasis
+from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import SessionAudit, SessionStatus
 from signals.sessions import Calendar
 
@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR,
 CREATE TABLE IF NOT EXISTS audits (session DATE, body VARCHAR);
 CREATE TABLE IF NOT EXISTS actions (kind VARCHAR, symbol VARCHAR, effective DATE, known_at DATE, ratio VARCHAR,
     cash VARCHAR, new_symbol VARCHAR, inferred BOOLEAN);
+CREATE TABLE IF NOT EXISTS spreads (session DATE, symbol VARCHAR, spread_bps DOUBLE);
 CREATE TABLE IF NOT EXISTS files (path VARCHAR, sha256 VARCHAR, through DATE);
 CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, basis VARCHAR, survivorship VARCHAR,
     through DATE, pulled_at VARCHAR);
@@ -63,6 +64,7 @@ APPEND = f"""
 INSERT INTO bars SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?)
 WHERE session::DATE > ? AND session::DATE <= ? ORDER BY session, symbol
 """
+SPREADS = "INSERT INTO spreads SELECT session::DATE, symbol, spread_bps FROM read_parquet(?) WHERE session::DATE <= ?"
 # A session differs when its number of rows or the combined hash of its rows does; one side may lack it altogether.
 CHANGED = f"""
 CREATE OR REPLACE TEMP TABLE changed AS
@@ -133,7 +135,7 @@ class Market:
             return False
         try:
             self._rows(f"SELECT bit_xor(hash({COLUMNS})) FROM bars")
-            for table in ("snapshot", "files", "audits", "actions"):
+            for table in ("snapshot", "files", "audits", "actions", "spreads"):
                 self._rows(f"SELECT * FROM {table}")
         except DataNotUsable:
             self.close()
@@ -145,11 +147,12 @@ class Market:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def pending(self, manifest: Manifest, through: date) -> tuple[str, ...]:
-        """Paths of the bars files of `manifest` that hold something new up to `through`."""
+        """Paths of the files of bars and quoted spreads of `manifest` that hold something new up to `through`."""
         known = {(name, digest): last for name, digest, last in self._rows("SELECT path, sha256, through FROM files")}
         found = []
         for record in manifest.files:
-            if record.role != "bars" or record.first is None or record.last is None or record.first > through:
+            is_wanted = record.role in ("bars", "spreads")
+            if not is_wanted or record.first is None or record.last is None or record.first > through:
                 continue
             if known.get((record.path, record.sha256), date.min) < min(record.last, through):
                 found.append(record.path)
@@ -168,7 +171,10 @@ class Market:
         connection = self._open()
         connection.execute("BEGIN")
         try:
-            changed = sum(self._take(connection, file, through) for file in delivered)
+            quotes = {record.path for record in manifest.of_role(FileRole.SPREADS)}
+            if not quotes or any(file.name in quotes for file in delivered):
+                connection.execute("DELETE FROM spreads")
+            changed = sum(self._take(connection, file, through, is_quotes=file.name in quotes) for file in delivered)
             self._describe(connection, manifest, actions, through, at)
             connection.execute("COMMIT")
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
@@ -183,8 +189,13 @@ class Market:
         return changed
 
     @staticmethod
-    def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date) -> int:
+    def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date, *, is_quotes: bool) -> int:
         until = min(file.last, through)
+        if is_quotes:  # a small table, read anew each time
+            connection.execute(SPREADS, [str(file.path), until])
+            connection.execute("DELETE FROM files WHERE path = ?", [file.name])
+            connection.execute("INSERT INTO files VALUES (?, ?, ?)", [file.name, file.sha256, until])
+            return 0
         known = connection.execute(
             "SELECT max(through) FROM files WHERE path = ? AND sha256 = ?", [file.name, file.sha256]
         ).fetchone()
@@ -227,6 +238,8 @@ class Market:
                 [[audit.session for audit in audits], [_audit_body(audit) for audit in audits]],
             )
         connection.execute("DELETE FROM bars WHERE session NOT IN (SELECT session FROM audits)")
+        listed = [record.path for record in manifest.files]  # a file that is listed again later is read again then
+        connection.execute("DELETE FROM files WHERE NOT list_contains(?::VARCHAR[], path)", [listed])
         connection.execute("DELETE FROM actions")
         columns = list(zip(*(_action_row(action) for action in known), strict=True)) or [()] * 8
         connection.execute(
@@ -294,6 +307,20 @@ class Market:
             [asof, first, asof],
         )
         return {symbol: Decimal(repr(volume)) for symbol, volume in rows}
+
+    def spreads(self, asof: date, sessions: int) -> dict[str, Decimal]:
+        """Lower median of the trailing sessions' quoted spreads (basis points) of every symbol with a bar at `asof`.
+
+        Symbols that were not quoted in those sessions are absent.
+        """
+        first = self._calendar.days[max(0, self._calendar.index(asof) - sessions + 1)]
+        rows = self._rows(
+            "SELECT newest.symbol, quantile_disc(spread_bps, 0.5) FROM spreads JOIN bars USING (session, symbol) JOIN"
+            " (SELECT security, symbol FROM bars WHERE session = ?) AS newest USING (security)"
+            " WHERE spreads.session BETWEEN ? AND ? GROUP BY newest.symbol ORDER BY newest.symbol",
+            [asof, first, asof],
+        )
+        return {symbol: Decimal(repr(spread)) for symbol, spread in rows}
 
     def actions(self, effective: date, asof: date) -> tuple[Action, ...]:
         """Actions effective on a session that were known at `asof`, sorted by symbol and kind."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import Any
 
-from appliance.attributing import attributed, document, pending
-from appliance.bundles import BundleStore
 from appliance.deps import Deps
-from appliance.drift import feature_drift, worst_feature
 from appliance.exercise import exercise
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
@@ -17,21 +13,21 @@ from appliance.jobs.gate import asof_of
 from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, reports, snapshots
 from appliance.ledger.snapshots import Phase, Snapshot
-from appliance.policy import bundle_policy
 from appliance.recording import enforce
 from appliance.reports.curve import draw
 from appliance.reports.day import gather
 from appliance.reports.markdown import render
 from appliance.seams import Severity
-from appliance.tripwires import Figures, Stage
+from appliance.tripwires import Stage
+from appliance.watching import tell_if_gone, watch
 from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs
 from execution.morning import ADV_SESSIONS
 from execution.restating import new_names
-from signals.errors import BundleRefused, DataNotUsable
+from signals.errors import DataNotUsable
 from signals.files import sha256_of
 from signals.manifest import PriceBasis
 
-CURVE = "equity.png"
+CURVE, LIFE = "equity.png", "expectation.png"
 
 
 def report(session: date, deps: Deps) -> JobReport:
@@ -40,43 +36,34 @@ def report(session: date, deps: Deps) -> JobReport:
     Everything in it comes from the ledger and the market store: written again, it is the same to the byte but for what
     happened since.
     """
-    enforce(deps, session, Stage.REVIEW, _drift(session, deps))
+    watched = watch(session, deps)
+    enforce(deps, session, Stage.REVIEW, watched.figures)
+    tell_if_gone(session, deps, watched.content["expectation"])
     controls = exercise(deps.config.limits())
     if controls.dead:
         tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = _nav(session, deps)
-    watched = _watched(session, deps)
-    content = {**gather(session, deps), **watched, "controls": controls.sentence(), "machine": deps.machine.source}
+    content = {
+        **gather(session, deps),
+        **watched.content,
+        "controls": controls.sentence(),
+        "machine": deps.machine.source,
+    }
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
     deps.fs.write(deps.folder.reports / f"{name}.md", render(content).encode())
     deps.fs.write(deps.folder.reports / CURVE, draw(nav.history(deps.ledger, session, 10_000)))
+    if watched.picture:
+        deps.fs.write(deps.folder.reports / LIFE, watched.picture)
     at = deps.clock.now()
     reports.save(deps.ledger, reports.ReportRow(session, f"reports/{name}.json", sha256_of(body), at))
     value = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
     return JobReport(
         "report", session, JobStatus.DONE, f"{value}; reports/{name}.md",
-        {**watched, "path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
+        {**watched.content, "path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
          "real_nav": str(row.real_nav) if row else None},
     )  # fmt: skip
-
-
-def _watched(session: date, deps: Deps) -> dict[str, Any]:
-    """What the sessions up to asof came to, now that their bars are here."""
-    asof = asof_of(session, deps)
-    found = [(day, attributed(day, deps)) for day in pending(asof, deps)]
-    return {"attribution": [document(day, one, deps) for day, one in found if one is not None]}
-
-
-def _drift(session: date, deps: Deps) -> Figures:
-    """Drift of the features, where there is a bundle and a store to measure it with."""
-    asof = asof_of(session, deps)
-    try:
-        bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
-        return Figures(feature_drift=worst_feature(feature_drift(deps, bundle, asof))[1])
-    except (BundleRefused, DataNotUsable):
-        return Figures(feature_drift=None)
 
 
 def _nav(session: date, deps: Deps) -> nav.NavRow | None:
@@ -107,7 +94,8 @@ def _liquidity(asof: date, deps: Deps) -> dict[str, Liquidity]:
         bars = deps.market.bars(asof, ADV_SESSIONS + 1)
     except DataNotUsable:
         return {}
-    return liquidity_of(bars, deps.market.dollar_volumes(asof, ADV_SESSIONS))
+    volumes, spreads = deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.spreads(asof, ADV_SESSIONS)
+    return liquidity_of(bars, volumes, spreads)
 
 
 def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:

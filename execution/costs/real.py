@@ -3,7 +3,8 @@
     real_t = real_{t-1} + (paper_t - paper_{t-1}) + dividends_t + borrow_t + fees_t + impact_t
 
 with the last three never positive. Dividends are credited to longs and debited to shorts on the ex-date, from what was
-held before the open. Impact is half the quoted spread plus the square root of participation, per order's fills.
+held before the open. Impact is half the quoted spread plus the square root of participation, per order's fills; a name
+without quotes is taken to be quoted at 5 bps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from execution.brokers.base import Position
 from execution.costs.borrow import borrow_cost, borrow_days, borrow_tier
 from execution.costs.fees import regulatory_fees
 from execution.costs.impact import impact_cost_usd
-from execution.costs.spread import spread_cost
+from execution.costs.spread import DEFAULT_SPREAD, spread_cost
 from execution.fills import CENT, Fill
 from signals.actions import Action, ActionKind
 from signals.bars import Bars
@@ -30,10 +31,11 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class Liquidity:
-    """Of one name: daily volatility (fraction) and average dollar volume (USD)."""
+    """Of one name: daily volatility (fraction), average dollar volume (USD) and full quoted spread (basis points)."""
 
     daily_volatility: float
     adv_usd: Decimal
+    spread_bps: Decimal = DEFAULT_SPREAD
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,18 @@ def fees_due(fills: Iterable[Fill], session: date) -> Decimal:
     return sum((regulatory_fees(f.side, f.quantity, f.price, session).total for f in fills), ZERO)
 
 
-def spread_due(fills: Iterable[Fill]) -> Decimal:
+def spread_due(fills: Iterable[Fill], liquidity: Mapping[str, Liquidity]) -> Decimal:
     """USD of half spreads, one trade a name: the part of `impact_due` that does not grow with size."""
-    return sum((spread_cost(value) for _, value in sorted(_traded(fills).items())), ZERO)
+    traded = sorted(_traded(fills).items())
+    return sum((spread_cost(value, _spread(liquidity.get(symbol))) for symbol, value in traded), ZERO)
 
 
 def impact_due(fills: Iterable[Fill], liquidity: Mapping[str, Liquidity]) -> tuple[Decimal, tuple[str, ...]]:
     """USD of half spreads and impact, one trade a name, and the names whose liquidity is not known."""
     cost, unknown = ZERO, []
     for symbol, value in sorted(_traded(fills).items()):
-        cost += spread_cost(value)
         known = liquidity.get(symbol)
+        cost += spread_cost(value, _spread(known))
         if known is None or not np.isfinite(known.daily_volatility) or known.adv_usd <= 0:
             unknown.append(symbol)
             continue
@@ -137,16 +140,22 @@ def real_costs(
     )  # fmt: skip
 
 
-def liquidity_of(bars: Bars, adv_usd: Mapping[str, Decimal]) -> dict[str, Liquidity]:
-    """Volatility of total returns (ddof 1, NaN under two) beside the average dollar volume, by symbol."""
+def liquidity_of(
+    bars: Bars, adv_usd: Mapping[str, Decimal], spreads_bps: Mapping[str, Decimal]
+) -> dict[str, Liquidity]:  # fmt: skip
+    """Volatility of total returns (ddof 1, NaN under two), average dollar volume and quoted spread, by symbol."""
     found = {}
     for column, symbol in enumerate(bars.symbols):
         returns = bars.total_return[:, column]
         returns = returns[np.isfinite(returns)]
         if symbol in adv_usd:
             volatility = float(returns.std(ddof=1)) if returns.size > 1 else float("nan")
-            found[symbol] = Liquidity(volatility, adv_usd[symbol])
+            found[symbol] = Liquidity(volatility, adv_usd[symbol], spreads_bps.get(symbol, DEFAULT_SPREAD))
     return found
+
+
+def _spread(known: Liquidity | None) -> Decimal:
+    return known.spread_bps if known is not None else DEFAULT_SPREAD
 
 
 def _traded(fills: Iterable[Fill]) -> dict[str, Decimal]:

@@ -14,6 +14,8 @@ from signals.bars import Floats
 
 DEFAULT_SPREAD_BPS = 5.0
 """Full quoted spread assumed where no quote is known, basis points."""
+DEFAULT_SPREAD = Decimal(5)
+"""The same, as money is counted."""
 BPS = 1e-4
 BPS_DECIMAL = Decimal("0.0001")
 
@@ -47,7 +49,7 @@ def half_spread(spread_bps: float | Floats = DEFAULT_SPREAD_BPS) -> float | Floa
     return spread_bps * BPS / 2.0
 
 
-def spread_cost(value_usd: Decimal, spread_bps: Decimal = Decimal("5")) -> Decimal:
+def spread_cost(value_usd: Decimal, spread_bps: Decimal = DEFAULT_SPREAD) -> Decimal:
     """USD that one trade of `value_usd` pays, to the cent, half-even.
 
     Examples

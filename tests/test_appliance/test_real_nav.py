@@ -18,6 +18,7 @@ from execution.costs.real import (
     fees_due,
     impact_due,
     liquidity_of,
+    spread_due,
 )
 from execution.fills import Fill
 from execution.orders import Side
@@ -48,6 +49,15 @@ def test_impact_is_half_the_spread_and_the_square_root_once_a_name() -> None:
     whole = impact_due([fill("AAA", Side.BUY, 100, "100")], KNOWN)
     halves = impact_due([fill("AAA", Side.BUY, 50, "100"), fill("AAA", Side.BUY, 50, "100.00")], KNOWN)
     assert whole == halves == (Decimal("22.50"), ())
+
+
+def test_a_quoted_name_pays_its_own_half_spread_and_an_unquoted_one_five_basis_points() -> None:
+    """10,000 USD each: half of 12 bp is 6.00 beside 20.00 of impact, half of the assumed 5 bp is 2.50 beside 20.00."""
+    known = {"AAA": Liquidity(0.02, Decimal(1_000_000), Decimal("12.0")), "BBB": Liquidity(0.02, Decimal(1_000_000))}
+    trades = [fill("AAA", Side.BUY, 100, "100"), fill("BBB", Side.SELL, 200, "50")]
+    assert impact_due(trades[:1], known) == (Decimal("26.00"), ())
+    assert impact_due(trades, known) == (Decimal("48.50"), ())
+    assert spread_due(trades, known) == Decimal("8.50")
 
 
 def test_a_name_of_unknown_liquidity_pays_its_spread_and_is_named() -> None:
@@ -84,6 +94,8 @@ def test_liquidity_skips_gaps_and_needs_two_returns() -> None:
     panel = np.array([[1.0, 1.0], [1.0, np.nan], [1.0, np.nan]])
     returns = np.array([[0.01, np.nan], [0.03, np.nan], [np.nan, np.nan]])
     bars = Bars(days, ("AAA", "BBB"), panel, panel, panel, panel, panel, returns, returns, np.isfinite(panel))
-    found = liquidity_of(bars, {"AAA": Decimal(10), "BBB": Decimal(20), "CCC": Decimal(30)})
+    volumes = {"AAA": Decimal(10), "BBB": Decimal(20), "CCC": Decimal(30)}
+    found = liquidity_of(bars, volumes, {"BBB": Decimal("1.5"), "CCC": Decimal(9)})
     assert found["AAA"].daily_volatility == pytest.approx(0.0141421356)
     assert np.isnan(found["BBB"].daily_volatility) and set(found) == {"AAA", "BBB"}
+    assert (found["AAA"].spread_bps, found["BBB"].spread_bps) == (Decimal(5), Decimal("1.5"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from portfolio.kelly import InformationCoefficient
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
 from tests.fakes.curated import curate
+from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Course, Policy
 from trainer.backtest.figures import annual_sharpe, drawdown, regimes_before, stretch_sharpes, worth
@@ -167,3 +171,17 @@ def test_an_honest_holdout_lies_below_the_bound_once_in_twenty() -> None:
         path, later = rng.normal(0.0015, 0.01, 1260), rng.normal(0.0015, 0.01, 252)
         below += annual_sharpe(later) < np.quantile(stretch_sharpes([path], 252, rng, draws=200), 0.05)
     assert 0.02 <= below / 200 <= 0.10
+
+
+def test_a_quoted_name_costs_its_own_half_spread(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...], tmp_path: Path
+) -> None:
+    """Every name quoted at 25 bps: the same book pays 10 bps a side more of what it trades than at the assumed 5."""
+    shutil.copytree(archive.folder, tmp_path / "quoted")
+    asof = archive.manifest.last
+    quote(tmp_path / "quoted", [(asof, name, 25.0) for name in archive.rows.closes(asof)])
+    quoted = weight_paths(open_archive(tmp_path / "quoted"), scores, PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
+    gone = archive.usual_spreads()
+    assert np.isnan(gone).all()
+    first = books[0].nav
+    assert quoted.nav.cost[0] - first.cost[0] == pytest.approx(2.0 * first.turnover[0] * 10e-4, rel=1e-9)

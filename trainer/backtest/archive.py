@@ -19,6 +19,7 @@ from signals.dataset import load_actions, read_manifest, read_rows
 from signals.errors import FixInput
 from signals.manifest import Manifest
 from signals.quality import SessionStatus
+from trainer.backtest.quotes import Quotes, read_quotes
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,21 @@ class Archive:
         """Mean dollar volume of the trailing 20 sessions of every symbol with a bar at `asof`."""
         found = self.rows.dollar_volumes(self.first_of(asof, ADV_SESSIONS), asof)
         return {symbol: Decimal(repr(volume)) for symbol, volume in found.items()}
+
+    def spreads(self, asof: date) -> dict[str, Decimal]:
+        """Quoted spread of every symbol with a bar at `asof` and quotes in its trailing 20 sessions, basis points."""
+        typical = self._quotes.typical(self.first_of(asof, ADV_SESSIONS), asof)
+        then = self.rows.symbols_on(asof)
+        return {then[owner]: Decimal(repr(bps)) for owner, bps in typical.items() if owner in then}
+
+    def usual_spreads(self) -> Floats:
+        """Quoted spread of each column of `whole` over all sessions, basis points; NaN where it was never quoted."""
+        typical = self._quotes.typical(self.manifest.first, self.manifest.last)
+        return np.array([typical.get(owner, np.nan) for owner in self.securities])
+
+    @cached_property
+    def _quotes(self) -> Quotes:
+        return read_quotes(self.folder, self.manifest, self.rows)
 
     def evening(self, session: date, asof: date) -> Evening:
         """Return what a device knows on the evening of `asof`, before the trade session."""

@@ -22,7 +22,7 @@ from decimal import Decimal
 from execution import morning
 from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
-from execution.costs.real import RealCosts, liquidity_of, real_costs, spread_due
+from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs, spread_due
 from execution.entries import Entry
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
@@ -272,8 +272,10 @@ class Backtest:
         sent = desk.result() if desk is not None else []
         fills, _ = self._broker.new_entries()
         account, closing = self._broker.account(), self._broker.positions()
-        costs = self._costs(session, asof, held, closing, fills)
-        spread, auction = spread_due(fills), spread_due(f for f in fills if f.at < _confirmation(day))
+        liquidity = self._liquidity(session, asof)
+        costs = self._costs(session, liquidity, held, closing, fills)
+        spread = spread_due(fills, liquidity)
+        auction = spread_due((f for f in fills if f.at < _confirmation(day)), liquidity)
         values = [p.quantity * p.current_price for p in closing if p.current_price is not None]
         return Day(
             session, account.equity, real + (account.equity - before) + costs.total, account.cash,
@@ -304,19 +306,23 @@ class Backtest:
         self._plans += 1
         return Desk(self._broker, plan, policy.execution), ""
 
+    def _liquidity(self, session: date, asof: date) -> dict[str, Liquidity]:
+        """By what was known on the evening before, under the names of the session."""
+        archive = self._archive
+        renamed = new_names(archive.actions_on(session, session))
+        known = liquidity_of(
+            archive.trailing(asof, ADV_SESSIONS + 1), archive.dollar_volumes(asof), archive.spreads(asof)
+        )
+        return {renamed.get(symbol, symbol): found for symbol, found in known.items()}
+
     def _costs(
-        self, session: date, asof: date, held: tuple[Position, ...], closing: tuple[Position, ...],
-        fills: tuple[Fill, ...],
+        self, session: date, liquidity: dict[str, Liquidity], held: tuple[Position, ...],
+        closing: tuple[Position, ...], fills: tuple[Fill, ...],
     ) -> RealCosts:  # fmt: skip
         archive = self._archive
-        actions = archive.actions_on(session, session)
-        renamed = new_names(actions)
-        known = liquidity_of(archive.trailing(asof, ADV_SESSIONS + 1), archive.dollar_volumes(asof))
-        liquidity = {renamed.get(symbol, symbol): found for symbol, found in known.items()}
-        following = archive.manifest.calendar.next(session)
         return real_costs(
-            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, actions, archive.manifest.basis,
-            session, following,
+            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, archive.actions_on(session, session),
+            archive.manifest.basis, session, archive.manifest.calendar.next(session),
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from execution.costs.borrow import DAYS_PER_YEAR, borrow_tier
 from execution.costs.impact import weight_impact_coefficient
-from execution.costs.spread import half_spread
+from execution.costs.spread import DEFAULT_SPREAD_BPS, half_spread
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
@@ -80,7 +80,7 @@ def weight_paths(
                 book.drift(following[row - 1])
             weights[path, row - first] = book.next(values[path, row], risk, row)
     returns = np.vstack([np.zeros(len(bars.symbols)), following[first:last]])
-    costs = _costs(bars, first, last, equity_usd)
+    costs = _costs(archive, first, last, equity_usd)
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
     navs = [net_asset_value(weights[path], returns, costs) for path in range(len(values))]
     return tuple(WeightPath(sessions, nav, np.diff(nav.nav, prepend=1.0) / _before(nav)) for nav in navs)
@@ -125,7 +125,8 @@ def _risk(bars: Bars, row: int, horizon: int, ic: InformationCoefficient) -> Ris
         return None
 
 
-def _costs(bars: Bars, first: int, last: int, equity_usd: float) -> NavCosts:
+def _costs(archive: Archive, first: int, last: int, equity_usd: float) -> NavCosts:
+    bars, spread_bps = archive.whole, archive.usual_spreads()
     volatility, adv_usd = (panel[first : last + 1] for panel in trading_conditions(bars))
     usual = [_median(volatility), np.maximum(_median(adv_usd), 1.0)]
     impact = weight_impact_coefficient(usual[0], usual[1], equity_usd)
@@ -135,7 +136,7 @@ def _costs(bars: Bars, first: int, last: int, equity_usd: float) -> NavCosts:
     tier = borrow_tier(Decimal(repr(float(np.median(typical)))) if len(typical) else Decimal(0))
     days = np.diff(bars.sessions[first : last + 2].astype("datetime64[D]").astype(np.int64))
     return NavCosts(
-        np.asarray(half_spread()),
+        np.asarray(half_spread(np.where(np.isfinite(spread_bps), spread_bps, DEFAULT_SPREAD_BPS))),
         impact,
         float(tier.annual_bps) * BPS * np.concatenate([[0], days[1:]]) / DAYS_PER_YEAR,
     )
