@@ -9,6 +9,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.recovery import refreshed
+from appliance.orderpath.rests import ENDED, Rests, rest_of, taken
 from execution.orders import Plan
 from execution.sending import follow_up, room
 
@@ -35,28 +36,49 @@ def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
 
 
 def renew(path: OrderPath, plan: Plan, step: int) -> None:
-    """Cancel what steps before `step` left working, and journal a new attempt of what their cancellation left unfilled.
+    """Cancel what left before `step` and still works, and journal new attempts of what our cancellations left unfilled.
 
     The answer to a cancel request proves nothing: the order itself is asked until it has ended, and only the rest of
     one that is cancelled at the broker is attempted again, as far as this step's own orders leave room below the
-    participation cap. What does not end in time, or was cancelled before a crash, is left alone.
+    participation cap; what finds no room waits for the next step. A crash anywhere in between changes nothing. What
+    does not end in time is left alone, and so is what somebody else cancelled.
     """
     session = plan.session
+    rests = Rests.read(path.ledger).of_session(path.ledger, session)
     stale = [
         entry for entry in intents.of_session(path.ledger, session)
-        if entry.state in LIVE_AT_BROKER and 0 < entry.intent.step < step
+        if entry.state in LIVE_AT_BROKER and 0 < rests.step_of(entry) < step
     ]  # fmt: skip
-    for order_id in [entry.broker_order_id for entry in stale if entry.broker_order_id is not None]:
-        path.broker.cancel(order_id)
-    if not stale:
-        return
-    settle_live(path, session)
-    for entry in stale:
-        ended = intents.require(path.ledger, entry.client_order_id)
-        shares = min(ended.residual, room(plan, path.config.entry, ended.intent, step))
-        worth = shares * ended.intent.reference_price
-        if ended.state is IntentState.CANCELED and shares > 0 and worth >= path.config.submission.min_residual_usd:
-            intents.add(path.ledger, ended.intent.next_attempt(shares, ended.intent.time_in_force), path.clock.now())
+    if stale:
+        rests = rests.wanting((entry.client_order_id for entry in stale), step)
+        rests.write(path.ledger)
+        for order_id in [entry.broker_order_id for entry in stale if entry.broker_order_id is not None]:
+            path.broker.cancel(order_id)
+        settle_live(path, session)
+    for client_order_id in rests.wanted:
+        last = intents.require(path.ledger, client_order_id)
+        if last.state in ENDED and last.intent.key.session == session:
+            rests = _attempt_again(path, plan, step, last, rests)
+
+
+def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Rests) -> Rests:
+    """Journal one more attempt of a planned order's rest, as large as there is room; return what is wanted then."""
+    key, price, least = last.intent.key, last.intent.reference_price, path.config.submission.min_residual_usd
+    attempts = intents.of_symbol(path.ledger, key.session, key.symbol)
+    rest = rest_of(plan, attempts, last.intent)
+    room_left = room(plan, path.config.entry, last.intent, step) - taken(rests, attempts, step)
+    shares = min(rest, room_left)
+    with path.ledger.transaction():
+        if rest * price < least:
+            rests = rests.without(last.client_order_id)
+        elif shares > 0 and shares * price >= least:
+            following = last.intent.next_attempt(shares, last.intent.time_in_force)
+            intents.add(path.ledger, following, path.clock.now())
+            made = following.key.client_order_id
+            rests = rests.without(last.client_order_id).made(made, step)
+            rests = rests.wanting([made], step) if shares < rest else rests
+        rests.write(path.ledger)
+    return rests
 
 
 def settle_live(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:

@@ -5,6 +5,7 @@ Invariants
 1. Running it again changes nothing.
 2. After it no intent is in doubt, and every intent that the broker has stands as the broker last reported it.
 3. An intent that was never sent and whose window has closed is denied; the past is never traded.
+4. What a cancelled step left unfilled and no attempt asked for has a denied row of its own once its window has closed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.resolution import seek
+from appliance.orderpath.rests import record_lost
 from appliance.orderpath.submission import deny, is_past, settle
 from appliance.orderpath.tracking import track
 from execution.orders import BrokerOrder
@@ -36,7 +38,8 @@ def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
     live = [entry for entry in before if entry.state in LIVE_AT_BROKER]
     after = [_recovered(path, entry) for entry in before if entry.state not in LIVE_AT_BROKER]
     known = set(before)
-    return tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
+    changed = tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
+    return (*changed, *record_lost(path))
 
 
 def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:

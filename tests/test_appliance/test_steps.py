@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import time
 from decimal import Decimal
@@ -25,11 +27,21 @@ from execution.entries import Entry, EntryConfig
 from execution.orders import Intent
 from execution.planning import plan
 from portfolio.weights import TargetWeights
-from tests.fakes.broker import FakeBroker
+from tests.fakes.broker import Crash, FakeBroker
 from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules
 
 STEPS = ("09:45", "12:00", "15:20")
 PRICES = {"A": Decimal(100), "B": Decimal(20)}
+
+
+RENEWING = 20  # commits of a step's job: what it cancels and attempts again, and the first post
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder whose commits cost nothing, where there is one."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
 
 
 class Stepped(Rehearsal):
@@ -65,11 +77,18 @@ def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0
     return life
 
 
-def day(life: Rehearsal, rng: random.Random | None = None) -> None:
-    """Run the three steps and the close, killed and restarted where `rng` says."""
-    for number, hour in enumerate(STEPS, start=1):
+Kills = dict[int, list[tuple[int, bool]]]
+
+
+def drawn(rng: random.Random) -> Kills:
+    return {n: [(rng.randint(1, 14), rng.random() < 0.5) for _ in range(rng.randint(0, 2))] for n in (1, 2, 3)}
+
+
+def day(life: Rehearsal, deadly: Kills | None = None, first: int = 1) -> None:
+    """Run the three steps, or those from `first` on, and the close; killed and restarted as told."""
+    for number, hour in list(enumerate(STEPS, start=1))[first - 1 :]:
         life.to(hour)
-        crashes = [(rng.randint(1, 14), rng.random() < 0.5) for _ in range(rng.randint(0, 2))] if rng else []
+        crashes = list((deadly or {}).get(number, []))
         until = CALENDAR.session(D).at(time(15, 40))
         life.run(partial(trade, step=number), crashes, until)
     life.to("15:45")
@@ -113,6 +132,136 @@ def test_a_new_attempt_follows_only_what_was_cancelled_and_confirmed(tmp_path: P
         assert before.state is IntentState.CANCELED and intent.quantity == before.residual
 
 
+def blotter(life: Rehearsal) -> dict[tuple[str, int, int], tuple[str, int, str]]:
+    """State, unfilled shares and reason of every order of D, by symbol, step and attempt."""
+    deps = life.open()
+    entries = intents.of_session(deps.ledger, D)
+    deps.close()
+    return {
+        (e.intent.key.symbol, e.intent.step, e.intent.key.attempt): (e.state.value, int(e.residual), e.reason)
+        for e in entries
+    }
+
+
+def halves(life: Rehearsal) -> None:
+    """Half of each first attempt fills, and all of the second."""
+    life.broker.day_fill = lambda i: (i.quantity / 2) // 1 if i.key.attempt == 0 else i.quantity
+
+
+def posted(life: Rehearsal) -> list[tuple[str, Decimal]]:
+    return [(intent.key.client_order_id, intent.quantity) for _, intent in life.broker.posts]
+
+
+def test_a_crash_anywhere_around_a_cancellation_loses_no_rest_and_sends_none_twice(in_memory: Path) -> None:
+    """Killed before and after each commit until a new attempt is at the broker: the orders of the calm session."""
+    calm = prepared(in_memory / "calm")
+    halves(calm)
+    day(calm)
+    assert sum(intent.key.attempt == 1 for _, intent in calm.broker.posts) == 4
+    for number in range(1, RENEWING + 1):
+        for is_after in (False, True):
+            life = prepared(in_memory / f"{number} {is_after}")
+            halves(life)
+            day(life, {2: [(number, is_after)]})
+            assert life.seen["crash"] == 1 and broken_rules(life) == []
+            assert posted(life) == posted(calm), (number, is_after)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_killed_with_a_cancellation_confirmed_the_rest_leaves_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """F10: the broker has cancelled, the process is gone before it writes anything down."""
+    life, calm = prepared(tmp_path / "life"), prepared(tmp_path / "calm")
+    for each in (life, calm):
+        halves(each)
+    cancel, asked = life.broker.cancel, list[str]()
+
+    def deadly(order_id: str) -> bool | None:
+        done = cancel(order_id)
+        asked.append(order_id)
+        if len(asked) == nth:
+            raise Crash
+        return done
+
+    monkeypatch.setattr(life.broker, "cancel", deadly)
+    day(life)
+    day(calm)
+    assert life.seen["crash"] == 1 and broken_rules(life) == []
+    assert posted(life) == posted(calm)
+
+
+def test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead from the cancellations of the last step until after the close: nothing is sent, and nothing is silent."""
+    life = prepared(tmp_path)
+    halves(life)
+    life.to("09:45")
+    life.run(partial(trade, step=1), [], at("15:40"))
+    life.to("12:00")
+    life.run(partial(trade, step=2), [], at("15:40"))
+    life.to("15:20")
+    cancel = life.broker.cancel
+
+    def deadly(order_id: str) -> bool | None:
+        cancel(order_id)
+        raise Crash
+
+    monkeypatch.setattr(life.broker, "cancel", deadly)
+    assert life.run(partial(trade, step=3), [], at("15:20")) is None
+    sent = len(life.broker.posts)
+    monkeypatch.undo()
+    life.to("16:00")
+    life.broker.close()
+    life.to("16:20")
+    report = life.run(reconcile, [], at("23:00"))
+    assert report is not None and broken_rules(life) == []
+    assert len(life.broker.posts) == sent
+    rows = blotter(life)
+    lost = {place: row for place, row in rows.items() if "what step" in row[2]}
+    # the one cancelled order of step 2 had 10 of 20 A (or 25 of 50 B) unfilled
+    assert list(lost.values()) == [
+        ("denied", 10, "what step 2 left unfilled: its window closed before it could be sent")
+    ]
+    before = {"A": -60, "B": 150}
+    unfilled = Counter({s: abs(before[s] - n) for s, n in filled(life).items()})
+    told: Counter[str] = Counter()
+    for (symbol, step, attempt), (_, shares, _) in rows.items():
+        if (symbol, step, attempt + 1) not in rows:
+            told[symbol] += shares
+    assert told == unfilled, "the last row of every step tells what it lacks"
+
+
+def test_what_a_person_cancelled_is_followed_by_nothing(tmp_path: Path) -> None:
+    life = prepared(tmp_path)
+    halves(life)
+    life.to("09:45")
+    life.run(partial(trade, step=1), [], at("15:40"))
+    for order in list(life.broker.rows.values()):
+        life.broker.cancel(order.id)
+    day(life, first=2)
+    assert broken_rules(life) == []
+    assert not [key for key in blotter(life) if key[1:] == (1, 1)]
+
+
+def test_rests_of_two_steps_together_stay_below_the_participation_cap(tmp_path: Path) -> None:
+    """Room for 25 shares of A a step, 20 of them the step's own: with the third step 5 leave of all that is left.
+
+    The rest that finds no room is journaled at the close, and denied.
+    """
+    life = prepared(tmp_path, adv=Decimal(37_500), participation=0.2)
+    life.broker.day_fill = lambda i: Decimal(1) if i.key.symbol == "A" else i.quantity
+    day(life)
+    assert broken_rules(life) == []
+    by_hour: Counter[str] = Counter()
+    for when, intent in life.broker.posts:
+        by_hour[f"{when:%H}"] += int(intent.quantity) if intent.key.symbol == "A" else 0
+    assert max(by_hour.values()) == 25
+    lost = {place[:2]: row[1] for place, row in blotter(life).items() if row[0] == "denied"}
+    assert lost and all(place[0] == "A" for place in lost)
+
+
 def test_an_unconfirmed_cancellation_is_followed_by_no_new_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +287,7 @@ def test_kills_between_and_within_steps_repeat_and_change_none(tmp_path: Path, s
     life = prepared(tmp_path)
     share = rng.choice((Decimal(1), Decimal("0.5"), Decimal(0)))
     life.broker.day_fill = lambda i: (i.quantity * share) // 1
-    day(life, rng)
+    day(life, drawn(rng))
     assert broken_rules(life) == []
     assert max(Counter(i.key.client_order_id for _, i in life.broker.posts).values()) == 1
     found = filled(life)
