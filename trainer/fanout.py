@@ -18,11 +18,11 @@ from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from signals.errors import StoreUnreachable
-from trainer.samples import Samples
 
 CONNECT_SECONDS = 10
 WHOLE_CLUSTER = -1
 Result = TypeVar("Result")
+Rows = TypeVar("Rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class RowSet:
 
 
 def side_by_side(
-    work: Callable[..., Result], rows: Samples, jobs: Sequence[tuple[Any, ...]], *, workers: int
+    work: Callable[..., Result], rows: Rows, jobs: Sequence[tuple[Any, ...]], *, workers: int
 ) -> Iterator[Result]:
     """Yield `work(rows, *job)` of each job in order, `workers` at a time; a cluster takes as many as it has cores."""
     backend, _ = get_active_backend()

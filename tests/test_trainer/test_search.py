@@ -13,16 +13,18 @@ import pytest
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
 from tests.fakes.labelled import market
+from trainer.fanout import RowSet
 from trainer.models.base import Device
 from trainer.models.parameters import LightGbmConfig
 from trainer.models.table import LEARNERS, LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.search import store
+from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, Plan, search, steps
 from trainer.search.trial import State
 from trainer.validation.book import book_returns, next_opens
-from trainer.validation.walk_forward import walk_forward
+from trainer.validation.walk_forward import folds, walk_forward
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=5, num_leaves=4, min_data_in_leaf=50, max_bin=15),
@@ -77,11 +79,26 @@ def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path,
 
 def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, found: tuple[Path, Found]) -> None:
     learner = LEARNERS[found[1].config.learner](found[1].config, 1, Device.CPU)
-    scores = walk_forward(arena.rows, learner, groups=4, workers=1, step=no_step)
+    rows, scores = BinnedRows.of(arena.rows), np.full(len(arena.rows), np.nan)
+    for train, test in folds(arena.rows.t0, arena.rows.t1, 4):
+        scores[test] = rows.score(learner, RowSet.of(train), RowSet.of(test))
     again = book_returns(arena.rows.dense(scores), arena.following, 5)
     np.testing.assert_array_equal(again.net, found[1].best.net)
     days = [str(day) for day in arena.rows.sessions[again.rows]]
     assert days == list(store.read(found[0]).studies[found[1].study].sessions)
+
+
+def test_baselines_are_fitted_in_bins_of_each_split_s_own(arena: Arena, found: tuple[Path, Found]) -> None:
+    learner = LEARNERS[CONFIG.learner](CONFIG, 1, Device.CPU)
+    scores = walk_forward(arena.rows, learner, groups=4, workers=1, step=no_step)
+    kept = store.read(found[0]).studies[found[1].study].baselines["as configured"]
+    np.testing.assert_array_equal(arena.net(scores), kept)
+
+
+def test_a_study_says_whether_its_trials_shared_bins(found: tuple[Path, Found], arena: Arena, tmp_path: Path) -> None:
+    assert store.read(found[0]).studies[found[1].study].identity["bins"] == "shared"
+    ridge = CONFIG.model_copy(update={"learner": LearnerKind.RIDGE})
+    assert run(arena, tmp_path, config=ridge, trials=1).history.studies.popitem()[1].identity["bins"] is None  # type: ignore[attr-defined]
 
 
 def test_stopping_and_resuming_or_more_workers_change_no_byte(

@@ -69,9 +69,34 @@ def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, t
     history = store.read(place / "run", known=store.Anchor(**found["chain"]))
     assert history.tries == 3
     best = max(t.sharpe for t in history.studies[found["study"]].trials if t.state == "completed")
-    assert found["sharpe"]["per_session"] == pytest.approx(best, abs=1e-15)
+    assert found["bins"]["shared"] == pytest.approx(best * 252**0.5, abs=1e-14)
     assert 0.0 <= found["dsr"] <= found["psr"] <= 1.0
     assert not found["pbo"]["applicable"] and 0.0 <= found["pbo"]["probability_of_loss"] <= 1.0
+
+
+def test_what_a_search_chose_is_published_as_if_there_had_been_no_search(
+    place: Path, trained: Answer, tmp_path: Path
+) -> None:
+    """Its shared bins reach no model, no score and no figure but those that count and compare the trials."""
+    recipe = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
+    (tmp_path / "best.yml").write_text(yaml.safe_dump(recipe))
+    words = ("--run", str(tmp_path / "run"), "--importance", "--config", str(tmp_path / "best.yml"))
+    known = call(place, "train", *words)
+    of_search = {"trials": None, "run": None}
+    assert {**known, **of_search} == {**trained, **of_search}
+    assert known["trials"]["sharpe"] == trained["trials"]["sharpe"] and known["trials"]["bins"] is None
+    told_of_trials = {"evidence.json", "report.md", "report.html", "plots/trials.png", store.FILE}
+    with_search, without = contents(place / "run"), contents(tmp_path / "run")
+    differing = {name for name in with_search if with_search[name] != without.get(name)}
+    assert differing <= told_of_trials and "model.onnx" in without and "walk_forward.parquet" in without
+
+
+def test_the_gap_between_shared_bins_and_each_split_s_own_is_told(place: Path, trained: Answer) -> None:
+    bins = trained["trials"]["bins"]
+    assert bins["per_split"] == trained["trials"]["sharpe"]["annual"] != bins["shared"]
+    assert bins["gap"] == bins["shared"] - bins["per_split"]
+    for name in ("report.md", "report.html"):
+        assert f"gap {bins['gap']:+.2f}" in (place / "run" / name).read_text()
 
 
 def test_the_run_is_of_the_best_trial_s_parameters(place: Path, trained: Answer) -> None:
@@ -158,7 +183,14 @@ def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path
     best = load(Path(known["recipe"]), RecipeConfig)
     assert best.learner == "catboost" and best.catboost.depth == known["best"]["parameters"]["depth"]
     again = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
-    assert again == known and known["n_trials"] == 2
+    assert again == known and known["n_trials"] == 2 and known["bins"] is None
+
+
+def test_a_search_alone_judges_its_best_recipe_as_the_training_of_it_does(
+    place: Path, trained: Answer, tmp_path: Path
+) -> None:
+    known = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "3")
+    assert known["sharpe"] == trained["trials"]["sharpe"] and known["bins"] == trained["trials"]["bins"]
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def search(
     from trainer.promotion_bars import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.search.run import steps
-    from trainer.search.tried import SearchRequest, searched
+    from trainer.search.tried import SearchRequest, per_split, searched
     from trainer.validation.book import next_opens
 
     recipe = recipe_named(sleeve)
@@ -82,15 +82,18 @@ def search(
     )  # fmt: skip
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
-    with connected(cluster), progress(steps(chosen, trials), shown=not as_json) as step:
+    with connected(cluster), progress(steps(chosen, trials) + chosen.cpcv.groups - 1, shown=not as_json) as step:
         found, tried = searched(
             recipe, chosen, material.source, material.rows, following,
             SearchRequest(to, trials, storage, read_bars(bars).fingerprint()),
             seed=seed, device=device_named(device), workers=workers, step=step,
         )  # fmt: skip
+        net = per_split(
+            found.config, material.rows, following, seed=seed, device=device_named(device), workers=workers, step=step
+        )
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
-    judged = tried.judged(found.best.net)
+    judged = tried.judged(net)
     known = {**judged, "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
     emit(known, as_json=as_json, text=_summary(known))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.bars import Floats
 from signals.errors import FixInput, InvariantBroken
+
+if TYPE_CHECKING:
+    from trainer.models.bins import Bins
 
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -80,6 +83,26 @@ class Learner(Protocol):
         LearnerFailed
             The library behind it could not fit these rows with these parameters.
         """
+        ...
+
+
+@runtime_checkable
+class SharesBins(Protocol):
+    """A learner that can bin features once for many fits, which a search may do and nothing that is published."""
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """What bins depend on beside the features: learners with the same can share them."""
+        ...
+
+    def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:
+        """Bins of rows float32 (n, F)."""
+        ...
+
+    def fit_binned(
+        self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None
+    ) -> Model:
+        """Fit on the rows numbered `chosen` of `bins`, ascending, whose targets, weights and sessions these are."""
         ...
 
 

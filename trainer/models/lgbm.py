@@ -12,6 +12,7 @@ import numpy as np
 from signals.bars import Floats
 from signals.errors import LearnerFailed
 from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.models.bins import Bins
 from trainer.models.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.models.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
 from trainer.models.trees import read_trees, trees_to_onnx, with_float32_thresholds
@@ -22,6 +23,8 @@ OBJECTIVES = {
     Objective.RANK: "lambdarank",
     Objective.EXTREMES: "binary",
 }
+# Whether a feature can be split at all depends on the rows and parameters of a fit: shared bins leave it to the fit.
+SHARED: dict[str, object] = {"feature_pre_filter": False, "verbosity": -1}
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,53 @@ class LightGbm:
     ) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
-        rows = np.arange(len(target))
+
+        def binned(rows: Rows) -> lightgbm.Dataset:
+            return lightgbm.Dataset(
+                features if len(rows) == len(features) else features[rows], feature_name=list(names),
+                params=self._parameters(names), free_raw_data=True,
+            )  # fmt: skip
+
+        return self._fit(binned, target, weight, names, sessions, self._parameters(names))
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """What bins depend on beside the features: fits with the same can share them."""
+        return self.config.max_bin, self.seed
+
+    def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:
+        """Bins of all these rows, for `fit_binned`."""
+        max_bin, seed = self.binning
+        return Bins(features, names, {**SHARED, "max_bin": max_bin, "seed": seed, "num_threads": self.threads})
+
+    def fit_binned(
+        self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None
+    ) -> LightGbmModel:
+        """Fit on the rows numbered `chosen` of `bins`, ascending, whose targets, weights and sessions these are."""
+        parameters = {**self._parameters(names), **SHARED}
+        return self._fit(lambda rows: bins.of(chosen[rows]), target, weight, names, sessions, parameters)
+
+    def _fit(
+        self, binned: Callable[[Rows], lightgbm.Dataset], target: Floats, weight: Floats, names: tuple[str, ...],
+        sessions: Rows | None, parameters: dict[str, object],
+    ) -> LightGbmModel:  # fmt: skip
+        """Fit on all rows, of which `binned` makes datasets; where patience asks for it, after finding how long."""
+
+        def data(rows: Rows) -> lightgbm.Dataset:
+            rows, label, group = self._learned(rows, target, sessions)
+            return binned(rows).set_label(label).set_weight(weight[rows]).set_group(group)
+
         trees = self.config.trees
         if self.config.patience:
             fitted, newest = newest_apart(sessions, len(target), self.config)
-            whole = (features, target, weight, sessions)
-            held = self._data(*whole, names, newest)
-            trees = self._train(self._data(*whole, names, fitted), names, trees, held).best_iteration
-        booster = self._train(self._data(features, target, weight, sessions, names, rows), names, trees, None)
+            held = data(newest)
+            trees = self._train(data(fitted), parameters, trees, held).best_iteration
+        booster = self._train(data(np.arange(len(target))), parameters, trees, None)
         exact = lightgbm.Booster(model_str=_canonical(booster.model_to_string(num_iteration=-1)))
         return LightGbmModel(exact.model_to_string(num_iteration=-1), names, self.threads)
 
-    def _data(
-        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...],
-        rows: Rows,
-    ) -> lightgbm.Dataset:  # fmt: skip
-        """The chosen rows with what the objective makes of their targets."""
+    def _learned(self, rows: Rows, target: Floats, sessions: Rows | None) -> tuple[Rows, Floats, Rows | None]:
+        """What the objective makes of the chosen rows: those that it learns from, their labels, and its groups."""
         target, group = target[rows], None
         if self.config.objective is Objective.RANK:
             group = group_sizes(None if sessions is None else sessions[rows], len(rows))
@@ -61,13 +95,10 @@ class LightGbm:
         elif self.config.objective is Objective.EXTREMES:
             kept, target = extremes(target, self.config.share)
             rows = rows[kept]
-        return lightgbm.Dataset(
-            features if len(rows) == len(features) else features[rows], target, weight=weight[rows], group=group,
-            feature_name=list(names), params=self._parameters(names), free_raw_data=True,
-        )  # fmt: skip
+        return rows, target, group
 
     def _train(
-        self, data: lightgbm.Dataset, names: tuple[str, ...], trees: int, held: lightgbm.Dataset | None
+        self, data: lightgbm.Dataset, parameters: dict[str, object], trees: int, held: lightgbm.Dataset | None
     ) -> lightgbm.Booster:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
         stop: list[Callable[..., object]] = []
@@ -75,7 +106,7 @@ class LightGbm:
             stop.append(lightgbm.early_stopping(self.config.patience, verbose=False))
         try:
             return lightgbm.train(
-                self._parameters(names), data, num_boost_round=trees, callbacks=stop,
+                parameters, data, num_boost_round=trees, callbacks=stop,
                 valid_sets=None if held is None else [held.set_reference(data)],
             )  # fmt: skip
         except lightgbm.basic.LightGBMError as error:

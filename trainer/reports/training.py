@@ -147,6 +147,9 @@ def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines about the Sharpe ratio and what the number of trials leaves of it."""
     states = ", ".join(f"{count} {state}" for state, count in trials["states"].items() if count)
     lines = [("Trials that count", f"{trials['n_trials']}{f' ({states} in this study)' if states else ''}")]
+    if trials["bins"]:
+        shared, own, gap = (_number(trials["bins"][name], "+.2f") for name in ("shared", "per_split", "gap"))
+        lines.append(("Sharpe ratio in the search's shared bins", f"{shared}; in each split's own {own}: gap {gap}"))
     if trials["sharpe"] is None:
         return [*lines, ("Sharpe ratio of the decile book", "n/a: it never moved")]
     sharpe, pbo = trials["sharpe"], trials["pbo"]

@@ -28,12 +28,16 @@ FIGURES = (
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The chosen returns, float64 (T,), and all that was tried to find them; `tries` counts every study's trials."""
+    """The chosen returns, float64 (T,), and all that was tried to find them; `tries` counts every study's trials.
+
+    `searched` are the returns by which a search chose them, when it shared bins; None otherwise.
+    """
 
     chosen: Floats
     trials: tuple[Trial, ...]
     baselines: Mapping[str, Floats]
     tries: int
+    searched: Floats | None = None
 
 
 def judge(case: Evidence) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def judge(case: Evidence) -> dict[str, Any]:
         raise InvariantBroken(f"{case.tries} tries cannot be fewer than the {len(case.trials)} trials that there are")
     states = {str(state): sum(trial.state is state for trial in case.trials) for state in State}
     if not np.isfinite(sharpe_of(case.chosen)):  # a book that never moved has no Sharpe ratio to judge
-        return {"n_trials": case.tries, "states": states, **dict.fromkeys(FIGURES)}
+        return {"n_trials": case.tries, "states": states, "bins": gap(case), **dict.fromkeys(FIGURES)}
     moments = dsr.sharpe_moments(case.chosen)
     shape = {"skewness": moments.skewness, "kurtosis": moments.kurtosis}
     variance = variance_of_sharpes(case.trials)
@@ -58,6 +62,7 @@ def judge(case: Evidence) -> dict[str, Any]:
     return {
         "n_trials": case.tries,
         "states": states,
+        "bins": gap(case),
         "sharpe": {"per_session": moments.sharpe, "annual": annual, "sessions": count, **shape},
         "variance_of_sharpes": max(variance, 1.0 / (count - 1)),
         "benchmark_sharpe": benchmark,
@@ -74,6 +79,17 @@ def judge(case: Evidence) -> dict[str, Any]:
         "years": count / SESSIONS_PER_YEAR,
         "pbo": overfitting(case),
     }
+
+
+def gap(case: Evidence) -> dict[str, Any] | None:
+    """Annual Sharpe ratio of the chosen recipe under the bins that trials shared, and with bins of each split's own.
+
+    The shared ones saw the quantiles of tested features: what the first is above the second was not earned.
+    """
+    if case.searched is None:
+        return None
+    shared, own = (sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)) for net in (case.searched, case.chosen))
+    return {"shared": _finite(shared), "per_split": _finite(own), "gap": _finite(shared - own)}
 
 
 def variance_of_sharpes(trials: tuple[Trial, ...]) -> float:

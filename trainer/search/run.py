@@ -3,6 +3,7 @@
 Trials are proposed in batches and fitted fold by fold side by side; after each fold those that lag are given up. The
 sampler is seeded by study and trial number, so a search that stopped between batches goes on as if it had not, and
 workers or a cluster change nothing but its duration. Only open rows are read: the sealed holdout stays sealed.
+Trials share the bins of their features (`trainer/search/binned.py`); the baselines do not.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
 from trainer.artefacts import canonical_json
 from trainer.fanout import RowSet, side_by_side
-from trainer.models.base import Device, Learner
+from trainer.models.base import Device, Learner, SharesBins
 from trainer.models.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
 from trainer.samples import Samples
 from trainer.search import store
+from trainer.search.binned import BinnedRows
 from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
-from trainer.validation.oof import Step, score_unseen
+from trainer.validation.oof import Step
 from trainer.validation.walk_forward import folds, walk_forward
 
 SEEDS_PER_STUDY = 1_000_000
@@ -97,14 +99,20 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
         name = _opened(config, arena, identity, plan, step)
         study = _optuna_study(config, name, plan)
         _reconcile(study, plan.folder, name)
+        rows = BinnedRows.of(arena.rows)
         while len(study.get_trials(deepcopy=False)) < plan.trials:
-            _run_batch(study, choices, config, arena, plan, name, step)
+            _run_batch(study, choices, config, arena, rows, plan, name, step)
         history = store.read(plan.folder)
     complete = [trial for trial in history.studies[name].trials if trial.state is State.COMPLETED]
     if not complete:
         raise FixInput("no trial could be completed", where=str(plan.folder), mend="Read the reasons in trials.jsonl")
     best = max(complete, key=lambda trial: (trial.sharpe, -trial.number))
     return Found(with_parameters(config, best.parameters), best, name, history)
+
+
+def bins_of(learner: Learner) -> str | None:
+    """Whose bins a trial's features lie in: all trials' together, or, None, no bins of LightGBM's at all."""
+    return "shared" if isinstance(learner, SharesBins) else None
 
 
 def with_parameters(config: RecipeConfig, parameters: Parameters) -> RecipeConfig:
@@ -118,7 +126,7 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], pla
     """Name of the study, which is written with its baselines if it is new."""
     document = {
         **identity, "config_hash": config.fingerprint(), "learner": str(config.learner), "device": str(plan.device),
-        "seed": plan.seed,
+        "seed": plan.seed, "bins": bins_of(_learner(config, config.learner, plan)),
     }  # fmt: skip
     name = sha256_of(canonical_json(document))[:16]
     if name in store.read(plan.folder).studies:
@@ -195,8 +203,9 @@ def _start(folder: Path, name: str, number: int, parameters: Parameters) -> None
 
 
 def _run_batch(
-    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, plan: Plan, name: str, step: Step
-) -> None:
+    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: Plan,
+    name: str, step: Step,
+) -> None:  # fmt: skip
     """Propose a batch, fit it fold by fold, and write down what became of each trial."""
     count = min(config.search.batch, plan.trials - len(study.get_trials(deepcopy=False)))
     asked = [_ask(study, choices, config, plan, name) for _ in range(count)]
@@ -207,7 +216,7 @@ def _run_batch(
             (_learner(with_parameters(config, trial.params), config.learner, plan), RowSet.of(train), RowSet.of(test))
             for trial in live
         ]
-        results = list(side_by_side(attempt, arena.rows, jobs, workers=plan.workers))
+        results = list(side_by_side(attempt, rows, jobs, workers=plan.workers))
         for trial, result in zip(list(live), results, strict=True):
             if isinstance(result, str):
                 over[trial.number] = (State.FAILED, result)
@@ -256,10 +265,10 @@ def _end(
         study.tell(trial, state=TrialState.PRUNED if state is State.PRUNED else TrialState.FAIL)
 
 
-def attempt(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -> Floats | str:
+def attempt(rows: BinnedRows, learner: Learner, train: RowSet, test: RowSet) -> Floats | str:
     """Test scores, or why there are none: parameters that a library refuses end their trial, not the search."""
     try:
-        return score_unseen(rows, learner, train, test)
+        return rows.score(learner, train, test)
     except (TrademlError, ValueError, ArithmeticError, MemoryError) as error:
         return f"{type(error).__name__}: {error}"
 

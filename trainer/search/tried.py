@@ -9,7 +9,7 @@ from typing import Any
 
 from signals.bars import Floats
 from trainer.models.base import Device
-from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig
 from trainer.samples import Samples, seal_holdout
 from trainer.search import store
 from trainer.search.judgement import Evidence, judge
@@ -17,6 +17,7 @@ from trainer.search.run import Arena, Found, Plan, search
 from trainer.search.trial import Trial
 from trainer.source import Source
 from trainer.validation.oof import Step
+from trainer.validation.walk_forward import walk_forward
 
 BARS_KEY = "promotion_bars"
 
@@ -50,6 +51,8 @@ class Tried:
         How much of the folder's file this is.
     content : bytes
         The file; empty without one.
+    searched : float64, shape (T,), or None
+        Net returns of the best trial as the search saw them, when its trials shared bins.
     """
 
     study: str
@@ -58,10 +61,14 @@ class Tried:
     tries: int
     anchor: store.Anchor
     content: bytes
+    searched: Floats | None = None
 
     def judged(self, chosen: Floats) -> dict[str, Any]:
-        """Figures of the chosen net returns, and the anchor that gives a removed trial away."""
-        case = Evidence(chosen, self.trials, self.baselines, self.tries)
+        """Figures of the chosen net returns, and the anchor that gives a removed trial away.
+
+        `chosen` come from bins of each split's own, whatever the search did.
+        """
+        case = Evidence(chosen, self.trials, self.baselines, self.tries, self.searched)
         chain = {"records": self.anchor.records, "head": self.anchor.head}
         return {**judge(case), "study": self.study or None, "chain": chain}
 
@@ -96,9 +103,20 @@ def searched(
     found = search(config, Arena(open_rows, following, config.label.k), identity, plan, step)
     study = found.history.studies[found.study]
     tried = Tried(
-        found.study, study.trials, study.baselines, found.history.tries, found.history.anchor, _content(request.folder)
-    )
+        found.study, study.trials, study.baselines, found.history.tries, found.history.anchor, _content(request.folder),
+        found.best.net if study.identity["bins"] else None,
+    )  # fmt: skip
     return found, tried
+
+
+def per_split(
+    config: RecipeConfig, rows: Samples, following: Floats, *, seed: int, device: Device, workers: int, step: Step
+) -> Floats:
+    """Net returns of a recipe's walk-forward decile book on the open rows, each split's features in bins of its own."""
+    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    learner = LEARNERS[config.learner](config, seed, device)
+    scores = walk_forward(open_rows, learner, groups=config.cpcv.groups, workers=workers, step=step)
+    return Arena(open_rows, following, config.label.k).net(scores)
 
 
 def _content(folder: Path) -> bytes:

@@ -87,15 +87,21 @@ def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
     TooLittleHistory
         None of them weighs anything.
     """
+    chosen = learned_from(rows, chosen)
+    return learner.fit(
+        rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
+    )  # fmt: skip
+
+
+def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the rows numbered `chosen` that weigh anything; raise `TooLittleHistory` when none does."""
     chosen = chosen[rows.weight[chosen] > 0]
     if chosen.size == 0:
         raise TooLittleHistory(
             "a fold has no row of the regimes that are learned from", where=f"{len(rows)} rows",
             mend="Weigh regimes instead of leaving them out, or use fewer groups",
         )  # fmt: skip
-    return learner.fit(
-        rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
-    )  # fmt: skip
+    return chosen
 
 
 def fit_all(rows: Samples, learner: Learner) -> Model:
