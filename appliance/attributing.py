@@ -130,8 +130,10 @@ def document(session: date, found: Attribution, deps: Deps) -> dict[str, Any]:
     """Plain data: USD as text, to the cent."""
     ranked = sorted(found.selection.items(), key=lambda item: (item[1], item[0]))
     audit = deps.market.audit(session)
+    traded = sum((b.fill.quantity * b.fill.price for b in fill_rows.of_session(deps.ledger, session)), ZERO)
     return {
         "session": session.isoformat(),
+        "traded": str(traded),
         "data": audit.status.value if audit else "absent",
         "total": str(found.total),
         "parts": {part.value: str(amount) for part, amount in found.parts.items()},

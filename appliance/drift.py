@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -59,3 +60,19 @@ def worst_feature(drift: TrailingDrift) -> tuple[str, Figure]:
         return "", NOT_YET
     worst = max(measured, key=lambda item: np.inf if np.isnan(item.ratio) else item.ratio)
     return worst.name, None if np.isnan(worst.ratio) else worst.ratio
+
+
+def document(found: TrailingDrift) -> dict[str, Any]:
+    """Plain data: every watched figure against its limit, those that use most of it first."""
+    rows: list[dict[str, Any]] = [
+        {"name": item.name, "psi": _known(item.value), "limit": item.limit, "used": _known(item.ratio),
+         "verdict": item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded
+         else "within"}
+        for item in (found.score, *found.features)
+    ]  # fmt: skip
+    rows.sort(key=lambda row: (-(float("inf") if row["used"] is None else row["used"]), row["name"]))
+    return {"window_sessions": WINDOW_SESSIONS, "rows": rows}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

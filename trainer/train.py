@@ -20,6 +20,7 @@ from signals.drift import reference
 from signals.features.panel import FeaturePanel
 from trainer import artefacts
 from trainer.evidence import evidence
+from trainer.expectation import expectation
 from trainer.export import Exported, export
 from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
@@ -33,6 +34,7 @@ from trainer.search.run import steps as search_steps
 from trainer.search.tried import NOTHING_TRIED, SearchRequest, Tried, counted, searched
 from trainer.source import Source
 from trainer.validation.book import BookReturns, book_returns, next_opens
+from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import Importance, importance
 from trainer.validation.oof import Step, fit_all
 from trainer.validation.probabilities import calibrate
@@ -123,7 +125,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
-    book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
+    forward = proof.rows.dense(proof.walk_forward)
+    book = book_returns(forward, following, config.label.k)
+    expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
     calibration = calibrate(proof.rows, proof.oof.scores.mean(axis=0), is_log_odds=scores_log_odds(config))
     drivers = _importance(proof.rows, learner, config, request, step)
 
@@ -132,7 +136,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
         trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
-        regimes=by_regime(source.bars, worth, config.label.k),
+        regimes=by_regime(source.bars, worth, config.label.k), expected=expected,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)

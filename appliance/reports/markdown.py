@@ -16,8 +16,9 @@ WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FA
 def render(content: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = (
-        _head(content), _value(content), watching.attribution(content), _book(content), _orders(content),
-        _tripwires(content), _alerts(content), _provenance(content),
+        _head(content), watching.warning(content), _value(content), watching.attribution(content),
+        watching.expectation(content), _book(content), _orders(content), _tripwires(content),
+        watching.drift(content), _alerts(content), _provenance(content),
     )  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

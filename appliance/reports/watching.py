@@ -7,6 +7,9 @@ from typing import Any
 
 from appliance.reports.tables import money, table
 
+FAN = ("live", "low", "median", "high")
+DRIFTING = 8
+
 
 def attribution(content: Mapping[str, Any]) -> str:
     """Return the sections of the sessions attributed since the last report; empty when there is none."""
@@ -27,3 +30,55 @@ def _session(row: Mapping[str, Any]) -> str:
 
 def _named(amounts: Sequence[Sequence[str]]) -> str:
     return ", ".join(f"{symbol} {money(amount, signed=True)}" for symbol, amount in amounts)
+
+
+def expectation(content: Mapping[str, Any]) -> str:
+    """Return the section on the model's life beside its promise."""
+    found = content.get("expectation")
+    if not found:
+        return ""
+    test = found["test"]
+    rows = [
+        [row["figure"], str(row["sessions"]), *(_figure(row["figure"], row[key]) for key in FAN), row["verdict"]]
+        for row in found["figures"]
+    ]
+    said = (
+        f"Lived since {found['since']}: {test['says']}. Evidence against it {test['wealth']:.2f} now, at most "
+        f"{test['highest']:.2f}; from {test['alarm_at']:.0f} on it is gone. Chance of a false alarm over its life: 5 %."
+    )
+    heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
+    return "\n".join([
+        "## Expected and realised", "", said, "", table(heads, rows, numbers=(1, 2, 3, 4, 5)), "",
+        "![expected and realised](expectation.png)",
+    ])  # fmt: skip
+
+
+def warning(content: Mapping[str, Any]) -> str:
+    """Return the banner of a model that is no longer what was promoted; empty while it is."""
+    found = content.get("expectation")
+    if not found or found["test"]["alarmed_on"] is None:
+        return ""
+    return f"> **This is {found['test']['says']}**: so since {found['test']['alarmed_on']}."
+
+
+def drift(content: Mapping[str, Any]) -> str:
+    """Return the section on drift: what uses most of its limit."""
+    found = content.get("drift")
+    if not found:
+        return ""
+    rows = [[row["name"], *(_plain(row[key]) for key in ("psi", "limit", "used")), row["verdict"]]
+            for row in found["rows"][:DRIFTING]]  # fmt: skip
+    drifted = sum(row["verdict"] == "DRIFTED" for row in found["rows"])
+    said = f"{drifted} of {len(found['rows'])} figures drifted, over {found['window_sessions']} sessions."
+    lines = ["## Drift", "", said, "", table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3))]
+    return "\n".join(lines)
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if name == "ic" else f"{value:.2f}" if name == "cost" else f"{value:.2%}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

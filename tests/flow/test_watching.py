@@ -1,4 +1,4 @@
-"""A device that is replayed over a week says each session where the result came from."""
+"""A device that is replayed over a fortnight says where each result came from, and whether all is as promised."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from pathlib import Path
 import pytest
 
 from appliance.views.attribution import PARTS
+from signals.bundle import Part
 from signals.quality import SessionStatus
 from tests.fakes.device import Workbench
-from tests.fakes.store import Published, republish
+from tests.fakes.store import Published, publish_bundle, recipe, republish
+from tests.test_signals.test_expectation import PROMISE
 
-SESSIONS = 6
+SESSIONS = 10
 
 
 @pytest.fixture(scope="module")
 def replayed(published: Published, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, list[date]]:
-    """Six sessions of which the fourth is skipped: the data of the evening before it are RED."""
+    """Ten sessions of which the fourth is skipped: the data of the evening before it are RED. The bundle promises."""
     root = tmp_path_factory.mktemp("watching")
     shutil.copytree(published.root, root / "store")
     store = Published(root / "store", root / "store" / "root.pub", published.manifest, published.last_training)
+    of = recipe(store.root / "data", store.last_training, seq=2)
+    promise = json.dumps({"expectation": PROMISE}).encode()
+    publish_bundle(store.root, of.but(files={**of.files, "evidence.json": (Part.EVIDENCE, promise)}))
     days = store.sessions(SESSIONS)
     republish(store, days[2], SessionStatus.RED)
     like = Workbench(root / "like")
@@ -90,3 +95,41 @@ def test_the_report_of_a_session_tells_of_the_session_before_it(replayed: tuple[
     first = json.loads((folder / f"report_{days[0]}.json").read_text())
     assert first["attribution"] == []
     assert Path(folder / f"report_{days[-1]}.md").exists()
+
+
+def test_the_model_s_life_stands_beside_its_promise_in_the_command_the_report_and_the_picture(
+    replayed: tuple[Workbench, list[date]],
+) -> None:
+    """Nine sessions were scored and one skipped: the first five fill the cohorts, two are not judged yet."""
+    bench, days = replayed
+    done = bench("expectation", "--json")
+    assert done.code == 0
+    shown = done.json
+    assert [row["figure"] for row in shown["rows"]] == ["ic", "turnover", "cost", "drawdown"]
+    scored = [date.fromisoformat(asof) for asof, in bench.rows("SELECT DISTINCT asof FROM scores ORDER BY asof")]
+    judged = [row["session"] for row in shown["life"]]
+    assert len(scored) == SESSIONS - 1
+    assert judged == [str(day) for day in scored[5:] if day <= days[-4]]
+    assert shown["test"]["says"] == "nothing speaks against the model you promoted"
+    told = json.loads((bench.state / "reports" / f"report_{days[-1]}.json").read_text())
+    assert told["expectation"]["figures"] == shown["rows"]
+    text = (bench.state / "reports" / f"report_{days[-1]}.md").read_text()
+    assert "## Expected and realised" in text and "![expected and realised](expectation.png)" in text
+    assert (bench.state / "reports" / "expectation.png").read_bytes().startswith(b"\x89PNG")
+    assert "nothing speaks against the model you promoted" in bench("expectation").out
+
+
+def test_drift_is_reported_daily_and_shown_against_the_limits_of_the_bundle(
+    replayed: tuple[Workbench, list[date]],
+) -> None:
+    bench, days = replayed
+    shown = bench("drift", "--json").json
+    assert {row["name"] for row in shown["rows"]} >= {"score", "momentum_5", "volatility_20"}
+    assert all(row["psi"] is not None and row["limit"] > 0 for row in shown["rows"] if row["name"] != "score")
+    worst = max((row["used"], row["name"]) for row in shown["rows"] if row["used"] is not None)
+    measured = bench.rows("SELECT value FROM tripwires WHERE name = 'DRIFT_FEATURES' ORDER BY session DESC LIMIT 1")
+    assert float(measured[0][0]) == pytest.approx(worst[0], rel=1e-5)
+    for day in days[1:]:
+        told = json.loads((bench.state / "reports" / f"report_{day}.json").read_text())
+        assert len(told["drift"]["rows"]) == len(shown["rows"])
+    assert "## Drift" in (bench.state / "reports" / f"report_{days[-1]}.md").read_text()

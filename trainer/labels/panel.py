@@ -11,8 +11,9 @@ from scipy.stats import rankdata
 
 from signals.bars import Days, Floats
 from signals.errors import InvariantBroken
+from signals.ic import MIN_NAMES
 
-MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+__all__ = ["MIN_NAMES", "Labels", "Rows", "normal_ranks"]
 
 Rows = NDArray[np.int64]
 

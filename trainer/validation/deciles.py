@@ -23,19 +23,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.stats import rankdata
 
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
+from execution.yardstick import DECILES, LABEL_CAP, book_weights, capped, decile_of
 from signals.bars import Bars, Floats
-from signals.errors import InvariantBroken
-from trainer.labels.panel import MIN_NAMES
 from trainer.validation.ic import Mean, newey_west
 
-DECILES = 10
-LABEL_CAP = 1.0
 SESSIONS_PER_YEAR = 252
 CONDITIONS_WINDOW_SESSIONS = 20
+
+__all__ = [
+    "DECILES", "LABEL_CAP", "Capacity", "Turnover", "book_weights", "capacity", "capped", "decile_curve", "decile_of",
+    "spread_mean", "spread_series", "trading_conditions", "turnover",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,6 @@ class Capacity:
     equity_usd: float
 
 
-def capped(labels: Floats) -> tuple[Floats, int]:
-    """Labels held to +-100 %, and how many were beyond."""
-    return np.clip(labels, -LABEL_CAP, LABEL_CAP), int(np.count_nonzero(np.abs(labels) > LABEL_CAP))
-
-
-def decile_of(scores: Floats) -> Floats:
-    """Decile of each name within its session, 0 lowest to 9 highest, shape (T, N).
-
-    Ties share their average rank. NaN where the score is NaN or fewer than `MIN_NAMES` names have one.
-    """
-    deciles = np.full(scores.shape, np.nan)
-    for row, out in zip(scores, deciles, strict=True):
-        present = np.flatnonzero(np.isfinite(row))
-        if present.size >= MIN_NAMES:
-            out[present] = np.floor(DECILES * (rankdata(row[present]) - 0.5) / present.size)
-    return deciles
-
-
 def decile_curve(deciles: Floats, labels: Floats) -> Floats:
     """Mean label in excess of the session's mean, per decile, shape (10,): sessions weigh the same."""
     known = np.isfinite(deciles) & np.isfinite(labels)
@@ -102,18 +85,6 @@ def spread_series(deciles: Floats, labels: Floats) -> Floats:
     top = _row_means(labels, known & (deciles == DECILES - 1))
     spread: Floats = top - _row_means(labels, known & (deciles == 0))
     return spread
-
-
-def book_weights(deciles: Floats, k: int) -> Floats:
-    """Weights of the k-cohort decile book, shape (T', N), for the T' sessions at which k cohorts exist."""
-    if k < 1 or len(deciles) < k:
-        raise InvariantBroken(f"{len(deciles)} sessions make no book of {k} cohorts")
-    top, bottom = (deciles == DECILES - 1).astype(float), (deciles == 0).astype(float)
-    cohort = 0.5 * (_each_row_to_one(top) - _each_row_to_one(bottom))
-    summed = np.cumsum(cohort, axis=0)
-    summed[k:] = summed[k:] - summed[:-k]
-    weights: Floats = summed[k - 1 :] / k
-    return weights
 
 
 def turnover(weights: Floats) -> Turnover:
@@ -187,9 +158,3 @@ def _row_means(values: Floats, chosen: np.ndarray) -> Floats:
     total = np.where(chosen, values, 0.0).sum(axis=1)
     means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
     return means
-
-
-def _each_row_to_one(flags: Floats) -> Floats:
-    count = flags.sum(axis=1, keepdims=True)
-    shares: Floats = np.divide(flags, count, out=np.zeros_like(flags), where=count > 0)
-    return shares

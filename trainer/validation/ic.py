@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from signals.bars import Floats
-from signals.errors import InvariantBroken
-from trainer.labels.panel import MIN_NAMES
+from signals.ic import rank_ic
+
+__all__ = ["Mean", "by_offset", "newey_west", "rank_ic"]
 
 
 @dataclass(frozen=True)
@@ -29,33 +29,6 @@ class Mean:
     standard_error: float
     t: float
     sessions: int
-
-
-def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Floats:
-    """Spearman correlation of each session's scores and labels.
-
-    Parameters
-    ----------
-    scores, labels : float64, shape (T, N)
-        Names NaN in either are left out of that session.
-
-    Returns
-    -------
-    float64, shape (T,)
-        NaN where fewer than `min_names` names remain or either side is constant.
-    """
-    if scores.shape != labels.shape:
-        raise InvariantBroken(f"scores of shape {scores.shape} and labels of {labels.shape}")
-    series = np.full(len(scores), np.nan)
-    both = np.isfinite(scores) & np.isfinite(labels)
-    for row in np.flatnonzero(both.sum(axis=1) >= min_names):
-        chosen = both[row]
-        a, b = rankdata(scores[row, chosen]), rankdata(labels[row, chosen])
-        a, b = a - a.mean(), b - b.mean()
-        scale = float(np.sqrt((a @ a) * (b @ b)))
-        if scale > 0.0:
-            series[row] = float(a @ b) / scale
-    return series
 
 
 def newey_west(series: Floats, lag: int) -> Mean:

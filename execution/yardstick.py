@@ -1,0 +1,130 @@
+r"""The book of deciles: one yardstick for a model, computed alike from its proof and from its life.
+
+The top tenth of names is held with +1/2 and the bottom tenth with -1/2 of equity, equally weighted, in k overlapping
+cohorts of which one is renewed per session:
+
+    w_t = mean of the decile weights of sessions t - k + 1 .. t        gross <= 1
+    turnover_t = sum_i |w_{t,i} - w_{t-1,i}| / 2
+    net_t = sum_i w_{t,i} y_{t,i} - s/2 sum_i |w_{t,i} - w_{t-1,i}|
+    impact_t = sum_i c_i |dw_i|^{3/2} / sum_i |dw_i|                   per traded value, at an equity of 1 USD
+
+y_t is the return from the open of t + 1 to the open of t + 2, s the full quoted spread, c_i = Y sigma_i / sqrt(ADV_i):
+at an equity of E the impact is impact_t sqrt(E). Neighbouring sessions' returns do not overlap. No caps, no neutrality,
+no borrow: it compares a model with its own past, it is no backtest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from execution.costs.spread import half_spread
+from signals.bars import Bars, Floats
+from signals.errors import InvariantBroken
+from signals.ic import MIN_NAMES, average_ranks, rank_ic
+
+DECILES = 10
+LABEL_CAP = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lived:
+    """What a run of scores came to, session by session, from the first that has a book before it.
+
+    Attributes
+    ----------
+    rows : int64, shape (n,)
+        Rows of the scores' panel.
+    ic : float64, shape (n,)
+        Rank IC against the following open-to-open return; NaN where there is none.
+    turnover, net : float64, shape (n,), fraction of equity
+    impact : float64, shape (n,)
+        Fraction of traded value per square root of a USD of equity; NaN where nothing was traded.
+    """
+
+    rows: NDArray[np.int64]
+    ic: Floats
+    turnover: Floats
+    net: Floats
+    impact: Floats
+
+
+def lived(scores: Floats, following: Floats, k: int, coefficient: Floats | None = None) -> Lived:
+    """Measure a run of scores by the formulas of the module's header.
+
+    Parameters
+    ----------
+    scores : float64, shape (T, N)
+        NaN where there is none; a session without any is left out.
+    following : float64, shape (T, N)
+        Return from the next open to the one after; a name without one earns nothing.
+    k : int
+        Cohorts.
+    coefficient : float64, shape (T, N), optional
+        c_i; a name without one trades free of impact.
+    """
+    rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
+    if len(rows) <= k:
+        nothing = np.empty(0)
+        return Lived(rows[:0].astype(np.int64), nothing, nothing, nothing, nothing)
+    weights = book_weights(decile_of(scores[rows]), k)
+    changes = np.abs(np.diff(weights, axis=0))
+    rows = rows[k:].astype(np.int64)
+    traded = changes.sum(axis=1)
+    earned = np.einsum("tn,tn->t", weights[1:], np.nan_to_num(following[rows]))
+    priced = np.zeros_like(changes) if coefficient is None else changes**1.5 * coefficient[rows]
+    paid = np.where(np.isfinite(priced), priced, 0.0).sum(axis=1)
+    impact = np.divide(paid, traded, out=np.full(len(rows), np.nan), where=traded > 0)
+    net = earned - float(half_spread()) * traded
+    return Lived(rows, rank_ic(scores[rows], following[rows]), traded / 2.0, net, impact)
+
+
+def following_opens(bars: Bars) -> Floats:
+    """Total return of every name from the open of t + 1 to the open of t + 2, (T, N), held to +-100 %.
+
+    NaN where a bar is missing, and in the last two rows. A name that leaves in between has none: what it paid out is
+    known to the trainer's labels alone.
+    """
+    found = np.full(bars.close.shape, np.nan)
+    if len(found) > 2:
+        held = bars.close[1:-1] / bars.open[1:-1] * (1.0 + bars.overnight_return[2:]) - 1.0
+        found[:-2] = np.where(np.isfinite(bars.close[:-2]), capped(held)[0], np.nan)
+    return found
+
+
+def capped(labels: Floats) -> tuple[Floats, int]:
+    """Labels held to +-100 %, and how many were beyond."""
+    return np.clip(labels, -LABEL_CAP, LABEL_CAP), int(np.count_nonzero(np.abs(labels) > LABEL_CAP))
+
+
+def decile_of(scores: Floats) -> Floats:
+    """Decile of each name within its session, 0 lowest to 9 highest, shape (T, N).
+
+    Ties share their average rank. NaN where the score is NaN or fewer than `MIN_NAMES` names have one.
+    """
+    deciles = np.full(scores.shape, np.nan)
+    for row, out in zip(scores, deciles, strict=True):
+        present = np.flatnonzero(np.isfinite(row))
+        if present.size >= MIN_NAMES:
+            out[present] = np.floor(DECILES * (average_ranks(row[present]) - 0.5) / present.size)
+    return deciles
+
+
+def book_weights(deciles: Floats, k: int) -> Floats:
+    """Weights of the k-cohort decile book, shape (T', N), for the T' sessions at which k cohorts exist."""
+    if k < 1 or len(deciles) < k:
+        raise InvariantBroken(f"{len(deciles)} sessions make no book of {k} cohorts")
+    top, bottom = (deciles == DECILES - 1).astype(float), (deciles == 0).astype(float)
+    cohort = 0.5 * (_each_row_to_one(top) - _each_row_to_one(bottom))
+    summed = np.cumsum(cohort, axis=0)
+    summed[k:] = summed[k:] - summed[:-k]
+    weights: Floats = summed[k - 1 :] / k
+    return weights
+
+
+def _each_row_to_one(flags: Floats) -> Floats:
+    count = flags.sum(axis=1, keepdims=True)
+    shares: Floats = np.divide(flags, count, out=np.zeros_like(flags), where=count > 0)
+    return shares

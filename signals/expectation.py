@@ -1,0 +1,105 @@
+"""The life that a bundle promises: fans of its figures by the number of sessions lived, and the mean IC of the test.
+
+A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.expectation` makes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from signals.bundle.manifest import Part
+from signals.bundle.seal import Document, parse_json
+from signals.bundle.verification import Bundle
+from signals.errors import BundleRefused
+
+Fan = tuple[tuple[float, ...], ...]
+
+
+class PromisedIc(Document):
+    """Mean IC of the proof, and what the sequential test takes as promised: `promised`, of ICs held to +-`bound`."""
+
+    mean: float
+    standard_error: float = Field(ge=0)
+    promised: float
+    bound: float = Field(gt=0)
+
+
+class Fans(Document):
+    """Quantiles, rows by sessions lived: mean IC, turnover and impact so far, and the deepest drawdown.
+
+    Turnover and drawdown are fractions of equity; impact is a fraction of traded value at an equity of 1 USD.
+    """
+
+    ic: Fan
+    turnover: Fan
+    impact: Fan
+    drawdown: Fan
+
+
+class Expectation(Document):
+    """The whole promise; see `trainer.expectation` for how it is drawn."""
+
+    format: Literal["trademl-expectation/1"] = "trademl-expectation/1"
+    sessions: int = Field(ge=1)
+    cohorts: int = Field(ge=1, le=60)
+    block_sessions: int = Field(ge=1)
+    lives: int = Field(ge=1)
+    levels: tuple[float, ...] = Field(min_length=3, max_length=99)
+    after: tuple[int, ...] = Field(min_length=1, max_length=400)
+    ic: PromisedIc
+    fans: Fans
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Expectation:
+        if list(self.levels) != sorted(set(self.levels)) or list(self.after) != sorted(set(self.after)):
+            raise ValueError("levels and sessions increase")
+        if self.after[0] < 1 or abs(self.ic.promised) >= self.ic.bound:
+            raise ValueError("the promised IC lies inside its bound")
+        for name, fan in self.fans:
+            if len(fan) != len(self.after) or any(len(row) != len(self.levels) for row in fan):
+                raise ValueError(f"the fan of {name} has another shape")
+        return self
+
+    def band(self, figure: str, sessions: int) -> tuple[float, ...]:
+        """Quantiles of a figure after `sessions` sessions, by `levels`.
+
+        Between two stated numbers of sessions it is interpolated in their logarithm; beyond the last it stays.
+        """
+        fan: Fan = getattr(self.fans, figure)
+        place = sum(after <= sessions for after in self.after)
+        if place == 0:
+            return fan[0]
+        if place == len(self.after):
+            return fan[-1]
+        left, right = math.log(self.after[place - 1]), math.log(self.after[place])
+        share = (math.log(sessions) - left) / (right - left)
+        return tuple(a + share * (b - a) for a, b in zip(fan[place - 1], fan[place], strict=True))
+
+
+def expected_of(bundle: Bundle) -> Expectation | None:
+    """Return what the bundle promises; None where its evidence holds no expectation.
+
+    Raises
+    ------
+    BundleRefused
+        It holds one that cannot be read.
+    """
+    path = bundle.manifest.of(Part.EVIDENCE)[0].path
+    evidence = parse_json(bundle.contents.files[path], path)
+    return read_expectation(evidence if isinstance(evidence, Mapping) else {}, path)
+
+
+def read_expectation(evidence: Mapping[str, Any], where: str) -> Expectation | None:
+    """Read the expectation out of an evidence document; raises as `expected_of`."""
+    found = evidence.get("expectation")
+    if found is None:
+        return None
+    try:
+        return Expectation.model_validate(found, strict=False)
+    except ValidationError as error:
+        raise BundleRefused(f"the expectation cannot be read: {error.errors()[0]['msg']}", where=where,
+                            mend="Train and publish again") from None  # fmt: skip

@@ -1,0 +1,226 @@
+"""A model's life beside its promise, from recorded scores and reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance import watching
+from appliance.expecting import GONE, STANDS, bands, life_of, lineage, observed, series_of, verdict
+from appliance.job import JobReport, JobStatus
+from appliance.ledger import Ledger, job_runs, nav, scores
+from appliance.ledger.nav import NavRow
+from appliance.ledger.scores import ScoreRow
+from appliance.reports.fans import Panel, fans
+from appliance.views import watching as views
+from execution.yardstick import following_opens, lived
+from signals.bars import Bars
+from signals.bundle import Role
+from signals.expectation import expected_of
+from tests.fakes.bundles import weekdays
+from tests.test_signals.test_expectation import PROMISE
+
+AT = datetime(2024, 3, 14, 21, 0, tzinfo=UTC)
+DAYS = weekdays()
+NAMES = tuple(f"S{i:02d}" for i in range(20))
+ASOF = DAYS.days[300]
+SLEEVE = "equities_xs"
+
+
+def whole(sessions: int = 320) -> Bars:
+    """Twenty names over the calendar's first sessions; seeded."""
+    rng = np.random.default_rng(8)
+    close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, (sessions, len(NAMES))), axis=0))
+    overnight = rng.normal(0, 0.01, close.shape)
+    previous = np.vstack([close[:1], close[:-1]])
+    opened = previous * (1 + overnight)
+    return Bars(
+        sessions=np.array(DAYS.days[:sessions], dtype="datetime64[D]"), symbols=NAMES, open=opened, high=close,
+        low=close, close=close, volume=close, total_return=close / previous - 1, overnight_return=overnight,
+        eligible=np.ones(close.shape, dtype=bool),
+    )  # fmt: skip
+
+
+class Store:
+    """A market store over `whole`."""
+
+    def bars(self, asof: date, sessions: int) -> Bars:
+        return whole().until(asof, sessions)
+
+
+def bundle(sha: str = "b" * 64, config: str = "1" * 64, promise: Any = PROMISE) -> Any:
+    manifest = SimpleNamespace(
+        sleeve=SLEEVE, role=Role.EVALUATION, trainer=SimpleNamespace(config_sha256=config), horizon_sessions=5,
+        of=lambda part: (SimpleNamespace(path="evidence.json"),),
+    )  # fmt: skip
+    evidence = json.dumps({"expectation": promise}).encode()
+    return SimpleNamespace(manifest=manifest, sha256=sha, contents=SimpleNamespace(files={"evidence.json": evidence}))
+
+
+@pytest.fixture
+def deps(tmp_path: Path) -> Iterator[Any]:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    nav.save(ledger, NavRow(ASOF, Decimal(1_000_000), Decimal(1_000_000), *(Decimal(0),) * 3, AT))
+    yield SimpleNamespace(ledger=ledger, calendar=DAYS, market=Store())
+    ledger.close()
+
+
+def score(deps: Any, days: list[date], source: str = "b" * 64, seed: int = 1) -> np.ndarray:
+    """Record scores of every name on `days`; return them."""
+    values = np.random.default_rng(seed).normal(size=(len(days), len(NAMES)))
+    for day, row in zip(days, values, strict=True):
+        rows = [
+            ScoreRow(day, n, SLEEVE, float(v), i + 1, 0.0, source)
+            for i, (n, v) in enumerate(zip(NAMES, row, strict=True))
+        ]
+        scores.save(deps.ledger, day, SLEEVE, rows)
+    return values
+
+
+def record(deps: Any, session: date, **figures: Any) -> None:
+    job_runs.begin(deps.ledger, session, "report", AT)
+    job_runs.finish(deps.ledger, JobReport("report", session, JobStatus.DONE, "", figures), AT)
+
+
+def live(day: date, ic: float | None, *, config: str = "1" * 64, bound: float | None = 0.4) -> dict[str, Any]:
+    return {"session": str(day), "bundle": "b" * 64, "lineage": f"{SLEEVE} evaluation {config[:12]}", "ic": ic,
+            "turnover": 0.1, "net": -0.01, "promised": 0.02, "bound": bound}  # fmt: skip
+
+
+def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(deps: Any) -> None:
+    """Twelve scored sessions up to asof: the first five fill the cohorts, for the last two an open is still to come."""
+    days = list(DAYS.days[289:301])
+    values = score(deps, days)
+    found = observed(ASOF, deps, bundle())
+    assert [row["session"] for row in found] == [str(day) for day in days[5:10]]
+    bars = whole().until(ASOF, 12)
+    expected = lived(values, following_opens(bars), 5)
+    assert [row["ic"] for row in found] == expected.ic[:5].tolist()
+    assert [row["turnover"] for row in found] == expected.turnover[:5].tolist()
+    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {(0.01, 0.4, lineage(bundle()))}
+
+
+def test_what_a_report_has_judged_is_not_judged_again(deps: Any) -> None:
+    score(deps, list(DAYS.days[289:301]))
+    first = observed(ASOF, deps, bundle())
+    record(deps, DAYS.days[301], live=first)
+    assert observed(ASOF, deps, bundle()) == []
+    score(deps, [DAYS.days[301]], seed=2)
+    assert [row["session"] for row in observed(DAYS.days[301], deps, bundle())] == [str(DAYS.days[299])]
+
+
+def test_scores_of_the_bundle_before_are_set_against_what_it_had_promised(deps: Any) -> None:
+    """A new bundle came yesterday: scores of the old one are judged by the promise that was recorded for it."""
+    score(deps, list(DAYS.days[289:300]), source="a" * 64)
+    score(deps, [ASOF], source="b" * 64)
+    old = {**live(DAYS.days[280], 0.0), "bundle": "a" * 64, "promised": 0.033}
+    record(deps, DAYS.days[283], live=[old])
+    found = observed(ASOF, deps, bundle())
+    assert {row["promised"] for row in found} == {0.033}
+    unknown = bundle(promise=None)
+    job = [row["bound"] for row in observed(ASOF, deps, unknown)]
+    assert job == [0.4] * len(job)
+
+
+def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: Any) -> None:
+    days = DAYS.days[100:110]
+    rows = [live(day, 0.1, config="9" * 64) for day in days[:4]] + [live(day, 0.05) for day in days[4:]]
+    record(deps, days[-1], live=rows)
+    life = life_of(lineage(bundle()), deps, [], [])
+    assert [row["session"] for row in life.rows] == [str(day) for day in days[4:]]
+    assert life_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
+
+
+def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
+    """Costs: (1.10 + 0.05 + 0.35) USD on 5,000 traded are 3 basis points. Falls: 0.99^2 - 1 = -1.99 %."""
+    days = DAYS.days[100:102]
+    costs = [{"session": str(days[0]), "traded": "5000",
+              "costs": {"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35", "borrow": "-9"}},
+             {"session": str(DAYS.days[99]), "traded": "10",
+              "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
+             {"session": str(days[1]), "traded": "0", "costs": {}}]  # fmt: skip
+    life = life_of(lineage(bundle()), deps, [live(days[0], 0.10), live(days[1], None)], costs)
+    found = series_of(life)
+    assert found["ic"] == [0.10, 0.10]
+    assert found["turnover"] == [0.1, 0.1]
+    assert found["cost"] == pytest.approx([3.0])
+    assert found["drawdown"] == pytest.approx([0.01, 0.0199])
+
+
+def test_the_life_lies_inside_below_or_above_its_band(deps: Any) -> None:
+    """After one session the band of the promise is -0.2 to 0.2. Costs: 2.5 bp + impact x sqrt(1,000,000) x 10,000."""
+    day = DAYS.days[100]
+    for ic, word in ((0.19, "INSIDE"), (-0.21, "BELOW"), (0.21, "ABOVE")):
+        found = verdict(ASOF, deps, bundle(), [live(day, ic)], [])
+        assert found is not None
+        assert [row["verdict"] for row in found["figures"] if row["figure"] == "ic"] == [word]
+    costs = next(row for row in found["figures"] if row["figure"] == "cost")
+    assert (costs["sessions"], costs["verdict"]) == (0, "NOT YET")
+    expected = expected_of(bundle())
+    assert expected is not None
+    assert bands(expected, "cost", 1, 1e6)[0][-1] == pytest.approx(2.5 + 0.2 * 1000 * 1e4)
+
+
+def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps: Any) -> None:
+    bad = [live(day, -0.2) for day in DAYS.days[100:150]]
+    found = verdict(ASOF, deps, bundle(), bad, [])
+    assert found is not None
+    assert found["test"]["says"] == GONE and found["test"]["p_value"] <= 0.05
+    assert found["test"]["alarmed_on"] in {row["session"] for row in bad}
+    good = verdict(ASOF, deps, bundle(), [live(day, 0.05) for day in DAYS.days[100:150]], [])
+    assert good is not None and good["test"]["says"] == STANDS and good["test"]["alarmed_on"] is None
+    assert verdict(ASOF, deps, bundle(promise=None), bad, []) is None
+    assert verdict(ASOF, deps, bundle(), [], []) is None
+
+
+@contextmanager
+def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    told: list[str] = []
+    monkeypatch.setattr(watching, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
+    yield told
+
+
+def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
+    with telling(monkeypatch) as told:
+        watching.tell_if_gone(DAYS.days[301], deps, None)
+        watching.tell_if_gone(DAYS.days[301], deps, gone)
+        assert len(told) == 1 and told[0].startswith(GONE)
+        record(deps, DAYS.days[301], expectation=gone)
+        watching.tell_if_gone(DAYS.days[302], deps, gone)
+        assert len(told) == 1
+
+
+def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
+    days = DAYS.days[100:103]
+    rows = [live(day, 0.05) for day in days]
+    found = verdict(ASOF, deps, bundle(), rows, [])
+    row = {"name": "score", "psi": None, "limit": 1.0, "used": None, "verdict": "too little history yet"}
+    record(deps, DAYS.days[105], live=rows, expectation=found, drift={"window_sessions": 60, "rows": [row]})
+    record(deps, DAYS.days[106], live=[], expectation=None, drift=None)
+    shown = views.expectation(deps.ledger, DAYS.days[106])
+    assert [row["figure"] for row in shown.rows] == ["ic", "turnover", "cost", "drawdown"]
+    assert shown.facts["life"] == rows and shown.session == DAYS.days[105]
+    assert views.drift(deps.ledger, DAYS.days[106]).rows == (row,)
+    assert views.expectation(deps.ledger, DAYS.days[104]).rows == ()
+    assert views.drift(deps.ledger, DAYS.days[104]).rows == ()
+
+
+def test_the_picture_is_the_same_twice() -> None:
+    expected = expected_of(bundle())
+    assert expected is not None
+    panels = {
+        name: Panel([0.01, 0.02], bands(expected, name, 20, 1e6)) for name in ("ic", "turnover", "cost", "drawdown")
+    }
+    picture = fans(panels)
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+    assert fans(panels) == picture
