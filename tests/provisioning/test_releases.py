@@ -51,7 +51,8 @@ class World:
 
     def releases(self) -> Any:
         return program.Releases(
-            self.base, restart=self.step(self.restart), is_well=self.step(self.is_well), reload=self.step(lambda: None),
+            self.base, restart=self.step(self.restart), stop=self.step(self.stop), reload=self.step(lambda: None),
+            is_well=self.step(self.is_well),
             self_test=lambda folder: "does not run" if folder.name == BROKEN else "", near=lambda: self.near,
         )  # fmt: skip
 
@@ -69,6 +70,9 @@ class World:
         self.restarts += 1
         link = self.base / "current"
         self.running = link.readlink().name if link.is_symlink() else ""
+
+    def stop(self) -> None:
+        self.running = ""
 
     def is_well(self, _seconds: float) -> str:
         return "" if self.running in GOOD else "not READY within 120 s"
@@ -109,6 +113,12 @@ def test_one_that_is_not_well_in_time_is_gone_back_from(world: World) -> None:
         activate(world, SICK)
     assert (refused.value.code, world.running, world.releases().named("current")) == (3, GOOD[0], GOOD[0])
     assert history(world) == ["active", "rolled back"]
+
+
+def test_a_first_release_that_is_not_well_is_stopped_and_none_is_in_force(world: World) -> None:
+    with pytest.raises(program.Refused, match="no release to go back to") as refused:
+        activate(world, SICK)
+    assert (refused.value.code, world.running, world.releases().named("current")) == (3, "", None)
 
 
 def test_one_whose_program_does_not_run_is_never_switched_to(world: World) -> None:

@@ -85,15 +85,20 @@ class Service:
         for words in (("daemon-reload",), ("reset-failed", self.unit), ("restart", "--no-block", self.unit)):
             subprocess.run(["systemctl", *words], check=False, capture_output=True, timeout=90)
 
+    def stop(self) -> None:
+        """Stop it: there is nothing that it could run."""
+        subprocess.run(["systemctl", "stop", self.unit], check=False, capture_output=True, timeout=90)
+
     def reload(self) -> None:
         """Read the units again."""
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True, timeout=90)
 
     def pid(self) -> int:
         """Number of the main process once the unit is READY; else 0."""
-        asked = ["systemctl", "show", "-P", "ActiveState", "-P", "MainPID", self.unit]
-        said = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=30).stdout.split()
-        return int(said[1]) if len(said) == 2 and said[0] == "active" else 0
+        asked = ["systemctl", "show", "-p", "ActiveState", "-p", "MainPID", self.unit]
+        said = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=30).stdout.splitlines()
+        facts = dict(line.split("=", 1) for line in said if "=" in line)
+        return int(facts.get("MainPID", 0)) if facts.get("ActiveState") == "active" else 0
 
     def health_of(self, pid: int) -> str:
         """The verdict that this very process has published; empty while it has published none."""
@@ -145,7 +150,7 @@ def orders_are_near(base: Path, state: Path) -> str:
 class Releases:
     """The folder of releases and the names that choose among them.
 
-    `restart`, `is_well`, `self_test` and `near` are what touches the running machine.
+    The functions that it is given are what touches the running machine.
     """
 
     def __init__(
@@ -153,14 +158,15 @@ class Releases:
         base: Path,
         *,
         restart: Callable[[], None],
+        stop: Callable[[], None],
         is_well: Callable[[float], str],
         self_test: Callable[[Path], str],
         near: Callable[[], str],
         reload: Callable[[], None],
     ) -> None:
         self.base, self.folder = base, base / "releases"
-        self._restart, self._is_well, self._self_test = restart, is_well, self_test
-        self._near, self._reload = near, reload
+        self._restart, self._stop, self._reload = restart, stop, reload
+        self._is_well, self._self_test, self._near = is_well, self_test, near
 
     def named(self, name: str) -> str | None:
         """The release that `current` or `previous` names, if it is complete."""
@@ -261,14 +267,18 @@ class Releases:
         return gone
 
     def _go_back(self, before: str | None, release: str, words: str) -> str:
-        self.switch("current", before)
-        self._restart()
-        again = self._is_well(OLD_GATE_SECONDS) if before is not None else ""
-        self._note("rolled back", before, release, words)
-        self._strike_out()
         told = f"{release} was {words}"
         if before is None:
+            self._stop()
+            self.switch("current", None)
+            self._note("given up", before, release, words)
+            self._strike_out()
             raise Refused(f"{told}; there is no release to go back to", ROLLED_BACK)
+        self.switch("current", before)
+        self._restart()
+        again = self._is_well(OLD_GATE_SECONDS)
+        self._note("rolled back", before, release, words)
+        self._strike_out()
         raise Refused(f"{told}; {before} is in force again{f' and {again}' if again else ''}", ROLLED_BACK)
 
     def _strike_out(self) -> None:
@@ -354,8 +364,8 @@ def main() -> int:
     """Do it, and say in one line of JSON what came of it."""
     asked, service = options(), Service()
     releases = Releases(
-        asked.base, restart=service.restart, is_well=service.is_well, self_test=self_test, reload=service.reload,
-        near=lambda: orders_are_near(asked.base, STATE),
+        asked.base, restart=service.restart, stop=service.stop, reload=service.reload, is_well=service.is_well,
+        self_test=self_test, near=lambda: orders_are_near(asked.base, STATE),
     )  # fmt: skip
     releases.folder.mkdir(parents=True, exist_ok=True)
     done: object
