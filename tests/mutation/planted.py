@@ -22,6 +22,7 @@ ORDERPATH = "tests/test_appliance/test_orderpath.py"
 RECOVERY = "tests/test_appliance/test_recovery.py"
 ALPACA = "tests/test_execution/test_alpaca.py"
 CONTRACT = "tests/test_execution/test_alpaca_contract.py"
+STEPS = "tests/test_appliance/test_steps.py"
 ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
 
 LATCH_FIRST = """\
@@ -124,6 +125,15 @@ BUGS = (
             f"{ORDERPATH}::test_attempts_together_stay_within_the_planned_quantity_one_alive_at_a_time"),
     Planted("trade before recovering", "appliance/jobs/trade.py", "    recover(path)\n", "",
             f"{RECOVERY}::test_killed_at_every_single_commit_of_the_trade_job_the_session_ends_the_same"),
+    Planted("cancel before it is on record that the rest is wanted", "appliance/orderpath/leftovers.py",
+            "        rests.write(path.ledger)\n        for order_id", "        for order_id",
+            f"{STEPS}::test_killed_with_a_cancellation_confirmed_the_rest_leaves_all_the_same"),
+    Planted("attempt a rest again without counting what leaves already", "appliance/orderpath/leftovers.py",
+            " - taken(rests, attempts, step)", "",
+            f"{STEPS}::test_rests_of_two_steps_together_stay_below_the_participation_cap"),
+    Planted("say nothing of a rest that was lost", "appliance/orderpath/rests.py",
+            "                lost.append(_denied(path, last, shares))\n", "                pass\n",
+            f"{STEPS}::test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row"),
     Planted("react before the latch is closed", "appliance/halting.py", LATCH_FIRST, LATCH_LAST,
             "tests/test_appliance/test_running.py::test_the_latch_is_closed_before_any_other_reaction"),
     Planted("trust the local clock", "appliance/account.py",

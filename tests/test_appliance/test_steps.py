@@ -30,6 +30,7 @@ from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker
 from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules
 
+ZERO = Decimal(0)
 STEPS = ("09:45", "12:00", "15:20")
 PRICES = {"A": Decimal(100), "B": Decimal(20)}
 
@@ -55,18 +56,23 @@ class Stepped(Rehearsal):
         return replace(deps, config=deps.config.model_copy(update={"execution": execution}))
 
 
-def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0.05) -> Rehearsal:
-    """A device at 08:00 with a frozen plan in three steps: A goes from 40 to -20, B from 0 to 150 shares."""
+def prepared(
+    root: Path, adv: Decimal = Decimal(10**9), participation: float = 0.05, held_b: Decimal = ZERO
+) -> Rehearsal:
+    """A device at 08:00 with a frozen plan in three steps: A goes from 40 to -20, B from 0 to 150 shares.
+
+    Where B is held it is sold instead, in steps too.
+    """
     clock = VirtualClock(at("08:00"))
     entry = EntryConfig(kind=Entry.TWAP, steps=3, participation=participation)
     life = Stepped(root, FakeBroker(clock, CALENDAR, PRICES), clock)
     life.entry = entry
-    life.broker.held = {"A": Decimal(40)}
+    life.broker.held = {"A": Decimal(40), **({"B": held_b} if held_b else {})}
     life.start()
     deps = life.open()
     account = life.broker.account()
-    equity = float(account.equity)
-    targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, 3000.5 / equity]))
+    equity, wanted = float(account.equity), 0.0 if held_b else 3000.5
+    targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, wanted / equity]))
     frozen = plan(
         targets, dict(life.broker.held), PRICES, account, PROVENANCE, deps.config.execution.planning,
         deps.config.execution.pretrade, assets=life.broker.assets(), adv_usd=dict.fromkeys(PRICES, adv),
@@ -246,20 +252,23 @@ def test_what_a_person_cancelled_is_followed_by_nothing(tmp_path: Path) -> None:
 
 
 def test_rests_of_two_steps_together_stay_below_the_participation_cap(tmp_path: Path) -> None:
-    """Room for 25 shares of A a step, 20 of them the step's own: with the third step 5 leave of all that is left.
+    """Room for 60 shares of B a step, 50 of them the step's own: 10 leave with the second and 10 with the third.
 
-    The rest that finds no room is journaled at the close, and denied.
+    One share of each order fills. At the close step 1 lacks 50 - 3 shares, 9 of which its last attempt of 10 asked for
+    in vain: 38 never found room. Neither did the 49 of step 2.
     """
-    life = prepared(tmp_path, adv=Decimal(37_500), participation=0.2)
-    life.broker.day_fill = lambda i: Decimal(1) if i.key.symbol == "A" else i.quantity
+    life = prepared(tmp_path, adv=Decimal(18_000), participation=0.2, held_b=Decimal(150))
+    life.broker.day_fill = lambda i: Decimal(1)
     day(life)
     assert broken_rules(life) == []
     by_hour: Counter[str] = Counter()
     for when, intent in life.broker.posts:
-        by_hour[f"{when:%H}"] += int(intent.quantity) if intent.key.symbol == "A" else 0
-    assert max(by_hour.values()) == 25
-    lost = {place[:2]: row[1] for place, row in blotter(life).items() if row[0] == "denied"}
-    assert lost and all(place[0] == "A" for place in lost)
+        by_hour[f"{when:%H}"] += int(intent.quantity) if intent.key.symbol == "B" else 0
+    assert [by_hour[hour] for hour in sorted(by_hour)] == [50, 60, 60]
+    rows = blotter(life)
+    lost = {place: row[1] for place, row in rows.items() if row[0] == "denied" and place[0] == "B"}
+    assert lost == {("B", 1, 3): 38, ("B", 2, 1): 49}
+    assert rows["B", 1, 2][:2] == ("expired", 9)
 
 
 def test_an_unconfirmed_cancellation_is_followed_by_no_new_attempt(
