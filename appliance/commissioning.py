@@ -8,16 +8,16 @@ from typing import Any
 import yaml
 
 from appliance.bundles import BundleStore
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import ApplianceConfig, BarsFrom, Venue
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode
-from appliance.stores import FolderStore
-from appliance.sync import published
+from appliance.sources import Sources, published
 from signals.bundle import PublicKey
 from signals.config import parse
 from signals.errors import BadConfig, FixInput
 from signals.manifest import Manifest
+from signals.places import Place, is_s3
 
 HEADER = (
     "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
@@ -26,8 +26,15 @@ ROOT_KEY = "root.pub"
 SECTIONS = ("portfolio", "execution", "router")
 
 
-def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey) -> Manifest:
+def commission(
+    folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, *, credentials: Path | None = None
+) -> Manifest:
     """Write a new device into `folder`; the settings come last, so that a half-made one is none.
+
+    Parameters
+    ----------
+    credentials : Path or None
+        Folder with the key files of an object store.
 
     Returns
     -------
@@ -40,41 +47,53 @@ def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey
         The folder holds a device already, or something that is none of one's.
     StoreUnreachable, BadDataset
         The dataset cannot be read; nothing was written.
+    BadConfig
+        The settings name a store that cannot be opened.
     """
     if folder.config.exists() or folder.ledger.exists():
         raise FixInput("this folder already holds a device", where=str(folder.root), mend="Choose another --state")
-    manifest = published(FolderStore(config.stores.data))
+    sources = Sources(config.stores, credentials)
+    manifest = published(sources.data())
     fs = DurableFs()
     with exclusive(folder):
         BundleStore(folder.bundles, fs).trust(root_key)
         with Ledger(folder.ledger, Mode.WRITE):
             pass  # opening creates the schema
+        sources.remember(manifest, folder)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         fs.write(folder.config, (HEADER + settings).encode())
     return manifest
 
 
 def settings(
-    *, store: Path, venue: Venue, equity: float, url: str = "", configs: Path | None = None,
-    fixed_ic: float | None = None,
+    *, store: Path | str, venue: Venue, equity: float, url: str = "", configs: Path | None = None,
+    fixed_ic: float | None = None, endpoint: str = "", bars: BarsFrom = BarsFrom.PUBLISHED,
 ) -> ApplianceConfig:  # fmt: skip
     """Compose a device's settings from a folder of YAML files and what a person gave on the command line.
 
     Parameters
     ----------
-    store : Path
-        Holds data/, bundles/ and keyset.json.
+    store : Path or str
+        Holds data/, bundles/ and keyset.json: a folder, or `s3://bucket/prefix`.
     equity : float
         USD in the account of a hosted exchange.
     configs : Path or None
         Folder with appliance.yml (top-level settings) and portfolio.yml, execution.yml, router.yml (one section each).
     fixed_ic : float or None
         Rehearsals: replaces the bundle's IC.
+    endpoint : str
+        Address of an object store that is not Amazon's.
+    bars : BarsFrom
+        Who tells the sessions that the published dataset does not hold yet.
     """
     content: dict[str, Any] = _sections(configs) if configs else {}
     exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{equity:.2f}"}
     content["venue"] = {**content.get("venue", {}), "broker": venue.value, "url": url, "exchange": exchange}
-    content["stores"] = {"data": str((store / "data").resolve()), "bundles": str(store.resolve())}
+    content["stores"] = {**content.get("stores", {}), **_places(str(store))}
+    if endpoint:
+        content["stores"]["s3"] = {**content["stores"].get("s3", {}), "endpoint": endpoint}
+    if bars is not BarsFrom.PUBLISHED:
+        content["stores"]["bars"] = bars.value
     if fixed_ic is not None:
         content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": fixed_ic}
     return parse(content, ApplianceConfig, where=str(configs or "the options"))
@@ -89,6 +108,23 @@ def root_key(path: Path) -> PublicKey:
             "the trainer's root key cannot be read", where=f"{path}: {error.strerror}",
             mend="Give the root.pub that `trainer keys` wrote with --trust",
         ) from None  # fmt: skip
+
+
+def _places(store: str) -> dict[str, str]:
+    if is_s3(store):
+        place = Place.parse(store)
+        return {"data": str(place.below("data")), "bundles": str(place)}
+    return {"data": str((Path(store) / "data").resolve()), "bundles": str(Path(store).resolve())}
+
+
+def trusted(trust: Path | None, store: str) -> PublicKey:
+    """Read the root key from the file that was given, else from a store that is a folder."""
+    if trust is None and is_s3(store):
+        raise FixInput(
+            "the root key decides what this device believes and does not come over the network", where="--trust",
+            mend="Give the root.pub that `trainer keys` wrote with --trust",
+        )  # fmt: skip
+    return root_key(trust or Path(store) / ROOT_KEY)
 
 
 def _sections(configs: Path) -> dict[str, Any]:

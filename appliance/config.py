@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from appliance.schedule import Entering
 from appliance.tripwires import Limits
@@ -15,6 +16,7 @@ from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
 from signals.router import RouterConfig
+from signals.s3 import S3Config
 
 
 class Venue(StrEnum):
@@ -22,6 +24,13 @@ class Venue(StrEnum):
 
     EXCHANGE = "exchange"
     ALPACA_PAPER = "alpaca-paper"
+
+
+class Scoring(StrEnum):
+    """Who computes the scores: this device from its bundle, or the trainer, which delivers them signed."""
+
+    LOCAL = "local"
+    PULLED = "pulled"
 
 
 class VenueConfig(Config):
@@ -49,19 +58,67 @@ class VenueConfig(Config):
         return self.broker is Venue.EXCHANGE and not self.url
 
 
+def _place(given: object) -> object:
+    return str(given) if isinstance(given, Path) else given
+
+
+PlaceText = Annotated[str, BeforeValidator(_place)]
+
+
+class BarsFrom(StrEnum):
+    """Who tells the bars of the sessions that the published dataset does not hold yet."""
+
+    PUBLISHED = "published"
+    ALPACA = "alpaca"
+
+
+class AlpacaBarsConfig(Config):
+    """How bars are asked of Alpaca's market data.
+
+    Attributes
+    ----------
+    feed : str
+        `sip`, the consolidated tape. `iex` is refused: one venue sees a few per cent of the volume, and features
+        are computed from volume.
+    url : str
+        Empty is the venue's own: Alpaca's data host, or the embedded exchange.
+    """
+
+    feed: str = "sip"
+    url: str = ""
+
+    @field_validator("feed")
+    @classmethod
+    def _whole_tape(cls, feed: str) -> str:
+        if feed != "sip":
+            raise ValueError(
+                f"the feed {feed!r} is refused for features: it holds a few per cent of the volume; only sip, the "
+                "consolidated tape, is the market that the model was trained on"
+            )
+        return feed
+
+
 class StoresConfig(Config):
     """Where published things are read from.
 
     Attributes
     ----------
-    data : Path
-        Folder of the curated dataset.
-    bundles : Path
-        Folder of published bundles.
+    data : str
+        Folder of the curated dataset, or `s3://bucket/prefix`.
+    bundles : str
+        Folder of published bundles, or `s3://bucket/prefix`.
+    s3 : S3Config
+        How an object store is reached; its key pair lies among the credentials.
+    bars : BarsFrom
+        `alpaca`: the published dataset gives history and calendar, Alpaca the sessions after it.
+    alpaca : AlpacaBarsConfig
     """
 
-    data: Path
-    bundles: Path
+    data: PlaceText
+    bundles: PlaceText
+    s3: S3Config = S3Config()
+    bars: BarsFrom = BarsFrom.PUBLISHED
+    alpaca: AlpacaBarsConfig = AlpacaBarsConfig()
 
 
 class BackupConfig(Config):
@@ -98,6 +155,9 @@ class ApplianceConfig(Config):
         Trade on GREEN sessions only; AMBER is enough otherwise.
     accept_unproven : bool
         Let an `evaluation` bundle trade on a real paper account, at half gross.
+    scoring : Scoring
+        `pulled` takes the signed scores that `trainer score-daily` delivers instead of computing them. The same scores
+        give the same orders: it is no part of the configuration hash.
     """
 
     venue: VenueConfig = VenueConfig()
@@ -109,6 +169,7 @@ class ApplianceConfig(Config):
     tripwires: Limits = Limits()
     require_green: bool = False
     accept_unproven: bool = False
+    scoring: Scoring = Scoring.LOCAL
 
     @property
     def starting_equity(self) -> Decimal:

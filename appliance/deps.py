@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from appliance.bar_source import BarSource
 from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher
 from appliance.folder import StateFolder
@@ -15,6 +16,7 @@ from appliance.ledger import Ledger
 from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.seams import Clock, Fs, Heartbeat, Notifier
+from appliance.sources import Sources
 from execution.brokers.base import Broker
 from signals.sessions import Calendar
 
@@ -44,6 +46,10 @@ class Deps:
         What is asked for disk, temperature and power; a replay asks none.
     heartbeat : Heartbeat
         The watcher outside; a replay has none.
+    credentials : Path or None
+        Folder of key files; only what opens a store reads it.
+    open_bars : callable or None
+        Opens the source of bars that are not published; None where the device has none.
     """
 
     config: ApplianceConfig
@@ -59,11 +65,18 @@ class Deps:
     open_broker: Callable[[], Broker]
     machine: Machine = field(default_factory=ThisMachine)
     heartbeat: Heartbeat = field(default_factory=NoWatcher)
+    credentials: Path | None = None
+    open_bars: Callable[[], BarSource] | None = None
 
     @property
     def state(self) -> Path:
         """The state folder's path."""
         return self.folder.root
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Where published things are read from."""
+        return Sources(self.config.stores, self.credentials)
 
     @cached_property
     def market(self) -> Market:

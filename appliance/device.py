@@ -26,8 +26,7 @@ from appliance.market import Market
 from appliance.notify import Channels, FileNotifier, LogNotifier
 from appliance.schedule import Table, table_of, timetable
 from appliance.seams import Clock, Heartbeat, Notifier
-from appliance.stores import FolderStore
-from appliance.sync import published
+from appliance.sources import Sources
 from appliance.venue import Counterparty, standing_at
 from appliance.webhook import webhooks
 from signals.code_version import code_version
@@ -54,6 +53,8 @@ class Device:
     fs : DurableFs
     machine : Machine
     heartbeat : Heartbeat
+    credentials : Path or None
+        Folder of key files.
     """
 
     folder: StateFolder
@@ -64,6 +65,7 @@ class Device:
     fs: DurableFs = field(default_factory=DurableFs)
     machine: Machine = field(default_factory=ThisMachine)
     heartbeat: Heartbeat = field(default_factory=NoWatcher)
+    credentials: Path | None = None
 
     @property
     def clock(self) -> Clock:
@@ -93,6 +95,7 @@ class Device:
             ledger=Ledger(self.folder.ledger, Mode.WRITE), latch=self.latch, notifier=self.notifier, fs=self.fs,
             code_version=self.code, open_market=lambda: Market(self.folder.market, self.calendar),
             open_broker=self.counterparty.broker, machine=self.machine, heartbeat=self.heartbeat,
+            credentials=self.credentials, open_bars=self.counterparty.bars,
         )  # fmt: skip
         try:
             yield deps
@@ -189,13 +192,13 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
     folder.require()
     with exclusive(folder):
         config = load(folder.config, ApplianceConfig)
-        manifest = published(FolderStore(config.stores.data))
-        start = _clock_start(folder, manifest)
+        manifest = Sources(config.stores, credentials).manifest(folder)
+        start = clock_start(folder, manifest)
         with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
             told = channels(folder, credentials)
             device = Device(
                 folder, config, manifest, counterparty, told, machine=machine or ThisMachine(),
-                heartbeat=watcher(credentials),
+                heartbeat=watcher(credentials), credentials=credentials,
             )  # fmt: skip
             yield device
             device.remember_clock()
@@ -206,7 +209,8 @@ def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
     return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=webhooks(credentials))
 
 
-def _clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
+def clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
+    """Where a hosted clock stands: where the last process left it, or where the dataset begins."""
     content = DurableFs().read(folder.root / CLOCK_FILE)
     if content is None:
         return manifest.calendar.session(manifest.first).close

@@ -79,7 +79,7 @@ def pull_slot(
         The store could not be read.
     """
     bundles, policy = slot_store(slot, folder, fs), slot_policy(slot, asof, config, calendar)
-    if f"{slot}/{LATEST}" not in store.names(slot):
+    if store.find(f"{slot}/{LATEST}") is None:
         standing = bundles.current()
         return SlotPull(slot, standing.folder if standing else "")
     try:

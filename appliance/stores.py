@@ -1,12 +1,16 @@
-"""Where published data and bundles come from: a folder now, an object store behind the same two calls."""
+"""Where published data and bundles come from: a folder here, an object store in `appliance.s3`, by the same calls."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from signals.errors import InvariantBroken, StoreUnreachable
 from signals.files import sha256_of, write_atomic
+
+MANIFEST = "manifest.json"  # of the curated dataset, in its store
+PIECE = 2**18
 
 
 class Store(Protocol):
@@ -15,11 +19,14 @@ class Store(Protocol):
     def read(self, name: str) -> bytes:
         """Return a small object whole; raise `StoreUnreachable` when it cannot be read."""
 
-    def fetch(self, name: str, to: Path) -> str:
-        """Copy an object to the file `to` and return the SHA-256 of what was written."""
+    def find(self, name: str) -> bytes | None:
+        """Return a small object whole, or None when there is none; raises as `read` otherwise."""
 
-    def names(self, prefix: str) -> tuple[str, ...]:
-        """Names of the objects below `prefix`, sorted; empty when there is none."""
+    def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes from `start` on; raise `StoreUnreachable` where they break off."""
+
+    def fetch(self, name: str, to: Path) -> str:
+        """Copy an object to the file `to`, whole or not at all, and return the SHA-256 of what was written."""
 
 
 class FolderStore:
@@ -38,6 +45,26 @@ class FolderStore:
         path = self._path(name)
         try:
             return path.read_bytes()
+        except OSError as error:
+            raise self._unreachable(path, error) from None
+
+    def find(self, name: str) -> bytes | None:
+        """Return a small object whole, or None when there is none."""
+        try:
+            return self._path(name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreachable(self._path(name), error) from None
+
+    def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes from `start` on."""
+        path = self._path(name)
+        try:
+            with path.open("rb") as stream:
+                stream.seek(start)
+                while piece := stream.read(PIECE):
+                    yield piece
         except OSError as error:
             raise self._unreachable(path, error) from None
 

@@ -1,6 +1,9 @@
 """Published things to this device: verified before they are used, gated by the device's clock, all or nothing.
 
-Entry points: `published` (the dataset's manifest), `pull_data`, `pull_bundle`.
+Entry points: `pull_data`, `pull_bundle`.
+
+What was transferred and verified when a pull breaks off stays in the scratch folder under its content's name, and the
+next pull goes on from there; whatever else lies in it is thrown away.
 """
 
 from __future__ import annotations
@@ -12,14 +15,18 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.bundles import BundleStore
-from appliance.market import Delivered, Market
+from appliance.market import Delivered, Market, Snapshot
 from appliance.stores import Store
+from appliance.transfer import PART, bring
 from signals.actions import Action
-from signals.bundle import Policy
-from signals.errors import BadDataset, BundleRefused
+from signals.bundle import BundleManifest, Policy
+from signals.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
+from signals.bundle.seal import parse
+from signals.errors import BadDataset, BundleRefused, StoreUnreachable
 from signals.manifest import FileRecord, FileRole, Manifest
 
 LATEST, KEYSET = "bundles/latest.json", "keyset.json"
+MOST_FILES = 64
 PUBLISH_AGAIN = "Publish the dataset again on the trainer"
 
 
@@ -34,7 +41,9 @@ class DataPull:
     through : date
         Newest session taken over.
     files : int
-        Files transferred.
+        Bars files taken over.
+    transferred : int
+        Bytes that came over the line for it.
     changed_sessions : int
         Sessions written: new ones and restated ones.
     """
@@ -43,12 +52,8 @@ class DataPull:
     version: int
     through: date
     files: int
+    transferred: int
     changed_sessions: int
-
-
-def published(store: Store) -> Manifest:
-    """Return the manifest that the store publishes now."""
-    return Manifest.from_bytes(store.read("manifest.json"), where="manifest.json of the data store")
 
 
 def pull_data(
@@ -62,11 +67,11 @@ def pull_data(
         A published dataset.
     market : Market
     manifest : Manifest
-        As `published` answered.
+        As the store publishes it now.
     through : date
         The last session whose close the device's clock has passed; later rows are never stored.
     incoming : Path
-        Scratch folder; emptied before and after.
+        Scratch folder; empty after a pull that succeeded.
     at : datetime
         UTC.
 
@@ -75,17 +80,20 @@ def pull_data(
     BadDataset
         A file differs from what the manifest vouches for; the market store is as it was.
     StoreUnreachable
-        The store could not be read; the market store is as it was.
+        The store could not be read, or answers with an older version than it did; the market store is as it was.
     """
-    shutil.rmtree(incoming, ignore_errors=True)
-    wanted = set(market.pending(manifest, through))
+    _require_successor(manifest, market.snapshot())
+    pending = set(market.pending(manifest, through))
+    actions = manifest.of_role(FileRole.ACTIONS)
+    bars = [record for record in manifest.files if record.path in pending]
+    _keep_only(incoming, [record.path for record in (*bars, *actions)])
+    came = sum(_bring(store, record, incoming) for record in (*bars, *actions))
     try:
-        delivered = [_fetch(store, record, incoming) for record in manifest.files if record.path in wanted]
-        actions = _actions(store, manifest, incoming)
-        changed = market.ingest(manifest, delivered, actions, through, at)
+        delivered = [_delivered(record, incoming) for record in bars]
+        changed = market.ingest(manifest, delivered, _actions(incoming, manifest), through, at)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
-    return DataPull(manifest.snapshot_id, manifest.version, through, len(delivered), changed)
+    return DataPull(manifest.snapshot_id, manifest.version, through, len(delivered), came, changed)
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,25 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
         shutil.rmtree(incoming, ignore_errors=True)
 
 
+def fetch_bundle(store: Store, folder: str, to: Path) -> bool:
+    """Copy a bundle that is no longer the newest, by what its own manifest lists; False where there is none.
+
+    Raises
+    ------
+    BundleRefused
+        Its manifest cannot be read. Nothing else is checked here: whoever puts it in force verifies it.
+    StoreUnreachable
+        The store could not be read.
+    """
+    raw = store.find(f"bundles/{folder}/{MANIFEST_NAME}")
+    if raw is None:
+        return False
+    listed = parse(raw, BundleManifest, f"{folder}/{MANIFEST_NAME}")
+    for name in (MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in listed.files)):
+        store.fetch(f"bundles/{folder}/{name}", to / name)
+    return True
+
+
 def _latest(content: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         document = json.loads(content)
@@ -153,24 +180,44 @@ def _latest(content: bytes) -> tuple[str, tuple[str, ...]]:
         raise BundleRefused(
             f"latest.json cannot be read ({error!r})", where=LATEST, mend="Publish the bundle again"
         ) from None
+    if len(files) > MOST_FILES:
+        raise BundleRefused(f"latest.json names {len(files)} files", where=folder, mend="Publish the bundle again")
     if any("/" in name or name in ("", ".", "..") for name in (folder, *files)):
         raise BundleRefused("latest.json names a path outside its bundle", where=folder)
     return folder, files
 
 
-def _fetch(store: Store, record: FileRecord, incoming: Path) -> Delivered:
-    path = incoming / record.path
-    if store.fetch(record.path, path) != record.sha256 or path.stat().st_size != record.size:
-        raise BadDataset("the file is not what the manifest vouches for", where=record.path, mend=PUBLISH_AGAIN)
+def _require_successor(manifest: Manifest, held: Snapshot | None) -> None:
+    """Refuse to go back: a cache in front of a store may still answer with what was published before."""
+    if held is not None and held.name == manifest.name and manifest.version < held.version:
+        raise StoreUnreachable(
+            f"the store answers with version {manifest.version} after it gave out version {held.version}",
+            where=manifest.name, mend="pull tries again; if it stays so, publish the newest version again",
+        )  # fmt: skip
+
+
+def _keep_only(incoming: Path, wanted: list[str]) -> None:
+    """Throw away what an earlier pull left there and this one does not want."""
+    kept = {incoming / path for path in wanted} | {incoming / f"{path}{PART}" for path in wanted}
+    for path in sorted(incoming.rglob("*"), reverse=True):
+        if path.is_symlink() or path.is_file():
+            if path not in kept:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+
+
+def _bring(store: Store, record: FileRecord, incoming: Path) -> int:
+    return bring(store, record.path, incoming / record.path, sha256=record.sha256, size=record.size)
+
+
+def _delivered(record: FileRecord, incoming: Path) -> Delivered:
     if record.first is None or record.last is None:
         raise BadDataset("a bars file without its range of sessions", where=record.path, mend=PUBLISH_AGAIN)
-    return Delivered(record.path, record.sha256, path, record.first, record.last)
+    return Delivered(record.path, record.sha256, incoming / record.path, record.first, record.last)
 
 
-def _actions(store: Store, manifest: Manifest, incoming: Path) -> tuple[Action, ...]:
+def _actions(incoming: Path, manifest: Manifest) -> tuple[Action, ...]:
     from signals.dataset import load_actions  # brings pyarrow, which the scoring job does without
 
-    for record in manifest.of_role(FileRole.ACTIONS):
-        if store.fetch(record.path, incoming / record.path) != record.sha256:
-            raise BadDataset("the file is not what the manifest vouches for", where=record.path, mend=PUBLISH_AGAIN)
     return load_actions(incoming, manifest)

@@ -21,6 +21,9 @@ class Vault(Store, Protocol):
     def remove(self, name: str) -> None:
         """Let an object go; no error when there is none."""
 
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of the objects below `prefix`, sorted; empty when there is none."""
+
 
 class FolderVault(FolderStore):
     """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made.

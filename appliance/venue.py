@@ -6,17 +6,20 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
+from appliance.bar_source import BarSource
 from appliance.clock import SystemClock, VirtualClock
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
 from appliance.folder import StateFolder
 from appliance.net import HostedNet, SocketNet
 from appliance.seams import Clock, Net
+from appliance.sources import Sources
 from execution.brokers.base import Broker
 from signals.errors import BadConfig, BrokerUnreachable
 
@@ -37,6 +40,8 @@ class Counterparty:
     key_id, secret_key : str
     seed : int
         Spreads the repeats of reads.
+    data : AlpacaBarsConfig
+        How its market data are asked for bars.
     """
 
     clock: Clock
@@ -45,6 +50,7 @@ class Counterparty:
     key_id: str
     secret_key: str
     seed: int = 0
+    data: AlpacaBarsConfig = field(default_factory=AlpacaBarsConfig)
 
     def broker(self) -> Broker:
         """Return a fresh client."""
@@ -53,6 +59,17 @@ class Counterparty:
         return AlpacaBroker(
             self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed),
             adapter=self.net.adapter(),
+        )  # fmt: skip
+
+    def bars(self) -> BarSource:
+        """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
+        from execution.brokers.market_data import DATA_URL, AlpacaData, Keys
+        from execution.brokers.transport import PAPER_HOSTS
+
+        is_paper = urlsplit(self.url).hostname in PAPER_HOSTS
+        return AlpacaData(
+            self.data.url or (DATA_URL if is_paper else self.url), Keys(self.key_id, self.secret_key), self.clock,
+            feed=self.data.feed, adapter=self.net.adapter(),
         )  # fmt: skip
 
 
@@ -129,10 +146,12 @@ def standing_at(
         key, secret = _credentials(credentials)
         from execution.brokers.alpaca import PAPER_URL
 
-        yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret)
+        yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
         net = SocketNet()
-        yield Counterparty(ServedClock(venue.url, net), net, venue.url, "embedded", "embedded", venue.seed)
+        yield Counterparty(
+            ServedClock(venue.url, net), net, venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca
+        )
     else:
         with _hosted(config, folder, start) as counterparty:
             yield counterparty
@@ -146,15 +165,16 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        Market.from_dataset(config.stores.data), clock, seed=config.venue.seed, state=folder.exchange,
+        Market.from_dataset(Sources(config.stores).data_folder), clock, seed=config.venue.seed, state=folder.exchange,
         config=config.venue.exchange,
     )  # fmt: skip
     if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
         clock.advance(exchange.now)
     try:
         yield Counterparty(
-            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed
-        )
+            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed,
+            config.stores.alpaca,
+        )  # fmt: skip
     finally:
         exchange.close()
 

@@ -114,8 +114,9 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
     evidence = _document(request.run, "evidence.json")
     last = last_training_session(request.run)
     keyset = load_keyset(request.keys)
-    _check_store_keys(request.store, keyset)
-    place = request.store / prefix_of(request.role, str(_field(evidence, "sleeve")))
+    if (published := request.store / KEYSET).exists():
+        check_store_keys(published.read_bytes(), str(published), keyset)
+    place = request.store / prefix_of(request.role, sleeve_of(request.run))
     seq = newest_seq(place) + 1
     files = _files(request.run)
     manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
@@ -150,6 +151,11 @@ def last_training_session(run: Path) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
+
+
+def sleeve_of(run: Path) -> str:
+    """Sleeve that the run trained; raise `FixInput` when its evidence does not say."""
+    return str(_field(_document(run, "evidence.json"), "sleeve"))
 
 
 def prefix_of(role: Role, sleeve: str) -> str:
@@ -283,18 +289,16 @@ def _verdict(run: Path) -> str:
     return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
 
 
-def _check_store_keys(store: Path, keyset: Keyset) -> None:
-    path = store / KEYSET
-    if not path.exists():
-        return
-    document = parse_json(path.read_bytes(), str(path))
+def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
+    """Raise `FixInput` where the store's key set, `content`, is newer than `keyset`, or is none."""
+    document = parse_json(content, where)
     try:
         published = Keyset.model_validate_json(document["payload"])
     except (ValidationError, KeyError, TypeError):
-        raise FixInput("the store's key set cannot be read", where=str(path), mend="Restore it from a backup") from None
+        raise FixInput("the store's key set cannot be read", where=where, mend="Restore it from a backup") from None
     if published.version > keyset.version:
         raise FixInput(f"the store has key set version {published.version}, this folder {keyset.version}",
-                       where=str(path), mend="Use the newest key folder")  # fmt: skip
+                       where=where, mend="Use the newest key folder")  # fmt: skip
 
 
 def _document(run: Path, name: str) -> dict[str, Any]:

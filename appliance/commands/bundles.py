@@ -15,7 +15,8 @@ from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.person import confirm_typed, who
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
-from appliance.stores import FolderStore
+from appliance.sources import Sources
+from appliance.sync import fetch_bundle
 from signals.bundle import RollbackGrant, read_grant
 from signals.console import emit
 from signals.errors import FixInput
@@ -66,11 +67,8 @@ def _source(device: Device, named: RollbackGrant) -> Path:
     kept = device.folder.bundles / name
     if kept.is_dir():
         return kept
-    store = FolderStore(device.config.stores.bundles)
-    files = store.names(f"bundles/{name}")
-    if not files:
-        raise FixInput(f"bundle {name} is neither on this device nor in the store", mend="Publish it again")
     shutil.rmtree(device.folder.incoming, ignore_errors=True)
-    for file in files:
-        store.fetch(file, device.folder.incoming / name / Path(file).name)
+    store = Sources(device.config.stores, device.credentials).bundles()
+    if not fetch_bundle(store, name, device.folder.incoming / name):
+        raise FixInput(f"bundle {name} is neither on this device nor in the store", mend="Publish it again")
     return device.folder.incoming / name

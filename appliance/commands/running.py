@@ -24,9 +24,8 @@ from appliance.killing import killable
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.paging import attend
 from appliance.schedule import JOBS
+from appliance.sources import Sources
 from appliance.spawner import EXIT_CODES
-from appliance.stores import FolderStore
-from appliance.sync import published
 from appliance.tick import tick
 from appliance.venue import time_addresses
 from signals.config import load
@@ -159,7 +158,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
             mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )  # fmt: skip
     exchange, broker = time_addresses(config)
-    calendar = published(FolderStore(config.stores.data)).calendar
+    calendar = Sources(config.stores).manifest(folder).calendar
     found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
     DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 

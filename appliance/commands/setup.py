@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from appliance.commissioning import ROOT_KEY, commission, root_key, settings
-from appliance.config import Venue
+from appliance.commissioning import commission, settings, trusted
+from appliance.config import BarsFrom, Venue
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
@@ -34,7 +34,10 @@ def register(app: typer.Typer) -> None:
 
 def init(
     venue: Annotated[Venue, typer.Option("--venue", help="Where orders go; never switched by the program.")],
-    store: Annotated[Path, typer.Option("--store", help="Published store: data/, bundles/, keyset.json.")],
+    store: Annotated[
+        str,
+        typer.Option("--store", help="A folder or s3://bucket/prefix: data/, bundles/, keyset.json."),
+    ],
     state: State = DEFAULT_STATE,
     equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,
     url: Annotated[str, typer.Option("--url", help="Of a served exchange; empty hosts it here.")] = "",
@@ -47,6 +50,13 @@ def init(
     fixed_ic: Annotated[
         float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Rehearsals: size by this IC, not the bundle's.")
     ] = None,
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", help="Of an object store that is not Amazon's: MinIO, SeaweedFS.")
+    ] = "",
+    bars: Annotated[
+        BarsFrom, typer.Option("--bars", help="Who tells the sessions that the published dataset does not hold yet.")
+    ] = BarsFrom.PUBLISHED,
+    credentials: Credentials = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a new device in an empty state folder and write its config.yml.
@@ -54,9 +64,12 @@ def init(
     The device starts HALTED: nothing is wrong, no orders are sent until you arm it. The root key decides for ever
     which bundles it believes; it is printed so that you can compare it with the trainer's.
     """
-    config = settings(store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic)
-    key = root_key(trust or store / ROOT_KEY)
-    manifest = commission(StateFolder(state), config, key)
+    config = settings(
+        store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic, endpoint=endpoint,
+        bars=bars,
+    )  # fmt: skip
+    key = trusted(trust, store)
+    manifest = commission(StateFolder(state), config, key, credentials=credentials)
     emit(
         {"state": state, "venue": venue.value, "root_key": key.keyid, "dataset": manifest.name, "latch": "halted"},
         as_json=as_json,

@@ -17,8 +17,7 @@ from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, State, to_session
 from appliance.schedule import TIMETABLE, Table, table_of
 from appliance.schedule import timetable as rows_of
-from appliance.stores import FolderStore
-from appliance.sync import published
+from appliance.sources import Sources
 from appliance.vitals import daemon_facts, vitals
 from signals.config import load
 from signals.console import emit
@@ -82,7 +81,7 @@ def timetable(
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:
     if folder.config.is_file():
-        return published(FolderStore(load(folder.config, ApplianceConfig).stores.data)).calendar
+        return Sources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
 

@@ -12,8 +12,8 @@ from appliance.jobs.gate import require_closed
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
 from appliance.slots import Slot, pull_slot
-from appliance.stores import FolderStore
-from appliance.sync import published, pull_bundle, pull_data
+from appliance.sources import published
+from appliance.sync import pull_bundle, pull_data
 from signals.errors import StoreUnreachable
 
 
@@ -30,7 +30,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         What is published is not what its manifest vouches for; the store stays as it was.
     """
     asof = require_closed(session, deps)
-    store = FolderStore(deps.config.stores.data)
+    store = deps.sources.data()
     manifest = published(store)
     if manifest.last < asof:
         raise StoreUnreachable(
@@ -45,16 +45,15 @@ def pull(session: date, deps: Deps) -> JobReport:
         )  # fmt: skip
     through = min(manifest.last, deps.calendar.last_closed(now))
     done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
+    deps.sources.remember(manifest, deps.folder)
+    bundles = deps.sources.bundles()
     bundle = pull_bundle(
-        FolderStore(deps.config.stores.bundles), BundleStore(deps.folder.bundles, deps.fs),
+        bundles, BundleStore(deps.folder.bundles, deps.fs),
         bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming,
     )  # fmt: skip
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
-    beside = [
-        pull_slot(slot, FolderStore(deps.config.stores.bundles), deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        for slot in Slot
-    ]
+    beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
     for one in beside:
         if one.refusal:
             tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)

@@ -24,9 +24,11 @@ from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.schedule import AT_THE_OPEN, Entering
 from appliance.seams import Clock
+from appliance.stores import MANIFEST
 from appliance.views.overview import Overview, overview
 from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
+from signals.places import is_s3
 from signals.sessions import Calendar
 
 CLOCK_FILE = "clock.json"
@@ -150,7 +152,7 @@ class LedgerSource:
         ledger = self._opened()
         now = self._now(hosted=venue.is_hosted)
         newest = newest_session(ledger)
-        found = overview(ledger, self.folder, now, self._published(venue.data), is_hosted=venue.is_hosted,
+        found = overview(ledger, self.folder, now, self._published(venue.manifest), is_hosted=venue.is_hosted,
                          entering=venue.entering)  # fmt: skip
         if newest is None:
             trouble = Trouble(
@@ -181,9 +183,8 @@ class LedgerSource:
                 pass  # the file is written after the first job; until then the machine's clock is the best there is
         return self._clock.now()
 
-    def _published(self, data: Path) -> Calendar | None:
+    def _published(self, path: Path) -> Calendar | None:
         """The calendar of the published dataset; None when it cannot be read, which the overview says."""
-        path = data / "manifest.json"
         try:
             changed = path.stat().st_mtime_ns
             if self._calendar is None or self._calendar[0] != changed:
@@ -196,7 +197,7 @@ class LedgerSource:
 
 @dataclass(frozen=True)
 class _Venue:
-    data: Path
+    manifest: Path
     is_hosted: bool
     entering: Entering = AT_THE_OPEN
 
@@ -209,7 +210,9 @@ def _venue(path: Path) -> _Venue:
         is_hosted = venue.get("broker", "exchange") == "exchange" and not venue.get("url")
         entry = (content.get("execution") or {}).get("entry") or {}
         known = {name: entry[name] for name in ("kind", "steps", "first_minutes", "last_minutes") if name in entry}
-        return _Venue(Path(content["stores"]["data"]), is_hosted, Entering(**known))
+        data = str(content["stores"]["data"])
+        kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
+        return _Venue(kept, is_hosted, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise BadConfig(
             "the device's settings cannot be read", where=f"{path}: {error}", mend="Correct the file"

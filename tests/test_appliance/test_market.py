@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pytest
 
 from appliance.market import Market
+from appliance.sources import published
 from appliance.stores import FolderStore
-from appliance.sync import DataPull, published, pull_data
+from appliance.sync import DataPull, pull_data
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.actions import Action
 from signals.dataset import load_actions, load_bars

@@ -12,57 +12,16 @@ import pytest
 from appliance.bundles import BundleStore
 from appliance.fs import DurableFs
 from signals.bundle import PublicKey, Role
-from signals.drift import reference
 from signals.errors import BundleRefused, FixInput
-from signals.features.panel import FeaturePanel, spec_hash
 from signals.files import sha256_of
 from signals.inference import predict
 from signals.scoring import score
 from tests.fakes.bundles import SPEC, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
+from tests.fakes.publishing import CREATED, SPECS, WIDTH, features, run_folder
 from trainer import sign
 from trainer.models.lgbm import LightGbm, LightGbmConfig
 from trainer.publish import Publication, Request, newest_seq, publish
-
-CREATED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
-SPECS = {"equities_xs": SPEC}
-WIDTH = len(SPEC)
-
-
-def features(sessions: int = 80) -> FeaturePanel:
-    rng = np.random.default_rng(8)
-    values = rng.normal(size=(sessions, 12, WIDTH)).astype(np.float32)
-    values[:, 0, 1] = np.nan
-    days = np.busday_offset(np.datetime64("2023-10-12"), np.arange(sessions), roll="forward")
-    names = tuple(name for name, _, _ in SPEC)
-    return FeaturePanel(
-        days, tuple(f"S{i:02d}" for i in range(12)), names, values, np.ones(values.shape[:2], dtype=bool)
-    )
-
-
-def run_folder(folder: Path, model: bytes | None = None) -> Path:
-    """The files that `trainer train` writes and publishing reads."""
-    onnx, panel = model or stump_model(WIDTH), features()
-    rows = panel.values.reshape(-1, WIDTH)
-    folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(onnx)
-    np.savez(folder / "golden.npz", inputs=rows[:64], scores=predict([onnx], rows[:64]))
-    dense = predict([onnx], rows).reshape(panel.eligible.shape)
-    listed = [{"name": n, "units": u, "lookback_sessions": k, "dtype": "float32"} for n, u, k in SPEC]
-    documents = {
-        "feature_list.json": {"sleeve": "equities_xs", "spec_hash": spec_hash(list(SPEC)), "features": listed},
-        "training_cfg.json": {"seed": 1},
-        "drift_reference.json": reference(panel, dense),
-        "evidence.json": {
-            "sleeve": "equities_xs", "seed": 1, "horizon": 5, "entry": "opg", "snapshot_id": "2" * 64,
-            "first_training_session": "2023-10-12", "last_training_session": "2024-01-31",
-            "config_hash": "1" * 64, "code_version": "0.1.0+abcdef123456",
-            "ic": {"mean": 0.012, "t_newey_west": 1.4, "standard_error": 0.009},
-        },
-    }  # fmt: skip
-    for name, document in documents.items():
-        (folder / name).write_text(json.dumps(document))
-    return folder
 
 
 def change(path: Path, **changes: object) -> None:

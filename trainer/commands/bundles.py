@@ -11,11 +11,14 @@ from signals.bundle import Keyset, Role
 from signals.console import emit
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
+from signals.places import is_s3
 from signals.sessions import xnys
 from signals.sleeves import SLEEVES
 from trainer import sign, way_back
 from trainer.clock import now
 from trainer.publish import KEYSET, Request, last_training_session, publish
+from trainer.remote import deliver_keyset, publish_remote
+from trainer.stores import Endpoint, S3Credentials, objects_at
 
 VALID_DAYS = 3 * 365
 SELF_CHECK_DAYS = 14
@@ -40,7 +43,9 @@ def rotate_keys_command(
     retire: str = typer.Option("", help="Key id whose signatures end with --valid-until."),
     revoke: str = typer.Option("", help="Key id to refuse at once."),
     valid_until: str = typer.Option("", help="Last day of the added or retired key.", show_default="three years"),
-    to: Path = typer.Option(None, help="Store folder to deliver the new key set to at once."),
+    to: str = typer.Option("", help="Store to deliver the new key set to at once: a folder or s3://bucket/prefix."),
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
     """Change the key set: exactly one of --add, --retire, --revoke."""
@@ -54,8 +59,10 @@ def rotate_keys_command(
         keyset = sign.retire_key(keys, retire, _until(valid_until))
     else:
         keyset = sign.revoke_key(keys, revoke)
-    if to:
-        write_atomic(to / KEYSET, sign.keyset_bytes(keys))
+    if is_s3(to):
+        deliver_keyset(objects_at(to, endpoint, credentials), keys)
+    elif to:
+        write_atomic(Path(to) / KEYSET, sign.keyset_bytes(keys))
     when = "with their next pull" if to else "with the next bundle that is published"
     _tell(keyset, keys, as_json, f"Devices learn of it {when}.")
 
@@ -64,9 +71,11 @@ def publish_command(
     run: Path = typer.Option(..., help="Run folder of `trainer train`."),
     role: Role = typer.Option(..., help="champion needs a promotion record."),
     keys: Path = typer.Option(..., help="Folder made by `trainer keys`."),
-    to: Path = typer.Option(..., help="Store folder that devices pull from."),
+    to: str = typer.Option(..., help="Store that devices pull from: a folder or s3://bucket/prefix."),
     refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="the verdict on the run"),
     registry: Path = typer.Option(Path("var/registry"), help="Registry whose champion a champion must be."),
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
@@ -75,15 +84,18 @@ def publish_command(
 
         confirm(registry, run)
     last = last_training_session(run)
-    done = publish(
-        Request(run, role, keys, to, now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else ""),
-        xnys(last, last + timedelta(days=SELF_CHECK_DAYS)),
-        {name: sleeve.spec for name, sleeve in SLEEVES.items()},
-    )
+    request = Request(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
+    calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
+    sleeves = {name: sleeve.spec for name, sleeve in SLEEVES.items()}
+    if is_s3(to):
+        done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
+    else:
+        done = publish(request, calendar, sleeves)
+        place = str(done.folder)
     emit(
-        {"folder": done.folder, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},
+        {"folder": place, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},
         as_json=as_json,
-        text=f"Published bundle {done.bundle_id}, sequence {done.seq}, as {done.role}: {done.folder}",
+        text=f"Published bundle {done.bundle_id}, sequence {done.seq}, as {done.role}: {place}",
     )
 
 

@@ -33,8 +33,8 @@ from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.proposals import to_csv
 from trainer.curation.publish import publish_data as publish_dataset
 from trainer.curation.receipts import Scope
-from trainer.curation.store import FolderStore
 from trainer.curation.vendors.mapping import read_mapping
+from trainer.stores import Endpoint, S3Credentials, dataset_store
 
 PANEL = "Data"
 RED_EXIT = 1
@@ -164,18 +164,21 @@ def accept_red(
 
 def publish_data(
     data: Dataset,
-    to: Annotated[Path, typer.Option(help="Folder that devices pull from.")],
+    to: Annotated[str, typer.Option(help="Folder that devices pull from, or s3://bucket/prefix.")],
     with_raw: Annotated[bool, typer.Option(help="Copy the vendors' own files too.")] = False,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy the dataset's current version to a store, verified, manifest last.
 
     Example: trainer publish-data --data var/data/us --to var/store/data
+    Example: trainer publish-data --data var/data/us --to s3://market/store/data --endpoint http://nas:8333
     """
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("publishing")
         result = publish_dataset(
-            data, FolderStore(to), with_raw=with_raw,
+            data, dataset_store(to, endpoint, credentials), with_raw=with_raw,
             on_file=lambda done, of: progress.update(task, completed=done, total=of),
         )  # fmt: skip
     manifest = result.manifest
@@ -224,7 +227,7 @@ def _day(text: str | None, option: str) -> date | None:
         raise NotASession(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
 
 
-def _summary(manifest: Manifest, folder: Path) -> dict[str, object]:
+def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:
     found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
     return {
         "data": str(folder), "name": manifest.name, "version": manifest.version, "snapshot": manifest.snapshot_id,

@@ -4,7 +4,8 @@ Invariants
 ----------
 1. Nothing is copied that the manifest does not vouch for; every object is read back and hashed.
 2. A reader of the store sees the version before, or this one whole: `manifest.json` is the last write.
-3. A store never goes back: a newer version, or another dataset under the same name, is refused.
+3. A store never goes back: a newer version, or another dataset under the same name, is refused, and the manifest is
+   written only in the place of the very one that was read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from signals.dataset import read_file, read_manifest
 from signals.errors import BadDataset, StoreUnreachable
-from signals.files import sha256_of
 from signals.manifest import FileRole, Manifest
 from trainer.curation.store import Store
 
@@ -48,21 +48,22 @@ def publish_data(
     BadDataset
         A file differs from what the manifest vouches for, or the store holds what this would set back.
     StoreUnreachable
-        The store could not be read or written, or gave back something else than it was given.
+        The store could not be read or written, gave back something else than it was given, or was published to by
+        somebody else meanwhile.
     """
     manifest = read_manifest(folder)
-    _check_succession(manifest, store.get(CURRENT))
+    held = store.get(CURRENT)
+    _check_succession(manifest, held)
     records = [record for record in manifest.files if with_raw or record.role is not FileRole.RAW]
     copied = 0
     for done, record in enumerate(records, start=1):
         content = read_file(folder, record)
-        held = store.get(record.path)
-        if held is None or sha256_of(held) != record.sha256:
+        if not store.holds(record.path, record.sha256, record.size):
             _put(store, record.path, content)
             copied += 1
         on_file(done, len(records))
     _put(store, f"manifests/{manifest.version}.json", manifest.to_bytes())
-    _put(store, CURRENT, manifest.to_bytes())
+    store.replace(CURRENT, manifest.to_bytes(), held)
     return Published(manifest, copied, len(records) - copied)
 
 

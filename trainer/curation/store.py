@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from signals.errors import StoreUnreachable
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
 
 
 class Store(Protocol):
@@ -18,8 +18,11 @@ class Store(Protocol):
     def get(self, name: str) -> bytes | None:
         """Return the whole object, or None when there is none."""
 
-    def list(self, prefix: str) -> tuple[str, ...]:
-        """Names that begin with `prefix`, sorted."""
+    def holds(self, name: str, sha256: str, size: int) -> bool:
+        """Whether the object is there with this content."""
+
+    def replace(self, name: str, content: bytes, was: bytes | None) -> None:
+        """As `put`, unless what is there is no longer `was` (None: nothing): then `StoreUnreachable`."""
 
 
 class FolderStore:
@@ -43,6 +46,19 @@ class FolderStore:
             return None
         except OSError as error:
             raise self._unreachable(name, error) from None
+
+    def holds(self, name: str, sha256: str, size: int) -> bool:
+        """Read and hash the object."""
+        content = self.get(name)
+        return content is not None and len(content) == size and sha256_of(content) == sha256
+
+    def replace(self, name: str, content: bytes, was: bytes | None) -> None:
+        """Write the object unless it has changed; between two programs on one folder the last one wins."""
+        if self.get(name) != was:
+            raise StoreUnreachable(
+                "somebody else published meanwhile", where=str(self._path(name)), mend="Publish again"
+            )
+        self.put(name, content)
 
     def list(self, prefix: str) -> tuple[str, ...]:
         """List the objects, half-written ones left out."""

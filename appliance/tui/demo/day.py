@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -172,7 +171,7 @@ def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
         "drawdown": max(0.0, 1 - equity / float(life.top or 1)),
         "red_datasets": float(day.audit.status is SessionStatus.RED), "unknown_orders": float(day.is_halted),
     }  # fmt: skip
-    limits = ApplianceConfig(stores=StoresConfig(data=Path(), bundles=Path())).limits()
+    limits = ApplianceConfig(stores=StoresConfig(data="", bundles="")).limits()
     for row in TRIPWIRES:
         value = figures.get(row.measure, 0.0)
         limit = row.limit if isinstance(row.limit, float) else limits[row.limit]

@@ -1,0 +1,91 @@
+"""Where this device reads published things: the stores of its settings, opened, and the dataset's manifest kept here.
+
+Only a pull needs the network. A folder is read as it is now; of an object store every other job reads the manifest
+that the last pull left in the state folder, so that a store that is down stops no order and no report, and no other
+process loads the store's client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from appliance.config import StoresConfig
+from appliance.folder import StateFolder
+from appliance.stores import MANIFEST, FolderStore, Store
+from signals.errors import BadConfig
+from signals.files import write_atomic
+from signals.manifest import Manifest
+from signals.places import Place, is_s3
+from signals.s3 import Objects, read_keys
+
+
+def published(store: Store) -> Manifest:
+    """Return the manifest that the store publishes now."""
+    return Manifest.from_bytes(store.read(MANIFEST), where=f"{MANIFEST} of the data store")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The stores of one device.
+
+    Attributes
+    ----------
+    config : StoresConfig
+    credentials : Path or None
+        Folder with the key files of an object store.
+    """
+
+    config: StoresConfig
+    credentials: Path | None = None
+
+    def data(self) -> Store:
+        """Open the store of the curated dataset; raise `BadConfig` where its key pair is missing."""
+        return self._open(self.config.data)
+
+    def bundles(self) -> Store:
+        """Open the store of published bundles; raise `BadConfig` where its key pair is missing."""
+        return self._open(self.config.bundles)
+
+    def manifest(self, folder: StateFolder) -> Manifest:
+        """Return the dataset's manifest as the device goes by it; see the module's first lines.
+
+        Raises
+        ------
+        StoreUnreachable
+            The folder cannot be read, or nothing was ever pulled and the store cannot be reached.
+        BadDataset
+            It is no manifest.
+        """
+        if is_s3(self.config.data) and folder.manifest.is_file():
+            return Manifest.from_bytes(folder.manifest.read_bytes(), where=str(folder.manifest))
+        return published(self.data())
+
+    def remember(self, manifest: Manifest, folder: StateFolder) -> None:
+        """Keep the manifest that was pulled; nothing to do for a folder."""
+        if is_s3(self.config.data):
+            write_atomic(folder.manifest, manifest.to_bytes())
+
+    @property
+    def data_folder(self) -> Path:
+        """The dataset's folder; raise `BadConfig` for an object store."""
+        if is_s3(self.config.data):
+            raise BadConfig(
+                "a hosted exchange reads its market from a folder", where=f"stores.data: {self.config.data}",
+                mend="Name a folder, or serve the exchange with `paper-exchange serve` and give --url",
+            )  # fmt: skip
+        return Path(self.config.data)
+
+    def _open(self, place: str) -> Store:
+        if not is_s3(place):
+            return FolderStore(Path(place))
+        from appliance.s3 import S3Store
+
+        return S3Store(self._objects.at(Place.parse(place)))
+
+    @cached_property
+    def _objects(self) -> Objects:
+        """One client for both places: to make one takes longer than what it then asks."""
+        first = next(place for place in (self.config.data, self.config.bundles) if is_s3(place))
+        return Objects.opened(Place.parse(first), self.config.s3, read_keys(self.credentials))

@@ -1,0 +1,308 @@
+"""Alpaca's market data through alpaca-py's own clients: raw daily bars of the consolidated tape, corporate actions.
+
+Both hosts ask through it: the trainer fills gaps, the device completes its evening. What answers may be an embedded
+exchange that speaks the same protocol.
+
+Invariants
+----------
+1. adjustment=raw, feed=sip: the bars of one venue are no bars of the market, so the feed `iex` is refused.
+2. Nothing later than 16 minutes ago is asked for, and no session that had not closed by then: a bar that is still
+   being made is not a bar.
+3. A request leaves for Alpaca's data host or this machine alone, paced and with time-outs; only reads leave, and one
+   that fails is repeated a few times, then `BrokerUnreachable`. A part of an answer is no answer.
+4. Symbols are meant as they traded (`asof=-`): histories are joined by recorded symbol changes, never by the vendor.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+import urllib3
+from alpaca.common.exceptions import APIError
+from alpaca.common.rest import RESTClient
+from alpaca.data.enums import Adjustment, DataFeed
+from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
+from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest
+from alpaca.data.timeframe import TimeFrame
+from requests.adapters import BaseAdapter
+
+from execution.brokers.rate_limit import BrokerClock, TokenBucket
+from execution.brokers.transport import GuardedTransport, is_permitted
+from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
+from signals.sessions import NEW_YORK, Calendar
+
+DATA_URL = "https://data.alpaca.markets"
+FEED = "sip"
+DELAY = timedelta(minutes=16)  # what a key without real-time rights may see is 15 minutes old
+REQUESTS_PER_MINUTE, BURST = 150, 20
+SYMBOLS_PER_REQUEST = 100  # keeps addresses short
+REPEATS = 3
+FIRST_WAIT_SECONDS = 1.0
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A key pair; never shown."""
+
+    key_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+def read_keys(folder: Path | None) -> Keys:
+    """Read a key pair from a folder of credentials; raise `BadConfig` where there is none."""
+    if folder is None:
+        raise BadConfig(
+            "Alpaca's data need a key pair", where="--credentials",
+            mend=f"Name a folder with {KEY_FILE} and {SECRET_FILE}",
+        )  # fmt: skip
+    try:
+        return Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
+    except OSError as error:
+        raise BadConfig(
+            f"no key pair ({error.strerror})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}"
+        ) from None
+
+
+class DailyBar(NamedTuple):
+    """One raw daily bar as Alpaca tells it: USD and shares."""
+
+    day: date
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class ToldAction(NamedTuple):
+    """One corporate action; `kind` is a value of `ActionKind`, and what a kind does not have is None."""
+
+    kind: str
+    symbol: str
+    effective: date
+    ratio: float | None = None
+    cash: float | None = None
+    new_symbol: str | None = None
+
+
+class AlpacaData:
+    """Bars and corporate actions of Alpaca, or of an embedded exchange that speaks its protocol.
+
+    Parameters
+    ----------
+    url : str
+        Alpaca's data host, or a loopback address; without the version.
+    keys : Keys
+    clock : BrokerClock
+        Says what may be asked for, and paces the requests.
+    feed : str
+        `sip`; anything else is refused.
+    adapter : BaseAdapter, optional
+        What really sends; the in-process door of an exchange in tests.
+
+    Raises
+    ------
+    BadConfig
+        Another feed than `sip`, or an address that is neither Alpaca's data host nor this machine.
+    """
+
+    name = "alpaca"
+
+    def __init__(
+        self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None
+    ) -> None:
+        if feed != FEED:
+            raise BadConfig(
+                f"bars of the feed {feed!r} are no bars of the whole market", where="--feed",
+                mend=f"Use {FEED}: features and fills need the consolidated tape's prices and volume",
+            )  # fmt: skip
+        if not is_permitted(url):
+            raise BadConfig("neither Alpaca's data host nor this machine", where=url, mend=f"Use {DATA_URL}")
+        self._clock, self._jitter = clock, random.Random(0)
+        bucket = TokenBucket(REQUESTS_PER_MINUTE, BURST, clock)
+        base = url.rstrip("/")
+        options: dict[str, Any] = {"raw_data": True, "url_override": base}
+        self._bars = StockHistoricalDataClient(keys.key_id, keys.secret_key, **options)
+        self._actions = CorporateActionsClient(keys.key_id, keys.secret_key, **options)
+        for client in (self._bars, self._actions):
+            _tame(client, GuardedTransport(bucket, adapter))
+
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+        """Return raw daily bars of the closed sessions in [first, last]; no row for what Alpaca does not have.
+
+        Raises
+        ------
+        BrokerUnreachable
+            No whole answer came.
+        BadBars
+            An answer is not in the shape of bars.
+        """
+        final = self.final(first, last, calendar)
+        if not final or not symbols:
+            return []
+        end = min(datetime.combine(final[-1], datetime.max.time(), NEW_YORK), self._newest())
+        rows: list[DailyBar] = []
+        for some in _groups(symbols):
+            asked = StockBarsRequest(
+                symbol_or_symbols=some, timeframe=TimeFrame.Day, end=end,
+                start=datetime.combine(final[0], datetime.min.time(), NEW_YORK),
+                adjustment=Adjustment.RAW, feed=DataFeed.SIP, asof="-",
+            )  # fmt: skip
+            rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
+        return [row for row in rows if first <= row.day <= final[-1]]
+
+    def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
+        """Sessions in [first, last] whose bars may be asked for now, oldest first."""
+        newest = self._newest()
+        return [s.day for s in calendar.sessions if first <= s.day <= last and s.close <= newest]
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+        """Return the corporate actions effective in [first, last] that we can represent, and the names of the others.
+
+        Splits, stock and cash dividends, symbol changes, cash mergers and worthless removals. The others (stock
+        mergers, spin-offs, unit splits, redemptions, rights) are named for a person. Raises as `bars`.
+        """
+        found: list[ToldAction] = []
+        untold: list[str] = []
+        for some in _groups(symbols):
+            asked = CorporateActionsRequest(symbols=some, start=first, end=last, limit=None)
+            told, others = _actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))
+            found += told
+            untold += others
+        return found, untold
+
+    def _newest(self) -> datetime:
+        return self._clock.now() - DELAY
+
+    def _read(self, request: Callable[[], Any]) -> Mapping[str, Any]:
+        """Ask until a whole answer comes; the client pages, and a page that fails begins the request anew."""
+        wait, reason = FIRST_WAIT_SECONDS, ""
+        for attempt in range(REPEATS + 1):
+            try:
+                answer = request()
+            except APIError as error:
+                status = error.status_code
+                if status not in AGAIN:
+                    raise BadBars(
+                        f"refused with {status}: {error}",
+                        where=self.name,
+                        mend="Check the key pair and its data rights",
+                    ) from None
+                reason = f"answered {status}"
+            except FAILURES as error:
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                return answer if isinstance(answer, Mapping) else {}
+            if attempt < REPEATS:
+                self._clock.sleep(wait * self._jitter.uniform(0.8, 1.2))
+                wait *= 2
+        raise BrokerUnreachable(
+            f"no whole answer after {REPEATS + 1} requests ({reason})", where=self.name,
+            mend="Run the same command later: what had come is kept",
+        )  # fmt: skip
+
+
+def _tame(client: RESTClient, transport: GuardedTransport) -> None:
+    """Mount our transport and switch off the client's own repeats, which wait without a limit of ours."""
+    session = getattr(client, "_session", None)
+    if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
+        raise InvariantBroken(
+            "this version of alpaca-py cannot be held to time-outs", where=type(client).__name__,
+            mend="Install the version that the lock file names",
+        )  # fmt: skip
+    client._retry = 0
+    session.trust_env = False
+    session.adapters.clear()
+    session.mount("https://", transport)
+    session.mount("http://", transport)
+
+
+def _groups(symbols: Sequence[str]) -> list[list[str]]:
+    names = sorted(set(symbols))
+    return [names[at : at + SYMBOLS_PER_REQUEST] for at in range(0, len(names), SYMBOLS_PER_REQUEST)]
+
+
+def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
+    try:
+        return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
+
+
+def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]:
+    """Actions that we can represent, and the names of the others."""
+    found: list[ToldAction] = []
+    untold: list[str] = []
+    try:
+        for family, rows in sorted(answer.items()):
+            reader = ACTIONS.get(family)
+            if reader is None:
+                untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in rows]
+            else:
+                found += [reader(row) for row in rows]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadBars(
+            f"an answer is not in the shape of corporate actions ({error})", where="alpaca", mend="Try later"
+        ) from None
+    return found, untold
+
+
+def _bar(symbol: str, bar: Mapping[str, Any]) -> DailyBar:
+    day = datetime.fromisoformat(str(bar["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
+    return DailyBar(day, symbol, *(float(bar[key]) for key in ("o", "h", "l", "c", "v")))
+
+
+def _split(row: Mapping[str, Any]) -> ToldAction:
+    ratio = float(row["new_rate"]) / float(row["old_rate"])
+    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=ratio)
+
+
+def _stock_dividend(row: Mapping[str, Any]) -> ToldAction:
+    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=1.0 + float(row["rate"]))
+
+
+def _dividend(row: Mapping[str, Any]) -> ToldAction:
+    return ToldAction("dividend", row["symbol"], _day(row["ex_date"]), cash=float(row["rate"]))
+
+
+def _name_change(row: Mapping[str, Any]) -> ToldAction:
+    return ToldAction("symbol_change", row["old_symbol"], _day(row["process_date"]), new_symbol=row["new_symbol"])
+
+
+def _cash_merger(row: Mapping[str, Any]) -> ToldAction:
+    return ToldAction("delisting", row["acquiree_symbol"], _day(row["effective_date"]), cash=float(row["rate"]))
+
+
+def _removal(row: Mapping[str, Any]) -> ToldAction:
+    return ToldAction("delisting", row["symbol"], _day(row["process_date"]), cash=0.0)
+
+
+ACTIONS: dict[str, Callable[[Mapping[str, Any]], ToldAction]] = {
+    "forward_splits": _split,
+    "reverse_splits": _split,
+    "stock_dividends": _stock_dividend,
+    "cash_dividends": _dividend,
+    "name_changes": _name_change,
+    "cash_mergers": _cash_merger,
+    "worthless_removals": _removal,
+}
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(str(text))
+
+
+def _names(row: Mapping[str, Any]) -> str:
+    return ", ".join(str(value) for key, value in sorted(row.items()) if key.endswith("symbol") and value)

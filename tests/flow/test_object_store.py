@@ -1,0 +1,565 @@
+"""Published to a real S3 server, pulled with a key that may only read: whole, resumed, and never half (F51)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from appliance.bundles import BundleStore
+from appliance.device import opened
+from appliance.fs import DurableFs
+from appliance.job import JobReport
+from appliance.jobs.pull import pull
+from appliance.s3 import S3Store
+from appliance.stores import FolderStore
+from appliance.transfer import PART, bring
+from execution.exchange.generated import generate
+from signals.bundle import Role
+from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
+from signals.manifest import FileRole, Manifest, PriceBasis
+from signals.places import Place
+from signals.s3 import Objects, S3Config, S3Keys, read_keys
+from tests.fakes import bundles as fake_bundles
+from tests.fakes.device import Workbench
+from tests.fakes.publishing import CREATED, SPECS, run_folder
+from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
+from tests.fakes.store import publish_bundle, recipe
+from trainer import sign
+from trainer.__main__ import app
+from trainer.curation.bucket import BucketStore
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.publish import publish_data
+from trainer.curation.vendors.mapping import Mapping
+from trainer.publish import Request
+from trainer.remote import publish_remote
+
+pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
+
+END = date(2025, 6, 30)
+FASTER = {"attempts": 1, "connect_seconds": 1.0, "read_seconds": 0.6}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("weed")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def standing(server: Server) -> Iterator[Proxy]:
+    with proxied(server) as found:
+        yield found
+
+
+@pytest.fixture
+def proxy(standing: Proxy) -> Iterator[Proxy]:
+    standing.heal()
+    yield standing
+    standing.heal()
+
+
+def objects(server: Server | Proxy, place: str, keys: tuple[str, str] = WRITER) -> Objects:
+    config = S3Config(endpoint=server.endpoint, **FASTER)  # type: ignore[arg-type]
+    return Objects.opened(Place.parse(f"s3://{BUCKET}/{place}"), config, S3Keys(*keys))
+
+
+def credentials(folder: Path, keys: tuple[str, str] = READER) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("s3-key-id", "s3-secret-key", "alpaca-key-id", "alpaca-secret-key")
+    for name, content in zip(names, (*keys, "unused", "unused"), strict=True):
+        (folder / name).write_text(content + "\n")
+    return folder
+
+
+# -- what is published ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Publications:
+    """A dataset at version 1 and at version 2 that adds sessions, with a bundle for each."""
+
+    first: Path
+    second: Path
+    earlier: Manifest
+    later: Manifest
+
+
+@pytest.fixture(scope="module")
+def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
+    root = tmp_path_factory.mktemp("publications")
+    bars, actions = generate(11, 24, 330, END).write(root / "vendor")
+    data = root / "second" / "data"
+    whole = pq.read_table(bars)
+    pq.write_table(whole.filter(pc.less(whole["date"], datetime(2025, 6, 20))), root / "cut.parquet")
+    versions = []
+    for source, folder in ((root / "cut.parquet", root / "first"), (bars, root / "second")):
+        versions.append(
+            ingest(Sources(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(),
+                   name="market")
+        )  # fmt: skip
+        last = versions[-1].calendar.offset(versions[-1].last, -10)
+        publish_bundle(root / "second", recipe(data, last, seq=len(versions)))
+        if folder.name == "first":
+            shutil.copytree(root / "second", folder)
+    return Publications(root / "first", root / "second", *versions)
+
+
+def upload(server: Server, root: Path, prefix: str) -> None:
+    """Put a published folder into the bucket, with boto3 alone."""
+    client: Any = server.client(WRITER)
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts):
+        client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(root).as_posix()}", Body=path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def stored(server: Server, publications: Publications) -> None:
+    upload(server, publications.first, "store/one")
+    upload(server, publications.second, "store/two")
+
+
+# -- the device -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pulled(
+    server: Server, stored: None, publications: Publications, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A device that has pulled version 1, made by its command line; and its folder of credentials."""
+    root = tmp_path_factory.mktemp("pulled")
+    keys = credentials(root / "credentials")
+    (root / "configs").mkdir()
+    (root / "configs" / "appliance.yml").write_text(yaml.safe_dump({"accept_unproven": True, "stores": {"s3": FASTER}}))
+    (root / "root.pub").write_text(fake_bundles.roots()[0].text)
+    bench = Workbench(root / "state")
+    made = bench(
+        "init", "--venue", "alpaca-paper", "--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint,
+        "--trust", str(root / "root.pub"), "--configs", str(root / "configs"), "--credentials", str(keys),
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    done = bench("pull", "--session", str(day_after(publications.earlier)), "--credentials", str(keys))
+    assert done.code == 0, done.err
+    assert "bundle 1-" in done.out
+    return root / "state", keys
+
+
+def day_after(manifest: Manifest) -> date:
+    return manifest.calendar.next(manifest.last)
+
+
+@dataclass
+class Device:
+    """A device that holds version 1 and whose settings now name the store of version 2, behind the proxy."""
+
+    state: Path
+    keys: Path
+    session: date
+
+    def pull(self) -> JobReport:
+        with opened(self.state, credentials=self.keys) as device, device.deps() as deps:
+            return pull(self.session, deps)
+
+    def sessions(self) -> tuple[int, date]:
+        store = duckdb.connect(str(self.state / "market.duckdb"), read_only=True)
+        found = store.execute("SELECT count(*), max(session) FROM bars").fetchone()
+        store.close()
+        assert found is not None
+        return found[0], found[1]
+
+    def bundle(self) -> str:
+        standing = BundleStore(self.state / "bundles", DurableFs()).current()
+        return standing.folder if standing else ""
+
+    def kept(self) -> list[str]:
+        incoming = self.state / "incoming"
+        return sorted(p.relative_to(incoming).as_posix() for p in incoming.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def device(pulled: tuple[Path, Path], proxy: Proxy, publications: Publications, tmp_path: Path) -> Device:
+    state, keys = pulled
+    shutil.copytree(state, tmp_path / "state")
+    path = tmp_path / "state" / "config.yml"
+    settings = yaml.safe_load(path.read_text())
+    settings["stores"] |= {"data": f"s3://{BUCKET}/store/two/data", "bundles": f"s3://{BUCKET}/store/two"}
+    settings["stores"]["s3"]["endpoint"] = proxy.endpoint
+    path.write_text(yaml.safe_dump(settings))
+    return Device(tmp_path / "state", keys, day_after(publications.later))
+
+
+def new_bars(publications: Publications) -> str:
+    """The one bars file that version 2 adds."""
+    before = {record.path for record in publications.earlier.of_role(FileRole.BARS)}
+    (found,) = [r.path for r in publications.later.of_role(FileRole.BARS) if r.path not in before]
+    return found
+
+
+def test_a_device_pulls_with_a_key_that_may_only_read_and_never_lists(
+    device: Device, proxy: Proxy, publications: Publications
+) -> None:
+    """Only the new year's file, the actions, the pointers and the new bundle cross the line, by GET alone."""
+    report = device.pull()
+    assert device.sessions()[1] == publications.later.last
+    assert device.bundle().startswith("2-") and report.figures["files"] == 1
+    assert {method for method, _, _ in proxy.seen} == {"GET"}
+    asked = [path for _, path, _ in proxy.seen]
+    assert all(path.startswith(f"/{BUCKET}/store/two/") and "list-type" not in path for path in asked)
+    assert sum("/data/bars/" in path for path in asked) == 1
+    assert device.kept() == []
+
+
+def test_only_a_pull_needs_the_store(device: Device, pulled: tuple[Path, Path], proxy: Proxy) -> None:
+    """With the store down for good the calendar, the scores and the status are still there."""
+    proxy.spoil("/", lambda path, answer: None)
+    bench = Workbench(device.state)
+    before = len(proxy.seen)
+    assert bench("timetable", "--day", "2025-06-20").code == 0
+    scored = bench("score", "--session", "2025-06-20", "--credentials", str(device.keys))
+    assert scored.code == 0 and "scored at" in scored.out
+    assert len(proxy.seen) == before
+    assert bench("pull", "--session", str(device.session), "--credentials", str(device.keys)).code == 5
+
+
+def test_the_secret_stands_in_nothing_that_is_written_or_said(device: Device, proxy: Proxy) -> None:
+    bench = Workbench(device.state)
+    proxy.spoil("/data/manifest.json", status(403))
+    refused = bench("pull", "--session", str(device.session), "--credentials", str(device.keys))
+    assert refused.code == 5 and "refuses this key" in refused.err
+    proxy.heal()
+    done = bench("pull", "--session", str(device.session), "--credentials", str(device.keys), "--json")
+    for text in (refused.err, done.out, done.err, repr(read_keys(device.keys))):
+        assert READER[0] not in text and READER[1] not in text
+    for path in device.state.rglob("*"):
+        assert not path.is_file() or READER[1].encode() not in path.read_bytes()
+
+
+def test_a_device_without_keys_is_told_where_they_belong(device: Device, tmp_path: Path) -> None:
+    device.keys = credentials(tmp_path / "others")
+    (device.keys / "s3-secret-key").unlink()
+    with pytest.raises(BadConfig, match="no key pair of the object store") as caught:
+        device.pull()
+    assert "s3-secret-key" in caught.value.mend
+
+
+def test_the_root_key_never_comes_from_the_store_over_the_network(tmp_path: Path) -> None:
+    done = Workbench(tmp_path / "s")("init", "--venue", "alpaca-paper", "--store", f"s3://{BUCKET}/store/one")
+    assert done.code == 2 and "--trust" in done.err and not (tmp_path / "s" / "config.yml").exists()
+
+
+def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Server, stored: None) -> None:
+    reader = objects(server, "store/one", READER)
+    assert reader.get("data/manifest.json") is not None and reader.get("risk/bundles/latest.json") is None
+    outside = objects(server, "other", READER)
+    objects(server, "other").put("there", b"x")
+    for forbidden in (lambda: outside.get("there"), lambda: reader.put("new", b"x"), lambda: reader.names("")):
+        with pytest.raises(StoreUnreachable, match="refuses this key"):
+            forbidden()
+    # Where a key may not list, a refusal is how some servers say that there is nothing.
+    assert S3Store(outside).find("there") is None
+    with pytest.raises(StoreUnreachable, match="refuses this key"):
+        objects(server, "store/one", (READER[0], "wrong")).get("data/manifest.json")
+
+
+# -- F51: down, slow, lying -------------------------------------------------------------------------------------------
+
+
+def status(code: int) -> Callable[[str, Answer], Answer]:
+    return lambda path, answer: Answer(code, {}, b"<html>no</html>")
+
+
+def broken(path: str, answer: Answer) -> None:
+    return None
+
+
+def cut(path: str, answer: Answer) -> Answer:
+    """The whole length is promised, the connection breaks at once."""
+    return replace(answer, cut_at=0)
+
+
+def half(path: str, answer: Answer) -> Answer:
+    """Half an object, as if it were the whole: the length agrees with the lie."""
+    headers = {k: v for k, v in answer.headers.items() if k.lower() != "content-length"}
+    return replace(answer, body=answer.body[: len(answer.body) // 2], headers=headers)
+
+
+def flipped(path: str, answer: Answer) -> Answer:
+    middle = len(answer.body) // 2
+    return replace(answer, body=answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :])
+
+
+def slow(path: str, answer: Answer) -> Answer:
+    return replace(answer, wait=1.0)
+
+
+def html(path: str, answer: Answer) -> Answer:
+    """A captive portal."""
+    return Answer(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
+
+
+def empty(path: str, answer: Answer) -> Answer:
+    return Answer(200, {}, b"")
+
+
+def wrong_tag(path: str, answer: Answer) -> Answer:
+    return replace(answer, headers={**answer.headers, "ETag": '"0123456789abcdef0123456789abcdef"'})
+
+
+FAULTS: dict[str, Callable[[str, Answer], Answer | None]] = {
+    "down": broken, "cut": cut, "half": half, "flipped": flipped, "html": html,
+    "empty": empty, "500": status(500), "503": status(503), "404": status(404), "slow": slow,
+}  # fmt: skip
+ON_THE_LINE = {"down", "cut", "500", "503", "404", "slow"}
+
+
+@pytest.mark.parametrize(
+    ("place", "faults"),
+    [("/data/manifest.json", tuple(FAULTS)), ("/data/bars/", ("down", "cut", "half", "flipped")),
+     ("/data/actions", ("half", "flipped")), ("/bundles/latest.json", ("cut", "flipped", "html")),
+     ("/keyset.json", ("down", "flipped")), ("model.onnx", ("cut", "half", "flipped", "slow"))],
+)  # fmt: skip
+def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(
+    device: Device, proxy: Proxy, publications: Publications, place: str, faults: tuple[str, ...]
+) -> None:
+    """A typed error or a told refusal each time; afterwards, with an honest store, the same pull succeeds."""
+    bars, bundle = device.sessions(), device.bundle()
+    is_data = place.startswith("/data/")
+    for fault in faults:
+        proxy.heal()
+        proxy.spoil(place, FAULTS[fault])
+        if fault in ON_THE_LINE:
+            with pytest.raises(StoreUnreachable):
+                device.pull()
+        elif is_data:
+            with pytest.raises((BadDataset, StoreUnreachable)):
+                device.pull()
+        else:
+            assert device.pull().figures["bundle_refusal"]
+        assert device.bundle() == bundle
+        # A fault of the bundle leaves the bars that came before it; one of the data leaves everything.
+        assert device.sessions() == bars if is_data else device.sessions()[1] == publications.later.last
+        for name in device.kept():  # what is kept for the next time is what the manifest vouches for
+            if not name.endswith(PART):
+                (record,) = [r for r in publications.later.files if r.path == name]
+                content = (device.state / "incoming" / name).read_bytes()
+                assert hashlib.sha256(content).hexdigest() == record.sha256
+    proxy.heal()
+    device.pull()
+    assert device.sessions()[1] == publications.later.last and device.bundle().startswith("2-")
+    assert device.kept() == []
+
+
+def test_f51_an_entity_tag_is_never_believed(device: Device, proxy: Proxy) -> None:
+    """A wrong one changes nothing: contents are known by their SHA-256."""
+    proxy.spoil("/", wrong_tag)
+    assert device.pull().figures["bundle_refusal"] == "" and device.bundle().startswith("2-")
+
+
+def test_f51_a_stale_manifest_is_told_from_a_new_one(device: Device, proxy: Proxy, publications: Publications) -> None:
+    """A cache that answers with version 1 after version 2 was pulled takes nothing back."""
+    device.pull()
+    bars = device.sessions()
+    old = (publications.first / "data" / "manifest.json").read_bytes()
+    proxy.spoil("/data/manifest.json", lambda path, answer: Answer(200, {}, old))
+    device.session = day_after(publications.earlier)
+    with pytest.raises(StoreUnreachable, match="version 1 after it gave out version 2"):
+        device.pull()
+    assert device.sessions() == bars
+
+
+def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(
+    device: Device, proxy: Proxy, publications: Publications
+) -> None:
+    device.pull()
+    new = device.bundle()
+    (old,) = [p for p in (publications.first / "bundles").iterdir() if p.is_dir()]
+
+    def stale(path: str, answer: Answer) -> Answer:
+        name = path.rsplit("/", 1)[-1]
+        source = publications.first / "bundles" / ("latest.json" if name == "latest.json" else f"{old.name}/{name}")
+        return Answer(200, {}, source.read_bytes())
+
+    proxy.spoil("/two/bundles/", stale)
+    report = device.pull()
+    assert "sequence" in report.figures["bundle_refusal"] and device.bundle() == new
+
+
+def test_f51_an_answer_without_an_end_does_not_fill_the_disk(server: Server, stored: None, tmp_path: Path) -> None:
+    """One byte more than was vouched for is enough to know."""
+
+    class Endless(FolderStore):
+        def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
+            while True:
+                yield b"x" * 1000
+
+    with pytest.raises(BadDataset, match="not what the manifest vouches for"):
+        bring(Endless(tmp_path), "bars/a", tmp_path / "a", sha256="0" * 64, size=5000)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- resumed ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_broken_transfer_goes_on_where_it_broke_off(device: Device, proxy: Proxy, publications: Publications) -> None:
+    """Each connection gives 20,000 bytes and breaks: the rest is asked for by range, and nothing twice."""
+    path = new_bars(publications)
+    size = next(r.size for r in publications.later.files if r.path == path)
+    proxy.spoil(path, lambda _, answer: replace(answer, cut_at=size // 4 + 1))
+    report = device.pull()
+    ranges = [asked for _, seen, asked in proxy.seen if path in seen]
+    assert ranges == ["", *(f"bytes={k * (size // 4 + 1)}-" for k in (1, 2, 3))]
+    actions = sum(record.size for record in publications.later.of_role(FileRole.ACTIONS))
+    assert report.figures["transferred"] == size + actions
+
+
+def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(
+    device: Device, proxy: Proxy, publications: Publications
+) -> None:
+    path = new_bars(publications)
+    size = next(r.size for r in publications.later.files if r.path == path)
+    answers = iter([size // 2])
+
+    def dying(_: str, answer: Answer) -> Answer | None:
+        left = next(answers, None)
+        return None if left is None else replace(answer, cut_at=left)
+
+    proxy.spoil(path, dying)
+    with pytest.raises(StoreUnreachable):
+        device.pull()
+    assert device.kept() == [path + PART]
+    proxy.heal()
+    report = device.pull()
+    assert [asked for _, seen, asked in proxy.seen if path in seen] == [f"bytes={size // 2}-"]
+    assert report.figures["transferred"] < size and device.kept() == []
+
+
+def test_a_part_of_something_else_is_thrown_away_and_fetched_whole(
+    device: Device, proxy: Proxy, publications: Publications
+) -> None:
+    path = new_bars(publications)
+    part = device.state / "incoming" / (path + PART)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"not this file")
+    (part.parent / "stranger").write_bytes(b"left by an older version")
+    device.pull()
+    assert [asked for _, seen, asked in proxy.seen if path in seen] == ["bytes=13-", ""]
+    assert device.sessions()[1] == publications.later.last and device.kept() == []
+
+
+def test_a_server_that_ignores_ranges_is_understood(
+    server: Server, stored: None, publications: Publications, proxy: Proxy
+) -> None:
+    whole = (publications.first / "data" / "manifest.json").read_bytes()
+    proxy.spoil("manifest.json", lambda path, answer: Answer(200, {}, whole))
+    assert b"".join(objects(proxy, "store/one/data").pieces("manifest.json", 1000)) == whole[1000:]
+
+
+# -- publishing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_published_content_first_and_manifest_last(
+    proxy: Proxy, publications: Publications, tmp_path: Path
+) -> None:
+    """By the command line; a second time nothing but the unchanged manifest is written."""
+    keys = credentials(tmp_path / "keys", WRITER)
+    command = ["publish-data", "--data", str(publications.second / "data"), "--to", f"s3://{BUCKET}/made/data",
+               "--endpoint", proxy.endpoint, "--credentials", str(keys), "--json"]  # fmt: skip
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    written = [path.removeprefix(f"/{BUCKET}/made/data/") for method, path, _ in proxy.seen if method == "PUT"]
+    assert written[-2:] == ["manifests/2.json", "manifest.json"] and any(p.startswith("bars/") for p in written)
+    document = json.loads(result.stdout)
+    assert (document["copied"], document["present"]) == (len(written) - 2, 0)
+    proxy.heal()
+    again = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)
+    assert (again["copied"], again["present"]) == (0, len(written) - 2)
+    assert not any("bars/" in path for method, path, _ in proxy.seen if method in ("PUT", "GET"))
+
+
+def test_a_published_version_never_goes_back_even_between_two_publishers(
+    server: Server, publications: Publications
+) -> None:
+    """The one whose manifest was read before the other's was written is told to start again."""
+    store = BucketStore(objects(server, "race/data"))
+    publish_data(publications.second / "data", store)
+    with pytest.raises(BadDataset, match="holds version 2"):
+        publish_data(publications.first / "data", store)
+
+    class Late(BucketStore):
+        def replace(self, name: str, content: bytes, was: bytes | None) -> None:
+            publish_data(publications.second / "data", BucketStore(objects(server, "late/data")))
+            super().replace(name, content, was)
+
+    with pytest.raises(StoreUnreachable, match="meanwhile"):
+        publish_data(publications.first / "data", Late(objects(server, "late/data")))
+    held = objects(server, "late/data").get("manifest.json")
+    assert held is not None and Manifest.from_bytes(held, where="").version == 2
+
+
+def test_a_store_that_compares_is_asked_to(server: Server) -> None:
+    """The condition travels with the write: a pointer that changed after it was read is not overwritten."""
+    pointers = objects(server, "pointers")
+    pointers.put("latest.json", b"1", instead_of=None)
+    found = pointers.tagged("latest.json")
+    assert found is not None
+    pointers.put("latest.json", b"2", instead_of=found[1])
+    for tag in (found[1], None):
+        with pytest.raises(StoreUnreachable, match="meanwhile"):
+            pointers.put("latest.json", b"3", instead_of=tag)
+    assert pointers.get("latest.json") == b"2"
+
+
+def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: Proxy, tmp_path: Path) -> None:
+    """What a device then reads is the bundle; a publisher that read the pointer too early is told to start again."""
+    seeds = iter(range(10, 30))
+    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
+    request = Request(
+        run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED
+    )
+    place = objects(proxy, "bundled")
+
+    def publish(at: datetime = CREATED) -> tuple[int, str]:
+        done, where = publish_remote(place, replace(request, created=at), fake_bundles.weekdays(), SPECS)
+        return done.seq, where
+
+    seq, where = publish()
+    written = [path for method, path, _ in proxy.seen if method == "PUT"]
+    assert (seq, written[-1]) == (1, f"/{BUCKET}/bundled/bundles/latest.json")
+    assert f"s3://{BUCKET}/bundled/bundles/1-" in where and place.get(f"bundles/{where.rsplit('/', 1)[1]}/model.onnx")
+    assert publish(datetime(2026, 11, 21, tzinfo=UTC))[0] == 2
+    stale = place.tagged("bundles/latest.json")
+    assert stale is not None and publish(datetime(2026, 11, 22, tzinfo=UTC))[0] == 3
+    place.tagged = lambda name, **_: stale if name.endswith("latest.json") else Objects.tagged(place, name)  # type: ignore[method-assign]
+    with pytest.raises(StoreUnreachable, match="meanwhile"):
+        publish(datetime(2026, 11, 23, tzinfo=UTC))
+    held = objects(proxy, "bundled").get("bundles/latest.json")
+    assert held is not None and json.loads(held)["seq"] == 3
+
+
+def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_path: Path) -> None:
+    seeds = iter(range(10, 30))
+    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
+    run = run_folder(tmp_path / "run")
+    request = Request(run=run, role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
+    with pytest.raises(BundleRefused):
+        publish_remote(
+            objects(proxy, "never"), request, fake_bundles.weekdays(), {"equities_xs": SPECS["equities_xs"][:-1]}
+        )
+    assert not any(method == "PUT" for method, _, _ in proxy.seen)
+
+
+@pytest.mark.parametrize("place", ["s3://", "s3:///x", "market/store", "s3://market/../x", "s3://market//x"])
+def test_a_place_is_a_bucket_and_a_prefix_and_stays_inside(place: str) -> None:
+    with pytest.raises(BadConfig, match="not the place of an object store"):
+        Place.parse(place)

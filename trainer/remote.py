@@ -1,0 +1,92 @@
+"""Publishing a bundle to an object store: built, signed and verified here, then uploaded, the pointer last.
+
+The pointer and the key set of the store are mirrored into a scratch folder, the bundle is published into that folder
+by the very function that publishes to folders, and what it wrote is uploaded.
+
+Invariants
+----------
+1. Nothing is uploaded that a device would refuse.
+2. Devices see the bundle before or this one whole: `latest.json` is the last write.
+3. A sequence never goes back and is never used twice: `latest.json` and the key set are written only in the place of
+   the very ones that were read; of two publishers at once one is told to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from signals.bundle.verification import FeatureSpec
+from signals.errors import StoreUnreachable
+from signals.files import sha256_of, write_atomic
+from signals.s3 import Objects
+from signals.sessions import Calendar
+from trainer.publish import (
+    BUNDLES,
+    KEYSET,
+    LATEST,
+    Publication,
+    Request,
+    check_store_keys,
+    prefix_of,
+    publish,
+    sleeve_of,
+)
+from trainer.sign import keyset_bytes, load_keyset
+
+Tagged = tuple[bytes, str] | None
+
+
+def publish_remote(
+    objects: Objects, request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]
+) -> tuple[Publication, str]:
+    """Publish to an object store; return the publication and the place of its bundle.
+
+    Parameters
+    ----------
+    request : Request
+        Its `store` is not read.
+
+    Raises
+    ------
+    FixInput, BundleRefused
+        As `publish`; nothing was uploaded.
+    StoreUnreachable
+        The store could not be read or written, or somebody else published meanwhile; the pointer is as it was.
+    """
+    with TemporaryDirectory(prefix="publishing-") as scratch:
+        mirror = Path(scratch)
+        place = f"{prefix_of(request.role, sleeve_of(request.run))}/".removeprefix("/")
+        pointer = f"{place}{BUNDLES}/{LATEST}"
+        before = {name: objects.tagged(name) for name in (KEYSET, pointer)}
+        for name, found in before.items():
+            if found is not None:
+                write_atomic(mirror / name, found[0])
+        done = publish(replace(request, store=mirror), calendar, sleeves)
+        folder = f"{place}{BUNDLES}/{done.folder.name}"
+        for path in sorted(done.folder.iterdir()):
+            _upload(objects, f"{folder}/{path.name}", path.read_bytes())
+        _put_in_place(objects, KEYSET, (mirror / KEYSET).read_bytes(), before[KEYSET])
+        _put_in_place(objects, pointer, (mirror / pointer).read_bytes(), before[pointer])
+    return done, f"{objects.place}/{folder}"
+
+
+def deliver_keyset(objects: Objects, keys: Path) -> None:
+    """Replace the store's key set by this folder's; raise `FixInput` where the store's is newer."""
+    before = objects.tagged(KEYSET)
+    if before is not None:
+        check_store_keys(before[0], f"{objects.place}/{KEYSET}", load_keyset(keys))
+    _put_in_place(objects, KEYSET, keyset_bytes(keys), before)
+
+
+def _upload(objects: Objects, name: str, content: bytes) -> None:
+    objects.put(name, content, sha256=sha256_of(content))
+    if objects.get(name) != content:
+        raise StoreUnreachable("the store gave back something else than it was given", where=name, mend="Publish again")
+
+
+def _put_in_place(objects: Objects, name: str, content: bytes, before: Tagged) -> None:
+    if before is None or before[0] != content:
+        objects.put(name, content, sha256=sha256_of(content), instead_of=None if before is None else before[1])
