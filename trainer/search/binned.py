@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ import numpy as np
 from signals.bars import Floats
 from trainer.fanout import RowSet
 from trainer.models.base import Learner, SharesBins
-from trainer.samples import Samples
+from trainer.samples import AXES, Samples
 from trainer.validation.oof import learned_from, score_unseen, scored
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class BinnedRows:
     """Rows, and the bins of their features for each way of binning that was asked for.
 
-    `fingerprint` is the features' SHA-256.
+    `fingerprint` is the SHA-256 of all that the rows hold.
     """
 
     rows: Samples
@@ -41,7 +41,11 @@ class BinnedRows:
     @classmethod
     def of(cls, rows: Samples) -> BinnedRows:
         """Nothing is binned before it is asked for."""
-        return cls(rows, hashlib.sha256(np.ascontiguousarray(rows.features).view(np.uint8).data).hexdigest())
+        digest = hashlib.sha256(repr((rows.symbols, rows.names)).encode())
+        for part in fields(rows):
+            if part.name not in AXES or part.name == "sessions":
+                digest.update(np.ascontiguousarray(getattr(rows, part.name)).view(np.uint8).data)
+        return cls(rows, digest.hexdigest())
 
     def score(self, learner: Learner, train: RowSet, test: RowSet) -> Floats:
         """Fit on the rows `train` and score the rows `test`, as `score_unseen` does but for the bins."""
