@@ -275,7 +275,10 @@ def _shadow(case: Case, bars: PromotionConfig) -> Row:
     if case.champion is None:
         return Row("shadow", None, limit, True, "does not apply to a first champion")
     if case.shadow is None:
-        return Row("shadow", None, limit, False, "no evidence: run `trainer shadow` first")
+        return Row("shadow", None, limit, False, "no evidence: run `trainer shadow --recorded FILE` first")
+    if not case.shadow.get("recorded"):
+        why = "no device recorded it: `appliance shadow --to FILE` there, `trainer shadow --recorded FILE` here"
+        return Row("shadow", None, limit, False, why)
     count, faults = _number(case.shadow, "sessions"), _number(case.shadow, "faults")
     ic, low, high = (_number(case.shadow, name) for name in ("ic", "band_low", "band_high"))
     if count is None or faults is None or ic is None or low is None or high is None:

@@ -1,6 +1,10 @@
-"""A challenger in the shadow: what it would have scored after its training, session by session, beside a champion.
+"""A challenger in the shadow: what it scored after its training, session by session, beside a champion.
 
-Its mean rank IC is held against the band that the walk-forward evidence predicts. Its profit and loss is reported and
+A device recorded it (`trainer.recorded`), or, to see beforehand how that may end, its model is asked afterwards. The
+recorded scores are held against those that the model gives on today's data: where both rank the names differently, the
+record is not of this model or not of these data, and the session is a fault.
+
+The mean rank IC is held against the band that the walk-forward evidence predicts. The profit and loss is reported and
 judged by nothing: over a few months it is luck.
 """
 
@@ -10,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, spearmanr
 
 from signals.bars import Floats
 from signals.config import parse
@@ -27,9 +32,11 @@ from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.labels.panel import MIN_NAMES
 from trainer.measure import FOLDER, begun, held, model_hashes
 from trainer.recipes.base import LABELS, RecipeConfig
+from trainer.recorded import Recorded, read_recorded
 from trainer.validation.ic import rank_ic
 
 SHADOW = "shadow.json"
+MIN_AGREEMENT = 0.99  # rank correlation of recorded scores with the model's own: a few revised bars leave it above
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,12 @@ class Shadow:
         The models that scored.
     sessions : int
         With an IC.
+    recorded : dict or None
+        Whose record it is: venues, bundles, first and last session asked for, lowest agreement with the model's own
+        scores; None where the model was asked afterwards, which no bar accepts.
     faults : int
-        Sessions that could not be scored: RED data, too few names, scores that are not finite or all the same.
+        Sessions without scores that count: RED data, too few names, scores that are not finite or all the same, and
+        whatever a device did not record, recorded too late, or recorded otherwise than this model ranks.
     ic : float or None
         Mean rank IC.
     predicted, band_low, band_high : float
@@ -66,40 +77,56 @@ class Shadow:
     first: str
     last: str
     profit: dict[str, float | int]
+    recorded: dict[str, Any] | None = None
 
 
-def shadow(subject: Subject, data: Path, settings: Settings, band: float) -> Shadow:
-    """Score every session after the training with the published model, as a device would, and store the record.
+@dataclass(frozen=True)
+class _Evening:
+    """Scores of one session by security."""
+
+    scores: dict[str, float]
+    agreement: float
+
+
+def shadow(subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None) -> Shadow:
+    """Judge what was scored after the training against what became of it, and store the result.
 
     The dataset is read in its newest version: the sessions are those that were delivered since.
+
+    Parameters
+    ----------
+    record : Path, optional
+        What devices recorded; without it the published model is asked now.
 
     Raises
     ------
     FixInput
-        Another dataset, or no session since the training whose label has ended.
+        Another dataset, a record of another model, or no session since the training whose label has ended.
     """
     archive = _newest(subject, data)
-    days = _days(subject, archive)
-    model = (subject.run / "model.onnx").read_bytes()
-    values, reasons = np.full(archive.whole.close.shape, np.nan), []
+    hashes, model = model_hashes(subject.run), (subject.run / "model.onnx").read_bytes()
+    recorded = read_recorded(record, hashes, archive.manifest.calendar) if record else None
+    days = _days(subject, archive, recorded)
+    values, reasons, agreements = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
         try:
-            owners, found = _scores(subject, archive, asof, model)
+            evening = _evening(subject, archive, asof, model, recorded)
         except SkipSession as error:
-            reasons.append(str(error))
+            reasons.append(f"{asof}: {error}")
             continue
-        values[archive.whole.index(asof), [columns[owner] for owner in owners]] = found
+        agreements.append(evening.agreement)
+        values[archive.whole.index(asof), [columns[owner] for owner in evening.scores]] = [*evening.scores.values()]
     config = parse(read_document(subject.run / "training_cfg.json")["config"], RecipeConfig, where=str(subject.run))
     labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
     ic = rank_ic(values, labels.values)
     predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
     found_shadow = Shadow(
-        model_sha256=model_hashes(subject.run), snapshot_id=archive.manifest.snapshot_id,
+        model_sha256=hashes, snapshot_id=archive.manifest.snapshot_id,
         sessions=int(np.isfinite(ic).sum()), faults=len(reasons), reasons=tuple(reasons),
         ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None, predicted=predicted, band=band, band_low=low,
         band_high=high, first=str(days[0]), last=str(days[-1]),
-        profit=_profit(replace(subject, archive=archive), values, settings),
+        profit=_profit(replace(subject, archive=archive), values, settings), recorded=_told(recorded, agreements),
     )  # fmt: skip
     write_atomic(subject.run / FOLDER / SHADOW, artefacts.canonical_json(asdict(found_shadow)))
     return found_shadow
@@ -125,16 +152,47 @@ def _newest(subject: Subject, data: Path) -> Archive:
     return archive
 
 
-def _days(subject: Subject, archive: Archive) -> Sequence[date]:
-    """Sessions after the last label that the training read, whose own labels have ended."""
+def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequence[date]:
+    """Sessions after the last label that the training read, whose own labels have ended, and that were asked for."""
     calendar, last = archive.manifest.calendar, archive.manifest.last
     since = calendar.next(date.fromisoformat(str(subject.evidence["last_label_session"])))
     days = calendar.between(since, last) if since <= last else ()
     days = days[: max(0, len(days) - int(subject.evidence["horizon"]) - 1)]
+    if recorded is not None:
+        days = tuple(day for day in days if recorded.first <= day <= recorded.last)
     if not days:
-        raise FixInput("no session since the training has a label that ended", where=f"data to {last}",
+        of = f"; recorded {recorded.first} to {recorded.last}" if recorded else ""
+        raise FixInput("no session since the training has a label that ended", where=f"data to {last}{of}",
                        mend="Wait for sessions, and ingest them")  # fmt: skip
     return days
+
+
+def _evening(subject: Subject, archive: Archive, asof: date, model: bytes, recorded: Recorded | None) -> _Evening:
+    """Scores that are judged; raise `SkipSession` where there are none that count."""
+    if recorded is not None and (fault := recorded.fault(asof)):
+        raise SkipSession(fault)
+    owners, own = _scores(subject, archive, asof, model)
+    asked = dict(zip(owners, own.tolist(), strict=True))
+    if recorded is None:
+        return _Evening(asked, 1.0)
+    security = {symbol: owner for owner, symbol in archive.rows.symbols_on(asof).items()}
+    told = {security[symbol]: value for symbol, value in recorded.scores[asof].items() if symbol in security}
+    both = sorted(told.keys() & asked.keys())
+    if len(both) < max(MIN_NAMES, len(asked) // 2):
+        raise SkipSession(f"{len(both)} of {len(asked)} names were recorded")
+    agreement = float(spearmanr([told[owner] for owner in both], [asked[owner] for owner in both]).statistic)
+    if not agreement >= MIN_AGREEMENT:
+        raise SkipSession(f"recorded scores rank otherwise than this model's own (correlation {agreement:.3f})")
+    return _Evening(told, agreement)
+
+
+def _told(recorded: Recorded | None, agreements: Sequence[float]) -> dict[str, Any] | None:
+    if recorded is None:
+        return None
+    return {
+        "venues": list(recorded.venues), "bundles": list(recorded.sources), "first": str(recorded.first),
+        "last": str(recorded.last), "lowest_agreement": min(agreements, default=None),
+    }  # fmt: skip
 
 
 def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:

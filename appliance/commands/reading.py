@@ -1,6 +1,7 @@
 """The ledger's tables for a person or a program; the screens of `appliance tui` show the very same rows.
 
-Every command reads the ledger read-only and without the lock: it disturbs nothing and works while jobs run.
+Every command reads the ledger read-only and without the lock: it disturbs nothing and works while jobs run. `shadow`
+alone can write, a file outside the state folder for the trainer.
 """
 
 from __future__ import annotations
@@ -14,15 +15,32 @@ import typer
 
 from appliance.clock import SystemClock
 from appliance.commands.table import render
+from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
+from appliance.slots import Slot
 from appliance.tui.source import LedgerSource, Question
-from appliance.views import View, agreement, bundle, checks, data, logs, orders, performance, runs, signals, trace
+from appliance.views import (
+    View,
+    agreement,
+    bundle,
+    checks,
+    data,
+    logs,
+    orders,
+    performance,
+    runs,
+    shadow,
+    signals,
+    trace,
+)
 from appliance.views import positions as holdings
 from appliance.views.view import newest_session
+from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput, LedgerUnusable
+from signals.files import write_atomic
 
 Session = Annotated[
     str,
@@ -43,6 +61,7 @@ def register(app: typer.Typer) -> None:
     app.command("runs")(show_runs)
     app.command("data")(show_data)
     app.command("bundle")(show_bundle)
+    app.command("shadow")(show_shadow)
     app.command("performance")(show_performance)
     app.command("reconciliation")(show_reconciliation)
     app.command("halts")(show_halts)
@@ -128,6 +147,30 @@ def show_bundle(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     with open_ledger(state) as ledger:
         found = bundle.bundle(StateFolder(state).bundles, bundle.age_sessions(ledger))
     show(found, 1_000, as_json)
+
+
+def show_shadow(
+    to: Annotated[
+        Path | None, typer.Option(help="File to write for `trainer shadow --recorded`.", show_default=False)
+    ] = None,
+    state: State = DEFAULT_STATE,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the shadow bundle scored beside the one in force, newest first, and why where it did not.
+
+    With --to every recorded score goes into one file, with the manifests of the bundles that gave them: the trainer
+    joins it with what became of the names, and judges a challenger by it.
+    """
+    folder = StateFolder(state)
+    with open_ledger(state) as ledger:
+        venue = load(folder.config, ApplianceConfig).venue.broker.value
+        log = shadow.shadow_log(ledger, folder.bundles / Slot.SHADOW, venue)
+    if to is not None:
+        if log is None:
+            raise FixInput(shadow.NOTHING, where=str(state), mend="Publish one by `trainer publish --role shadow`")
+        write_atomic(to, log.to_bytes())
+    show(shadow.shadow(log), limit, as_json)
 
 
 def show_performance(

@@ -116,6 +116,12 @@ def test_a_challenger_of_a_champion_needs_its_shadow() -> None:
     assert failed(refused) == ["shadow"] and "trainer shadow" in row(refused, "shadow").why
 
 
+def test_a_shadow_that_no_device_recorded_does_not_count() -> None:
+    for absent in (None, ABSENT):
+        refused = judge(case({**RIVAL, "shadow.recorded": absent}), BARS)
+        assert failed(refused) == ["shadow"] and "appliance shadow --to" in row(refused, "shadow").why
+
+
 @pytest.mark.parametrize(("entry", "inside", "outside"), SHADOW_EDGES)
 def test_the_shadow_decides_at_its_edges(entry: str, inside: Any, outside: Any) -> None:
     assert judge(case({**RIVAL, f"shadow.{entry}": inside}), BARS).is_promoted

@@ -6,7 +6,9 @@ One small generated market with a signal far stronger than any real one, and bar
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,12 @@ from typer.testing import CliRunner
 from execution.exchange.generated import generate
 from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
+from signals.dataset import read_manifest
 from signals.errors import FixInput, TrademlError
+from signals.files import write_atomic
 from signals.manifest import PriceBasis
+from signals.shadow_log import read_shadow_log
+from tests.fakes.shadowing import device_log
 from trainer import champions, history
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
@@ -132,6 +138,10 @@ class Life:
     def run(self, name: str) -> Path:
         return self.desk.folder / "runs" / name
 
+    def copied_registry(self, folder: Path) -> str:
+        shutil.copytree(self.registry, folder / "registry")
+        return str(folder / "registry")
+
     def manifest(self, name: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads((Path(self.answers[name]["folder"]) / "manifest.json").read_bytes())
         return document
@@ -177,7 +187,19 @@ def life(desk: Desk) -> Life:
 
 
 def shadow(desk: Desk, run: Path) -> dict[str, Any]:
-    return desk.call("shadow", "--run", str(run), "--data", desk.of("curated"), "--bars", desk.of("bars.yml"))
+    """Publish a run as a shadow, let a device record it until the data end, and judge the record."""
+    words = ["--run", str(run), "--role", "shadow", "--keys", desk.of("keys"), "--to", desk.of("store")]
+    published = desk.call("publish", *words, "--registry", desk.of("registry"))
+    manifest = read_manifest(desk.folder / "curated")
+    evidence = json.loads((run / "evidence.json").read_bytes())
+    first = manifest.calendar.next(date.fromisoformat(evidence["last_label_session"]))
+    log = device_log(Path(published["folder"]), desk.folder / "curated", first, manifest.last)
+    write_atomic(desk.folder / f"shadow-{run.name}.json", log.to_bytes())
+    return desk.call("shadow", *shadowing(desk, run), "--recorded", desk.of(f"shadow-{run.name}.json"))
+
+
+def shadowing(desk: Desk, run: Path) -> list[str]:
+    return ["--run", str(run), "--data", desk.of("curated"), "--bars", desk.of("bars.yml")]
 
 
 def back(desk: Desk, version: str, reason: str = "it lost money live") -> list[str]:
@@ -209,7 +231,7 @@ def test_a_refused_run_is_published_as_an_evaluation_that_carries_its_refusal(li
 def test_a_champion_is_published_with_its_record_and_nobody_else_is(life: Life) -> None:
     record = life.manifest("a published")["promotion"]["record"]
     assert record["version"] == "1.0.0" and record["why"] == "every bar is met" and record["number"] == 2
-    assert life.manifest("c published")["promotion"]["record"]["version"] == "1.0.1"
+    assert life.manifest("c published")["promotion"]["record"]["version"] == life.answers["c"]["version"]
     (life.run("steep") / "promotion.json").write_bytes((life.run("a") / "promotion.json").read_bytes())
     for name in ("steep", "b", "c"):  # c was champion, until the rollback
         words = ["--run", str(life.run(name)), "--role", "champion", "--keys", life.desk.of("keys")]
@@ -243,8 +265,34 @@ def test_the_shadow_reports_its_profit_and_never_calls_it_skill(life: Life) -> N
     assert set(found["profit"]) == {"sessions", "net_return", "annual_sharpe"}
     evidence = json.loads((life.run("b") / "evidence.json").read_bytes())
     assert found["first"] > evidence["last_label_session"]
-    text = life.desk.said("shadow", "--run", str(life.run("b")), "--data", life.desk.of("curated"))
-    assert "judged by nothing" in text
+    assert found["recorded"]["venues"] == ["alpaca-paper"] and found["recorded"]["lowest_agreement"] > 1.0 - 1e-9
+    again = ["--recorded", life.desk.of("shadow-b.json")]
+    text = life.desk.said("shadow", *shadowing(life.desk, life.run("b")), *again)
+    assert "judged by nothing" in text and "Recorded on alpaca-paper" in text
+
+
+def test_a_model_that_is_asked_afterwards_has_no_shadow(life: Life, tmp_path: Path) -> None:
+    """The same scores to the last digit, but no device wrote them down."""
+    run = tmp_path / "b"
+    shutil.copytree(life.run("b"), run)
+    asked = life.desk.call("shadow", *shadowing(life.desk, run))
+    assert asked["recorded"] is None and asked["ic"] == life.answers["b shadow"]["ic"]
+    refused = life.desk.promote(run, "--registry", life.copied_registry(tmp_path), exits=1)
+    told = next(row for row in refused["rows"] if row["bar"] == "shadow")
+    assert not told["passed"] and "no device recorded it" in told["why"]
+
+
+def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path: Path) -> None:
+    """Scores turned round rank otherwise than the model does; an evening taken out is missed."""
+    run = tmp_path / "c"
+    shutil.copytree(life.run("c"), run)
+    log = read_shadow_log(Path(life.desk.of("shadow-c.json")).read_bytes(), where="")
+    turned = log.evenings[1].model_copy(update={"scores": {s: -v for s, v in log.evenings[1].scores.items()}})
+    changed = log.model_copy(update={"evenings": (log.evenings[0], turned, *log.evenings[3:])})
+    write_atomic(tmp_path / "log.json", changed.to_bytes())
+    found = life.desk.call("shadow", *shadowing(life.desk, run), "--recorded", str(tmp_path / "log.json"))
+    assert found["faults"] == 2 and "rank otherwise" in found["reasons"][0] and "no device" in found["reasons"][1]
+    assert found["reasons"][0].startswith(str(log.evenings[1].asof))
 
 
 def test_a_challenger_that_is_worse_leaves_the_champion_where_it_is(life: Life) -> None:

@@ -82,24 +82,35 @@ def promote(
 def shadow(
     run: Run,
     data: Annotated[Path, typer.Option(help="The dataset of the run, with the sessions delivered since.")],
+    recorded: Annotated[
+        Path | None,
+        typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder."),
+    ] = None,
     bars: Bars = None,
     portfolio: Portfolio = None,
     equity: Equity = 1_000_000.0,
     as_json: AsJson = False,
 ) -> None:
-    """Score every session since the training as a device would, and hold the IC against its predicted band.
+    """Hold the IC of what a device scored since the training against its predicted band.
 
-    A challenger of a champion needs it before `trainer promote`. Profit and loss are reported and judged by nothing.
+    A challenger of a champion needs the record of a device before `trainer promote`. Without --recorded the model is
+    asked now for every session since its training, to see how that may end; the bar does not accept it. Profit and loss
+    are reported and judged by nothing.
     """
     from trainer.backtest.subject import subject_of
     from trainer.promotion_bars import read_bars
     from trainer.shadow import shadow as measured
 
     band = read_bars(bars).shadow_band
-    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band)
+    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded)
     profit = found.profit
+    if found.recorded is None:
+        origin = "Asked now, recorded by no device: it does not clear the bar."
+    else:
+        origin = f"Recorded on {', '.join(found.recorded['venues'])} from {found.recorded['first']}."
     lines = [
         f"Shadow of {run}: {found.sessions} sessions with an IC, {found.first} to {found.last}, {found.faults} faults",
+        origin,
         f"Rank IC {found.ic if found.ic is None else format(found.ic, '+.4f')}; predicted {found.predicted:+.4f}, "
         f"{band:.0%} band {found.band_low:+.4f} to {found.band_high:+.4f}",
         f"Net return {profit['net_return']:+.2%}, annual Sharpe ratio {profit['annual_sharpe']:.2f} over "

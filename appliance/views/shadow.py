@@ -1,0 +1,91 @@
+"""What was recorded of the shadow bundle: for a person as a table, for the trainer as a log."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+from appliance.ledger import Ledger, values
+from appliance.views.view import Row, View
+from signals.files import sha256_of
+from signals.shadow_log import ShadowEvening, ShadowLog
+
+COLUMNS = ("session", "asof", "names", "bundle", "what")
+SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
+ALERT = "score-shadow-"  # as the scoring job names what went wrong with it
+NOTHING = "no shadow has been scored on this device"
+
+
+def shadow_log(ledger: Ledger, slot: Path, venue: str) -> ShadowLog | None:
+    """Gather everything that was recorded of shadows; None where nothing was.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    slot : Path
+        The bundles of the slot.
+    venue : str
+        Where this device trades.
+    """
+    evenings = _evenings(ledger)
+    if not evenings:
+        return None
+    runs = ledger.row("SELECT min(session) AS first, max(session) AS last FROM job_runs WHERE job = 'score'")
+    ends = [values.day(runs, name) for name in ("first", "last")] if runs and runs["first"] else _ends(evenings)
+    return ShadowLog(
+        venue=venue, first_session=ends[0], last_session=ends[1], evenings=evenings, faults=_faults(ledger),
+        manifests=_manifests(slot, {one.source for one in evenings}),
+    )  # fmt: skip
+
+
+def shadow(log: ShadowLog | None) -> View:
+    """Return the log as a table, newest first: scored evenings and faults."""
+    if log is None:
+        return View(COLUMNS, (), NOTHING)
+    names = {digest: f"{bundle.seq}-{bundle.bundle_id}" for digest, bundle in log.bundles().items()}
+    rows: list[Row] = [
+        {"session": None, "asof": str(one.asof), "names": len(one.scores), "bundle": names.get(one.source, one.source),
+         "what": "scored"}
+        for one in log.evenings
+    ]  # fmt: skip
+    rows += [
+        {"session": str(day), "asof": None, "names": 0, "bundle": None, "what": why} for day, why in log.faults.items()
+    ]
+    rows.sort(key=lambda row: str(row["asof"] or row["session"]), reverse=True)
+    return View(COLUMNS, tuple(rows), NOTHING, facts={"venue": log.venue, "evenings": len(log.evenings)})
+
+
+def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
+    ended = {}
+    for row in ledger.rows("SELECT figures, finished_at FROM job_runs WHERE job = 'score' AND status = 'done'"):
+        ended[str(json.loads(values.text(row, "figures")).get("asof"))] = values.instant(row, "finished_at")
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    query = "SELECT asof, source, symbol, score FROM scores WHERE sleeve LIKE ? ORDER BY asof, source, symbol"
+    for row in ledger.rows(query, (SHADOW,)):
+        evening = found.setdefault((values.text(row, "asof"), values.text(row, "source")), {})
+        evening[values.text(row, "symbol")] = values.real(row, "score")
+    return tuple(
+        ShadowEvening(asof=date.fromisoformat(asof), source=source, recorded_at=ended.get(asof), scores=scores)
+        for (asof, source), scores in found.items()
+    )
+
+
+def _faults(ledger: Ledger) -> dict[date, str]:
+    """What the job said of each trade session: that all scoring failed, or the shadow's alone."""
+    rows = ledger.rows(
+        "SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')"
+    )
+    found = {values.day(row, "session"): values.text(row, "summary") for row in rows}
+    for row in ledger.rows("SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):
+        found[date.fromisoformat(values.text(row, "key").removeprefix(ALERT))] = values.text(row, "body")
+    return dict(sorted(found.items()))
+
+
+def _manifests(slot: Path, sources: set[str]) -> dict[str, str]:
+    contents = [path.read_bytes() for path in sorted(slot.glob("*/manifest.json"))]
+    return {sha256_of(content): content.decode() for content in contents if sha256_of(content) in sources}
+
+
+def _ends(evenings: tuple[ShadowEvening, ...]) -> list[date]:
+    return [evenings[0].asof, evenings[-1].asof]
