@@ -10,7 +10,7 @@ percentile of the same statistic over every such window of the training history.
 Features that are the same for every name of a session (the calendar's) and per-session ranks are left out: the first
 repeat by construction, the second are uniform by construction.
 
-Entry points: `reference` on the trainer, `trailing_psi` on the device, `psi` anywhere.
+Entry points: `reference` on the trainer, `trailing_psi` and `trailing_score_psi` on the device, `psi` anywhere.
 """
 
 from __future__ import annotations
@@ -189,9 +189,7 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
         The reference is not one, or watches a feature that the panel lacks.
     """
     try:
-        if reference["format"] != FORMAT:
-            raise BundleRefused(f"drift reference of format {reference['format']!r}, not {FORMAT!r}")
-        window = int(reference["window_sessions"])
+        window = _window(reference)
         names = list(reference["features"])
         if lost := [name for name in names if name not in panel.names]:
             raise BundleRefused(f"the drift reference watches {lost[0]!r}, which is not computed here")
@@ -200,10 +198,28 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
             _drift(name, row, panel.values[-window:, :, panel.names.index(name)][recent], len(recent) >= window)
             for name, row in reference["features"].items()
         )
-        pooled = np.concatenate([np.empty(0), *scores[-window:]])
-        return TrailingDrift(features, _drift("score", reference["score"], pooled, len(scores) >= window))
+        return TrailingDrift(features, _score_drift(reference, window, scores))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleRefused(f"the drift reference cannot be read: {error!r}", mend="Publish another bundle") from None
+
+
+def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -> Drift:
+    """Compare the scores of the newest 60 sessions alone with the reference; as `trailing_psi`."""
+    try:
+        return _score_drift(reference, _window(reference), scores)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleRefused(f"the drift reference cannot be read: {error!r}", mend="Publish another bundle") from None
+
+
+def _window(reference: Mapping[str, Any]) -> int:
+    if reference["format"] != FORMAT:
+        raise BundleRefused(f"drift reference of format {reference['format']!r}, not {FORMAT!r}")
+    return int(reference["window_sessions"])
+
+
+def _score_drift(reference: Mapping[str, Any], window: int, scores: Sequence[Floats]) -> Drift:
+    pooled = np.concatenate([np.empty(0), *scores[-window:]])
+    return _drift("score", reference["score"], pooled, len(scores) >= window)
 
 
 def _drift(name: str, row: Mapping[str, Any], values: Values, enough: bool) -> Drift:

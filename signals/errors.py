@@ -26,7 +26,8 @@ TrademlError
  |    |-- StoreUnreachable   the object store or folder could not be read
  |    '-- Locked             another process holds the state folder
  |-- KeepPrevious      exit 6   the new artefact is refused; what is in force stays in force
- |    '-- BundleRefused      signature, expiry, rollback, files, golden vectors
+ |    |-- BundleRefused      signature, expiry, rollback, files, golden vectors
+ |    '-- ScoresRefused      delivered scores: signature, session, bundle, data, replay
  |-- OutcomeUnknown    exit 4   the request may have reached the broker: look it up, never send it again
  '-- InvariantBroken   exit 70  a fault of this program: the value being built would be a lie
 """
@@ -175,6 +176,10 @@ class KeepPrevious(TrademlError):
 
 class BundleRefused(KeepPrevious):
     """A bundle that fails verification."""
+
+
+class ScoresRefused(KeepPrevious):
+    """Delivered scores that fail verification."""
 
 
 class OutcomeUnknown(TrademlError):

@@ -129,6 +129,15 @@ def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: 
 
 def open_sealed(content: bytes, kind: str, roots: Iterable[PublicKey], where: str, limit: int) -> bytes:
     """Return the payload bytes of a single-file signed document after checking a root's signature over them."""
+    payload, signatures = sealed_parts(content, where, limit)
+    if not valid_signers(kind, payload, signatures, roots, where):
+        raise BundleRefused("not signed by a root key that this device trusts", where=where,
+                            mend="Compare the root key with the one the device was initialised with")  # fmt: skip
+    return payload
+
+
+def sealed_parts(content: bytes, where: str, limit: int) -> tuple[bytes, bytes]:
+    """Return payload and signature bytes of a single-file signed document; nothing of it is verified yet."""
     if len(content) > limit:
         raise BundleRefused(f"{len(content)} bytes, more than {limit}", where=where)
     document = parse_json(content, where)
@@ -140,8 +149,16 @@ def open_sealed(content: bytes, kind: str, roots: Iterable[PublicKey], where: st
         payload = document["payload"].encode()
     except UnicodeEncodeError:
         raise BundleRefused("the payload is not text", where=where) from None
-    signatures = canonical_json({"signatures": document["signatures"]})
-    if not valid_signers(kind, payload, signatures, roots, where):
-        raise BundleRefused("not signed by a root key that this device trusts", where=where,
-                            mend="Compare the root key with the one the device was initialised with")  # fmt: skip
-    return payload
+    return payload, canonical_json({"signatures": document["signatures"]})
+
+
+def require_signers(signers: frozenset[str], keyset: Keyset, today: date, where: str) -> frozenset[str]:
+    """Return the signers that count today; raise `BundleRefused` when they are fewer than the key set asks for."""
+    if today > keyset.valid_until:
+        raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, mend="Publish a new key set")
+    counted = signers & keyset.usable(today)
+    if len(counted) < keyset.threshold:
+        lost = ", ".join(sorted(signers - counted))
+        why = f"; revoked or expired: {lost}" if lost else ""
+        raise BundleRefused(f"signed by {len(counted)} trusted keys, {keyset.threshold} are needed{why}", where=where)
+    return counted

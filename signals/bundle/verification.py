@@ -27,7 +27,7 @@ from signals.bundle.contents import Contents, read_folder
 from signals.bundle.golden import Golden
 from signals.bundle.grant import RollbackGrant
 from signals.bundle.graph import check_model
-from signals.bundle.keyset import Keyset
+from signals.bundle.keyset import Keyset, require_signers
 from signals.bundle.manifest import (
     DEFAULT_EXPIRY_SESSIONS,
     MANIFEST_NAME,
@@ -154,7 +154,7 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     raw = _needed(contents, MANIFEST_NAME)
     signatures = _needed(contents, SIGNATURE_NAME)
     signers = valid_signers(MANIFEST_KIND, raw, signatures, keyset.public_keys(), f"{where}/{SIGNATURE_NAME}")
-    counted = _check_keys(signers, keyset, policy.today, where)
+    counted = require_signers(signers, keyset, policy.today, where)
     manifest = parse(raw, BundleManifest, f"{where}/{MANIFEST_NAME}")
     if manifest.keyset_version > keyset.version:
         raise BundleRefused(f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where,
@@ -181,17 +181,6 @@ def _needed(contents: Contents, name: str) -> bytes:
         what = "unsigned: manifest.sig is missing" if name == SIGNATURE_NAME else f"{name} is missing"
         raise BundleRefused(what, where=contents.where, mend="Fetch the bundle again")
     return contents.files[name]
-
-
-def _check_keys(signers: frozenset[str], keyset: Keyset, today: date, where: str) -> frozenset[str]:
-    if today > keyset.valid_until:
-        raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, mend="Publish a new key set")
-    counted = signers & keyset.usable(today)
-    if len(counted) < keyset.threshold:
-        lost = ", ".join(sorted(signers - counted))
-        why = f"; revoked or expired: {lost}" if lost else ""
-        raise BundleRefused(f"signed by {len(counted)} trusted keys, {keyset.threshold} are needed{why}", where=where)
-    return counted
 
 
 def _check_age(manifest: BundleManifest, policy: Policy, where: str) -> int:
