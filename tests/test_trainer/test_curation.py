@@ -14,10 +14,10 @@ from signals.actions import Action, ActionKind
 from signals.errors import BadBars
 from signals.manifest import PriceBasis
 from signals.quality import SessionStatus
+from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import curate
-from trainer.curation.securities import identities
 from trainer.curation.writer import UNIVERSE_SCHEMA, DatasetContent, parquet_bytes
 
 CALENDAR = xnys(date(2023, 1, 1), date(2027, 12, 31))

@@ -21,17 +21,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.actions import Action, ActionKind
+from signals.auditing import audit_rows, bar_cells, touches_red
 from signals.bars import Days, days_array
-from signals.defects import Defects, Reason, find_defects, missing_sessions
+from signals.defects import Reason, find_defects, missing_sessions
+from signals.delivered_rows import Delivered, Events, events
 from signals.errors import BadBars
 from signals.manifest import PriceBasis, Survivorship
-from signals.quality import Coverage, SessionAudit, SessionStatus, audit_sessions, expected, non_session_audits
+from signals.quality import non_session_audits
+from signals.returns import Steps, returns, steps
+from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
-from trainer.curation.delivery import Delivered, Events, dataset_days, delivered, events, with_inferred_splits
+from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, eligible_rows, ended_cells
-from trainer.curation.returns import Steps, inferred_dividends, returns, steps
-from trainer.curation.securities import identities
+from trainer.curation.returns import inferred_dividends
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
 from trainer.curation.writer import DatasetContent
 
@@ -89,10 +92,12 @@ def curate(
     usable = ~defects.quarantined
     membership = None if universe is None else Membership.of(universe, days)
     eligible = eligible_rows(data, usable, membership, config)
-    audits, absent = _audits(data, defects, eligible, days, recorded, membership, config)
+    has_bar = bar_cells(data, usable, len(days))
+    ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
+    audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
     total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
-    blank = _touches_red(audits, data.session)
+    blank = touches_red(audits, data.session)
     total[blank], overnight[blank] = np.nan, np.nan
     if basis is not PriceBasis.TOTAL_RETURN:
         inferred = inferred + _dividends(data, pairs, recorded)
@@ -102,7 +107,7 @@ def curate(
         bars=bars_table(data, usable, total, overnight, eligible),
         actions=tuple(sorted([*actions, *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
-        findings=findings_table(data, defects, missing_sessions(data.rows, days), absent, days),
+        findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
         survivorship=_survivorship(data, usable, eligible, len(days), membership, config),
         min_history=config.min_history,
@@ -122,41 +127,13 @@ def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfi
     return days
 
 
-def _audits(
-    data: Delivered, defects: Defects, eligible: Flags, days: Days, recorded: Events,
-    membership: Membership | None, config: CurationConfig,
-) -> tuple[tuple[SessionAudit, ...], Cells]:  # fmt: skip
-    """Audit of each session, and the cells at which an expected name has no usable bar."""
-    usable, count = ~defects.quarantined, len(days)
-    has_bar, universe = np.zeros((2, count, len(data.securities)), dtype=bool)
-    has_bar[data.session[usable], data.rows.security[usable]] = True
-    universe[data.session[eligible], data.rows.security[eligible]] = True
-    ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
-    wanted = expected(has_bar, universe, ended, config.coverage.expected_sessions)
-    here = ~defects.flags[Reason.NON_SESSION]
-    coverage = Coverage(
-        rows=np.bincount(data.session[here], minlength=count),
-        usable=has_bar.sum(axis=1),
-        eligible=universe.sum(axis=1),
-        expected=wanted.sum(axis=1),
-        absent=(wanted & ~has_bar).sum(axis=1),
-    )
-    counts = {
-        reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
-    }
-    session, security = np.nonzero(wanted & ~has_bar)
-    # The name under which it is missed: that of its last usable row.
+def _absent(data: Delivered, usable: Flags, missing: Flags) -> Cells:
+    """Cells at which an expected name has no usable bar, each with the row that names it: its last usable one."""
+    session, security = np.nonzero(missing)
+    count = missing.shape[0]
     last = np.searchsorted(data.rows.security * (count + 1) + data.session, security * (count + 1) + session) - 1
     last = np.maximum.accumulate(np.where(usable, np.arange(len(usable)), -1))[last]
-    return audit_sessions(days, coverage, counts, config.coverage), (last, session)
-
-
-def _touches_red(audits: tuple[SessionAudit, ...], session: NDArray[np.int64]) -> Flags:
-    """Rows whose own session or the one before is RED: a reader has no bar there to compute a return from."""
-    red = np.zeros(len(audits) + 2, dtype=bool)
-    red[: len(audits)] = [audit.status is SessionStatus.RED for audit in audits]
-    touched: Flags = red[session] | red[session - 1]
-    return touched
+    return last, session
 
 
 def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:

@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.bars import Days
+from signals.delivered_rows import Delivered
 from signals.quality import last_rows
 from trainer.curation.config import CurationConfig
-from trainer.curation.delivery import Delivered
 
 Flags = NDArray[np.bool_]
 ETF = "etf"

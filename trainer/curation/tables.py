@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from signals.bars import Days, Floats
 from signals.defects import DEFECTS, Defects, Reason
-from trainer.curation.delivery import FIGURES, Delivered
+from signals.delivered_rows import Delivered
+from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 
 Flags = NDArray[np.bool_]

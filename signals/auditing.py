@@ -1,0 +1,81 @@
+"""The audit of delivered rows: who was expected, who came, and what each session is good for.
+
+Entry points: `audit_rows`, `bar_cells`, `touches_red`. The trainer and the device give a session its status by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.bars import Days
+from signals.defects import Defects, Reason
+from signals.delivered_rows import Delivered
+from signals.quality import Coverage, CoverageConfig, SessionAudit, SessionStatus, audit_sessions, expected
+
+Flags = NDArray[np.bool_]
+
+
+def bar_cells(data: Delivered, rows: Flags, sessions: int) -> Flags:
+    """Whether a security has one of these rows at a session, bool (T, N).
+
+    Parameters
+    ----------
+    rows : bool, shape (R,)
+        None of them on a non-session.
+    """
+    cells = np.zeros((sessions, len(data.securities)), dtype=bool)
+    cells[data.session[rows], data.rows.security[rows]] = True
+    return cells
+
+
+def audit_rows(
+    data: Delivered, defects: Defects, eligible: Flags, ended: Flags, days: Days, config: CoverageConfig
+) -> tuple[tuple[SessionAudit, ...], Flags]:
+    """Audit each session.
+
+    Parameters
+    ----------
+    data : Delivered
+    defects : Defects
+        Of its rows.
+    eligible : bool, shape (R,)
+        Rows of names that belong to the universe at their session.
+    ended : bool, shape (T, N)
+        Whether a record has ended a name by each session.
+    days : datetime64[D], shape (T,)
+    config : CoverageConfig
+
+    Returns
+    -------
+    audits : tuple of SessionAudit, length T
+    missing : bool, shape (T, N)
+        Where an expected name has no usable bar.
+    """
+    count = len(days)
+    has_bar = bar_cells(data, ~defects.quarantined, count)
+    universe = bar_cells(data, eligible, count)
+    wanted = expected(has_bar, universe, ended, config.expected_sessions)
+    missing: Flags = wanted & ~has_bar
+    here = ~defects.flags[Reason.NON_SESSION]
+    coverage = Coverage(
+        rows=np.bincount(data.session[here], minlength=count),
+        usable=has_bar.sum(axis=1),
+        eligible=universe.sum(axis=1),
+        expected=wanted.sum(axis=1),
+        absent=missing.sum(axis=1),
+    )
+    counts = {
+        reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
+    }
+    return audit_sessions(days, coverage, counts, config), missing
+
+
+def touches_red(audits: Sequence[SessionAudit], session: NDArray[np.int64]) -> Flags:
+    """Rows whose own session or the one before is RED: a reader has no bar there to compute a return from."""
+    red = np.zeros(len(audits) + 2, dtype=bool)
+    red[: len(audits)] = [audit.status is SessionStatus.RED for audit in audits]
+    touched: Flags = red[session] | red[session - 1]
+    return touched
