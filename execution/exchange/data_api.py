@@ -186,18 +186,19 @@ def _action_offset(token: str | None, ids: list[str]) -> int:
 def _action(action: Action) -> tuple[str, dict[str, Any]]:
     day = action.effective.isoformat()
     row: dict[str, Any] = {"id": fixed_id("action", action.kind, action.symbol, day), "process_date": day}
+    dates = {"ex_date": day, "record_date": day, "payable_date": day}  # here everything happens on the effective day
     cusip = fixed_id("cusip", action.symbol).replace("-", "")[:9].upper()
     if action.kind is ActionKind.SPLIT:
         assert action.ratio is not None
         new, old = action.ratio.as_integer_ratio()
-        rates = {"symbol": action.symbol, "new_rate": new, "old_rate": old, "ex_date": day}
+        rates = {"symbol": action.symbol, "new_rate": new, "old_rate": old, **dates}
         if new > old:
             return "forward_splits", row | rates | {"cusip": cusip}
         return "reverse_splits", row | rates | {"old_cusip": cusip, "new_cusip": cusip}
     if action.kind is ActionKind.DIVIDEND:
         assert action.cash is not None
         told = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
-        return "cash_dividends", row | told | {"ex_date": day}
+        return "cash_dividends", row | told | dates
     if action.kind is ActionKind.SYMBOL_CHANGE:
         names = {"old_symbol": action.symbol, "new_symbol": action.new_symbol}
         return "name_changes", row | names | {"old_cusip": cusip, "new_cusip": cusip}
