@@ -12,7 +12,7 @@ from appliance.ledger import scores as score_rows
 from appliance.tripwires import NOT_YET, Figure
 from signals.bars import Floats
 from signals.bundle import Bundle
-from signals.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, trailing_psi
+from signals.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, trailing_psi, trailing_score_psi
 from signals.features.panel import FeaturePanel
 from signals.scores import Scores
 from signals.sleeves import SLEEVES
@@ -22,6 +22,12 @@ def score_drift(deps: Deps, bundle: Bundle, newest: FeaturePanel, scores: Scores
     """Compare this session's scores and the recorded ones of the sessions before it with the reference."""
     earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
     return trailing_psi(bundle.drift_reference, newest, [*earlier, scores.values])
+
+
+def delivered_drift(deps: Deps, bundle: Bundle, scores: Scores) -> Drift:
+    """Compare delivered scores and the recorded ones before them with the reference; no feature is looked at."""
+    earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
+    return trailing_score_psi(bundle.drift_reference, [*earlier, scores.values])
 
 
 def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:

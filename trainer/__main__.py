@@ -7,7 +7,18 @@ import os
 import typer
 
 from signals.console import run
-from trainer.commands import backtest, bundles, data, deliveries, frontier, promotion, search, stacking, training
+from trainer.commands import (
+    backtest,
+    bundles,
+    data,
+    deliveries,
+    frontier,
+    promotion,
+    scoring,
+    search,
+    stacking,
+    training,
+)
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -16,6 +27,7 @@ app = typer.Typer(
 data.register(app)
 deliveries.register(app)
 bundles.register(app)
+scoring.register(app)
 training.register(app)
 search.register(app)
 backtest.register(app)

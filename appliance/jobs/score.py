@@ -1,14 +1,17 @@
-"""Evening of asof: the newest row of features, scored by the bundle in force."""
+"""Evening of asof: the newest row of features scored by the bundle in force, or its scores as they were delivered."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
 from appliance.bundles import BundleStore
+from appliance.config import Scoring
+from appliance.deliveries import Delivery, fetch, remember
 from appliance.deps import Deps
-from appliance.drift import ratio, score_drift
+from appliance.drift import delivered_drift, ratio, score_drift
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
@@ -17,17 +20,19 @@ from appliance.measures import coverage, invalid_scores, red_datasets, stale_ses
 from appliance.policy import bundle_policy
 from appliance.recording import enforce, record
 from appliance.seams import Severity
-from appliance.slots import Slot, load_slot, recorded_as
+from appliance.slots import Slot, load_slot, recorded_as, slot_store
 from appliance.tripwires import Action, Evaluation, Figures, Stage
 from signals.bars import Bars
-from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid
+from signals.bundle import Bundle
+from signals.drift import Drift
+from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable
 from signals.scores import Scores
 from signals.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
 
 def score(session: date, deps: Deps) -> JobReport:
-    """Score every eligible name at asof and record the scores.
+    """Score every eligible name at asof, or fetch the scores that were delivered, and record them.
 
     Raises
     ------
@@ -37,6 +42,10 @@ def score(session: date, deps: Deps) -> JobReport:
         A feature is missing or a score is not finite.
     BundleRefused
         There is no bundle in force, or it is no longer what was verified.
+    StoreUnreachable
+        Scores are to be delivered and are not there yet.
+    ScoresRefused
+        What was delivered fails verification; the job stays open for a better delivery.
     """
     asof = require_closed(session, deps)
     enforce(deps, session, Stage.DATA, Figures(
@@ -44,31 +53,74 @@ def score(session: date, deps: Deps) -> JobReport:
         stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
     ))  # fmt: skip
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
-    sleeve = SLEEVES[bundle.manifest.sleeve]
-    bars = deps.market.bars(asof, sleeve.lookback_sessions)
-    features = sleeve.features(bars, asof)
-    try:
-        scores = score_features(bundle, features)
-    except ScoresInvalid as error:
-        limit = deps.config.tripwires.max_invalid_scores
-        record(deps, session, [Evaluation("SCORES_INVALID", None, limit, Action.SKIP, True, str(error))])
-        raise
-    expected = _expected(bars)
-    drift = score_drift(deps, bundle, features, scores).score
+    is_pulled = deps.config.scoring is Scoring.PULLED
+    given = (_delivered if is_pulled else _own)(session, asof, bundle, deps)
+    scores, drift = given.scores, given.drift
+    expected = _expected(deps.market.bars(asof, 2))
     enforce(deps, session, Stage.SCORES, Figures(
         coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values),
         score_drift=ratio(drift),
     ))  # fmt: skip
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
+    if given.delivery is not None:
+        remember(deps.ledger, given.delivery)
     beside = [_score_beside(slot, session, asof, deps) for slot in Slot]
-    told = "; ".join([f"{len(scores.symbols)} names scored at {asof}", *(said for said in beside if said)])
+    how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
+    told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
     return JobReport(
         "score", session, JobStatus.DONE, told,
         {"asof": asof, "sleeve": scores.sleeve, "names": len(scores.symbols), "expected": expected,
          "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
          "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
-         "score_drift": drift.state.value},
+         "score_drift": drift.state.value, "scoring": deps.config.scoring.value,
+         "delivered_sha256": given.delivery.sha256 if given.delivery else None},
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Given:
+    """The scores of the evening, how they stand to the training history, and the document that they came in."""
+
+    scores: Scores
+    drift: Drift
+    delivery: Delivery | None = None
+
+
+def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
+    sleeve = SLEEVES[bundle.manifest.sleeve]
+    features = sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof)
+    try:
+        scores = score_features(bundle, features)
+    except ScoresInvalid as error:
+        _record_invalid(session, deps, error)
+        raise
+    return Given(scores, score_drift(deps, bundle, features, scores).score)
+
+
+def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
+    bundles = BundleStore(deps.folder.bundles, deps.fs)
+    try:
+        found = _fetched(asof, bundle, bundles, deps)
+    except ScoresRefused as error:
+        tell(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
+        raise
+    except ScoresInvalid as error:
+        _record_invalid(session, deps, error)
+        raise
+    return Given(found.scores, delivered_drift(deps, bundle, found.scores), found)
+
+
+def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:
+    snapshot = deps.market.snapshot()
+    if snapshot is None:
+        raise DataNotUsable("the market store is empty", mend="Run `appliance pull`")
+    store = deps.sources.bundles()
+    return fetch(store, bundles, deps.ledger, bundle, asof, snapshot.id, deps.calendar.name, name=name)
+
+
+def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
+    limit = deps.config.tripwires.max_invalid_scores
+    record(deps, session, [Evaluation("SCORES_INVALID", None, limit, Action.SKIP, True, str(error))])
 
 
 def _score_beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
@@ -77,13 +129,21 @@ def _score_beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         if bundle is None:
             return ""
-        sleeve = SLEEVES[bundle.manifest.sleeve]
-        scores = score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))
-    except (BundleRefused, DataNotUsable, ScoresInvalid) as error:
+        scores = _scores_beside(slot, asof, bundle, deps)
+    except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable) as error:
         tell(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
         return f"{slot}: {error}"
     score_rows.save(deps.ledger, asof, recorded_as(slot, scores.sleeve), ranked(scores))
     return f"{len(scores.symbols)} {slot} scores"
+
+
+def _scores_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+    if deps.config.scoring is Scoring.PULLED:
+        found = _fetched(asof, bundle, slot_store(slot, deps.folder, deps.fs), deps, slot.value)
+        remember(deps.ledger, found)
+        return found.scores
+    sleeve = SLEEVES[bundle.manifest.sleeve]
+    return score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))
 
 
 def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
