@@ -139,7 +139,7 @@ class Provisioning:
             "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORK],
             "appliance_release_archive": str(archive), "appliance_store": "/srv/store",
             "appliance_root_key": self.published.trust.read_text(), "appliance_url": URL,
-            "appliance_fixed_ic": "0.05", "appliance_credentials": {"alert-urls": self.secret}, **settings,
+            "appliance_fixed_ic": "0.05", "backups_to": "/srv/backups", "appliance_credentials": {"alert-urls": self.secret}, **settings,
         })  # fmt: skip
 
     def now_in_force(self) -> str:
@@ -282,6 +282,29 @@ class Provisioning:
                 raise Broken(f"a secret lies in clear in {found}")
         self.seen["the canary secret"] = "in no output (-vvv) and in no file of the card"
 
+    def replace_the_card(self, blank: Path) -> None:
+        """Another blank card, provisioned with the backup of the first: it has its orders, and is halted."""
+        count = "SELECT count(*) FROM intents WHERE posts > 0"
+        ((sent,),) = self.sessions.rows(count)
+        self.guest.remove()
+        self.exchange.terminate()
+        self.guest = self.bench.guest = self.sessions.machine = self.card("trademl-b", blank)
+        self.guest.prepare()
+        self.guest.boot()
+        self.exchange = serve_exchange(self.guest, self.published, self.scratch / "exchange", self.start.isoformat())
+        self.inventory(self.first)
+        began = time.monotonic()
+        self.bench.play("restore")
+        facts = self.status()
+        ((found,),) = self.sessions.rows(count)
+        if facts["verdict"] != "halted" or "RESTORED" not in facts["latch"] or found != sent or not sent:
+            raise Broken(f"a restored device is halted and knows its {sent} orders, this one knows {found}: {facts}")
+        self.seen["a new card from the backup"] = (
+            f"{found} orders of {sent} known, {time.monotonic() - began:.0f} s; {facts['latch'][:60]}"
+        )
+        self.bench.play("restore", fails=True)
+        self.seen["restore over a device"] = "refused"
+
     def uninstall(self) -> None:
         """The ledger stays unless it is said twice."""
         self.bench.play("uninstall", "-e", "purge=true", fails=True)
@@ -302,16 +325,17 @@ class Provisioning:
         self.guest.prepare()
         self.guest.boot()
         with_network = fetching.serve(HERE, PROXY_PORT)
-        exchange = serve_exchange(self.guest, self.published, self.scratch / "exchange", self.start.isoformat())
+        self.exchange = serve_exchange(self.guest, self.published, self.scratch / "exchange", self.start.isoformat())
         try:
             self.provision(self.first)
             self.look_from_outside()
             self.trade(second)
             self.update(self.first, second, sick)
             self.look_after()
+            self.replace_the_card(self.guest.blank)
             self.uninstall()
         finally:
-            exchange.terminate()
+            self.exchange.terminate()
             with_network.shutdown()
 
 
