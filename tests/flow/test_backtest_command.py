@@ -10,11 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from signals.errors import FixInput, NotASession
+from signals.errors import BundleRefused, FixInput, NotASession
 from tests.fakes.device import Workbench
 from tests.fakes.run import run_folder
 from tests.fakes.store import Published
@@ -34,12 +35,13 @@ class Bench:
     data: Path
     free: date
 
-    def __call__(self, to: Path, first: date, last: date, *more: str) -> Mapping[str, Any]:
+    def __call__(self, to: Path, first: date, last: date, *more: str, of: tuple[str, ...] = ()) -> Mapping[str, Any]:
         import typer
 
         app = typer.Typer()
         command.register(app)
-        words = ["--run", str(self.run), "--data", str(self.data), "--start", str(first), "--end", str(last)]
+        of = of or ("--run", str(self.run))
+        words = [*of, "--data", str(self.data), "--start", str(first), "--end", str(last)]
         defaults = ["--equity", "1000000", "--fixed-ic", "0.05", "--json"]
         done = CliRunner().invoke(app, [*words, "--to", str(to), *defaults, *more])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -172,6 +174,109 @@ def test_the_benchmark_may_be_a_symbol(bench: Bench, published: Published, tmp_p
         at = archive.whole.index(row["session"])
         level *= 1.0 + float(archive.whole.total_return[at, archive.whole.symbols.index(symbol)])
         assert row["benchmark"] == pytest.approx(level, rel=1e-12)
+
+
+def test_the_benchmark_may_be_an_index_from_a_file(bench: Bench, published: Published, tmp_path: Path) -> None:
+    """A line that doubles the universe's every move: its figures, its picture, and how the book moves with it."""
+    from trainer.backtest.archive import open_archive
+
+    days = published.sessions(4)
+    archive = open_archive(bench.data)
+    at = [archive.whole.index(day) for day in days]
+    level = [100.0]
+    for row in at:
+        level.append(level[-1] * (1.0 + 2.0 * float(archive.index[row])))
+    sessions = [archive.manifest.calendar.previous(days[0]), *days]
+    lines = [f"{day},{close!r}" for day, close in zip(sessions, level, strict=True)]
+    csv, parquet = tmp_path / "double.csv", tmp_path / "double.parquet"
+    csv.write_text("\n".join(["Session,Close", *lines]))
+    pq.write_table(pa.table({"session": sessions, "close": level}), parquet)
+    found = bench(tmp_path / "x", days[0], days[-1], "--benchmark", str(csv))
+    beside = found["benchmark"]
+    assert beside["name"] == "double" and beside["total_return"] == pytest.approx(level[-1] / 100.0 - 1.0)
+    assert [r["benchmark"] for r in _rows(tmp_path / "x", "nav")] == pytest.approx([1e4 * v for v in level[1:]])
+    half = bench(tmp_path / "y", days[0], days[-1])["benchmark"]
+    assert beside["beta"] == pytest.approx(half["beta"] / 2.0)
+    assert beside["correlation"] == pytest.approx(half["correlation"])
+    assert "beta" in (tmp_path / "x" / "report.md").read_text()
+    same = bench(tmp_path / "z", days[0], days[-1], "--benchmark", str(parquet))["benchmark"]
+    assert same == beside
+    csv.write_text("\n".join(["session,close", *lines[:2], *lines[3:]]))
+    with pytest.raises(FixInput, match=f"no return for 2 sessions, the first is {days[1]}"):
+        bench(tmp_path / "u", days[0], days[-1], "--benchmark", str(csv))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("session,close\n2024-01-02,1\n2024-01-02,2\n", "a session twice"), ("session,price\n2024-01-02,1\n", "close"),
+        ("session,close\n2024-01-02,0\n", "no price"), ("session,close\nmonday,1\n", "cannot be read"),
+        ("", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_index_is_refused(bench: Bench, tmp_path: Path, content: str, told: str) -> None:
+    from trainer.backtest.archive import open_archive
+    from trainer.backtest.benchmark import benchmark_of
+
+    (tmp_path / "index.csv").write_text(content)
+    with pytest.raises(FixInput, match=told):
+        benchmark_of(open_archive(bench.data), str(tmp_path / "index.csv"))
+    with pytest.raises(FixInput, match="cannot be read"):
+        benchmark_of(open_archive(bench.data), str(tmp_path / "absent.csv"))
+
+
+def test_a_bundle_trades_as_the_run_that_it_was_made_of(bench: Bench, published: Published, tmp_path: Path) -> None:
+    """The same model, signed: the same orders and fills; the report names the bundle, its signers and its refusal."""
+    days = published.sessions(4)[1:]  # on the first evening the bundle's last label has not ended
+    found = bench(tmp_path / "x", days[0], days[-1], of=("--bundle", str(published.root)))
+    bench(tmp_path / "run", days[0], days[-1])
+    for name in ("orders", "fills"):
+        assert _rows(tmp_path / "x", name) == _rows(tmp_path / "run", name) != []
+    assert [row["origin"] for row in found["scores"]] == ["published model"]
+    known = found["provenance"]["bundle"]
+    assert known["role"] == "evaluation" and known["refusal"] and len(known["signers"]) == 1
+    report = (tmp_path / "x" / "report.md").read_text()
+    assert report.startswith("# Backtest of bundle 1-") and "IN-SAMPLE" not in report
+    folder = next(path for path in (published.root / "bundles").iterdir() if path.is_dir())
+    again = bench(tmp_path / "y", days[0], days[1], "--trust", str(published.trust), of=("--bundle", str(folder)))
+    assert again["provenance"]["bundle"] == known
+
+
+def test_what_a_bundle_learned_from_is_traded_only_when_told_and_called_in_sample(
+    bench: Bench, published: Published, tmp_path: Path
+) -> None:
+    """Before its last label ended there are no scores; asked for, they are called that, without certainty."""
+    offset, store = published.manifest.calendar.offset, ("--bundle", str(published.root))
+    free = offset(bench.free, 1)
+    first, last = offset(free, -3), offset(free, 3)
+    kept = bench(tmp_path / "kept", first, last, of=store)
+    assert (kept["scores"][0]["first"], kept["left_out"]) == (str(offset(free, 1)), 4)
+    told = bench(tmp_path / "told", first, last, "--in-sample", of=store)
+    assert [(row["origin"][:9], row["sessions"]) for row in told["scores"]] == [("IN-SAMPLE", 4), ("published", 3)]
+    assert told["warnings"][0].startswith("IN-SAMPLE: in 4 of 7 sessions") and told["certainty"]["psr"] is None
+    assert (tmp_path / "told" / "report.md").read_text().startswith("# IN-SAMPLE: Backtest of bundle")
+    assert "IN-SAMPLE" in _rows(tmp_path / "told", "nav")[0]["scores"]
+    with pytest.raises(NotASession, match="has scores that its model had not seen"):
+        bench(tmp_path / "x", first, free, of=store)
+
+
+def test_only_a_bundle_that_a_device_would_accept_is_traded(bench: Bench, own_store: Published, tmp_path: Path) -> None:
+    day, store = own_store.sessions(1)[0], own_store.root
+    folder = next(path for path in (store / "bundles").iterdir() if path.is_dir())
+    with pytest.raises(FixInput, match="of a run or of a bundle"):
+        bench(tmp_path / "x", day, day, "--bundle", str(store))
+    with pytest.raises(FixInput, match="of a run or of a bundle"):
+        bench(tmp_path / "x", day, day, "--in-sample")
+    with pytest.raises(FixInput, match="no bundle is published here"):
+        bench(tmp_path / "x", day, day, of=("--bundle", str(tmp_path)))
+    content = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BundleRefused, match="model"):
+        bench(tmp_path / "x", day, day, of=("--bundle", str(store)))
+    (store / "root.pub").write_text("x")
+    with pytest.raises(BundleRefused):
+        bench(tmp_path / "x", day, day, of=("--bundle", str(folder)))
+    assert not (tmp_path / "x").exists()
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, Any]]:

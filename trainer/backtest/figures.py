@@ -65,6 +65,40 @@ def worth(net: Floats) -> Worth:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Net returns beside those of a benchmark.
+
+    Attributes
+    ----------
+    beta : float or None
+        cov(net, index) / var(index); None of a benchmark that does not vary.
+    correlation : float or None
+    tracking_difference : float
+        Annual net return less the benchmark's.
+    tracking_error : float
+        Annual standard deviation of the sessions' differences.
+    """
+
+    beta: float | None
+    correlation: float | None
+    tracking_difference: float
+    tracking_error: float
+
+
+def beside(net: Floats, index: Floats) -> Beside:
+    """Compare returns of the same sessions, both of shape (T,), no NaN, two sessions at least."""
+    covariance = np.cov(net, index, ddof=1)
+    varies = bool(covariance[1, 1] > 0.0)
+    both = varies and bool(covariance[0, 0] > 0.0)
+    return Beside(
+        beta=float(covariance[0, 1] / covariance[1, 1]) if varies else None,
+        correlation=float(np.corrcoef(net, index)[0, 1]) if both else None,
+        tracking_difference=worth(net).annual_return - worth(index).annual_return,
+        tracking_error=float((net - index).std(ddof=1) * np.sqrt(SESSIONS_PER_YEAR)),
+    )
+
+
 def drawdown(net: Floats) -> Floats:
     """Fall below the highest value so far, start included; fraction, shape (T,), not negative."""
     level = np.concatenate([[1.0], np.cumprod(1.0 + net)])

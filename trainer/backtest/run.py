@@ -1,9 +1,10 @@
-"""One backtest from a run folder to a folder of files: orders, fills, daily values, figures and a report.
+"""One backtest from a run folder, or a signed bundle, to a folder of files: orders, fills, values, figures, a report.
 
 Invariants
 ----------
-1. No session is traded on scores of a model that had seen it; the files say who scored each session.
-2. The same run, dataset, range and settings give the same bytes.
+1. No session is traded on scores of a model that had seen it, unless a person asks for just that; the files say who
+   scored each session, and call such scores in-sample.
+2. The same run or bundle, dataset, range and settings give the same bytes.
 3. The folder is whole or absent.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,17 @@ import pyarrow as pa
 
 from signals.errors import FixInput
 from trainer import artefacts
-from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.engine import Progress
-from trainer.backtest.scored import Origin, Scored, scored, tradable
-from trainer.backtest.subject import Settings, Subject, subject_of, trade
+from trainer.backtest.scored import Evenings, Origin, tradable
+from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
+from trainer.backtest.traded import Traded, of_bundle, of_run
 from trainer.validation import dsr
 
+UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
 ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", "backtest.json"
 
 
@@ -38,19 +41,30 @@ class Request:
 
     Attributes
     ----------
+    run : Path or None
+        A run folder, or
+    bundle : Path or None
+        a bundle's folder or a store; exactly one of both.
     first, last : date
         Ends of the range; sessions at them without unseen scores are left out.
     benchmark : str
-        A symbol, or empty for the equal-weight universe.
+        A symbol or a file of closes, or empty for the equal-weight universe.
+    trust : Path or None
+        Root key that the bundle's keys must be signed by; None is the store's own.
+    is_told_in_sample : bool
+        Whether the sessions that the bundle learned from are traded too.
     """
 
-    run: Path
+    run: Path | None
     data: Path
     first: date
     last: date
     settings: Settings
     code_version: str
     benchmark: str = ""
+    bundle: Path | None = None
+    trust: Path | None = None
+    is_told_in_sample: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,21 +90,21 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     """
     if request.first > request.last:
         raise FixInput(f"{request.first} is after {request.last}", where="--start, --end", mend="Swap them")
-    subject = _reaching(subject_of(request.run, request.data), request)
-    archive = subject.archive
+    traded = _traded(request)
+    archive, evenings = traded.archive, traded.evenings
     benchmark = benchmark_of(archive, request.benchmark)
-    unseen = scored(subject)
-    days = tradable(unseen, request.first, request.last, int(subject.evidence["horizon"]))
-    policy = subject.policy(request.settings, request.code_version)
-    course = trade(archive, policy, request.settings, list(days), unseen.on, step)
-    nav = nav_table(course, Context(archive, unseen, benchmark))
+    days = tradable(evenings, request.first, request.last, traded.horizon)
+    benchmark.require(archive, days)
+    policy = traded.policy(request.settings, request.code_version)
+    course = trade(archive, policy, request.settings, list(days), evenings.on, step)
+    nav = nav_table(course, Context(archive, evenings, benchmark))
     told = summary(course, archive, benchmark)
     figures = {
         **told,
-        "certainty": certainty(told["net"], subject.evidence.get("trials")),
-        "scores": origins(unseen, days),
+        "certainty": UNCERTAIN if request.is_told_in_sample else certainty(told["net"], traded.trials),
+        "scores": origins(evenings, days),
         "left_out": _left_out(archive, request, days),
-        "provenance": _provenance(subject, request),
+        "provenance": _provenance(traded, request),
         "warnings": [],
     }
     figures["warnings"] = warnings_of(figures)
@@ -104,7 +118,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
 def certainty(net: Mapping[str, Any], trials: Mapping[str, Any] | None) -> dict[str, float | int | None]:
     """PSR of the net returns, and their DSR over the trials of the run where those were counted."""
     if net["sharpe"] is None:
-        return {"psr": None, "dsr": None, "trials": None}
+        return UNCERTAIN
     moments = {"skewness": net["skewness"], "kurtosis": net["kurtosis"]}
     psr = dsr.probabilistic_sharpe_ratio(net["sharpe"], net["sessions"], **moments)
     if not trials or trials.get("n_trials") is None or trials.get("variance_of_sharpes") is None:
@@ -116,7 +130,7 @@ def certainty(net: Mapping[str, Any], trials: Mapping[str, Any] | None) -> dict[
     return {"psr": psr, "dsr": deflated, "trials": count}
 
 
-def origins(unseen: Scored, days: Sequence[date]) -> list[dict[str, Any]]:
+def origins(unseen: Evenings, days: Sequence[date]) -> list[dict[str, Any]]:
     """Stretches of trade sessions by who scored them, oldest first."""
     calendar = unseen.archive.manifest.calendar
     found: list[dict[str, Any]] = []
@@ -133,6 +147,14 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the figures."""
     known = figures["provenance"]
     found = []
+    learned = sum(row["sessions"] for row in figures["scores"] if row["origin"] == Origin.IN_SAMPLE)
+    if learned:
+        found.append(
+            f"IN-SAMPLE: in {learned} of {figures['sessions']} sessions the model trades what it learned from. "
+            "No figure here says anything about what it can earn."
+        )
+    if not known["is_trained_on"]:
+        found.append("No version of this dataset is one that the bundle was trained on.")
     if known["fixed_ic"] is not None:
         found.append(
             f"The book is sized by a fixed IC of {known['fixed_ic']:g}, a rehearsal: no evidence stands behind it."
@@ -156,14 +178,13 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _reaching(subject: Subject, request: Request) -> Subject:
-    """Return the subject on its dataset's newest version where the range goes on after what the run was given."""
-    kept = subject.archive
-    if request.last <= kept.manifest.last:
-        return subject
-    newest = open_archive(request.data)
-    same = (newest.manifest.name, newest.manifest.vendor) == (kept.manifest.name, kept.manifest.vendor)
-    return replace(subject, archive=newest) if same and newest.manifest.last > kept.manifest.last else subject
+def _traded(request: Request) -> Traded:
+    if request.run is not None and request.bundle is None and not request.is_told_in_sample:
+        return of_run(request.run, request.data, request.last)
+    if request.bundle is not None and request.run is None:
+        return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_told_in_sample)
+    raise FixInput("a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
+                   where="--run, --bundle, --in-sample", mend="Give one of --run and --bundle")  # fmt: skip
 
 
 def _left_out(archive: Archive, request: Request, days: Sequence[date]) -> int:
@@ -172,14 +193,12 @@ def _left_out(archive: Archive, request: Request, days: Sequence[date]) -> int:
     return len(asked) - len(days)
 
 
-def _provenance(subject: Subject, request: Request) -> dict[str, Any]:
-    evidence, settings = subject.evidence, request.settings
+def _provenance(traded: Traded, request: Request) -> dict[str, Any]:
+    settings, manifest = request.settings, traded.archive.manifest
     return {
-        "run": subject.run.name, "sleeve": evidence["sleeve"], "horizon": evidence["horizon"],
-        "last_training_session": evidence.get("last_training_session"), "trained_by": evidence.get("code_version"),
-        "snapshot_id": subject.archive.manifest.snapshot_id, "dataset": subject.archive.manifest.name,
-        "vendor": subject.archive.manifest.vendor, "survivorship": subject.archive.manifest.survivorship,
+        **traded.provenance, "snapshot_id": manifest.snapshot_id, "dataset": manifest.name,
+        "vendor": manifest.vendor, "survivorship": manifest.survivorship,
         "settings": settings.fingerprint(), "fixed_ic": settings.portfolio.fixed_ic,
-        "ic": {"mean": subject.ic.mean, "t": subject.ic.t}, "seed": settings.seed, "code_version": request.code_version,
+        "ic": {"mean": traded.ic.mean, "t": traded.ic.t}, "seed": settings.seed, "code_version": request.code_version,
         "asked": {"first": str(request.first), "last": str(request.last)}, "mode": settings.portfolio.mode,
     }  # fmt: skip

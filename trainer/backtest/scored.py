@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
+from typing import Protocol
 
 from signals.errors import FixInput, NotASession
 from signals.files import sha256_of
@@ -31,7 +32,25 @@ class Origin(StrEnum):
     WALK_FORWARD = "walk-forward"
     HOLDOUT = "opened holdout"
     MODEL = "published model"
+    IN_SAMPLE = "IN-SAMPLE: a model that had learned from these sessions"
     NONE = "none"
+
+
+class Evenings(Protocol):
+    """Scores of the evenings of an archive."""
+
+    @property
+    def archive(self) -> Archive:
+        """Whose sessions they are of."""
+
+    def origin(self, asof: date) -> Origin:
+        """Say who scores the evening of `asof`."""
+
+    def on(self, asof: date) -> Scores | None:
+        """Return the scores of `asof` under its names; None where there are none."""
+
+    def where(self) -> str:
+        """Which sessions are scored, in a few words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +98,11 @@ class Scored:
             return None
         return Scores(asof, self.sleeve, symbols, predict([self.model], rows), self._source)
 
+    def where(self) -> str:
+        """Which sessions are scored, in a few words."""
+        parts = [f"{origin} {one.sessions[0]} to {one.sessions[-1]}" for origin, one in self.stored if one.sessions]
+        return ", ".join([*parts, f"published model from {self.model_from} to {self.archive.manifest.last}"])
+
 
 def scored(subject: Subject) -> Scored:
     """Read every unseen score of a run.
@@ -107,7 +131,7 @@ def scored(subject: Subject) -> Scored:
     return Scored(subject.archive, sleeve, tuple(stored), model, until)
 
 
-def tradable(found: Scored, first: date, last: date, horizon: int) -> tuple[date, ...]:
+def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[date, ...]:
     """Trade sessions of [first, last] from the first to the last whose evening before is scored.
 
     Parameters
@@ -125,7 +149,7 @@ def tradable(found: Scored, first: date, last: date, horizon: int) -> tuple[date
     told = [found.origin(manifest.calendar.previous(day)) is not Origin.NONE for day in days]
     if not any(told):
         raise NotASession(
-            f"no session of {first} to {last} has scores that its model had not seen", where=_where(found),
+            f"no session of {first} to {last} has scores that its model had not seen", where=found.where(),
             mend="Choose a range inside these, or open the holdout by `trainer promote`",
         )  # fmt: skip
     begin, end = told.index(True), len(told) - told[::-1].index(True)
@@ -134,14 +158,9 @@ def tradable(found: Scored, first: date, last: date, horizon: int) -> tuple[date
     if longest > horizon:
         raise NotASession(
             f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
-            where=_where(found), mend="Backtest the sessions before them, or those after them",
+            where=found.where(), mend="Backtest the sessions before them, or those after them",
         )  # fmt: skip
     return tuple(days)
-
-
-def _where(found: Scored) -> str:
-    parts = [f"{origin} {one.sessions[0]} to {one.sessions[-1]}" for origin, one in found.stored if one.sessions]
-    return ", ".join([*parts, f"published model from {found.model_from} to {found.archive.manifest.last}"])
 
 
 def _longest_gap(told: Sequence[bool]) -> tuple[int, int]:

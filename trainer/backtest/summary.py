@@ -62,8 +62,7 @@ def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None
         "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
         "start_equity_usd": str(course.start_equity), "end_equity_usd": str(days[-1].real_equity),
         "net": asdict(worth(net)), "paper": asdict(worth(paper_returns(course))),
-        "benchmark": {"name": benchmark.name, **asdict(worth(index))},
-        "correlation_with_benchmark": _correlation(net, index),
+        "benchmark": benchmark.document(net, index),
         "turnover": _turnover(days), "exposure": _exposure(days), "costs": _costs(days),
         "orders": {"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
         "fills": len(course.fills),
@@ -113,9 +112,3 @@ def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
         "dividends_usd": sum(float(day.costs.dividends) for day in days),
         "unpriced": sorted({name for day in days for name in day.costs.unpriced}),
     }  # fmt: skip
-
-
-def _correlation(net: Floats, index: Floats) -> float | None:
-    if net.std() == 0.0 or index.std() == 0.0:
-        return None
-    return float(np.corrcoef(net, index)[0, 1])

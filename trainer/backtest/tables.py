@@ -25,7 +25,7 @@ from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark
 from trainer.backtest.engine import Course, Day
 from trainer.backtest.figures import regimes_before
-from trainer.backtest.scored import Scored
+from trainer.backtest.scored import Evenings
 
 MONEY, SHARES = pa.decimal128(24, 6), pa.decimal128(24, 9)
 STEP = Decimal("0.000001")
@@ -38,7 +38,7 @@ class Context:
     """What the sessions of a course are told with."""
 
     archive: Archive
-    scored: Scored
+    scored: Evenings
     benchmark: Benchmark
 
 

@@ -1,4 +1,4 @@
-"""Scores of sessions that the model had not learned from: walk-forward, out-of-fold, or a bundle's later ones."""
+"""Stored scores of sessions that the model had not learned from: walk-forward and out-of-fold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ import pyarrow.compute as pc
 from signals.arrow import codes, floats, read_parquet
 from signals.arrow import days as days_of
 from signals.bars import Floats
-from signals.bundle import Bundle
-from signals.errors import FixInput, NotASession
+from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.scores import Scores
-from signals.scoring import score
-from signals.sleeves import SLEEVES
 from trainer.backtest.archive import Archive
 
 WALK_FORWARD, OUT_OF_FOLD = "walk_forward.parquet", "oof.parquet"
@@ -105,25 +102,6 @@ def run_scores(archive: Archive, sleeve: str, path: Path, trained: tuple[date, d
     values[paths, row, column] = score_
     labels[row, column] = label
     return RunScores(archive, sleeve, values, labels, sha256_of(content))
-
-
-def bundle_scores(archive: Archive, bundle: Bundle, asof: date) -> Scores:
-    """Score `asof` as a device would.
-
-    Raises
-    ------
-    NotASession
-        The bundle learned from `asof`, or labels that had not ended by then.
-    """
-    manifest = bundle.manifest
-    free = archive.manifest.calendar.offset(manifest.last_training_session, manifest.horizon_sessions + 1)
-    if asof < free:
-        raise NotASession(
-            f"{asof} is inside what the bundle learned from", where=f"its last label ended on {free}",
-            mend="Start after it: a backtest never scores what a model has seen",
-        )  # fmt: skip
-    sleeve = SLEEVES[manifest.sleeve]
-    return score(bundle, sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof))
 
 
 def _plain(table: pa.Table, name: str) -> Floats:

@@ -25,14 +25,31 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.")],
     data: Annotated[Path, typer.Option(help="Dataset folder that the run was trained on, or its later versions.")],
     start: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
     end: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
     to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder of `trainer train`; or give --bundle.", show_default=False)
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="A signed bundle's folder, or a store: its newest bundle.", show_default=False)
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(help="With --bundle: the root.pub; default: the store's.", show_default=False),
+    ] = None,
+    in_sample: Annotated[
+        bool, typer.Option("--in-sample", help="With --bundle: trade what it learned from too, and call it that.")
+    ] = False,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 1_000_000.0,
     benchmark: Annotated[
-        str, typer.Option(metavar="SYMBOL", help="Symbol to set beside it; the equal-weight universe where empty.")
+        str,
+        typer.Option(
+            metavar="SYMBOL|FILE",
+            help="Symbol, or an index (.csv, .parquet of session and close), to set "
+            "beside it; the equal-weight universe where empty.",
+        ),
     ] = "",
     config: Annotated[
         Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")
@@ -42,13 +59,13 @@ def backtest(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Trade a run over history with the portfolio and order code of the device, on the exchange that replays use.
+    """Trade a run or a signed bundle over history: the device's portfolio and order code, the exchange of replays.
 
     Orders go to the opening auction of the session after the scores; every fill pays spread or auction slippage,
     impact and fees, every short borrow. No session is traded on scores of a model that had seen it: inside the
-    training the walk-forward scores count, after it the published model's; what neither covers is refused, and the
-    report says who scored which session. Writes orders.parquet, fills.parquet, nav.parquet, backtest.json and a report
-    with pictures; the same call writes the same bytes.
+    training a run's walk-forward scores count, after it the published model's; what neither covers is refused. The
+    report says who scored which session. Writes orders.parquet, fills.parquet, nav.parquet, backtest.json and a
+    report with pictures; the same call writes the same bytes.
 
     Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
     """
@@ -62,7 +79,9 @@ def backtest(
         raise FixInput("the folder exists", where=str(to), mend="Name a new one")
     first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
-    request = Request(run, data, first, last, settings, code_version("trainer"), benchmark)
+    request = Request(
+        run, data, first, last, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample
+    )
     with _progress(shown=not as_json) as step:
         found = run_backtest(request, step)
     _write(to, {**found.files, **report_files(found.figures, found.nav)})

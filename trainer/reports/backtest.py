@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from trainer.backtest.scored import Origin
 from trainer.reports import page
 from trainer.reports.backtest_plots import pictures
 
@@ -50,7 +51,10 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Deepest fall", f"{net['max_drawdown']:.2%}"),
         ("As the paper account shows it", f"{_share(paper['total_return'])}, Sharpe {_ratio(paper['annual_sharpe'])}"),
         (f"Benchmark: {beside['name']}", f"{_share(beside['total_return'])}, Sharpe {_ratio(beside['annual_sharpe'])}, "
-         f"deepest fall {beside['max_drawdown']:.2%}; correlation {_ratio(known['correlation_with_benchmark'])}"),
+         f"deepest fall {beside['max_drawdown']:.2%}"),
+        ("Beside the benchmark", f"beta {_ratio(beside['beta'])}, correlation {_ratio(beside['correlation'])}, "
+         f"{_share(beside['tracking_difference'])} a year (tracking difference), "
+         f"tracking error {beside['tracking_error']:.1%}"),
         *_book(known),
         *_provenance(known["provenance"]),
     ]  # fmt: skip
@@ -76,10 +80,18 @@ def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     sized = f"fixed {known['fixed_ic']:g}" if known["fixed_ic"] is not None else f"{known['ic']['mean']:+.4f}"
     return [
         ("Run", f"{known['run']} ({known['sleeve']}), trained until {known['last_training_session']}"),
+        *_bundle(known["bundle"]),
         ("Sized by an IC of", sized),
         ("Data", f"{known['dataset']} of {known['vendor']}, snapshot {known['snapshot_id'][:12]}"),
         ("Program and settings", f"{known['code_version']}, {known['settings'][:12]}, seed {known['seed']}"),
     ]
+
+
+def _bundle(known: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if known is None:
+        return []
+    role = f"{known['role']}, {known['refusal']}" if known["refusal"] else known["role"]
+    return [("Bundle", f"{known['sha256'][:12]}, signed by {', '.join(known['signers'])}; {role}")]
 
 
 def _page(known: Mapping[str, Any]) -> page.Page:
@@ -87,7 +99,8 @@ def _page(known: Mapping[str, Any]) -> page.Page:
         _table("By year", known["by_year"]),
         _table("By regime of the market, as it was known on the evening before", known["by_regime"]),
     )
-    title = f"Backtest of {known['provenance']['run']}"
+    is_learned = any(row["origin"] == Origin.IN_SAMPLE for row in known["scores"])
+    title = f"{'IN-SAMPLE: ' * is_learned}Backtest of {known['provenance']['run']}"
     return page.Page(title, tuple(rows_of(known)), tuple(known["warnings"]), CAPTIONS, tables)
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from signals.bars import Days, Floats
+from trainer.backtest.scored import Origin
 from trainer.backtest.tables import column
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.deciles import SESSIONS_PER_YEAR
@@ -36,7 +37,8 @@ def pictures(nav: pa.Table, start: float, benchmark: str) -> Mapping[str, bytes]
 
 def equity(sessions: Days, nav: pa.Table, start: float, benchmark: str) -> bytes:
     """Value before and after all costs, and the benchmark from the same start."""
-    axes = new_axes("Value of the account", "", "USD")
+    is_learned = Origin.IN_SAMPLE.value in nav.column("scores").to_pylist()
+    axes = new_axes("IN-SAMPLE: no evidence of skill" if is_learned else "Value of the account", "", "USD")
     axes.plot(sessions, column(nav, "benchmark"), color="#a8a8a8", linewidth=1.2, label=f"{benchmark}, no costs")
     axes.plot(sessions, column(nav, "gross_equity"), color=SECOND, linewidth=1.2, label="before costs")
     axes.plot(sessions, column(nav, "net_equity"), color=ACCENT, linewidth=1.8, label="after all costs")

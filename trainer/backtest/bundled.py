@@ -1,0 +1,121 @@
+"""A signed bundle as a backtest sees it: verified as a device verifies it, scoring as a device scores.
+
+What it learned from has ended on the evening `free`; before it there are no scores unless a person asks for them in so
+many words, and then every one of them is called in-sample.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from signals.bundle import Bundle, BundleManifest, Policy, PublicKey, Role, read_keyset, verify
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.code_version import release
+from signals.errors import FixInput, SkipSession
+from signals.scores import Scores
+from signals.scoring import score
+from signals.sessions import Calendar
+from signals.sleeves import SLEEVES
+from trainer.backtest.archive import Archive
+from trainer.backtest.scored import Origin
+
+LATEST, KEYSET, ROOT = "bundles/latest.json", "keyset.json", "root.pub"
+MEND = "Name a bundle's folder, or the store that it was published to"
+
+
+@dataclass(frozen=True, eq=False)
+class BundleScored:
+    """Scores of a bundle on the evenings of an archive.
+
+    Attributes
+    ----------
+    archive : Archive
+    bundle : Bundle
+    is_told_in_sample : bool
+        Whether sessions that the model learned from are scored too.
+    """
+
+    archive: Archive
+    bundle: Bundle
+    is_told_in_sample: bool = False
+
+    @property
+    def free(self) -> date:
+        """First evening on which every label that the model learned from had ended."""
+        manifest = self.bundle.manifest
+        return self.archive.manifest.calendar.offset(manifest.last_training_session, manifest.horizon_sessions + 1)
+
+    def origin(self, asof: date) -> Origin:
+        """Say who scores the evening of `asof`."""
+        if asof >= self.free:
+            return Origin.MODEL
+        return Origin.IN_SAMPLE if self.is_told_in_sample else Origin.NONE
+
+    def on(self, asof: date) -> Scores | None:
+        """Return the scores of `asof` as a device would have them; None where it would have none."""
+        if self.origin(asof) is Origin.NONE or self.archive.is_red(asof):
+            return None
+        sleeve = SLEEVES[self.bundle.manifest.sleeve]
+        try:
+            return score(self.bundle, sleeve.features(self.archive.trailing(asof, sleeve.lookback_sessions), asof))
+        except SkipSession:
+            return None
+
+    def where(self) -> str:
+        """Which sessions are scored, in a few words."""
+        return f"the bundle's last label ended on {self.free}, the data end on {self.archive.manifest.last}"
+
+
+def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
+    """Verify the bundle in `place`, or the newest one of the store `place`.
+
+    Parameters
+    ----------
+    place : Path
+        A bundle's folder inside a store, or a store.
+    trust : Path, optional
+        The root's public key; the store's own `root.pub` where it is not given.
+    calendar : Calendar
+
+    Raises
+    ------
+    FixInput
+        There is no bundle, no key set beside it, or no root key to trust.
+    BundleRefused
+        A device would refuse it.
+    """
+    folder = place if (place / MANIFEST_NAME).is_file() else _newest(place)
+    above = [folder.parent.parent, folder.parent.parent.parent]  # shadows and risk forecasts lie one folder deeper
+    store = next((path for path in above if (path / KEYSET).is_file()), None)
+    if store is None:
+        raise FixInput("there is no key set beside the bundle", where=str(folder), mend=MEND)
+    root = trust or store / ROOT
+    try:
+        key = PublicKey.from_text(root.read_text())
+        claimed = json.loads((folder / MANIFEST_NAME).read_bytes())
+        last = date.fromisoformat(str(claimed["last_training_session"]))
+    except OSError as error:
+        raise FixInput(f"the root key cannot be read: {error.strerror}", where=str(root),
+                       mend="Name the trainer's root.pub by --trust")  from None  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise FixInput(f"not a bundle's manifest ({error})", where=str(folder / MANIFEST_NAME), mend=MEND) from None
+    policy = Policy(
+        today=last, calendar=calendar, sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        roles=frozenset(Role), appliance_version=release(),
+    )  # fmt: skip
+    return verify(folder, read_keyset((store / KEYSET).read_bytes(), [key]), policy)
+
+
+def name_of(manifest: BundleManifest) -> str:
+    """Sequence and id, as its folder is named."""
+    return f"{manifest.seq}-{manifest.bundle_id}"
+
+
+def _newest(store: Path) -> Path:
+    try:
+        return store / "bundles" / str(json.loads((store / LATEST).read_bytes())["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FixInput("no bundle is published here", where=str(store), mend=MEND) from None

@@ -1,0 +1,92 @@
+"""What a backtest trades, whoever scored it: a run folder's unseen scores, or a signed bundle's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from portfolio.kelly import InformationCoefficient
+from signals.bundle import Part
+from signals.dataset import read_manifest
+from signals.manifest import Manifest
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.bundled import BundleScored, name_of, open_bundle
+from trainer.backtest.engine import Policy
+from trainer.backtest.scored import Evenings, scored
+from trainer.backtest.subject import Settings, Subject, subject_of
+
+
+@dataclass(frozen=True, eq=False)
+class Traded:
+    """Scores, how the book on them is sized, and where they come from.
+
+    Attributes
+    ----------
+    evenings : Evenings
+    ic : InformationCoefficient
+    horizon : int
+        k, sessions.
+    trials : mapping or None
+        What the evidence counts.
+    provenance : mapping
+        For the report: `run` is the name; `bundle` is None for a run folder.
+    """
+
+    archive: Archive
+    evenings: Evenings
+    ic: InformationCoefficient
+    horizon: int
+    trials: Mapping[str, Any] | None
+    provenance: Mapping[str, Any]
+
+    def policy(self, settings: Settings, code_version: str) -> Policy:
+        """Return the policy that trades these scores."""
+        return Policy(settings.portfolio, settings.execution, self.ic, self.horizon, code_version)
+
+
+def of_run(run: Path, data: Path, last: date) -> Traded:
+    """Return a run folder's unseen scores, on the newest version of its data where `last` lies after the first ones."""
+    subject = _reaching(subject_of(run, data), data, last)
+    evidence = subject.evidence
+    return Traded(
+        subject.archive, scored(subject), subject.ic, int(evidence["horizon"]), evidence.get("trials"),
+        {"run": run.name, "bundle": None, "sleeve": evidence["sleeve"], "horizon": evidence["horizon"],
+         "last_training_session": evidence.get("last_training_session"), "trained_by": evidence.get("code_version"),
+         "is_trained_on": True},
+    )  # fmt: skip
+
+
+def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -> Traded:
+    """Return a bundle's scores, after what it learned from, or, if told so, of every session."""
+    archive = open_archive(data)
+    bundle = open_bundle(place, trust, archive.manifest.calendar)
+    manifest = bundle.manifest
+    evidence = json.loads(bundle.contents.files[manifest.of(Part.EVIDENCE)[0].path])
+    return Traded(
+        archive, BundleScored(archive, bundle, in_sample),
+        InformationCoefficient(manifest.ic.mean, manifest.ic.t), manifest.horizon_sessions, evidence.get("trials"),
+        {"run": f"bundle {name_of(manifest)}", "sleeve": manifest.sleeve, "horizon": manifest.horizon_sessions,
+         "bundle": {"sha256": bundle.sha256, "role": manifest.role.value, "refusal": manifest.refusal,
+                    "signers": list(bundle.signers), "expiry_sessions": bundle.age_limit_sessions},
+         "last_training_session": str(manifest.last_training_session), "trained_by": manifest.trainer.code_version,
+         "is_trained_on": _knows(data, archive.manifest, manifest.trainer.snapshot_ids)},
+    )  # fmt: skip
+
+
+def _knows(data: Path, manifest: Manifest, snapshots: tuple[str, ...]) -> bool:
+    """Whether a version of the dataset is one that the bundle was trained on."""
+    return any(read_manifest(data, version).snapshot_id in snapshots for version in range(manifest.version, 0, -1))
+
+
+def _reaching(subject: Subject, data: Path, last: date) -> Subject:
+    """Return the subject on its dataset's newest version where the range goes on after what the run was given."""
+    kept = subject.archive
+    if last <= kept.manifest.last:
+        return subject
+    newest = open_archive(data)
+    same = (newest.manifest.name, newest.manifest.vendor) == (kept.manifest.name, kept.manifest.vendor)
+    return replace(subject, archive=newest) if same and newest.manifest.last > kept.manifest.last else subject
