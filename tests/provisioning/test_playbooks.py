@@ -1,0 +1,146 @@
+"""What can be told of playbooks and roles without a machine; `make provision-test` runs them on one."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from appliance.schedule import TIMETABLE, timetable
+from signals.sessions import NEW_YORK, xnys
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE = ROOT / "ansible"
+ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
+PLAYBOOKS = {path.stem: path for path in (ANSIBLE / "playbooks").glob("*.yml")}
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def options(role: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = read(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    return found
+
+
+def tasks(path: Path) -> list[dict[str, Any]]:
+    """Every task of a file, those inside blocks too."""
+
+    def flat(item: dict[str, Any]) -> list[dict[str, Any]]:
+        parts = [task for part in ("block", "rescue", "always") for task in item.get(part, [])]
+        return [found for task in parts for found in flat(task)] if parts else [item]
+
+    return [task for item in read(path) for task in flat(item)]
+
+
+def test_the_site_is_every_role_and_nothing_else() -> None:
+    """One contents page; each role is there."""
+    (play,) = read(ANSIBLE / "site.yml")
+    assert sorted(item["role"] for item in play["roles"]) == [role.name for role in ROLES]
+    assert set(PLAYBOOKS) == {
+        "provision", "update", "rollback", "rotate-keys", "halt-fleet", "collect-status", "restore", "uninstall",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_role_documents_each_of_its_variables_and_its_default(role: Path) -> None:
+    """The specification is the interface: name, meaning, default; what is used is documented."""
+    documented = options(role)
+    defaults = read(role / "defaults/main.yml") if (role / "defaults/main.yml").exists() else {}
+    assert {name: spec["default"] for name, spec in documented.items() if "default" in spec} == defaults
+    assert all(spec["description"].strip().endswith(".") for spec in documented.values())
+    assert all(name.startswith(f"{role.name}_") for name in documented)
+    used = {
+        word
+        for path in role.rglob("*")
+        if path.is_file() and path.parent.name in ("tasks", "templates", "handlers")
+        for word in re.findall(rf"(?<![\w.])({role.name}_\w+)\b(?!\.py)", path.read_text(encoding="utf-8"))
+    }
+    assert used <= set(documented)
+    assert set(documented) <= used
+
+
+def test_variables_that_no_role_knows_are_refused_by_the_first_task() -> None:
+    """The check reads the specifications of all roles."""
+    (play,) = read(ANSIBLE / "site.yml")
+    assert "known_variables.yml" in str(play["pre_tasks"][0])
+    gather, refuse = tasks(ANSIBLE / "playbooks/tasks/known_variables.yml")
+    assert sorted(gather["loop"]) == [role.name for role in ROLES]
+    assert all(role.name in refuse["vars"]["__ours"] for role in ROLES)
+
+
+def test_secrets_are_neither_shown_nor_arguments() -> None:
+    """The one task that sees them says nothing, and hands them over on standard input."""
+    (sealing,) = tasks(ANSIBLE / "roles/appliance/tasks/credentials.yml")
+    assert sealing["no_log"] is True
+    assert sealing["ansible.builtin.command"]["stdin"] == "{{ item.value }}"
+    assert "value" not in str(sealing["ansible.builtin.command"]["argv"])
+    assert options(ANSIBLE / "roles/appliance")["appliance_credentials"]["no_log"] is True
+    seen = [path for path in ANSIBLE.rglob("*.yml") if "appliance_credentials" in path.read_text(encoding="utf-8")]
+    allowed = {"credentials.yml", "argument_specs.yml"}
+    assert {path.name for path in seen if "inventories" not in path.parts and path.parent.name != "defaults"} == allowed
+    vault = (ANSIBLE / "inventories/example/group_vars/devices/vault.yml").read_text(encoding="utf-8")
+    assert vault.startswith("$ANSIBLE_VAULT;1.1;AES256")
+
+
+def test_an_update_goes_to_the_canary_first_and_stops_at_the_first_that_goes_back() -> None:
+    first, others = read(PLAYBOOKS["update"])
+    assert (first["hosts"], others["hosts"]) == ("canary", "devices:!canary")
+    for play in (first, others):
+        assert (play["serial"], play["any_errors_fatal"]) == (1, True)
+
+
+def test_a_switch_is_held_to_a_gate_of_two_minutes_and_gone_back_from() -> None:
+    """Also when the connection to the controller broke in the middle of it."""
+    assert options(ANSIBLE / "roles/appliance")["appliance_gate_seconds"]["default"] == 120
+    (block,) = read(ANSIBLE / "roles/appliance/tasks/activate.yml")
+    assert "settle" in str(block["rescue"][0])
+    assert "fail" in str(block["rescue"][-1])
+
+
+def test_upgrades_reboot_outside_every_order_window() -> None:
+    """The device's zone is New York's; the nearest job of an ordinary day and of an early close is hours away."""
+    assert options(ANSIBLE / "roles/time")["time_zone"]["default"] == "America/New_York"
+    clock = time.fromisoformat(options(ANSIBLE / "roles/base")["base_reboot_time"]["default"])
+    calendar = xnys(date(2025, 11, 20), date(2025, 12, 2))
+    for day in (date(2025, 11, 25), date(2025, 11, 28)):
+        for row in timetable(day, calendar, TIMETABLE):
+            if row.job in ("reconcile_morning", "plan", "trade", "confirm"):
+                assert row.at.astimezone(NEW_YORK).replace(tzinfo=None) - timedelta(hours=2) > datetime.combine(
+                    day, clock
+                )
+
+
+def test_nothing_comes_in_but_what_is_named() -> None:
+    rules = (ANSIBLE / "roles/firewall/templates/nftables.conf.j2").read_text(encoding="utf-8")
+    assert rules.count("policy drop") == 2
+    assert re.findall(r"tcp dport .*accept", rules) == [
+        "tcp dport {{ firewall_ssh_port }} ct state new limit rate 6/minute burst 6 packets accept"
+    ]
+    ssh = (ANSIBLE / "roles/ssh/templates/appliance.conf.j2").read_text(encoding="utf-8")
+    for line in ("PermitRootLogin no", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "AllowUsers"):
+        assert line in ssh
+    assert options(ANSIBLE / "roles/monitoring")["monitoring_listen"]["default"].startswith("127.0.0.1:")
+
+
+def test_removing_the_ledger_has_to_be_said_twice() -> None:
+    """By a word and by the device's name; nothing else in the playbook touches the state folder."""
+    (play,) = read(PLAYBOOKS["uninstall"])
+    assert play["vars"]["purge"] is False
+    first, last = play["tasks"][0], play["tasks"][-1]
+    assert first["ansible.builtin.assert"]["that"] == "not (purge | bool) or confirm_purge == inventory_hostname"
+    assert (last["ansible.builtin.file"]["path"], last["when"]) == ("{{ state_dir }}", "purge | bool")
+    assert "state_dir" not in str(play["tasks"][:-1])
+    assert play["vars"]["state_dir"] not in str(play["tasks"])
+
+
+def test_the_units_of_a_release_are_linked_through_the_name_that_is_switched() -> None:
+    """So that a unit goes back with its release; every service of this repository is among them."""
+    (link,) = tasks(ANSIBLE / "roles/appliance/tasks/units.yml")
+    assert link["ansible.builtin.file"]["src"].startswith("/opt/appliance/current/systemd/")
+    assert sorted(link["loop"]) == sorted(path.name for path in (ROOT / "systemd").iterdir())
