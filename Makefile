@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz peers third-party live-paper-canary promotion-campaign release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ mutation-score: $(VENV)/.dev ## By hand, five minutes: every small change of the
 
 fuzz: $(VENV)/.dev ## By hand, a quarter of an hour: more than a million spoilt answers, manifests, bundles, configurations and bars
 	$(BIN)/python -m tests.fuzz
+
+fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX models, each scored in a child with the device's limits
+	$(BIN)/python -m tests.fuzz.models
 
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion

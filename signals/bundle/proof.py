@@ -7,7 +7,9 @@ Response: scores as little-endian float64, exactly one a row.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -22,7 +24,11 @@ from signals.errors import BundleRefused
 WALL_SECONDS = 60
 CPU_SECONDS = 20
 ADDRESS_SPACE_BYTES = 3 * 1024**3
+DATA_BYTES = 256 * 1024**2
+DATA_BYTES_PER_MODEL_BYTE = 24
+"""What the child may hold: the runtime takes 140 MB, and 14 bytes a byte of a tree ensemble were measured."""
 FILE_BYTES = 0
+FIRST_TO_GO = b"1000"
 _LENGTH = struct.Struct("<I")
 
 
@@ -38,8 +44,9 @@ def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> 
     request = _LENGTH.pack(len(header)) + header.encode() + inputs.astype("<f4").tobytes() + b"".join(models)
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-m", "signals.bundle.proof"], input=request, capture_output=True,
-            timeout=WALL_SECONDS, check=False, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))], input=request,
+            capture_output=True, timeout=WALL_SECONDS, check=False,
+            env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BundleRefused(f"scoring the golden vectors took more than {WALL_SECONDS} s") from None
@@ -51,13 +58,24 @@ def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> 
     return np.frombuffer(child.stdout, dtype="<f8").astype(np.float64)
 
 
-def _limit() -> None:  # pragma: no cover - binds its whole process; a test reads the limits back in a child
+def data_bytes(models: Sequence[bytes]) -> int:
+    """Memory that the child may take for these models: what is asked for beyond it fails inside the child."""
+    return DATA_BYTES + DATA_BYTES_PER_MODEL_BYTE * sum(map(len, models))
+
+
+def limit(data: int = DATA_BYTES) -> None:  # pragma: no cover - binds its whole process; a test reads it in a child
+    """Bind this process: its memory, its CPU time, no file written, no core; first to go where memory runs out."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        place = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(place, FIRST_TO_GO)
+        os.close(place)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
 
 
 def _answer(request: bytes) -> bytes:
@@ -77,5 +95,5 @@ def _answer(request: bytes) -> bytes:
 
 
 if __name__ == "__main__":  # pragma: no cover - runs in the child alone
-    _limit()
+    limit(int(sys.argv[1]))
     sys.stdout.buffer.write(_answer(sys.stdin.buffer.read()))

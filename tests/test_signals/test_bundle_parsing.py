@@ -117,9 +117,9 @@ def test_mutated_models_are_inspected_without_hang_or_crash() -> None:
 RUN_MUTANTS = """
 import sys
 import numpy as np
-from signals.bundle.proof import _limit
+from signals.bundle.proof import limit
 from signals.errors import TrademlError
-_limit()
+limit()
 from signals.inference import predict
 content, inputs = sys.stdin.buffer.read(), np.zeros((4, int(sys.argv[1])), dtype=np.float32)
 size, outcomes = int.from_bytes(content[:4], "little"), {"ran": 0, "refused": 0}

@@ -244,8 +244,8 @@ def test_the_child_s_answer_is_one_little_endian_number_a_row() -> None:
 
 READ_LIMITS = """
 import json, resource
-from signals.bundle.proof import _limit
-_limit()
+from signals.bundle.proof import limit
+limit()
 kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
 print(json.dumps([resource.getrlimit(kind) for kind in kinds]))
 """
