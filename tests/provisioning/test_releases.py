@@ -290,7 +290,7 @@ def test_a_device_that_cannot_say_counts_market_hours_as_near(tmp_path: Path, mo
         assert bool(program.orders_are_near(tmp_path, tmp_path)) is near, text
 
 
-def _at(text: str, zone: Any) -> Any:
+def _at(text: str, zone: Any) -> datetime:
     from datetime import datetime
 
     return datetime.fromisoformat(text).replace(tzinfo=zone)
