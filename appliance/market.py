@@ -13,7 +13,6 @@ Invariants
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from signals.actions import Action, ActionKind
+from appliance.market_rows import action_of, action_row, audit_body, audit_of
+from signals.actions import Action
 from signals.bars import Bars, Days, days_array
-from signals.errors import BadDataset, DataNotUsable, InvariantBroken, Locked
+from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import SessionAudit, SessionStatus
+from signals.quality import SessionAudit
 from signals.sessions import Calendar
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
@@ -125,6 +125,10 @@ class Market:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Return the open file, for `appliance.completing`."""
+        return self._open()
 
     def set_aside_damaged(self) -> bool:
         """Read the whole store and, where it cannot be read, move the file aside; return whether it was.
@@ -235,13 +239,13 @@ class Market:
         if audits:
             connection.execute(
                 "INSERT INTO audits SELECT unnest(?::DATE[]), unnest(?::VARCHAR[])",
-                [[audit.session for audit in audits], [_audit_body(audit) for audit in audits]],
+                [[audit.session for audit in audits], [audit_body(audit) for audit in audits]],
             )
         connection.execute("DELETE FROM bars WHERE session NOT IN (SELECT session FROM audits)")
         listed = [record.path for record in manifest.files]  # a file that is listed again later is read again then
         connection.execute("DELETE FROM files WHERE NOT list_contains(?::VARCHAR[], path)", [listed])
         connection.execute("DELETE FROM actions")
-        columns = list(zip(*(_action_row(action) for action in known), strict=True)) or [()] * 8
+        columns = list(zip(*(action_row(action) for action in known), strict=True)) or [()] * 8
         connection.execute(
             "INSERT INTO actions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DATE[]),"
             " unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
@@ -273,7 +277,7 @@ class Market:
     def audit(self, asof: date) -> SessionAudit | None:
         """Return the audit of `asof`, or None where the store has none."""
         rows = self._rows("SELECT body FROM audits WHERE session = ?", [asof])
-        return _audit(rows[0][0]) if rows else None
+        return audit_of(rows[0][0]) if rows else None
 
     def bars(self, asof: date, sessions: int) -> Bars:
         """Return the panel of the `sessions` sessions that end at `asof` (fewer where the data begin later).
@@ -329,7 +333,7 @@ class Market:
             " WHERE effective = ? AND known_at <= ? ORDER BY symbol, kind",
             [effective, asof],
         )
-        return tuple(_action(row) for row in rows)
+        return tuple(action_of(row) for row in rows)
 
     def _panel(self, days: Days) -> Bars:
         connection = self._open()
@@ -412,35 +416,3 @@ def _column_names(owners: Sequence[tuple[str, date]]) -> list[str]:
         symbol if holder[symbol] == position else f"{symbol}@{newest}"
         for position, (symbol, newest) in enumerate(owners)
     ]
-
-
-def _audit_body(audit: SessionAudit) -> str:
-    return json.dumps(
-        {**vars(audit), "session": audit.session.isoformat(), "status": str(audit.status)}, sort_keys=True
-    )
-
-
-def _audit(body: str) -> SessionAudit:
-    row = json.loads(body)
-    return SessionAudit(
-        date.fromisoformat(row["session"]), SessionStatus(row["status"]), tuple(row["reasons"]), row["eligible"],
-        row["usable"], row["rows"], row["quarantined"],
-    )  # fmt: skip
-
-
-def _action_row(action: Action) -> tuple[object, ...]:
-    return (
-        str(action.kind), action.symbol, action.effective, action.known_at,
-        None if action.ratio is None else str(action.ratio), None if action.cash is None else str(action.cash),
-        action.new_symbol, action.inferred,
-    )  # fmt: skip
-
-
-def _action(row: tuple[Any, ...]) -> Action:
-    kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred = row
-    if not isinstance(symbol, str):
-        raise InvariantBroken("an action without a symbol in the market store")
-    return Action(
-        ActionKind(kind), symbol, effective, known_at, None if ratio is None else Decimal(ratio),
-        None if cash is None else Decimal(cash), new_symbol, bool(inferred),
-    )  # fmt: skip

@@ -51,9 +51,16 @@ class DataPull:
     snapshot_id: str
     version: int
     through: date
-    files: int
-    transferred: int
-    changed_sessions: int
+    files: int = 0
+    transferred: int = 0
+    changed_sessions: int = 0
+
+
+def is_current(market: Market, manifest: Manifest, through: date) -> bool:
+    """Whether the market store already holds what `manifest` says up to `through`."""
+    held = market.snapshot()
+    is_same = held is not None and held.id == manifest.snapshot_id and held.through >= through
+    return is_same and not market.pending(manifest, through)
 
 
 def pull_data(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.bundles import BundleStore
+from appliance.completing import Completed, complete
+from appliance.config import BarsFrom
 from appliance.deps import Deps
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
@@ -13,8 +15,9 @@ from appliance.policy import bundle_policy
 from appliance.seams import Severity
 from appliance.slots import Slot, pull_slot
 from appliance.sources import published
-from appliance.sync import pull_bundle, pull_data
-from signals.errors import StoreUnreachable
+from appliance.sync import DataPull, is_current, pull_bundle, pull_data
+from signals.errors import InvariantBroken, StoreUnreachable
+from signals.manifest import Manifest
 
 
 def pull(session: date, deps: Deps) -> JobReport:
@@ -26,13 +29,16 @@ def pull(session: date, deps: Deps) -> JobReport:
         A store cannot be read, or asof is not published yet: try again until the deadline.
     BundleRefused
         The published bundle is refused and none is in force.
+    BrokerUnreachable, BadBars
+        Bars are asked of Alpaca, and it does not answer, or not in the shape of bars.
     BadDataset
         What is published is not what its manifest vouches for; the store stays as it was.
     """
     asof = require_closed(session, deps)
     store = deps.sources.data()
     manifest = published(store)
-    if manifest.last < asof:
+    is_completed = deps.config.stores.bars is BarsFrom.ALPACA
+    if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
             f"bars of {asof} are not published yet", where=f"{manifest.name} ends {manifest.last}",
             mend="Publish the dataset; pull tries again until its deadline",
@@ -44,8 +50,11 @@ def pull(session: date, deps: Deps) -> JobReport:
             "It is built anew from what is published; the damaged file is kept beside it.",
         )  # fmt: skip
     through = min(manifest.last, deps.calendar.last_closed(now))
-    done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
+    done = DataPull(manifest.snapshot_id, manifest.version, through)
+    if not (is_completed and is_current(deps.market, manifest, through)):
+        done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
     deps.sources.remember(manifest, deps.folder)
+    added = _completed(manifest, asof, deps) if is_completed else Completed()
     bundles = deps.sources.bundles()
     bundle = pull_bundle(
         bundles, BundleStore(deps.folder.bundles, deps.fs),
@@ -59,14 +68,26 @@ def pull(session: date, deps: Deps) -> JobReport:
             tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
-    told = [f"{done.changed_sessions} sessions taken over, {asof} is {status}"]
+    told = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
     told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
     if bundle.refusal:
         told.append(f"refused: {bundle.refusal}")
     told += [one.told for one in beside if one.told]
     figures = {
-        **vars(done), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
+        **vars(done), **vars(added), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
         "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
         **{f"{one.slot}_bundle": one.name for one in beside if one.name},
     }  # fmt: skip
     return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)
+
+
+def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
+    if deps.open_bars is None:
+        raise InvariantBroken("a device that asks a vendor for bars was opened without one")
+    added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof)
+    if added.untold:
+        tell(
+            deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent",
+            "; ".join(added.untold),
+        )  # fmt: skip
+    return added

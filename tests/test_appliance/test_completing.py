@@ -1,0 +1,383 @@
+"""Bars straight from a vendor: the trainer's rows to the bit, the same audit, and no session before it is usable."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from appliance.completing import Completed, complete
+from appliance.config import StoresConfig
+from appliance.market import Market
+from appliance.sources import published
+from appliance.stores import FolderStore
+from appliance.sync import is_current, pull_data
+from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
+from execution.exchange.clock import VirtualClock
+from execution.exchange.exchange import Exchange
+from execution.exchange.generated import generate
+from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.market import Market as ServedMarket
+from signals.actions import ActionKind
+from signals.config import parse
+from signals.dataset import load_actions, read_manifest
+from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
+from signals.manifest import Manifest, PriceBasis
+from signals.quality import SessionStatus
+from signals.sessions import Calendar
+from tests.fakes import bundles
+from tests.fakes import exchange as fake
+from tests.fakes.device import Workbench
+from tests.fakes.store import publish_bundle, recipe
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.vendors.mapping import Mapping
+
+END, SYMBOLS, SESSIONS, NEW = date(2025, 6, 30), 40, 420, 30
+ROWS = """
+SELECT session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector
+FROM {source} WHERE session > ? ORDER BY session, symbol
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A whole vendor's delivery with a rename, a delisting and a split near its end, and what was known before that."""
+
+    root: Path
+    bars: pa.Table
+    actions: pa.Table
+    whole: Manifest
+    base: Manifest
+    known: date  # last session of the base
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.whole.calendar
+
+
+def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
+    folder.mkdir(parents=True)
+    pq.write_table(bars, folder / "bars.parquet")
+    pq.write_table(actions, folder / "actions.parquet")
+    return ingest(
+        Sources(folder / "bars.parquet", folder / "actions.parquet"), folder / "data", mapping=Mapping(),
+        basis=PriceBasis.RAW, config=CurationConfig(), name="market",
+    )  # fmt: skip
+
+
+def until(table: pa.Table, column: str, day: date) -> pa.Table:
+    return table.filter(pc.less_equal(pc.cast(table[column], pa.date32()), pa.scalar(day)))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """GALI splits on 2025-06-09; the first name is renamed on 06-16, the second delisted on 06-23."""
+    root = tmp_path_factory.mktemp("world")
+    bars_path, actions_path = generate(12, SYMBOLS, SESSIONS, END).write(root / "vendor")
+    bars, actions = pq.read_table(bars_path), pq.read_table(actions_path)
+    day = pc.cast(bars["date"], pa.date32())
+    stocks = sorted(set(bars.filter(pc.equal(day, pa.scalar(END)))["symbol"].to_pylist()) - {"GALI"})
+    first, second = stocks[0], stocks[1]
+    later = pc.and_(pc.equal(bars["symbol"], first), pc.greater_equal(day, pa.scalar(date(2025, 6, 16))))
+    bars = bars.set_column(bars.schema.get_field_index("symbol"), "symbol", pc.if_else(later, "FRESH", bars["symbol"]))
+    gone = pc.and_(pc.equal(bars["symbol"], second), pc.greater_equal(day, pa.scalar(date(2025, 6, 23))))
+    bars = bars.filter(pc.invert(gone))
+    rows = [
+        row for row in actions.to_pylist() if not (row["symbol"] == second and row["effective"] > date(2025, 6, 20))
+    ]
+    blank = dict.fromkeys(actions.column_names)
+    rows += [
+        {**blank, "kind": "symbol_change", "symbol": first, "effective": date(2025, 6, 16), "new_symbol": "FRESH"},
+        {**blank, "kind": "delisting", "symbol": second, "effective": date(2025, 6, 23), "cash": 12.5},
+    ]
+    for row in rows:
+        row["symbol"] = "FRESH" if row["symbol"] == first and row["effective"] > date(2025, 6, 16) else row["symbol"]
+        if "known_at" in row:
+            row["known_at"] = None  # the session before: what a daily vendor tells
+    actions = pa.Table.from_pylist(rows, schema=actions.schema)
+    whole = curated(root / "whole", bars, actions)
+    known = whole.calendar.offset(whole.last, -NEW)
+    after = whole.calendar.next(known)
+    base = curated(root / "base", until(bars, "date", known), until(actions, "effective", after))
+    return World(root, bars, actions, whole, base, known)
+
+
+@dataclass
+class Evening:
+    """A clock that a test sets and that never waits."""
+
+    at: datetime
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return sum(self.waits)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+@dataclass
+class Recorded:
+    """A source that keeps what it told, and spoils it on request."""
+
+    inner: AlpacaData
+    spoil: Callable[[list[DailyBar]], list[DailyBar]] = lambda rows: rows
+    told: list[DailyBar] = field(default_factory=list)
+
+    def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
+        return self.inner.final(first, last, calendar)
+
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+        rows = self.spoil(self.inner.bars(symbols, first, last, calendar))
+        self.told += rows
+        return rows
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+        return self.inner.actions(symbols, first, last)
+
+
+@pytest.fixture
+def market(world: World, tmp_path: Path) -> Market:
+    found = Market(tmp_path / "market.duckdb", world.calendar)
+    store = FolderStore(world.root / "base" / "data")
+    at = world.calendar.session(world.known).close
+    pull_data(store, found, published(store), world.known, tmp_path / "incoming", at)
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(world: World) -> Exchange:
+    market = ServedMarket.from_dataset(world.root / "whole" / "data")
+    return Exchange(market, VirtualClock(world.calendar.session(world.whole.last).close + timedelta(hours=1)))
+
+
+def source(served: Exchange, at: datetime) -> Recorded:
+    return Recorded(AlpacaData("http://127.0.0.1", Keys("k", "s"), Evening(at), adapter=InProcessAdapter(served)))
+
+
+def evening(world: World, day: date) -> datetime:
+    return world.calendar.session(day).close + timedelta(minutes=16)
+
+
+def stored(market: Market, after: date) -> list[tuple[object, ...]]:
+    return market.connection().execute(ROWS.format(source="bars"), [after]).fetchall()
+
+
+def as_curated(folder: Path, after: date) -> list[tuple[object, ...]]:
+    """The trainer's rows, read by DuckDB from the trainer's files."""
+    source = f"read_parquet('{folder}/data/bars/*.parquet')"
+    return duckdb.connect().execute(ROWS.format(source=source), [after]).fetchall()
+
+
+@pytest.mark.parametrize("step", [NEW, 7, 1])
+def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
+    world: World, market: Market, served: Exchange, tmp_path: Path, step: int
+) -> None:
+    """After a month off, after a week, and every evening: bars, returns, eligibility, audits and actions to the bit."""
+    days = world.calendar.between(world.calendar.next(world.known), world.whole.last)
+    told = []
+    for asof in days[step - 1 :: step]:
+        one = source(served, evening(world, asof))
+        done = complete(market, one, world.base, world.calendar, asof)
+        assert done.sessions[-1] == asof and not done.untold
+        told += one.told
+    last = done.sessions[-1]
+    rows = {name: [getattr(row, name) for row in told] for name in ("symbol", *DailyBar._fields[2:])}
+    base = until(world.bars, "date", world.known)
+    kinds = {
+        row["symbol"]: (row["kind"], row["sector"]) for row in base.select(["symbol", "kind", "sector"]).to_pylist()
+    }
+    first = next(row["symbol"] for row in world.actions.to_pylist() if row["new_symbol"] == "FRESH")
+    kinds["FRESH"] = kinds[first]
+    extra = pa.table({
+        **rows, "date": pa.array([row.day for row in told], pa.date32()).cast(base.schema.field("date").type),
+        "kind": [kinds[name][0] for name in rows["symbol"]], "sector": [kinds[name][1] for name in rows["symbol"]],
+    }).select(base.column_names).cast(base.schema)  # fmt: skip
+    theirs = curated(
+        tmp_path / "theirs", pa.concat_tables([base, extra]),
+        until(world.actions, "effective", world.calendar.next(last)),
+    )  # fmt: skip
+    ours = stored(market, world.known)
+    assert ours == as_curated(tmp_path / "theirs", world.known) and len(ours) > 30 * NEW
+    for day in days[: days.index(last) + 1]:
+        assert market.audit(day) == theirs.status(day)
+        known = [a for a in load_actions(tmp_path / "theirs" / "data", theirs) if a.effective == day]
+        assert market.actions(day, last) == tuple(sorted(known, key=lambda a: (a.symbol, a.kind)))
+    kinds_seen = {a.kind for day in days for a in market.actions(day, last)}
+    assert kinds_seen == set(ActionKind)
+    assert market.bars(last, 260).symbols  # the panel reads it like any other session
+
+
+def test_doing_it_twice_changes_nothing(world: World, market: Market, served: Exchange) -> None:
+    asof = world.calendar.next(world.known)
+    one = source(served, evening(world, asof))
+    assert complete(market, one, world.base, world.calendar, asof).sessions == (asof,)
+    before = stored(market, world.known)
+    assert complete(market, one, world.base, world.calendar, asof) == Completed()
+    assert stored(market, world.known) == before
+    assert is_current(market, world.base, world.known)
+
+
+def test_a_session_is_not_asked_for_before_16_minutes_after_its_close(
+    world: World, market: Market, served: Exchange
+) -> None:
+    asof = world.calendar.next(world.known)
+    early = source(served, evening(world, asof) - timedelta(seconds=1))
+    with pytest.raises(StoreUnreachable, match="not final yet"):
+        complete(market, early, world.base, world.calendar, asof)
+    assert early.told == [] and market.audit(asof) is None
+
+
+def negative(rows: list[DailyBar]) -> list[DailyBar]:
+    return [rows[0]._replace(low=-1.0), *rows[1:]]
+
+
+def upside_down(rows: list[DailyBar]) -> list[DailyBar]:
+    return [rows[0]._replace(high=rows[0].low / 2), *rows[1:]]
+
+
+def twice_apart(rows: list[DailyBar]) -> list[DailyBar]:
+    return [*rows, rows[0]._replace(close=rows[0].open)]
+
+
+def one_gone(rows: list[DailyBar]) -> list[DailyBar]:
+    return rows[1:]
+
+
+def a_third_gone(rows: list[DailyBar]) -> list[DailyBar]:
+    return rows[len(rows) // 3 :]
+
+
+def nothing(rows: list[DailyBar]) -> list[DailyBar]:
+    return []
+
+
+def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
+    return [row._replace(volume=float("nan")) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(a_third_gone, "of expected names usable"), (nothing, "no usable bar"), (no_volume, "null_volume"),
+     (negative, "of expected names usable"), (one_gone, "of expected names usable")],
+)  # fmt: skip
+def test_a_red_answer_is_asked_for_again_and_never_stored(
+    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str
+) -> None:
+    """Of forty names one is more than 2 %; the next answer, being whole, is taken."""
+    asof = world.calendar.next(world.known)
+    one = source(served, evening(world, asof))
+    one.spoil = spoil
+    before = stored(market, date.min)
+    with pytest.raises(StoreUnreachable, match="RED") as caught:
+        complete(market, one, world.base, world.calendar, asof)
+    assert reason in caught.value.what
+    assert stored(market, date.min) == before and market.audit(asof) is None
+    one.spoil = lambda rows: rows
+    assert complete(market, one, world.base, world.calendar, asof).sessions == (asof,)
+
+
+@pytest.mark.parametrize("spoil", [negative, upside_down, twice_apart])
+def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
+    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]]
+) -> None:
+    """Of a name that nobody expects, so that the session is AMBER and no worse."""
+    asof = world.calendar.next(world.known)
+    one = source(served, evening(world, asof))
+    etf = next(row["symbol"] for row in world.bars.to_pylist() if row["kind"] == "etf")
+    one.spoil = lambda rows: spoil(sorted(rows, key=lambda row: row.symbol != etf))
+    done = complete(market, one, world.base, world.calendar, asof)
+    audit = market.audit(asof)
+    assert audit is not None and audit.status is SessionStatus.AMBER
+    assert done.quarantined == audit.quarantined == (2 if spoil is twice_apart else 1)
+    assert etf not in {row[1] for row in stored(market, world.known)}
+
+
+def test_names_that_nobody_asked_for_are_not_taken(world: World, market: Market, served: Exchange) -> None:
+    asof = world.calendar.next(world.known)
+    one = source(served, evening(world, asof))
+    one.spoil = lambda rows: [*rows, rows[0]._replace(symbol="INTRUDER")]
+    complete(market, one, world.base, world.calendar, asof)
+    assert "INTRUDER" not in {row[1] for row in stored(market, world.known)}
+
+
+def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(
+    world: World, market: Market, served: Exchange, tmp_path: Path
+) -> None:
+    asof = world.calendar.offset(world.known, 2)
+    complete(market, source(served, evening(world, asof)), world.base, world.calendar, asof)
+    store = FolderStore(world.root / "whole" / "data")
+    pull_data(store, market, published(store), asof, tmp_path / "incoming", evening(world, asof))
+    assert stored(market, date.min) == [row for row in as_curated(world.root / "whole", date.min) if row[0] <= asof]  # type: ignore[operator]
+
+
+def test_bars_on_another_basis_are_not_continued(world: World, market: Market, served: Exchange) -> None:
+    adjusted = replace(world.base, basis=PriceBasis.SPLIT_ADJUSTED)
+    asof = world.calendar.next(world.known)
+    with pytest.raises(BadConfig, match="do not continue split_adjusted"):
+        complete(market, source(served, evening(world, asof)), adjusted, world.calendar, asof)
+
+
+def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: Market, served: Exchange) -> None:
+    class Away(InProcessAdapter):
+        def send(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
+            raise ConnectionError("refused")
+
+    asof = world.calendar.next(world.known)
+    away = AlpacaData("http://127.0.0.1", Keys("k", "s"), Evening(evening(world, asof)), adapter=Away(served))
+    before = stored(market, date.min)
+    with pytest.raises(BrokerUnreachable):
+        complete(market, away, world.base, world.calendar, asof)
+    assert stored(market, date.min) == before
+
+
+def test_an_evening_by_the_command_line_asks_the_venue_s_market_data(
+    world: World, served: Exchange, tmp_path: Path
+) -> None:
+    """The published dataset ends a month ago; the exchange tells the rest, and its clock decides what may be asked."""
+    store = tmp_path / "store"
+    shutil.copytree(world.root / "base" / "data", store / "data")
+    publish_bundle(store, recipe(store / "data", world.base.last))
+    (store / "root.pub").write_text(bundles.roots()[0].text)
+    bench, asof = Workbench(tmp_path / "state"), world.whole.last
+    session = str(world.calendar.next(asof))
+    with fake.serving(served) as url:
+        command = ("init", "--venue", "exchange", "--url", url, "--store", str(store))
+        assert bench(*command, "--bars", "alpaca").code == 0
+        done = bench("pull", "--session", session, "--json")
+        assert done.code == 0, done.err
+        figures = done.json["figures"]
+        assert figures["status"] != "RED" and figures["asof"] == str(asof)
+        assert len(figures["sessions"]) == NEW and figures["files"] > 0
+        scored = bench("score", "--session", session)
+        assert scored.code == 0 and f"scored at {asof}" in scored.out
+        shutil.rmtree(tmp_path / "state")
+        assert bench(*command).code == 0
+        assert bench("pull", "--session", session).code == 5  # published only: not there yet
+
+
+def test_the_feed_of_one_venue_is_refused_for_features_by_the_settings() -> None:
+    with pytest.raises(BadConfig, match="a few per cent of the volume"):
+        parse({"data": "d", "bundles": "b", "alpaca": {"feed": "iex"}}, StoresConfig, where="config.yml")
+    assert parse({"data": "d", "bundles": "b", "alpaca": {"feed": "sip"}}, StoresConfig, where="").alpaca.feed == "sip"
+
+
+def test_the_base_is_raw_and_holds_every_kind_of_event(world: World) -> None:
+    """What the other tests lean on."""
+    recent = [a for a in load_actions(world.root / "whole" / "data", read_manifest(world.root / "whole" / "data"))
+              if a.effective > world.known]  # fmt: skip
+    assert {a.kind for a in recent} == set(ActionKind)
+    assert any(a.ratio not in (None, Decimal(1)) for a in recent)
