@@ -16,6 +16,7 @@ from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.halting import carry_out
+from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, halts
@@ -29,6 +30,7 @@ from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
 
 MANUAL = "MANUAL"
+TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second
 By = Annotated[str, typer.Option("--by", hidden=True, help="Who asks, where the daemon asks for a person.")]
 
 
@@ -141,6 +143,7 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
     except Locked:
         DurableFs().write(folder.halt_request, reason.encode())
         told = _cancel_past_the_lock(folder, credentials)
+        _see_it_taken(folder, credentials)
         return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
     except TrademlError as error:
         DurableFs().write(folder.halt_request, reason.encode())
@@ -158,6 +161,20 @@ def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
     except (TrademlError, OSError) as error:
         return f" Cancel-all could not be sent from here: {error}"
     return " Cancel-all was sent from here too." if done else " The broker did not take the cancel-all from here."
+
+
+def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
+    """Wait until the file HALT is gone; when the other process ended without seeing it, do here what it asks."""
+    clock = SystemClock()
+    until = clock.monotonic() + TAKEN_SECONDS
+    while folder.halt_request.exists() and clock.monotonic() < until:
+        try:
+            with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
+                honour_halt_request(deps, None)
+        except Locked:
+            clock.sleep(TAKEN_SECONDS / 20)
+        except TrademlError:
+            return  # the latch is closed and the file stays for whoever works next
 
 
 def _refuse_loosened(deps: Deps, halt_id: str) -> None:
