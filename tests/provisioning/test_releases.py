@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,4 @@ def test_a_device_that_cannot_say_counts_market_hours_as_near(tmp_path: Path, mo
 
 
 def _at(text: str, zone: Any) -> datetime:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).replace(tzinfo=zone)
