@@ -24,6 +24,17 @@ def test_a_job_has_ended_when_it_has_its_terminal_row_and_not_while_it_runs(tmp_
         assert job_runs.sessions(ledger) == (MONDAY, TUESDAY)
 
 
+def test_the_newest_runs_of_a_job_are_read_oldest_first(tmp_path: Path) -> None:
+    days = [date(2024, 3, day) for day in (11, 12, 13, 14)]
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for day in days:
+            job_runs.begin(ledger, day, "pull", AT)
+            job_runs.begin(ledger, day, "plan", AT)
+        found = job_runs.newest(ledger, "pull", days[2], 2)
+        assert [(run.session, run.job) for run in found] == [(days[1], "pull"), (days[2], "pull")]
+        assert job_runs.newest(ledger, "report", days[3], 2) == ()
+
+
 def test_an_alert_is_visibly_undelivered_until_a_channel_takes_it(tmp_path: Path) -> None:
     """I13: oldest first, and never again once it was taken."""
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
