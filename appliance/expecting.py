@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from signals.bars import Bars, Floats
 from signals.bundle import Bundle
 from signals.expectation import Expectation, expected_of
 from signals.sequential import ALPHA, judge
+from signals.so_far import deepest_falls, paid_bps, running_mean
 
 REPORT, LIVE, VERDICT, COSTS = "report", "live", "expectation", "attribution"
 BACKLOG_SESSIONS, LIFE_SESSIONS = 10, 400
@@ -33,6 +33,7 @@ KNOWN_AFTER_SESSIONS = 2
 BPS = 1e4
 GONE = "no longer the model you promoted"
 STANDS = "nothing speaks against the model you promoted"
+FIGURES = ("ic", "turnover", "cost", "drawdown")
 Row = dict[str, Any]
 
 
@@ -97,14 +98,14 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
     value = nav.history(deps.ledger, asof, 1)
     equity = float(value[-1].paper_nav) if value else 0.0
     series = series_of(life)
-    figures = [_figure(name, series[name], expected, equity) for name in ("ic", "turnover", "cost", "drawdown")]
+    figures = [_figure(name, series[name], expected, equity) for name in FIGURES]
     ic, promised, bound = (
         np.array([row[name] for row in life.rows], dtype=np.float64) for name in ("ic", "promised", "bound")
     )
     test = judge(ic, promised, bound)
     return {
         "lineage": lineage(bundle), "since": life.rows[0]["session"], "until": life.rows[-1]["session"],
-        "figures": figures,
+        "figures": figures, "fans": {"after": list(expected.after), **_fans(expected, equity)},
         "test": {
             "sessions": test.sessions, "wealth": test.wealth, "highest": test.highest, "alarm_at": 1.0 / ALPHA,
             "p_value": test.p_value, "promised": life.rows[-1]["promised"],
@@ -118,10 +119,10 @@ def series_of(life: Life) -> dict[str, list[float]]:
     """The four figures after each observation: means so far, the cost in basis points, the deepest drawdown."""
     net = [row["net"] or 0.0 for row in life.rows]
     return {
-        "ic": _running_mean([row["ic"] for row in life.rows]),
-        "turnover": _running_mean([row["turnover"] for row in life.rows]),
-        "cost": _running_mean([bps for _, bps in life.paid]),
-        "drawdown": _drawdowns(net),
+        "ic": running_mean([row["ic"] for row in life.rows]),
+        "turnover": running_mean([row["turnover"] for row in life.rows]),
+        "cost": running_mean([bps for _, bps in life.paid]),
+        "drawdown": deepest_falls(net),
     }
 
 
@@ -132,6 +133,16 @@ def bands(expected: Expectation, figure: str, count: int, equity: float) -> list
     spread, root = float(half_spread()), math.sqrt(max(equity, 0.0))
     rows = [expected.band("impact", n) for n in range(1, count + 1)]
     return [tuple(BPS * (spread + impact * root) for impact in row) for row in rows]
+
+
+def _fans(expected: Expectation, equity: float) -> dict[str, list[list[float]]]:
+    """Lowest, middle and highest promised quantile of each figure, where the promise states them."""
+    found = {}
+    for name in FIGURES:
+        rows = bands(expected, name, expected.after[-1], equity)
+        stated = [rows[n - 1] for n in expected.after]
+        found[name] = [[row[0], row[len(row) // 2], row[-1]] for row in stated]
+    return found
 
 
 def life_of(name: str, deps: Deps, fresh: Sequence[Row], costs: Sequence[Row]) -> Life:
@@ -184,16 +195,10 @@ def _life(name: str, rows: Sequence[Row], costs: Sequence[Row]) -> Life:
     own = [row for row in ordered[begin:] if row["bound"] is not None]
     since = own[0]["session"] if own else ""
     paid = [
-        (row["session"], _paid_bps(row)) for row in sorted(costs, key=lambda row: row["session"])
-        if own and row["session"] >= since and Decimal(row["traded"]) > 0
+        (row["session"], bps) for row in sorted(costs, key=lambda row: row["session"])
+        if own and row["session"] >= since and (bps := paid_bps(row["costs"], row["traded"])) is not None
     ]  # fmt: skip
     return Life(tuple(own), tuple(paid))
-
-
-def _paid_bps(row: Row) -> float:
-    """What a session's trading cost in basis points of what was traded: spread, impact, fees and slippage."""
-    paid = -sum(Decimal(row["costs"][name]) for name in ("spread and impact", "fees", "slippage"))
-    return BPS * float(paid / Decimal(row["traded"]))
 
 
 def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> Row:
@@ -206,23 +211,3 @@ def _figure(name: str, series: Sequence[float], expected: Expectation, equity: f
     word = "BELOW" if live < low else "ABOVE" if live > high else "INSIDE"
     return {"figure": name, "sessions": len(series), "live": live, "low": low, "median": middle, "high": high,
             "verdict": word}  # fmt: skip
-
-
-def _running_mean(values: Sequence[float | None]) -> list[float]:
-    found, total, count = [], 0.0, 0
-    for value in values:
-        if value is not None:
-            total, count = total + value, count + 1
-        found.append(total / count if count else 0.0)
-    return found
-
-
-def _drawdowns(net: Sequence[float]) -> list[float]:
-    """Deepest fall below the highest value so far, as a fraction, after each net return."""
-    value, peak, deepest, found = 1.0, 1.0, 0.0, []
-    for earned in net:
-        value *= 1.0 + earned
-        peak = max(peak, value)
-        deepest = max(deepest, 1.0 - value / peak)
-        found.append(deepest)
-    return found

@@ -210,6 +210,10 @@ def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
     shown = views.expectation(deps.ledger, DAYS.days[106])
     assert [row["figure"] for row in shown.rows] == ["ic", "turnover", "cost", "drawdown"]
     assert shown.facts["life"] == rows and shown.session == DAYS.days[105]
+    assert shown.facts["lived"]["ic"] == pytest.approx([0.05] * 3)
+    assert shown.facts["lived"]["drawdown"] == pytest.approx([0.01, 1 - 0.99**2, 1 - 0.99**3])
+    assert shown.facts["fans"]["after"] == PROMISE["after"]
+    assert shown.facts["fans"]["ic"] == [[-0.2, 0.0, 0.2], [-0.1, 0.01, 0.1], [-0.05, 0.02, 0.06]]
     assert views.drift(deps.ledger, DAYS.days[106]).rows == (row,)
     assert views.expectation(deps.ledger, DAYS.days[104]).rows == ()
     assert views.drift(deps.ledger, DAYS.days[104]).rows == ()
