@@ -37,7 +37,9 @@ def finished_areas() -> set[str]:
 def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return {node.name for node in ast.walk(tree) if isinstance(node, named)}
+    assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    machines = {target.id for target in assigned if isinstance(target, ast.Name) and target.id.lower()[:4] == "test"}
+    return machines | {node.name for node in ast.walk(tree) if isinstance(node, named)}
 
 
 def make_targets() -> set[str]:
