@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,16 @@ fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX mod
 
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion
+
+var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: the registry mirrored to a real MLflow server that is killed and comes back
+	$(BIN)/python -m tests.campaigns.mlflow_server.run
 
 nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
 	$(BIN)/python -m tests.nspawn.rehearsal

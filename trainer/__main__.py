@@ -37,6 +37,7 @@ frontier.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where the one JSON document of --json goes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a server that is away is waited for over a quarter of an hour
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }

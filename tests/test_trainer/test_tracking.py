@@ -10,16 +10,9 @@ from typing import Any
 import pytest
 
 from signals.errors import FixInput
-from signals.files import sha256_of, write_atomic
-from tests.fakes.promotion import BARS, case
-from trainer import history
-from trainer.artefacts import canonical_json
-from trainer.champions import case_path
+from tests.fakes.champions import SLEEVE, add
+from tests.fakes.promotion import BARS
 from trainer.history import CHAMPIONS
-from trainer.promote import judge
-
-SLEEVE = "equities_xs"
-NET = "measured.walk_forward.net.annual_sharpe"
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +33,6 @@ def registry(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     shutil.copy(template, tmp_path / template.name)
     return tmp_path
-
-
-def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, model: str = "a") -> None:
-    """One record as `trainer.champions` writes it, with its case."""
-    judged = case({NET: sharpe})
-    content = canonical_json(judged.document())
-    write_atomic(case_path(registry, sha256_of(content)), content)
-    verdict = judge(judged, BARS)
-    history.append(
-        registry / CHAMPIONS,
-        {
-            **verdict.document(), "event": event, "sleeve": SLEEVE, "version": version, "run": f"run-{model}",
-            "at": "2026-01-01T00:00:00+00:00", "model_sha256": [model * 64], "case_sha256": sha256_of(content),
-            "snapshot_id": "d" * 64, "config_hash": "c" * 64, "spec_hash": "f" * 64, "horizon": 5,
-            "code_version": "0.1.0", "net_sharpe": sharpe, "why": "because",
-        },
-    )  # fmt: skip
 
 
 def mirrored(registry: Path) -> Any:
