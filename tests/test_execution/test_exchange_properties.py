@@ -68,8 +68,8 @@ class Driver:
 
     def step(self) -> Response:
         operation = self.rng.choices(
-            [self.submit, self.cancel, self.replace, self.advance, self.close, self.halt, self.cancel_all],
-            weights=[50, 10, 10, 15, 5, 8, 2],
+            [self.submit, self.cancel, self.replace, self.advance, self.close, self.halt, self.cancel_all, self.strike],
+            weights=[50, 10, 13, 15, 5, 8, 2, 0.15],
         )[0]
         return operation()
 
@@ -117,6 +117,11 @@ class Driver:
     def halt(self) -> Response:
         return self.ask("POST", "/_sim/halt", {"symbol": "AAA", "halted": self.rng.random() < 0.4})
 
+    def strike(self) -> Response:
+        """The next session does not take place."""
+        day = self.served.venue.market.next_session(self.served.now).day
+        return self.ask("POST", "/_sim/closure", {"session": day.isoformat()})
+
     def advance(self) -> Response:
         ahead = timedelta(seconds=self.rng.choice([1, 600, 3600, 4 * 3600, 12 * 3600, 30 * 3600]))
         return self.ask("POST", "/_sim/advance", {"to": (self.served.now + ahead).isoformat()})
@@ -162,7 +167,9 @@ def test_whatever_is_asked_no_transition_is_illegal_and_nothing_is_lost() -> Non
                 check_books(driver.served, filled)
         check_books(driver.served, filled)
         reached.update(order.status.value for order in driver.served.venue.book.orders.values())
+        reached["closures"] += len(driver.served.venue.book.closures)
 
     walk()
     ends = {"filled", "canceled", "expired", "replaced"}
     assert all(reached[name] >= 50 for name in ends | {"2xx", "4xx"}), reached
+    assert reached["closures"] >= 5
