@@ -10,6 +10,7 @@ from appliance.commands import (
     backtesting,
     books,
     bundles,
+    examining,
     keeping,
     reading,
     replaying,
@@ -30,7 +31,8 @@ app = typer.Typer(
     "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
 )  # fmt: skip
 FAMILIES = (
-    setup, running, safety, books, bundles, keeping, state, reading, replaying, backtesting, updating, watching, tui,
+    setup, running, safety, books, bundles, keeping, state, examining, reading, replaying, backtesting, updating,
+    watching, tui,
 )  # fmt: skip
 for family in FAMILIES:
     family.register(app)

@@ -1,0 +1,36 @@
+"""What is wrong with the device, and how to mend it: `doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from appliance.clock import SystemClock
+from appliance.doctor import Finding, Patient, State, examine, worst
+from appliance.folder import StateFolder
+from appliance.options import DEFAULT_STATE, AsJson, Credentials
+from appliance.options import State as StateOption
+from signals.console import emit
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command of this file on `app`."""
+    app.command()(doctor)
+
+
+def doctor(state: StateOption = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
+    """Look at everything that the device needs, and say how to mend what is wrong. Nothing is changed.
+
+    Settings, disk, credentials, clock, network, calendar, bundle, data, ledger, latch, backups and daemon. Exit code:
+    0 all is well, 1 something is worth a look, 2 the device cannot work like this.
+    """
+    clock = SystemClock()
+    found = examine(Patient(StateFolder(state), credentials, clock.now(), clock.now))
+    verdict = worst(found)
+    rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.mend} for f in found]
+    emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join(map(_line, found)))
+    raise typer.Exit(int(verdict))
+
+
+def _line(finding: Finding) -> str:
+    line = f"{finding.state.word:<5} {finding.check:<12} {finding.says}"
+    return line if finding.state is State.OK else f"{line}\n{'':<19}-> {finding.mend}"

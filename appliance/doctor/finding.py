@@ -1,0 +1,70 @@
+"""What a check says: well, worth a look, or wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from signals.errors import TrademlError
+
+
+class State(IntEnum):
+    """How bad it is; the worst of all is the exit code."""
+
+    OK = 0
+    WARN = 1
+    BAD = 2
+
+    @property
+    def word(self) -> str:
+        """As it is printed."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line.
+
+    Attributes
+    ----------
+    check : str
+    state : State
+    says : str
+        What was found.
+    mend : str
+        The next step for a person; empty where nothing is wrong.
+    """
+
+    check: str
+    state: State
+    says: str
+    mend: str = ""
+
+
+def ok(check: str, says: str) -> Finding:
+    """Nothing is wrong."""
+    return Finding(check, State.OK, says)
+
+
+def warn(check: str, says: str, mend: str) -> Finding:
+    """Something is worth a look."""
+    return Finding(check, State.WARN, says, mend)
+
+
+def bad(check: str, says: str, mend: str) -> Finding:
+    """The device cannot work like this."""
+    return Finding(check, State.BAD, says, mend)
+
+
+def fault(check: str, error: TrademlError | OSError, mend: str) -> Finding:
+    """An error as a finding: its own advice counts before ours."""
+    if isinstance(error, TrademlError):
+        place = f" ({error.where})" if error.where else ""
+        return bad(check, f"{error.what}{place}", error.mend or mend)
+    return bad(check, f"{error.filename or ''} {error.strerror or type(error).__name__}".strip(), mend)
+
+
+def worst(findings: Iterable[Finding]) -> State:
+    """Return the worst state among them."""
+    return max((finding.state for finding in findings), default=State.OK)

@@ -1,0 +1,324 @@
+"""`appliance doctor`: each check says nothing about a well device, and names what is wrong with how to mend it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+import yaml
+
+from appliance.config import Venue
+from appliance.doctor import CHECKS, Finding, Patient, State, examine, worst
+from appliance.doctor.examination import Check
+from appliance.folder import StateFolder, exclusive, only_daemon
+from appliance.ledger import Ledger, alerts
+from appliance.machine import MachineReading
+from appliance.seams import Alert, Severity
+from appliance.tripwires import NO_SENSOR, Figure
+from execution.brokers.base import Account
+from signals.errors import BrokerUnreachable
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published, publish_store
+
+NOW = datetime(2026, 3, 4, 15, tzinfo=UTC)
+WELL = MachineReading(0.5, NO_SENSOR, 0.0)
+ACTIVE = Account("id", "PA1", "ACTIVE", Decimal(1), Decimal(1), Decimal(1), Decimal(1), Decimal(2), False, True)
+
+
+class Still:
+    """A machine that always answers the same."""
+
+    source = "a test"
+
+    def __init__(self, free: Figure = 0.5, heat: Figure = NO_SENSOR, power: Figure = 0.0) -> None:
+        self._reading = MachineReading(free, heat, power)
+
+    def read(self, state: Path) -> MachineReading:
+        return self._reading
+
+
+class OnPaper(Patient):
+    """The same device at a broker that others run; what that broker answers is given."""
+
+    answer: Account | Exception = ACTIVE
+
+    @property
+    def is_paper(self) -> bool:
+        return True
+
+    @cached_property
+    def addresses(self) -> tuple[str, str]:
+        return "", "https://paper"
+
+    def account(self) -> Account:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture(scope="module")
+def well(published_once: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A device that has lived one session, with everything that it needs."""
+    root = tmp_path_factory.mktemp("well")
+    bench, store = Workbench(root / "device"), published_once
+    asked = ("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust))
+    assert bench(*asked, "--fixed-ic", "0.05").code == 0
+    (root / "elsewhere").mkdir()
+    path = bench.state / "config.yml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"backup": {"to": str(root / "elsewhere")}}))
+    credentials = root / "credentials"
+    credentials.mkdir()
+    for name, text in (("alert-urls", "https://a.example/x\nhttps://b.example/y\n"), ("heartbeat-url", "https://c.example/z"),
+                       ("alpaca-key-id", "key"), ("alpaca-secret-key", "secret")):  # fmt: skip
+        (credentials / name).write_text(text)
+        (credentials / name).chmod(0o600)
+    assert bench("arm", "--yes").code == 0
+    assert bench("run-day", "--session", str(store.sessions(1)[0])).code == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return publish_store(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def patient(well: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    """A copy that a test may spoil."""
+    shutil.copytree(well, tmp_path / "well")
+    path = tmp_path / "well/device/config.yml"
+    path.write_text(path.read_text().replace(str(well), str(tmp_path / "well")))
+    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: hash(folder.name))
+    found = Patient(StateFolder(tmp_path / "well/device"), tmp_path / "well/credentials", NOW, lambda: NOW)
+    return replace(found, machine=Still(), unsynchronised=lambda: "", skew=lambda *_: 0.0)
+
+
+def on_paper(patient: Patient, answer: Account | Exception = ACTIVE, **changes: object) -> OnPaper:
+    found = OnPaper(**{**{name: getattr(patient, name) for name in patient.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
+    object.__setattr__(found, "answer", answer)
+    object.__setattr__(
+        found, "config", patient.config.model_copy(
+            update={"venue": patient.config.venue.model_copy(update={"broker": Venue.ALPACA_PAPER})}
+        )
+    )  # fmt: skip
+    return found
+
+
+def look(name: str, patient: Patient) -> tuple[State, str]:
+    """Run one check alone, as the examination does."""
+    check: Check = CHECKS[name][0]
+    found = [one for one in examine(patient) if one.check == name] if name == "config" else list(check(patient))
+    text = "\n".join(f"{one.says} -> {one.mend}" for one in found)
+    assert all(bool(one.mend) == (one.state is not State.OK) for one in found), text
+    return worst(found), text
+
+
+def edit(patient: Patient, **sections: object) -> Patient:
+    """The same device with other settings."""
+    path = patient.folder.config
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections))
+    return replace(patient)
+
+
+def test_a_well_device_passes_every_check(patient: Patient) -> None:
+    found = examine(patient)
+    assert {one.state for one in found} == {State.OK}, found
+    assert {one.check for one in found} == set(CHECKS)
+    assert examine(replace(patient)) == found  # looking changes nothing
+
+
+def test_settings(patient: Patient, tmp_path: Path) -> None:
+    assert look("config", patient)[0] is State.OK
+    patient.folder.root.chmod(0o755)
+    assert look("config", patient) == (State.WARN, look("config", patient)[1])
+    assert "chmod 700" in look("config", patient)[1]
+    wrong = edit(patient, surprise=1)
+    state, text = look("config", wrong)
+    assert state is State.BAD and "surprise" in text
+    assert [one.check for one in examine(wrong)] == ["config"]  # nothing else can be said
+    assert "appliance init" in look("config", replace(patient, folder=StateFolder(tmp_path / "nowhere")))[1]
+
+
+@pytest.mark.parametrize(
+    ("machine", "state", "words"),
+    [
+        (Still(0.10), State.OK, "10% is free"),
+        (Still(0.0999), State.WARN, "10.0% is free -> Free space"),
+        (Still(0.0299), State.BAD, "halts under 3%"),
+        (Still(None), State.BAD, "cannot be measured"),
+        (Still(heat=80.0), State.OK, "50% is free"),
+        (Still(heat=81.0), State.WARN, "81 degrees"),
+        (Still(heat=None), State.WARN, "a sensor"),
+        (Still(power=1.0), State.WARN, "power supply sags"),
+    ],
+)
+def test_the_machine(patient: Patient, machine: Still, state: State, words: str) -> None:
+    found, text = look("disk", replace(patient, machine=machine))
+    assert found is state and words in text
+
+
+def test_credentials(patient: Patient) -> None:
+    assert patient.credentials is not None
+    paper = on_paper(patient)
+    assert look("credentials", paper)[0] is State.OK
+    (patient.credentials / "alpaca-secret-key").chmod(0o644)
+    assert look("credentials", paper)[0] is State.WARN
+    (patient.credentials / "alpaca-secret-key").write_text("  \n")
+    assert look("credentials", paper)[0] is State.BAD
+    assert look("credentials", patient)[0] is State.OK  # the embedded exchange needs none
+    assert look("credentials", replace(paper, credentials=None))[0] is State.BAD
+    (patient.credentials / "alert-urls").write_text("https://a.example/x\n")
+    assert "1 addresses are told" in look("credentials", patient)[1]
+    (patient.credentials / "heartbeat-url").unlink()
+    assert "dead-man" in look("credentials", patient)[1]
+    (patient.credentials / "alert-urls").write_text("not an address, and secret\n")
+    found = [one for one in examine(patient) if one.check == "credentials"]
+    assert [one.state for one in found] == [State.BAD] and "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("reason", "skew", "state"),
+    [("", 2.0, State.OK), ("", 2.1, State.BAD), ("the clock is not synchronised", 0.0, State.BAD)],
+)
+def test_the_clock(patient: Patient, reason: str, skew: float, state: State) -> None:
+    paper = on_paper(patient, unsynchronised=lambda: reason, skew=lambda *_: skew)
+    assert look("clock", paper)[0] is state
+    assert look("clock", replace(patient, unsynchronised=lambda: "never asked"))[0] is State.OK
+
+
+def test_the_network(patient: Patient) -> None:
+    assert look("network", on_paper(patient))[0] is State.OK
+    blocked = replace(ACTIVE, is_blocked=True)
+    assert look("network", on_paper(patient, blocked))[0] is State.BAD
+    assert look("network", on_paper(patient, replace(ACTIVE, status="CLOSED")))[0] is State.BAD
+    silent = on_paper(patient, BrokerUnreachable("the broker does not answer", where="https://paper"))
+    assert by_name(silent)["network"].state is State.BAD
+    gone = edit(patient, stores={"data": "/nowhere", "bundles": "/nowhere"})
+    found = by_name(gone)
+    assert found["network"].state is State.BAD and found["calendar"].state is State.BAD
+
+
+def by_name(patient: Patient) -> dict[str, Finding]:
+    """The worst finding of each check."""
+    return {one.check: one for one in sorted(examine(patient), key=lambda one: one.state)}
+
+
+@pytest.mark.parametrize(("left", "state"), [(60, State.OK), (59, State.WARN), (6, State.WARN), (5, State.BAD)])
+def test_the_calendar(patient: Patient, left: int, state: State) -> None:
+    sessions = patient.manifest.calendar.sessions
+    at = sessions[-left].open - timedelta(seconds=1)
+    object.__setattr__(patient, "now", at)
+    assert look("calendar", patient)[0] is state
+
+
+def test_the_bundle(patient: Patient) -> None:
+    assert "signature and golden vectors hold" in look("bundle", patient)[1]
+    limits = patient.config.tripwires.model_dump()
+    for changed, state in (({"warn_bundle_age": 0.01}, State.WARN), ({"max_bundle_age": 0.01}, State.BAD)):
+        assert look("bundle", edit(patient, tripwires=limits | changed))[0] is state
+    (model,) = patient.folder.bundles.glob("1-*/*.onnx")
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    spoilt = by_name(patient)["bundle"]
+    assert spoilt.state is State.BAD and spoilt.mend
+
+
+def test_the_data(patient: Patient, published_once: Published) -> None:
+    assert "is GREEN" in look("data", patient)[1]
+    for status, state in (("RED", State.BAD), ("absent", State.BAD), ("AMBER", State.WARN)):
+        figures = json.dumps({"asof": "2025-06-02", "status": status, "reasons": ["a gap"]})
+        with Ledger(patient.folder.ledger) as ledger, ledger.transaction():
+            ledger.execute("DELETE FROM job_runs WHERE job = 'pull'")
+            ledger.execute(
+                "INSERT INTO job_runs (session, job, status, started_at, figures) VALUES ('2025-06-03', 'pull', 'done',"
+                " '2025-06-02T22:30:00+00:00', ?)", (figures,),
+            )  # fmt: skip
+        assert look("data", patient)[0] is state
+    late, calendar = replace(patient), patient.manifest.calendar
+    object.__setattr__(late, "now", calendar.session(calendar.next(published_once.manifest.last)).close)
+    assert "1 sessions ago" in look("data", late)[1]
+    with Ledger(patient.folder.ledger) as ledger, ledger.transaction():
+        ledger.execute("DELETE FROM job_runs WHERE job = 'pull'")
+    assert "nothing has been pulled" in look("data", patient)[1]
+
+
+def test_the_ledger(patient: Patient) -> None:
+    assert look("ledger", patient)[0] is State.OK
+    with Ledger(patient.folder.ledger) as ledger:
+        alerts.add(ledger, Alert(Severity.WARN, "key", "title", "body", NOW), delivered=False)
+    assert look("ledger", patient)[0] is State.WARN
+    content = bytearray(patient.folder.ledger.read_bytes())
+    content[4096 * 3 : 4096 * 9] = bytes(4096 * 6)
+    patient.folder.ledger.write_bytes(content)
+    found = by_name(patient)["ledger"]
+    assert found.state is State.BAD and "restore" in found.mend
+    patient.folder.ledger.unlink()
+    assert by_name(patient)["ledger"].state is State.BAD
+
+
+def test_the_latch(patient: Patient) -> None:
+    assert look("latch", patient)[0] is State.OK
+    Workbench(patient.folder.root)("halt", "--reason", "a test")
+    state, text = look("latch", patient)
+    assert state is State.BAD and "rearm --halt-id" in text
+    (patient.folder.root / "latch.json").unlink()
+    assert look("latch", patient)[0] is State.WARN
+
+
+def test_the_backups(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("backup", patient)[0] is State.OK
+    assert look("backup", edit(patient, backup={"to": ""}))[0] is State.WARN
+    place = patient.folder.root.parent / "elsewhere"
+    good = edit(patient, backup={"to": str(place)})
+    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: 1)
+    assert "on the disk that holds the ledger" in look("backup", good)[1]
+    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: hash(folder.name))
+    paper = on_paper(good, real=NOW)
+    object.__setattr__(paper, "config", paper.config.model_copy(update={"backup": good.config.backup}))
+    assert look("backup", paper)[0] is State.WARN  # months old, by the machine's clock
+    (record,) = place.glob("ledger/*/backup.json")
+    row = json.loads(record.read_text())
+    (record.parent.parent / "20990101T000000Z").mkdir()
+    fewer = row | {"name": "20990101T000000Z", "rows": {**row["rows"], "fills": 0}}
+    (record.parent.parent / "20990101T000000Z/backup.json").write_text(json.dumps(fewer))
+    assert "holds less" in look("backup", good)[1]
+    shutil.rmtree(place / "ledger")
+    assert "none yet" in look("backup", good)[1]
+    place.rmdir()
+    assert by_name(good)["backup"].state is State.BAD
+
+
+def test_the_daemon(patient: Patient) -> None:
+    assert "by hand" in look("daemon", patient)[1]
+    with only_daemon(patient.folder):
+        assert look("daemon", patient)[0] is State.WARN  # it has never said anything
+        said = {"at": NOW.isoformat(), "waits_for": [], "tries_again": []}
+        patient.folder.health.write_text(json.dumps(said))
+        assert look("daemon", patient)[0] is State.OK
+        patient.folder.health.write_text(json.dumps({**said, "waits_for": ["the briefing"]}))
+        assert "the briefing" in look("daemon", patient)[1]
+    assert look("daemon", patient)[0] is State.BAD
+
+
+def test_a_job_at_work_and_a_locked_folder_are_no_fault_and_no_wait(patient: Patient) -> None:
+    with exclusive(patient.folder):
+        assert worst(examine(patient)) is State.OK
+
+
+def test_the_command_prints_a_line_a_finding_and_ends_with_the_worst(patient: Patient) -> None:
+    bench = Workbench(patient.folder.root)
+    done = bench("doctor", "--credentials", str(patient.credentials), "--json")
+    states = {row["state"] for row in done.json["findings"]}
+    assert done.code == {"ok": 0, "warn": 1, "bad": 2}[done.json["verdict"]] and "bad" not in states
+    Workbench(patient.folder.root)("halt", "--reason", "a test")
+    text = bench("doctor", "--credentials", str(patient.credentials))
+    assert text.code == 2 and "bad   latch" in text.out and "-> Find the cause, then run" in text.out
+    assert bench("doctor").out.count("\n") >= len(CHECKS)
+    empty: Callable[..., object] = Workbench(patient.folder.root / "nowhere")
+    assert empty("doctor").code == 2  # type: ignore[attr-defined]
