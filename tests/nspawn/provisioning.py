@@ -199,7 +199,7 @@ class Provisioning:
     def trade(self, update: Path) -> None:
         """Five sessions; an update just before the orders of the fifth is refused."""
         folder = self.guest.root / "etc/systemd/system/appliance.service.d"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "rehearsal.conf").write_text(FAST)
         self.guest.inside("systemctl daemon-reload && systemctl restart appliance")
         self.guest.inside("/opt/appliance/bin/appliance arm --yes")
