@@ -45,6 +45,9 @@ class ShadowLog(Document):
     ----------
     venue : str
         Where that device trades.
+    is_rehearsal : bool
+        Whether its time was that of an exchange that it hosted itself, as in a replay: such evenings can be gone
+        through after the fact.
     first_session, last_session : date
         Trade sessions for which its scoring job began.
     manifests : mapping of SHA-256 to text
@@ -57,6 +60,7 @@ class ShadowLog(Document):
 
     format: Literal["trademl-shadow-1"] = "trademl-shadow-1"
     venue: str
+    is_rehearsal: bool
     first_session: date
     last_session: date
     manifests: dict[str, str]

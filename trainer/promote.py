@@ -279,6 +279,10 @@ def _shadow(case: Case, bars: PromotionConfig) -> Row:
     if not case.shadow.get("recorded"):
         why = "no device recorded it: `appliance shadow --to FILE` there, `trainer shadow --recorded FILE` here"
         return Row("shadow", None, limit, False, why)
+    if _get(case.shadow, "recorded", "is_rehearsal") is not False:
+        return Row(
+            "shadow", None, limit, False, "recorded in a rehearsal: the device made its own time, as a replay does"
+        )
     count, faults = _number(case.shadow, "sessions"), _number(case.shadow, "faults")
     ic, low, high = (_number(case.shadow, name) for name in ("ic", "band_low", "band_high"))
     if count is None or faults is None or ic is None or low is None or high is None:

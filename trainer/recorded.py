@@ -27,6 +27,8 @@ class Recorded:
     Attributes
     ----------
     venues : tuple of str
+    is_rehearsal : bool
+        Whether a log is of a device that made its own time.
     sources : tuple of str
         SHA-256 of the bundles that scored.
     first, last : date
@@ -37,6 +39,7 @@ class Recorded:
     """
 
     venues: tuple[str, ...]
+    is_rehearsal: bool
     sources: tuple[str, ...]
     first: date
     last: date
@@ -74,8 +77,8 @@ def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar) -
     own_logs = [log for log in logs if any(one.source in ours for one in log.evenings)]
     last = min(_ends(own_logs, first, ours, calendar))
     return Recorded(
-        tuple(sorted({log.venue for log in own_logs})), tuple(sorted({one.source for one in evenings})), first, last,
-        scores, faults,
+        tuple(sorted({log.venue for log in own_logs})), any(log.is_rehearsal for log in own_logs),
+        tuple(sorted({one.source for one in evenings})), first, last, scores, faults,
     )  # fmt: skip
 
 

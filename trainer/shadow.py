@@ -190,8 +190,8 @@ def _told(recorded: Recorded | None, agreements: Sequence[float]) -> dict[str, A
     if recorded is None:
         return None
     return {
-        "venues": list(recorded.venues), "bundles": list(recorded.sources), "first": str(recorded.first),
-        "last": str(recorded.last), "lowest_agreement": min(agreements, default=None),
+        "venues": list(recorded.venues), "is_rehearsal": recorded.is_rehearsal, "bundles": list(recorded.sources),
+        "first": str(recorded.first), "last": str(recorded.last), "lowest_agreement": min(agreements, default=None),
     }  # fmt: skip
 
 

@@ -164,8 +164,9 @@ def show_shadow(
     """
     folder = StateFolder(state)
     with open_ledger(state) as ledger:
-        venue = load(folder.config, ApplianceConfig).venue.broker.value
-        log = shadow.shadow_log(ledger, folder.bundles / Slot.SHADOW, venue)
+        venue = load(folder.config, ApplianceConfig).venue
+        place = folder.bundles / Slot.SHADOW
+        log = shadow.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:
         if log is None:
             raise FixInput(shadow.NOTHING, where=str(state), mend="Publish one by `trainer publish --role shadow`")

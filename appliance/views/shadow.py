@@ -17,7 +17,7 @@ ALERT = "score-shadow-"  # as the scoring job names what went wrong with it
 NOTHING = "no shadow has been scored on this device"
 
 
-def shadow_log(ledger: Ledger, slot: Path, venue: str) -> ShadowLog | None:
+def shadow_log(ledger: Ledger, slot: Path, venue: str, *, is_rehearsal: bool) -> ShadowLog | None:
     """Gather everything that was recorded of shadows; None where nothing was.
 
     Parameters
@@ -27,6 +27,8 @@ def shadow_log(ledger: Ledger, slot: Path, venue: str) -> ShadowLog | None:
         The bundles of the slot.
     venue : str
         Where this device trades.
+    is_rehearsal : bool
+        Whether it hosts its exchange, and time with it.
     """
     evenings = _evenings(ledger)
     if not evenings:
@@ -34,8 +36,8 @@ def shadow_log(ledger: Ledger, slot: Path, venue: str) -> ShadowLog | None:
     runs = ledger.row("SELECT min(session) AS first, max(session) AS last FROM job_runs WHERE job = 'score'")
     ends = [values.day(runs, name) for name in ("first", "last")] if runs and runs["first"] else _ends(evenings)
     return ShadowLog(
-        venue=venue, first_session=ends[0], last_session=ends[1], evenings=evenings, faults=_faults(ledger),
-        manifests=_manifests(slot, {one.source for one in evenings}),
+        venue=venue, is_rehearsal=is_rehearsal, first_session=ends[0], last_session=ends[1], evenings=evenings,
+        manifests=_manifests(slot, {one.source for one in evenings}), faults=_faults(ledger),
     )  # fmt: skip
 
 
@@ -53,7 +55,12 @@ def shadow(log: ShadowLog | None) -> View:
         {"session": str(day), "asof": None, "names": 0, "bundle": None, "what": why} for day, why in log.faults.items()
     ]
     rows.sort(key=lambda row: str(row["asof"] or row["session"]), reverse=True)
-    return View(COLUMNS, tuple(rows), NOTHING, facts={"venue": log.venue, "evenings": len(log.evenings)})
+    return View(
+        COLUMNS,
+        tuple(rows),
+        NOTHING,
+        facts={"venue": log.venue, "is_rehearsal": log.is_rehearsal, "evenings": len(log.evenings)},
+    )
 
 
 def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:

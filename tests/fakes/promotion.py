@@ -46,7 +46,7 @@ CHALLENGER: dict[str, Any] = {
 CHAMPION = {"version": "1.0.0", "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}}
 SHADOW = {
     "sessions": 60, "faults": 0, "ic": 0.02, "band": 0.9, "band_low": -0.01, "band_high": 0.05,
-    "profit": {"annual_sharpe": -3.0}, "recorded": {"venues": ["alpaca-paper"]},
+    "profit": {"annual_sharpe": -3.0}, "recorded": {"is_rehearsal": False},
 }  # fmt: skip
 ABSENT = object()
 

@@ -269,6 +269,11 @@ def test_only_a_bundle_that_a_device_would_accept_is_traded(bench: Bench, own_st
         bench(tmp_path / "x", day, day, "--in-sample")
     with pytest.raises(FixInput, match="no bundle is published here"):
         bench(tmp_path / "x", day, day, of=("--bundle", str(tmp_path)))
+    stored = (folder / "manifest.json").read_bytes()
+    (folder / "manifest.json").write_bytes(stored.replace(b'"sleeve":"equities_xs"', b'"sleeve":"risk"'))
+    with pytest.raises(FixInput, match="nothing to trade"):
+        bench(tmp_path / "x", day, day, of=("--bundle", str(store)))
+    (folder / "manifest.json").write_bytes(stored)
     content = (folder / "model.onnx").read_bytes()
     (folder / "model.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BundleRefused, match="model"):

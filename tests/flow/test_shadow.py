@@ -61,6 +61,7 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(
     found = shadow(subject_of(run, data), data, settings, 0.9, tmp_path / "log.json")
     assert (found.sessions, found.faults, found.reasons) == (SESSIONS, 0, ())
     assert found.recorded is not None and found.recorded["venues"] == ["exchange"]
+    assert found.recorded["is_rehearsal"], "a replay's own time is nobody's evidence"
     assert found.recorded["lowest_agreement"] > 1 - 1e-9
     asked = shadow(subject_of(run, data), data, settings, 0.9)
     assert asked.recorded is None and asked.sessions > SESSIONS

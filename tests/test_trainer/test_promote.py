@@ -122,6 +122,13 @@ def test_a_shadow_that_no_device_recorded_does_not_count() -> None:
         assert failed(refused) == ["shadow"] and "appliance shadow --to" in row(refused, "shadow").why
 
 
+@pytest.mark.parametrize("told", [True, ABSENT])
+def test_a_shadow_of_a_rehearsal_does_not_count(told: object) -> None:
+    """A replay goes through as many evenings as one likes, after the fact."""
+    refused = judge(case({**RIVAL, "shadow.recorded.is_rehearsal": told, "shadow.recorded.venues": []}), BARS)
+    assert failed(refused) == ["shadow"] and "rehearsal" in row(refused, "shadow").why
+
+
 @pytest.mark.parametrize(("entry", "inside", "outside"), SHADOW_EDGES)
 def test_the_shadow_decides_at_its_edges(entry: str, inside: Any, outside: Any) -> None:
     assert judge(case({**RIVAL, f"shadow.{entry}": inside}), BARS).is_promoted

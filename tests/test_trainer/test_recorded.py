@@ -36,7 +36,7 @@ def digest(of: bundles.Recipe) -> str:
 def log(*evenings: ShadowEvening, last: date | None = None, faults: Mapping[date, str] | None = None) -> ShadowLog:
     kept = {digest(of): of.manifest().to_bytes().decode() for of in (OURS, THEIRS)}
     return ShadowLog(
-        venue="alpaca-paper", first_session=CALENDAR.next(evenings[0].asof),
+        venue="alpaca-paper", is_rehearsal=False, first_session=CALENDAR.next(evenings[0].asof),
         last_session=last or CALENDAR.next(evenings[-1].asof), manifests=kept, evenings=evenings,
         faults=dict(faults or {}),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from signals.scores import Scores
 from signals.scoring import score
 from signals.sessions import Calendar
 from signals.sleeves import SLEEVES
+from signals.sleeves.risk import RISK
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
 
@@ -102,6 +103,9 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
                        mend="Name the trainer's root.pub by --trust")  from None  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise FixInput(f"not a bundle's manifest ({error})", where=str(folder / MANIFEST_NAME), mend=MEND) from None
+    if claimed.get("sleeve") == RISK.name:
+        raise FixInput("a bundle of risk forecasts ranks nothing to trade", where=str(folder),
+                       mend="Name a bundle of scores")  # fmt: skip
     policy = Policy(
         today=last, calendar=calendar, sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
         roles=frozenset(Role), appliance_version=release(),

@@ -108,6 +108,7 @@ def shadow(
         origin = "Asked now, recorded by no device: it does not clear the bar."
     else:
         origin = f"Recorded on {', '.join(found.recorded['venues'])} from {found.recorded['first']}."
+        origin += " A rehearsal, in its own time: it does not clear the bar." * found.recorded["is_rehearsal"]
     lines = [
         f"Shadow of {run}: {found.sessions} sessions with an IC, {found.first} to {found.last}, {found.faults} faults",
         origin,
