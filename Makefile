@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $
 
 mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: the registry mirrored to a real MLflow server that is killed and comes back
 	$(BIN)/python -m tests.campaigns.mlflow_server.run
+
+soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daemon beside an exchange; nothing grows, nothing is sent twice
+	$(BIN)/python -m tests.campaigns.soak
 
 nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
 	$(BIN)/python -m tests.nspawn.rehearsal
