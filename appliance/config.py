@@ -127,7 +127,9 @@ class BackupConfig(Config):
     Attributes
     ----------
     to : str
-        A folder, best on another disk; empty keeps none, and `appliance doctor` says so.
+        A folder, best on another disk, or `s3://bucket/prefix`; empty keeps none, and `appliance doctor` says so.
+    s3 : S3Config
+        How an object store is reached; its key pair lies among the credentials.
     daily : int
         The newest that stay.
     monthly : int
@@ -135,6 +137,7 @@ class BackupConfig(Config):
     """
 
     to: str = ""
+    s3: S3Config = S3Config()
     daily: int = Field(14, ge=1)
     monthly: int = Field(12, ge=0)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from appliance.config import BackupConfig
+from appliance.s3 import S3Store
 from appliance.stores import FolderStore, Store
-from signals.errors import StoreUnreachable
-from signals.files import read_pieces, sync_folder, write_pieces
+from signals.errors import BadConfig, StoreUnreachable
+from signals.files import read_pieces, sha256_of_file, sync_folder, write_pieces
+from signals.places import Place, is_s3
+from signals.s3 import Objects, S3Keys, read_keys
 
 PRIVATE = 0o600
+KEY_FILE, SECRET_FILE = "backup-key-id", "backup-secret-key"
 
 
 class Vault(Store, Protocol):
@@ -73,6 +78,50 @@ class FolderVault(FolderStore):
             )  # fmt: skip
 
 
-def vault_at(place: str, state: Path) -> Vault:
-    """Return the vault that `backup.to` names; a relative folder lies below the state folder."""
-    return FolderVault(state / place)
+class ObjectVault(S3Store):
+    """A prefix of a bucket, with a key pair that may write, read, list and remove there.
+
+    Parameters
+    ----------
+    objects : Objects
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__(objects)
+        self._place = objects
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of the objects below `prefix`, sorted."""
+        return self._place.names(f"{prefix}/")
+
+    def put(self, name: str, path: Path) -> None:
+        """Send the file in one request: an object is there whole or not at all."""
+        self._place.put(name, path.read_bytes(), sha256=sha256_of_file(path))
+
+    def remove(self, name: str) -> None:
+        """Let an object go."""
+        self._place.remove(name)
+
+
+def vault_at(config: BackupConfig, state: Path, credentials: Path | None = None) -> Vault:
+    """Return the vault that `backup.to` names; a relative folder lies below the state folder.
+
+    Raises
+    ------
+    BadConfig
+        An object store without its key pair, or an address that is none.
+    """
+    if not is_s3(config.to):
+        return FolderVault(state / config.to)
+    return ObjectVault(Objects.opened(Place.parse(config.to), config.s3, _keys(credentials)))
+
+
+def _keys(credentials: Path | None) -> S3Keys:
+    """The key pair for backups, else that of the stores: one that may only read cannot write there."""
+    if credentials is None or not (credentials / KEY_FILE).is_file():
+        return read_keys(credentials)
+    try:
+        return S3Keys(*((credentials / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
+    except (OSError, ValueError):
+        raise BadConfig("no key pair for backups", where=str(credentials),
+                        mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None  # fmt: skip

@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def backup(
     state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
     if_older: Annotated[
         float, typer.Option("--if-older-than", min=0, help="Hours; a newer backup makes this one needless.")
     ] = 0.0,
@@ -53,7 +54,7 @@ def backup(
     Exit code 5: the place cannot be reached; earlier backups are as they were.
     """
     folder, config = _device(state)
-    vault, at = _vault(folder, config, ""), SystemClock().now()
+    vault, at = _vault(folder, config, "", credentials), SystemClock().now()
     newest = max((one.at for one in listed(vault)), default=None)
     if newest is not None and timedelta(0) <= at - newest < timedelta(hours=if_older):
         emit({"taken": None, "newest": newest.isoformat()}, as_json=as_json,
@@ -67,10 +68,12 @@ def backup(
          f"{len(gone)} old ones let go.")  # fmt: skip
 
 
-def backups(place: Place = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def backups(
+    place: Place = "", state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
+) -> None:
     """List the backups that can be restored, oldest first."""
     folder, config = _device(state)
-    rows = [_row(one) for one in listed(_vault(folder, config, place))]
+    rows = [_row(one) for one in listed(_vault(folder, config, place, credentials))]
     emit({"backups": rows}, as_json=as_json, text=render(rows, COLUMNS, empty="there is no backup"))
 
 
@@ -92,7 +95,7 @@ def restore(
     """
     folder, config = _device(state)
     require_free(folder, replace=replace)
-    vault = _vault(folder, config, place)
+    vault = _vault(folder, config, place, credentials)
     chosen = _chosen(listed(vault), name)
     with _nobody_else(folder), fetch(vault, chosen, folder.copies) as plain:
         confirm_typed("RESTORE", f"go back to the ledger of {chosen.at:%Y-%m-%d %H:%M} UTC", yes=yes)
@@ -109,14 +112,14 @@ def _device(state: Path) -> tuple[StateFolder, ApplianceConfig]:
     return folder, load(folder.config, ApplianceConfig)
 
 
-def _vault(folder: StateFolder, config: ApplianceConfig, place: str) -> Vault:
+def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials: Path | None) -> Vault:
     found = place or config.backup.to
     if not found:
         raise BadConfig(
             "no place for backups is set", where="backup.to in config.yml is empty",
             mend="Write a folder on another disk there, or name one with --from",
         )  # fmt: skip
-    return vault_at(found, folder.root)
+    return vault_at(config.backup.model_copy(update={"to": found}), folder.root, credentials)
 
 
 def _chosen(found: tuple[Backup, ...], name: str) -> Backup:

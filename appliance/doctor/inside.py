@@ -95,7 +95,7 @@ def backup(patient: Patient) -> Iterator[Finding]:
     if not place:
         yield warn("backup", "no place for backups is set", "Write a folder on another disk to backup.to in config.yml")
         return
-    found = listed(vault_at(place, root))
+    found = listed(vault_at(patient.config.backup, root, patient.credentials))
     folder = root / place
     if folder.is_dir() and _disk(folder) == _disk(root):
         yield warn("backup", f"{folder} is on the disk that holds the ledger", "Choose a folder on another disk")

@@ -28,7 +28,7 @@ def backup(session: date, deps: Deps) -> JobReport:
         return JobReport(
             BACKUP, session, JobStatus.DONE, "no place for backups is set: backup.to in config.yml is empty"
         )
-    vault = vault_at(config.to, deps.state)
+    vault = vault_at(config, deps.state, deps.credentials)
     try:
         done = take(deps.ledger, vault, deps.folder.copies, at=deps.clock.now(), code_version=deps.code_version)
     except BadBackup as error:

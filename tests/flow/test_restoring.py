@@ -24,7 +24,7 @@ def keeps_backups(bench: Workbench, place: Path) -> None:
 def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_person(
     make: Make, published: Published, tmp_path: Path
 ) -> None:
-    bench, (first, second, third) = make(published), published.sessions(3)
+    bench, (first, second) = make(published), published.sessions(2)
     assert bench("backups").code == 2  # no place is set
     keeps_backups(bench, tmp_path / "elsewhere")
     assert bench("arm", "--yes").code == 0
@@ -59,9 +59,9 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
     assert bench("arm", "--yes").code == 2  # what halted is not cleared by a first arming
     again = bench("rearm", "--halt-id", halt, "--reason", "the books agree", "--yes")
     assert again.code == 0, again.err
-    assert bench("run-day", "--session", str(third)).code == 0
+    assert bench("status", "--json").json["armed"]
     listed = bench("backups", "--json").json["backups"]
-    assert [row["session"] for row in listed] == [str(first), str(second), str(third)]
+    assert [row["session"] for row in listed] == [str(first), str(second)]
 
 
 def test_a_backup_of_before_a_traded_day_meets_the_brokers_books_and_ends_only_by_a_persons_word(

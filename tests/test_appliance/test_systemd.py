@@ -38,7 +38,11 @@ def test_the_units_verify_clean(units: list[Path]) -> None:
 @needs_systemd
 def test_the_services_are_hardened(units: list[Path]) -> None:
     services = [unit for unit in units if unit.suffix == ".service"]
-    assert {unit.name for unit in services} >= {"appliance.service", "appliance-tui.service"}
+    assert {unit.name for unit in services} == {
+        "appliance.service",
+        "appliance-tui.service",
+        "appliance-backup.service",
+    }
     for service in services:
         done = subprocess.run(
             [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
@@ -49,13 +53,25 @@ def test_the_services_are_hardened(units: list[Path]) -> None:
         assert done.returncode == 0
 
 
+def credentials(unit: str) -> list[str]:
+    return re.findall(r"LoadCredentialEncrypted=(\S+)", (UNITS / f"{unit}.service").read_text())
+
+
+def test_a_timer_asks_every_day_for_a_backup_that_is_needed_and_nothing_else_is_timed() -> None:
+    assert [path.name for path in UNITS.glob("*.timer")] == ["appliance-backup.timer"]
+    timer, service = ((UNITS / f"appliance-backup.{kind}").read_text() for kind in ("timer", "service"))
+    assert "\nOnCalendar=*-*-* " in timer and "\nPersistent=yes\n" in timer
+    assert "/appliance backup --if-older-than 20\n" in service and "\nType=oneshot\n" in service
+
+
 def test_secrets_come_as_credentials_alone() -> None:
     for unit in UNITS.glob("*.service"):
         text = unit.read_text()
         assert not re.search(r"(SECRET|KEY_ID|TOKEN|URL)\s*=", text), unit.name
         assert not re.search(r"^LoadCredential=|^SetCredential", text, flags=re.M), unit.name
-    named = re.findall(r"LoadCredentialEncrypted=(\S+)", (UNITS / "appliance.service").read_text())
-    assert named == ["alpaca-key-id", "alpaca-secret-key", "alert-urls", "heartbeat-url"]
+    stores = ["s3-key-id", "s3-secret-key", "backup-key-id", "backup-secret-key"]
+    assert credentials("appliance") == ["alpaca-key-id", "alpaca-secret-key", "alert-urls", "heartbeat-url", *stores]
+    assert credentials("appliance-backup") == [*stores[2:], *stores[:2]]  # no key of the account
     assert "LoadCredential" not in (UNITS / "appliance-tui.service").read_text()
 
 
