@@ -59,6 +59,11 @@ class StateFolder:
         return self.root / "dataset.json"
 
     @property
+    def features(self) -> Path:
+        """What the model read, a file an evening."""
+        return self.root / "features"
+
+    @property
     def copies(self) -> Path:
         """Scratch of a backup or a restore at work."""
         return self.root / "copies"

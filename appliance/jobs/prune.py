@@ -5,6 +5,7 @@
 | downloads that were not verified (`incoming/`) | nothing: every pull begins with an empty folder |
 | what a backup that was cut off left (`copies/`) | nothing |
 | bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
+| what the model read (`features/`) | the newest `EVENINGS_KEPT` files: a year of traces |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
 
@@ -21,6 +22,7 @@ from appliance.deps import Deps
 from appliance.job import JobReport, JobStatus
 
 BUNDLES_KEPT = 5
+EVENINGS_KEPT = 260
 LINES_KEPT = 5_000
 BUNDLE = re.compile(r"(\d+)-\S+")
 CURRENT_FILE = "current.json"
@@ -55,12 +57,13 @@ def prune(session: date, deps: Deps) -> JobReport:
 
 def sweep(deps: Deps, bundles_kept: int) -> Swept:
     """Remove caches and old copies, and nothing else, whatever of it there is."""
-    caches = (deps.folder.incoming, deps.folder.copies, deps.folder.bundles)
+    caches = (deps.folder.incoming, deps.folder.copies, deps.folder.bundles, deps.folder.features)
     before = sum(map(_size, caches))
     for cache in caches[:2]:
         shutil.rmtree(cache, ignore_errors=True)
     stores = (deps.folder.bundles, *_folders(deps.folder.bundles))
     removed = [name for store in stores for name in _old_bundles(store, bundles_kept)]
+    _forget_evenings(deps)
     return Swept(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
 
 
@@ -75,6 +78,12 @@ def _old_bundles(store: Path, kept: int) -> list[str]:
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
     return [path.name for path in old]
+
+
+def _forget_evenings(deps: Deps) -> None:
+    folder = deps.folder.features
+    for path in sorted(folder.glob("*.json"))[:-EVENINGS_KEPT]:
+        deps.fs.remove(path)
 
 
 def _shorten(deps: Deps) -> int:

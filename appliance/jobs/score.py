@@ -12,6 +12,7 @@ from appliance.config import Scoring
 from appliance.deliveries import Delivery, fetch, remember
 from appliance.deps import Deps
 from appliance.drift import delivered_drift, ratio, score_drift
+from appliance.feature_record import FeatureRecord, keep
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
@@ -26,6 +27,7 @@ from signals.bars import Bars
 from signals.bundle import Bundle
 from signals.drift import Drift
 from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable
+from signals.features.panel import FeaturePanel
 from signals.scores import Scores
 from signals.scoring import score as score_features
 from signals.sleeves import SLEEVES
@@ -73,17 +75,28 @@ def score(session: date, deps: Deps) -> JobReport:
          "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
          "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
          "score_drift": drift.state.value, "scoring": deps.config.scoring.value,
-         "delivered_sha256": given.delivery.sha256 if given.delivery else None},
+         "delivered_sha256": given.delivery.sha256 if given.delivery else None, "features": given.features},
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Given:
-    """The scores of the evening, how they stand to the training history, and the document that they came in."""
+    """The scores of the evening, how they stand to the training history, and what they came from.
+
+    Attributes
+    ----------
+    scores : Scores
+    drift : Drift
+    delivery : Delivery or None
+        The document that delivered scores came in.
+    features : dict or None
+        File and hash of what the model read, for scores of our own.
+    """
 
     scores: Scores
     drift: Drift
     delivery: Delivery | None = None
+    features: dict[str, str] | None = None
 
 
 def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
@@ -94,7 +107,19 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    return Given(scores, score_drift(deps, bundle, features, scores).score)
+    drift = score_drift(deps, bundle, features, scores).score
+    return Given(scores, drift, features=_kept(asof, bundle, features, deps))
+
+
+def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
+    """Keep what the model read beside the ledger, for whoever asks why an order was sent."""
+    symbols, values = features.at(asof)
+    snapshot = deps.market.snapshot()
+    record = FeatureRecord(
+        asof, bundle.manifest.sleeve, bundle.sha256, snapshot.id if snapshot else "", features.names, symbols,
+        np.ascontiguousarray(values, dtype="<f4").tobytes(),
+    )  # fmt: skip
+    return keep(deps.fs, deps.folder.features, record)
 
 
 def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:

@@ -12,7 +12,7 @@ import pytest
 from appliance.clock import VirtualClock
 from appliance.deps import Deps
 from appliance.fs import DurableFs
-from appliance.jobs.prune import BUNDLES_KEPT, LINES_KEPT, prune
+from appliance.jobs.prune import BUNDLES_KEPT, EVENINGS_KEPT, LINES_KEPT, prune
 from appliance.ledger import Ledger
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
@@ -46,6 +46,17 @@ def test_the_newest_bundles_and_the_one_in_force_stay_in_every_store(deps: Deps)
     assert left(deps.folder.bundles) == [2, *range(13 - BUNDLES_KEPT, 13)]
     assert left(deps.folder.bundles / "shadow") == [3, 4, 5, 6, 7]
     assert report.figures["bytes"] == 8_000 and len(report.figures["bundles"]) == 8
+
+
+def test_what_the_model_read_is_kept_for_a_year_of_evenings(deps: Deps) -> None:
+    """Three evenings too many: the three oldest go."""
+    deps.folder.features.mkdir()
+    evenings = [date.fromordinal(738_000 + i) for i in range(EVENINGS_KEPT + 3)]
+    for day in evenings:
+        (deps.folder.features / f"{day}_equities_xs.json").write_text("{}")
+    prune(D, deps)
+    kept = sorted(path.name[:10] for path in deps.folder.features.iterdir())
+    assert kept == [str(day) for day in evenings[3:]]
 
 
 def test_where_nothing_says_what_is_in_force_nothing_is_old(deps: Deps) -> None:
