@@ -18,7 +18,7 @@ from appliance.commands.table import render
 from appliance.config import ApplianceConfig
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
-from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
 from appliance.slots import Slot
 from appliance.tui.source import LedgerSource, Question
 from appliance.views import (
@@ -39,7 +39,7 @@ from appliance.views import positions as holdings
 from appliance.views.view import newest_session
 from signals.config import load
 from signals.console import emit
-from signals.errors import FixInput, LedgerUnusable
+from signals.errors import BundleRefused, FixInput, LedgerUnusable
 from signals.files import write_atomic
 
 Session = Annotated[
@@ -92,7 +92,7 @@ def show_trace(
 ) -> None:
     """Show why an order was sent: its signal, features, data snapshot and bundle, every link by its hash."""
     with open_ledger(state) as ledger:
-        found = trace.trace(ledger, StateFolder(state).bundles, client_order_id)
+        found = trace.trace(ledger, StateFolder(state), client_order_id)
     if not found.rows:
         raise FixInput(found.empty, mend="`appliance blotter --json` lists the orders of a session")
     show(found, len(found.rows), as_json)
@@ -142,10 +142,26 @@ def show_data(
     of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
 
 
-def show_bundle(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Show the bundle in force: provenance, evidence, and whether its files are what was activated."""
+def show_bundle(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Prove signature, files and golden vectors now, of every bundle here.")
+    ] = False,
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the bundle in force and those beside it: provenance, evidence, and whether the files are what was activated.
+
+    With --verify each is proven as before it scores. Exit code 6: one is refused, or none is in force.
+    """
+    if verify:
+        from appliance.commands.verifying import is_sound, verified  # brings in what runs a model
+
+        rows = verified(state, credentials, SystemClock())
+        emit({"rows": rows}, as_json=as_json, text=render(rows, ("place", "bundle", "verdict", "says"), empty=""))
+        raise typer.Exit(0 if is_sound(rows) else BundleRefused.exit_code)
     with open_ledger(state) as ledger:
-        found = bundle.bundle(StateFolder(state).bundles, bundle.age_sessions(ledger))
+        found = bundle.bundle(StateFolder(state).bundles, bundle.last_use(ledger), ledger)
     show(found, 1_000, as_json)
 
 

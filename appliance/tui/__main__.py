@@ -13,6 +13,7 @@ from appliance.control import SOCKET_NAME
 from appliance.options import DEFAULT_STATE, State
 from appliance.person import who
 from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.invented import InventedSource
 from appliance.tui.source import LedgerSource
 from signals.console import run
 
@@ -38,13 +39,14 @@ def tui(
     They read the ledger and change nothing. A halt, a re-arming or a cancellation is asked of the running daemon, after
     a typed word, and never from a browser. Press ? for the keys.
     """
-    with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
-        root = _invented(Path(folder), seed) if demo else state
+    with tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True) as folder:
+        clock = SystemClock()
+        source = InventedSource(Path(folder), seed, clock) if demo else LedgerSource(state, clock)
         settings = Settings(
             exports=exports, by=who(), note=DEMO_NOTE if demo else "", is_remote=serve,
             socket=None if demo or serve else state / SOCKET_NAME,
         )  # fmt: skip
-        screens = ApplianceApp(LedgerSource(root, SystemClock()), settings)
+        screens = ApplianceApp(source, settings)
         if not serve:
             screens.run()
             return
@@ -52,12 +54,6 @@ def tui(
 
         typer.echo(f"http://{serving.HOST}:{port}/ shows the screens, read-only; Ctrl+C ends it")
         serving.serve(screens, port)
-
-
-def _invented(folder: Path, seed: int) -> Path:
-    from appliance.tui.demo import build  # brings in numpy, which the screens of a real device do without
-
-    return build(folder, seed=seed).folder
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
 from appliance.tui.look import LookPane
 from appliance.tui.panes import GridPane
-from appliance.tui.screens import BY_NAME, OVERVIEW, SCREENS, TRACE, Screen
+from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
 
@@ -102,7 +102,8 @@ class ScreenBar(Static):
                 parts.append(f"[b reverse]{screen.key} {name}[/]")
             else:
                 parts.append(f"[@click=app.show('{screen.name}')]{screen.key} {name}[/]")
-        return gap.join(parts) + (f"{gap}[b reverse]Why?[/]" if self.current == TRACE.name else "")
+        parts += [f"[b reverse]{screen.short}[/]" for screen in DEEPER if screen.name == self.current]
+        return gap.join(parts)
 
 
 class ApplianceApp(App[None]):
@@ -132,7 +133,11 @@ class ApplianceApp(App[None]):
         Binding("X", "request('cancel-all')", "Cancel all", show=False),
         Binding("ctrl+p", "command_palette", "All", key_display="^p"),
         Binding("q", "quit", "Quit"),
-        *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in SCREENS),
+        *(
+            Binding(screen.key, f"show('{screen.name}')", screen.title, show=False)
+            for screen in (*SCREENS, *DEEPER)
+            if screen is not TRACE
+        ),
     ]
 
     def __init__(self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -274,14 +279,14 @@ class ApplianceApp(App[None]):
         self.call_after_refresh(self._go_to, symbol)
 
     async def action_back(self) -> None:
-        """Close the line, clear the filter, or go back from a trace."""
+        """Close the line, clear the filter, or go back to the screen that this one belongs to."""
         ask = self.query_one(Ask)
         if ask.is_open:
             ask.close()
         elif self.pane is not None and self.pane.arrangement.words:
             self.pane.arrangement = replace(self.pane.arrangement, words="")
-        elif self.front is TRACE:
-            self.action_show("blotter")
+        elif self.front.above:
+            self.action_show(self.front.above)
         self._focus_grid()
 
     def _focus_grid(self) -> None:
@@ -393,7 +398,7 @@ class ApplianceApp(App[None]):
     def get_system_commands(self, screen: TextualScreen[object]) -> Iterable[SystemCommand]:
         """Every screen and every action, for the palette."""
         yield from super().get_system_commands(screen)
-        for item in SCREENS:
+        for item in (*SCREENS, *DEEPER[1:]):
             yield SystemCommand(f"Go to {item.title}", f"key {item.key}", lambda name=item.name: self.action_show(name))
         yield SystemCommand("Session: earlier", "key [", lambda: self.action_session(-1))
         yield SystemCommand("Session: later", "key ]", lambda: self.action_session(1))

@@ -19,6 +19,8 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 DATA_LETTERS = {"GREEN": "G", "AMBER": "A", "RED": "R"}
 JOB_LETTERS = {"done": "✔", "failed": "✘", "halted": "■", "skipped": "–", "not ended": "…"}
 
+WIDE = 100  # columns from which there is room for what is nice to know
+
 Head = Callable[[Answer, int], Said]
 Detail = Callable[[Row], Said]
 
@@ -151,7 +153,7 @@ def data(answer: Answer, width: int) -> Said:
     months: dict[str, list[Row]] = {}
     for row in rows:
         months.setdefault(str(row["asof"] or row["session"])[:7], []).append(row)
-    step = 2 if width < 100 else 3
+    step = 2 if width < WIDE else 3
     for month, found in list(months.items())[-6:]:
         text.append(f"\n{month}  ", Tone.DIM)
         for row in found:
@@ -213,23 +215,72 @@ def notes(row: Row) -> Said:
     return Said(str(row["notes"] or "no difference"))
 
 
-def performance(answer: Answer, _width: int) -> Said:
+def performance(answer: Answer, width: int) -> Said:
     """Where the live return lies in its expected range, what reality would have cost, and which side gained."""
     view = _view(answer, "performance")
+    if not view.rows:
+        return Said()
     text = Said()
     if fan := view.facts.get("fan"):
         tone = words.tone_of_word(fan["verdict"])
         text.append(f"{words.MARKS[tone]} {fan['verdict']}", tone)
-        text.append(f" the expected 90 %: {fan['live']:+.2%} after {fan['sessions']} sessions, expected "
+        text.append(f" the expected 90 %: {fan['live']:+.2%} in {fan['sessions']} sessions, of "
                     f"{fan['lower']:+.2%} to {fan['upper']:+.2%}")  # fmt: skip
     else:
         text.append("no expected range: the bundle claims no return, or no plan forecasts a volatility", Tone.DIM)
     if costs := view.facts.get("costs"):
         text.append("\nreal costs: " + "  ".join(f"{name} {words.money(value)}" for name, value in costs.items()))
     gains = [f"{row['name']} {words.money(row['pnl'])}" for row in view.facts.get("attribution", [])]
-    if gains:
+    if gains and width >= WIDE:
         text.append("\nunrealised: " + "  ".join(gains[:2]) + "   best " + ", ".join(gains[2:3]))
+    for key, name in (("a", "attribution"), ("m", "the model's life"), ("d", "drift")):
+        text.append("\n" if key == "a" else "   ").append(key, is_bold=True).append(f" {name}", Tone.DIM)
     return text
+
+
+def attribution(answer: Answer, _width: int) -> Said:
+    """What the newest attributed session was made of."""
+    rows = _view(answer, "attribution").rows
+    if not rows:
+        return Said()
+    costs = rows[0].get("of costs") or {}
+    said = "  ".join(f"{name} {words.gain(value)}" for name, value in costs.items())
+    return Said(f"{rows[0]['session']}: {words.gain(rows[0]['total'])} USD; each row sums to its total\n").append(
+        f"its costs: {said or 'none'}", Tone.DIM
+    )
+
+
+def attributed(row: Row) -> Said:
+    """Which names made the session's selection, and which unmade it."""
+    text = Said(f"{row['session']}: ")
+    for word, tone in (("best", Tone.GOOD), ("worst", Tone.BAD)):
+        named = ", ".join(f"{symbol} {words.gain(amount)}" for symbol, amount in row.get(word) or ())
+        text.append(f"{word} ", Tone.DIM).append(named or "none", tone).append("   ")
+    return text
+
+
+def life(answer: Answer, _width: int) -> Said:
+    """Whether it still is the model that was promoted."""
+    facts = _view(answer, "expectation").facts
+    if not (test := facts.get("test")):
+        return Said()
+    tone = Tone.GOOD if test["alarmed_on"] is None else Tone.BAD
+    text = Said(f"{words.MARKS[tone]} {test['says']}", tone)
+    return text.append(
+        f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
+        f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}", Tone.DIM,
+    )  # fmt: skip
+
+
+def drift(answer: Answer, _width: int) -> Said:
+    """How many figures have drifted."""
+    view = _view(answer, "drift")
+    drifted = sum((row["used"] or 0) > 1 for row in view.rows)
+    if not view.rows:
+        return Said()
+    tone = Tone.BAD if drifted else Tone.GOOD
+    text = Said(f"{words.MARKS[tone]} {drifted} of {len(view.rows)} figures drifted", tone)
+    return text.append(f" over {view.facts.get('window_sessions')} sessions, up to {view.session}")
 
 
 def trace(answer: Answer, _width: int) -> Said:

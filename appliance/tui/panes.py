@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
-from textual.widgets import Sparkline, Static
+from textual.widgets import Static
 
 from appliance.tui.arrange import Arrangement, arrange, find_symbol
 from appliance.tui.grid import Content, Grid
+from appliance.tui.plot import Plot
 from appliance.tui.screens import Screen
 from appliance.tui.source import Answer
 from appliance.views import View
@@ -27,10 +28,12 @@ class GridPane(Vertical):
         self._is_composed = False
 
     def compose(self) -> ComposeResult:
-        """Head, chart where there is one, filter line, grid, detail."""
+        """Head, charts where there are any, filter line, grid, detail."""
         yield Static(classes="head", markup=False)
-        if self.spec.has_chart:
-            yield Sparkline([], summary_function=lambda bucket: bucket[-1])
+        if self.spec.charts:
+            with Horizontal(classes="charts"):
+                for _ in self.spec.charts:
+                    yield Plot()
         yield Static(classes="arranged", markup=False)
         yield Grid()
         yield Static(classes="detail", markup=False)
@@ -63,8 +66,8 @@ class GridPane(Vertical):
         line = self.query_one(".head", Static)
         line.update(head.content)
         line.display = bool(head.plain)
-        if self.spec.has_chart:
-            self.query_one(Sparkline).data = [float(row["paper_nav"]) for row in self.shown.rows[::-1]]
+        for plot, chart in zip(self.query(Plot), self.spec.charts, strict=True):
+            plot.chart = chart(answer)
         self._fill()
 
     def watch_arrangement(self, how: Arrangement) -> None:

@@ -5,20 +5,36 @@ Every grid here shows the rows of one command of `appliance`; `Screen.command` n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from appliance.ledger import Ledger
-from appliance.tui import heads, words
+from appliance.tui import charts, heads, words
 from appliance.tui.columns import Column
 from appliance.tui.heads import Detail, Head, no_detail, no_head
-from appliance.tui.source import Context, Query
-from appliance.views import View, agreement, bundle, checks, data, logs, orders, performance, runs, signals, trace
+from appliance.tui.plot import Chart
+from appliance.tui.source import Answer, Context, Query
+from appliance.views import (
+    View,
+    agreement,
+    attribution,
+    bundle,
+    checks,
+    data,
+    logs,
+    orders,
+    performance,
+    runs,
+    signals,
+    trace,
+    watching,
+)
 from appliance.views import positions as holdings
 
 SESSIONS = 90
 LOG_LINES = 500
 CALENDAR_SESSIONS = 30
+ATTRIBUTED_SESSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,10 @@ class Screen:
         Lines above the grid, and lines about the row under the cursor.
     group : str
         Column whose repeats are left blank.
-    has_chart : bool
-        Shows the equity curve.
+    charts : tuple of callable
+        Drawn above the grid, side by side.
+    above : str
+        The screen that it belongs to and that escape leads back to; empty for those in the bar.
     """
 
     name: str
@@ -56,7 +74,8 @@ class Screen:
     head: Head = no_head
     detail: Detail = no_detail
     group: str = ""
-    has_chart: bool = False
+    charts: tuple[Callable[[Answer], Chart], ...] = ()
+    above: str = ""
 
 
 def _positions(ledger: Ledger, context: Context) -> Mapping[str, View]:
@@ -87,7 +106,7 @@ def _data(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 
 def _bundle(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"bundle": bundle.bundle(context.folder.bundles, bundle.age_sessions(ledger))}
+    return {"bundle": bundle.bundle(context.folder.bundles, bundle.last_use(ledger), ledger)}
 
 
 def _logs(ledger: Ledger, _context: Context) -> Mapping[str, View]:
@@ -104,8 +123,20 @@ def _performance(ledger: Ledger, context: Context) -> Mapping[str, View]:
     return {"performance": performance.performance(ledger, context.session, SESSIONS, expected)}
 
 
+def _attribution(ledger: Ledger, context: Context) -> Mapping[str, View]:
+    return {"attribution": attribution.attribution(ledger, context.session, ATTRIBUTED_SESSIONS)}
+
+
+def _life(ledger: Ledger, context: Context) -> Mapping[str, View]:
+    return {"expectation": watching.expectation(ledger, context.session)}
+
+
+def _drift(ledger: Ledger, context: Context) -> Mapping[str, View]:
+    return {"drift": watching.drift(ledger, context.session)}
+
+
 def _trace(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"trace": trace.trace(ledger, context.folder.bundles, context.order)}
+    return {"trace": trace.trace(ledger, context.folder, context.order)}
 
 
 FACTS = (
@@ -113,10 +144,6 @@ FACTS = (
 )  # fmt: skip
 
 OVERVIEW = Screen("overview", "1", "Overview", "Over")
-TRACE = Screen(
-    "trace", "t", "Why this order?", "Why", "trace", FACTS, _trace, heads.trace, heads.fact_in_full, "section"
-)
-
 SCREENS: tuple[Screen, ...] = (
     OVERVIEW,
     Screen("positions", "2", "Positions", "Pos", "positions", (
@@ -186,7 +213,36 @@ SCREENS: tuple[Screen, ...] = (
         Column("drawdown", "below top", 9, right=True, tone=words.dim),
         Column("gross", "gross", 8, right=True, rank=1), Column("net", "net", 7, right=True, rank=1),
         Column("costs", "real costs", 10, right=True, rank=1),
-    ), _performance, heads.performance, has_chart=True),
+    ), _performance, heads.performance, charts=(charts.value, charts.drawdown)),
 )  # fmt: skip
 
-BY_NAME = {screen.name: screen for screen in (*SCREENS, TRACE)}
+
+def _usd(key: str, rank: int = 0, title: str = "") -> Column:
+    return Column(key, title or key, 10, right=True, rank=rank, text=words.gain, tone=words.tone_of_gain)
+
+
+TRACE = Screen(
+    "trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, heads.trace, heads.fact_in_full, "section",
+    above="blotter",
+)  # fmt: skip
+DEEPER: tuple[Screen, ...] = (
+    TRACE,
+    Screen("attribution", "a", "Attribution", "Attr", "attribution", (
+        Column("session", "session", 10), _usd("total"), _usd("market"), _usd("selection"), _usd("style"),
+        _usd("sector", 1), _usd("costs"), _usd("rounding", 2), _usd("refused orders", 2, "refused"), _usd("skips", 2),
+    ), _attribution, heads.attribution, heads.attributed, charts=(charts.parts,), above="performance"),
+    Screen("life", "m", "The model's life", "Life", "expectation", (
+        Column("figure", "figure", 9), Column("sessions", "sessions", 8, right=True),
+        *(Column(key, title, 9, right=True, text=words.figure) for key, title in (
+            ("live", "lived"), ("low", "low 5 %"), ("median", "median"), ("high", "high 95 %"))),
+        Column("verdict", "verdict", 9, text=words.marked, tone=words.tone_of_word, fills=True),
+    ), _life, heads.life, charts=(charts.rank_ic, charts.cost), above="performance"),
+    Screen("drift", "d", "Drift", "Drift", "drift", (
+        Column("name", "what", 30, fills=True), Column("psi", "PSI", 9, right=True, text=words.figure),
+        Column("limit", "limit", 9, right=True, text=words.figure),
+        Column("used", "of the limit", 15, text=words.used, tone=words.tone_of_used),
+        Column("verdict", "verdict", 12, text=words.marked, tone=words.tone_of_word),
+    ), _drift, heads.drift, above="performance"),
+)  # fmt: skip
+
+BY_NAME = {screen.name: screen for screen in (*SCREENS, *DEEPER)}

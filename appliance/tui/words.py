@@ -8,9 +8,24 @@ from decimal import Decimal, InvalidOperation
 from appliance.tui.columns import Tone, as_text
 from appliance.views.view import Cell
 
-GOOD_WORDS = frozenset({"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "working", "acked"})
+GOOD_WORDS = frozenset(
+    {"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "within", "working", "acked"}
+)
 BAD_WORDS = frozenset(
-    {"failed", "halted", "TRIPPED", "RED", "HALTED", "refused", "venue_rejected", "unknown", "page", "silent", "lapsed"}
+    {
+        "failed",
+        "halted",
+        "TRIPPED",
+        "RED",
+        "HALTED",
+        "refused",
+        "venue_rejected",
+        "unknown",
+        "page",
+        "silent",
+        "lapsed",
+        "DRIFTED",
+    }
 )
 WARN_WORDS = frozenset(
     {"skipped", "AMBER", "warn", "REDUCE", "expired", "canceled", "denied", "partial", "not ended", "absent", "BELOW",
@@ -62,6 +77,19 @@ def money(value: Cell | Decimal) -> str:
         return as_text(value if not isinstance(value, Decimal) else None)
     sign = "+" if str(value).startswith("+") and number > 0 else ""
     return f"{sign}{number:,}"
+
+
+def gain(value: Cell) -> str:
+    """USD with a sign and grouped digits, from a number that may have none."""
+    try:
+        return signed_money(Decimal(str(value)))
+    except InvalidOperation:
+        return as_text(value)
+
+
+def tone_of_gain(value: Cell) -> Tone:
+    """Good above zero, bad below, dim at zero or where nothing is known."""
+    return tone_of_sign(gain(value))
 
 
 def signed_money(value: Decimal) -> str:

@@ -1,7 +1,9 @@
 """The bundle in force as its own files describe it: provenance, evidence, and whether the files are what was activated.
 
 Reading it believes nothing: each file is hashed now and compared with the manifest, and the manifest with the pointer
-that activation wrote. Signature and golden vectors are proven when a bundle is activated and each time it is loaded.
+that activation wrote. Signature and golden vectors are proven when a bundle is activated and each time it is loaded,
+which takes the libraries of a job: the rows say by which key, and when that was done last. `appliance bundle --verify`
+does it now.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.ledger import Ledger, job_runs
+from appliance.ledger import Ledger, job_runs, values
 from appliance.views.view import Row, View, fact
 from signals.files import sha256_of
 
+BESIDE = ("risk", "shadow")  # `appliance.slots.Slot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
@@ -63,13 +66,34 @@ def read(folder: Path) -> BundleFacts | None:
     return BundleFacts(pointer, manifest, evidence, tuple(faults))
 
 
-def bundle(folder: Path, age_sessions: int | None = None) -> View:
-    """Return the facts about the bundle in force, by section."""
+@dataclass(frozen=True)
+class LastUse:
+    """When the bundle in force was last loaded to score: its age then, and whether it was this very bundle.
+
+    Attributes
+    ----------
+    session : date or None
+        D of the scoring job; None when none is recorded.
+    age_sessions : int or None
+    sha256 : str
+        Of the bundle that scored.
+    """
+
+    session: date | None = None
+    age_sessions: int | None = None
+    sha256: str = ""
+
+
+def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
+    """Return the facts about the bundle in force and those beside it, by section."""
     found = read(folder)
     if found is None:
         return View(COLUMNS, (), NONE_IN_FORCE)
     manifest = found.manifest
-    rows = _identity(found, age_sessions) + _proof(found) + _training(manifest) + _evidence(found.evidence)
+    rows = _identity(found, last.age_sessions) + _proof(found, folder, last) + _training(manifest)
+    rows += _evidence(found.evidence)
+    for slot in BESIDE:
+        rows += _beside(slot, folder, ledger)
     facts = {
         "sha256": found.pointer.get("sha256"), "faults": list(found.faults), "role": manifest.get("role"),
         "features": features_of(manifest),
@@ -77,12 +101,14 @@ def bundle(folder: Path, age_sessions: int | None = None) -> View:
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
 
-def age_sessions(ledger: Ledger) -> int | None:
-    """Age of the bundle in sessions, as the newest scoring job measured it."""
+def last_use(ledger: Ledger) -> LastUse:
+    """The newest scoring job that ended well: it verified the bundle before it used it."""
     day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'score' AND status = 'done'")
     run = job_runs.find(ledger, date.fromisoformat(day), "score") if isinstance(day, str) else None
-    age = run.figures.get("bundle_age_sessions") if run else None
-    return age if isinstance(age, int) else None
+    if run is None:
+        return LastUse()
+    age = run.figures.get("bundle_age_sessions")
+    return LastUse(run.session, age if isinstance(age, int) else None, str(run.figures.get("bundle_sha256", "")))
 
 
 def features_of(manifest: dict[str, Any]) -> list[Row]:
@@ -105,15 +131,55 @@ def _identity(found: BundleFacts, age: int | None) -> list[Row]:
     ]
 
 
-def _proof(found: BundleFacts) -> list[Row]:
+def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[Row]:
     matching = f"all {len(found.manifest.get('files', ()))} match their SHA-256"
     tolerance = found.manifest.get("golden_tolerance_sd")
+    is_proven = last.session is not None and last.sha256 == found.pointer.get("sha256")
+    proven = f"to score for {last.session}" if is_proven else "at activation"
     return [
         fact("proof", "files", "; ".join(found.faults) or matching),
-        fact("proof", "signature", "verified at activation, and before every use"),
-        fact("proof", "golden vectors", f"reproduced at activation within {tolerance} sd"),
+        fact("proof", "signature", _signed(folder / found.name, folder)),
+        fact("proof", "golden vectors", f"reproduced within {tolerance} sd before use"),
+        fact("proof", "last proven", f"{proven}; now: `appliance bundle --verify`"),
         fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
     ]
+
+
+def _signed(home: Path, keys: Path) -> str:
+    """Whose signatures the file holds, and whether the key set here knows them; whether they hold is proven on use."""
+    named = [str(row.get("keyid", "")) for row in _rows(_document(home / "manifest.sig"), "signatures")]
+    payload = str(_document(keys / "keyset.json").get("payload", ""))
+    known = {str(row.get("keyid", "")): bool(row.get("revoked")) for row in _rows(_parsed(payload.encode()), "keys")}
+    if not named:
+        return "none: the bundle will be refused"
+    words = {True: "REVOKED", False: "in the key set", None: "not in the key set"}
+    return "by " + ", ".join(f"{keyid[:16]} ({words[known.get(keyid)]})" for keyid in named)
+
+
+def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
+    """The bundle of a slot and what it scored; one line for an empty slot."""
+    found = read(folder / slot)
+    if found is None:
+        return [fact(slot, "in the slot", "none")]
+    manifest, ic = found.manifest, found.manifest.get("ic") or {}
+    rows = [
+        fact(slot, "in the slot", f"{found.name}, {manifest.get('role')}, trained to "
+             f"{manifest.get('last_training_session')}"),
+        fact(slot, "signature", _signed(folder / slot / found.name, folder)),
+        fact(slot, "files", "; ".join(found.faults) or "all match their SHA-256"),
+        fact(slot, "IC", f"{_figure(ic.get('mean'))}  t {_figure(ic.get('t'))}"),
+    ]  # fmt: skip
+    name = f"{manifest.get('sleeve')} {slot}" if slot == "shadow" else str(manifest.get("sleeve"))
+    counted = "SELECT count(DISTINCT asof) AS evenings, max(asof) AS last FROM scores WHERE sleeve = ?"
+    scored = ledger.row(counted, (name,))
+    evenings = values.integer(scored, "evenings") if scored else 0
+    newest = f", last {values.text(scored, 'last')}" if scored and evenings else ""
+    return [*rows, fact(slot, "scored", f"{evenings} evenings{newest}")]
+
+
+def _rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = document.get(name)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def _training(manifest: dict[str, Any]) -> list[Row]:

@@ -262,7 +262,7 @@ def _behind(asof: date | None, now: datetime, calendar: Calendar | None) -> int 
 
 
 def _bundle_age(ledger: Ledger, manifest: dict[str, Any]) -> str | None:
-    age = bundles.age_sessions(ledger)
+    age = bundles.last_use(ledger).age_sessions
     return None if age is None else f"{age} of {manifest.get('expiry_sessions')} sessions"
 
 

@@ -43,7 +43,10 @@ class Fan:
 
 
 def performance(ledger: Ledger, last: date, sessions: int, expected_annual: float | None = None) -> View:
-    """Return the value of each session up to `last`, newest first; facts hold attribution, costs and the fan."""
+    """Return the value of each session up to `last`, newest first.
+
+    Facts hold attribution, costs, the fan, and `path`: its bounds in USD session by session.
+    """
     history = nav.history(ledger, last, sessions + 1)
     first = snapshots.first(ledger)
     start = first.last_equity if first else (history[0].paper_nav if history else Decimal(0))
@@ -56,8 +59,10 @@ def performance(ledger: Ledger, last: date, sessions: int, expected_annual: floa
     facts: dict[str, Any] = {
         "costs": _costs(history),
         "attribution": attribution(ledger, last),
-        "fan": vars(found) | {"verdict": found.verdict} if (found := fan(ledger, history, expected_annual)) else None,
-    }
+        "fan": None, "path": [],
+    }  # fmt: skip
+    if found := fan(ledger, history, expected_annual):
+        facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
 
 
@@ -72,6 +77,18 @@ def fan(ledger: Ledger, history: Sequence[NavRow], expected_annual: float | None
     mean = expected_annual * t / SESSIONS_A_YEAR
     width = Z_90 * volatility * math.sqrt(t / SESSIONS_A_YEAR)
     return Fan(t, float(history[-1].paper_nav / first.last_equity - 1), mean - width, mean + width)
+
+
+def path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[Row]:
+    """The fan's bounds in USD at each session of `history`, as they follow from those at its last."""
+    mean, half = (last.lower + last.upper) / 2, (last.upper - last.lower) / 2
+    rows = []
+    for back, row in enumerate(reversed(history)):
+        share = max(0, last.sessions - back) / last.sessions
+        middle, width = mean * share, half * math.sqrt(share)
+        low, high = (float(start) * (1 + bound) for bound in (middle - width, middle + width))
+        rows.append({"session": row.session.isoformat(), "lower": round(low, 2), "upper": round(high, 2)})
+    return rows[::-1]
 
 
 def attribution(ledger: Ledger, last: date) -> list[Row]:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
-from typing import Any
 
+from appliance.feature_record import FeatureRecord, Reading, kept
+from appliance.folder import StateFolder
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
 from appliance.views import bundle as bundles
 from appliance.views.orders import average_prices
 from appliance.views.view import Row, View, fact, percent
 from execution.orders import Plan
+from signals.errors import FixInput
 
 COLUMNS = ("section", "fact", "value")
 
 
-def trace(ledger: Ledger, folder: Path, client_order_id: str) -> View:
+def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     """Return the chain behind one order: order, signal, features, data snapshot, bundle.
 
     Parameters
     ----------
     ledger : Ledger
-    folder : Path
-        `state/bundles`, for what the bundle in force says about itself.
+    folder : StateFolder
+        For what the bundle in force says about itself, and what the model read that evening.
     client_order_id : str
     """
     entry = intents.find(ledger, client_order_id)
@@ -34,8 +35,8 @@ def trace(ledger: Ledger, folder: Path, client_order_id: str) -> View:
     rows = _order(ledger, entry)
     rows += _signal(ledger, entry, plan)
     if plan is not None:
-        found = bundles.read(folder)
-        rows += _features(found, plan) + _data(ledger, plan) + _bundle(found, plan)
+        found = bundles.read(folder.bundles)
+        rows += _features(ledger, folder, entry.intent.key.symbol, plan) + _data(ledger, plan) + _bundle(found, plan)
     facts = {"client_order_id": client_order_id, "symbol": entry.intent.key.symbol}
     return View(COLUMNS, tuple(rows), "", session, facts)
 
@@ -95,17 +96,43 @@ def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, score
     return lines
 
 
-def _features(found: bundles.BundleFacts | None, plan: Plan) -> list[Row]:
-    if found is None or found.pointer.get("sha256") != plan.provenance.bundle_sha256:
-        return [fact("features", "list", "in the bundle that made the plan, which is not the one in force now")]
-    manifest: dict[str, Any] = found.manifest
-    listed = bundles.features_of(manifest)
-    names = ", ".join(str(row["name"]) for row in listed[:8])
-    more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[Row]:
+    """What the model read of the name at asof, what stands out most first."""
+    scored = job_runs.find(ledger, plan.session, "score")
+    try:
+        record = kept(folder.features, (scored.figures.get("features") if scored else None) or {})
+    except FixInput as error:
+        return [fact("features", "values", str(error))]
+    readings = record.of(symbol)
+    if not readings:
+        return [fact("features", "values", f"none: {symbol} was not scored at {record.asof}")]
+    known = sum(reading.value is not None for reading in readings)
+    rows = [fact("features", "read at", f"{record.asof}, {known} of {len(readings)} known, of {len(record.symbols)} "
+                 f"names; z is over these"), *_sources(record, plan)]  # fmt: skip
+    ordered = sorted(readings, key=lambda reading: -abs(reading.z or 0.0))
+    return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
+
+
+def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
+    """A warning for each source that is not the plan's: nothing when both are."""
+    source = plan.provenance
     return [
-        fact("features", "read at", f"{plan.asof}, {len(listed)} features, spec {str(manifest.get('spec_hash'))[:16]}"),
-        fact("features", "names", names + more),
-    ]
+        fact("features", "not the plan's", f"{what} {theirs}")
+        for what, theirs, ours in (
+            ("snapshot", record.snapshot_id, source.snapshot_id), ("bundle", record.bundle_sha256, source.bundle_sha256)
+        )
+        if theirs != ours
+    ]  # fmt: skip
+
+
+def _said(reading: Reading) -> str:
+    if reading.value is None:
+        return f"{'unknown':>12}"
+    return (
+        f"{reading.value:>12.5g}   z {'-':>6}"
+        if reading.z is None
+        else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
+    )
 
 
 def _data(ledger: Ledger, plan: Plan) -> list[Row]:

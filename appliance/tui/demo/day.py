@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from appliance.config import ApplianceConfig, StoresConfig
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule import timetable
 from appliance.seams import Alert, Severity
-from appliance.tripwires import TRIPWIRES
+from appliance.tripwires import TRIPWIRES, Limits
 from appliance.tui.demo.files import DemoBundle
 from appliance.tui.demo.market import CENT, Book
+from appliance.tui.demo.model import Watched, write_features
 from appliance.tui.demo.trading import Morning, plan_of, trade
 from execution.brokers.base import Account, Position
 from signals.quality import SessionAudit, SessionStatus
@@ -25,6 +26,11 @@ from signals.sessions import Calendar
 
 ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"
+# What the limits of planning and pre-trade checks are by default; their own modules would bring in numpy.
+LIMITS = {
+    "max_planned_gross": 1.02, "max_net": 0.04, "max_name": 0.06, "max_rounding": 0.1, "max_resends": 3.0,
+    "max_collar_refusals": 3.0,
+}  # fmt: skip
 BORROW, FEES, IMPACT = Decimal("0.0000016"), Decimal("0.000002"), Decimal("0.00012")
 
 
@@ -36,8 +42,11 @@ class Life:
     book: Book
     table: Calendar
     bundle: DemoBundle
+    shadow: DemoBundle
     snapshot_id: str
+    features: Path
     rng: Random
+    watched: Watched
     real_nav: Decimal = Decimal(0)
     top: Decimal = Decimal(0)
     yesterday: Decimal = Decimal(0)
@@ -53,6 +62,7 @@ class Day:
     age_sessions: int
     orders: int
     is_halted: bool
+    is_recent: bool
     is_last: bool
 
 
@@ -91,9 +101,15 @@ def _score(life: Life, day: Day, at: datetime) -> None:
         scores.ScoreRow(day.asof, n.symbol, SLEEVE, n.score, n.rank, n.z, life.bundle.sha256) for n in life.book.names
     ]
     scores.save(life.ledger, day.asof, SLEEVE, rows)
+    read: dict[str, str] = {}
+    if day.is_recent:
+        beside = [replace(row, sleeve=f"{SLEEVE} shadow", source=life.shadow.sha256) for row in rows]
+        scores.save(life.ledger, day.asof, f"{SLEEVE} shadow", beside)
+        read = write_features(life.features, day.asof, SLEEVE, life.book, life.bundle, life.snapshot_id)
     _job(life, day, "score", at, 4, f"{len(rows)} names scored at {day.asof}",
-         {"asof": day.asof, "names": len(rows), "expected": len(rows), "bundle_sha256": life.bundle.sha256,
-          "bundle_age_sessions": day.age_sessions, "role": "champion"})  # fmt: skip
+         {"asof": day.asof, "features": read, "names": len(rows), "expected": len(rows),
+          "bundle_sha256": life.bundle.sha256, "bundle_age_sessions": day.age_sessions,
+          "role": "champion"})  # fmt: skip
 
 
 def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Decimal]:
@@ -155,7 +171,15 @@ def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) 
     life.real_nav += equity - before + dividends + borrow + fees + impact
     nav.save(life.ledger, nav.NavRow(day.session, equity, life.real_nav, book.cash, book.gross, book.net, at,
                                      dividends, borrow, fees, impact))  # fmt: skip
-    _job(life, day, "report", at, 5, f"paper NAV {equity:,.2f} USD, real NAV {life.real_nav:,.2f} USD", {})
+    _job(
+        life,
+        day,
+        "report",
+        at,
+        5,
+        f"paper NAV {equity:,.2f} USD, real NAV {life.real_nav:,.2f} USD",
+        life.watched.report(day.asof, day.session, equity - before, planned, book),
+    )
 
 
 def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
@@ -171,7 +195,7 @@ def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
         "drawdown": max(0.0, 1 - equity / float(life.top or 1)),
         "red_datasets": float(day.audit.status is SessionStatus.RED), "unknown_orders": float(day.is_halted),
     }  # fmt: skip
-    limits = ApplianceConfig(stores=StoresConfig(data="", bundles="")).limits()
+    limits = LIMITS | {name: float(value) for name, value in Limits().model_dump().items()}
     for row in TRIPWIRES:
         value = figures.get(row.measure, 0.0)
         limit = row.limit if isinstance(row.limit, float) else limits[row.limit]

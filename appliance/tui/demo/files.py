@@ -30,6 +30,7 @@ FEATURES = (
     ("band_position_20", "ratio", 20), ("overnight_mean_20", "ratio", 20), ("drawdown_126", "ratio", 126),
 )  # fmt: skip
 EXPIRY_SESSIONS = 70
+KEYID = sha256_of(b"the key of a demonstration")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,11 @@ def audit(session: date, status: SessionStatus, reasons: tuple[str, ...], names:
     return SessionAudit(session, status, reasons, names, names, names, 0)
 
 
-def write_bundle(folder: Path, created: datetime, trained: date, snapshot_id: str) -> DemoBundle:
-    """Write a bundle folder with its manifest and evidence, and the pointer to it."""
+def write_bundle(
+    folder: Path, created: datetime, trained: date, snapshot_id: str, *, seq: int = 12, role: str = "champion",
+    ic: float = 0.0312,
+) -> DemoBundle:  # fmt: skip
+    """Write a bundle folder with its manifest, evidence and signature, and the pointer to it."""
     evidence = json.dumps({
         "capacity": {"gross_annual": 0.094, "net_of_spread_annual": 0.078, "break_even_spread_bps": 31.5},
         "deciles": {"spread": {"mean": 0.0031, "t": 5.1}},
@@ -73,23 +77,31 @@ def write_bundle(folder: Path, created: datetime, trained: date, snapshot_id: st
     features = [{"name": n, "units": u, "lookback_sessions": s, "dtype": "float32"} for n, u, s in FEATURES]
     spec = sha256_of(json.dumps(features).encode())
     body: dict[str, Any] = {
-        "format": "trademl-bundle/1", "seq": 12, "created": created.isoformat(), "role": "champion", "refusal": None,
+        "format": "trademl-bundle/1", "seq": seq, "created": created.isoformat(), "role": role, "refusal": None,
         "sleeve": "equities_xs", "features": features, "spec_hash": spec, "horizon_sessions": 5, "entry": "opg",
         "first_training_session": "2015-01-02", "last_training_session": trained.isoformat(),
-        "expiry_sessions": EXPIRY_SESSIONS, "ic": {"mean": 0.0312, "t": 6.4, "standard_error": 0.0049},
+        "expiry_sessions": EXPIRY_SESSIONS, "ic": {"mean": ic, "t": round(ic * 205, 1), "standard_error": 0.0049},
         "golden_tolerance_sd": 1e-05,
         "trainer": {"code_version": "0.1.0+demo", "config_sha256": sha256_of(b"config"), "seed": 1,
                     "snapshot_ids": [snapshot_id]},
         "files": [{"path": "evidence.json", "part": "evidence", "size": len(evidence), "sha256": sha256_of(evidence)}],
     }  # fmt: skip
     identity = sha256_of(json.dumps(body, sort_keys=True).encode())[:16]
-    name = f"12-{identity}"
+    name = f"{seq}-{identity}"
     content = json.dumps({**body, "bundle_id": identity}, sort_keys=True).encode()
+    signature = {"signatures": [{"keyid": KEYID, "sig": "invented"}]}
+    pointer = {"seq": seq, "bundle_id": identity, "folder": name, "sha256": sha256_of(content), "grant": None}
     write_atomic(folder / name / "manifest.json", content)
     write_atomic(folder / name / "evidence.json", evidence)
-    pointer = {"seq": 12, "bundle_id": identity, "folder": name, "sha256": sha256_of(content), "grant": None}
+    write_atomic(folder / name / "manifest.sig", json.dumps(signature).encode())
     write_atomic(folder / "current.json", json.dumps(pointer).encode())
     return DemoBundle(name, sha256_of(content))
+
+
+def write_keyset(folder: Path) -> None:
+    """Write the key set that knows the invented signature's key."""
+    payload = json.dumps({"keys": [{"keyid": KEYID, "revoked": False}]})
+    write_atomic(folder / "keyset.json", json.dumps({"payload": payload, "signatures": []}).encode())
 
 
 def write_settings(folder: StateFolder, now: datetime) -> None:

@@ -12,9 +12,9 @@ import typer
 from textual.pilot import Pilot
 from typer.testing import CliRunner
 
-from appliance.commands import reading
+from appliance.commands import reading, watching
 from appliance.tui.app import ApplianceApp
-from appliance.tui.screens import SCREENS, TRACE
+from appliance.tui.screens import BY_NAME
 
 pytestmark = pytest.mark.anyio
 Screens = Callable[..., ApplianceApp]
@@ -23,6 +23,7 @@ ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
 MANY = {"logs": ["--limit", "500"]}
 commands = typer.Typer()
 reading.register(commands)
+watching.register(commands)
 
 
 def printed(command: str, state: Path, *more: str) -> list[object]:
@@ -33,7 +34,7 @@ def printed(command: str, state: Path, *more: str) -> list[object]:
     return rows
 
 
-@pytest.mark.parametrize("screen", [s for s in (*SCREENS, TRACE) if s.command], ids=lambda s: s.name)
+@pytest.mark.parametrize("screen", [s for s in BY_NAME.values() if s.command], ids=lambda s: s.name)
 async def test_a_screen_shows_the_rows_of_its_command(
     screens: Screens, settled: Settled, devices: Path, screen: object
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from appliance.tui.app import ApplianceApp
-from appliance.tui.screens import SCREENS
+from appliance.tui.screens import BY_NAME
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
@@ -19,7 +19,7 @@ Settled = Callable[[Pilot[None]], Awaitable[None]]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", ["normal", "halted", "empty", "stale", "error"])
-@pytest.mark.parametrize("screen", [*(screen.name for screen in SCREENS), "trace"])
+@pytest.mark.parametrize("screen", BY_NAME)
 def test_every_screen_in_every_state(
     snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str
 ) -> None:

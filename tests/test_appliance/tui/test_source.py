@@ -76,7 +76,7 @@ def test_a_corrupt_ledger_is_never_shown(device: Path) -> None:
 
 def test_a_newer_ledger_asks_for_the_newer_release(device: Path) -> None:
     connection = apsw.Connection(str(device / "ledger.sqlite"))
-    connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    connection.execute("UPDATE meta SET value = '99' WHERE key IN ('schema_version', 'usable_since')")
     connection.close()
     trouble = read(device).trouble
     assert trouble is not None and "schema 99" in trouble.what and "newer release" in trouble.mend

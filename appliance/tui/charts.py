@@ -1,0 +1,101 @@
+"""What is drawn on the screens: charts from the rows of an answer's views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from appliance.tui.columns import Tone
+from appliance.tui.plot import Chart, Line, Stroke
+from appliance.tui.source import Answer
+from appliance.views.view import Row
+
+
+def value(answer: Answer) -> Chart:
+    """The account on paper and with real costs, inside the range that was expected of it."""
+    rows = _rows(answer, "performance")
+    view = (answer.views or {}).get("performance")
+    path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
+    expected = [path.get(row["session"], {}) for row in rows]
+    lines = [
+        Line("real", _numbers(rows, "real_nav"), Tone.WARN, Stroke.DASHED),
+        Line("paper", _numbers(rows, "paper_nav"), Tone.GOOD),
+    ]
+    if path:
+        lines = [
+            Line("90 % expected", _numbers(expected, "lower"), Tone.DIM, Stroke.DOTTED),
+            Line("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED), *lines,
+        ]  # fmt: skip
+    return Chart("NAV USD", tuple(lines), empty="one session more, and there is a curve")
+
+
+def drawdown(answer: Answer) -> Chart:
+    """How far the account lay below its highest value."""
+    rows = _rows(answer, "performance")
+    below = tuple(
+        None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows
+    )  # fmt: skip
+    return Chart("below the top, %", (Line("", below, Tone.BAD),), "{:.1f}")
+
+
+def parts(answer: Answer) -> Chart:
+    """What the result is made of, summed up session by session."""
+    rows = _rows(answer, "attribution")
+    chosen = (("total", Tone.PLAIN, Stroke.SOLID), ("selection", Tone.GOOD, Stroke.DASHED),
+              ("market", Tone.WARN, Stroke.DOTTED), ("costs", Tone.BAD, Stroke.DOTTED))  # fmt: skip
+    lines = tuple(Line(name, _summed(rows, name), tone, stroke) for name, tone, stroke in chosen)
+    return Chart("summed up, USD", lines)
+
+
+def rank_ic(answer: Answer) -> Chart:
+    """The mean rank IC so far inside the fan that was promised."""
+    return _lived(answer, "ic", "mean rank IC", "{:+.3f}")
+
+
+def cost(answer: Answer) -> Chart:
+    """What trading has cost so far inside the fan that was promised."""
+    return _lived(answer, "cost", "cost of trading, bps", "{:.1f}")
+
+
+def _lived(answer: Answer, figure: str, title: str, unit: str) -> Chart:
+    view = (answer.views or {}).get("expectation")
+    lived = list((view.facts.get("lived") or {}).get(figure) or ()) if view else []
+    fans = (view.facts.get("fans") or {}) if view else {}
+    after, bands = list(fans.get("after") or ()), list(fans.get(figure) or ())
+    count = len(lived)
+    low, middle, high = (
+        tuple(_between(after, [band[place] for band in bands], n) for n in range(1, count + 1))
+        for place in (0, len(bands[0]) // 2 if bands else 0, -1)
+    )
+    lines = (
+        Line("promised 90 %", low, Tone.DIM, Stroke.DOTTED), Line("", high, Tone.DIM, Stroke.DOTTED),
+        Line("", middle, Tone.DIM, Stroke.DASHED), Line("lived", tuple(lived), Tone.GOOD),
+    )  # fmt: skip
+    return Chart(title, lines, unit)
+
+
+def _between(after: Sequence[int], values: Sequence[float], sessions: int) -> float | None:
+    """The value after so many sessions, between the promised ones by the logarithm of their number, as promised."""
+    for i, (left, right) in enumerate(pairwise(after)):
+        if left <= sessions <= right:
+            share = math.log(sessions / left) / math.log(right / left)
+            return values[i] + share * (values[i + 1] - values[i])
+    return None
+
+
+def _rows(answer: Answer, name: str) -> list[Row]:
+    view = (answer.views or {}).get(name)
+    return list(view.rows[::-1]) if view else []
+
+
+def _numbers(rows: Iterable[Row], key: str) -> tuple[float | None, ...]:
+    return tuple(None if row.get(key) is None else float(row[key]) for row in rows)
+
+
+def _summed(rows: Iterable[Row], key: str) -> tuple[float | None, ...]:
+    total, found = 0.0, []
+    for row in rows:
+        total += float(row[key])
+        found.append(total)
+    return tuple(found)
