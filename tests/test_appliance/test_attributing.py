@@ -25,7 +25,7 @@ from execution.attribution import Part
 from execution.brokers.base import Account, Position
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.actions import Action
+from signals.actions import Action, ActionKind
 from signals.bars import Bars
 from signals.manifest import PriceBasis
 from signals.quality import SessionStatus
@@ -45,6 +45,7 @@ class Store:
     """A market store of two names over two sessions."""
 
     is_empty: bool = False
+    known: tuple[Action, ...] = ()
 
     def bars(self, asof: date, sessions: int) -> Bars:
         days = [ASOF, DAY] if asof == DAY else [date(2023, 3, 10), ASOF]
@@ -62,7 +63,7 @@ class Store:
         return None if self.is_empty else SimpleNamespace(status=SessionStatus.GREEN)
 
     def actions(self, effective: date, known: date) -> tuple[Action, ...]:
-        return ()
+        return self.known if effective == DAY else ()
 
     def snapshot(self) -> SimpleNamespace:
         return SimpleNamespace(basis=PriceBasis.RAW)
@@ -139,6 +140,55 @@ def test_a_session_by_hand(ledger: Ledger, tmp_path: Path) -> None:
     assert {name: str(usd) for name, usd in found.costs.items() if usd} == {
         "spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35",
     }  # fmt: skip
+
+
+def test_a_name_that_changed_overnight_and_paid_a_dividend_is_one_name(ledger: Ledger, tmp_path: Path) -> None:
+    """The holding was OLD at the last close. 100 shares are owed 0.10 each: 10 USD more than by hand above, selection.
+
+    The renaming leaves no gain of one name and loss of another, and the dividend belongs to its name, not to `other`.
+    """
+    snapshots.save(ledger, ASOF, Phase.CLOSE, account("4000", "3000"), [position("OLD", 100, 10.00)], AT)
+    save_nav(ledger, DAY, "4074.22", "4073.07", fees=D("-0.05"), impact=D("-1.10"), dividends=D("10.00"))
+    known = (
+        Action(ActionKind.SYMBOL_CHANGE, "OLD", DAY, ASOF, new_symbol="AAA"),
+        Action(ActionKind.DIVIDEND, "AAA", DAY, ASOF, cash=D("0.10")),
+    )
+    found = attributed(DAY, deps(ledger, tmp_path, market=Store(known=known)))
+    assert found is not None
+    assert (found.total, found.parts[Part.SELECTION], found.parts[Part.MARKET]) == (D("83.07"), D("46.30"), D("10.00"))
+    assert found.selection == {"AAA": D("76.30"), "BBB": D("-30.00")}  # wanted, refused: it would have lost 30
+    assert found.costs["other"] == 0
+
+
+def test_a_split_overnight_moves_no_money(ledger: Ledger, tmp_path: Path) -> None:
+    """25 shares at 40.00 became 100 at 10.00: the same session as by hand, to the cent."""
+    whole = attributed(DAY, deps(ledger, tmp_path))
+    snapshots.save(ledger, ASOF, Phase.CLOSE, account("4000", "3000"), [position("AAA", 25, 40.00)], AT)
+    split = (Action(ActionKind.SPLIT, "AAA", DAY, ASOF, ratio=D(4)),)
+    assert attributed(DAY, deps(ledger, tmp_path, market=Store(known=split))) == whole
+
+
+def test_a_close_that_was_never_agreed_belongs_to_the_next_session(ledger: Ledger, tmp_path: Path) -> None:
+    """ASOF was not agreed: the stretch reaches back to the Friday before, and still sums to the change of value."""
+    friday = date(2023, 3, 10)
+    ledger_rows = [position("AAA", 100, 10.00)]
+    for table in ("nav", "accounts", "positions"):
+        with ledger.transaction():
+            ledger.execute(f"DELETE FROM {table} WHERE session = ?", (ASOF.isoformat(),))
+    snapshots.save(ledger, friday, Phase.CLOSE, account("4000", "3000"), ledger_rows, AT)
+    save_nav(ledger, friday, "4000", "3990")
+
+    class Longer(Store):
+        def bars(self, asof: date, sessions: int) -> Bars:
+            found = super().bars(asof, sessions)
+            days = np.array([friday, ASOF, DAY], dtype="datetime64[D]")
+            fields = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", "eligible")
+            panels = {name: np.vstack([getattr(found, name)[:1], getattr(found, name)]) for name in fields}
+            return Bars(sessions=days, symbols=found.symbols, **panels)
+
+    found = attributed(DAY, deps(ledger, tmp_path, market=Longer()))
+    assert found is not None
+    assert found.total == sum(found.parts.values()) == D("73.07")
 
 
 def test_shares_that_are_missing_have_their_cause(ledger: Ledger, tmp_path: Path) -> None:
