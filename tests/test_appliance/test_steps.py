@@ -39,7 +39,7 @@ RENEWING = 20  # commits of a step's job: what it cancels and attempts again, an
 
 
 @pytest.fixture
-def in_memory() -> Iterator[Path]:
+def tmp_path() -> Iterator[Path]:
     """A folder whose commits cost nothing, where there is one."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         yield Path(folder)
@@ -158,15 +158,15 @@ def posted(life: Rehearsal) -> list[tuple[str, Decimal]]:
     return [(intent.key.client_order_id, intent.quantity) for _, intent in life.broker.posts]
 
 
-def test_a_crash_anywhere_around_a_cancellation_loses_no_rest_and_sends_none_twice(in_memory: Path) -> None:
+def test_a_crash_anywhere_around_a_cancellation_loses_no_rest_and_sends_none_twice(tmp_path: Path) -> None:
     """Killed before and after each commit until a new attempt is at the broker: the orders of the calm session."""
-    calm = prepared(in_memory / "calm")
+    calm = prepared(tmp_path / "calm")
     halves(calm)
     day(calm)
     assert sum(intent.key.attempt == 1 for _, intent in calm.broker.posts) == 4
     for number in range(1, RENEWING + 1):
         for is_after in (False, True):
-            life = prepared(in_memory / f"{number} {is_after}")
+            life = prepared(tmp_path / f"{number} {is_after}")
             halves(life)
             day(life, {2: [(number, is_after)]})
             assert life.seen["crash"] == 1 and broken_rules(life) == []
