@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,11 @@ coverage-orders: $(VENV)/.dev ## One minute: every branch of planning, journal, 
 	@mkdir -p var
 	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/orders.coveragerc -m pytest -q -m "not slow and not deep" $(ORDER_TESTS)
 	$(BIN)/coverage report --rcfile tests/orders.coveragerc
+
+coverage-device: $(VENV)/.dev ## By hand, a quarter of an hour: the branches of the whole device, by every test but the trainer's
+	@mkdir -p var
+	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/device.coveragerc -m pytest -q -p no:cacheprovider -m "not slow and not deep" --ignore tests/test_trainer tests
+	$(BIN)/coverage report --rcfile tests/device.coveragerc
 
 chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
