@@ -1,45 +1,20 @@
-"""`appliance`: the commands of the device. This file only wires them."""
+"""`appliance`: the commands of the device. `appliance.commands.line` wires them."""
 
 from __future__ import annotations
 
 import logging
+import sys
 
-import typer
-
-from appliance.commands import (
-    backtesting,
-    books,
-    bundles,
-    examining,
-    keeping,
-    reading,
-    replaying,
-    running,
-    safety,
-    setup,
-    state,
-    tui,
-    updating,
-    watching,
-)
+from appliance.commands.tui import SCREENS, open_screens
 from signals.console import run
-
-app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
-    help="Pull, score, plan, trade, reconcile, report, halt: one device, one account, one book.\n\n"
-    "Exit codes: 0 done, 2 correct the input, 3 the session is skipped, 4 halted, 5 try again later, "
-    "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
-)  # fmt: skip
-FAMILIES = (
-    setup, running, safety, books, bundles, keeping, state, examining, reading, replaying, backtesting, updating,
-    watching, tui,
-)  # fmt: skip
-for family in FAMILIES:
-    family.register(app)
 
 
 def main() -> None:
     """Entry point of the `appliance` command."""
+    if sys.argv[1:2] == [SCREENS]:
+        open_screens(sys.argv[2:])
+    from appliance.commands.line import app  # a second's worth of libraries, of which the screens need none
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     run(app)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
+
+SCREENS = "tui"
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def tui(context: typer.Context) -> None:
     """Open the screens: is all well, what is held, why each order was sent; `--demo` shows an invented device."""
-    os.execv(sys.executable, [sys.executable, "-m", "appliance.tui", *context.args])
+    open_screens(context.args)
+
+
+def open_screens(arguments: Sequence[str]) -> NoReturn:
+    """Become the process of the screens."""
+    os.execv(sys.executable, [sys.executable, "-m", "appliance.tui", *arguments])

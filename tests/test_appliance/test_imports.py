@@ -45,7 +45,7 @@ def test_importing_every_module_of_the_device_loads_no_learner() -> None:
     assert not found & set(LEARNERS)
 
 
-@pytest.mark.parametrize("module", ["appliance.jobs.score", "appliance.jobs.plan", "appliance.__main__"])
+@pytest.mark.parametrize("module", ["appliance.jobs.score", "appliance.jobs.plan", "appliance.commands.line"])
 def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str) -> None:
     found = loaded(f"import {module}")
     assert not found & {*LEARNERS, *FRAMES}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from appliance.__main__ import app
+from appliance.commands.line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.quiet import busy_until

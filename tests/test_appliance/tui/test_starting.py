@@ -1,0 +1,70 @@
+"""The screens in a terminal of their own, from the command to the first look."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+from appliance.config import ApplianceConfig, StoresConfig
+from appliance.tui.demo.day import LIMITS
+
+CPU_SECONDS, MEGABYTES = 2.0, 80
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def test_the_demo_starts_at_once_without_settings_network_or_keys(tmp_path: Path) -> None:
+    """H2, H3: in an empty home the command paints the invented device within 2 s of processor time and 80 MB.
+
+    It starts on one processor and waits for nothing, so its processor time is what a person waits on an idle machine.
+    """
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {"TERM": "xterm-256color", "HOME": str(tmp_path), "PATH": os.defpath}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "tui", "--demo"], stdin=terminal, stdout=terminal, stderr=terminal,
+        cwd=tmp_path, env=environment, start_new_session=True,
+    )  # fmt: skip
+    try:
+        painted = _painted(main, b"ARMED")
+        used, resident = _cpu_seconds(process.pid), _resident_megabytes(process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+        os.close(main)
+        os.close(terminal)
+    assert b"DEMO" in painted and b"Traceback" not in painted
+    assert used < CPU_SECONDS
+    assert resident <= MEGABYTES
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_invented_device_has_the_limits_of_a_real_one() -> None:
+    real = ApplianceConfig(stores=StoresConfig(data="", bundles="")).limits()
+    assert {name: real[name] for name in LIMITS} == LIMITS
+
+
+def _painted(main: int, word: bytes) -> bytes:
+    seen, until = b"", time.monotonic() + 60
+    while word not in seen:
+        assert time.monotonic() < until, seen[-2_000:]
+        if select.select([main], [], [], 0.1)[0]:
+            seen += os.read(main, 65_536)
+    return seen
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _resident_megabytes(pid: int) -> float:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1_024
