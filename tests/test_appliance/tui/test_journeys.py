@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
 
@@ -16,6 +17,7 @@ from appliance import control
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.dialogs import HelpScreen, TypedScreen
+from appliance.views.attribution import PARTS
 
 Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
@@ -76,6 +78,39 @@ async def test_escape_leads_back_from_a_trace(screens: Screens, settled: Settled
         await settled(pilot)
         await press(pilot, settled, "3", "enter", "escape")
         assert app.front.name == "blotter"
+
+
+async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(
+    screens: Screens, settled: Settled
+) -> None:
+    """p, then a, m or d: parts that sum to the cent, the model's life, drift; escape leads back each time."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "p")
+        found = {}
+        for key in "amd":
+            await press(pilot, settled, key)
+            found[app.front.name] = list(app.pane.grid.content.rows)  # type: ignore[union-attr]
+            await press(pilot, settled, "escape")
+            assert app.front.name == "performance"
+    for row in found["attribution"]:
+        assert sum(Decimal(row[part]) for part in PARTS) == Decimal(row["total"])
+    assert [row["figure"] for row in found["life"]] == ["ic", "turnover", "cost", "drawdown"]
+    assert len(found["drift"]) > 10
+
+
+async def test_an_order_is_explained_by_values(screens: Screens, settled: Settled) -> None:
+    """Each feature that the model read stands there with its value and z, what stands out most first."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3", "enter")
+        rows = app.pane.grid.content.rows  # type: ignore[union-attr]
+    values = {row["fact"]: row["value"] for row in rows if row["section"] == "features" and row["fact"] != "read at"}
+    assert len(values) == 12
+    z = [abs(float(value.rpartition("z")[2])) for value in values.values()]
+    assert z == sorted(z, reverse=True) and z[0] > 1
 
 
 async def test_a_filter_keeps_the_rows_that_hold_every_word(screens: Screens, settled: Settled) -> None:
