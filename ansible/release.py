@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("signals", "portfolio", "execution", "appliance")
-CARRIED = {"systemd": "*.service", "configs": "*.yml", "docs": "*.md"}
+CARRIED = {"systemd": "appliance*", "configs": "*.yml", "docs": "*.md"}
 TRAINER_SCRIPT = 'trainer = "trainer.__main__:main"\n'
 GLIBC = {"3.11": 36, "3.13": 41}  # of Debian 12 and 13, whose Pythons these are
 OLDEST_GLIBC = 17

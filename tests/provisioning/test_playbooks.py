@@ -144,3 +144,15 @@ def test_the_units_of_a_release_are_linked_through_the_name_that_is_switched() -
     (link,) = tasks(ANSIBLE / "roles/appliance/tasks/units.yml")
     assert link["ansible.builtin.file"]["src"].startswith("/opt/appliance/current/systemd/")
     assert sorted(link["loop"]) == sorted(path.name for path in (ROOT / "systemd").iterdir())
+
+
+def test_every_credential_of_the_units_is_known_to_the_command_line_and_removed_at_the_end() -> None:
+    """A person's `appliance` has what the daemon has; uninstalling leaves no sealed secret behind."""
+    units = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "systemd").glob("*.service"))
+    named = set(re.findall(r"^LoadCredentialEncrypted=(\S+)", units, flags=re.M))
+    command = (ANSIBLE / "roles/appliance/files/appliance").read_text(encoding="utf-8")
+    assert set(re.findall(r"LoadCredentialEncrypted=(\S+)", command)) == named
+    removed = set(re.findall(r"/etc/credstore\.encrypted/(\S+)", PLAYBOOKS["uninstall"].read_text(encoding="utf-8")))
+    assert removed == named
+    meaning = options(ANSIBLE / "roles/appliance")["appliance_credentials"]["description"]
+    assert all(name in meaning for name in named)
