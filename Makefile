@@ -111,6 +111,15 @@ mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: t
 soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daemon beside an exchange; nothing grows, nothing is sent twice
 	$(BIN)/python -m tests.campaigns.soak
 
+var/postgres-driver/.installed: tests/campaigns/postgres/requirements.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --require-hashes --target $(@D) -r $<
+	@touch $@
+
+postgres-search: $(VENV)/.dev var/postgres-driver/.installed ## By hand, two minutes: a search that remembers in a real PostgreSQL, is killed and goes on
+	$(BIN)/python -m tests.campaigns.postgres.run
+
 nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of the unit under a real systemd, with accidents
 	$(BIN)/python -m tests.nspawn.rehearsal
 
