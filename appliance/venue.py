@@ -47,8 +47,8 @@ class Counterparty:
     clock: Clock
     net: Net
     url: str
-    key_id: str
-    secret_key: str
+    key_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
     seed: int = 0
     data: AlpacaBarsConfig = field(default_factory=AlpacaBarsConfig)
 
