@@ -123,6 +123,7 @@ def jobs(answer: Answer, width: int) -> Said:
     """The calendar of runs: a column per session, a line per job."""
     done = [row["status"] == "done" for row in _view(answer, "jobs").rows]
     text = Said(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
+    text.append("   ✔ done – skipped ✘ failed ■ halted", Tone.DIM)
     calendar = _view(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
     if not calendar:
         return text
@@ -133,7 +134,6 @@ def jobs(answer: Answer, width: int) -> Said:
             word = row[job]
             letter = JOB_LETTERS.get(str(word), " ")
             text.append(f"{letter} ", words.tone_of_word(word))
-    text.append("\n✔ done  – skipped  ✘ failed  ■ halted  … not ended", Tone.DIM)
     return text
 
 

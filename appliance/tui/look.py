@@ -146,6 +146,7 @@ class LookPane(Container):
             panel.answer = answer
         curve = answer.overview.curve
         self.query_one(Sparkline).data = list(curve)
+        self.query_one(Sparkline).display = bool(curve)
         self.query_one("#curve").border_title = f"paper NAV, {len(curve)} sessions"
         said = f"{min(curve):,.0f} to {max(curve):,.0f} USD" if curve else "no session has closed yet"
         self.query_one("#range", Static).update(said)

@@ -7,12 +7,14 @@ from datetime import date
 from appliance.ledger import Ledger, scores, targets
 from appliance.views.view import Row, View, percent
 
+SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve")
 
 
 def signals(ledger: Ledger, session: date) -> View:
     """Return every sleeve's scores of the newest scored session before D, with the weights held and aimed at.
 
+    A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
     `change` is z minus the z of the scored session before; None for a name that had none.
     """
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
@@ -40,8 +42,8 @@ def signals(ledger: Ledger, session: date) -> View:
 def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:
     found = ledger.rows(
         "SELECT asof, sleeve FROM scores WHERE asof = (SELECT max(asof) FROM scores WHERE asof < ?)"
-        " GROUP BY asof, sleeve ORDER BY sleeve",
-        (session.isoformat(),),
+        " AND sleeve NOT LIKE ? GROUP BY asof, sleeve ORDER BY sleeve",
+        (session.isoformat(), SHADOW),
     )
     return [(date.fromisoformat(str(row["asof"])), str(row["sleeve"])) for row in found]
 
