@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from appliance.job import JobReport, JobStatus
+from appliance.ledger import Ledger, job_runs
 from appliance.views.attribution import PARTS
 from signals.bundle import Part
 from signals.quality import SessionStatus
@@ -106,7 +108,7 @@ def test_the_model_s_life_stands_beside_its_promise_in_the_command_the_report_an
     assert done.code == 0
     shown = done.json
     assert [row["figure"] for row in shown["rows"]] == ["ic", "turnover", "cost", "drawdown"]
-    scored = [date.fromisoformat(asof) for asof, in bench.rows("SELECT DISTINCT asof FROM scores ORDER BY asof")]
+    scored = [date.fromisoformat(asof) for (asof,) in bench.rows("SELECT DISTINCT asof FROM scores ORDER BY asof")]
     judged = [row["session"] for row in shown["life"]]
     assert len(scored) == SESSIONS - 1
     assert judged == [str(day) for day in scored[5:] if day <= days[-4]]
@@ -133,3 +135,21 @@ def test_drift_is_reported_daily_and_shown_against_the_limits_of_the_bundle(
         told = json.loads((bench.state / "reports" / f"report_{day}.json").read_text())
         assert len(told["drift"]["rows"]) == len(shown["rows"])
     assert "## Drift" in (bench.state / "reports" / f"report_{days[-1]}.md").read_text()
+
+
+def test_a_model_that_is_gone_ends_the_command_with_an_exit_code_of_its_own(
+    replayed: tuple[Workbench, list[date]], tmp_path: Path
+) -> None:
+    """A later report of the same device found that the evidence had passed 20."""
+    bench, days = replayed
+    found = json.loads((bench.state / "reports" / f"report_{days[-1]}.json").read_text())["expectation"]
+    gone = {**found["test"], "highest": 31.0, "alarmed_on": str(days[-2]), "says": "no longer the model you promoted"}
+    shutil.copytree(bench.state, tmp_path / "later")
+    later, at = days[-1] + timedelta(days=1), datetime(2025, 6, 20, 21, tzinfo=UTC)
+    with Ledger(tmp_path / "later" / "ledger.sqlite") as ledger:
+        job_runs.begin(ledger, later, "report", at)
+        figures = {"expectation": {**found, "test": gone}}
+        job_runs.finish(ledger, JobReport("report", later, JobStatus.DONE, "", figures), at)
+    done = Workbench(tmp_path / "later")("expectation")
+    assert done.code == 1 and "no longer the model you promoted; evidence against it" in done.out
+    assert Workbench(tmp_path / "later")("expectation", "--session", str(days[-1])).code == 0

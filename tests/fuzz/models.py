@@ -300,7 +300,8 @@ def _in_a_child(model: bytes) -> tuple[float, int, resource.struct_rusage]:
     if child == 0:
         code = 1
         try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            for stream in (1, 2):  # whatever the runtime prints, the parent's answer stays one document
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             limit(data_bytes([model]))
             predict([model], golden_inputs(WIDTH))
             code = 0

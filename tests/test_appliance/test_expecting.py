@@ -15,16 +15,20 @@ import numpy as np
 import pytest
 
 from appliance import watching
+from appliance.drift import document
 from appliance.expecting import GONE, STANDS, bands, life_of, lineage, observed, series_of, verdict
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
+from appliance.reports import watching as parts
 from appliance.reports.fans import Panel, fans
 from appliance.views import watching as views
 from execution.yardstick import following_opens, lived
 from signals.bars import Bars
 from signals.bundle import Role
+from signals.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
+from signals.errors import BundleRefused
 from signals.expectation import expected_of
 from tests.fakes.bundles import weekdays
 from tests.test_signals.test_expectation import PROMISE
@@ -228,3 +232,40 @@ def test_the_picture_is_the_same_twice() -> None:
     picture = fans(panels)
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     assert fans(panels) == picture
+
+
+def test_the_report_says_it_first_and_shows_the_figures_against_their_fans(deps: Any) -> None:
+    gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
+    assert gone is not None
+    banner = parts.warning({"expectation": gone})
+    assert banner == f"> **This is {GONE}**: so since {gone['test']['alarmed_on']}."
+    text = parts.expectation({"expectation": gone})
+    assert f"Lived since {DAYS.days[100]}: {GONE}." in text
+    assert "| ic | 50 | -0.2000 | -0.0500 | 0.0200 | 0.0600 | BELOW |" in text
+    assert "| cost | 0 | - | - | - | - | NOT YET |" in text
+    assert parts.warning({"expectation": None}) == parts.expectation({}) == parts.warning({}) == ""
+
+
+def test_the_report_lists_what_uses_most_of_its_limit() -> None:
+    reference = {
+        "format": "trademl-drift/1", "window_sessions": 60, "features": {},
+        "score": {"edges": [0.0], "shares": [0.5, 0.5, 0.0], "limit": 0.5},
+    }  # fmt: skip
+    measured = TrailingDrift(
+        (Drift("calm", DriftState.MEASURED, 0.1, 0.5), Drift("wild", DriftState.MEASURED, 1.0, 0.5),
+         Drift("lost", DriftState.MEASURED, float("nan"), 0.5)),
+        trailing_score_psi(reference, [np.zeros(3)]),
+    )  # fmt: skip
+    rows = document(measured)["rows"]
+    assert [(row["name"], row["used"], row["verdict"]) for row in rows] == [
+        ("lost", None, "DRIFTED"), ("score", None, "too little history yet"), ("wild", 2.0, "DRIFTED"),
+        ("calm", 0.2, "within"),
+    ]  # fmt: skip
+    text = parts.drift({"drift": document(measured)})
+    assert "2 of 4 figures drifted, over 60 sessions." in text
+    assert "| wild | 1.000 | 0.500 | 2.000 | DRIFTED |" in text
+    assert parts.drift({}) == ""
+    with pytest.raises(BundleRefused, match="drift reference of format"):
+        trailing_score_psi({"format": "other"}, [])
+    with pytest.raises(BundleRefused, match="cannot be read"):
+        trailing_score_psi({"format": "trademl-drift/1"}, [])
