@@ -53,6 +53,8 @@ def commission(
     if folder.config.exists() or folder.ledger.exists():
         raise FixInput("this folder already holds a device", where=str(folder.root), mend="Choose another --state")
     sources = Sources(config.stores, credentials)
+    if config.venue.is_hosted:
+        sources.require_folder()  # refused now rather than by the first command
     manifest = published(sources.data())
     fs = DurableFs()
     with exclusive(folder):

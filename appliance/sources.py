@@ -67,9 +67,8 @@ class Sources:
         if is_s3(self.config.data):
             write_atomic(folder.manifest, manifest.to_bytes())
 
-    @property
-    def data_folder(self) -> Path:
-        """The dataset's folder; raise `BadConfig` for an object store."""
+    def require_folder(self) -> Path:
+        """Return the dataset's folder; raise `BadConfig` for an object store."""
         if is_s3(self.config.data):
             raise BadConfig(
                 "a hosted exchange reads its market from a folder", where=f"stores.data: {self.config.data}",

@@ -165,8 +165,8 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        Market.from_dataset(Sources(config.stores).data_folder), clock, seed=config.venue.seed, state=folder.exchange,
-        config=config.venue.exchange,
+        Market.from_dataset(Sources(config.stores).require_folder()), clock, seed=config.venue.seed,
+        state=folder.exchange, config=config.venue.exchange,
     )  # fmt: skip
     if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
         clock.advance(exchange.now)

@@ -95,12 +95,15 @@ from datetime import date
 from pathlib import Path
 from appliance.clock import SystemClock
 from appliance.completing import complete
+from appliance.config import StoresConfig
 from appliance.market import Market
+from appliance.sources import Sources, published
+from appliance.sync import is_current
 from execution.brokers.market_data import AlpacaData, Keys
-from signals.manifest import Manifest
-url, state, kept, asof = sys.argv[1:]
-manifest = Manifest.from_bytes(Path(kept).read_bytes(), where=kept)
+place, endpoint, keys, url, state, asof = sys.argv[1:]
+manifest = published(Sources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data())
 market = Market(Path(state) / 'market.duckdb', manifest.calendar)
+assert is_current(market, manifest, manifest.last)
 source = AlpacaData(url, Keys('k', 's'), SystemClock())
 done = complete(market, source, manifest, manifest.calendar, date.fromisoformat(asof))
 market.close()
@@ -176,8 +179,10 @@ def measured(root: Path, server: Server, keys: Path, versions: dict[str, Manifes
         VirtualClock(today.calendar.session(today.last).close + timedelta(hours=1)),
     )
     with fake.serving(served) as url:
-        kept = str(root / "yesterday" / "manifest.json")
-        found["evening asked of a vendor"] = ran(EVENING, url, str(asked), kept, str(today.last))
+        place = f"s3://{BUCKET}/store/yesterday"
+        found["evening asked of a vendor"] = ran(
+            EVENING, place, server.endpoint, str(keys), url, str(asked), str(today.last)
+        )
     return found
 
 

@@ -259,6 +259,16 @@ def test_the_root_key_never_comes_from_the_store_over_the_network(tmp_path: Path
     assert done.code == 2 and "--trust" in done.err and not (tmp_path / "s" / "config.yml").exists()
 
 
+def test_a_hosted_exchange_reads_its_market_from_a_folder(server: Server, stored: None, tmp_path: Path) -> None:
+    """It is said when the device is made, and no device is made."""
+    (tmp_path / "root.pub").write_text(fake_bundles.roots()[0].text)
+    done = Workbench(tmp_path / "s")(
+        "init", "--venue", "exchange", "--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint,
+        "--trust", str(tmp_path / "root.pub"), "--credentials", str(credentials(tmp_path / "keys")),
+    )  # fmt: skip
+    assert done.code == 2 and "from a folder" in done.err and not (tmp_path / "s").exists()
+
+
 def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Server, stored: None) -> None:
     reader = objects(server, "store/one", READER)
     assert reader.get("data/manifest.json") is not None and reader.get("risk/bundles/latest.json") is None
@@ -319,16 +329,16 @@ def wrong_tag(path: str, answer: Answer) -> Answer:
 
 FAULTS: dict[str, Callable[[str, Answer], Answer | None]] = {
     "down": broken, "cut": cut, "half": half, "flipped": flipped, "html": html,
-    "empty": empty, "500": status(500), "503": status(503), "404": status(404), "slow": slow,
+    "empty": empty, "500": status(500), "404": status(404), "slow": slow,
 }  # fmt: skip
-ON_THE_LINE = {"down", "cut", "500", "503", "404", "slow"}
+ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 
 
 @pytest.mark.parametrize(
     ("place", "faults"),
-    [("/data/manifest.json", tuple(FAULTS)), ("/data/bars/", ("down", "cut", "half", "flipped")),
-     ("/data/actions", ("half", "flipped")), ("/bundles/latest.json", ("cut", "flipped", "html")),
-     ("/keyset.json", ("down", "flipped")), ("model.onnx", ("cut", "half", "flipped", "slow"))],
+    [("/data/manifest.json", tuple(FAULTS)), ("/data/bars/", ("cut", "half", "flipped")),
+     ("/data/actions", ("half", "flipped")), ("/bundles/latest.json", ("flipped", "html")),
+     ("/keyset.json", ("flipped",)), ("model.onnx", ("cut", "half", "flipped"))],
 )  # fmt: skip
 def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(
     device: Device, proxy: Proxy, publications: Publications, place: str, faults: tuple[str, ...]
