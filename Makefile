@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
