@@ -55,7 +55,7 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
         for order_id in [entry.broker_order_id for entry in stale if entry.broker_order_id is not None]:
             path.broker.cancel(order_id)
         settle_live(path, session)
-    for client_order_id in rests.wanted:
+    for client_order_id in sorted(rests.wanted):  # whatever crash came between, the same rest comes first
         last = intents.require(path.ledger, client_order_id)
         if last.state in ENDED and last.intent.key.session == session:
             rests = _attempt_again(path, plan, step, last, rests)
