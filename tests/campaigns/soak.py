@@ -154,7 +154,8 @@ def main() -> int:
             life.start()
             for day in days:
                 life.live(day, *JOBS)
-                time.sleep(1.0)  # it idles
+                life.wait(lambda: not life.children(), "rest")
+                time.sleep(1.0)
                 looks.append(look(life, day))
                 print(looks[-1], flush=True)
             wrong = grown(looks[WARM - 1 :]) + broken(life, days)
