@@ -41,7 +41,7 @@ class DataPull:
     through : date
         Newest session taken over.
     files : int
-        Bars files taken over.
+        Files of bars and quoted spreads taken over.
     transferred : int
         Bytes that came over the line for it.
     changed_sessions : int
