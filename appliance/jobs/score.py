@@ -20,6 +20,7 @@ from appliance.ledger import scores as score_rows
 from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.policy import bundle_policy
 from appliance.recording import enforce, record
+from appliance.restatement import look_back
 from appliance.seams import Severity
 from appliance.slots import Slot, load_slot, recorded_as, slot_store
 from appliance.tripwires import Action, Evaluation, Figures, Stage
@@ -68,6 +69,9 @@ def score(session: date, deps: Deps) -> JobReport:
         remember(deps.ledger, given.delivery)
     beside = [_score_beside(slot, session, asof, deps) for slot in Slot]
     how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
+    past = look_back(deps, asof)
+    if past is not None and past.changed:
+        tell(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
     told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
     return JobReport(
         "score", session, JobStatus.DONE, told,
@@ -75,7 +79,8 @@ def score(session: date, deps: Deps) -> JobReport:
          "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
          "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
          "score_drift": drift.state.value, "scoring": deps.config.scoring.value,
-         "delivered_sha256": given.delivery.sha256 if given.delivery else None, "features": given.features},
+         "delivered_sha256": given.delivery.sha256 if given.delivery else None, "features": given.features,
+         "restated": past.figures() if past else None},
     )  # fmt: skip
 
 
