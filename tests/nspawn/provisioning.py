@@ -137,9 +137,9 @@ class Provisioning:
         """Write the inventory with this release."""
         self.bench.write_inventory(**{
             "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORK],
-            "appliance_release_archive": str(archive), "appliance_store": "/srv/store",
-            "appliance_root_key": self.published.trust.read_text(), "appliance_url": URL,
-            "appliance_fixed_ic": "0.05", "backups_to": "/srv/backups", "appliance_credentials": {"alert-urls": self.secret}, **settings,
+            "appliance_release_archive": str(archive), "appliance_store": "/srv/store", "appliance_url": URL,
+            "appliance_root_key": self.published.trust.read_text(), "appliance_fixed_ic": "0.05",
+            "appliance_credentials": {"alert-urls": self.secret}, "backups_to": "/srv/backups", **settings,
         })  # fmt: skip
 
     def now_in_force(self) -> str:
