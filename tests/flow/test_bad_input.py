@@ -215,7 +215,7 @@ def test_an_exchange_that_is_down(bench: Workbench) -> None:
 
 def test_a_ledger_of_a_newer_schema(bench: Workbench) -> None:
     ledger = apsw.Connection(str(bench.state / "ledger.sqlite"))
-    ledger.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    ledger.execute("UPDATE meta SET value = '99' WHERE key IN ('schema_version', 'usable_since')")
     ledger.close()
     one_line(bench("pull", "--session", "2025-06-02"), 4, "LedgerUnusable", "schema 99")
     assert bench("status").code == 3
