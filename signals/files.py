@@ -35,8 +35,10 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644) -> str:
+def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644, is_durable: bool = True) -> str:
     """Write a file that is too large for memory, piece by piece, whole or not at all; return its hex SHA-256.
+
+    What is not durable may be gone after a power cut: scratch that is removed soon then never wears the disk.
 
     Raises
     ------
@@ -51,14 +53,16 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644) -> s
             for piece in pieces:
                 stream.write(piece)
                 digest.update(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if is_durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
     return digest.hexdigest()
 
 

@@ -55,6 +55,10 @@ class Fragile(FolderVault):
         self._count()
         return super().fetch(name, to)
 
+    def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
+        self._count()
+        return super().pieces(name, start)
+
     def remove(self, name: str) -> None:
         self._count()
         super().remove(name)
@@ -144,9 +148,11 @@ def test_killed_in_mid_backup_the_earlier_one_is_whole_and_the_next_run_tidies_u
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "not what its record says"),
-        (lambda content: content[: len(content) // 2], "not what its record says"),
-        (lambda content: b"", "not what its record says"),
+        (lambda content: content[:9] + b"x" + content[10:], "not what its record says"),  # the header's system
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "cannot be unpacked"),
+        (lambda content: content[: len(content) // 2], "cannot be unpacked"),
+        (lambda content: b"", "cannot be unpacked"),
+        (lambda content: gzip.compress(b"another"), "not what its record says"),
     ],
 )
 def test_a_place_that_spoils_what_it_keeps_holds_no_backup(
