@@ -25,7 +25,7 @@ from tests.fakes.store import Published
 
 Make = Callable[..., Workbench]
 CANARY = "canary-5f1d2e-secret"
-IDLE_MEGABYTES = 60
+IDLE_MEGABYTES, LARGEST_JOB_MEGABYTES = 60, 350
 
 
 @dataclass
@@ -176,7 +176,7 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
                           headers={"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}).json()  # fmt: skip
     ids = [order["client_order_id"] for order in orders]
     assert len(ids) == len(set(ids)) == bench.rows("SELECT count(*) FROM intents")[0][0] > 0
-    rehearsal.wait(lambda: rehearsal.health()["jobs"].get("prune") == "done", "health.json")
+    rehearsal.wait(lambda: all(rehearsal.health()["jobs"].get(job) == "done" for job in JOBS), "health.json")
     the_same_facts_everywhere(rehearsal)
     assert rehearsal.health()["process"]["resident_bytes"] < IDLE_MEGABYTES * 2**20
     assert ("the daemon began again: its process was restarted",) in bench.rows("SELECT title FROM alerts")
@@ -189,6 +189,7 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
         assert CANARY.encode() not in path.read_bytes(), path
     lines = [json.loads(line) for line in rehearsal.log.read_text().splitlines()]
     assert {"begins", "ready", "job starts", "job ended", "ended"} <= {line["event"] for line in lines}
+    assert 0 < max(line["mb"] for line in lines if line["event"] == "job ended") <= LARGEST_JOB_MEGABYTES
 
 
 def the_same_facts_everywhere(rehearsal: Rehearsal) -> None:
