@@ -22,15 +22,13 @@ from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.content import Content
-from textual.reactive import reactive
 from textual.screen import Screen as TextualScreen
-from textual.widgets import Footer, Static
 
 from appliance import control
 from appliance.tui import exporting
 from appliance.tui.ask import Ask
 from appliance.tui.banner import Banner, Notice, Standing, standing
+from appliance.tui.bars import KeyBar, ScreenBar
 from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
 from appliance.tui.look import LookPane
@@ -81,29 +79,6 @@ class Settings:
     is_remote: bool = False
     note: str = ""
     start: str = "overview"
-
-
-class ScreenBar(Static):
-    """The bar of screens; its one input is the name of the one in front."""
-
-    current: reactive[str] = reactive("overview")
-
-    def render(self) -> str:
-        """Keys and names; the one in front in full and marked."""
-        width = self.app.size.width - 2
-        wide, narrow = self._drawn("  ", use_titles=True), self._drawn(" ", use_titles=False)
-        return wide if Content.from_markup(wide).cell_length <= width else narrow
-
-    def _drawn(self, gap: str, *, use_titles: bool) -> str:
-        parts = []
-        for screen in SCREENS:
-            name = screen.title if use_titles else screen.short
-            if screen.name == self.current:
-                parts.append(f"[b reverse]{screen.key} {name}[/]")
-            else:
-                parts.append(f"[@click=app.show('{screen.name}')]{screen.key} {name}[/]")
-        parts += [f"[b reverse]{screen.short}[/]" for screen in DEEPER if screen.name == self.current]
-        return gap.join(parts)
 
 
 class ApplianceApp(App[None]):
@@ -159,7 +134,7 @@ class ApplianceApp(App[None]):
         yield ScreenBar()
         yield Container(id="panes")
         yield Ask(id="ask")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Bring the first screen to the front and start reading."""
@@ -230,9 +205,10 @@ class ApplianceApp(App[None]):
         pane = self._pane(self.front)
         for other in self.query(".pane"):
             other.display = other is pane
-        self.query_one(ScreenBar).current = name
+            if isinstance(other, GridPane) and other is not pane:
+                other.rest()
+        self.query_one(ScreenBar).current = self.query_one(KeyBar).current = name
         self.call_after_refresh(self._focus_grid)
-        self.refresh_bindings()
         self.action_refresh_now()
 
     def _pane(self, screen: Screen) -> GridPane | LookPane:

@@ -26,6 +26,7 @@ class GridPane(Vertical):
         self.spec = screen
         self.shown = View((), (), "")
         self._is_composed = False
+        self._place = 0
 
     def compose(self) -> ComposeResult:
         """Head, charts where there are any, filter line, grid, detail."""
@@ -69,6 +70,16 @@ class GridPane(Vertical):
         for plot, chart in zip(self.query(Plot), self.spec.charts, strict=True):
             plot.chart = chart(answer)
         self._fill()
+        if self._place:
+            self.grid.cursor, self._place = self._place, 0
+
+    def rest(self) -> None:
+        """Let go of the rows while another screen is in front, and remember the place: a thousand rows weigh."""
+        if self.answer is None or not self._is_composed:
+            return
+        self._place = self.grid.cursor
+        self.answer, self.shown = None, View((), (), "")
+        self.grid.content = Content((), (), "")
 
     def watch_arrangement(self, how: Arrangement) -> None:
         """Filter and sort the rows that are there."""

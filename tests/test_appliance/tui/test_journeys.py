@@ -76,8 +76,11 @@ async def test_escape_leads_back_from_a_trace(screens: Screens, settled: Settled
     app = screens()
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await press(pilot, settled, "3", "enter", "escape")
+        await press(pilot, settled, "3", "down", "down")
+        before = app.pane.grid.row  # type: ignore[union-attr]
+        await press(pilot, settled, "enter", "escape")
         assert app.front.name == "blotter"
+        assert app.pane.grid.row == before  # type: ignore[union-attr]
 
 
 async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(
