@@ -139,7 +139,8 @@ class Provisioning:
             "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORK],
             "appliance_release_archive": str(archive), "appliance_store": "/srv/store", "appliance_url": URL,
             "appliance_root_key": self.published.trust.read_text(), "appliance_fixed_ic": "0.05",
-            "appliance_credentials": {"alert-urls": self.secret}, "backups_to": "/srv/backups", **settings,
+            "appliance_credentials": {"alert-urls": f"http://127.0.0.1:9/{self.secret}"},
+            "backups_to": "/srv/backups", **settings,
         })  # fmt: skip
 
     def now_in_force(self) -> str:
