@@ -5,18 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+from textual.pilot import Pilot
+
 from appliance.config import ApplianceConfig, StoresConfig
+from appliance.tui.app import ApplianceApp
 from appliance.tui.demo.day import LIMITS
 
 CPU_SECONDS, MEGABYTES = 2.0, 80
+FRAME = {"#ff5f57", "#febc2e", "#28c840", "#c5c8c6"}  # of the window that the picture is framed by
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,6 +51,24 @@ def test_the_demo_starts_at_once_without_settings_network_or_keys(tmp_path: Path
     assert used < CPU_SECONDS
     assert resident <= MEGABYTES
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_without_colour_every_state_is_still_said(
+    screens: Callable[..., ApplianceApp], settled: Callable[[Pilot[None]], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """H4: under NO_COLOR the screen is of greys alone, and signs and words say what the colours said."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = screens("halted", start="blotter")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        drawn = app.export_screenshot().replace("&#160;", " ")
+    screen = drawn[drawn.index("-matrix") :]
+    shades = set(re.findall(r"#[0-9a-f]{6}", drawn[drawn.index("-r1 ") : drawn.index("</style>")] + screen)) - FRAME
+    assert len(shades) > 5
+    assert {shade for shade in shades if not shade[1:3] == shade[3:5] == shade[5:7]} == set()
+    assert "■ HALTED" in screen and "✔ filled" in screen and "! expired" in screen
 
 
 def test_the_invented_device_has_the_limits_of_a_real_one() -> None:
