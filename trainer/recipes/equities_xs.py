@@ -1,6 +1,13 @@
 """Daily cross-section of equities: LightGBM on the rank of the 5-session open-to-open return."""
 
 from signals.sleeves.equities_xs import EQUITIES_XS as SLEEVE
-from trainer.recipes.base import LabelConfig, Recipe, RecipeConfig
+from trainer.recipes.base import CpcvConfig, LabelConfig, Recipe, RecipeConfig
 
-EQUITIES_XS = Recipe(sleeve=SLEEVE, config=RecipeConfig(label=LabelConfig(k=SLEEVE.horizon_sessions)))
+LONG_EMBARGO = 253  # the longest look-back of a feature
+
+EQUITIES_XS = Recipe(
+    sleeve=SLEEVE,
+    config=RecipeConfig(
+        label=LabelConfig(k=SLEEVE.horizon_sessions), cpcv=CpcvConfig(long_embargo_sessions=LONG_EMBARGO)
+    ),
+)
