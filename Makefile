@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,7 +126,19 @@ nspawn-test: $(VENV)/.dev ## As root, ten minutes: five accelerated sessions of 
 MACHINE ?= $(shell uname -m)
 PI_PYTHON ?= 3.11
 
-release: $(VENV)/.dev ## A release of the device in one archive, for MACHINE=aarch64 and PI_PYTHON=3.13 if you like: var/releases
+var/sbom/.installed: requirements/sbom.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+sbom: $(VENV)/.dev var/sbom/.installed ## What a release is made of, beside it: bill of materials (CycloneDX), licences, known vulnerabilities (a find ends it)
+	@mkdir -p var/releases
+	var/sbom/bin/cyclonedx-py requirements requirements/device.txt --of JSON --output-reproducible -o var/releases/device.cdx.json
+	var/sbom/bin/pip-licenses --python $(BIN)/python --format json --with-urls --output-file var/releases/device.licences.json \
+		--packages $$(sed -n 's/^\([a-z0-9_.-]*\)==.*/\1/p' requirements/device.txt)
+	var/sbom/bin/pip-audit --disable-pip --require-hashes -r requirements/device.txt -f json -o var/releases/device.audit.json
+
+release: $(VENV)/.dev sbom ## A release of the device in one archive, for MACHINE=aarch64 and PI_PYTHON=3.13 if you like: var/releases
 	$(BIN)/python ansible/release.py --machine $(MACHINE) --python $(PI_PYTHON)
 
 var/ansible/.installed: requirements/ansible.txt | $(BIN)/python
