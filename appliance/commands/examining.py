@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from appliance.clock import SystemClock
-from appliance.doctor import Finding, Patient, State, examine, worst
+from appliance.doctor import Finding, Patient, State, examine, try_addresses, worst
 from appliance.folder import StateFolder
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
@@ -17,14 +19,23 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(state: StateOption = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
+def doctor(
+    state: StateOption = DEFAULT_STATE,
+    credentials: Credentials = None,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Look at everything that the device needs, and say how to mend what is wrong. Nothing is changed.
 
-    Settings, disk, credentials, clock, network, calendar, bundle, data, ledger, latch, backups and daemon. Exit code:
-    0 all is well, 1 something is worth a look, 2 the device cannot work like this.
+    Settings, disk, credentials, clock, network, calendar, bundle, data, ledger, latch, backups and daemon; with --alert
+    also whether each address takes a message. Exit code: 0 all is well, 1 something is worth a look, 2 the device
+    cannot work like this.
     """
     clock = SystemClock()
     found = examine(Patient(StateFolder(state), credentials, clock.now(), clock.now))
+    found += tuple(try_addresses(credentials, clock.now())) if alert else ()
     verdict = worst(found)
     rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.mend} for f in found]
     emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join(map(_line, found)))

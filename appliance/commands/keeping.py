@@ -54,6 +54,9 @@ def backup(
     Exit code 5: the place cannot be reached; earlier backups are as they were.
     """
     folder, config = _device(state)
+    if if_older and not config.backup.to:  # a timer asks every night, and nobody wanted any
+        emit({"taken": None, "newest": None}, as_json=as_json, text="No place for backups is set: none is kept.")
+        return
     vault, at = _vault(folder, config, "", credentials), SystemClock().now()
     newest = max((one.at for one in listed(vault)), default=None)
     if newest is not None and timedelta(0) <= at - newest < timedelta(hours=if_older):

@@ -9,6 +9,7 @@ from appliance.commands import (
     books,
     bundles,
     examining,
+    failing,
     keeping,
     reading,
     replaying,
@@ -28,8 +29,8 @@ app = typer.Typer(
     "6 a bundle was refused, 70 a fault of this program. `status` has its own: 0 ok, 1 degraded, 2 halted, 3 down.",
 )  # fmt: skip
 FAMILIES = (
-    setup, running, safety, books, bundles, keeping, state, examining, reading, replaying, backtesting, updating,
-    watching, tui,
+    setup, running, safety, books, bundles, keeping, state, examining, failing, reading, replaying, backtesting,
+    updating, watching, tui,
 )  # fmt: skip
 for family in FAMILIES:
     family.register(app)

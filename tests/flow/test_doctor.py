@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from appliance.config import Venue
-from appliance.doctor import CHECKS, Finding, Patient, State, examine, worst
+from appliance.doctor import CHECKS, Finding, Patient, State, examine, try_addresses, worst
 from appliance.doctor.examination import Check
 from appliance.folder import StateFolder, exclusive, only_daemon
 from appliance.ledger import Ledger, alerts
@@ -26,6 +26,7 @@ from execution.brokers.base import Account
 from signals.errors import BrokerUnreachable
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_store
+from tests.fakes.wire import Say, wire
 
 NOW = datetime(2026, 3, 4, 15, tzinfo=UTC)
 WELL = MachineReading(0.5, NO_SENSOR, 0.0)
@@ -322,3 +323,52 @@ def test_the_command_prints_a_line_a_finding_and_ends_with_the_worst(patient: Pa
     assert bench("doctor").out.count("\n") >= len(CHECKS)
     empty: Callable[..., object] = Workbench(patient.folder.root / "nowhere")
     assert empty("doctor").code == 2  # type: ignore[attr-defined]
+
+
+def told(patient: Patient, *addresses: str) -> list[Finding]:
+    assert patient.credentials is not None
+    (patient.credentials / "alert-urls").write_text("\n".join(addresses) + "\n")
+    return list(try_addresses(patient.credentials, NOW))
+
+
+def test_a_message_is_sent_to_every_address_when_a_person_asks_for_it(patient: Patient) -> None:
+    """As loud as a halt; an address is named by its line, and never shown."""
+    with wire(Say()) as heard, wire(Say(410)) as deaf:
+        well = told(patient, heard.url, f"{heard.url}/second")
+        half = told(patient, heard.url, f"{deaf.url}/secret")
+        lost = told(patient, f"{deaf.url}/secret")
+    assert [one.state for one in well] == [State.OK, State.OK]
+    assert [(one.state, one.says[:14]) for one in half] == [
+        (State.OK, "address 1 of 2"),
+        (State.WARN, "address 2 of 2"),
+    ]
+    assert [one.state for one in lost] == [State.BAD]
+    assert all(bool(one.mend) == (one.state is not State.OK) for one in (*well, *half, *lost))
+    assert "secret" not in f"{half}{lost}" and "127.0.0.1" not in f"{half}{lost}"
+    assert [seen.path for seen in heard.seen] == ["/", "/second", "/"] and len(deaf.seen) == 2
+    assert {seen.headers["Priority"] for seen in heard.seen} == {"urgent"}
+    assert all(seen.headers["Title"].startswith("TEST: nothing is wrong") for seen in heard.seen)
+
+
+def test_a_device_that_could_tell_nobody_says_so(patient: Patient) -> None:
+    assert [one.state for one in try_addresses(None, NOW)] == [State.BAD]
+    (found,) = told(patient, "not an address, and secret")
+    assert found.state is State.BAD and "secret" not in str(found)
+
+
+def test_the_command_sends_nothing_unless_it_is_asked_to(patient: Patient) -> None:
+    """And changes nothing on the device when it is."""
+    bench = Workbench(patient.folder.root)
+    assert patient.credentials is not None
+    with wire(Say()) as heard:
+        (patient.credentials / "alert-urls").write_text(f"{heard.url}/a\n{heard.url}/b\n")
+        before = bench.tables()
+        asked = ("doctor", "--credentials", str(patient.credentials), "--json")
+        quiet = bench(*asked)
+        assert heard.seen == []
+        loud = bench(*asked, "--alert")
+    assert [seen.path for seen in heard.seen] == ["/a", "/b"]
+    assert loud.code == quiet.code and bench.tables() == before
+    rows = [row for row in loud.json["findings"] if row["check"] == "alert"]
+    assert [row["state"] for row in rows] == ["ok", "ok"]
+    assert [row for row in loud.json["findings"] if row["check"] != "alert"] == quiet.json["findings"]

@@ -92,6 +92,8 @@ def test_a_backup_of_before_a_traded_day_meets_the_brokers_books_and_ends_only_b
 def test_a_timer_takes_a_backup_only_where_the_night_has_none(make: Make, published: Published, tmp_path: Path) -> None:
     bench = make(published)
     assert bench("backup").code == 2
+    unwanted = bench("backup", "--if-older-than", "20")
+    assert unwanted.code == 0 and "No place for backups is set" in unwanted.out  # the default: no failure every night
     keeps_backups(bench, tmp_path / "elsewhere")
     taken = bench("backup", "--if-older-than", "20", "--json")
     assert taken.code == 0 and taken.json["taken"]["rows"] > 0

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-UNITS = Path(__file__).resolve().parents[2] / "systemd"
+from appliance.commands.failing import FAILURES, SUCCESSES
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ROOT / "systemd"
+OUTLIVING = sorted(ROOT.glob("ansible/roles/*/files/*.service"))  # every release
+ATTENDED = {"appliance-tui.service"}  # somebody sits before it, and it ends by its time limit
 TOOL = shutil.which("systemd-analyze")
 MAX_EXPOSURE = 2.0
 
@@ -20,7 +25,7 @@ needs_systemd = pytest.mark.skipif(TOOL is None, reason="systemd-analyze absent"
 def units(tmp_path: Path) -> list[Path]:
     """The units as they are, but for the program's path: it exists on a device, not here."""
     found = []
-    for source in sorted(UNITS.iterdir()):
+    for source in sorted([*UNITS.iterdir(), *OUTLIVING]):
         copy = tmp_path / source.name
         copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", source.read_text(), flags=re.M))
         found.append(copy)
@@ -29,6 +34,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 @needs_systemd
 def test_the_units_verify_clean(units: list[Path]) -> None:
+    (units[0].parent / "chrony.service").write_text("[Service]\nExecStart=/bin/true\n")
     done = subprocess.run(
         [str(TOOL), "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False
     )
@@ -37,13 +43,15 @@ def test_the_units_verify_clean(units: list[Path]) -> None:
 
 @needs_systemd
 def test_the_services_are_hardened(units: list[Path]) -> None:
+    """All but the two that run before them, once, and have to be root."""
     services = [unit for unit in units if unit.suffix == ".service"]
-    assert {unit.name for unit in services} == {
-        "appliance.service",
-        "appliance-tui.service",
-        "appliance-backup.service",
-    }
+    roots = {"appliance-settle.service", "appliance-time.service"}
+    assert {unit.name for unit in services} - roots == {
+        "appliance.service", "appliance-tui.service", "appliance-backup.service", "appliance-alert@.service",
+    }  # fmt: skip
     for service in services:
+        if service.name in roots:
+            continue
         done = subprocess.run(
             [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
             capture_output=True, text=True, check=False,
@@ -51,6 +59,22 @@ def test_the_services_are_hardened(units: list[Path]) -> None:
         exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
         assert exposure is not None and float(exposure[1]) <= MAX_EXPOSURE, (service.name, done.stdout)
         assert done.returncode == 0
+
+
+def test_what_fails_while_nobody_looks_tells_a_person() -> None:
+    """Every service but the screens; what tells cannot tell of itself, and nothing would start it again and again."""
+    services = {path.name: path.read_text() for path in (*UNITS.glob("*.service"), *OUTLIVING)}
+    telling = {name for name, text in services.items() if "\nOnFailure=appliance-alert@%N.service\n" in text}
+    assert set(services) - telling == {"appliance-alert@.service", *ATTENDED}
+    assert {name.removesuffix(".service") for name in telling} == set(FAILURES)  # each in words of its own
+    acting = {name for name, text in services.items() if "\nOnSuccess=" in text}
+    assert {name.removesuffix(".service") for name in acting} == set(SUCCESSES)
+    alert = services["appliance-alert@.service"]
+    assert "\nExecStart=/opt/appliance/bin/appliance-alert %i\n" in alert
+    assert re.findall(r"LoadCredentialEncrypted=(\S+)", alert) == ["alert-urls"]
+    copied = (ROOT / "ansible/roles/appliance/tasks/tools.yml").read_text()
+    assert "appliance-settle.service, appliance-alert@.service" in copied
+    assert "{src: appliance_alert.py, dest: appliance-alert}" in copied
 
 
 def credentials(unit: str) -> list[str]:

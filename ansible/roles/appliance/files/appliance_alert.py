@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+"""Tell a person how a unit of this device ended: by the release's own program, and without it where it does not run.
+
+    appliance-alert UNIT     run by appliance-alert@UNIT.service, which OnFailure= of the unit starts
+
+It needs the system's Python and nothing else: it has to work when every release is broken. What leaves is the unit's
+name alone; the addresses are the credential alert-urls and are neither shown nor logged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+PROGRAM = "/opt/appliance/current/bin/appliance"
+TOLD, NOBODY = 0, 5  # of `appliance tell-unit`: either way it has done its part
+PROGRAM_SECONDS, STEP_SECONDS = 60.0, 5.0
+
+
+def has_told(program: str, unit: str) -> int | None:
+    """Let the release's program tell it; None when it did not get to its end."""
+    try:
+        code = subprocess.run([program, "tell-unit", "--unit", unit], check=False, timeout=PROGRAM_SECONDS).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return code if code in (TOLD, NOBODY) else None
+
+
+def addresses(credentials: str) -> list[str]:
+    """Every line of the credential."""
+    try:
+        return (Path(credentials) / "alert-urls").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def takes(address: str, unit: str) -> bool:
+    """Post one message; whether the other side took it."""
+    title = f"{unit} has {'acted' if os.environ.get('MONITOR_SERVICE_RESULT') == 'success' else 'failed'}"
+    body = f"{title}, and the release's own program does not run. `systemctl status {unit}` says more."
+    try:
+        to = urlsplit(address)
+        kind = HTTPSConnection if to.scheme == "https" else HTTPConnection
+        with closing(kind(to.netloc, timeout=STEP_SECONDS)) as connection:
+            where = (to.path or "/") + (f"?{to.query}" if to.query else "")
+            connection.request("POST", where, body.encode(), {"Title": title, "Priority": "urgent"})
+            return 200 <= connection.getresponse().status < 300
+    except (OSError, HTTPException, ValueError):
+        return False
+
+
+def main() -> int:
+    """Tell it one way or the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("unit")
+    parser.add_argument("--program", default=PROGRAM)
+    asked = parser.parse_args()
+    code = has_told(asked.program, asked.unit)
+    if code is not None:
+        return code
+    print(f"the release's program does not run; {asked.unit} is told of without it", file=sys.stderr)
+    if any([takes(address, asked.unit) for address in addresses(os.environ.get("CREDENTIALS_DIRECTORY", ""))]):
+        return 0
+    print("nobody was reached", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

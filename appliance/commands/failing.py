@@ -1,0 +1,91 @@
+"""What systemd has seen of a unit of this device, told to a person: `tell-unit`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from appliance.clock import SystemClock
+from appliance.device import channels
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode, alerts
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.seams import Alert, Severity
+from signals.console import emit
+from signals.errors import LedgerUnusable, Locked
+
+NOBODY = 5
+SUCCESS = "success"
+FAILURES = {
+    "appliance": (Severity.PAGE, "the daemon was started in vain, and is no longer"),
+    "appliance-backup": (Severity.WARN, "no backup could be taken"),
+    "appliance-settle": (Severity.PAGE, "an interrupted update could not be gone back from"),
+    "appliance-time": (Severity.WARN, "the clock is not synchronised"),
+}
+SUCCESSES = {"appliance-settle": (Severity.WARN, "an interrupted update was gone back from")}
+
+Unit = Annotated[str, typer.Option("--unit", help="Its name, without `.service`.", show_default=False)]
+Result = Annotated[
+    str, typer.Option("--result", envvar="MONITOR_SERVICE_RESULT", help="As systemd says it.", show_default=False)
+]
+Status = Annotated[
+    str, typer.Option("--status", envvar="MONITOR_EXIT_STATUS", help="As systemd says it.", show_default=False)
+]
+Invocation = Annotated[
+    str, typer.Option("--invocation", envvar="MONITOR_INVOCATION_ID", help="Of that run.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command of this file on `app`."""
+    app.command("tell-unit")(tell_unit)
+
+
+def tell_unit(
+    unit: Unit,
+    result: Result = "",
+    status: Status = "",
+    invocation: Invocation = "",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a person how a unit of this device ended. systemd asks for it; each run is one message, never left out.
+
+    What no channel took stays among the alerts: `status` is degraded, and the daemon sends it again. Exit code 0: told;
+    5: nobody was reached.
+    """
+    alert, folder = told_of(unit, result, status, invocation, SystemClock().now()), StateFolder(state)
+    delivered = channels(folder, credentials).notify(alert)
+    recorded = _record(folder, alert, delivered=delivered)
+    emit(
+        {"title": alert.title, "delivered": delivered, "recorded": recorded}, as_json=as_json,
+        text=f"{alert.title}: {'told' if delivered else 'nobody was reached'}",
+    )  # fmt: skip
+    raise typer.Exit(0 if delivered else NOBODY)
+
+
+def told_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
+    """Return the message; its key is that of one run of the unit, so that no failure hides behind the one before."""
+    is_well = result == SUCCESS
+    unknown = (Severity.WARN, "it has ended" if is_well else "it has failed")
+    severity, words = (SUCCESSES if is_well else FAILURES).get(unit, unknown)
+    ended = " ".join(part for part in (result, status) if part) or "no more is known"
+    return Alert(
+        severity, f"unit-{unit}-{invocation[:12] or 'by-hand'}", f"{unit}: {words}",
+        f"systemd says: {ended}. journalctl -u {unit} -n 50 -o cat", at,
+    )  # fmt: skip
+
+
+def _record(folder: StateFolder, alert: Alert, *, delivered: bool) -> bool:
+    """Keep it in the ledger, if there is one that takes it: its damage may be what this is about."""
+    if not folder.ledger.exists():
+        return False
+    try:
+        with Ledger(folder.ledger, Mode.WRITE) as ledger:
+            alerts.add(ledger, alert, delivered=delivered)
+    except (LedgerUnusable, Locked):
+        return False
+    return True
