@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -75,11 +76,16 @@ class FolderStore:
         return sha256_of(content)
 
     def names(self, prefix: str) -> tuple[str, ...]:
-        """Names of the files below `prefix`, sorted."""
-        base = self._path(prefix)
-        if not base.is_dir():
-            return ()
-        return tuple(sorted(p.relative_to(self._root).as_posix() for p in base.rglob("*") if p.is_file()))
+        """Names of the files below `prefix`, sorted; a folder that may not be looked into is not an empty one."""
+        base, found = self._path(prefix), list[Path]()
+        try:
+            if not base.is_dir():
+                return ()
+            for place, _, names in os.walk(base, onerror=_raise):
+                found += [Path(place, name) for name in names]
+        except OSError as error:
+            raise self._unreachable(Path(error.filename or base), error) from None
+        return tuple(sorted(path.relative_to(self._root).as_posix() for path in found))
 
     def _path(self, name: str) -> Path:
         parts = PurePosixPath(name).parts
@@ -90,5 +96,9 @@ class FolderStore:
     def _unreachable(self, path: Path, error: OSError) -> StoreUnreachable:
         return StoreUnreachable(
             "the store could not be read", where=f"{path}: {error.strerror}",
-            mend="Check the path in the device's config.yml and that it is mounted",
+            mend="Check the path in the device's config.yml, that it is mounted, and whose files these are",
         )  # fmt: skip
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -204,6 +205,26 @@ def test_a_disk_that_is_not_mounted_is_no_empty_place(ledger: Ledger, tmp_path: 
     with pytest.raises(StoreUnreachable, match="not there"):
         taken(ledger, vault, tmp_path)
     assert not (tmp_path / "not-mounted").exists() and not (tmp_path / "copies").exists()
+
+
+def test_backups_that_this_user_may_not_read_are_not_taken_for_none(
+    ledger: Ledger, vault: Fragile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new card may give the service another number, and the copies belong to the old one."""
+    one = taken(ledger, vault, tmp_path)
+    place, look = tmp_path / "elsewhere/ledger", os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path) == place:
+            raise PermissionError(13, "Permission denied", str(place))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(StoreUnreachable, match="whose files these are") as refused:
+        listed(vault)
+    assert str(place) in str(refused.value)
+    monkeypatch.undo()
+    assert listed(vault) == (one,)
 
 
 def record_of(day: date) -> Backup:
