@@ -128,15 +128,63 @@ def test_nothing_comes_in_but_what_is_named() -> None:
     assert options(ANSIBLE / "roles/monitoring")["monitoring_listen"]["default"].startswith("127.0.0.1:")
 
 
+def uninstalling() -> list[dict[str, Any]]:
+    """Every task of the playbook, those of its two parts too."""
+    (play,) = read(PLAYBOOKS["uninstall"])
+    parts = [ANSIBLE / "playbooks/tasks" / f"remove_{name}.yml" for name in ("program", "settings")]
+    return [*play["tasks"], *(task for path in parts for task in tasks(path))]
+
+
 def test_removing_the_ledger_has_to_be_said_twice() -> None:
-    """By a word and by the device's name; nothing else in the playbook touches the state folder."""
+    """By a word and by the device's name; nothing else of the playbook removes the state folder or its owner."""
     (play,) = read(PLAYBOOKS["uninstall"])
     assert play["vars"]["purge"] is False
-    first, last = play["tasks"][0], play["tasks"][-1]
-    assert first["ansible.builtin.assert"]["that"] == "not (purge | bool) or confirm_purge == inventory_hostname"
-    assert (last["ansible.builtin.file"]["path"], last["when"]) == ("{{ state_dir }}", "purge | bool")
-    assert "state_dir" not in str(play["tasks"][:-1])
-    assert play["vars"]["state_dir"] not in str(play["tasks"])
+    assert play["tasks"][0]["ansible.builtin.assert"]["that"] == (
+        "not (purge | bool) or confirm_purge == inventory_hostname"
+    )
+    removing = ("ansible.builtin.file", "ansible.builtin.user", "ansible.builtin.group")
+    touching = [
+        task for task in uninstalling() if re.search("state_dir|service_user", str([task.get(m) for m in removing]))
+    ]
+    assert [task["when"] for task in touching] == ["purge | bool"] * 3
+    assert touching[0]["ansible.builtin.file"] == {"path": "{{ state_dir }}", "state": "absent"}
+    assert play["vars"]["state_dir"] not in str(uninstalling())
+
+
+def test_what_provisioning_set_on_the_machine_goes_when_it_is_said_and_else_stays_protected() -> None:
+    """A machine that is only uninstalled keeps ssh by key, its firewall and its upgrades."""
+    (play,) = read(PLAYBOOKS["uninstall"])
+    assert play["vars"]["machine"] is False
+    (settings,) = (task for task in play["tasks"] if "remove_settings" in str(task))
+    assert settings["when"] == "machine | bool"
+    program = (ANSIBLE / "playbooks/tasks/remove_program.yml").read_text(encoding="utf-8")
+    assert not re.search("nftables|sshd|apt|chrony", program)
+    written = {
+        task[module]["dest"]
+        for role in ROLES
+        for task in tasks(role / "tasks/main.yml")
+        for module in ("ansible.builtin.template", "ansible.builtin.copy")
+        if module in task and role.name not in ("appliance", "backups")
+    }
+    removed = (ANSIBLE / "playbooks/tasks/remove_settings.yml").read_text(encoding="utf-8")
+    of_packages = {"/etc/default/zramswap", "/etc/default/prometheus-node-exporter"}
+    ours = {"/etc/systemd/system/appliance-time.service"}  # goes with the program
+    assert {path for path in written if path not in removed} == of_packages | ours
+
+
+def test_times_of_reading_are_not_written_to_the_card() -> None:
+    """The rule changes the root's line alone, once, whatever stands there."""
+    (rule,) = (t for t in tasks(ANSIBLE / "roles/storage/tasks/main.yml") if "ansible.builtin.replace" in t)
+    found = rule["ansible.builtin.replace"]
+    for before, after in (
+        ("PARTUUID=1-02  /  ext4  defaults  0  1", "PARTUUID=1-02  /  ext4  defaults,noatime  0  1"),
+        ("PARTUUID=1-02 / ext4 defaults,noatime 0 1", None),
+        ("/dev/sda2 / ext4 noatime,errors=remount-ro 0 1", None),
+        ("PARTUUID=1-01 /boot/firmware vfat defaults 0 2", None),
+        ("# / was on /dev/sda2", None),
+        ("tmpfs /tmp tmpfs defaults 0 0", None),
+    ):
+        assert re.sub(found["regexp"], found["replace"], before, flags=re.M) == (after or before)
 
 
 def test_the_units_of_a_release_are_linked_through_the_name_that_is_switched() -> None:
@@ -152,7 +200,7 @@ def test_every_credential_of_the_units_is_known_to_the_command_line_and_removed_
     named = set(re.findall(r"^LoadCredentialEncrypted=(\S+)", units, flags=re.M))
     command = (ANSIBLE / "roles/appliance/files/appliance").read_text(encoding="utf-8")
     assert set(re.findall(r"LoadCredentialEncrypted=(\S+)", command)) == named
-    removed = set(re.findall(r"/etc/credstore\.encrypted/(\S+)", PLAYBOOKS["uninstall"].read_text(encoding="utf-8")))
-    assert removed == named
+    (removing,) = (task for task in uninstalling() if "__secrets" in task.get("vars", {}))
+    assert set(removing["vars"]["__secrets"]) == named
     meaning = options(ANSIBLE / "roles/appliance")["appliance_credentials"]["description"]
     assert all(name in meaning for name in named)
