@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 
 demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE.parquet
 	@VENV="$(VENV)" DATA="$(DATA)" FIXED_IC="$(FIXED_IC)" demo/run
+
+screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
+	$(BIN)/python -m tests.campaigns.pictures
 
 lint: $(VENV)/.dev ## ruff: lint and format
 	$(BIN)/ruff check .
@@ -153,6 +156,9 @@ provision-lint: var/ansible/.installed ## ansible-lint (production) and yamllint
 
 provision-test: $(VENV)/.dev var/ansible/.installed ## As root, a quarter of an hour: a blank Debian provisioned, traded on, updated, gone back, restored, uninstalled
 	$(BIN)/python -m tests.nspawn.provisioning
+
+fleet-test: $(VENV)/.dev var/ansible/.installed ## As root, ten minutes: two devices; a canary that stops a roll-out, a good one, power lost in an update, failures that are told
+	$(BIN)/python -m tests.nspawn.fleet
 
 var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.nspawn.rehearsal import STATE, STORE, Machine, run, wait
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = "systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,ca-certificates"
-HERE, THERE, NETWORK, PROXY_PORT = "10.199.0.1", "10.199.0.2", "10.199.0.0/24", 3128
+NETWORKS, PROXY_PORT = "10.199.0.0/16", 3128  # one a device, each with its own cable
 OPERATOR = "keeper"
 
 
@@ -26,11 +27,6 @@ def blank_root(folder: Path) -> Path:
     run("chroot", str(built), "useradd", "--create-home", "--shell", "/bin/bash", OPERATOR)
     run("chroot", str(built), "systemctl", "enable", "systemd-networkd")
     (built / f"etc/sudoers.d/{OPERATOR}").write_text(f"{OPERATOR} ALL=(ALL) NOPASSWD: ALL\n")
-    (built / "etc/apt/apt.conf.d/01proxy").write_text(f'Acquire::http::Proxy "http://{HERE}:{PROXY_PORT}";\n')
-    (built / "etc/systemd/network").mkdir(exist_ok=True)
-    (built / "etc/systemd/network/10-host0.network").write_text(
-        f"[Match]\nName=host0\n[Network]\nAddress={THERE}/24\nGateway={HERE}\n"
-    )
     built.rename(root)
     return root
 
@@ -47,16 +43,39 @@ class Guest(Machine):
         The operator's private ssh key.
     backups : Path
         Folder that stands for what outlives a card.
+    number : int
+        Of its network.
+    neighbours : callable
+        Serves what the device finds on its own loopback while it boots.
     """
 
     name: str = "trademl-a"
     blank: Path = Path()
     key: Path = Path()
     backups: Path = Path()
+    number: int = 0
+    neighbours: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def here(self) -> str:
+        """This end of its cable."""
+        return f"10.199.{self.number}.1"
+
+    @property
+    def there(self) -> str:
+        """The device's address."""
+        return f"10.199.{self.number}.2"
 
     def prepare(self) -> None:
         """A new card: the blank root, and the operator's key."""
         run("cp", "-a", str(self.blank), str(self.root))
+        (self.root / "etc/apt/apt.conf.d/01proxy").write_text(
+            f'Acquire::http::Proxy "http://{self.here}:{PROXY_PORT}";\n'
+        )
+        (self.root / "etc/systemd/network").mkdir(exist_ok=True)
+        (self.root / "etc/systemd/network/10-host0.network").write_text(
+            f"[Match]\nName=host0\n[Network]\nAddress={self.there}/24\nGateway={self.here}\n"
+        )
         home = self.root / f"home/{OPERATOR}/.ssh"
         home.mkdir(mode=0o700)
         shutil.copy(self.key.with_suffix(".pub"), home / "authorized_keys")
@@ -77,12 +96,17 @@ class Guest(Machine):
         return ["-M", self.name, "--network-veth", f"--bind-ro={self.store}:{STORE}",
                 f"--bind={self.backups}:/srv/backups"]  # fmt: skip
 
-    def boot(self) -> None:
-        """Switch it on, plug the cable in, and wait for ssh."""
-        super().boot()
+    def plug_in(self) -> None:
+        """Plug the cable in, and call its neighbours."""
         cable = f"ve-{self.name}"
-        run("ip", "address", "replace", f"{HERE}/24", "dev", cable)
+        wait(lambda: Path(f"/sys/class/net/{cable}").exists(), "the cable")
+        run("ip", "address", "replace", f"{self.here}/24", "dev", cable)
         run("ip", "link", "set", cable, "up")
+        self.neighbours()
+
+    def boot(self) -> None:
+        """Switch it on and wait for ssh."""
+        super().boot()
         wait(lambda: not subprocess.run(self.ssh("true"), capture_output=True, check=False).returncode, "ssh",
              lambda: self.inside_or("networkctl status host0; systemctl status ssh --no-pager"))  # fmt: skip
 
@@ -94,11 +118,15 @@ class Guest(Machine):
             "UserKnownHostsFile": str(known), "ControlPersist": "900", "ControlPath": f"{self.scratch}/ssh-{self.name}",
         }  # fmt: skip
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        return ["ssh", "-i", str(self.key), *given, f"{OPERATOR}@{THERE}", command]
+        return ["ssh", "-i", str(self.key), *given, f"{OPERATOR}@{self.there}", command]
+
+    def cut_power(self) -> None:
+        """End everything inside at once; no connection waits for an answer that never comes."""
+        subprocess.run(["ssh", "-o", f"ControlPath={self.scratch}/ssh-{self.name}", "-O", "exit", self.there],
+                       capture_output=True, check=False)  # fmt: skip
+        super().cut_power()
 
     def remove(self) -> None:
         """Switch it off; the card stays to be looked at."""
-        subprocess.run(["ssh", "-o", f"ControlPath={self.scratch}/ssh-{self.name}", "-O", "exit", THERE],
-                       capture_output=True, check=False)  # fmt: skip
         if self.process is not None and self.process.poll() is None:
             self.cut_power()

@@ -19,58 +19,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from appliance.schedule import timetable
-from tests.fakes.store import Published, publish_store
-from tests.nspawn import fetching
-from tests.nspawn.guest import HERE, NETWORK, OPERATOR, PROXY_PORT, REPOSITORY, THERE, Guest, blank_root
-from tests.nspawn.rehearsal import KEYS, Broken, Machine, Rehearsal, run, wait
+from tests.fakes.store import publish_store
+from tests.nspawn import fetching, leftovers
+from tests.nspawn.bench import FAST, URL, Bench, build_release, release_of, serve_exchange
+from tests.nspawn.guest import NETWORKS, OPERATOR, PROXY_PORT, REPOSITORY, Guest, blank_root
+from tests.nspawn.rehearsal import KEYS, Broken, Rehearsal, run, wait
 
-PLAYBOOK = REPOSITORY / "var/ansible/bin/ansible-playbook"
-PORT = 8787
-URL = f"http://127.0.0.1:{PORT}"
 DEVICE = "pi-bench"
 SECRET = "CANARY-4711-never-to-be-seen"
 NEW_SECRET = "CANARY-4712-never-to-be-seen"
 SICK_GATE = 20
-FAST = "[Service]\nExecStart=\nExecStart=/opt/appliance/current/bin/appliance run --look-every 0.25 --retry-after 1\n"
-CHANGED = re.compile(rf"^{DEVICE}\s*:.*changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
-
-
-@dataclass
-class Bench:
-    """The controller: inventory, playbooks, and all that they ever printed."""
-
-    folder: Path
-    guest: Guest
-    printed: str = ""
-
-    def write_inventory(self, **settings: Any) -> None:
-        """Write the one device's inventory."""
-        common = " ".join(self.guest.ssh("")[1:-2])
-        host = {"ansible_host": THERE, "ansible_user": OPERATOR, "ansible_ssh_common_args": common,
-                "ansible_python_interpreter": "/usr/bin/python3"}  # fmt: skip
-        groups = {"devices": {"hosts": {DEVICE: {**host, **settings}}}, "canary": {"hosts": {DEVICE: {}}}}
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump(groups))
-
-    def play(self, playbook: str, *options: str, fails: bool = False) -> tuple[str, int]:
-        """Run a playbook; return what it printed and how many tasks changed something."""
-        command = [str(PLAYBOOK), "-i", str(self.folder / "hosts.yml"), f"playbooks/{playbook}.yml", *options]
-        settings = {**os.environ, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(self.folder)}
-        done = subprocess.run(command, cwd=REPOSITORY / "ansible", env=settings, capture_output=True, text=True,
-                              check=False, timeout=1800)  # fmt: skip
-        said = done.stdout + done.stderr
-        self.printed += said
-        if (done.returncode != 0) is not fails:
-            raise Broken(f"{playbook} {' '.join(options)} ended with {done.returncode}:\n{said[-6000:]}")
-        found = CHANGED.search(said)
-        return said, int(found[1]) if found else 0
 
 
 class Sessions(Rehearsal):
@@ -84,36 +47,6 @@ class Sessions(Rehearsal):
         return json.loads(run("nsenter", "-t", str(leader), "-n", "curl", "-sf", *headers, *data, self.url + path))
 
 
-def serve_exchange(guest: Machine, published: Published, state: Path, at: str) -> subprocess.Popen[bytes]:
-    """Serve the exchange on the guest's own loopback."""
-    server = subprocess.Popen(
-        ["nsenter", "-t", str(guest.leader()), "-n", sys.executable, "-m", "execution.exchange", "serve",
-         "--data", str(published.root / "data"), "--state", str(state), "--port", str(PORT), "--at", at],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    answers = ["nsenter", "-t", str(guest.leader()), "-n", "curl", "-sf", f"{URL}/_sim/clock"]
-    wait(lambda: not subprocess.run(answers, capture_output=True, check=False).returncode, "the exchange")
-    return server
-
-
-def build_release(scratch: Path, name: str, edit: dict[str, str]) -> tuple[Path, int]:
-    """Build a release of the last commit with `edit` appended to some files; return its archive and its size."""
-    sources = scratch / f"sources-{name}"
-    sources.mkdir()
-    run("git", "-C", str(REPOSITORY), "archive", "--output", str(sources / "all.tar"), "HEAD")
-    run("tar", "-C", str(sources), "-xf", str(sources / "all.tar"))
-    for file, line in edit.items():
-        (sources / file).write_text((sources / file).read_text() + line)
-    said = run(sys.executable, str(REPOSITORY / "ansible/release.py"), "--sources", str(sources), "--to", str(scratch))
-    found = json.loads(said)
-    return Path(found["archive"]), int(found["bytes"])
-
-
-def release_of(archive: Path) -> str:
-    """Name of the release in an archive."""
-    return archive.name.removeprefix("trademl-").rsplit("-", 2)[0]
-
-
 class Provisioning:
     """What is done, step by step, and what was seen."""
 
@@ -123,7 +56,7 @@ class Provisioning:
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(scratch / "key"))
         (scratch / "backups").mkdir(mode=0o777)
         self.guest = self.card(f"tm{os.getpid()}a", blank)
-        self.bench = Bench(scratch, self.guest)
+        self.bench = Bench(scratch, {DEVICE: self.guest})
         self.days = self.published.sessions(6)
         self.start = timetable(self.days[0], self.published.manifest.calendar)[0].at - timedelta(minutes=5)
         self.secret = SECRET
@@ -136,7 +69,7 @@ class Provisioning:
     def inventory(self, archive: Path, **settings: Any) -> None:
         """Write the inventory with this release."""
         self.bench.write_inventory(**{
-            "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORK],
+            "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORKS],
             "appliance_release_archive": str(archive), "appliance_store": "/srv/store", "appliance_url": URL,
             "appliance_root_key": self.published.trust.read_text(), "appliance_fixed_ic": "0.05",
             "appliance_credentials": {"alert-urls": f"http://127.0.0.1:9/{self.secret}"},
@@ -179,10 +112,11 @@ class Provisioning:
 
     def look_from_outside(self) -> None:
         """Ssh by key alone, no root, and nothing else answers."""
+        there = self.guest.there
         anybody = "-o ConnectTimeout=5 -o ControlPath=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
         for words, options in (
-            ("a password", f"-o PubkeyAuthentication=no -o PasswordAuthentication=yes {OPERATOR}@{THERE}"),
-            ("root", f"-i {self.scratch}/key root@{THERE}"),
+            ("a password", f"-o PubkeyAuthentication=no -o PasswordAuthentication=yes {OPERATOR}@{there}"),
+            ("root", f"-i {self.scratch}/key root@{there}"),
         ):
             tried = ["ssh", "-o", "BatchMode=yes", *anybody.split(), *options.split(), "true"]
             if not subprocess.run(tried, capture_output=True, check=False).returncode:
@@ -190,7 +124,7 @@ class Provisioning:
         self.guest.inside("systemd-run --quiet --unit=door python3 -m http.server 8099")
         wait(lambda: "1FA3" in self.guest.inside("cat /proc/net/tcp"), "a server at port 8099")
         knocked = subprocess.run(
-            ["curl", "-s", "--max-time", "3", f"http://{THERE}:8099"], check=False, capture_output=True
+            ["curl", "-s", "--max-time", "3", f"http://{there}:8099"], check=False, capture_output=True
         )
         if knocked.returncode != 28:
             raise Broken(f"a port that nobody asked for answers: {knocked.returncode}")
@@ -284,13 +218,18 @@ class Provisioning:
         self.seen["the canary secret"] = "in no output (-vvv) and in no file of the card"
 
     def replace_the_card(self, blank: Path) -> None:
-        """Another blank card, provisioned with the backup of the first: it has its orders, and is halted."""
+        """Another blank card, whose service gets another number, provisioned with the backup of the first.
+
+        It has the first one's orders, and is halted.
+        """
         count = "SELECT count(*) FROM intents WHERE posts > 0"
         ((sent,),) = self.sessions.rows(count)
+        owner = self.guest.state.stat().st_uid
         self.guest.remove()
         self.exchange.terminate()
-        self.guest = self.bench.guest = self.sessions.machine = self.card(f"tm{os.getpid()}b", blank)
+        self.guest = self.bench.devices[DEVICE] = self.sessions.machine = self.card(f"tm{os.getpid()}b", blank)
         self.guest.prepare()
+        run("chroot", str(self.guest.root), "useradd", "--system", "stranger")
         self.guest.boot()
         self.exchange = serve_exchange(self.guest, self.published, self.scratch / "exchange", self.start.isoformat())
         self.inventory(self.first)
@@ -300,22 +239,35 @@ class Provisioning:
         ((found,),) = self.sessions.rows(count)
         if facts["verdict"] != "halted" or "RESTORED" not in facts["latch"] or found != sent or not sent:
             raise Broken(f"a restored device is halted and knows its {sent} orders, this one knows {found}: {facts}")
+        if self.guest.state.stat().st_uid == owner:
+            raise Broken(
+                f"the service has the number {owner} on both cards: nothing is shown of whose backups these are"
+            )
         self.seen["a new card from the backup"] = (
-            f"{found} orders of {sent} known, {time.monotonic() - began:.0f} s; {facts['latch'][:60]}"
+            f"{found} orders of {sent} known, {time.monotonic() - began:.0f} s; user {owner}, then"
+            f" {self.guest.state.stat().st_uid}; {facts['latch'][:60]}"
         )
         self.bench.play("restore", fails=True)
         self.seen["restore over a device"] = "refused"
 
     def uninstall(self) -> None:
-        """The ledger stays unless it is said twice."""
+        """Nothing stays but what is promised to; what is promised goes when it is said; twice is harmless."""
         self.bench.play("uninstall", "-e", "purge=true", fails=True)
         self.bench.play("uninstall")
-        if not (self.guest.state / "ledger.sqlite").exists() or (self.guest.root / "opt/appliance").exists():
-            raise Broken("uninstall keeps the ledger and removes the program")
-        self.bench.play("uninstall", "-e", "purge=true", "-e", f"confirm_purge={DEVICE}")
-        if self.guest.state.exists():
-            raise Broken("a confirmed purge removes the state folder")
-        self.seen["uninstall"] = "kept the ledger; purge without the device's name refused, with it done"
+        leftovers.judge(self.guest, leftovers.PROMISED)
+        if not (self.guest.state / "ledger.sqlite").exists():
+            raise Broken("uninstall keeps the ledger")
+        everything = ("-e", "machine=true", "-e", "purge=true", "-e", f"confirm_purge={DEVICE}")
+        _, again = self.bench.play("uninstall")
+        self.bench.play("uninstall", *everything)
+        leftovers.judge(self.guest, leftovers.OF_PACKAGES)
+        _, once_more = self.bench.play("uninstall", *everything)
+        if again or once_more or self.guest.state.exists():
+            raise Broken(f"what is gone was removed again: {again} and {once_more} tasks changed")
+        self.seen["uninstall"] = (
+            f"{len(leftovers.PROMISED)} promised traces stay, the ledger among them; of all that can go"
+            f" {len(leftovers.OF_PACKAGES)}; each twice, the second time 0 tasks changed; an unconfirmed purge refused"
+        )
 
     def run(self) -> None:
         """Every step."""
@@ -325,7 +277,7 @@ class Provisioning:
         self.seen["download of a release"] = f"{size / 2**20:.0f} MiB"
         self.guest.prepare()
         self.guest.boot()
-        with_network = fetching.serve(HERE, PROXY_PORT)
+        with_network = fetching.serve(self.guest.here, PROXY_PORT)
         self.exchange = serve_exchange(self.guest, self.published, self.scratch / "exchange", self.start.isoformat())
         try:
             self.provision(self.first)

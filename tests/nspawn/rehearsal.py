@@ -99,7 +99,11 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait(lambda: self.leader() is not None, "the first process")
+        self.plug_in()
         wait(lambda: self.inside_or("systemctl is-system-running || true").strip() in UP, "systemd")
+
+    def plug_in(self) -> None:
+        """Give it what it waits for while it boots: here nothing."""
 
     def box(self) -> list[str]:
         """What the box around it shares with this machine."""
