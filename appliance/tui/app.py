@@ -25,7 +25,7 @@ from textual.containers import Container
 from textual.screen import Screen as TextualScreen
 
 from appliance import control
-from appliance.tui import exporting
+from appliance.tui import exporting, plot
 from appliance.tui.ask import Ask
 from appliance.tui.banner import Banner, Notice, Standing, standing
 from appliance.tui.bars import KeyBar, ScreenBar
@@ -172,6 +172,8 @@ class ApplianceApp(App[None]):
             self.is_reading = False
 
     async def _answered(self, question: Question) -> Answer:
+        if self.front.charts:
+            self._reader.submit(plot.load)  # by the time of the answer there is what draws it
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._source.read, question)
 
     def _take(self, answer: Answer) -> None:

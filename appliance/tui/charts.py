@@ -27,7 +27,7 @@ def value(answer: Answer) -> Chart:
             Line("90 % expected", _numbers(expected, "lower"), Tone.DIM, Stroke.DOTTED),
             Line("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED), *lines,
         ]  # fmt: skip
-    return Chart("NAV USD", tuple(lines), empty="one session more, and there is a curve")
+    return Chart("NAV USD", tuple(lines), empty="one session more, and there is a curve", span=_span(rows))
 
 
 def drawdown(answer: Answer) -> Chart:
@@ -36,16 +36,16 @@ def drawdown(answer: Answer) -> Chart:
     below = tuple(
         None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows
     )  # fmt: skip
-    return Chart("below the top, %", (Line("", below, Tone.BAD),), "{:.1f}")
+    return Chart("below the top, %", (Line("", below, Tone.BAD),), "{:.1f}", span=_span(rows))
 
 
 def parts(answer: Answer) -> Chart:
     """What the result is made of, summed up session by session."""
     rows = _rows(answer, "attribution")
     chosen = (("total", Tone.PLAIN, Stroke.SOLID), ("selection", Tone.GOOD, Stroke.DASHED),
-              ("market", Tone.WARN, Stroke.DOTTED), ("costs", Tone.BAD, Stroke.DOTTED))  # fmt: skip
+              ("market", Tone.WARN, Stroke.DOTTED), ("costs", Tone.BAD, Stroke.DASH_DOT))  # fmt: skip
     lines = tuple(Line(name, _summed(rows, name), tone, stroke) for name, tone, stroke in chosen)
-    return Chart("summed up, USD", lines)
+    return Chart("summed up, USD", lines, span=_span(rows))
 
 
 def rank_ic(answer: Answer) -> Chart:
@@ -72,7 +72,8 @@ def _lived(answer: Answer, figure: str, title: str, unit: str) -> Chart:
         Line("promised 90 %", low, Tone.DIM, Stroke.DOTTED), Line("", high, Tone.DIM, Stroke.DOTTED),
         Line("", middle, Tone.DIM, Stroke.DASHED), Line("lived", tuple(lived), Tone.GOOD),
     )  # fmt: skip
-    return Chart(title, lines, unit)
+    since = str(view.facts.get("since", "")) if view else ""
+    return Chart(title, lines, unit, span=(since, f"{count} sessions"))
 
 
 def _between(after: Sequence[int], values: Sequence[float], sessions: int) -> float | None:
@@ -87,6 +88,11 @@ def _between(after: Sequence[int], values: Sequence[float], sessions: int) -> fl
 def _rows(answer: Answer, name: str) -> list[Row]:
     view = (answer.views or {}).get(name)
     return list(view.rows[::-1]) if view else []
+
+
+def _span(rows: Sequence[Row]) -> tuple[str, str]:
+    """The first and the last session."""
+    return (str(rows[0]["session"]), str(rows[-1]["session"])) if rows else ("", "")
 
 
 def _numbers(rows: Iterable[Row], key: str) -> tuple[float | None, ...]:

@@ -1,14 +1,16 @@
-"""Lines drawn in braille: eight dots to a character, told apart by their stroke as well as by their tone.
+"""Charts in the terminal, drawn by plotext: lines told apart by their stroke as well as by their tone.
 
 A dot of a later line wins the tone of the character that it shares with an earlier one; none is ever erased.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -16,19 +18,28 @@ from textual.widgets import Static
 from appliance.tui.columns import Tone
 from appliance.tui.said import Said
 
-BLANK = 0x2800
-# The bit of each dot of a braille character, by row from the top and column from the left (Unicode chart U2800).
-BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-DOTS_ACROSS, DOTS_DOWN = 2, 4
-SAMPLES = {"solid": "──", "dashed": "╌╌", "dotted": "┈┈"}
+if TYPE_CHECKING:
+    import plotext
+
+# What the library paints each tone with; only told apart here, the theme gives the colours that are seen.
+INKS = {tone: (0, 0, i) for i, tone in enumerate(Tone, start=1)}
+TONES = {ink: tone for tone, ink in INKS.items()}
+DOTS_ACROSS = 2  # of a braille character
+LEAST_WITH_SPAN = 5  # lines of a chart; below, every line is needed for what is drawn
 
 
-class Stroke(Enum):
-    """Which dots of a line are drawn: (on, off) along it."""
+class Stroke(StrEnum):
+    """Where along a line its dots are drawn: a pattern, again and again."""
 
-    SOLID = (1, 0)
-    DASHED = (4, 3)
-    DOTTED = (1, 3)
+    SOLID = "#"
+    DASHED = "####   "
+    DOTTED = "#   "
+    DASH_DOT = "#####  #  "
+
+    @property
+    def sample(self) -> str:
+        """Two characters of it, for the legend."""
+        return {Stroke.SOLID: "──", Stroke.DASHED: "╌╌", Stroke.DOTTED: "┈┈", Stroke.DASH_DOT: "╌·"}[self]
 
 
 @dataclass(frozen=True)
@@ -43,43 +54,51 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis, a title above them, and how a value of the axis is said."""
+    """Lines over one axis.
+
+    Attributes
+    ----------
+    title : str
+        Stands above, with the legend.
+    lines : tuple of Line
+    unit : str
+        Format of a value of the axis.
+    empty : str
+        Said while there are no two values.
+    span : tuple of str
+        What stands under the first and the last value: their sessions.
+    """
 
     title: str
     lines: tuple[Line, ...]
     unit: str = "{:,.0f}"
     empty: str = "nothing to draw yet"
+    span: tuple[str, str] = ("", "")
+
+
+def load() -> None:
+    """Load the library, which takes a moment: for a thread that draws nothing."""
+    importlib.import_module("plotext")
 
 
 def drawn(chart: Chart, width: int, height: int) -> Said:
-    """Draw the chart into `width` x `height` characters: a title with the legend, then the lines beside their axis.
+    """Draw the chart into `width` x `height` characters: a title with the legend, then the lines inside their axes.
 
     Returns
     -------
     Said
-        `height` lines; only the title and what is empty where there are no two points to join.
+        `height` lines; only the title and what is empty where there are no two values.
     """
     known = [value for line in chart.lines for value in line.values if value is not None]
     if len(known) < 2 or height < 2:
         return Said(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
-    low, high = min(known), max(known)
-    if high == low:
-        low, high = low - 1.0, high + 1.0
-    rows = height - 1
-    marks = {0: chart.unit.format(high), rows - 1: chart.unit.format(low)}
-    margin = max(map(len, marks.values()))
-    across = max(1, width - margin - 1)
-    bits = [[0] * across for _ in range(rows)]
-    tones = [[Tone.PLAIN] * across for _ in range(rows)]
-    for line in chart.lines:
-        for x, y in _dots(line, low, high, across * DOTS_ACROSS, rows * DOTS_DOWN):
-            bits[y // DOTS_DOWN][x // DOTS_ACROSS] |= BITS[y % DOTS_DOWN][x % DOTS_ACROSS]
-            tones[y // DOTS_DOWN][x // DOTS_ACROSS] = line.tone
     text = _titled(chart, width)
-    for row in range(rows):
-        text.append(f"\n{marks.get(row, ''):>{margin}} ", Tone.DIM)
-        for cell, tone in zip(bits[row], tones[row], strict=True):
-            text.append(chr(BLANK + cell) if cell else " ", tone)
+    canvas = _canvas(chart, min(known), max(known), width, height)
+    for row, cells in enumerate(canvas.string(colorless=True).splitlines()):
+        text.append("\n")
+        inked = ((TONES.get(canvas.get(row, column).foreground(), Tone.DIM), cell) for column, cell in enumerate(cells))
+        for tone, run in groupby(inked, key=lambda each: each[0]):
+            text.append("".join(cell for _, cell in run), tone)
     return text
 
 
@@ -87,38 +106,64 @@ def _titled(chart: Chart, width: int) -> Said:
     """The title, and as much of the legend as there is room for."""
     text = Said(chart.title[:width], Tone.DIM)
     for line in chart.lines:
-        said = f"  {SAMPLES[line.stroke.name.lower()]} {line.name}"
+        said = f"  {line.stroke.sample} {line.name}"
         if line.name and len(text.plain) + len(said) <= width:
             text.append(said, line.tone)
     return text
 
 
-def _dots(line: Line, low: float, high: float, across: int, down: int) -> Iterator[tuple[int, int]]:
-    """Dots of the straight pieces between neighbouring values, in the line's stroke."""
-    count, step = len(line.values), 0
-    on, off = line.stroke.value
-    before: tuple[int, int] | None = None
-    for i, value in enumerate(line.values):
-        if value is None:
-            before = None
-            continue
-        here = (
-            round(i / max(1, count - 1) * (across - 1)), round((high - value) / (high - low) * (down - 1))
-        )  # fmt: skip
-        for dot in _piece(before or here, here):
-            if step % (on + off) < on:
-                yield dot
-            step += 1
-        before = here
+def _canvas(chart: Chart, low: float, high: float, width: int, height: int) -> plotext.matrix:
+    """What stands below the title, as the library draws it."""
+    import plotext
+
+    figure = plotext.figure
+    plotext.terminal.limit(False, False)  # the room is the widget's, not the terminal's
+    figure.clear.all()
+    figure.plot_size(width, height - 1)
+    figure.axes(False)
+    marks = {value: f"{chart.unit.format(value)} " for value in (low, high)}
+    for line in chart.lines:
+        figure.draw(_signal(line, DOTS_ACROSS * (width - max(map(len, marks.values())))))
+    bottom, top = (low, high) if high > low else (low - 1.0, high + 1.0)
+    figure.ruler("y").lim(bottom, top).alignment("edge").ticks(list(marks), labels=list(marks.values()))
+    last = max(1, *(len(line.values) - 1 for line in chart.lines))
+    across = figure.ruler("x").lim(0, last).alignment("edge").frequency(0)
+    if any(chart.span) and height >= LEAST_WITH_SPAN:
+        across.ticks([0, last], labels=list(chart.span))
+    return figure.build()
 
 
-def _piece(start: tuple[int, int], end: tuple[int, int]) -> Sequence[tuple[int, int]]:
-    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
-    return [
-        (start[0] + math.floor((end[0] - start[0]) * i / steps + 0.5),
-         start[1] + math.floor((end[1] - start[1]) * i / steps + 0.5))
-        for i in range(1, steps + 1)
-    ]  # fmt: skip
+def _signal(line: Line, dots: int) -> object:
+    """The line's points, joined where they are neighbours."""
+    import plotext
+
+    points = list(enumerate(line.values)) if line.stroke is Stroke.SOLID else list(stroked(line, dots))
+    xs, ys = [x for x, y in points if y is not None], [y for _, y in points if y is not None]
+    signal = plotext.figure.signal(xs, ys, marker=plotext.marker("braille", plotext.pixel(INKS[line.tone])))
+    place = 0
+    for (_, before), (_, here) in pairwise(points):
+        place += before is not None
+        if before is not None and here is not None:
+            signal.line(place)
+    return signal
+
+
+def stroked(line: Line, dots: int) -> Iterator[tuple[float, float | None]]:
+    """Walk along the line in `dots` equal steps: its place among the values, and its value, None where it is not drawn.
+
+    >>> [y for _, y in stroked(Line("", (0.0, 7.0), stroke=Stroke.DASHED), 8)]
+    [0.0, 1.0, 2.0, 3.0, None, None, None, 7.0]
+    """
+    last = len(line.values) - 1
+    for step in range(dots):
+        place = step / (dots - 1) * last if dots > 1 else 0.0
+        left = min(int(place), max(0, last - 1))
+        before, after = line.values[left], line.values[min(left + 1, last)]
+        is_drawn = line.stroke.value[step % len(line.stroke.value)] != " "
+        if not is_drawn or before is None or after is None:
+            yield place, None
+        else:
+            yield place, before + (place - left) * (after - before)
 
 
 class Plot(Static):

@@ -7,7 +7,7 @@ from textual.content import Content
 from appliance.tui.columns import Tone
 
 STYLES = {
-    Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$text-muted",
+    Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$foreground 65%",
     Tone.PLAIN: "",
 }  # fmt: skip
 

@@ -10,15 +10,15 @@ from textual.pilot import Pilot
 
 from appliance.tui.app import ApplianceApp
 from appliance.tui.screens import BY_NAME
+from tests.fakes.screens import ORDER, STATES
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
-ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
 Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("state", ["normal", "halted", "empty", "stale", "error"])
+@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("screen", BY_NAME)
 def test_every_screen_in_every_state(
     snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str
