@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,6 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 
 demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE.parquet
 	@VENV="$(VENV)" DATA="$(DATA)" FIXED_IC="$(FIXED_IC)" demo/run
-
-screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
-	$(BIN)/python -m tests.campaigns.pictures
 
 screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
 	$(BIN)/python -m tests.campaigns.pictures
