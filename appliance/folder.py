@@ -64,6 +64,11 @@ class StateFolder:
         return self.root / "features"
 
     @property
+    def completed(self) -> Path:
+        """What a vendor told of sessions that were not published, and which of it each evening stood on."""
+        return self.root / "completed"
+
+    @property
     def copies(self) -> Path:
         """Scratch of a backup or a restore at work."""
         return self.root / "copies"

@@ -24,7 +24,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from appliance import overlap
 from appliance.market_rows import action_of, action_row, audit_body, audit_of
+from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
 from signals.bars import Bars, Days, days_array
 from signals.errors import BadDataset, DataNotUsable, Locked
@@ -40,7 +42,8 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
 }
 
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,
     close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN, kind VARCHAR,
     sector VARCHAR);
@@ -52,6 +55,8 @@ CREATE TABLE IF NOT EXISTS files (path VARCHAR, sha256 VARCHAR, through DATE);
 CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, basis VARCHAR, survivorship VARCHAR,
     through DATE, pulled_at VARCHAR);
 """
+    + overlap.TABLES
+)
 
 COLUMNS = (
     "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector"
@@ -87,26 +92,6 @@ class Delivered:
     last: date
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What the store holds.
-
-    Attributes
-    ----------
-    id : str
-        SHA-256 of the dataset's manifest at the last pull.
-    through : date
-        Newest session that was public at the last pull.
-    """
-
-    id: str
-    name: str
-    version: int
-    basis: PriceBasis
-    survivorship: str
-    through: date
-
-
 class Market:
     """The market store of one device.
 
@@ -127,8 +112,20 @@ class Market:
             self._connection = None
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """Return the open file, for `appliance.completing`."""
+        """Return the open file, for `appliance.completing` and `appliance.overlap`."""
         return self._open()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Do all of the block or none of it."""
+        connection = self._open()
+        connection.execute("BEGIN")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
     def set_aside_damaged(self) -> bool:
         """Read the whole store and, where it cannot be read, move the file aside; return whether it was.
@@ -139,7 +136,7 @@ class Market:
             return False
         try:
             self._rows(f"SELECT bit_xor(hash({COLUMNS})) FROM bars")
-            for table in ("snapshot", "files", "audits", "actions", "spreads"):
+            for table in ("snapshot", "files", "audits", "actions", "spreads", "completed", "differences"):
                 self._rows(f"SELECT * FROM {table}")
         except DataNotUsable:
             self.close()
@@ -172,25 +169,29 @@ class Market:
         BadDataset
             A verified file lacks a column or is no Parquet; nothing was changed.
         """
-        connection = self._open()
-        connection.execute("BEGIN")
+        quotes = {record.path for record in manifest.of_role(FileRole.SPREADS)}
         try:
-            quotes = {record.path for record in manifest.of_role(FileRole.SPREADS)}
-            if not quotes or any(file.name in quotes for file in delivered):
-                connection.execute("DELETE FROM spreads")
-            changed = sum(self._take(connection, file, through, is_quotes=file.name in quotes) for file in delivered)
-            self._describe(connection, manifest, actions, through, at)
-            connection.execute("COMMIT")
+            with self.transaction() as connection:
+                is_other = manifest.snapshot_id != self._manifest_id(connection)
+                if is_other:
+                    overlap.set_aside(connection)
+                if not quotes or any(file.name in quotes for file in delivered):
+                    connection.execute("DELETE FROM spreads")
+                changed = sum(self._take(connection, f, through, is_quotes=f.name in quotes) for f in delivered)
+                if is_other:
+                    overlap.note_differences(connection, COLUMNS, through)
+                self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            connection.execute("ROLLBACK")
             raise BadDataset(
                 "a vouched-for file is not the Parquet it should be", where=str(error).splitlines()[0],
                 mend="Publish the dataset again",
             ) from None  # fmt: skip
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
         return changed
+
+    @staticmethod
+    def _manifest_id(connection: duckdb.DuckDBPyConnection) -> str:
+        row = connection.execute("SELECT id FROM snapshot").fetchone()
+        return str(row[0]) if row else ""
 
     @staticmethod
     def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date, *, is_quotes: bool) -> int:
@@ -261,13 +262,34 @@ class Market:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot | None:
-        """Return what the store holds, or None before the first pull."""
+    def snapshot(self, asof: date = date.max) -> Snapshot | None:
+        """Return what the store holds up to `asof`, or None before the first pull.
+
+        Raises
+        ------
+        DataNotUsable
+            A session after the published ones has no record of what was told of it.
+        """
         rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
         if not rows:
             return None
         identity, name, version, basis, survivorship, through = rows[0]
-        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through)
+        completed = self._completed(through, asof)
+        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through, completed)
+
+    def _completed(self, through: date, asof: date) -> tuple[CompletedSession, ...]:
+        rows = self._rows(
+            "SELECT session, sha256 FROM audits LEFT JOIN completed USING (session)"
+            " WHERE session > ? AND session <= ? ORDER BY session",
+            [through, asof],
+        )
+        bare = [str(session) for session, digest in rows if digest is None]
+        if bare:
+            raise DataNotUsable(
+                f"nothing says what the bars of {', '.join(bare)} were made of", where=str(self._path),
+                mend="Run `appliance pull`: it asks for these sessions again",
+            )  # fmt: skip
+        return tuple(CompletedSession(session, digest) for session, digest in rows)
 
     def newest(self, asof: date) -> date | None:
         """Return the newest session with a bar, at most `asof`; None in an empty store."""

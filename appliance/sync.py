@@ -15,7 +15,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.bundles import BundleStore
-from appliance.market import Delivered, Market, Snapshot
+from appliance.market import Delivered, Market
+from appliance.snapshot import Snapshot
 from appliance.stores import Store
 from appliance.transfer import PART, bring
 from signals.actions import Action
@@ -36,7 +37,8 @@ class DataPull:
 
     Attributes
     ----------
-    snapshot_id : str
+    manifest_id : str
+        SHA-256 of the dataset's manifest.
     version : int
     through : date
         Newest session taken over.
@@ -48,7 +50,7 @@ class DataPull:
         Sessions written: new ones and restated ones.
     """
 
-    snapshot_id: str
+    manifest_id: str
     version: int
     through: date
     files: int = 0
@@ -59,7 +61,7 @@ class DataPull:
 def is_current(market: Market, manifest: Manifest, through: date) -> bool:
     """Whether the market store already holds what `manifest` says up to `through`."""
     held = market.snapshot()
-    is_same = held is not None and held.id == manifest.snapshot_id and held.through >= through
+    is_same = held is not None and held.manifest_id == manifest.snapshot_id and held.through >= through
     return is_same and not market.pending(manifest, through)
 
 

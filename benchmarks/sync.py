@@ -96,6 +96,7 @@ from pathlib import Path
 from appliance.clock import SystemClock
 from appliance.completing import complete
 from appliance.config import StoresConfig
+from appliance.fs import DurableFs
 from appliance.market import Market
 from appliance.sources import Sources, published
 from appliance.sync import is_current
@@ -105,7 +106,8 @@ manifest = published(Sources(StoresConfig(data=place, bundles=place, s3={'endpoi
 market = Market(Path(state) / 'market.duckdb', manifest.calendar)
 assert is_current(market, manifest, manifest.last)
 source = AlpacaData(url, Keys('k', 's'), SystemClock())
-done = complete(market, source, manifest, manifest.calendar, date.fromisoformat(asof))
+done = complete(market, source, manifest, manifest.calendar, date.fromisoformat(asof), DurableFs(),
+                Path(state) / 'completed')
 market.close()
 found = {'sessions': len(done.sessions), 'rows': done.rows, 'bytes': 0}
 """

@@ -14,6 +14,7 @@ from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
+from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
@@ -21,6 +22,7 @@ from appliance.measures import planned_book, turnover, turnover_jump
 from appliance.policy import bundle_policy, gross_share
 from appliance.ramp import plan_turnovers, ramp_share
 from appliance.recording import asks_to_reduce, enforce, record
+from appliance.snapshot import Snapshot
 from appliance.tripwires import Action, Evaluation, Figures, Stage
 from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
@@ -54,7 +56,8 @@ def plan(session: date, deps: Deps) -> JobReport:
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, account, positions))
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
-    seen = _morning(session, asof, bundle, deps)
+    snapshot = held_snapshot(asof, deps)
+    seen = _morning(session, asof, bundle, snapshot, deps)
     ramp = ramp_share(deps, session, bundle.sha256)
     decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
     targets, current = decided.targets, decided.current
@@ -85,13 +88,11 @@ def plan(session: date, deps: Deps) -> JobReport:
         "reduce_only": asks_to_reduce(found) or bool(held_back),
         "reductions": [reductions.sentence(row) for row in held_back],
         "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal,
+        "manifest_id": snapshot.manifest_id, "completed": len(snapshot.completed),
     })  # fmt: skip
 
 
-def _morning(session: date, asof: date, bundle: Bundle, deps: Deps) -> Morning:
-    snapshot = deps.market.snapshot()
-    if snapshot is None:
-        raise DataNotUsable("the market store is empty", mend="Run `appliance pull`")
+def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:
     ic = InformationCoefficient(bundle.manifest.ic.mean, bundle.manifest.ic.t)
     evening = Evening(
         deps.market.bars(asof, WINDOW_SESSIONS), deps.market.closes(asof),

@@ -6,6 +6,7 @@
 | what a backup that was cut off left (`copies/`) | nothing |
 | bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
 | what the model read (`features/`) | the newest `EVENINGS_KEPT` files: a year of traces |
+| what a vendor told (`completed/`) | that of the newest `EVENINGS_KEPT` sessions |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
 
@@ -24,6 +25,7 @@ from appliance.job import JobReport, JobStatus
 BUNDLES_KEPT = 5
 EVENINGS_KEPT = 260
 LINES_KEPT = 5_000
+ISO_DATE = len("YYYY-MM-DD")
 BUNDLE = re.compile(r"(\d+)-\S+")
 CURRENT_FILE = "current.json"
 
@@ -57,7 +59,8 @@ def prune(session: date, deps: Deps) -> JobReport:
 
 def sweep(deps: Deps, bundles_kept: int) -> Swept:
     """Remove caches and old copies, and nothing else, whatever of it there is."""
-    caches = (deps.folder.incoming, deps.folder.copies, deps.folder.bundles, deps.folder.features)
+    names = deps.folder
+    caches = (names.incoming, names.copies, names.bundles, names.features, names.completed)
     before = sum(map(_size, caches))
     for cache in caches[:2]:
         shutil.rmtree(cache, ignore_errors=True)
@@ -84,6 +87,11 @@ def _forget_evenings(deps: Deps) -> None:
     folder = deps.folder.features
     for path in sorted(folder.glob("*.json"))[:-EVENINGS_KEPT]:
         deps.fs.remove(path)
+    told = sorted(deps.folder.completed.glob("*.json"))
+    days = sorted({path.name[:ISO_DATE] for path in told})[-EVENINGS_KEPT:]
+    for path in told:
+        if path.name[:ISO_DATE] < days[0]:
+            deps.fs.remove(path)
 
 
 def _shorten(deps: Deps) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from appliance import overlap
 from appliance.bundles import BundleStore
 from appliance.completing import Completed, complete
 from appliance.config import BarsFrom
@@ -54,6 +55,7 @@ def pull(session: date, deps: Deps) -> JobReport:
     if not (is_completed and is_current(deps.market, manifest, through)):
         done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
     deps.sources.remember(manifest, deps.folder)
+    _tell_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else Completed()
     bundles = deps.sources.bundles()
     bundle = pull_bundle(
@@ -69,22 +71,40 @@ def pull(session: date, deps: Deps) -> JobReport:
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     told = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
+    if added.derived:
+        told.append(f"{len(added.derived)} of this device's own derived again over the newer dataset")
+    snapshot = deps.market.snapshot(asof)
     told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
     if bundle.refusal:
         told.append(f"refused: {bundle.refusal}")
     told += [one.told for one in beside if one.told]
     figures = {
-        **vars(done), **vars(added), "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
+        **vars(done), **vars(added), "snapshot_id": snapshot.id if snapshot else None,
+        "completed": len(snapshot.completed) if snapshot else 0,
+        "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
         "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
         **{f"{one.slot}_bundle": one.name for one in beside if one.name},
     }  # fmt: skip
     return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)
 
 
+def _tell_differences(session: date, deps: Deps) -> None:
+    """Say what is published otherwise than this device had it, once; until it is said it stays noted."""
+    connection = deps.market.connection()
+    found = overlap.differences(connection)
+    if found:
+        tell(
+            deps, Severity.WARN, f"published-{session}", "what was published differs from what this device had",
+            f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
+            " were decided on the others, which `appliance trace` names.",
+        )  # fmt: skip
+        overlap.forget(connection)
+
+
 def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
     if deps.open_bars is None:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
-    added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof)
+    added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
     if added.untold:
         tell(
             deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent",

@@ -16,6 +16,7 @@ from appliance.feature_record import FeatureRecord, keep
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
+from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import scores as score_rows
 from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.policy import bundle_policy
@@ -119,9 +120,9 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
 def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
     """Keep what the model read beside the ledger, for whoever asks why an order was sent."""
     symbols, values = features.at(asof)
-    snapshot = deps.market.snapshot()
+    snapshot = held_snapshot(asof, deps)
     record = FeatureRecord(
-        asof, bundle.manifest.sleeve, bundle.sha256, snapshot.id if snapshot else "", features.names, symbols,
+        asof, bundle.manifest.sleeve, bundle.sha256, snapshot.id, features.names, symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
     )  # fmt: skip
     return keep(deps.fs, deps.folder.features, record)
@@ -141,9 +142,7 @@ def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
 
 
 def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:
-    snapshot = deps.market.snapshot()
-    if snapshot is None:
-        raise DataNotUsable("the market store is empty", mend="Run `appliance pull`")
+    snapshot = held_snapshot(asof, deps)
     store = deps.sources.bundles()
     return fetch(store, bundles, deps.ledger, bundle, asof, snapshot.id, deps.calendar.name, name=name)
 

@@ -71,7 +71,7 @@ def _place(run: job_runs.JobRun) -> int:
 
 
 def _data(asof: date, deps: Deps) -> dict[str, Any]:
-    audit, snapshot = deps.market.audit(asof), deps.market.snapshot()
+    audit, snapshot = deps.market.audit(asof), deps.market.snapshot(asof)
     return {
         "status": audit.status.value if audit else "absent",
         "reasons": list(audit.reasons) if audit else [],

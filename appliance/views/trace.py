@@ -8,6 +8,7 @@ from appliance.feature_record import FeatureRecord, Reading, kept
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
+from appliance.told import kept_snapshot, standing
 from appliance.views import bundle as bundles
 from appliance.views.orders import average_prices
 from appliance.views.view import Row, View, fact, percent
@@ -36,7 +37,8 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     rows += _signal(ledger, entry, plan)
     if plan is not None:
         found = bundles.read(folder.bundles)
-        rows += _features(ledger, folder, entry.intent.key.symbol, plan) + _data(ledger, plan) + _bundle(found, plan)
+        rows += _features(ledger, folder, entry.intent.key.symbol, plan)
+        rows += _data(ledger, folder, plan) + _bundle(found, plan)
     facts = {"client_order_id": client_order_id, "symbol": entry.intent.key.symbol}
     return View(COLUMNS, tuple(rows), "", session, facts)
 
@@ -135,12 +137,34 @@ def _said(reading: Reading) -> str:
     )
 
 
-def _data(ledger: Ledger, plan: Plan) -> list[Row]:
+def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
     pulled = job_runs.find(ledger, plan.session, "pull")
     figures = pulled.figures if pulled else {}
     return [
         fact("data", "asof", f"{plan.asof} is {figures.get('status', 'of unknown status')}"),
         fact("data", "snapshot", plan.provenance.snapshot_id),
+        *_completed(ledger, folder, plan),
+    ]
+
+
+def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
+    """What the snapshot is made of where the device completed sessions itself, each record hashed anew."""
+    try:
+        kept = kept_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
+    except FixInput as error:
+        return [fact("data", "completed", str(error))]
+    if kept is None:
+        planned = job_runs.find(ledger, plan.session, "plan")
+        count = int(planned.figures.get("completed") or 0) if planned else 0
+        return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
+    manifest, parts = kept
+    faults = standing(folder.completed, parts)
+    said = f"{len(parts)} sessions, {parts[0].session} to {parts[-1].session}; the snapshot's hash is theirs"
+    return [
+        fact("data", "dataset", manifest),
+        fact("data", "completed", f"{said}, and every record holds" if not faults else said),
+        *(fact("data", "told", f"{part.session} {part.sha256}") for part in parts),
+        *(fact("data", "not proven", fault) for fault in faults),
     ]
 
 

@@ -3,150 +3,46 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from appliance.completing import Completed, complete
 from appliance.config import StoresConfig
+from appliance.fs import DurableFs
 from appliance.market import Market
 from appliance.sources import published
 from appliance.stores import FolderStore
 from appliance.sync import is_current, pull_data
-from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
-from execution.exchange.clock import VirtualClock
+from execution.brokers.market_data import AlpacaData, DailyBar, Keys
 from execution.exchange.exchange import Exchange
-from execution.exchange.generated import generate
 from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market as ServedMarket
 from signals.actions import ActionKind
 from signals.config import parse
 from signals.dataset import load_actions, read_manifest
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
-from signals.manifest import Manifest, PriceBasis
+from signals.manifest import PriceBasis
 from signals.quality import SessionStatus
-from signals.sessions import Calendar
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
 from tests.fakes.store import publish_bundle, recipe
-from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import Sources, ingest
-from trainer.curation.vendors.mapping import Mapping
+from tests.fakes.vendor import NEW, Evening, World, build, curated_as_told, evening, serving, source
 
-END, SYMBOLS, SESSIONS, NEW = date(2025, 6, 30), 40, 420, 30
 ROWS = """
 SELECT session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector
 FROM {source} WHERE session > ? ORDER BY session, symbol
 """
 
 
-@dataclass(frozen=True)
-class World:
-    """A whole vendor's delivery with a rename, a delisting and a split near its end, and what was known before that."""
-
-    root: Path
-    bars: pa.Table
-    actions: pa.Table
-    whole: Manifest
-    base: Manifest
-    known: date  # last session of the base
-
-    @property
-    def calendar(self) -> Calendar:
-        return self.whole.calendar
-
-
-def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
-    folder.mkdir(parents=True)
-    pq.write_table(bars, folder / "bars.parquet")
-    pq.write_table(actions, folder / "actions.parquet")
-    return ingest(
-        Sources(folder / "bars.parquet", folder / "actions.parquet"), folder / "data", mapping=Mapping(),
-        basis=PriceBasis.RAW, config=CurationConfig(), name="market",
-    )  # fmt: skip
-
-
-def until(table: pa.Table, column: str, day: date) -> pa.Table:
-    return table.filter(pc.less_equal(pc.cast(table[column], pa.date32()), pa.scalar(day)))
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """GALI splits on 2025-06-09; the first name is renamed on 06-16, the second delisted on 06-23."""
-    root = tmp_path_factory.mktemp("world")
-    bars_path, actions_path = generate(12, SYMBOLS, SESSIONS, END).write(root / "vendor")
-    bars, actions = pq.read_table(bars_path), pq.read_table(actions_path)
-    day = pc.cast(bars["date"], pa.date32())
-    stocks = sorted(set(bars.filter(pc.equal(day, pa.scalar(END)))["symbol"].to_pylist()) - {"GALI"})
-    first, second = stocks[0], stocks[1]
-    later = pc.and_(pc.equal(bars["symbol"], first), pc.greater_equal(day, pa.scalar(date(2025, 6, 16))))
-    bars = bars.set_column(bars.schema.get_field_index("symbol"), "symbol", pc.if_else(later, "FRESH", bars["symbol"]))
-    gone = pc.and_(pc.equal(bars["symbol"], second), pc.greater_equal(day, pa.scalar(date(2025, 6, 23))))
-    bars = bars.filter(pc.invert(gone))
-    rows = [
-        row for row in actions.to_pylist() if not (row["symbol"] == second and row["effective"] > date(2025, 6, 20))
-    ]
-    blank = dict.fromkeys(actions.column_names)
-    rows += [
-        {**blank, "kind": "symbol_change", "symbol": first, "effective": date(2025, 6, 16), "new_symbol": "FRESH"},
-        {**blank, "kind": "delisting", "symbol": second, "effective": date(2025, 6, 23), "cash": 12.5},
-    ]
-    for row in rows:
-        row["symbol"] = "FRESH" if row["symbol"] == first and row["effective"] > date(2025, 6, 16) else row["symbol"]
-        if "known_at" in row:
-            row["known_at"] = None  # the session before: what a daily vendor tells
-    actions = pa.Table.from_pylist(rows, schema=actions.schema)
-    whole = curated(root / "whole", bars, actions)
-    known = whole.calendar.offset(whole.last, -NEW)
-    after = whole.calendar.next(known)
-    base = curated(root / "base", until(bars, "date", known), until(actions, "effective", after))
-    return World(root, bars, actions, whole, base, known)
-
-
-@dataclass
-class Evening:
-    """A clock that a test sets and that never waits."""
-
-    at: datetime
-    waits: list[float] = field(default_factory=list)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return sum(self.waits)
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-
-@dataclass
-class Recorded:
-    """A source that keeps what it told, and spoils it on request."""
-
-    inner: AlpacaData
-    spoil: Callable[[list[DailyBar]], list[DailyBar]] = lambda rows: rows
-    told: list[DailyBar] = field(default_factory=list)
-
-    def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
-        return self.inner.final(first, last, calendar)
-
-    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
-        rows = self.spoil(self.inner.bars(symbols, first, last, calendar))
-        self.told += rows
-        return rows
-
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
-        return self.inner.actions(symbols, first, last)
+    return build(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
@@ -160,16 +56,7 @@ def market(world: World, tmp_path: Path) -> Market:
 
 @pytest.fixture(scope="module")
 def served(world: World) -> Exchange:
-    market = ServedMarket.from_dataset(world.root / "whole" / "data")
-    return Exchange(market, VirtualClock(world.calendar.session(world.whole.last).close + timedelta(hours=1)))
-
-
-def source(served: Exchange, at: datetime) -> Recorded:
-    return Recorded(AlpacaData("http://127.0.0.1", Keys("k", "s"), Evening(at), adapter=InProcessAdapter(served)))
-
-
-def evening(world: World, day: date) -> datetime:
-    return world.calendar.session(day).close + timedelta(minutes=16)
+    return serving(world)
 
 
 def stored(market: Market, after: date) -> list[tuple[object, ...]]:
@@ -191,25 +78,11 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
     told = []
     for asof in days[step - 1 :: step]:
         one = source(served, evening(world, asof))
-        done = complete(market, one, world.base, world.calendar, asof)
+        done = complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path)
         assert done.sessions[-1] == asof and not done.untold
         told += one.told
     last = done.sessions[-1]
-    rows = {name: [getattr(row, name) for row in told] for name in ("symbol", *DailyBar._fields[2:])}
-    base = until(world.bars, "date", world.known)
-    kinds = {
-        row["symbol"]: (row["kind"], row["sector"]) for row in base.select(["symbol", "kind", "sector"]).to_pylist()
-    }
-    first = next(row["symbol"] for row in world.actions.to_pylist() if row["new_symbol"] == "FRESH")
-    kinds["FRESH"] = kinds[first]
-    extra = pa.table({
-        **rows, "date": pa.array([row.day for row in told], pa.date32()).cast(base.schema.field("date").type),
-        "kind": [kinds[name][0] for name in rows["symbol"]], "sector": [kinds[name][1] for name in rows["symbol"]],
-    }).select(base.column_names).cast(base.schema)  # fmt: skip
-    theirs = curated(
-        tmp_path / "theirs", pa.concat_tables([base, extra]),
-        until(world.actions, "effective", world.calendar.next(last)),
-    )  # fmt: skip
+    theirs = curated_as_told(world, told, last, tmp_path / "theirs")
     ours = stored(market, world.known)
     assert ours == as_curated(tmp_path / "theirs", world.known) and len(ours) > 30 * NEW
     for day in days[: days.index(last) + 1]:
@@ -221,23 +94,23 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
     assert market.bars(last, 260).symbols  # the panel reads it like any other session
 
 
-def test_doing_it_twice_changes_nothing(world: World, market: Market, served: Exchange) -> None:
+def test_doing_it_twice_changes_nothing(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
-    assert complete(market, one, world.base, world.calendar, asof).sessions == (asof,)
+    assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path).sessions == (asof,)
     before = stored(market, world.known)
-    assert complete(market, one, world.base, world.calendar, asof) == Completed()
+    assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path) == Completed()
     assert stored(market, world.known) == before
     assert is_current(market, world.base, world.known)
 
 
 def test_a_session_is_not_asked_for_before_16_minutes_after_its_close(
-    world: World, market: Market, served: Exchange
+    world: World, market: Market, served: Exchange, tmp_path: Path
 ) -> None:
     asof = world.calendar.next(world.known)
     early = source(served, evening(world, asof) - timedelta(seconds=1))
     with pytest.raises(StoreUnreachable, match="not final yet"):
-        complete(market, early, world.base, world.calendar, asof)
+        complete(market, early, world.base, world.calendar, asof, DurableFs(), tmp_path)
     assert early.told == [] and market.audit(asof) is None
 
 
@@ -275,7 +148,12 @@ def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
      (negative, "of expected names usable"), (one_gone, "of expected names usable")],
 )  # fmt: skip
 def test_a_red_answer_is_asked_for_again_and_never_stored(
-    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str
+    world: World,
+    market: Market,
+    served: Exchange,
+    spoil: Callable[[list[DailyBar]], list[DailyBar]],
+    reason: str,
+    tmp_path: Path,
 ) -> None:
     """Of forty names one is more than 2 %; the next answer, being whole, is taken."""
     asof = world.calendar.next(world.known)
@@ -283,34 +161,36 @@ def test_a_red_answer_is_asked_for_again_and_never_stored(
     one.spoil = spoil
     before = stored(market, date.min)
     with pytest.raises(StoreUnreachable, match="RED") as caught:
-        complete(market, one, world.base, world.calendar, asof)
+        complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path)
     assert reason in caught.value.what
     assert stored(market, date.min) == before and market.audit(asof) is None
     one.spoil = lambda rows: rows
-    assert complete(market, one, world.base, world.calendar, asof).sessions == (asof,)
+    assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path).sessions == (asof,)
 
 
 @pytest.mark.parametrize("spoil", [negative, upside_down, twice_apart])
 def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
-    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]]
+    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], tmp_path: Path
 ) -> None:
     """Of a name that nobody expects, so that the session is AMBER and no worse."""
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
     etf = next(row["symbol"] for row in world.bars.to_pylist() if row["kind"] == "etf")
     one.spoil = lambda rows: spoil(sorted(rows, key=lambda row: row.symbol != etf))
-    done = complete(market, one, world.base, world.calendar, asof)
+    done = complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path)
     audit = market.audit(asof)
     assert audit is not None and audit.status is SessionStatus.AMBER
     assert done.quarantined == audit.quarantined == (2 if spoil is twice_apart else 1)
     assert etf not in {row[1] for row in stored(market, world.known)}
 
 
-def test_names_that_nobody_asked_for_are_not_taken(world: World, market: Market, served: Exchange) -> None:
+def test_names_that_nobody_asked_for_are_not_taken(
+    world: World, market: Market, served: Exchange, tmp_path: Path
+) -> None:
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
     one.spoil = lambda rows: [*rows, rows[0]._replace(symbol="INTRUDER")]
-    complete(market, one, world.base, world.calendar, asof)
+    complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path)
     assert "INTRUDER" not in {row[1] for row in stored(market, world.known)}
 
 
@@ -318,20 +198,24 @@ def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(
     world: World, market: Market, served: Exchange, tmp_path: Path
 ) -> None:
     asof = world.calendar.offset(world.known, 2)
-    complete(market, source(served, evening(world, asof)), world.base, world.calendar, asof)
+    complete(market, source(served, evening(world, asof)), world.base, world.calendar, asof, DurableFs(), tmp_path)
     store = FolderStore(world.root / "whole" / "data")
     pull_data(store, market, published(store), asof, tmp_path / "incoming", evening(world, asof))
     assert stored(market, date.min) == [row for row in as_curated(world.root / "whole", date.min) if row[0] <= asof]  # type: ignore[operator]
 
 
-def test_bars_on_another_basis_are_not_continued(world: World, market: Market, served: Exchange) -> None:
+def test_bars_on_another_basis_are_not_continued(
+    world: World, market: Market, served: Exchange, tmp_path: Path
+) -> None:
     adjusted = replace(world.base, basis=PriceBasis.SPLIT_ADJUSTED)
     asof = world.calendar.next(world.known)
     with pytest.raises(BadConfig, match="do not continue split_adjusted"):
-        complete(market, source(served, evening(world, asof)), adjusted, world.calendar, asof)
+        complete(market, source(served, evening(world, asof)), adjusted, world.calendar, asof, DurableFs(), tmp_path)
 
 
-def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: Market, served: Exchange) -> None:
+def test_a_vendor_that_is_away_leaves_the_store_as_it_was(
+    world: World, market: Market, served: Exchange, tmp_path: Path
+) -> None:
     class Away(InProcessAdapter):
         def send(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
             raise ConnectionError("refused")
@@ -340,7 +224,7 @@ def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: 
     away = AlpacaData("http://127.0.0.1", Keys("k", "s"), Evening(evening(world, asof)), adapter=Away(served))
     before = stored(market, date.min)
     with pytest.raises(BrokerUnreachable):
-        complete(market, away, world.base, world.calendar, asof)
+        complete(market, away, world.base, world.calendar, asof, DurableFs(), tmp_path)
     assert stored(market, date.min) == before
 
 

@@ -59,6 +59,17 @@ def test_what_the_model_read_is_kept_for_a_year_of_evenings(deps: Deps) -> None:
     assert kept == [str(day) for day in evenings[3:]]
 
 
+def test_what_a_vendor_told_is_kept_for_as_many_sessions(deps: Deps) -> None:
+    """Two files a session, two sessions too many: the four files of the two oldest go."""
+    deps.folder.completed.mkdir()
+    days = [date.fromordinal(738_000 + i) for i in range(EVENINGS_KEPT + 2)]
+    for day in days:
+        for kind in ("told", "snapshot"):
+            (deps.folder.completed / f"{day}_{kind}_0123456789ab.json").write_text("{}")
+    assert prune(D, deps).figures["bytes"] == 4 * len("{}")
+    assert sorted({path.name[:10] for path in deps.folder.completed.iterdir()}) == [str(day) for day in days[2:]]
+
+
 def test_where_nothing_says_what_is_in_force_nothing_is_old(deps: Deps) -> None:
     bundles(deps.folder.bundles, range(1, 13), in_force=None)
     (deps.folder.bundles / "current.json").write_text("not json")

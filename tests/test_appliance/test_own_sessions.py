@@ -1,0 +1,517 @@
+"""Sessions that the device completed itself: every row counts in the snapshot's id, and a newer dataset keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from appliance import overlap
+from appliance.completing import Completed, complete
+from appliance.fs import DurableFs
+from appliance.market import Market
+from appliance.snapshot import CompletedSession, Snapshot
+from appliance.sources import published
+from appliance.stores import FolderStore
+from appliance.sync import pull_data
+from appliance.told import Told, ToldBar, keep, read
+from execution.brokers.market_data import DailyBar
+from execution.exchange.exchange import Exchange
+from signals.actions import Action, ActionKind
+from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
+from signals.manifest import Manifest, PriceBasis
+from signals.quality import SessionStatus
+from tests.fakes import bundles
+from tests.fakes import exchange as fake
+from tests.fakes.device import Workbench
+from tests.fakes.store import publish_bundle, recipe
+from tests.fakes.vendor import NEW, Recorded, World, build, curated_as_told, evening, serving, source
+
+SPLIT, RENAME, DELISTING = date(2025, 6, 9), date(2025, 6, 16), date(2025, 6, 23)
+ROWS = "SELECT * FROM bars WHERE session > ? ORDER BY ALL"
+ACTIONS = "SELECT * FROM actions WHERE effective > ? AND effective <= ? ORDER BY ALL"
+
+
+@dataclass(frozen=True)
+class Month:
+    """A device that completed every session after its dataset in one evening, and what it was told."""
+
+    folder: Path
+    told: tuple[DailyBar, ...]
+
+    def copied(self, to: Path) -> Path:
+        shutil.copytree(self.folder, to)
+        return to
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def served(world: World) -> Exchange:
+    return serving(world)
+
+
+@pytest.fixture(scope="module")
+def month(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Month:
+    return completed(world, served, tmp_path_factory.mktemp("month") / "device", NEW)
+
+
+@pytest.fixture(scope="module")
+def evenings(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Month:
+    """The same month, an evening at a time."""
+    return completed(world, served, tmp_path_factory.mktemp("evenings") / "device", 1)
+
+
+def completed(world: World, served: Exchange, folder: Path, step: int) -> Month:
+    told: list[DailyBar] = []
+    with opened(world, folder) as market:
+        take(market, world.root / "base" / "data", folder)
+        for asof in world.calendar.between(world.calendar.next(world.known), world.whole.last)[step - 1 :: step]:
+            one = source(served, evening(world, asof))
+            fill(market, one, world.base, world, folder, asof)
+            told += one.told
+    return Month(folder, tuple(told))
+
+
+@contextmanager
+def opened(world: World, folder: Path) -> Iterator[Market]:
+    market = Market(folder / "market.duckdb", world.calendar)
+    try:
+        yield market
+    finally:
+        market.close()
+
+
+def take(market: Market, data: Path, folder: Path) -> Manifest:
+    """Take over a published dataset, whole."""
+    manifest = published(FolderStore(data))
+    at = manifest.calendar.session(manifest.last).close
+    pull_data(FolderStore(data), market, manifest, manifest.last, folder / "incoming", at)
+    return manifest
+
+
+def fill(
+    market: Market, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None
+) -> Completed:
+    return complete(
+        market, one, manifest, world.calendar, asof or world.whole.last, DurableFs(), folder / "completed"
+    )  # fmt: skip
+
+
+class Silent:
+    """A vendor that does not answer."""
+
+    def final(self, *_: object) -> list[date]:
+        raise BrokerUnreachable("no answer")
+
+    bars = actions = final  # type: ignore[assignment]
+
+
+def rows_of(market: Market, after: date) -> list[tuple[object, ...]]:
+    return market.connection().execute(ROWS, [after]).fetchall()
+
+
+# -- the id -----------------------------------------------------------------------------------------------------
+
+
+def test_a_published_dataset_alone_is_known_by_its_manifest(world: World, month: Month, tmp_path: Path) -> None:
+    """Up to its last session, too, where the device has completed later ones."""
+    digest = hashlib.sha256((world.root / "base" / "data" / "manifest.json").read_bytes()).hexdigest()
+    with opened(world, month.copied(tmp_path / "device")) as market:
+        assert _id(market, world.known) == digest != _id(market, world.calendar.next(world.known))
+
+
+def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_told(
+    world: World, month: Month, tmp_path: Path
+) -> None:
+    """hashlib and json over the files give the id at each asof; DuckDB finds in the bars the rows of the files."""
+    folder = month.copied(tmp_path / "device")
+    manifest = hashlib.sha256((world.root / "base" / "data" / "manifest.json").read_bytes()).hexdigest()
+    days = world.calendar.between(world.calendar.next(world.known), world.whole.last)
+    parts, told = [], []
+    with opened(world, folder) as market:
+        for day in days:
+            (path,) = (folder / "completed").glob(f"{day}_told_*.json")
+            parts.append({"session": str(day), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+            text = {"format": 1, "manifest": manifest, "completed": parts}
+            content = json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
+            assert _id(market, day) == hashlib.sha256(content).hexdigest()
+            told += [(day, *row) for row in json.loads(path.read_bytes())["bars"]]
+    assert sorted(told) == sorted(tuple(row) for row in month.told)
+    store = duckdb.connect(str(folder / "market.duckdb"), read_only=True)
+    held = "SELECT session, symbol, open, high, low, close, volume FROM bars WHERE session > ? ORDER BY ALL"
+    assert store.execute(held, [world.known]).fetchall() == sorted(told)
+    store.close()
+
+
+BAR = ToldBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
+DIVIDEND = Action(ActionKind.DIVIDEND, "AAA", date(2025, 6, 3), date(2025, 6, 2), cash=Decimal("0.25"))
+TOLD = Told(BAR.day, (BAR, BAR._replace(symbol="BBB")), (DIVIDEND,))
+BASE = Snapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 30))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(TOLD, bars=(BAR._replace(volume=1e6 + 1), TOLD.bars[1])),
+        replace(TOLD, bars=(BAR._replace(close=math.nextafter(10.5, 11)), TOLD.bars[1])),
+        replace(TOLD, bars=(BAR._replace(open=math.nan), TOLD.bars[1])),
+        replace(TOLD, bars=TOLD.bars[1:]),
+        replace(TOLD, bars=(*TOLD.bars, BAR)),
+        replace(TOLD, actions=()),
+        replace(TOLD, actions=(replace(DIVIDEND, effective=date(2025, 6, 2)),)),
+    ],
+)
+def test_one_changed_row_is_another_snapshot(other: Told, tmp_path: Path) -> None:
+    one, two = (replace(BASE, completed=(keep(DurableFs(), tmp_path, told),)) for told in (TOLD, other))
+    assert one.id != two.id
+    assert one.id != replace(one, manifest_id="b" * 64).id != BASE.id
+
+
+def test_the_order_in_which_rows_came_is_no_part_of_the_id() -> None:
+    assert replace(TOLD, bars=TOLD.bars[::-1]).to_bytes() == TOLD.to_bytes()
+
+
+def test_what_was_told_is_read_back_to_the_bit_and_nothing_else_is_believed(tmp_path: Path) -> None:
+    odd = replace(TOLD, bars=(BAR._replace(open=math.nan, close=0.1 + 0.2), TOLD.bars[1]))
+    part = keep(DurableFs(), tmp_path, odd)
+    found = read(tmp_path, part)
+    assert math.isnan(found.bars[0].open) and found.bars[0][3:] == odd.bars[0][3:] and found.actions == odd.actions
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes().replace(b"AAA", b"AAB"))
+    with pytest.raises(FixInput, match="not what was written"):
+        read(tmp_path, part)
+    path.unlink()
+    with pytest.raises(FixInput, match="no longer kept"):
+        read(tmp_path, part)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "session": "2025-06-02"}'])
+def test_a_file_of_another_shape_is_refused_in_words(content: bytes, tmp_path: Path) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / f"2025-06-02_told_{digest[:12]}.json").write_bytes(content)
+    with pytest.raises(FixInput, match="record of a session"):
+        read(tmp_path, CompletedSession(BAR.day, digest))
+
+
+def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_again(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """As a store of an earlier version holds them: no record says what they were made of."""
+    folder = month.copied(tmp_path / "device")
+    bare = world.calendar.offset(world.whole.last, -1)
+    with opened(world, folder) as market:
+        whole = rows_of(market, world.known)
+        market.connection().execute("DELETE FROM completed WHERE session = ?", [bare])
+        assert _id(market, world.calendar.previous(bare))
+        with pytest.raises(DataNotUsable, match=str(bare)):
+            market.snapshot(bare)
+        one = source(served, evening(world, world.whole.last))
+        assert fill(market, one, world.base, world, folder).sessions == (bare, world.whole.last)
+        assert rows_of(market, world.known) == whole and _id(market, bare)
+
+
+# -- a newer dataset --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("way", "event"), [("month", SPLIT), ("evenings", SPLIT), ("evenings", RENAME), ("evenings", DELISTING)]
+)
+def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_anybody(
+    world: World, request: pytest.FixtureRequest, tmp_path: Path, event: date, way: str
+) -> None:
+    """Published to the eve of a split, a rename or a delisting, of which its publisher does not know yet.
+
+    Alpaca is away. The sessions after it are, to the bit, what they were, and what the trainer makes of them.
+    """
+    month: Month = request.getfixturevalue(way)
+    folder, eve = month.copied(tmp_path / "device"), world.calendar.previous(event)
+    curated_as_told(world, month.told, eve, tmp_path / "newer", known=world.calendar.previous(eve))
+    with opened(world, folder) as market:
+        before, acts = rows_of(market, world.known), _actions(market, eve, world.whole.last)
+        audits = [market.audit(day) for day in world.calendar.between(event, world.whole.last)]
+        old = market.snapshot()
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        done = fill(market, Silent(), manifest, world, folder)
+        assert done == Completed(derived=world.calendar.between(event, world.whole.last))
+        assert rows_of(market, world.known) == before
+        assert [market.audit(day) for day in done.derived] == audits
+        assert _actions(market, eve, world.whole.last) == acts and any(str(event) in str(act[2]) for act in acts)
+        new = market.snapshot()
+        assert old is not None and new is not None and new.manifest_id == manifest.snapshot_id
+        assert new.completed == old.completed[-len(done.derived) :]  # the same records, over another manifest
+        assert overlap.differences(market.connection()) == ()
+
+
+def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_anew(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """One close of the dataset's last session and one volume of the session before differ from what the device had.
+
+    Both are noted by name; the first session of the device's own then has the return from the published close.
+    """
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -3)
+    changed = {(last, "FRESH"): {"close": 1.01}, (world.calendar.previous(last), "GIGL"): {"volume": 2.0}}
+    other = [_scaled(row, changed.get((row.day, row.symbol), {})) for row in month.told]
+    curated_as_told(world, other, last, tmp_path / "newer")
+    with opened(world, folder) as market:
+        before = rows_of(market, last)
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        noted = overlap.differences(market.connection())
+        assert {one.session: one.symbols for one in noted} == {day: (symbol,) for day, symbol in changed}
+        assert noted[1].sentence() == f"{last}: 1 names (FRESH)"
+        done = fill(market, Silent(), manifest, world, folder)
+        assert done.derived == world.calendar.between(world.calendar.next(last), world.whole.last)
+        after = rows_of(market, last)
+    both = [*(row for row in other if row.day <= last), *(row for row in month.told if row.day > last)]
+    curated_as_told(world, both, world.whole.last, tmp_path / "theirs")
+    theirs = duckdb.connect().execute(
+        f"SELECT * FROM read_parquet('{tmp_path}/theirs/data/bars/*.parquet') WHERE session > ? ORDER BY ALL", [last]
+    ).fetchall()  # fmt: skip
+    assert after == theirs
+    differing = [(a[0], a[1]) for a, b in zip(after, before, strict=True) if a != b]
+    assert differing == [(world.calendar.next(last), "FRESH")]
+
+
+def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, tmp_path: Path) -> None:
+    """The process ends right after the take-over: whoever opens the store next still finds it."""
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -1)
+    other = [_scaled(row, {"volume": 1.5}) if row.symbol == "GIGL" and row.day == last else row for row in month.told]
+    curated_as_told(world, other, last, tmp_path / "newer")
+    with opened(world, folder) as market:
+        take(market, tmp_path / "newer" / "data", folder)
+    with opened(world, folder) as market:
+        assert [one.session for one in overlap.differences(market.connection())] == [last]
+        overlap.forget(market.connection())
+    with opened(world, folder) as market:
+        assert overlap.differences(market.connection()) == ()
+
+
+# -- killed, spoilt, refused ------------------------------------------------------------------------------------
+
+
+class Dying(Market):
+    """Ends in the middle of a transaction, after as many whole ones as it is given, as if the plug had been pulled."""
+
+    survives = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with super().transaction() as connection:
+            yield connection
+            if self.survives == 0:
+                raise KeyboardInterrupt
+            self.survives -= 1
+
+
+def test_a_take_over_that_is_cut_off_anywhere_goes_on_where_it_was(world: World, month: Month, tmp_path: Path) -> None:
+    """After the published rows, and in the midst of each session derived again: nobody is asked, the rows are equal."""
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -3)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    with opened(world, folder) as market:
+        before = rows_of(market, world.known)
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        assert _id(market, world.whole.last) == manifest.snapshot_id  # nothing is shown that is not there
+    for survives, newest in ((0, last), (1, world.calendar.offset(last, 1)), (1, world.calendar.offset(last, 2))):
+        dying = Dying(folder / "market.duckdb", world.calendar)
+        dying.survives = survives
+        with pytest.raises(KeyboardInterrupt):
+            fill(dying, Silent(), manifest, world, folder)
+        dying.close()
+        with opened(world, folder) as market:
+            assert market.newest(world.whole.last) == newest and market.snapshot() is not None
+    with opened(world, folder) as market:
+        assert fill(market, Silent(), manifest, world, folder).derived == (world.whole.last,)
+        assert rows_of(market, world.known) == before
+
+
+def test_a_record_on_disk_without_its_session_is_nothing(world: World, served: Exchange, tmp_path: Path) -> None:
+    """The plug is pulled between the record and the store's transaction: the vendor is asked as if nothing had been."""
+    folder, asof = tmp_path / "device", world.calendar.next(world.known)
+    with opened(world, folder) as market:
+        take(market, world.root / "base" / "data", folder)
+    dying = Dying(folder / "market.duckdb", world.calendar)
+    with pytest.raises(KeyboardInterrupt):
+        fill(dying, source(served, evening(world, asof)), world.base, world, folder, asof)
+    dying.close()
+    assert len(list((folder / "completed").glob("*_told_*"))) == 1
+    with opened(world, folder) as market:
+        assert _id(market, asof) == world.base.snapshot_id
+        assert fill(market, source(served, evening(world, asof)), world.base, world, folder, asof).sessions == (asof,)
+        assert len(list((folder / "completed").glob("*_told_*"))) == 1
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"{}")])
+def test_a_session_whose_record_is_gone_is_asked_for_again_with_all_after_it(
+    world: World, month: Month, served: Exchange, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -3)
+    kept, gone, after = world.calendar.between(world.calendar.next(last), world.whole.last)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    (record,) = (folder / "completed").glob(f"{gone}_told_*")
+    spoil(record)
+    with opened(world, folder) as market:
+        before = rows_of(market, last)
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        with pytest.raises(BrokerUnreachable):
+            fill(market, Silent(), manifest, world, folder)
+        assert market.newest(world.whole.last) == kept  # nothing is traded at `after`
+        one = source(served, evening(world, world.whole.last))
+        done = fill(market, one, manifest, world, folder)
+        assert (done.derived, done.sessions) == ((), (gone, after)) and {row.day for row in one.told} == {gone, after}
+        assert rows_of(market, last) == before
+
+
+def test_a_session_that_is_worse_over_the_newer_dataset_is_asked_for_again(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """The old dataset lacked a name of which the newer one expects a bar: the records hold none."""
+    day = world.calendar.offset(world.whole.last, -2)
+    missing = "GIGL"
+    folder, last = tmp_path / "device", world.calendar.previous(day)
+    with opened(world, folder) as market:
+        take(market, world.root / "base" / "data", folder)
+        market.connection().execute("DELETE FROM bars WHERE symbol = ?", [missing])  # a dataset without it
+        one = source(served, evening(world, world.whole.last))
+        fill(market, one, world.base, world, folder)
+        assert missing not in {row.symbol for row in one.told}
+        curated_as_told(world, month.told, last, tmp_path / "newer")
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        with pytest.raises(BrokerUnreachable):
+            fill(market, Silent(), manifest, world, folder)
+        assert market.newest(world.whole.last) == last
+        two = source(served, evening(world, world.whole.last))
+        done = fill(market, two, manifest, world, folder)
+        assert done.derived == () and done.sessions[0] == day
+        assert missing in {row[1] for row in rows_of(market, last)}
+
+
+def test_a_row_that_the_audit_refused_stays_refused_and_stays_in_the_record(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """A negative low of a name that nobody expects: AMBER before and after the newer dataset, and never a bar."""
+    last, asof = world.calendar.offset(world.whole.last, -1), world.whole.last
+    folder = tmp_path / "device"
+    etf = next(row["symbol"] for row in world.bars.to_pylist() if row["kind"] == "etf")
+    one = source(served, evening(world, asof))
+    one.spoil = lambda rows: [r._replace(low=-1.0) if (r.day, r.symbol) == (asof, etf) else r for r in rows]
+    with opened(world, folder) as market:
+        take(market, world.root / "base" / "data", folder)
+        assert fill(market, one, world.base, world, folder).quarantined == 1
+        audit, part = market.audit(asof), (market.snapshot() or BASE).completed[-1]
+        curated_as_told(world, month.told, last, tmp_path / "newer")
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        assert fill(market, Silent(), manifest, world, folder).derived == (asof,)
+        assert market.audit(asof) == audit and audit is not None and audit.status is SessionStatus.AMBER
+        assert (asof, etf) not in {(row[0], row[1]) for row in rows_of(market, last)}
+    assert [bar.low for bar in read(folder / "completed", part).bars if bar.symbol == etf] == [-1.0]
+
+
+def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evening_s(
+    world: World, month: Month, tmp_path: Path
+) -> None:
+    """Two thirds of the bars of the record are of names that the newer dataset does not know: RED, asked for again."""
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -1)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    part = _record(folder, world.whole.last, lambda bars: bars[: len(bars) // 3])
+    with opened(world, folder) as market:
+        market.connection().execute(
+            "UPDATE completed SET sha256 = ? WHERE session = ?", [part.sha256, world.whole.last]
+        )
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        with pytest.raises((BrokerUnreachable, StoreUnreachable)):
+            fill(market, Silent(), manifest, world, folder)
+        assert market.audit(world.whole.last) is None and market.newest(world.whole.last) == last
+
+
+def _record(folder: Path, day: date, spoil: Callable[[tuple[ToldBar, ...]], tuple[ToldBar, ...]]) -> CompletedSession:
+    (path,) = (folder / "completed").glob(f"{day}_told_*")
+    told = Told.from_bytes(path.read_bytes())
+    return keep(DurableFs(), folder / "completed", replace(told, bars=spoil(told.bars)))
+
+
+def _scaled(row: DailyBar, factors: dict[str, float]) -> DailyBar:
+    scaled = row._replace(**{name: getattr(row, name) * by for name, by in factors.items()})
+    return scaled._replace(high=max(scaled.high, scaled.close))
+
+
+def _id(market: Market, asof: date) -> str:
+    found = market.snapshot(asof)
+    assert found is not None
+    return found.id
+
+
+def _actions(market: Market, after: date, until: date) -> list[tuple[object, ...]]:
+    return market.connection().execute(ACTIONS, [after, until]).fetchall()
+
+
+# -- by the command line ----------------------------------------------------------------------------------------
+
+
+def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """Ledger, trace, files and hashlib agree on one id. A newer dataset that disagrees is told once and with names;
+    the order keeps its own id; a spoilt record is named."""
+    store, bench = tmp_path / "store", Workbench(tmp_path / "state")
+    shutil.copytree(world.root / "base" / "data", store / "data")
+    publish_bundle(store, recipe(store / "data", world.base.last))
+    (store / "root.pub").write_text(bundles.roots()[0].text)
+    asof = world.calendar.previous(world.whole.last)
+    session, following = str(world.whole.last), str(world.calendar.next(world.whole.last))
+    with fake.serving(served) as url:
+        options = ("--url", url, "--store", str(store), "--fixed-ic", "0.05", "--bars", "alpaca")
+        assert bench("init", "--venue", "exchange", *options).code == 0
+        for command in ("pull", "score", "reconcile", "plan"):
+            done = bench(command, "--session", session)
+            assert done.code == 0, (command, done.out, done.err)
+        joined = "SELECT client_order_id, snapshot_id FROM intents JOIN plans USING (session) LIMIT 1"
+        ((order, snapshot),) = bench.rows(joined)
+        facts = _traced(bench, order)
+        document = next((bench.state / "completed").glob(f"{asof}_snapshot_*.json")).read_bytes()
+        assert facts["snapshot"] == [snapshot] == [hashlib.sha256(document).hexdigest()]
+        assert facts["dataset"] == [world.base.snapshot_id] and len(facts["told"]) == NEW - 1
+        assert facts["completed"][0].endswith("every record holds") and "not proven" not in facts
+        assert "not the plan's" not in facts  # what the model read came from the same bytes
+
+        eve = world.calendar.previous(asof)
+        other = [_scaled(r, {"volume": 3.0}) if (r.day, r.symbol) == (eve, "GIGL") else r for r in month.told]
+        curated_as_told(world, other, eve, tmp_path / "newer")
+        shutil.rmtree(store / "data")
+        shutil.copytree(tmp_path / "newer" / "data", store / "data")
+        done = bench("pull", "--session", following, "--json")
+        figures = done.json["figures"]
+        assert figures["derived"] == [str(asof)] and figures["sessions"] == [str(world.whole.last)]
+        assert "1 of this device's own derived again" in done.json["summary"]
+        told = bench.rows("SELECT body FROM alerts WHERE title LIKE 'what was published differs%'")
+        assert len(told) == 1 and f"{eve}: 1 names (GIGL)" in told[0][0]
+    assert _traced(bench, order) == facts
+    record = next((bench.state / "completed").glob(f"{eve}_told_*.json"))
+    record.write_bytes(record.read_bytes().replace(b"GIGL", b"GIGX"))
+    spoilt = _traced(bench, order)
+    assert spoilt["not proven"] == [f"a record is not what was written ({record.name})"]
+    assert "every record holds" not in spoilt["completed"][0]
+    next((bench.state / "completed").glob(f"{asof}_snapshot_{snapshot[:12]}.json")).unlink()
+    assert _traced(bench, order)["completed"] == [f"{NEW - 1} sessions, whose record is no longer kept"]
+
+
+def _traced(bench: Workbench, order: str) -> dict[str, list[str]]:
+    """Facts of data and features: those of the same name together."""
+    found: dict[str, list[str]] = {}
+    for row in bench("trace", order, "--json").json["rows"]:
+        if row["section"] == "data" or row["fact"] == "not the plan's":
+            found.setdefault(row["fact"], []).append(row["value"])
+    return found
