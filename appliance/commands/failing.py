@@ -17,14 +17,14 @@ from signals.console import emit
 from signals.errors import LedgerUnusable, Locked
 
 NOBODY = 5
-SUCCESS = "success"
-FAILURES = {
+MESSAGES = {
     "appliance": (Severity.PAGE, "the daemon was started in vain, and is no longer"),
     "appliance-backup": (Severity.WARN, "no backup could be taken"),
     "appliance-settle": (Severity.PAGE, "an interrupted update could not be gone back from"),
+    "appliance-settled": (Severity.WARN, "an interrupted update was gone back from"),
     "appliance-time": (Severity.WARN, "the clock is not synchronised"),
 }
-SUCCESSES = {"appliance-settle": (Severity.WARN, "an interrupted update was gone back from")}
+UNKNOWN = (Severity.WARN, "it has failed")
 
 Unit = Annotated[str, typer.Option("--unit", help="Its name, without `.service`.", show_default=False)]
 Result = Annotated[
@@ -69,13 +69,11 @@ def tell_unit(
 
 def told_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
     """Return the message; its key is that of one run of the unit, so that no failure hides behind the one before."""
-    is_well = result == SUCCESS
-    unknown = (Severity.WARN, "it has ended" if is_well else "it has failed")
-    severity, words = (SUCCESSES if is_well else FAILURES).get(unit, unknown)
+    severity, words = MESSAGES.get(unit, UNKNOWN)
     ended = " ".join(part for part in (result, status) if part) or "no more is known"
     return Alert(
         severity, f"unit-{unit}-{invocation[:12] or 'by-hand'}", f"{unit}: {words}",
-        f"systemd says: {ended}. journalctl -u {unit} -n 50 -o cat", at,
+        f"systemd says: {ended}. journalctl -u 'appliance*' -n 50 -o cat", at,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
 
 
 def _row(run: JobRun) -> Row:
-    notes = run.figures.get("notes") or ([] if run.figures else [run.summary])
+    notes = run.figures.get("notes") or ([] if "positions" in run.figures else [run.summary])  # a break has only words
     return {
         "session": run.session.isoformat(),
         "job": run.job,

@@ -25,8 +25,8 @@ def credentials(folder: Path, *addresses: str) -> Path:
     return folder
 
 
-def tell(bench: Workbench, place: Path, unit: str, run: str = "4f" * 16, result: str = "exit-code") -> Done:
-    return bench("tell-unit", "--unit", unit, "--result", result, "--status", "5", "--invocation", run,
+def tell(bench: Workbench, place: Path, unit: str, run: str = "4f" * 16) -> Done:
+    return bench("tell-unit", "--unit", unit, "--result", "exit-code", "--status", "5", "--invocation", run,
                  "--credentials", str(place))  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_each_failure_is_one_message_even_within_the_hour(make: Make, published:
         ("unit-appliance-backup-1a1a1a1a1a1a", 1), ("unit-appliance-backup-2b2b2b2b2b2b", 1),
         ("unit-appliance-4f4f4f4f4f4f", 1),
     ]  # fmt: skip
-    assert all("exit-code 5" in body and "journalctl -u appliance" in body for *_, body in rows)
+    assert all("exit-code 5" in body and "journalctl -u 'appliance" in body for *_, body in rows)
 
 
 def test_an_update_that_was_gone_back_from_at_boot_is_told_though_nothing_failed(
@@ -58,11 +58,11 @@ def test_an_update_that_was_gone_back_from_at_boot_is_told_though_nothing_failed
     bench = make(published)
     with wire(Say()) as heard:
         place = credentials(tmp_path / "credentials", heard.url)
-        assert tell(bench, place, "appliance-settle", result="success").code == 0
+        assert tell(bench, place, "appliance-settled").code == 0
         assert tell(bench, place, "appliance-settle").code == 0
         assert tell(bench, place, "appliance-of-tomorrow").code == 0
     assert titles(heard) == [
-        ("appliance-settle: an interrupted update was gone back from", "default"),
+        ("appliance-settled: an interrupted update was gone back from", "default"),
         ("appliance-settle: an interrupted update could not be gone back from", "urgent"),
         ("appliance-of-tomorrow: it has failed", "default"),
     ]
@@ -132,7 +132,7 @@ def test_a_release_that_does_not_run_is_told_of_without_it(tmp_path: Path, broke
     assert done.returncode == 0, done.stderr
     (seen,) = heard.seen
     assert (seen.method, seen.path, seen.query) == ("POST", "/topic", {"a": "b"})
-    assert (seen.headers["Title"], seen.headers["Priority"]) == ("appliance has failed", "urgent")
+    assert (seen.headers["Title"], seen.headers["Priority"]) == ("appliance needs a person", "urgent")
     assert heard.url not in done.stdout + done.stderr and "/topic" not in done.stdout + done.stderr
 
 

@@ -85,6 +85,8 @@ def test_a_break_that_is_understood_is_accepted_and_the_latch_stays_closed(
     ledger.execute("UPDATE accounts SET cash = CAST(cash AS REAL) + 100")
     ledger.close()
     assert bench("reconcile", "--session", day).code == 4
+    shown = bench("reconciliation").out  # where a person looks for what differs
+    assert "the ledger and the broker disagree: cash" in shown
     halt_id = bench("status", "--json").json["halt_id"]
     assert bench("rearm", "--halt-id", halt_id, "--reason", "over", "--yes").code == 4
     assert bench("accept", "--session", day, "--reason", " ", "--yes").code == 2

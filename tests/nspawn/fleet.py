@@ -36,10 +36,10 @@ CANARY, SECOND = "pi-canary", "pi-second"
 SICK_GATE, CUT_GATE = 20, 600
 RELEASE = "/opt/appliance/bin/appliance-release"
 PROGRAM = "/opt/appliance/current/bin/appliance"
-SETTLED = "appliance-settle: an interrupted update was gone back from"
+SETTLED = "appliance-settled: an interrupted update was gone back from"
 NO_BACKUP = "appliance-backup: no backup could be taken"
 GAVE_UP = "appliance: the daemon was started in vain"
-LAST_RESORT = "appliance has failed"
+LAST_RESORT = "appliance needs a person"
 HASTY = "[Unit]\nStartLimitBurst=2\n[Service]\nRestartSec=0.2\n"
 
 

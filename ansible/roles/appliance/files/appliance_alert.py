@@ -42,8 +42,8 @@ def addresses(credentials: str) -> list[str]:
 
 def takes(address: str, unit: str) -> bool:
     """Post one message; whether the other side took it."""
-    title = f"{unit} has {'acted' if os.environ.get('MONITOR_SERVICE_RESULT') == 'success' else 'failed'}"
-    body = f"{title}, and the release's own program does not run. `systemctl status {unit}` says more."
+    title = f"{unit} needs a person"
+    body = f"{title}, and the release's own program does not run. `systemctl --failed` says more."
     try:
         to = urlsplit(address)
         kind = HTTPSConnection if to.scheme == "https" else HTTPConnection
