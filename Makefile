@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
-DEVICE_TESTS ?= tests/contracts tests/flow tests/test_signals tests/test_portfolio
+DEVICE_TESTS ?= tests/contracts tests/test_signals tests/test_portfolio $(addprefix tests/flow/test_,line.py daemon.py)
 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -159,6 +159,12 @@ provision-test: $(VENV)/.dev var/ansible/.installed ## As root, a quarter of an 
 
 fleet-test: $(VENV)/.dev var/ansible/.installed ## As root, ten minutes: two devices; a canary that stops a roll-out, a good one, power lost in an update, failures that are told
 	$(BIN)/python -m tests.nspawn.fleet
+
+arm: $(VENV)/.dev ## As root, half an hour: the device's whole day on aarch64 (qemu), two Pythons and two cores; DATA=FILE for your bars
+	$(BIN)/python -m tests.arm.day $(if $(DATA),--bars $(DATA))
+
+arm-slice: $(VENV)/.dev ## As root, three minutes: features, scores and one session on aarch64, one Python and one core
+	$(BIN)/python -m tests.arm.slice
 
 var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

@@ -1,0 +1,52 @@
+"""What one machine computes: every feature of a dataset, and the scores of a bundle for its newest sessions.
+
+It runs on both machines that are compared, and imports nothing but the device's own packages.
+
+    python witness.py --data DATASET --bundle BUNDLE --sessions 252 --to FILE.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from signals.bundle import Golden, Part
+from signals.bundle.golden import MAX_TOLERANCE_SD
+from signals.bundle.proof import reproduce_in_child
+from signals.dataset import load_bars, read_manifest
+from signals.inference import predict
+from signals.sleeves import SLEEVES
+
+
+def main() -> None:
+    """Compute it and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a curated dataset")
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of a published bundle")
+    parser.add_argument("--sessions", type=int, default=252, help="newest sessions that are scored")
+    parser.add_argument("--alone", action="store_true", help="run the golden vectors in this process, not in a child")
+    parser.add_argument("--to", type=Path, required=True)
+    asked = parser.parse_args()
+    manifest = read_manifest(asked.data)
+    panel = SLEEVES["equities_xs"].panel(load_bars(asked.data, manifest, manifest.first, manifest.last))
+    newest = panel.eligible[-asked.sessions :]
+    rows = np.ascontiguousarray(panel.values[-asked.sessions :][newest])
+    listed = json.loads((asked.bundle / "manifest.json").read_bytes())["files"]
+    models = [(asked.bundle / file["path"]).read_bytes() for file in listed if file["part"] == Part.MODEL]
+    (place,) = (asked.bundle / file["path"] for file in listed if file["part"] == Part.GOLDEN)
+    golden = Golden.from_bytes(place.read_bytes(), str(place))
+    again = (predict if asked.alone else reproduce_in_child)(models, golden.inputs)
+    golden.check(again, MAX_TOLERANCE_SD, str(place))
+    np.savez(
+        asked.to, names=np.array(panel.names), sessions=panel.sessions, eligible=panel.eligible,
+        features=panel.values[panel.eligible], counts=newest.sum(axis=1), scores=predict(models, rows),
+        golden=again, machine=np.array(platform.machine()),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
