@@ -21,7 +21,7 @@ def witness(path: Path, machine: str = "aarch64", **changed: Any) -> Path:
         "names": np.array([f"f{i}" for i in range(FEATURES)]), "sessions": np.arange(SESSIONS),
         "eligible": np.ones((SESSIONS, NAMES), dtype=bool), "counts": np.full(SESSIONS, NAMES),
         "features": chance.standard_normal((cells, FEATURES)).astype(np.float32),
-        "scores": chance.standard_normal(cells), "machine": np.array(machine),
+        "scores": chance.standard_normal(cells), "chart": np.array("__/"), "machine": np.array(machine),
     }  # fmt: skip
     np.savez(path, **{**said, **changed})
     return path

@@ -1,4 +1,4 @@
-"""What one machine computes: every feature of a dataset, and the scores of a bundle for its newest sessions.
+"""What one machine computes: every feature of a dataset, the scores of a bundle for its newest sessions, one chart.
 
 It runs on both machines that are compared, and imports nothing but the device's own packages.
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.tui.plot import Chart, Line, drawn
 from signals.bundle import Golden, Part
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.proof import reproduce_in_child
@@ -41,10 +42,11 @@ def main() -> None:
     golden = Golden.from_bytes(place.read_bytes(), str(place))
     again = (predict if asked.alone else reproduce_in_child)(models, golden.inputs)
     golden.check(again, MAX_TOLERANCE_SD, str(place))
+    chart = drawn(Chart("golden", (Line("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)
     np.savez(
         asked.to, names=np.array(panel.names), sessions=panel.sessions, eligible=panel.eligible,
         features=panel.values[panel.eligible], counts=newest.sum(axis=1), scores=predict(models, rows),
-        golden=again, machine=np.array(platform.machine()),
+        golden=again, chart=np.array(chart.plain), machine=np.array(platform.machine()),
     )  # fmt: skip
 
 
