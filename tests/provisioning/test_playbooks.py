@@ -151,6 +151,17 @@ def test_removing_the_ledger_has_to_be_said_twice() -> None:
     assert play["vars"]["state_dir"] not in str(uninstalling())
 
 
+def test_working_orders_are_cancelled_before_the_program_goes_or_it_stays() -> None:
+    """In the words of `appliance halt`, whose exit code speaks of the latch."""
+    (halting,) = (task for task in uninstalling() if task.get("register") == "__halted")
+    words = re.search(r"search\('(.+)'\)", halting["failed_when"])
+    assert words is not None and "cancelled | bool" in halting["failed_when"]
+    source = (ROOT / "appliance/commands/safety.py").read_text(encoding="utf-8")
+    reactions = re.findall(r'(?:return f?|told = f?|else )"([^"]*(?:cancel|Cancel)[^"]*)"', source)
+    failed = [text for text in reactions if re.search(words[1], text)]
+    assert len(failed) == 4 and len(reactions) > len(failed)  # every way in which it was not done
+
+
 def test_what_provisioning_set_on_the_machine_goes_when_it_is_said_and_else_stays_protected() -> None:
     """A machine that is only uninstalled keeps ssh by key, its firewall and its upgrades."""
     (play,) = read(PLAYBOOKS["uninstall"])
