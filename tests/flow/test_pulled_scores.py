@@ -58,14 +58,30 @@ def keys(tmp_path: Path) -> Path:
     return key_folder(tmp_path / "keys")
 
 
+@pytest.fixture(scope="module")
+def standing(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store and a device on the evening of asof, for a test to copy and then to spoil."""
+    root = tmp_path_factory.mktemp("standing")
+    shutil.copytree(published.root, root / "store")
+    store = Published(root / "store", root / "store" / "root.pub", published.manifest, published.last_training)
+    day = store.sessions(1)[0]
+    score_daily(store, key_folder(root / "keys"), store.manifest.calendar.previous(day))
+    bench = Workbench(root / "device")
+    asked = ("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust))
+    assert bench(*asked, "--fixed-ic", "0.05").code == 0
+    assert scoring(bench, "pulled")("pull", "--session", str(day)).code == 0
+    return root
+
+
 @pytest.fixture
-def evening(make: Make, own_store: Published, keys: Path) -> tuple[Workbench, Path, date]:
+def evening(standing: Path, published: Published, tmp_path: Path) -> tuple[Workbench, Path, date]:
     """A device on the evening of asof, its data pulled, and the document that the trainer delivered."""
-    day = own_store.sessions(1)[0]
-    score_daily(own_store, keys, own_store.manifest.calendar.previous(day))
-    bench = scoring(make(own_store), "pulled")
-    assert bench("pull", "--session", str(day)).code == 0
-    return bench, document(own_store, day), day
+    root, day = tmp_path / "evening", published.sessions(1)[0]
+    shutil.copytree(standing, root)
+    settings = root / "device" / "config.yml"
+    settings.write_text(settings.read_text().replace(str(standing), str(root)))
+    store = Published(root / "store", root / "store" / "root.pub", published.manifest, published.last_training)
+    return Workbench(root / "device"), document(store, day), day
 
 
 def document(store: Published, day: date) -> Path:
@@ -160,21 +176,19 @@ def test_what_is_forged_old_or_foreign_is_refused_and_the_job_waits_for_better(
 
 
 def test_a_key_that_was_revoked_since_the_last_bundle_signs_no_scores(
-    evening: tuple[Workbench, Path, date], own_store: Published
+    evening: tuple[Workbench, Path, date],
 ) -> None:
-    bench, _, day = evening
+    bench, path, day = evening
     revoked = bundles.keyset(
         bundles.signing_key(bundles.FIRST, revoked=True), bundles.signing_key(bundles.SECOND), version=2
     )
-    (own_store.root / "keyset.json").write_bytes(bundles.keyset_file(revoked))
+    (path.parents[1] / "keyset.json").write_bytes(bundles.keyset_file(revoked))
     done = bench("score", "--session", str(day))
     assert done.code == 6, "the bundle that the revoked key signed is refused as well"
     assert bench.rows("SELECT count(*) FROM scores") == [(0,)]
 
 
-def test_an_older_revision_is_never_accepted_after_a_newer_one(
-    make: Make, evening: tuple[Workbench, Path, date]
-) -> None:
+def test_an_older_revision_is_never_accepted_after_a_newer_one(evening: tuple[Workbench, Path, date]) -> None:
     """The scores of the evening are replaced once; the first document, still well signed, comes back."""
     bench, path, day = evening
     first = path.read_bytes()
