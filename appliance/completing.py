@@ -32,10 +32,10 @@ from appliance.seams import Fs
 from appliance.snapshot import CompletedSession
 from appliance.told import Told, ToldBar, keep, read
 from signals.actions import Action
+from signals.audits import SessionAudit, SessionStatus
 from signals.bars import days_array
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionAudit, SessionStatus
 from signals.sessions import Calendar
 
 if TYPE_CHECKING:

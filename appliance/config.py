@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from appliance.limits import Limits
 from appliance.schedule import Entering
-from appliance.tripwires import Limits
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig

@@ -23,11 +23,12 @@ from appliance.market_rows import action_of
 from appliance.told import ToldBar
 from signals.actions import Action, ActionKind
 from signals.auditing import audit_rows, touches_red
+from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days, Floats, days_array
 from signals.defects import DefectConfig, Rows, find_defects
 from signals.delivered_rows import Delivered, events
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import CoverageConfig, SessionAudit, SessionStatus
+from signals.quality import CoverageConfig
 from signals.returns import returns, steps
 from signals.securities import Identities, identities
 from signals.sessions import Calendar

@@ -28,10 +28,10 @@ from appliance import overlap
 from appliance.market_rows import action_of, action_row, audit_body, audit_of
 from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
+from signals.audits import SessionAudit
 from signals.bars import Bars, Days, days_array
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import SessionAudit
 from signals.sessions import Calendar
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")

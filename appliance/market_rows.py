@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from signals.actions import Action, ActionKind
+from signals.audits import SessionAudit, SessionStatus
 from signals.errors import InvariantBroken
-from signals.quality import SessionAudit, SessionStatus
 
 
 def audit_body(audit: SessionAudit) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 
 from appliance.tripwires import NOT_YET, Figure
 from execution.orders import Intent
+from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Floats
-from signals.quality import SessionAudit, SessionStatus
 from signals.scores import tied_share
 from signals.sessions import Calendar
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days
 from signals.defects import Defects, Reason
 from signals.delivered_rows import Delivered
-from signals.quality import Coverage, CoverageConfig, SessionAudit, SessionStatus, audit_sessions, expected
+from signals.quality import Coverage, CoverageConfig, audit_sessions, expected
 
 Flags = NDArray[np.bool_]
 

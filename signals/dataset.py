@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from signals.actions import Action, ActionKind
 from signals.arrow import read_parquet
+from signals.audits import SessionAudit, SessionStatus
 from signals.barrows import BarRows
 from signals.bars import Bars
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
-from signals.quality import SessionAudit, SessionStatus
 
 __all__ = [
     "FileRecord", "FileRole", "Manifest", "PriceBasis", "SessionAudit", "SessionStatus", "Survivorship",

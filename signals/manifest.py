@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from signals.audits import SessionAudit, SessionStatus
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
-from signals.quality import SessionAudit, SessionStatus
 from signals.sessions import Calendar
 
 FORMAT = "trademl-curated-1"

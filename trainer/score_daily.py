@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from signals.audits import SessionStatus
 from signals.bundle import Bundle, BundleManifest, Keyset, Policy, Role, read_folder, verify_contents
 from signals.bundle.contents import Contents
 from signals.bundle.manifest import MANIFEST_NAME
@@ -22,7 +23,6 @@ from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
 from signals.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
 from signals.inference import predict
 from signals.manifest import Manifest
-from signals.quality import SessionStatus
 from signals.scoring import score
 from signals.sleeves import SLEEVES
 from trainer.curation.store import Store

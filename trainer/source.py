@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from signals.actions import Action
+from signals.audits import SessionAudit
 from signals.bars import Bars
 from signals.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
 from signals.errors import DataNotUsable
-from signals.quality import SessionAudit
 from trainer.curation.missing import missing, summary
 
 SHOWN = 5

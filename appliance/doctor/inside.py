@@ -15,7 +15,7 @@ from appliance.ledger import Ledger, Mode, alerts, intents, job_runs
 from appliance.policy import bundle_policy
 from appliance.vault import vault_at
 from appliance.vitals import RECENT_ALERTS, daemon_facts
-from signals.quality import SessionStatus
+from signals.audits import SessionStatus
 
 PULL = "pull"
 OLD_BACKUP = timedelta(days=4)  # a long weekend has no session

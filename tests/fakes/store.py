@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from execution.exchange.generated.market import GeneratedMarket, generate
+from signals.audits import SessionStatus
 from signals.bundle import Golden, Part
 from signals.bundle.manifest import Graph
 from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionStatus
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.onnx_models import (

@@ -12,7 +12,7 @@ import apsw
 import numpy as np
 import pytest
 
-from signals.quality import SessionStatus
+from signals.audits import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from signals.quality import SessionStatus
+from signals.audits import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, republish
 

@@ -13,8 +13,8 @@ import pytest
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs
 from appliance.views.attribution import PARTS
+from signals.audits import SessionStatus
 from signals.bundle import Part
-from signals.quality import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
 from tests.test_signals.test_expectation import PROMISE

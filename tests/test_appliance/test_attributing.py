@@ -26,9 +26,9 @@ from execution.brokers.base import Account, Position
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.actions import Action, ActionKind
+from signals.audits import SessionStatus
 from signals.bars import Bars
 from signals.manifest import PriceBasis
-from signals.quality import SessionStatus
 from tests.fakes.bundles import weekdays
 
 D = Decimal

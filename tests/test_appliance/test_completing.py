@@ -23,11 +23,11 @@ from execution.brokers.market_data import AlpacaData, DailyBar, Keys
 from execution.exchange.exchange import Exchange
 from execution.exchange.inprocess import InProcessAdapter
 from signals.actions import ActionKind
+from signals.audits import SessionStatus
 from signals.config import parse
 from signals.dataset import load_actions, read_manifest
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
 from signals.manifest import PriceBasis
-from signals.quality import SessionStatus
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench

@@ -11,8 +11,9 @@ import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.exercise import exercise
+from appliance.limits import Limits
 from appliance.loosening import LOOSER_BELOW, guarded, loosened
-from appliance.tripwires import TRIPWIRES, Limits
+from appliance.tripwires import TRIPWIRES
 from execution.pretrade import PretradeConfig
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))

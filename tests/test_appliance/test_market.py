@@ -19,11 +19,11 @@ from appliance.stores import FolderStore
 from appliance.sync import DataPull, pull_data
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.actions import Action
+from signals.audits import SessionStatus
 from signals.dataset import load_actions, load_bars
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import write_atomic
 from signals.manifest import Manifest
-from signals.quality import SessionStatus
 from signals.sessions import xnys
 from tests.fakes.store import publish_data
 

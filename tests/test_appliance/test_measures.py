@@ -28,7 +28,7 @@ from appliance.order_figures import figures_of
 from appliance.tripwires import NOT_YET
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.quality import SessionAudit, SessionStatus
+from signals.audits import SessionAudit, SessionStatus
 from tests.fakes.bundles import weekdays
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)

@@ -28,9 +28,9 @@ from appliance.told import Told, ToldBar, keep, read
 from execution.brokers.market_data import DailyBar
 from execution.exchange.exchange import Exchange
 from signals.actions import Action, ActionKind
+from signals.audits import SessionStatus
 from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionStatus
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench

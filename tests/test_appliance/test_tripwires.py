@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
+from appliance.limits import Limits
 from appliance.tripwires import (
     NO_SENSOR,
     NOT_YET,
     TRIPWIRES,
     Action,
     Figures,
-    Limits,
     Rearm,
     Tripwire,
     check,

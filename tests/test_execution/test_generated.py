@@ -16,11 +16,11 @@ from execution.exchange.generated.defects import Planted
 from execution.exchange.generated.prices import draw_prices
 from execution.exchange.generated.returns import Returns, ar1, characters
 from signals.actions import ActionKind
+from signals.audits import SessionStatus
 from signals.dataset import load_bars
 from signals.defects import Reason
 from signals.errors import FixInput, NotASession
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionStatus
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping

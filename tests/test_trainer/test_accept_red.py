@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.arrow import read_parquet
+from signals.audits import SessionStatus
 from signals.dataset import load_bars, read_manifest
 from signals.errors import DataNotUsable, FixInput, TrademlError
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionStatus
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.curation.accepting import accept

@@ -14,10 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from execution.exchange.generated import generate
+from signals.audits import SessionStatus
 from signals.dataset import load_bars, read_manifest
 from signals.errors import BadBars, BrokerUnreachable, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import SessionStatus
 from tests.fakes.curated import END
 from trainer.__main__ import app
 from trainer.curation.backfill import SPOOL, backfill, requests

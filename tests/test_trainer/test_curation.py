@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from signals.actions import Action, ActionKind
+from signals.audits import SessionStatus
 from signals.errors import BadBars
 from signals.manifest import PriceBasis
-from signals.quality import SessionStatus
 from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from signals.audits import SessionStatus
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.inference import predict
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import SessionStatus
 from signals.sessions import NEW_YORK, xnys
 from signals.sleeves import SLEEVES
 from tests.fakes.onnx_models import stump_model

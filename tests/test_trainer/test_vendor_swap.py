@@ -14,11 +14,11 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from signals.arrow import read_parquet
+from signals.audits import SessionStatus
 from signals.bars import Bars
 from signals.dataset import load_actions, load_bars, read_file, read_manifest, read_table
 from signals.errors import BadBars, BadConfig, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.quality import SessionStatus
 from signals.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.audit import audit

@@ -13,12 +13,12 @@ import numpy as np
 from execution.morning import ADV_SESSIONS, Evening
 from portfolio.risk import WINDOW_SESSIONS, market_return
 from signals.actions import Action
+from signals.audits import SessionStatus
 from signals.barrows import BarRows
 from signals.bars import Bars, Floats
 from signals.dataset import load_actions, read_manifest, read_rows
 from signals.errors import FixInput
 from signals.manifest import Manifest
-from signals.quality import SessionStatus
 from trainer.backtest.quotes import Quotes, read_quotes
 
 

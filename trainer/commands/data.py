@@ -16,12 +16,12 @@ from rich.progress import Progress
 
 from execution.exchange.generated import generate as generate_market
 from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS
+from signals.audits import SessionStatus
 from signals.console import emit
 from signals.dataset import read_manifest
 from signals.errors import NotASession
 from signals.files import write_atomic
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionStatus
 from signals.sessions import NEW_YORK
 from trainer.clock import now
 from trainer.curation.accepting import accept

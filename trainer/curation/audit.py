@@ -15,11 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from signals.audits import SessionAudit, SessionStatus
 from signals.dataset import read_file, read_manifest, read_table, session_range
 from signals.defects import DEFECTS
 from signals.errors import BadDataset
 from signals.manifest import FileRecord, FileRole, Manifest
-from signals.quality import SessionAudit, SessionStatus
 from trainer.curation.missing import ABSENT, Missing, missing, summary
 from trainer.curation.proposals import Proposal, proposals
 

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from signals.actions import Action
+from signals.audits import SessionAudit
 from signals.dataset import manifest_path, read_manifest
 from signals.files import sha256_of, write_atomic
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
-from signals.quality import SessionAudit
 from signals.sessions import Calendar
 
 NAME_DIGITS = 12

@@ -22,7 +22,7 @@ from appliance.tui.demo.files import (
 )
 from appliance.tui.demo.market import opened
 from appliance.tui.demo.model import Watched
-from signals.quality import SessionAudit, SessionStatus
+from signals.audits import SessionAudit, SessionStatus
 from signals.sessions import Calendar
 
 LAST_SESSION = date(2026, 3, 12)

@@ -13,15 +13,16 @@ from typing import Any
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
+from appliance.limits import Limits
 from appliance.schedule import timetable
 from appliance.seams import Alert, Severity
-from appliance.tripwires import TRIPWIRES, Limits
+from appliance.tripwires import TRIPWIRES
 from appliance.tui.demo.files import DemoBundle
 from appliance.tui.demo.market import CENT, Book
 from appliance.tui.demo.model import Watched, write_features
 from appliance.tui.demo.trading import Morning, plan_of, trade
 from execution.brokers.base import Account, Position
-from signals.quality import SessionAudit, SessionStatus
+from signals.audits import SessionAudit, SessionStatus
 from signals.sessions import Calendar
 
 ACCOUNT = "DEMO0001"

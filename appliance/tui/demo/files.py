@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from appliance.folder import StateFolder
+from signals.audits import SessionAudit, SessionStatus
 from signals.files import sha256_of, write_atomic
 from signals.manifest import Manifest, PriceBasis
-from signals.quality import SessionAudit, SessionStatus
 from signals.sessions import NEW_YORK, Calendar, Session
 
 FIRST, LAST = date(2025, 9, 2), date(2027, 1, 29)

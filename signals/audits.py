@@ -1,0 +1,44 @@
+"""What an audit says about a session: a value for any reader, without the libraries that audits are made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+
+class SessionStatus(StrEnum):
+    """What a session's bars are good for."""
+
+    GREEN = "GREEN"
+    AMBER = "AMBER"
+    RED = "RED"
+
+
+@dataclass(frozen=True)
+class SessionAudit:
+    """What the audit says about one session.
+
+    Attributes
+    ----------
+    session : date
+    status : SessionStatus
+    reasons : tuple of str
+        "<reason>: <count>" in a fixed order; a GREEN session may carry warnings.
+    eligible : int
+        Names of the universe with a usable bar at this session.
+    usable : int
+        Rows that are in the curated bars.
+    rows : int
+        Rows delivered.
+    quarantined : int
+        Rows delivered but kept out of the curated bars.
+    """
+
+    session: date
+    status: SessionStatus
+    reasons: tuple[str, ...]
+    eligible: int
+    usable: int
+    rows: int
+    quarantined: int
