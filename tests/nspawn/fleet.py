@@ -142,7 +142,9 @@ class Fleet:
         there = self.releases(self.second)
         if self.history(self.second) != before or self.second.main_pid() != pid or release_of(sick) in there["done"]:
             raise Broken(f"the second device was touched: {there}")
-        self.seen["a sick release"] = "gone back from on the canary; the second has neither switched, restarted nor it"
+        self.seen["a sick release"] = (
+            "gone back from on the canary; the second neither switched nor restarted, and was not even given it"
+        )
 
     def go_on_serially(self, good: Path) -> None:
         """A good one: the second device begins when the canary has been judged."""
@@ -211,7 +213,7 @@ class Fleet:
         guest.inside("systemctl start appliance-backup")
         wait(lambda: self.status(guest)["undelivered"] == 0, "a device that is well", lambda: str(self.status(guest)))
         self.steady(NO_BACKUP, 3)
-        self.seen["a backup that fails"] = "told once each time, three times; one that nobody took came later"
+        self.seen["a backup that fails"] = "told three times for three; the one that nobody took came later"
         self.seen["a broken alert path"] = " ".join(lines[-1].split())
 
     def give_up(self) -> None:
