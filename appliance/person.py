@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 
-import typer
-
 from signals.errors import FixInput
 
 
@@ -22,6 +20,8 @@ def confirm_typed(word: str, what: str, *, yes: bool) -> None:
     """Ask for `word` unless `yes`; raise `FixInput` when something else is typed."""
     if yes:
         return
+    import typer  # only commands that ask need it; the screens, which want the name alone, stay light
+
     typed = typer.prompt(f"Type {word} to {what}", default="", show_default=False)
     if typed.strip() != word:
         raise FixInput(f"{word} was not typed; nothing was changed")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import typer
 
 from signals.errors import TrademlError
 
@@ -17,7 +15,7 @@ def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     sys.stdout.write(json.dumps(result, default=str, sort_keys=True) + "\n" if as_json else text.rstrip("\n") + "\n")
 
 
-def run(app: typer.Typer) -> None:
+def run(app: Callable[[], object]) -> None:
     """Run a command line; tell a known error in one line on standard error and exit with its code."""
     try:
         app()

@@ -76,10 +76,11 @@ async def test_the_overview_is_a_command(screens: Screens, settled: Settled, dev
 
 
 def test_the_screens_bring_in_none_of_the_jobs_libraries() -> None:
-    """What stays open for days must stay small: no numpy, pandas, DuckDB, ONNX or HTTP client."""
+    """What stays open for days must stay small: no numpy, pandas, DuckDB, ONNX, pydantic or HTTP client."""
     import subprocess
 
-    heavy = ("numpy", "pandas", "duckdb", "onnxruntime", "pyarrow", "requests", "cryptography", "alpaca", "scipy")
+    heavy = ("numpy", "pandas", "duckdb", "onnxruntime", "pyarrow", "requests", "cryptography", "alpaca", "scipy",
+             "pydantic", "typer", "plotext")  # fmt: skip
     code = f"import sys, appliance.tui.__main__; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
