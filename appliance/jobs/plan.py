@@ -87,7 +87,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         "decisions": [list(pair) for pair in targets.decisions],
         "reduce_only": asks_to_reduce(found) or bool(held_back),
         "reductions": [reductions.sentence(row) for row in held_back],
-        "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal,
+        "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal, "sleeves": _shares(asof, deps),
         "manifest_id": snapshot.manifest_id, "completed": len(snapshot.completed),
     })  # fmt: skip
 
@@ -120,6 +120,15 @@ def _blended(asof: date, deps: Deps) -> Scores:
     if not found:
         raise DataNotUsable(f"there are no scores of {asof}", mend="Run `appliance score`")
     return found[0] if len(found) == 1 else blend(found, weights)
+
+
+def _shares(asof: date, deps: Deps) -> dict[str, float]:
+    """How much each sleeve with scores at asof counts in the blend; they sum to 1."""
+    counted = {
+        sleeve: weight for sleeve, weight in deps.config.router.weights.items()
+        if score_rows.load(deps.ledger, asof, sleeve)
+    }  # fmt: skip
+    return {sleeve: weight / sum(counted.values()) for sleeve, weight in counted.items()}
 
 
 def _limits(bundle: Bundle, deps: Deps) -> PortfolioConfig:

@@ -86,6 +86,14 @@ def signals(answer: Answer, _width: int) -> Said:
     return Said("; ".join(parts))
 
 
+def signal(row: Row) -> Said:
+    """What the sleeve says of the name, and what that counts in the blend."""
+    text = Said(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
+    if row["contribution"] is not None:
+        text.append(f", {row['contribution']:+.2f} of it in the blended score")
+    return text
+
+
 def risk(answer: Answer, _width: int) -> Said:
     """How many checks tripped or come near, and the last halt."""
     rows = _view(answer, "tripwires").rows

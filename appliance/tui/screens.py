@@ -170,8 +170,9 @@ SCREENS: tuple[Screen, ...] = (
         Column("score", "score", 11, right=True), Column("z", "z", 7, right=True),
         Column("change", "change", 7, right=True), Column("held", "held", 7, right=True),
         Column("target", "target", 7, right=True),
-        Column("sleeve", "sleeve", 12), Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
-    ), _signals, heads.signals),
+        Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1),
+        Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
+    ), _signals, heads.signals, heads.signal),
     Screen("risk", "5", "Risk", "Risk", "tripwires", (
         Column("name", "check", 17), Column("tripped", "state", 9, text=words.marked, tone=words.tone_of_word),
         Column("value", "value", 10, right=True, text=words.figure),

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
-from appliance.ledger import Ledger, scores, targets
+from appliance.ledger import Ledger, job_runs, scores, targets
 from appliance.views.view import Row, View, percent
 
 SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
-COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve")
+COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
 
 
 def signals(ledger: Ledger, session: date) -> View:
     """Return every sleeve's scores of the newest scored session before D, with the weights held and aimed at.
 
     A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
-    `change` is z minus the z of the scored session before; None for a name that had none.
+    `change` is z minus the z of the scored session before; None for a name that had none. `contribution` is the
+    sleeve's part of the blend that D was planned on, share times z, which sums over the sleeves to the name's blended
+    score; None before the plan.
     """
+    plan = job_runs.find(ledger, session, "plan")
+    shares = (plan.figures.get("sleeves") or {}) if plan else {}
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
     rows: list[Row] = []
     for asof, sleeve in _scored(ledger, session):
         before = _z_before(ledger, asof, sleeve)
-        for row in scores.load(ledger, asof, sleeve):
+        found = scores.load(ledger, asof, sleeve)
+        scale = math.sqrt((len(found) - 1) / len(found))  # from the recorded z (ddof 0) to that of the blend (ddof 1)
+        for row in found:
             target = aimed.get(row.symbol)
             rows.append({
                 "rank": row.rank,
@@ -33,6 +40,7 @@ def signals(ledger: Ledger, session: date) -> View:
                 "target": percent(target.weight) if target else None,
                 "sector": target.sector if target else None,
                 "sleeve": row.sleeve,
+                "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
                 "asof": row.asof,
                 "source": row.source,
             })  # fmt: skip

@@ -8,15 +8,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.tui.demo import build
-from appliance.views import bundle, checks, orders, performance, positions, runs
+from appliance.views import bundle, checks, orders, performance, positions, runs, signals
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
+from signals.scores import Scores, blend
 
 D = date(2026, 3, 12)
 AT = datetime(2026, 3, 12, 20, 20, tzinfo=UTC)
@@ -106,6 +108,33 @@ def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledge
     assert (fan["lower"], fan["upper"]) == pytest.approx((-0.015543, 0.015543), abs=1e-6)
     assert (fan["live"], fan["verdict"]) == (pytest.approx(-0.02), "BELOW")
     assert performance.performance(ledger, D, 10).facts["fan"] is None
+
+
+def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
+    """Two sleeves, three to one, against the blend that the plan itself takes; a sleeve outside it adds nothing."""
+    from appliance.job import JobReport, JobStatus
+    from appliance.ledger import job_runs, scores
+
+    values = {"equities_xs": (0.1, 0.4, -0.3), "other": (5.0, 1.0, 3.0), "risk": (1.0, 2.0, 3.0)}
+    asof, symbols = date(2026, 3, 11), ("A", "B", "C")
+    for sleeve, found in values.items():
+        z = (np.array(found) - np.mean(found)) / np.std(found)  # as the scoring job records it
+        scores.save(ledger, asof, sleeve, [
+            scores.ScoreRow(asof, symbol, sleeve, score, rank, float(z[rank - 1]), sleeve)
+            for rank, (symbol, score) in enumerate(zip(symbols, found, strict=True), start=1)
+        ])  # fmt: skip
+    assert {row["contribution"] for row in signals.signals(ledger, D).rows} == {None}
+    job_runs.begin(ledger, D, "plan", AT)
+    said = {"sleeves": {"equities_xs": 0.75, "other": 0.25}}
+    job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
+    rows = signals.signals(ledger, D).rows
+    expected = blend(
+        [Scores(asof, name, symbols, np.array(values[name]), name) for name in said["sleeves"]], [3.0, 1.0]
+    ).values  # fmt: skip
+    for symbol, total in zip(symbols, expected, strict=True):
+        parts = [row["contribution"] for row in rows if row["symbol"] == symbol and row["contribution"] is not None]
+        assert len(parts) == 2 and sum(parts) == pytest.approx(total, abs=0.0011)
+    assert {row["contribution"] for row in rows if row["sleeve"] == "risk"} == {None}
 
 
 def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:

@@ -133,7 +133,7 @@ def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Deci
     )  # fmt: skip
     plan_of(life.ledger, morning, wishes)
     _job(life, day, "plan", at["plan"], 6, f"{len(wishes)} orders for {worth:,.0f} USD, 0 refused",
-         {"decisions": decisions, "gross": gross, "orders": len(wishes)})  # fmt: skip
+         {"decisions": decisions, "gross": gross, "orders": len(wishes), "sleeves": {SLEEVE: 1.0}})  # fmt: skip
     opening = life.book.open_prices()
     outcome = trade(life.ledger, morning, life.book, wishes, opening, life.rng)
     _job(life, day, "trade", at["trade"], 20, f"{len(wishes)} of {len(wishes)} auction orders are at the broker",
