@@ -128,11 +128,14 @@ class Banner(Static):
         self.refresh()
 
     def render(self) -> str:
-        """The line, cut to the width so that the right part is always seen."""
+        """The line, its sentence cut so that the right part is seen; that gives way before the state does."""
         width = self.size.width - 2
         said = self.standing
-        left = f"{said.symbol} {said.word}  {said.sentence}".replace("[", "(").replace("]", ")")
+        state = f"{said.symbol} {said.word}"
+        left = f"{state}  {said.sentence}".replace("[", "(").replace("]", ")")
         room = width - len(said.right) - 2
+        if room < len(state):
+            return left[:width]
         if len(left) > room:
             left = left[: max(0, room - 1)] + "…"
         return f"{left:<{max(room, 0)}}  {said.right}"

@@ -90,7 +90,7 @@ def signal(row: Row) -> Said:
     """What the sleeve says of the name, and what that counts in the blend."""
     text = Said(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
     if row["contribution"] is not None:
-        text.append(f", {row['contribution']:+.2f} of it in the blended score")
+        text.append(f"; adds {row['contribution']:+.2f} to the blended score")
     return text
 
 

@@ -167,10 +167,10 @@ SCREENS: tuple[Screen, ...] = (
     ), _blotter, heads.blotter, heads.order),
     Screen("signals", "4", "Signals", "Sig", "signals", (
         Column("rank", "rank", 5, right=True), Column("symbol", "symbol", 7),
-        Column("score", "score", 11, right=True), Column("z", "z", 7, right=True),
-        Column("change", "change", 7, right=True), Column("held", "held", 7, right=True),
+        Column("score", "score", 11, right=True), Column("z", "z", 7, right=True, text=words.z),
+        Column("change", "change", 7, right=True, text=words.z), Column("held", "held", 7, right=True),
         Column("target", "target", 7, right=True),
-        Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1),
+        Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1, text=words.z),
         Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
     ), _signals, heads.signals, heads.signal),
     Screen("risk", "5", "Risk", "Risk", "tripwires", (

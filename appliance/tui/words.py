@@ -105,6 +105,11 @@ def figure(value: Cell) -> str:
         return as_text(value)
 
 
+def z(value: Cell) -> str:
+    """A number of standard deviations, with its sign."""
+    return f"{value:+.3f}" if isinstance(value, float) else as_text(value)
+
+
 def bar(share: float | None, width: int = BAR_WIDTH) -> str:
     """A bar for a share of a limit, full at 1 and above."""
     if share is None:

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.tui.arrange import Arrangement, arrange, find_symbol
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
-from appliance.tui.words import bar, in_words, tone_of_sign, used
+from appliance.tui.words import bar, in_words, tone_of_sign, used, z
 
 COLUMNS = (Column("symbol", "symbol", 6), Column("side", "side", 5), Column("weight", "weight", 7, right=True))
 ROWS = (
@@ -83,3 +83,7 @@ def test_zero_is_neither_good_nor_bad() -> None:
     assert [tone_of_sign(text) for text in ("+0.00%", "-0.00%", "+0.01%", "-3.00", None)] == [
         Tone.DIM, Tone.DIM, Tone.GOOD, Tone.BAD, Tone.DIM,
     ]  # fmt: skip
+
+
+def test_deviations_stand_under_each_other_with_their_sign() -> None:
+    assert [z(value) for value in (1.2, -0.5, 0.0, None)] == ["+1.200", "-0.500", "+0.000", "-"]

@@ -10,12 +10,14 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from textual.events import MouseScrollDown
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from appliance import control
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
+from appliance.tui.bars import ScreenBar
 from appliance.tui.dialogs import HelpScreen, TypedScreen
 from appliance.views.attribution import PARTS
 
@@ -271,3 +273,47 @@ async def test_stale_data_is_told_and_drawn_dim(screens: Screens, settled: Settl
         await settled(pilot)
         assert "3 sessions behind" in app.query_one(Notice).standing.notice
         assert app.query_one("#panes").has_class("-old")
+
+
+async def test_the_mouse_does_what_the_keys_do(screens: Screens, settled: Settled) -> None:
+    """A click goes to a screen, on a title it sorts, on a row it selects; two clicks ask why; the wheel scrolls."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        bar = app.query_one(ScreenBar)
+        await pilot.click(bar, offset=(bar.render_line(0).text.index("3 Blot") + 2, 0))
+        await settled(pilot)
+        assert app.front.name == "blotter" and app.pane is not None
+        await pilot.click(app.pane.grid, offset=(4, 0))  # the title "symbol"
+        await settled(pilot)
+        assert app.pane.arrangement.sort == "symbol" and symbols(app) == sorted(symbols(app))
+        await pilot.click(app.pane.grid, offset=(4, 3))
+        await settled(pilot)
+        assert app.pane.grid.cursor == 2
+        order = app.pane.grid.content.rows[2]["client_order_id"]
+        await pilot.click(app.pane.grid, offset=(4, 3), times=2)
+        await settled(pilot)
+        assert (app.front.name, app.order) == ("trace", order)
+        await press(pilot, settled, "4")
+        grid = app.pane.grid
+        grid.post_message(MouseScrollDown(grid, 4, 4, 0, 1, 0, False, False, False))
+        await settled(pilot)
+        await pilot.pause(0.3)
+        assert grid.scroll_offset.y > 0
+
+
+@pytest.mark.parametrize("size", [(200, 60), (40, 12), (16, 5)])
+async def test_the_screens_live_in_a_large_and_in_a_tiny_terminal(
+    screens: Screens, settled: Settled, size: tuple[int, int]
+) -> None:
+    """200 x 60 is used to its last column; far below 80 x 24 nothing breaks, and the state is still said."""
+    app = screens()
+    async with app.run_test(size=size) as pilot:
+        for name in ("overview", "signals", "jobs", "performance", "life"):
+            app.action_show(name)
+            await settled(pilot)
+            lines = [strip.text for strip in app.screen._compositor.render_strips()]
+            assert len(lines) == size[1] and all(len(line) == size[0] for line in lines)
+            assert "ARMED" in lines[0]
+            if size[0] == 200 and app.pane is not None:
+                assert app.pane.grid.size.width == 200
