@@ -131,8 +131,11 @@ def list_faults(exchange: Exchange, request: Request) -> Response:
 
 def arm_faults(exchange: Exchange, request: Request) -> Response:
     """POST /_sim/faults {"faults": [...]}: add rows to the script."""
+    given = request.json().get("faults", [])
+    if not isinstance(given, list):
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="faults", given=str(given))
     try:
-        rows = [parse(row, Fault, where="faults") for row in request.json().get("faults", [])]
+        rows = [parse(row, Fault, where="faults") for row in given]
     except BadConfig as error:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="faults", given=str(error)) from None
     exchange.faults.arm(rows)

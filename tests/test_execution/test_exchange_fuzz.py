@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,13 @@ def test_no_request_breaks_the_exchange(route: Any, argument: str, query: dict[s
     response = SERVED.handle(Request(route.method, path, query, HEADERS, body))
     assert response.status in (200, 204, 207, 400, 401, 403, 404, 422), response
     assert not response.body or isinstance(json.loads(response.body), dict | list)
+
+
+@pytest.mark.parametrize("faults", [None, 1, "text", {"kind": "drop"}, True, [None], [1], ["text"], [[]], [{}]])
+def test_faults_that_are_no_list_of_rows_are_refused(faults: object) -> None:
+    request = Request("POST", "/_sim/faults", {}, HEADERS, json.dumps({"faults": faults}).encode())
+    assert SERVED.handle(request).status == 422
+    assert json.loads(SERVED.handle(Request("GET", "/_sim/faults", {}, HEADERS)).body)["script"] == []
 
 
 NUMBERS = st.sampled_from(["1e400", "1e-30", "NaN", "Infinity", "-0", "1e15", "1e11", 10**30, 1e300, 0.1, "100", "0.5"])
