@@ -83,7 +83,8 @@ def missing() -> list[str]:
 def root(python: str, folder: Path) -> Path:
     """Return the cached root of the Debian whose Python this is; build it on first use.
 
-    The packages are only unpacked: none of them needs its installing scripts to run what a device runs.
+    The packages are only unpacked. Of what their installing scripts do, a device needs one thing: the authorities
+    joined in one file, which Debian's pip opens even when it fetches nothing.
     """
     built = folder / SUITES[python]
     if not built.exists():
@@ -96,6 +97,8 @@ def root(python: str, folder: Path) -> Path:
         for package in sorted(archives.glob("*.deb")):
             ended(["dpkg-deb", "-x", str(package), str(fresh)])
         shutil.rmtree(archives)
+        authorities = sorted((fresh / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+        (fresh / "etc/ssl/certs/ca-certificates.crt").write_text("\n".join(each.read_text() for each in authorities))
         fresh.rename(built)
     compilers = [name for name in COMPILERS if (built / "usr/bin" / name).exists()]
     if compilers:
