@@ -71,10 +71,13 @@ coverage-orders: $(VENV)/.dev ## One minute: every branch of planning, journal, 
 	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/orders.coveragerc -m pytest -q -m "not slow and not deep" $(ORDER_TESTS)
 	$(BIN)/coverage report --rcfile tests/orders.coveragerc
 
-coverage-device: $(VENV)/.dev ## By hand, a quarter of an hour: the branches of the whole device, by every test but the trainer's
-	@mkdir -p var
-	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/device.coveragerc -m pytest -q -p no:cacheprovider -m "not slow and not deep" --ignore tests/test_trainer tests
+coverage-device: $(VENV)/.dev ## By hand, a quarter of an hour: the branches of the whole device, children too, by every test but the trainer's
+	@mkdir -p var && rm -f var/coverage-device*
+	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/device.coveragerc -m pytest -q -p no:cacheprovider -n 2 -m "not slow and not deep" --ignore tests/test_trainer tests
+	$(BIN)/coverage combine --quiet --rcfile tests/device.coveragerc
 	$(BIN)/coverage report --rcfile tests/device.coveragerc
+	@$(BIN)/coverage json --quiet --rcfile tests/device.coveragerc -o var/coverage-device.json
+	@$(BIN)/python -c 'import json, sys; found = json.load(open("var/coverage-device.json"))["totals"]["percent_branches_covered"]; print(f"branches alone: {found:.2f} % of at least 90"); sys.exit(found < 90)'
 
 chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py

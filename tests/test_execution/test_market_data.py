@@ -1,0 +1,156 @@
+"""Asking Alpaca for bars: who may be asked, what is asked again, and what is no answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from execution.brokers.market_data import REPEATS, AlpacaData, DailyBar, Keys, ToldAction, read_keys
+from signals.errors import BadBars, BadConfig, BrokerUnreachable
+from tests.fakes.bundles import weekdays
+
+DAY = date(2025, 6, 2)
+BAR = {"t": "2025-06-02T04:00:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 100}
+
+
+@dataclass
+class Standing:
+    """A clock in the evening of the session; it does not wait."""
+
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return datetime(2025, 6, 2, 22, 0, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return sum(self.waits)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+@dataclass
+class Answers(BaseAdapter):
+    """Gives the answers of a list, the last one for ever: a status with a document, or a fault of the line."""
+
+    answers: Sequence[tuple[int, object] | Exception]
+    asked: int = 0
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if isinstance(answer, Exception):
+            raise answer
+        response = requests.Response()
+        response.status_code, response.request, response.url = answer[0], request, request.url or ""
+        response._content = json.dumps(answer[1]).encode()
+        return response
+
+    def close(self) -> None:
+        return
+
+
+def data(*answers: tuple[int, object] | Exception) -> tuple[AlpacaData, Answers, Standing]:
+    adapter, clock = Answers(answers), Standing()
+    return AlpacaData("http://127.0.0.1:9", Keys("k", "s"), clock, adapter=adapter), adapter, clock
+
+
+def told(*bars: object) -> tuple[int, object]:
+    return 200, {"bars": {"AAA": list(bars)}, "next_page_token": None}
+
+
+def ask(source: AlpacaData) -> list[DailyBar]:
+    return source.bars(["AAA"], DAY, DAY, weekdays(date(2025, 5, 1), 60))
+
+
+def test_a_bar_comes_as_it_was_told() -> None:
+    source, _, _ = data(told(BAR))
+    assert ask(source) == [DailyBar(DAY, "AAA", 1.0, 2.0, 0.5, 1.5, 100.0)]
+
+
+@pytest.mark.parametrize("passing", [(503, {}), (429, {}), requests.ConnectionError("gone"), requests.Timeout("slow")])
+def test_what_may_pass_is_asked_again_after_a_longer_wait_each_time(passing: tuple[int, object] | Exception) -> None:
+    source, adapter, clock = data(passing, passing, told(BAR))
+    assert len(ask(source)) == 1 and adapter.asked == 3
+    assert len(clock.waits) == 2 and clock.waits[1] > clock.waits[0] > 0
+    source, adapter, _ = data(passing)
+    with pytest.raises(BrokerUnreachable, match=f"no whole answer after {REPEATS + 1} requests"):
+        ask(source)
+    assert adapter.asked == REPEATS + 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+def test_a_refusal_is_not_asked_again(status: int) -> None:
+    source, adapter, _ = data((status, {"message": "no"}))
+    with pytest.raises(BadBars, match=f"refused with {status}"):
+        ask(source)
+    assert adapter.asked == 1
+
+
+@pytest.mark.parametrize("lack", ["t", "o", "v"])
+def test_a_row_that_is_no_bar_makes_the_answer_none(lack: str) -> None:
+    for bar in ({k: v for k, v in BAR.items() if k != lack}, {**BAR, lack: "soon"}, {**BAR, lack: None}):
+        source, _, _ = data(told(BAR, bar))
+        with pytest.raises(BadBars, match="not in the shape of bars"):
+            ask(source)
+
+
+def test_a_session_that_is_too_young_and_no_symbol_at_all_are_not_asked_for() -> None:
+    source, adapter, _ = data(told(BAR))
+    calendar = weekdays(date(2025, 5, 1), 60)
+    tomorrow = calendar.next(DAY)
+    assert source.bars(["AAA"], tomorrow, tomorrow, calendar) == source.bars([], DAY, DAY, calendar) == []
+    assert adapter.asked == 0
+
+
+def test_actions_that_the_books_can_hold_come_with_their_figures_and_the_others_by_name() -> None:
+    """2 for 1, a tenth in shares, 0.25 USD, a new name, 12.50 USD for each share, nothing for a share; a spin-off."""
+    families = {
+        "forward_splits": [{"symbol": "AAA", "ex_date": "2025-06-03", "new_rate": 2, "old_rate": 1}],
+        "stock_dividends": [{"symbol": "BBB", "ex_date": "2025-06-03", "rate": 0.1}],
+        "cash_dividends": [{"symbol": "CCC", "ex_date": "2025-06-03", "rate": 0.25}],
+        "name_changes": [{"old_symbol": "DDD", "new_symbol": "DDX", "process_date": "2025-06-03"}],
+        "cash_mergers": [{"acquiree_symbol": "EEE", "effective_date": "2025-06-03", "rate": 12.5}],
+        "worthless_removals": [{"symbol": "FFF", "process_date": "2025-06-03"}],
+        "spin_offs": [{"source_symbol": "GGG", "new_symbol": "HHH", "process_date": "2025-06-04"}],
+    }
+    source, _, _ = data((200, {"corporate_actions": families, "next_page_token": None}))
+    found, untold = source.actions(["AAA"], DAY, date(2025, 6, 4))
+    day = date(2025, 6, 3)
+    assert sorted(found) == sorted([
+        ToldAction("split", "AAA", day, ratio=2.0), ToldAction("split", "BBB", day, ratio=1.1),
+        ToldAction("dividend", "CCC", day, cash=0.25), ToldAction("symbol_change", "DDD", day, new_symbol="DDX"),
+        ToldAction("delisting", "EEE", day, cash=12.5), ToldAction("delisting", "FFF", day, cash=0.0),
+    ])  # fmt: skip
+    assert untold == ["spin_offs: HHH, GGG 2025-06-04"]
+    spoilt = {"forward_splits": [{"symbol": "AAA", "ex_date": "2025-06-03", "new_rate": 2, "old_rate": 0}]}
+    source, _, _ = data((200, {"corporate_actions": spoilt, "next_page_token": None}))
+    with pytest.raises(BadBars, match="not in the shape of corporate actions"):
+        source.actions(["AAA"], DAY, date(2025, 6, 4))
+
+
+def test_one_venue_s_bars_and_other_hosts_are_refused() -> None:
+    with pytest.raises(BadConfig, match="no bars of the whole market"):
+        AlpacaData("http://127.0.0.1:9", Keys("k", "s"), Standing(), feed="iex")
+    for url in ("https://data.alpaca.markets.example", "http://data.alpaca.markets", "https://paper-api.example"):
+        with pytest.raises(BadConfig, match="neither Alpaca's data host nor this machine"):
+            AlpacaData(url, Keys("k", "s"), Standing())
+
+
+def test_keys_come_from_two_files_and_are_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="need a key pair"):
+        read_keys(None)
+    (tmp_path / "alpaca-key-id").write_text("an-id\n")
+    with pytest.raises(BadConfig, match="no key pair"):
+        read_keys(tmp_path)
+    (tmp_path / "alpaca-secret-key").write_text("a-secret\n")
+    keys = read_keys(tmp_path)
+    assert (keys.key_id, keys.secret_key) == ("an-id", "a-secret") and "secret" not in repr(keys).replace("Keys", "")
