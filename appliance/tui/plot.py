@@ -6,6 +6,7 @@ A dot of a later line wins the tone of the character that it shares with an earl
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,12 +45,16 @@ class Stroke(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """One line: values at equal steps, None where there is none."""
+    """One line: values at equal steps, None where there is none; what is not finite is none."""
 
     name: str
     values: tuple[float | None, ...]
     tone: Tone = Tone.PLAIN
     stroke: Stroke = Stroke.SOLID
+
+    def __post_init__(self) -> None:
+        finite = tuple(value if value is not None and math.isfinite(value) else None for value in self.values)
+        object.__setattr__(self, "values", finite)
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def drawn(chart: Chart, width: int, height: int) -> Said:
         `height` lines; only the title and what is empty where there are no two values.
     """
     known = [value for line in chart.lines for value in line.values if value is not None]
-    if len(known) < 2 or height < 2:
+    if len(known) < 2 or height < 2 or width < 1:
         return Said(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
     text = _titled(chart, width)
     canvas = _canvas(chart, min(known), max(known), width, height)
