@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from appliance import clock
 from appliance.schedule import JOBS
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published
@@ -153,9 +154,14 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
 
 
 def test_what_goes_wrong_is_told_without_the_secret_that_it_went_wrong_with(
-    published: Published, credentials: Path, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Errors of a paper account that does not answer, of stores that are not there, of addresses that are none."""
+    published: Published, credentials: Path, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Errors of a paper account that does not answer, of stores that are not there, of addresses that are none.
+
+    Nobody waits between the requests to a broker that never answers: seven seconds of which nothing is said.
+    """
+    monkeypatch.setattr(clock.SystemClock, "sleep", lambda self, seconds: None)
     bench = Workbench(tmp_path / "device")
     asked = ("init", "--venue", "alpaca-paper", "--url", "http://127.0.0.1:9", "--store", str(published.root))
     assert bench(*asked, "--trust", str(published.trust)).code == 0
