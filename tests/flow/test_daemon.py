@@ -150,7 +150,10 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
     after = os.times()
     assert second.returncode != 0 and "a daemon already runs for this state folder" in second.stderr
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    assert used + 0.3 < 2.0  # its own time and its two short waits: what a machine busy with tests adds is not its
+    subprocess.run([sys.executable, "-m", "appliance", "--help"], capture_output=True, check=True)
+    again = os.times()
+    loading = again.children_user + again.children_system - after.children_user - after.children_system
+    assert used < 3 * loading  # it loads, asks and ends: 0.9 s where loading takes 0.8
     rehearsal.live(day, "pull", "score", "reconcile_morning")
     rehearsal.wait(lambda: rehearsal.children() != [] or "plan" in rehearsal.ends(day), "plan's process")
     for pid in rehearsal.children():

@@ -23,21 +23,26 @@ from appliance.config import ApplianceConfig, StoresConfig
 from appliance.tui.app import ApplianceApp
 from appliance.tui.demo.day import LIMITS
 
-CPU_SECONDS, MEGABYTES = 2.0, 80
+MEGABYTES = 80
+TIMES_THE_TOOLKIT = 12  # processor time of the demo's start against that of importing textual: six on an idle machine
 FRAME = {"#ff5f57", "#febc2e", "#28c840", "#c5c8c6"}  # of the window that the picture is framed by
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def test_the_demo_starts_at_once_without_settings_network_or_keys(tmp_path: Path) -> None:
-    """H2: in an empty home the command paints the invented device within 2 s of processor time.
+    """H2: in an empty home the command paints the invented device, and does little more than load its toolkit.
 
-    It starts on one processor and waits for nothing, so its processor time is what a person waits on an idle machine.
+    Seconds are a machine's, and held against 2 by `benchmarks/tui.py`; the processor time in the toolkit's is ours.
     """
     with _demo(tmp_path) as (process, main):
         painted = _painted(main, b"ARMED")
         used = _cpu_seconds(process.pid)
     assert b"DEMO" in painted and b"Traceback" not in painted
-    assert used < CPU_SECONDS
+    before = os.times()
+    subprocess.run([sys.executable, "-c", "import textual.app"], check=True)
+    after = os.times()
+    toolkit = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < TIMES_THE_TOOLKIT * toolkit
     assert list(tmp_path.iterdir()) == []
 
 
@@ -54,12 +59,12 @@ def test_the_screens_stay_small_with_every_library_that_they_load(tmp_path: Path
 def test_a_look_for_garbage_keeps_no_key_waiting() -> None:
     """H3: the collector passes over what was loaded; walking through it all would take longer than 50 ms."""
     code = (
-        "import gc, time, appliance.tui.__main__ as screens; screens.keep_what_is_loaded();"
-        "began = time.thread_time(); gc.collect(); print(time.thread_time() - began, gc.get_freeze_count())"
+        "import gc, appliance.tui.__main__ as screens; screens.keep_what_is_loaded();"
+        "print(len(gc.get_objects()), gc.get_freeze_count())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, kept = done.stdout.split()
-    assert float(seconds) < 0.02 and int(kept) > 30_000
+    walked, kept = map(int, done.stdout.split())
+    assert walked < 1_000 and kept > 30_000
 
 
 @pytest.mark.parametrize("options", [["--port", "0"], ["--port", "web"], ["--stat", "x"], ["--seed", "x"]])
@@ -105,7 +110,10 @@ def test_the_invented_device_has_the_limits_of_a_real_one() -> None:
 @contextmanager
 def _demo(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """`appliance tui --demo` in a terminal of 80 x 24, in an empty home."""
-    main, terminal = pty.openpty()
+    try:
+        main, terminal = pty.openpty()
+    except OSError as none:
+        pytest.skip(f"this machine has no pseudo-terminals: {none}")
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "tui", "--demo"], stdin=terminal, stdout=terminal, stderr=terminal,
