@@ -371,4 +371,6 @@ def test_the_command_sends_nothing_unless_it_is_asked_to(patient: Patient) -> No
     assert loud.code == quiet.code and bench.tables() == before
     rows = [row for row in loud.json["findings"] if row["check"] == "alert"]
     assert [row["state"] for row in rows] == ["ok", "ok"]
-    assert [row for row in loud.json["findings"] if row["check"] != "alert"] == quiet.json["findings"]
+    passing = ("alert", "disk")  # what is free on a disk that others write to is another number the next moment
+    found = [[row for row in done.json["findings"] if row["check"] not in passing] for done in (loud, quiet)]
+    assert found[0] == found[1] and len(found[0]) > 5
