@@ -311,8 +311,8 @@ def _slippage(fill: Fill, arrival: Mapping[str, Decimal]) -> Decimal:
 
 def _dividends(stretch: Stretch, held: Mapping[str, Decimal], deps: Deps) -> ByName:
     """Credits of the session's ex-dates by name, as the real value counted them."""
-    snapshot = deps.market.snapshot()
-    if snapshot is None or snapshot.basis is PriceBasis.TOTAL_RETURN or not stretch.row.dividends:
+    dataset = deps.market.dataset()
+    if dataset is None or dataset.basis is PriceBasis.TOTAL_RETURN or not stretch.row.dividends:
         return {}
     due = [a for a in _actions(stretch.session, deps) if a.kind is ActionKind.DIVIDEND and a.cash is not None]
     return _added({}, ((a.symbol, held.get(a.symbol, ZERO) * (a.cash or ZERO)) for a in due))

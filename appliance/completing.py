@@ -146,7 +146,7 @@ def complete(
 
 
 def _let_go_of_unvouched(market: Market) -> None:
-    """Take out what nothing says what it was made of, and all after it."""
+    """Take out what nothing says what it was made of, and all after it, with every action that was known with it."""
     connection = market.connection()
     row = connection.execute(UNVOUCHED).fetchone()
     if row is None or row[0] is None:
@@ -154,6 +154,7 @@ def _let_go_of_unvouched(market: Market) -> None:
     with market.transaction():
         for table in ("bars", "audits", "completed"):
             connection.execute(f"DELETE FROM {table} WHERE session >= ?", [row[0]])
+        connection.execute("DELETE FROM actions WHERE known_at >= ?", [row[0]])
 
 
 def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
@@ -180,6 +181,8 @@ def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder
         _store(market, found, found.audits, actions, [part])
         newest = session
         done.append(session)
+    # What is asked for again is never derived from the older answer, whatever comes of asking.
+    market.connection().execute("DELETE FROM completed WHERE session > ?", [newest])
     return tuple(done)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -262,6 +262,14 @@ class Market:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
+    def dataset(self) -> Snapshot | None:
+        """Return what was taken over last, without the sessions completed after it, or None before the first pull."""
+        rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
+        if not rows:
+            return None
+        identity, name, version, basis, survivorship, through = rows[0]
+        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through)
+
     def snapshot(self, asof: date = date.max) -> Snapshot | None:
         """Return what the store holds up to `asof`, or None before the first pull.
 
@@ -270,12 +278,8 @@ class Market:
         DataNotUsable
             A session after the published ones has no record of what was told of it.
         """
-        rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
-        if not rows:
-            return None
-        identity, name, version, basis, survivorship, through = rows[0]
-        completed = self._completed(through, asof)
-        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through, completed)
+        dataset = self.dataset()
+        return None if dataset is None else replace(dataset, completed=self._completed(dataset.through, asof))
 
     def _completed(self, through: date, asof: date) -> tuple[CompletedSession, ...]:
         rows = self._rows(

@@ -60,7 +60,7 @@ class DataPull:
 
 def is_current(market: Market, manifest: Manifest, through: date) -> bool:
     """Whether the market store already holds what `manifest` says up to `through`."""
-    held = market.snapshot()
+    held = market.dataset()
     is_same = held is not None and held.manifest_id == manifest.snapshot_id and held.through >= through
     return is_same and not market.pending(manifest, through)
 
@@ -91,7 +91,7 @@ def pull_data(
     StoreUnreachable
         The store could not be read, or answers with an older version than it did; the market store is as it was.
     """
-    _require_successor(manifest, market.snapshot())
+    _require_successor(manifest, market.dataset())
     pending = set(market.pending(manifest, through))
     actions = manifest.of_role(FileRole.ACTIONS)
     bars = [record for record in manifest.files if record.path in pending]

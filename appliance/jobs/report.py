@@ -106,6 +106,6 @@ def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:
     filled = [booked.fill for booked in fill_rows.of_session(deps.ledger, session)]
     opening = snapshots.find(deps.ledger, session, Phase.OPEN)
     held = {p.symbol: p.quantity for p in opening.positions} if opening else {}
-    snapshot = deps.market.snapshot()
-    basis = snapshot.basis if snapshot else PriceBasis.TOTAL_RETURN
+    dataset = deps.market.dataset()
+    basis = dataset.basis if dataset else PriceBasis.TOTAL_RETURN
     return real_costs(filled, held, closing.positions, liquidity, actions, basis, session, deps.calendar.next(session))

@@ -13,6 +13,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule import JOBS
 from execution.orders import Plan
+from signals.errors import DataNotUsable
 
 FORMAT = "trademl-report/1"
 ALERTS = 200
@@ -71,16 +72,24 @@ def _place(run: job_runs.JobRun) -> int:
 
 
 def _data(asof: date, deps: Deps) -> dict[str, Any]:
-    audit, snapshot = deps.market.audit(asof), deps.market.snapshot(asof)
+    audit, dataset = deps.market.audit(asof), deps.market.dataset()
     return {
         "status": audit.status.value if audit else "absent",
         "reasons": list(audit.reasons) if audit else [],
         "eligible": audit.eligible if audit else None,
-        "dataset": snapshot.name if snapshot else None,
-        "version": snapshot.version if snapshot else None,
-        "snapshot_id": snapshot.id if snapshot else None,
-        "survivorship": snapshot.survivorship if snapshot else None,
+        "dataset": dataset.name if dataset else None,
+        "version": dataset.version if dataset else None,
+        "snapshot_id": _snapshot_id(asof, deps),
+        "survivorship": dataset.survivorship if dataset else None,
     }
+
+
+def _snapshot_id(asof: date, deps: Deps) -> str | None:
+    try:
+        snapshot = deps.market.snapshot(asof)
+    except DataNotUsable:  # nothing was decided on these bars; the day is reported all the same
+        return None
+    return snapshot.id if snapshot else None
 
 
 def _chosen(runs: dict[str, job_runs.JobRun], job: str, names: Sequence[str]) -> dict[str, Any]:

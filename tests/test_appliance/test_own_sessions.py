@@ -23,7 +23,7 @@ from appliance.market import Market
 from appliance.snapshot import CompletedSession, Snapshot
 from appliance.sources import published
 from appliance.stores import FolderStore
-from appliance.sync import pull_data
+from appliance.sync import is_current, pull_data
 from appliance.told import Told, ToldBar, keep, read
 from execution.brokers.market_data import DailyBar
 from execution.exchange.exchange import Exchange
@@ -224,6 +224,31 @@ def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_agai
         assert rows_of(market, world.known) == whole and _id(market, bare)
 
 
+def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """It has neither of the tables, so nothing vouches for any session; yet its dataset is known, a newer one taken.
+
+    A pull asks what is published before it asks for sessions again: it must get that far.
+    """
+    folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -2)
+    with opened(world, folder) as market:
+        whole = rows_of(market, world.known)
+        market.connection().execute("DROP TABLE completed; DROP TABLE differences")
+    shutil.copytree(folder, tmp_path / "other")
+    with opened(world, folder) as market:
+        assert is_current(market, world.base, world.known)
+        one = source(served, evening(world, world.whole.last))
+        assert len(fill(market, one, world.base, world, folder).sessions) == NEW
+        assert rows_of(market, world.known) == whole and _id(market, world.whole.last)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    with opened(world, tmp_path / "other") as market:
+        manifest = take(market, tmp_path / "newer" / "data", tmp_path / "other")
+        one = source(served, evening(world, world.whole.last))
+        assert len(fill(market, one, manifest, world, tmp_path / "other").sessions) == 2
+        assert rows_of(market, world.known) == whole and _id(market, world.whole.last)
+
+
 # -- a newer dataset --------------------------------------------------------------------------------------------
 
 
@@ -373,6 +398,25 @@ def test_a_session_whose_record_is_gone_is_asked_for_again_with_all_after_it(
         done = fill(market, one, manifest, world, folder)
         assert (done.derived, done.sessions) == ((), (gone, after)) and {row.day for row in one.told} == {gone, after}
         assert rows_of(market, last) == before
+
+
+def test_what_the_vendor_was_asked_for_again_is_never_taken_from_the_older_record(
+    world: World, month: Month, served: Exchange, tmp_path: Path
+) -> None:
+    """The record before the evening's is gone, both are asked for, and the evening's answer is RED now: it stays so."""
+    folder, asof = month.copied(tmp_path / "device"), world.whole.last
+    gone, last = world.calendar.offset(asof, -1), world.calendar.offset(asof, -2)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    next((folder / "completed").glob(f"{gone}_told_*")).unlink()
+    one = source(served, evening(world, asof))
+    one.spoil = lambda rows: [row for row in rows if row.day != asof or row.symbol < "GD"]
+    with opened(world, folder) as market:
+        manifest = take(market, tmp_path / "newer" / "data", folder)
+        with pytest.raises(StoreUnreachable, match="RED"):
+            fill(market, one, manifest, world, folder)
+        with pytest.raises(BrokerUnreachable):
+            fill(market, Silent(), manifest, world, folder)
+        assert market.newest(asof) == gone
 
 
 def test_a_session_that_is_worse_over_the_newer_dataset_is_asked_for_again(
