@@ -131,6 +131,11 @@ def standing(folder: Path, parts: Iterable[CompletedSession]) -> tuple[str, ...]
     return tuple(faults)
 
 
+def is_snapshot(path: Path) -> bool:
+    """Whether a file of the folder is the document behind a snapshot's id, by its name."""
+    return "_snapshot_" in path.name
+
+
 def _content(path: Path, digest: str) -> bytes:
     try:
         content = path.read_bytes()

@@ -6,7 +6,7 @@
 | what a backup that was cut off left (`copies/`) | nothing |
 | bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
 | what the model read (`features/`) | the newest `EVENINGS_KEPT` files: a year of traces |
-| what a vendor told (`completed/`) | that of the newest `EVENINGS_KEPT` sessions |
+| what a vendor told (`completed/`) | of the newest `EVENINGS_KEPT` sessions, and what these stood on |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
 
@@ -21,6 +21,9 @@ from pathlib import Path
 
 from appliance.deps import Deps
 from appliance.job import JobReport, JobStatus
+from appliance.snapshot import parts_of
+from appliance.told import is_snapshot
+from signals.errors import FixInput
 
 BUNDLES_KEPT = 5
 EVENINGS_KEPT = 260
@@ -89,9 +92,21 @@ def _forget_evenings(deps: Deps) -> None:
         deps.fs.remove(path)
     told = sorted(deps.folder.completed.glob("*.json"))
     days = sorted({path.name[:ISO_DATE] for path in told})[-EVENINGS_KEPT:]
+    kept = [path for path in told if path.name[:ISO_DATE] >= days[0]]
+    needed = min((_stands_on(path, deps) for path in kept), default="")
     for path in told:
-        if path.name[:ISO_DATE] < days[0]:
+        if path not in kept and (is_snapshot(path) or path.name[:ISO_DATE] < needed):
             deps.fs.remove(path)
+
+
+def _stands_on(path: Path, deps: Deps) -> str:
+    """First session whose record an evening that is kept needs."""
+    day = path.name[:ISO_DATE]
+    content = deps.fs.read(path) if is_snapshot(path) else None
+    try:
+        return str(parts_of(content)[1][0].session) if content is not None else day
+    except (FixInput, IndexError):  # nothing can be said of it any more
+        return day
 
 
 def _shorten(deps: Deps) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from appliance.deps import Deps
 from appliance.fs import DurableFs
 from appliance.jobs.prune import BUNDLES_KEPT, EVENINGS_KEPT, LINES_KEPT, prune
 from appliance.ledger import Ledger
+from appliance.snapshot import Snapshot
+from appliance.told import Told, keep, keep_snapshot, kept_snapshot, standing
+from signals.manifest import PriceBasis
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
@@ -68,6 +72,22 @@ def test_what_a_vendor_told_is_kept_for_as_many_sessions(deps: Deps) -> None:
             (deps.folder.completed / f"{day}_{kind}_0123456789ab.json").write_text("{}")
     assert prune(D, deps).figures["bytes"] == 4 * len("{}")
     assert sorted({path.name[:10] for path in deps.folder.completed.iterdir()}) == [str(day) for day in days[2:]]
+
+
+def test_a_record_stays_as_long_as_an_evening_that_stood_on_it(deps: Deps) -> None:
+    """Each evening stood on the ten sessions up to it: the oldest evening kept needs nine sessions before its own."""
+    folder = deps.folder.completed
+    days = [date.fromordinal(738_000 + i) for i in range(EVENINGS_KEPT + 20)]
+    told = [keep(deps.fs, folder, Told(day, (), ())) for day in days]
+    base = Snapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", days[0])
+    stood_on = [replace(base, completed=tuple(told[max(0, at - 9) : at + 1])) for at in range(len(days))]
+    for day, snapshot in zip(days, stood_on, strict=True):
+        keep_snapshot(deps.fs, folder, day, snapshot)
+    prune(D, deps)
+    assert kept_snapshot(folder, days[19], stood_on[19].id) is None
+    assert kept_snapshot(folder, days[20], stood_on[20].id) == ("a" * 64, list(stood_on[20].completed))
+    assert standing(folder, stood_on[20].completed) == ()
+    assert len(standing(folder, told)) == 11  # what nobody stands on any more is gone
 
 
 def test_where_nothing_says_what_is_in_force_nothing_is_old(deps: Deps) -> None:
