@@ -65,7 +65,7 @@ class Store:
     def actions(self, effective: date, known: date) -> tuple[Action, ...]:
         return self.known if effective == DAY else ()
 
-    def snapshot(self) -> SimpleNamespace:
+    def dataset(self) -> SimpleNamespace:
         return SimpleNamespace(basis=PriceBasis.RAW)
 
 
