@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from appliance.backups import take
+from appliance.config import BackupConfig
+from appliance.ledger import Ledger
 from appliance.schedule import TIMETABLE, timetable
+from appliance.vault import vault_at
 from signals.sessions import NEW_YORK, xnys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,6 +153,22 @@ def test_removing_the_ledger_has_to_be_said_twice() -> None:
     assert [task["when"] for task in touching] == ["purge | bool"] * 3
     assert touching[0]["ansible.builtin.file"] == {"path": "{{ state_dir }}", "state": "absent"}
     assert play["vars"]["state_dir"] not in str(uninstalling())
+
+
+def test_a_backup_below_a_folder_that_goes_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    """`backup.to` may be relative, which is below the state folder: found by the names that a backup really has."""
+    (play,) = read(PLAYBOOKS["uninstall"])
+    assert play["tasks"][1]["ansible.builtin.import_tasks"] == "tasks/spare_backups.yml"
+    looking, refusing = tasks(ANSIBLE / "playbooks/tasks/spare_backups.yml")
+    assert "state_dir" in looking["ansible.builtin.find"]["paths"] and "when" not in looking | refusing
+    state = tmp_path / "state"
+    (state / "kept").mkdir(parents=True)
+    with Ledger(state / "ledger.sqlite") as ledger:
+        at = datetime(2026, 1, 2, tzinfo=UTC)
+        take(ledger, vault_at(BackupConfig(to="kept"), state), state / "copies", at=at, code_version="test")
+    found = [str(path) for path in state.rglob(looking["ansible.builtin.find"]["patterns"])]
+    pattern = re.search(r"'search', '(.+?)'", refusing["vars"]["__inside"])
+    assert pattern is not None and len([path for path in found if re.search(pattern[1], path)]) == 1
 
 
 def test_working_orders_are_cancelled_before_the_program_goes_or_it_stays() -> None:
