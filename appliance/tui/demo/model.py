@@ -78,7 +78,8 @@ class Watched:
         parts["selection"] = gained - sum(parts.values(), start=Decimal(0))
         held = sorted((name for name in book.names if name.quantity), key=lambda name: name.symbol)
         chosen = self.rng.sample(held, min(2 * NAMED, len(held)))
-        named = [[name.symbol, str(abs(share(0.3)))] for name in chosen]
+        amounts = sorted((abs(share(0.3)) for _ in chosen), reverse=True)
+        named = [[name.symbol, str(amount)] for name, amount in zip(chosen, amounts[::2] + amounts[1::2], strict=True)]
         return {
             "session": session.isoformat(), "traded": str(traded), "data": "GREEN", "total": str(gained),
             "parts": {name: str(amount) for name, amount in parts.items()},
