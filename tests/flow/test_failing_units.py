@@ -136,6 +136,18 @@ def test_a_release_that_does_not_run_is_told_of_without_it(tmp_path: Path, broke
     assert heard.url not in done.stdout + done.stderr and "/topic" not in done.stdout + done.stderr
 
 
+def test_an_address_with_a_name_and_a_password_takes_both_messages(
+    make: Make, published: Published, tmp_path: Path
+) -> None:
+    """The release's program and the last resort read one credential: what one of them can use, the other can."""
+    with wire(Say()) as heard:
+        place = credentials(tmp_path / "credentials", heard.url.replace("://", "://me:p%40ss@") + "/topic")
+        assert tell(make(published), place, "appliance").code == 0
+        assert last_resort(tmp_path / "no-release", place).returncode == 0
+    assert {seen.headers["Authorization"] for seen in heard.seen} == {"Basic bWU6cEBzcw=="}
+    assert [seen.path for seen in heard.seen] == ["/topic"] * 2
+
+
 def test_nobody_reached_without_a_release_is_a_failure_in_the_journal(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with wire(Say(500)) as deaf:

@@ -13,10 +13,11 @@ import argparse
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 PROGRAM = "/opt/appliance/current/bin/appliance"
 TOLD, NOBODY = 0, 5  # of `appliance tell-unit`: either way it has done its part
@@ -47,9 +48,13 @@ def takes(address: str, unit: str) -> bool:
     try:
         to = urlsplit(address)
         kind = HTTPSConnection if to.scheme == "https" else HTTPConnection
-        with closing(kind(to.netloc, timeout=STEP_SECONDS)) as connection:
+        headers = {"Title": title, "Priority": "urgent"}
+        if to.username is not None:
+            words = f"{unquote(to.username)}:{unquote(to.password or '')}"
+            headers["Authorization"] = f"Basic {b64encode(words.encode()).decode()}"
+        with closing(kind(to.hostname or "", to.port, timeout=STEP_SECONDS)) as connection:
             where = (to.path or "/") + (f"?{to.query}" if to.query else "")
-            connection.request("POST", where, body.encode(), {"Title": title, "Priority": "urgent"})
+            connection.request("POST", where, body.encode(), headers)
             return 200 <= connection.getresponse().status < 300
     except (OSError, HTTPException, ValueError):
         return False
