@@ -71,7 +71,11 @@ class FolderVault(FolderStore):
             raise self._unreachable(path, error) from None
 
     def _require(self) -> None:
-        if not self._root.is_dir():
+        try:
+            is_there = self._root.is_dir()
+        except OSError as error:  # a folder above it may not be looked into
+            raise self._unreachable(self._root, error) from None
+        if not is_there:
             raise StoreUnreachable(
                 "the place for backups is not there", where=str(self._root),
                 mend="Mount it, or make the folder, or correct backup.to in config.yml",

@@ -227,6 +227,22 @@ def test_backups_that_this_user_may_not_read_are_not_taken_for_none(
     assert listed(vault) == (one,)
 
 
+def test_a_place_below_a_folder_of_another_user_is_unreachable_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is there cannot even be asked: neither an empty place nor a fault of this program."""
+    place = tmp_path / "theirs" / "backups"
+
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    vault = FolderVault(place)
+    for ask in (lambda: vault.names("ledger"), lambda: vault.put("ledger/one", tmp_path / "file")):
+        with pytest.raises(StoreUnreachable, match="Permission denied"):
+            ask()
+
+
 def record_of(day: date) -> Backup:
     at = datetime.combine(day, time(21, 50), UTC)
     return Backup(f"{at:%Y%m%dT%H%M%SZ}", at, "", 1, "", "", {}, 1, "")
