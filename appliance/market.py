@@ -291,7 +291,7 @@ class Market:
         if bare:
             raise DataNotUsable(
                 f"nothing says what the bars of {', '.join(bare)} were made of", where=str(self._path),
-                mend="Run `appliance pull`: it asks for these sessions again",
+                mend="The next session's pull asks for them again; nothing is traded on them",
             )  # fmt: skip
         return tuple(CompletedSession(session, digest) for session, digest in rows)
 
