@@ -5,6 +5,7 @@ Entry points: `root` builds and keeps it, `registered` teaches the kernel to run
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ PACKAGES = "ca-certificates,libgomp1,libstdc++6,python3,python3-venv,tzdata"
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "make", "ld", "as", "rustc", "cargo")
 EMULATOR = "qemu-aarch64-static"
 NEEDED = (EMULATOR, "debootstrap", "dpkg-deb", "chroot")
+SEARCHED = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # root's programs, whoever's list of places it is
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 ENTRY = "trademl-aarch64"
 # The head of an ELF file for this machine (class, byte order, type, number 183), and the bits of it that count.
@@ -60,6 +62,7 @@ class Board:
 
 def ended(command: Sequence[str], environment: Mapping[str, str] | None = None, seconds: float = 1800) -> str:
     """Run a command to its end; return what it printed, or raise `Broken` with its last words."""
+    environment = environment or {**os.environ, "PATH": SEARCHED}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode != 0:
         last = (done.stdout[-1500:] + done.stderr[-2500:]).strip()
@@ -69,7 +72,7 @@ def ended(command: Sequence[str], environment: Mapping[str, str] | None = None, 
 
 def emulator() -> str:
     """Where the emulator is."""
-    found = shutil.which(EMULATOR)
+    found = shutil.which(EMULATOR, path=SEARCHED)
     if found is None:
         raise Broken(f"{EMULATOR} is missing: install the package qemu-user-static")
     return found
@@ -77,7 +80,7 @@ def emulator() -> str:
 
 def missing() -> list[str]:
     """Programs that building the root needs and this machine does not have."""
-    return [name for name in NEEDED if shutil.which(name) is None]
+    return [name for name in NEEDED if shutil.which(name, path=SEARCHED) is None]
 
 
 def root(python: str, folder: Path) -> Path:
