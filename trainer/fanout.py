@@ -53,11 +53,25 @@ def side_by_side(
     if client is None:
         place, count = nullcontext(), workers
     else:
-        place, count = joblib.parallel_config(backend="dask", client=client, scatter=[rows]), WHOLE_CLUSTER
+        place, count = joblib.parallel_config(backend=_holding(client, rows)), WHOLE_CLUSTER
     with place:
         yield from joblib.Parallel(n_jobs=count, prefer="threads", return_as="generator")(
             joblib.delayed(work)(rows, *job) for job in jobs
         )
+
+
+def _holding(client: Any, rows: object) -> Any:
+    """The backend of joblib on the cluster, with the rows on every worker.
+
+    Left to joblib, they would be named by their content, and rows that are sent again while the last call's are being
+    let go are lost (distributed's issue 3703); here each sending has a name of its own.
+    """
+    from joblib._dask import DaskDistributedBackend
+
+    backend = DaskDistributedBackend(client=client)
+    (future,) = client.scatter([rows], broadcast=True, hash=False)
+    backend.data_futures = {id(rows): future}
+    return backend
 
 
 @contextmanager
