@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,3 @@ def unlike(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]
     if len(left) != len(right):
         found.append(f"{len(left)} rows here, {len(right)} there")
     return found
-
-
-def rounded(difference: Difference) -> dict[str, float]:
-    """For a record."""
-    return {name: float(value) for name, value in asdict(difference).items()}

@@ -21,13 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from appliance.schedule import JOBS
-from tests.arm.comparing import compared, rounded, unlike
+from tests.arm.comparing import compared, unlike
 from tests.arm.emulated import SUITES, Board, Broken, ended, missing, registered, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -152,7 +152,7 @@ def faults_of(board: Board, bench: Bench, ours: dict[str, Any], witness: Path, r
     board.run(f"{program}/python3", "/srv/witness.py", "--data", f"/{STORE}/data", "--bundle", bundle,
               "--to", f"/{WITNESS}")  # fmt: skip
     difference = compared(witness, board.root / WITNESS)
-    record |= {"difference": rounded(difference), "witness_s": round(time.monotonic() - began, 1)}
+    record |= {"difference": asdict(difference), "witness_s": round(time.monotonic() - began, 1)}
     say(f"  {difference}; golden vectors reproduced; {record['witness_s']:.0f} s")
     began = time.monotonic()
     shutil.rmtree(board.root / STATE, ignore_errors=True)

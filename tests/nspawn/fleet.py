@@ -13,13 +13,10 @@ giving up    a daemon that cannot stay up is told of, also when the release's pr
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +26,8 @@ from appliance.schedule import timetable
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching
 from tests.nspawn.bench import FAST, URL, Bench, Ears, build_release, release_of, serve_exchange
-from tests.nspawn.guest import NETWORKS, OPERATOR, PROXY_PORT, REPOSITORY, Guest, blank_root
+from tests.nspawn.guest import NETWORKS, OPERATOR, PROXY_PORT, Guest
+from tests.nspawn.judging import judge
 from tests.nspawn.rehearsal import Broken, run, wait
 
 CANARY, SECOND = "pi-canary", "pi-second"
@@ -275,35 +273,11 @@ class Fleet:
             for proxy in self.proxies:
                 proxy.shutdown()
 
-
-def main() -> int:
-    """Provision two blank roots and judge them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "var/nspawn", help="where the blank root is kept")
-    parser.add_argument("--keep", action="store_true", help="keep the cards and the controller's folder")
-    asked = parser.parse_args()
-    if os.geteuid() != 0 or not all(map(shutil.which, ("systemd-nspawn", "debootstrap", "ssh", "curl", "ip"))):
-        print("root, systemd-nspawn, debootstrap, ssh, curl and ip are needed")
-        return 1
-    began = time.monotonic()
-    blank = blank_root(asked.cache.resolve())
-    scratch = Path(tempfile.mkdtemp(prefix="fleet-", dir=asked.cache.resolve()))
-    scratch.chmod(0o755)
-    fleet = Fleet(scratch, blank)
-    broken = ""
-    try:
-        fleet.run()
-    except (Broken, subprocess.TimeoutExpired) as error:
-        broken = str(error)
-    finally:
-        for guest in fleet.devices.values():
+    def remove(self) -> None:
+        """Switch it off."""
+        for guest in self.devices.values():
             guest.remove()
-        if not asked.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
-    print("\n".join(f"{name:30s} {value}" for name, value in fleet.seen.items()))
-    print(f"{broken}\n0 passed, 1 failed" if broken else f"{time.monotonic() - began:.0f} s\n1 passed, 0 failed")
-    return 1 if broken else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(judge(str(__doc__), "fleet", Fleet))

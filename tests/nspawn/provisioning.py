@@ -10,14 +10,11 @@ fleet's table; halt-fleet; a new card, restored from its backup, which ends HALT
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,7 +24,8 @@ from appliance.schedule import timetable
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching, leftovers
 from tests.nspawn.bench import FAST, URL, Bench, build_release, release_of, serve_exchange
-from tests.nspawn.guest import NETWORKS, OPERATOR, PROXY_PORT, REPOSITORY, Guest, blank_root
+from tests.nspawn.guest import NETWORKS, OPERATOR, PROXY_PORT, Guest
+from tests.nspawn.judging import judge
 from tests.nspawn.rehearsal import KEYS, Broken, Rehearsal, run, wait
 
 DEVICE = "pi-bench"
@@ -291,34 +289,10 @@ class Provisioning:
             self.exchange.terminate()
             with_network.shutdown()
 
-
-def main() -> int:
-    """Provision a blank root and judge it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "var/nspawn", help="where the blank root is kept")
-    parser.add_argument("--keep", action="store_true", help="keep the card and the controller's folder")
-    asked = parser.parse_args()
-    if os.geteuid() != 0 or not all(map(shutil.which, ("systemd-nspawn", "debootstrap", "ssh", "curl", "ip"))):
-        print("root, systemd-nspawn, debootstrap, ssh, curl and ip are needed")
-        return 1
-    began = time.monotonic()
-    blank = blank_root(asked.cache.resolve())
-    scratch = Path(tempfile.mkdtemp(prefix="provision-", dir=asked.cache.resolve()))
-    scratch.chmod(0o755)
-    provisioning = Provisioning(scratch, blank)
-    broken = ""
-    try:
-        provisioning.run()
-    except (Broken, subprocess.TimeoutExpired) as error:
-        broken = str(error)
-    finally:
-        provisioning.guest.remove()
-        if not asked.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
-    print("\n".join(f"{name:30s} {value}" for name, value in provisioning.seen.items()))
-    print(f"{broken}\n0 passed, 1 failed" if broken else f"{time.monotonic() - began:.0f} s\n1 passed, 0 failed")
-    return 1 if broken else 0
+    def remove(self) -> None:
+        """Switch it off."""
+        self.guest.remove()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(judge(str(__doc__), "provision", Provisioning))
