@@ -105,11 +105,7 @@ def complete(
     BrokerUnreachable, BadBars
         The vendor does not answer, or not in the shape of bars; what was told before stands.
     """
-    if manifest.basis is not PriceBasis.RAW:
-        raise BadConfig(
-            f"a vendor's raw bars do not continue {manifest.basis} ones", where=f"stores.bars, {manifest.name}",
-            mend="Publish a dataset of raw prices, or set stores.bars to published",
-        )  # fmt: skip
+    _require_raw(manifest)
     _let_go_of_unvouched(market)
     derived = _derive_again(market, manifest, calendar, folder)
     newest = _newest(market)
@@ -143,6 +139,14 @@ def complete(
         tuple(audit.session for audit in kept), derived, sum(audit.usable for audit in kept),
         sum(audit.quarantined for audit in kept), tuple(untold),
     )  # fmt: skip
+
+
+def _require_raw(manifest: Manifest) -> None:
+    if manifest.basis is not PriceBasis.RAW:
+        raise BadConfig(
+            f"a vendor's raw bars do not continue {manifest.basis} ones", where=f"stores.bars, {manifest.name}",
+            mend="Publish a dataset of raw prices, or set stores.bars to published",
+        )  # fmt: skip
 
 
 def _let_go_of_unvouched(market: Market) -> None:

@@ -14,9 +14,9 @@ from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
-from appliance.slots import Slot, pull_slot
+from appliance.slots import Slot, SlotPull, pull_slot
 from appliance.sources import published
-from appliance.sync import DataPull, is_current, pull_bundle, pull_data
+from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data
 from signals.errors import InvariantBroken, StoreUnreachable
 from signals.manifest import Manifest
 
@@ -68,6 +68,13 @@ def pull(session: date, deps: Deps) -> JobReport:
     for one in beside:
         if one.refusal:
             tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
+    return _report(session, asof, deps, done, added, bundle, beside)
+
+
+def _report(
+    session: date, asof: date, deps: Deps, done: DataPull, added: Completed, bundle: BundlePull, beside: list[SlotPull]
+) -> JobReport:
+    """Say what came of it."""
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     told = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
