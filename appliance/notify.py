@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.fs import DurableFs
 from appliance.seams import Alert, Notifier, Severity
+from signals.plain_text import clean
 
 LEVELS = {Severity.INFO: logging.INFO, Severity.WARN: logging.WARNING, Severity.PAGE: logging.CRITICAL}
 
@@ -22,7 +23,7 @@ class LogNotifier:
 
     def notify(self, alert: Alert) -> bool:
         """Log one line."""
-        self._log.log(LEVELS[alert.severity], "%s: %s", alert.title, alert.body)
+        self._log.log(LEVELS[alert.severity], "%s: %s", clean(alert.title), clean(alert.body))
         return True
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from appliance.seams import Alert, Severity
 from signals.errors import BadConfig
+from signals.plain_text import clean
 
 ADDRESSES = "alert-urls"
 STEP_SECONDS, TOTAL_SECONDS = 4.0, 8.0
@@ -48,7 +49,8 @@ class WebhookNotifier:
         return taken == [True]
 
     def _post(self, alert: Alert) -> bool:
-        headers = {"Title": alert.title.encode("ascii", "replace").decode(), "Priority": PRIORITIES[alert.severity]}
+        title = clean(alert.title).encode("ascii", "replace").decode()
+        headers = {"Title": title, "Priority": PRIORITIES[alert.severity]}
         try:
             with (
                 httpx.Client(timeout=STEP_SECONDS, transport=self._transport, trust_env=False) as client,
@@ -62,7 +64,8 @@ class WebhookNotifier:
 def message(alert: Alert) -> str:
     """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
     at = alert.at.isoformat(timespec="seconds")
-    return f"{alert.title} ({alert.severity}, {at}, {alert.key}). `appliance status` and `appliance alerts` say more."
+    what = f"{clean(alert.title)} ({alert.severity}, {at}, {clean(alert.key)})"
+    return f"{what}. `appliance status` and `appliance alerts` say more."
 
 
 def webhooks(credentials: Path | None) -> tuple[WebhookNotifier, ...]:

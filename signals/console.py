@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from signals.errors import TrademlError
+from signals.plain_text import clean, clean_lines
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """Write `result` as one JSON document, or `text` for a person, to standard output."""
-    sys.stdout.write(json.dumps(result, default=str, sort_keys=True) + "\n" if as_json else text.rstrip("\n") + "\n")
+    shown = json.dumps(result, default=str, sort_keys=True) if as_json else clean_lines(text.rstrip("\n"))
+    sys.stdout.write(shown + "\n")
 
 
 def run(app: Callable[[], object]) -> None:
@@ -25,5 +27,5 @@ def run(app: Callable[[], object]) -> None:
             sys.stdout.write(
                 json.dumps({"error": name, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
             )
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(f"{name}: {clean(error)}\n")
         sys.exit(error.exit_code)

@@ -22,6 +22,7 @@ from appliance.spawner import EXIT_CODES
 from execution.orders import Plan
 from signals.console import emit
 from signals.errors import FixInput
+from signals.plain_text import clean_lines
 
 REHEARSED = JOBS[: JOBS.index("plan") + 1]
 
@@ -95,7 +96,7 @@ def arm(
         rehearsed = _rehearse(device, session) if session else []
         shown = _shown(device, session, rehearsed)
         if not as_json:
-            typer.echo(shown)
+            typer.echo(clean_lines(shown))
         failed = [item for item in rehearsed if EXIT_CODES[item.status]]
         if failed:
             raise FixInput(

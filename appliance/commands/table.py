@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from signals.plain_text import clean
+
 
 def render(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, empty: str) -> str:
     """Return the rows as text, one line each under a header; `empty` when there is none."""
@@ -26,7 +28,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    return clean(value)
 
 
 def _is_number(value: object) -> bool:

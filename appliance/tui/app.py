@@ -22,6 +22,7 @@ from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
 from appliance import control
@@ -36,6 +37,7 @@ from appliance.tui.panes import GridPane
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
+from signals.plain_text import clean_lines
 
 DARK, LIGHT = "textual-dark", "textual-light"
 
@@ -328,6 +330,13 @@ class ApplianceApp(App[None]):
             self.call_from_thread(self.notify, f"not exported: {error}", severity="error")
             return
         self.call_from_thread(self.notify, f"{len(rows)} rows written to {path}")
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:  # fmt: skip
+        """Show a message for a moment, cleaned: what the daemon or a person said is never markup."""
+        super().notify(clean_lines(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 

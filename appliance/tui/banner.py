@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
 from appliance.tui.source import Answer
 from appliance.tui.words import in_words
 from appliance.views.overview import DaemonState, Mode, Overview
+from signals.plain_text import clean, clean_lines
 from signals.sessions import NEW_YORK
 
 OLD_AFTER_SECONDS = 10.0
@@ -127,18 +129,18 @@ class Banner(Static):
         self.set_classes(f"-{said.level.value}")
         self.refresh()
 
-    def render(self) -> str:
+    def render(self) -> Content:
         """The line, its sentence cut so that the right part is seen; that gives way before the state does."""
         width = self.size.width - 2
         said = self.standing
         state = f"{said.symbol} {said.word}"
-        left = f"{state}  {said.sentence}".replace("[", "(").replace("]", ")")
+        left = f"{state}  {clean(said.sentence)}"
         room = width - len(said.right) - 2
         if room < len(state):
-            return left[:width]
+            return Content(left[:width])
         if len(left) > room:
             left = left[: max(0, room - 1)] + "…"
-        return f"{left:<{max(room, 0)}}  {said.right}"
+        return Content(f"{left:<{max(room, 0)}}  {said.right}")
 
 
 class Notice(Static):
@@ -150,4 +152,4 @@ class Notice(Static):
         """Show or hide the line."""
         self.display = bool(said.notice)
         self.set_class(said.level is Level.UNKNOWN or said.is_old or "DOWN" in said.notice, "-loud")
-        self.update(said.notice.replace("[", "("))
+        self.update(Content(clean_lines(said.notice)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.views.view import Cell, Row
+from signals.plain_text import clean
 
 GAP = 2
 GUTTER = 2
@@ -86,7 +87,8 @@ def fit(columns: Sequence[Column], width: int) -> tuple[tuple[Column, int], ...]
 
 
 def aligned(text: str, column: Column, width: int) -> str:
-    """The text cut or padded to exactly `width` characters."""
+    """The text cleaned, and cut or padded to exactly `width` characters."""
+    text = clean(text)
     if len(text) > width:
         text = text[: max(0, width - 1)] + "…"
     return text.rjust(width) if column.right else text.ljust(width)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.views.view import Row
 from signals.files import write_atomic
+from signals.plain_text import csv_cell
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -18,13 +19,13 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A header and one line a row; empty for no rows."""
+    """A header and one line a row, no cell of which a spreadsheet computes; empty for no rows."""
     if not rows:
         return ""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return stream.getvalue()
 
 

@@ -17,6 +17,7 @@ from textual.strip import Strip
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
 from appliance.views.view import Row
+from signals.plain_text import clean
 
 HEADER_LINES = 1
 MARK, DOWN, UP = "▸ ", "▼", "▲"
@@ -132,7 +133,7 @@ class Grid(ScrollView, can_focus=True):
             return self._header(placed, width)
         index = y - HEADER_LINES + self.scroll_offset.y
         if not self.content.rows:
-            text = self.content.empty if y == 2 else ""
+            text = clean(self.content.empty) if y == 2 else ""
             return Strip([Segment(f"  {text}".ljust(width), self._style("dim"))]).crop_extend(0, width, self.rich_style)
         if index >= len(self.content.rows):
             return Strip.blank(width, self.rich_style)

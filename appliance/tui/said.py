@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from appliance.tui.columns import Tone
+from signals.plain_text import clean_lines
 
 STYLES = {
     Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$foreground 65%",
@@ -16,11 +17,11 @@ class Said:
     """A growing text."""
 
     def __init__(self, text: str = "", tone: Tone = Tone.PLAIN) -> None:
-        self._parts: list[tuple[str, str]] = [(text, STYLES[tone])]
+        self._parts: list[tuple[str, str]] = [(clean_lines(text), STYLES[tone])]
 
     def append(self, text: str, tone: Tone = Tone.PLAIN, *, is_bold: bool = False) -> Said:
         """Add a piece and return the whole."""
-        self._parts.append((text, f"bold {STYLES[tone]}".strip() if is_bold else STYLES[tone]))
+        self._parts.append((clean_lines(text), f"bold {STYLES[tone]}".strip() if is_bold else STYLES[tone]))
         return self
 
     @property

@@ -54,7 +54,7 @@ def test_a_person_reads_what_happened_before_why() -> None:
     assert "| paper NAV | 1,000,123.40 | +123.40 |" in text
     assert "| impact | -23.37 |" in text
     assert "1 orders: 1 filled. 2 fills, 1,014.00 USD traded." in text
-    assert "| confirm | HALTED | it / broke |" in text
+    assert r"| confirm | HALTED | it \| broke |" in text
 
 
 def test_the_average_fill_price_weighs_by_shares() -> None:

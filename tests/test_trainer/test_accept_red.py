@@ -83,6 +83,15 @@ def test_an_accepted_session_stays_red_for_everything_but_training(scarred: tupl
     assert not Manifest.from_bytes(before.to_bytes(), where="before").waivers
 
 
+def test_the_audit_shows_a_reason_letter_by_letter(scarred: tuple[Path, date]) -> None:
+    """Brackets are no markup, colons no picture, and an escape sequence reaches no terminal."""
+    data, day = scarred
+    accept(data, [day], "[Stooq] lost it [/today] :smile: [link=x]\x1b[2J")
+    code, text = run("audit", "--data", data)
+    assert code == 1
+    assert "[Stooq] lost it [/today] :smile: [link=x]\\x1b[2J" in " ".join(text.split())
+
+
 def test_only_red_sessions_are_accepted_with_a_reason_and_one_in_a_hundred_at_most(scarred: tuple[Path, date]) -> None:
     data, day = scarred
     with pytest.raises(FixInput, match="is GREEN"):

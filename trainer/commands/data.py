@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from execution.exchange.generated import generate as generate_market
 from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS
@@ -95,7 +96,7 @@ def ingest(
         kept = CurationConfig.model_validate(first.config)
         how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
         name = first.name
-    with Console(stderr=True).status(f"curating {bars or actions or universe}"):
+    with Console(stderr=True).status(Text(f"curating {bars or actions or universe}")):
         manifest = ingest_files(
             Sources(bars, actions, universe), to, mapping=read_mapping(mapping), name=name, vendor=vendor,
             known_at=known, today=now().astimezone(NEW_YORK).date(), **how,

@@ -158,9 +158,9 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
 
 
 def render(report: AuditReport) -> str:
-    """Lay the report out as tables for a terminal or a log."""
+    """Lay the report out as tables for a terminal or a log; what the data says is never markup."""
     manifest, stream = report.manifest, io.StringIO()
-    console = Console(file=stream, width=WIDTH, highlight=False)
+    console = Console(file=stream, width=WIDTH, highlight=False, markup=False, emoji=False)
     console.print(
         f"{manifest.name} version {manifest.version}: vendor {manifest.vendor}, prices {manifest.basis}, "
         f"universe {manifest.survivorship}, {report.first} to {report.last}"
