@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ coverage-device: $(VENV)/.dev ## By hand, a quarter of an hour: the branches of 
 chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
 	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
 	$(BIN)/python -m tests.chaos.kills --kills 200
+
+PART ?= 1/1
+hostile: $(VENV)/.dev ## By hand, an hour (PART=1/4 for a quarter): a broker that lies in every answer, 94 kinds x 11 endpoints, a whole session each
+	$(BIN)/python -m tests.hostile --part $(PART)
 
 mutants: $(VENV)/.dev ## By hand, a few minutes: planted bugs of the order path, each caught by its test
 	$(BIN)/python -m tests.mutation
