@@ -196,6 +196,9 @@ class ApplianceConfig(Config):
             "max_rounding": execution.planning.max_rounding,
             "max_resends": float(execution.submission.max_resends),
             "max_collar_refusals": float(execution.submission.max_collar_refusals),
+            "max_disputed_names": execution.opinions.max_names,
+            "max_disputed_gross": execution.opinions.max_gross,
+            "max_unexplained_equity": execution.opinions.max_equity,
         }
 
     def decision_hash(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance.bar_source import BarSource
+from appliance.bar_source import MarketData, PriceSource
 from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher
 from appliance.folder import StateFolder
@@ -49,7 +49,7 @@ class Deps:
     credentials : Path or None
         Folder of key files; only what opens a store reads it.
     open_bars : callable or None
-        Opens the source of bars that are not published; None where the device has none.
+        Opens the venue's market data: bars that are not published, prices to compare with; None where there are none.
     """
 
     config: ApplianceConfig
@@ -66,7 +66,7 @@ class Deps:
     machine: Machine = field(default_factory=ThisMachine)
     heartbeat: Heartbeat = field(default_factory=NoWatcher)
     credentials: Path | None = None
-    open_bars: Callable[[], BarSource] | None = None
+    open_bars: Callable[[], MarketData] | None = None
 
     @property
     def state(self) -> Path:
@@ -87,6 +87,11 @@ class Deps:
     def broker(self) -> Broker:
         """The broker of the configured venue, connected now if it was not."""
         return self.open_broker()
+
+    @cached_property
+    def prices(self) -> PriceSource | None:
+        """The venue's market data, opened now if they were not; None where there are none."""
+        return self.open_bars() if self.open_bars is not None else None
 
     def close(self) -> None:
         """Close what was opened."""

@@ -21,6 +21,10 @@ OTHERS: Final[dict[str, bool]] = {
     "pretrade.collar": False,
     "pretrade.cheap_collar": False,
     "pretrade.cheap_below_usd": False,
+    "pretrade.gap_collar": False,
+    "opinions.collar": False,
+    "opinions.cheap_collar": False,
+    "opinions.cheap_below_usd": False,
     "pretrade.min_short_equity_usd": True,
     "pretrade.reserve": True,
     "pretrade.allow_short": False,
@@ -36,7 +40,8 @@ LOOSER_BELOW: Final[dict[str, bool]] = OTHERS | {
 def guarded(config: ApplianceConfig) -> dict[str, float]:
     """Return every limit that may not be loosened while halted, by name."""
     pretrade = {f"pretrade.{name}": value for name, value in config.execution.pretrade.model_dump().items()}
-    found = config.limits() | pretrade | {
+    opinions = {f"opinions.{name}": value for name, value in config.execution.opinions.model_dump().items()}
+    found = config.limits() | pretrade | opinions | {
         "require_green": config.require_green, "accept_unproven": config.accept_unproven,
         "cash_tolerance_usd": config.execution.reconcile.cash_tolerance_usd,
     }  # fmt: skip

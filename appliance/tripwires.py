@@ -45,6 +45,7 @@ class Stage(StrEnum):
     DATA = "data"
     SCORES = "scores"
     ACCOUNT = "account"
+    OPINION = "opinion"
     TARGETS = "targets"
     PLAN = "plan"
     ORDERS = "orders"
@@ -97,6 +98,10 @@ class Figures:
     collar_refusals: Figure = None
     slippage: Figure = None
     slippage_sessions: Figure = None
+    disputed_names: Figure = None
+    disputed_gross: Figure = None
+    moved_positions: Figure = None
+    unexplained_equity: Figure = None
     clock_skew_seconds: Figure = None
     free_disk: Figure = None
     temperature_celsius: Figure = None
@@ -147,6 +152,14 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "worst feature PSI / its limit from the training history"),
     Tripwire("DRIFT_PSI", "score_drift", 1.0, Action.SKIP, Rearm.AUTO, Stage.SCORES,
              "score PSI / its limit from the training history"),
+    Tripwire("SECOND_OPINION", "disputed_names", "max_disputed_names", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+             "compared names whose price or corporate actions the broker does not confirm"),
+    Tripwire("SECOND_OPINION_GROSS", "disputed_gross", "max_disputed_gross", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+             "gross exposure, held or wanted, in names that the broker does not confirm"),
+    Tripwire("EQUITY_JUMP", "unexplained_equity", "max_unexplained_equity", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+             "equity that the agreed cash and holdings do not explain"),
+    Tripwire("POSITIONS_JUMP", "moved_positions", 0.0, Action.SKIP, Rearm.AUTO, Stage.OPINION,
+             "holdings that changed since the morning's reconcile"),
     Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", Action.WARN, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
     Tripwire("BUNDLE", "bundle_age", "max_bundle_age", Action.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from appliance.bar_source import BarSource
+from appliance.bar_source import MarketData
 from appliance.clock import SystemClock, VirtualClock
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
 from appliance.folder import StateFolder
@@ -61,7 +61,7 @@ class Counterparty:
             adapter=self.net.adapter(),
         )  # fmt: skip
 
-    def bars(self) -> BarSource:
+    def bars(self) -> MarketData:
         """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
         from execution.brokers.market_data import DATA_URL, AlpacaData, Keys
         from execution.brokers.transport import PAPER_HOSTS

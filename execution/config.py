@@ -7,6 +7,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from execution.entries import EntryConfig
+from execution.opinions import OpinionConfig
 from execution.planning import PlanningConfig
 from execution.pretrade import PretradeConfig
 from signals.config import Config
@@ -55,7 +56,7 @@ class ReconcileConfig(Config):
 
 
 class ExecutionConfig(Config):
-    """Planning, pre-trade checks, submission and reconciliation.
+    """Planning, pre-trade checks, submission, reconciliation, and the broker's second opinion on sizes.
 
     Attributes
     ----------
@@ -64,6 +65,7 @@ class ExecutionConfig(Config):
     submission : SubmissionConfig
     reconcile : ReconcileConfig
     entry : EntryConfig
+    opinions : OpinionConfig
     """
 
     planning: PlanningConfig = PlanningConfig()
@@ -71,3 +73,4 @@ class ExecutionConfig(Config):
     submission: SubmissionConfig = SubmissionConfig()
     reconcile: ReconcileConfig = ReconcileConfig()
     entry: EntryConfig = EntryConfig()
+    opinions: OpinionConfig = OpinionConfig()

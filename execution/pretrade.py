@@ -17,7 +17,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -39,6 +39,9 @@ class PretradeConfig(Config):
         Largest order, of equity and of the 20-session average dollar volume.
     collar, cheap_collar : Decimal
         Largest relative distance of an order's price from the market's, above and below `cheap_below_usd`.
+    gap_collar : Decimal
+        The same where a price of the session before is compared with one of this morning: honest gaps are wide, and a
+        price of another scale is wider.
     max_gross, max_net, max_name : Decimal
         `max_net` binds a book that may be short; a long-only book is bound by its gross.
     allow_short : bool
@@ -54,6 +57,7 @@ class PretradeConfig(Config):
     collar: Decimal = Field(default=Decimal("0.05"), gt=0, lt=1)
     cheap_collar: Decimal = Field(default=Decimal("0.10"), gt=0, lt=1)
     cheap_below_usd: Decimal = Field(default=Decimal(5), ge=0)
+    gap_collar: Decimal = Field(default=Decimal("0.25"), gt=0, lt=1)
     max_gross: Decimal = Field(default=Decimal("1.02"), gt=0, le=2)
     max_net: Decimal = Field(default=Decimal("0.04"), gt=0, le=1)
     max_name: Decimal = Field(default=Decimal("0.06"), gt=0, le=1)
@@ -86,7 +90,10 @@ class Circumstances:
     references : mapping of symbol to USD
         The plan's reference prices; every symbol held or pending needs one.
     market : mapping of symbol to USD
-        The market's own latest price where one is known; else the reference stands for it.
+        The market's own price while it trades, where one is known.
+    latest : mapping of symbol to USD
+        The broker's newest price, of before the open or delayed; compared where `market` has none, with `gap_collar`.
+        Where the broker has no price at all the reference, which the plan had confirmed, stands for it.
     adv_usd : mapping of symbol to USD
         Average dollar volume of 20 sessions.
     assets : mapping of symbol to Asset
@@ -101,6 +108,7 @@ class Circumstances:
     market: Mapping[str, Decimal]
     adv_usd: Mapping[str, Decimal]
     assets: Mapping[str, Asset]
+    latest: Mapping[str, Decimal] = field(default_factory=dict)
 
     def held(self, symbol: str) -> Decimal:
         """Signed shares held now."""
@@ -195,10 +203,12 @@ def _short(intent: Intent, now: Circumstances, config: PretradeConfig) -> str | 
 def _collar(intent: Intent, now: Circumstances, config: PretradeConfig) -> str | None:
     price = intent.reference_price if intent.limit_price is None else intent.limit_price
     symbol = intent.key.symbol
-    market = now.market.get(symbol, now.references.get(symbol))
+    is_gap = symbol not in now.market and symbol in now.latest
+    market = now.latest[symbol] if is_gap else now.market.get(symbol, now.references.get(symbol))
     if market is None or not market.is_finite() or market <= 0 or not price.is_finite():
         return f"no market price to compare {price} with"
     limit = config.cheap_collar if market < config.cheap_below_usd else config.collar
+    limit = config.gap_collar if is_gap else limit
     distance = abs(price / market - 1)
     return None if distance <= limit else f"{price} is {distance:.2%} from the market's {market}, limit {limit:.0%}"
 

@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 
 def circumstances(
     plan: Plan, account: Account, positions: Sequence[Position], assets: Mapping[str, Asset],
-    pending: Iterable[Pending], leaving: Intent, spent: Decimal,
+    pending: Iterable[Pending], leaving: Intent, spent: Decimal, latest: Mapping[str, Decimal] | None = None,
 ) -> Circumstances:  # fmt: skip
     """Return what `leaving` is judged in right before it leaves.
 
@@ -35,6 +35,8 @@ def circumstances(
     leaving : Intent
     spent : Decimal
         USD of buying power that orders took since the account was asked.
+    latest : mapping of symbol to USD, optional
+        The newest trades that the broker's data have of the plan's names; a backtest has none.
     """
     marks = {p.symbol: p.current_price for p in positions if p.current_price is not None}
     return Circumstances(
@@ -44,8 +46,9 @@ def circumstances(
         positions={p.symbol: p.quantity for p in positions if p.quantity != 0},
         pending=tuple(pending),
         references={**marks, **plan.references},
-        # before the open the last close is the market; afterwards the broker's own price is
+        # an order that waits for an auction meets a price that nobody knows yet: the newest one shows its scale
         market=marks if leaving.time_in_force is TimeInForce.DAY else {},
+        latest={} if latest is None else {**latest, **marks},
         adv_usd=plan.adv_usd,
         assets=assets,
     )

@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from appliance import reductions
+from appliance import opinions, reductions
 from appliance.account import account_figures, machine_figures
 from appliance.bundles import BundleStore
 from appliance.deps import Deps
+from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
@@ -22,6 +23,7 @@ from appliance.measures import planned_book, turnover, turnover_jump
 from appliance.policy import bundle_policy, gross_share
 from appliance.ramp import plan_turnovers, ramp_share
 from appliance.recording import asks_to_reduce, enforce, record
+from appliance.seams import Severity
 from appliance.snapshot import Snapshot
 from appliance.tripwires import Action, Evaluation, Figures, Stage
 from execution import morning
@@ -60,6 +62,13 @@ def plan(session: date, deps: Deps) -> JobReport:
     seen = _morning(session, asof, bundle, snapshot, deps)
     ramp = ramp_share(deps, session, bundle.sha256)
     decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
+    opinion = opinions.ask(deps, session, seen, snapshot.basis, decided, account, positions)
+    if opinion.reasons:
+        tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
+    found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
+    if opinion.reasons:
+        seen = opinions.left_out(seen, opinion.reasons)
+        decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, current)
@@ -75,6 +84,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     except TripwireSkip as error:
         _record_skip(deps, session, error)
         raise
+    frozen = opinions.recorded(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(deps, session, Stage.PLAN, Figures(
@@ -88,6 +98,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         "reduce_only": asks_to_reduce(found) or bool(held_back),
         "reductions": [reductions.sentence(row) for row in held_back],
         "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal, "sleeves": _shares(asof, deps),
+        "compared": opinion.compared, "left_out": dict(opinion.reasons),
         "manifest_id": snapshot.manifest_id, "completed": len(snapshot.completed),
     })  # fmt: skip
 

@@ -29,12 +29,15 @@ class Desk:
     account : Account
     positions : tuple of Position
     assets : mapping of symbol to Asset
+    latest : mapping of symbol to USD, or None
+        The newest prices of the plan's names; None where nobody is asked for them.
     """
 
     plan: Plan
     account: Account
     positions: tuple[Position, ...]
     assets: Mapping[str, Asset]
+    latest: Mapping[str, Decimal] | None = None
 
     def circumstances(
         self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal, sent: Collection[IntentKey] = ()
@@ -53,7 +56,9 @@ class Desk:
         aside = {leaving.key, leaving.waits_for}
         others = [entry for entry in entries if entry.intent.key not in aside]
         pending = (p for entry in others for p in _pending(entry, is_new=entry.intent.key in sent))
-        return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent)
+        return circumstances(
+            self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest
+        )  # fmt: skip
 
 
 def open_desk(path: OrderPath, plan: Plan) -> Desk:
@@ -90,7 +95,10 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
             f"the broker's calendar differs from the dataset's for {plan.session}", where="CALENDAR",
             mend="Was an unscheduled closure announced? Publish a dataset with the new calendar",
         )  # fmt: skip
-    return Desk(plan, account, path.broker.positions(), path.broker.assets())
+    names = sorted({intent.key.symbol for intent in plan.intents})
+    prices = path.prices()
+    latest = None if prices is None else prices.latest(names)
+    return Desk(plan, account, path.broker.positions(), path.broker.assets(), latest)
 
 
 def _pending(entry: JournalEntry, *, is_new: bool) -> tuple[Pending, ...]:

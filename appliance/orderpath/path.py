@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
+from appliance.bar_source import PriceSource
 from appliance.deps import Deps
 from appliance.latch import Latch
 from appliance.ledger import Ledger
@@ -27,6 +29,8 @@ class OrderPath:
         Read before every post.
     calendar : Calendar
     config : ExecutionConfig
+    prices : callable
+        Opens the broker's market data when orders are judged; None where there are none to ask.
     """
 
     ledger: Ledger
@@ -35,11 +39,13 @@ class OrderPath:
     latch: Latch
     calendar: Calendar
     config: ExecutionConfig
+    prices: Callable[[], PriceSource | None] = lambda: None
 
     @classmethod
     def of(cls, deps: Deps) -> OrderPath:
         """Take from a job's dependencies what the order path needs."""
-        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, deps.config.execution)
+        config = deps.config.execution
+        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, config, lambda: deps.prices)
 
     def midnight(self, session: date) -> datetime:
         """New York midnight at which the session's day begins, in UTC: no order of the session is older."""

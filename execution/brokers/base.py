@@ -34,12 +34,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Position:
-    """A holding; `quantity` is negative for a short."""
+    """A holding; `quantity` is negative for a short, `last_close` the broker's close of the session before."""
 
     symbol: str
     quantity: Decimal
     average_entry_price: Decimal
     current_price: Decimal | None
+    last_close: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ exchange that speaks the same protocol.
 
 Invariants
 ----------
-1. adjustment=raw, feed=sip: the bars of one venue are no bars of the market, so the feed `iex` is refused.
+1. feed=sip: the bars of one venue are no bars of the market, so the feed `iex` is refused. Bars are raw; closes for a
+   comparison are in shares of now.
 2. Nothing later than 16 minutes ago is asked for, and no session that had not closed by then: a bar that is still
    being made is not a bar.
 3. A request leaves for Alpaca's data host or this machine alone, paced and with time-outs; only reads leave, and one
@@ -15,10 +16,12 @@ Invariants
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +33,7 @@ from alpaca.common.rest import RESTClient
 from alpaca.data.enums import Adjustment, DataFeed
 from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
-from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest
+from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest, StockLatestTradeRequest
 from alpaca.data.timeframe import TimeFrame
 from requests.adapters import BaseAdapter
 
@@ -149,6 +152,27 @@ class AlpacaData:
         BadBars
             An answer is not in the shape of bars.
         """
+        return self._daily(symbols, first, last, calendar, Adjustment.RAW)
+
+    def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
+        """Return the close of `day` in shares of now, by every split that has become effective since; raises as `bars`.
+
+        A symbol without a bar, or whose close is no price, is absent.
+        """
+        rows = self._daily(symbols, day, day, calendar, Adjustment.SPLIT)
+        return {row.symbol: Decimal(repr(row.close)) for row in rows if math.isfinite(row.close) and row.close > 0}
+
+    def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        """Return the newest trade price of each symbol, as a key without real-time rights sees it; raises as `bars`."""
+        found: dict[str, Decimal] = {}
+        for some in _groups(symbols):
+            asked = StockLatestTradeRequest(symbol_or_symbols=some, feed=DataFeed.DELAYED_SIP)
+            found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)))
+        return found
+
+    def _daily(
+        self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment
+    ) -> list[DailyBar]:
         final = self.final(first, last, calendar)
         if not final or not symbols:
             return []
@@ -158,7 +182,7 @@ class AlpacaData:
             asked = StockBarsRequest(
                 symbol_or_symbols=some, timeframe=TimeFrame.Day, end=end,
                 start=datetime.combine(final[0], datetime.min.time(), NEW_YORK),
-                adjustment=Adjustment.RAW, feed=DataFeed.SIP, asof="-",
+                adjustment=adjustment, feed=DataFeed.SIP, asof="-",
             )  # fmt: skip
             rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
         return [row for row in rows if first <= row.day <= final[-1]]
@@ -239,6 +263,14 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
+
+
+def _trades_in(answer: Mapping[str, Any]) -> dict[str, Decimal]:
+    try:
+        prices = {symbol: Decimal(str(trade["p"])) for symbol, trade in answer.items() if trade is not None}
+    except (KeyError, TypeError, ArithmeticError) as error:
+        raise BadBars(f"an answer is not in the shape of trades ({error})", where="alpaca", mend="Try later") from None
+    return {symbol: price for symbol, price in prices.items() if price.is_finite() and price > 0}
 
 
 def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]:

@@ -170,6 +170,7 @@ def position(source: Body) -> Position:
         quantity=_SIGNS[side] * abs(number(source, "qty")),
         average_entry_price=number(source, "avg_entry_price"),
         current_price=optional_number(source, "current_price"),
+        last_close=optional_number(source, "lastday_price"),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -444,6 +444,41 @@ def test_more_than_three_collar_refusals_halt(path: OrderPath, life: Rehearsal) 
     with pytest.raises(TripwireHalt) as error:
         send(path, desk, batch)
     assert error.value.where == "PRICE_COLLAR"
+    assert life.broker.posts == []
+
+
+@dataclass
+class Newest:
+    """Market data that know the newest prices and nothing else."""
+
+    prices: dict[str, Decimal]
+
+    def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        return {symbol: self.prices[symbol] for symbol in symbols if symbol in self.prices}
+
+
+def test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan(
+    path: OrderPath, life: Rehearsal
+) -> None:
+    """B is planned at 50 and trades at 500; D's gap of a fifth is a gap, and nobody knows a price of C."""
+    prices: Any = Newest({"B": Decimal(500), "D": Decimal(240)})
+    plan = plans.require(path.ledger, D)
+    path = replace(path, prices=lambda: prices)
+    batch = [e for e in intents.of_session(path.ledger, D) if e.intent.waits_for is None]
+    sent = send(path, open_desk(path, plan), batch)
+    denied = {e.intent.key.symbol: e.reason for e in sent.entries if e.state is S.DENIED}
+    assert denied == {"B": "PRICE_COLLAR: 50 is 90.00% from the market's 500, limit 25%"}
+    assert {intent.key.symbol for _, intent in life.broker.posts} == {"A", "C", "D"}
+
+
+def test_newest_prices_that_do_not_come_leave_nothing_sent(path: OrderPath, life: Rehearsal) -> None:
+    class Silent:
+        def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+            raise BrokerUnreachable("no answer")
+
+    prices: Any = Silent()
+    with pytest.raises(BrokerUnreachable):
+        open_desk(replace(path, prices=lambda: prices), plans.require(path.ledger, D))
     assert life.broker.posts == []
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,12 @@ class Answers(BaseAdapter):
 
     answers: Sequence[tuple[int, object] | Exception]
     asked: int = 0
+    query: str = ""
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         answer = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
+        self.query = request.url or ""
         if isinstance(answer, Exception):
             raise answer
         response = requests.Response()
@@ -154,3 +157,33 @@ def test_keys_come_from_two_files_and_are_never_shown(tmp_path: Path) -> None:
     (tmp_path / "alpaca-secret-key").write_text("a-secret\n")
     keys = read_keys(tmp_path)
     assert (keys.key_id, keys.secret_key) == ("an-id", "a-secret") and "secret" not in repr(keys).replace("Keys", "")
+
+
+def test_a_close_is_asked_in_shares_of_now_and_a_name_without_one_is_absent() -> None:
+    """What is no positive number is no close."""
+    bars = {"AAA": [BAR], "BBB": [{**BAR, "c": 0.0}], "CCC": []}
+    source, adapter, _ = data((200, {"bars": bars, "next_page_token": None}))
+    assert source.closes(["AAA", "BBB", "CCC", "DDD"], DAY, weekdays(date(2025, 5, 1), 60)) == {"AAA": Decimal("1.5")}
+    assert "adjustment=split" in adapter.query and "feed=sip" in adapter.query
+
+
+def test_the_newest_trades_are_asked_for_as_a_free_key_may_see_them() -> None:
+    trades = {"AAA": {"p": 12.34}, "BBB": {"p": 0}, "CCC": None}
+    source, adapter, _ = data((200, {"trades": trades}))
+    assert source.latest(["AAA", "BBB", "CCC", "DDD"]) == {"AAA": Decimal("12.34")}
+    assert "feed=delayed_sip" in adapter.query
+    assert source.latest([]) == {} and adapter.asked == 1
+
+
+@pytest.mark.parametrize("trade", [{}, {"p": None}, {"p": "soon"}, 7])
+def test_a_row_that_is_no_trade_makes_the_answer_none(trade: object) -> None:
+    source, _, _ = data((200, {"trades": {"AAA": trade}}))
+    with pytest.raises(BadBars, match="not in the shape of trades"):
+        source.latest(["AAA"])
+
+
+def test_a_thousand_names_take_ten_requests() -> None:
+    """Half of what may leave at once, and a fraction of what may leave in a minute."""
+    source, adapter, clock = data((200, {"bars": {}, "next_page_token": None}))
+    source.closes([f"N{number}" for number in range(1000)], DAY, weekdays(date(2025, 5, 1), 60))
+    assert adapter.asked == 10 and clock.waits == []

@@ -119,6 +119,12 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "five dollars are not cheap": ("PRICE_COLLAR", order("A", 1, "5.26"), now(market={"A": Decimal(5)}), LIMITS, True),
     "half a dollar is a price": (
         "PRICE_COLLAR", order("A", 1, "0.5"), now(market={"A": Decimal("0.5")}), LIMITS, False),
+    "newest price inside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal(80)}), LIMITS, False),
+    "newest price outside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("79.99")}), LIMITS, True),
+    "newest price of another scale": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal(1000)}), LIMITS, True),
+    "newest price NaN": ("PRICE_COLLAR", order("A", 1), now(latest={"A": NAN}), LIMITS, True),
+    "the market counts before the newest price": (
+        "PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(106)}, latest={"A": Decimal(100)}), LIMITS, True),
     "no market price": ("PRICE_COLLAR", order("A", 1), now(references={}), LIMITS, True),
     "market price NaN": ("PRICE_COLLAR", order("A", 1), now(market={"A": NAN}), LIMITS, True),
     "market price zero": ("PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(0)}), LIMITS, True),
@@ -223,7 +229,7 @@ ZERO_TO_ONE = ("max_order_equity", "max_order_adv", "max_net", "max_name")
 @pytest.mark.parametrize(
     ("limit", "value"),
     [(name, value) for name in ZERO_TO_ONE for value in ("0", "1.01")]
-    + [(name, value) for name in ("collar", "cheap_collar") for value in ("0", "1")]
+    + [(name, value) for name in ("collar", "cheap_collar", "gap_collar") for value in ("0", "1")]
     + [("max_gross", "0"), ("max_gross", "2.01"), ("cheap_below_usd", "-0.01"), ("min_short_equity_usd", "-0.01")]
     + [("reserve", "-0.01"), ("reserve", "1.01")],
 )
@@ -235,7 +241,7 @@ def test_a_limit_that_limits_nothing_is_refused(limit: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "value"),
     [(name, value) for name in ZERO_TO_ONE for value in ("0.01", "1")]
-    + [(name, value) for name in ("collar", "cheap_collar") for value in ("0.01", "0.99")]
+    + [(name, value) for name in ("collar", "cheap_collar", "gap_collar") for value in ("0.01", "0.99")]
     + [("max_gross", "0.01"), ("max_gross", "2"), ("cheap_below_usd", "0"), ("min_short_equity_usd", "0")]
     + [("reserve", "0"), ("reserve", "1")],
 )
@@ -248,7 +254,7 @@ def test_the_limits_are_those_of_the_operating_rules() -> None:
         "max_order_equity": Decimal("0.05"), "max_order_adv": Decimal("0.01"), "collar": Decimal("0.05"),
         "cheap_collar": Decimal("0.10"), "cheap_below_usd": Decimal(5), "max_gross": Decimal("1.02"),
         "max_net": Decimal("0.04"), "max_name": Decimal("0.06"), "allow_short": True,
-        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"),
+        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"), "gap_collar": Decimal("0.25"),
     }  # fmt: skip
 
 

@@ -1,0 +1,178 @@
+"""Nothing is sized on one word: a device beside an exchange whose market differs from what the device was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, time
+from decimal import Decimal
+
+import duckdb
+import numpy as np
+import pytest
+
+from appliance.schedule import timetable
+from execution.exchange.book import Holding
+from execution.exchange.clock import VirtualClock
+from execution.exchange.exchange import Exchange
+from execution.exchange.faults import Fault, FaultKind
+from execution.exchange.market import Market
+from signals.actions import Action, ActionKind
+from signals.bars import Bars
+from signals.dataset import load_actions, load_bars
+from tests.fakes import exchange as fake
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+
+Make = Callable[..., Workbench]
+REVERSE = Decimal("0.1")
+SKIPPED = 3
+MORNING = ("pull", "score", "reconcile_morning", "plan")
+PLANNED = "SELECT symbol FROM intents WHERE session = ? ORDER BY quantity * reference_price DESC"
+
+
+@dataclass
+class Desk:
+    """A device, the exchange that it trades with, and the sessions that both know."""
+
+    bench: Workbench
+    served: Exchange
+    store: Published
+
+    def run(self, session: date, *jobs: str) -> None:
+        """Let the day go on to each job in turn."""
+        for row in timetable(session, self.store.manifest.calendar):
+            if row.job in jobs:
+                self.served.advance(max(self.served.now, row.at))
+                assert self.bench("tick").code in (0, SKIPPED)
+
+    def held(self) -> dict[str, Decimal]:
+        return {symbol: holding.quantity for symbol, holding in self.served.venue.book.holdings.items()}
+
+    def plan(self, session: date) -> tuple[str, str]:
+        query = "SELECT status, summary FROM job_runs WHERE job = 'plan' AND session = ?"
+        (row,) = self.bench.rows(query, str(session))
+        return row
+
+    def tripped(self, session: date) -> dict[str, str]:
+        return dict(
+            self.bench.rows("SELECT name, value FROM tripwires WHERE session = ? AND tripped = 1", str(session))
+        )
+
+    def planned(self, session: date) -> list[str]:
+        return [symbol for (symbol,) in self.bench.rows(PLANNED, str(session))]
+
+
+def panel(store: Published) -> Bars:
+    return load_bars(store.root / "data", store.manifest, store.manifest.first, store.manifest.last)
+
+
+@contextmanager
+def beside(make: Make, store: Published, name: str, market: Market) -> Iterator[Desk]:
+    """An armed device at a served exchange on `market`, on the evening before the first session."""
+    start = timetable(store.sessions(1)[0], store.manifest.calendar)[0].at
+    served = Exchange(market, VirtualClock(start))
+    with fake.serving(served) as url:
+        bench = make(store, name, "--url", url)
+        assert bench("arm", "--yes").code == 0
+        yield Desk(bench, served, store)
+
+
+def reverse_split(store: Published, splits: Mapping[str, date]) -> Market:
+    """The market in which ten shares of each name become one on its day; the store's dataset knows nothing of it."""
+    bars, calendar = panel(store), store.manifest.calendar
+    fields = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
+    actions = list(load_actions(store.root / "data", store.manifest))
+    for symbol, day in splits.items():
+        for values in fields.values():
+            values[bars.sessions >= np.datetime64(day), bars.symbols.index(symbol)] *= 10
+        actions.append(Action(ActionKind.SPLIT, symbol, day, calendar.previous(day), ratio=REVERSE))
+    return Market(replace(bars, **fields), calendar, actions, basis=store.manifest.basis)
+
+
+@pytest.fixture(scope="module")
+def honest(published: Published) -> Market:
+    return Market.from_dataset(published.root / "data")
+
+
+def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned(
+    make: Make, published: Published, honest: Market
+) -> None:
+    """The store of the evening is forged after it was verified: a thousand shares would be ten thousand."""
+    day = published.sessions(1)[0]
+    asof = published.manifest.calendar.previous(day)
+    with beside(make, published, "forged", honest) as desk:
+        desk.run(day, "pull", "score")
+        with duckdb.connect(str(desk.bench.state / "market.duckdb")) as store:
+            before = store.execute("SELECT sum(close) FROM bars WHERE session = ?", [asof]).fetchone()
+            store.execute("UPDATE bars SET close = close / 10 WHERE session = ?", [asof])
+            after = store.execute("SELECT sum(close) FROM bars WHERE session = ?", [asof]).fetchone()
+        assert before is not None and after is not None and after[0] == pytest.approx(before[0] / 10)
+        desk.run(day, "reconcile_morning", "plan", "trade", "confirm")
+        status, summary = desk.plan(day)
+        assert status == "skipped" and summary.startswith("SECOND_OPINION: ")
+        trips = desk.tripped(day)
+        assert trips["SECOND_OPINION"] == trips["SECOND_OPINION_GROSS"] == "1"
+        told = desk.bench.rows("SELECT body FROM alerts WHERE key = ?", f"opinion-{day}")
+        assert "by the data and" in told[0][0] and "more" in told[0][0]
+        assert desk.planned(day) == [] and desk.held() == {}
+
+
+def test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other(
+    make: Make, published: Published, honest: Market
+) -> None:
+    """An order for n shares at the old price would have bought ten times its dollars; what is held stays as it is."""
+    first, second = published.sessions(2)
+    with beside(make, published, "undisturbed", honest) as desk:
+        desk.run(first, *MORNING)
+        wanted = desk.planned(first)
+        assert desk.plan(first)[0] == "done" and not desk.bench.rows("SELECT 1 FROM alerts WHERE key LIKE 'opinion%'")
+    unheld, held, *others = wanted
+    market = reverse_split(published, {unheld: first, held: second})
+    with beside(make, published, "late", market) as desk:
+        desk.run(first, *MORNING, "trade", "confirm", "reconcile_close", "report")
+        assert market.split_factor(unheld, first, desk.served.now) == 1  # of shares of the very day
+        assert market.split_factor(unheld, published.manifest.calendar.previous(first), desk.served.now) == REVERSE
+        assert desk.plan(first)[0] == "done"
+        assert unheld not in desk.planned(first) and unheld not in desk.held()
+        assert len(set(desk.planned(first)) & set(others)) > len(others) / 2
+        said = desk.bench("plan", "--session", str(first), "--json").json["figures"]["left_out"]
+        assert list(said) == [unheld] and "a split of 0.1" in said[unheld]
+        assert f"| {unheld} | SECOND_OPINION |" in (desk.bench.state / "reports" / f"report_{first}.md").read_text()
+
+        quantity = desk.held()[held]
+        desk.run(second, *MORNING, "trade", "confirm")
+        booked = desk.bench.rows("SELECT quantity FROM activities WHERE kind = 'SPLIT' AND symbol = ?", held)
+        assert (str(-quantity),) in booked and desk.plan(second)[0] == "done"
+        assert held not in desk.planned(second) and desk.planned(second)
+        assert desk.held().get(held, Decimal(0)) == (quantity * REVERSE).to_integral_value("ROUND_DOWN")
+
+
+def more_cash(desk: Desk) -> None:
+    desk.served.venue.book.pay(Decimal(400_000))
+
+
+def shares_from_nowhere(desk: Desk) -> None:
+    symbol = min(desk.served.venue.market.listed(desk.served.now))
+    desk.served.venue.book.hold(Holding(symbol, Decimal(10), Decimal(50)))
+
+
+@pytest.mark.parametrize(
+    ("jump", "rows"), [(more_cash, {"EQUITY_JUMP": "0.4"}), (shares_from_nowhere, {"POSITIONS_JUMP": "1"})]
+)
+def test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for(
+    make: Make, published: Published, honest: Market, jump: Callable[[Desk], None], rows: dict[str, str]
+) -> None:
+    """And while the broker's market data answer nothing, nothing is planned either: the job stays open."""
+    day = published.sessions(1)[0]
+    with beside(make, published, "jumped", honest) as desk:
+        desk.run(day, "pull", "score")
+        desk.served.advance(published.manifest.calendar.session(day).at(time(8)))
+        assert desk.bench("reconcile", "--session", str(day)).code == 0
+        desk.served.faults.arm([Fault(kind=FaultKind.STATUS, path="/v2/stocks/bars", status=403)])
+        refused = desk.bench("plan", "--session", str(day))
+        assert refused.code == 2 and "refused with 403" in refused.err and len(desk.served.faults.strikes) == 1
+        jump(desk)
+        assert desk.bench("plan", "--session", str(day)).code == SKIPPED
+        assert desk.tripped(day) == rows and desk.planned(day) == []

@@ -1,0 +1,152 @@
+"""The broker's second opinion, by hand: prices, corporate actions, shares, and the account of now."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from execution.brokers.base import Activity, Position
+from execution.opinions import (
+    OpinionConfig,
+    disputed,
+    in_shares_of_d,
+    moved,
+    shares_disputed,
+    unexplained,
+    unexplained_shares,
+    unlike_actions,
+)
+from signals.actions import Action, ActionKind
+from signals.manifest import PriceBasis
+
+D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
+CONFIG = OpinionConfig()
+
+
+def action(kind: ActionKind, symbol: str, **figures: object) -> Action:
+    return Action(kind, symbol, D, ASOF, **figures)  # type: ignore[arg-type]
+
+
+def split(ratio: str, symbol: str = "A") -> Action:
+    return action(ActionKind.SPLIT, symbol, ratio=Decimal(ratio))
+
+
+def held(symbol: str, quantity: int, price: str | None = "100") -> Position:
+    return Position(symbol, Decimal(quantity), Decimal(1), None if price is None else Decimal(price))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_disputed"),
+    [
+        ("105", "100", False),  # 5 % above, the collar
+        ("105.01", "100", True),
+        ("95", "100", False),
+        ("94.99", "100", True),
+        ("10", "100", True),  # a tenth
+        ("100", "10", True),
+        ("4.4", "4", False),  # 10 % below 5 USD
+        ("4.41", "4", True),
+        ("5.26", "5", True),  # 5 USD is not cheap
+        ("4.5", "5", True),  # the broker's price says what is cheap
+        ("100", "0", True),
+        ("100", "NaN", True),
+        ("100", None, True),
+    ],
+)
+def test_a_name_is_believed_when_both_name_its_price_within_the_collar(
+    ours: str, theirs: str | None, is_disputed: bool
+) -> None:
+    opinions = {} if theirs is None else {"A": Decimal(theirs)}
+    assert bool(disputed({"A": Decimal(ours)}, opinions, CONFIG)) is is_disputed
+
+
+def test_the_reason_says_both_prices() -> None:
+    found = disputed({"A": Decimal(10), "B": Decimal(7)}, {"A": Decimal(100)}, CONFIG)
+    assert found == {"A": "its close is 10 by the data and 100 by the broker", "B": "the broker has no close of it"}
+
+
+@pytest.mark.parametrize("basis", list(PriceBasis))
+def test_the_broker_s_close_knows_the_split_of_d_and_not_its_dividend_or_name(basis: PriceBasis) -> None:
+    """100 before a 4:1 split is told as 25; 0.50 of dividend are paid on D, and the name changes."""
+    actions = [
+        split("4"), action(ActionKind.DIVIDEND, "A", cash=Decimal("0.5")),
+        action(ActionKind.SYMBOL_CHANGE, "A", new_symbol="AX"),
+    ]  # fmt: skip
+    expected = "25.0000" if basis is PriceBasis.TOTAL_RETURN else "24.5000"
+    assert {s: str(p) for s, p in in_shares_of_d({"A": Decimal(25)}, actions, basis).items()} == {"AX": expected}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_disputed"),
+    [
+        ([], [], False),
+        ([split("4")], [split("4")], False),
+        ([], [split("0.1")], True),  # a reverse split that the dataset has a day late
+        ([split("0.1")], [], True),
+        ([split("4")], [split("2")], True),
+        ([], [split("1.02")], False),  # a stock dividend of 2 % moves no size past the collar
+        ([], [split("1.06")], True),
+        ([], [action(ActionKind.DIVIDEND, "A", cash=Decimal(9))], False),  # the prices say it
+        ([], [action(ActionKind.SYMBOL_CHANGE, "A", new_symbol="B")], True),
+        ([], [action(ActionKind.DELISTING, "A", cash=Decimal(9))], True),
+        ([action(ActionKind.DELISTING, "A", cash=Decimal(9))],) * 2 + (False,),
+    ],
+)
+def test_splits_new_names_and_ends_must_be_stated_alike(
+    ours: list[Action], theirs: list[Action], is_disputed: bool
+) -> None:
+    assert set(unlike_actions(ours, theirs, CONFIG)) == ({"A"} if is_disputed else set())
+
+
+def test_shares_that_moved_without_a_trade_and_without_an_action_of_ours_are_named() -> None:
+    def booked(kind: str, symbol: str, shares: int) -> Activity:
+        return Activity(f"{kind}{shares}", kind, symbol, D, None, Decimal(shares), None, Decimal(0), "", "", "")
+
+    rows = [booked("SPLIT", "A", -100), booked("SPLIT", "A", 10), booked("NC", "B", -5), booked("DIV", "C", 7)]
+    assert unexplained_shares(rows, []) == {
+        "A": "the broker changed it by -90 shares and our data name no corporate action",
+        "B": "the broker changed it by -5 shares and our data name no corporate action",
+    }
+    explained = [split("0.1"), action(ActionKind.SYMBOL_CHANGE, "X", new_symbol="B")]
+    assert unexplained_shares(rows, explained) == {}
+
+
+def test_a_holding_that_came_went_or_changed_has_moved() -> None:
+    agreed = [held("A", 1), held("B", 2), held("C", 3), held("Z", 0)]
+    assert moved(agreed, [held("B", 2, "7"), held("A", 1)]) == ("C",)
+    assert moved(agreed, [held("A", 1), held("B", -2), held("C", 3), held("N", 1)]) == ("B", "N")
+
+
+@pytest.mark.parametrize(
+    ("equity", "mark", "share"),
+    [
+        ("11000", "100", 0.0),  # 1,000 in cash and 100 shares at 100
+        ("13000", "120", 0.0),  # the price rose, and the equity with it
+        ("11330", "100", 0.03),
+        ("22000", "100", 1.0),  # twice the equity, and nothing says why
+        ("101000", "1000", 101000 / 11000 - 1),  # a price that is no price explains nothing: the plan's 100 stands
+        ("1000", None, 0.0),  # what the broker has no price of is not in its equity either
+    ],
+)
+def test_equity_is_explained_by_what_was_agreed_and_by_credible_prices(
+    equity: str, mark: str | None, share: float
+) -> None:
+    found = unexplained(
+        Decimal(1000), [held("A", 100)], [held("A", 100, mark)], Decimal(equity), {"A": Decimal(100)}, Decimal("0.25")
+    )
+    assert found == pytest.approx(share, abs=1e-12)
+
+
+def test_an_account_that_was_agreed_to_be_worth_nothing_has_no_figure() -> None:
+    assert unexplained(Decimal(0), [], [], Decimal(1), {}, Decimal("0.25")) is None
+    assert unexplained(Decimal(1), [], [], Decimal("NaN"), {}, Decimal("0.25")) is None
+
+
+def test_shares_are_of_the_compared_names_and_of_the_gross_exposure() -> None:
+    """One of 20 names, and 0.04 of 0.50 gross."""
+    exposure = {"A": 0.04, "B": 0.06, "C": 0.40}
+    assert shares_disputed({"A"}, 20, exposure) == (0.05, pytest.approx(0.08))
+    assert shares_disputed(set(), 20, {}) == (0.0, 0.0)
+    assert shares_disputed(set(), 0, {}) == (None, 0.0)
