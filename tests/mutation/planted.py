@@ -42,22 +42,7 @@ SEND_ANOTHER = """\
     again = entry.intent.next_attempt(entry.intent.quantity, entry.intent.time_in_force)
     intents.add(path.ledger, again, path.clock.now())
     cid = again.key.client_order_id
-    return _post(path, intents.move(path.ledger, cid, IntentState.JOURNALED, path.clock.now())    Planted("plan names that the broker does not confirm", "appliance/jobs/plan.py",
-            "seen = opinions.left_out(seen, opinion.reasons)", "pass",
-            "tests/flow/test_second_opinion.py::"
-            "test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other"),
-    Planted("compare a price with itself", "execution/opinions.py", "abs(ours / theirs - 1)\n    return \"\" if distance",
-            "abs(ours / ours - 1)\n    return \"\" if distance",
-            "tests/flow/test_second_opinion.py::"
-            "test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned"),
-    Planted("believe any equity since reconcile", "appliance/opinions.py",
-            "unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap)", "0.0",
-            "tests/flow/test_second_opinion.py::"
-            "test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for"),
-    Planted("judge an auction order by its own plan", "appliance/orderpath/desk.py",
-            "latest = None if prices is None else prices.latest(names)", "latest = None",
-            f"{ORDERPATH}::test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan"),
-)
+    return _post(path, intents.move(path.ledger, cid, IntentState.JOURNALED, path.clock.now()))
 """
 
 BUGS = (
@@ -166,4 +151,19 @@ BUGS = (
     Planted("accept any signature", "signals/bundle/seal.py", "except InvalidSignature:\n            return False\n",
             "except InvalidSignature:\n            return True\n",
             f"{ATTACKS}::test_a_tampered_folder_is_refused_and_changes_nothing"),
+    Planted("plan names that the broker does not confirm", "appliance/jobs/plan.py",
+            "seen = opinions.left_out(seen, opinion.reasons)", "pass",
+            "tests/flow/test_second_opinion.py::"
+            "test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other"),
+    Planted("compare a price with itself", "execution/opinions.py", "distance = abs(ours / theirs - 1)",
+            "distance = abs(ours / ours - 1)",
+            "tests/flow/test_second_opinion.py::"
+            "test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned"),
+    Planted("believe any equity since reconcile", "appliance/opinions.py",
+            "unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap)", "0.0",
+            "tests/flow/test_second_opinion.py::"
+            "test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for"),
+    Planted("judge an auction order by its own plan", "appliance/orderpath/desk.py",
+            "latest = None if prices is None else prices.latest(names)", "latest = None",
+            f"{ORDERPATH}::test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan"),
 )  # fmt: skip
