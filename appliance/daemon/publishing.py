@@ -18,11 +18,11 @@ from appliance.vitals import DaemonFacts, Vitals, metrics
 from signals.files import write_atomic
 
 HEALTH, METRICS = "health.json", "metrics.prom"
-READABLE = 0o644  # a metrics collector is another user, and nothing in it is secret
+READABLE = 0o640  # a metrics collector is another user of the unit's group; what is held is nobody else's business
 
 
 def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str, Any], at: datetime) -> None:
-    """Write both files.
+    """Write both files, for their owner and the process's group alone.
 
     Raises
     ------

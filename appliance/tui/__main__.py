@@ -43,8 +43,6 @@ def main() -> None:
             return
         from appliance.tui import serving  # a web server, which a terminal does without
 
-        sys.stdout.write(f"http://{serving.HOST}:{asked.port}/ shows the screens, read-only; Ctrl+C ends it\n")
-        sys.stdout.flush()
         serving.serve(screens, asked.port)
 
 

@@ -2,17 +2,29 @@
 
 The application that is served is made with `Settings.is_remote`: it cannot ask the daemon, write a file or be quit.
 One application runs without a terminal; a page asks for its picture again and again and sends the keys that are
-pressed. Only 127.0.0.1 is bound, and only requests that name it are answered: another site's page in the same browser
-cannot reach it under a name of its own. Keys need a header that no foreign page may set.
+pressed.
+
+Invariants
+----------
+1. Only whoever started it sees anything: every path begins with a token of this one run, which stands in the address
+   that is printed to them. Other users of this machine reach the port and are refused.
+2. Only 127.0.0.1 is bound, and only requests that name it are answered: another site's page in the same browser cannot
+   reach it under a name of its own. Keys need a header that no foreign page may set.
+3. Where systemd gives a runtime folder, the address is a file in it for its owner alone, and stands in no log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,7 +34,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from appliance.fs import DurableFs
 from appliance.tui.app import ApplianceApp
+from signals.errors import FixInput
 
 HOST = "127.0.0.1"
 SIZE = (120, 40)
@@ -32,29 +46,42 @@ KEYS = frozenset({
 })  # fmt: skip
 LETTER = re.compile(r"[A-Za-z0-9]")
 KEY_HEADER = "x-screens-key"
+TOKEN_BYTES = 32
+ADDRESS_FILE = "address"
+PAGE_HEADERS = {"content-security-policy": "frame-ancestors 'none'", "referrer-policy": "no-referrer"}
 WEB_FONT = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>appliance (read-only)</title>
 <style>body{margin:0;background:#111}img{display:block;max-width:100vw;max-height:100vh;margin:auto}</style></head>
-<body><img id="screen" alt="the screens of the device" src="/screen.svg"><script>
+<body><img id="screen" alt="the screens of the device" src="screen.svg"><script>
 const names={"/":"slash","?":"question_mark","[":"left_square_bracket","]":"right_square_bracket","-":"minus",
 " ":"space","ArrowUp":"up","ArrowDown":"down","ArrowLeft":"left","ArrowRight":"right","Enter":"enter","Escape":"escape",
 "PageUp":"pageup","PageDown":"pagedown","Home":"home","End":"end","Backspace":"backspace","Tab":"tab",".":"full_stop"};
 const screen=document.getElementById("screen");let n=0;
-function again(){const next=new Image();next.onload=()=>{screen.src=next.src};next.src="/screen.svg?"+(n++)}
+function again(){const next=new Image();next.onload=()=>{screen.src=next.src};next.src="screen.svg?"+(n++)}
 setInterval(again,1000);
 document.addEventListener("keydown",e=>{if(e.ctrlKey||e.metaKey||e.altKey)return;
 const key=names[e.key]||(e.key.length===1?e.key:null);if(!key)return;e.preventDefault();
-fetch("/key/"+encodeURIComponent(key),{method:"POST",headers:{"x-screens-key":"1"}}).then(()=>setTimeout(again,120))});
+fetch("key/"+encodeURIComponent(key),{method:"POST",headers:{"x-screens-key":"1"}}).then(()=>setTimeout(again,120))});
 </script></body></html>"""
 
 
-def door(app: ApplianceApp) -> Starlette:
-    """Return the web application around the screens `app`, which runs for as long as it does."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def door(app: ApplianceApp, token: str) -> Starlette:
+    """Return the web application around the screens `app`, which runs for as long as it does.
+
+    Parameters
+    ----------
+    app : ApplianceApp
+    token : str
+        First part of every path that is answered.
+    """
     inside: list[Context] = []  # the running application's context, in which alone it can be drawn
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(PAGE, headers={"content-security-policy": "frame-ancestors 'none'"})
+        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
 
     async def screen(_request: Request) -> Response:
         drawn = inside[0].run(app.export_screenshot, title="appliance (read-only)")
@@ -87,12 +114,52 @@ def door(app: ApplianceApp) -> Starlette:
             await life
 
     return Starlette(
-        routes=[Route("/", page), Route("/screen.svg", screen), Route("/key/{name}", key, methods=["POST"])],
+        routes=[
+            Route("/{token}/", _of_the_owner(page, token)),
+            Route("/{token}/screen.svg", _of_the_owner(screen, token)),
+            Route("/{token}/key/{name}", _of_the_owner(key, token), methods=["POST"]),
+        ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
         lifespan=running,
     )
 
 
 def serve(app: ApplianceApp, port: int) -> None:
-    """Serve the screens on 127.0.0.1 until interrupted."""
-    uvicorn.run(door(app), host=HOST, port=port, log_level="warning")
+    """Serve the screens on 127.0.0.1 until interrupted; print the address, or leave it in systemd's runtime folder.
+
+    Raises
+    ------
+    FixInput
+        Another program has the port.
+    """
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    try:
+        listener = socket.create_server((HOST, port))
+    except OSError as error:
+        raise FixInput(
+            "the port cannot be listened on",
+            where=f"{HOST}:{port}: {error.strerror}",
+            mend="Choose another with --port",
+        ) from None
+    with listener:
+        _announce(f"http://{HOST}:{port}/{token}/")
+        uvicorn.Server(uvicorn.Config(door(app, token), log_level="warning")).run(sockets=[listener])
+
+
+def _of_the_owner(endpoint: Endpoint, token: str) -> Endpoint:
+    """Answer only requests whose path begins with the token."""
+
+    async def answer(request: Request) -> Response:
+        if not secrets.compare_digest(str(request.path_params["token"]).encode(), token.encode()):
+            return PlainTextResponse("the address with its token was given to whoever started the screens", 403)
+        return await endpoint(request)
+
+    return answer
+
+
+def _announce(address: str) -> None:
+    if runtime := os.environ.get("RUNTIME_DIRECTORY"):
+        DurableFs().write(Path(runtime) / ADDRESS_FILE, f"{address}\n".encode())
+        return
+    sys.stdout.write(f"{address} shows the screens to whoever has this address, read-only; Ctrl+C ends it\n")
+    sys.stdout.flush()

@@ -43,15 +43,13 @@ def test_the_units_verify_clean(units: list[Path]) -> None:
 
 @needs_systemd
 def test_the_services_are_hardened(units: list[Path]) -> None:
-    """All but the two that run before them, once, and have to be root."""
+    """Those that run before them, once, among them."""
     services = [unit for unit in units if unit.suffix == ".service"]
-    roots = {"appliance-settle.service", "appliance-time.service"}
-    assert {unit.name for unit in services} - roots == {
+    assert {unit.name for unit in services} == {
         "appliance.service", "appliance-tui.service", "appliance-backup.service", "appliance-alert@.service",
+        "appliance-settle.service", "appliance-time.service",
     }  # fmt: skip
     for service in services:
-        if service.name in roots:
-            continue
         done = subprocess.run(
             [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
             capture_output=True, text=True, check=False,
@@ -59,6 +57,22 @@ def test_the_services_are_hardened(units: list[Path]) -> None:
         exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
         assert exposure is not None and float(exposure[1]) <= MAX_EXPOSURE, (service.name, done.stdout)
         assert done.returncode == 0
+
+
+def test_no_memory_of_a_process_is_left_on_the_card() -> None:
+    """A core dump of the daemon holds the keys of the account."""
+    command = (ROOT / "ansible/roles/appliance/files/appliance").read_text()
+    assert "--property=LimitCORE=0 " in command
+    for unit in [*UNITS.glob("*.service"), *OUTLIVING]:
+        assert "\nLimitCORE=0\n" in unit.read_text(), unit.name
+
+
+def test_what_the_device_publishes_is_for_its_group() -> None:
+    """The runtime folder is entered by the group alone, and the exporter's user is put into it."""
+    text = (UNITS / "appliance.service").read_text()
+    assert "\nGroup=appliance\n" in text and "\nRuntimeDirectoryMode=0750\n" in text
+    tasks = (ROOT / "ansible/roles/monitoring/tasks/main.yml").read_text()
+    assert 'name: prometheus\n    groups: ["{{ base_service_user }}"]\n    append: true\n' in tasks
 
 
 def test_what_fails_while_nobody_looks_tells_a_person() -> None:

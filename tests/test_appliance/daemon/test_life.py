@@ -154,6 +154,7 @@ def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_
     bench.mono += 601.0
     bench.look(most=5)
     assert ("page", "the device cannot begin", "; ".join(bench.daemon.waits_for)) in bench.told()
+    assert {(tmp_path / "run" / name).stat().st_mode & 0o777 for name in ("health.json", "metrics.prom")} == {0o640}
     facts = json.loads((tmp_path / "run" / "health.json").read_text())
     assert facts["verdict"] == "degraded" and facts["waits_for"] == list(bench.daemon.waits_for)
     assert all(bench.row(job) is None for job in JOBS)
