@@ -39,6 +39,7 @@ from requests.adapters import BaseAdapter
 
 from execution.brokers.rate_limit import BrokerClock, TokenBucket
 from execution.brokers.transport import GuardedTransport, is_permitted
+from signals import strict_json
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from signals.sessions import NEW_YORK, Calendar
 
@@ -261,7 +262,7 @@ def _groups(symbols: Sequence[str]) -> list[list[str]]:
 def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
     try:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
 
 
@@ -284,7 +285,7 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
                 untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in rows]
             else:
                 found += [reader(row) for row in rows]
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(
             f"an answer is not in the shape of corporate actions ({error})", where="alpaca", mend="Try later"
         ) from None
@@ -293,20 +294,20 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
 
 def _bar(symbol: str, bar: Mapping[str, Any]) -> DailyBar:
     day = datetime.fromisoformat(str(bar["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
-    return DailyBar(day, symbol, *(float(bar[key]) for key in ("o", "h", "l", "c", "v")))
+    return DailyBar(day, symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
 
 
 def _split(row: Mapping[str, Any]) -> ToldAction:
-    ratio = float(row["new_rate"]) / float(row["old_rate"])
+    ratio = _number(row, "new_rate") / _number(row, "old_rate")
     return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=ratio)
 
 
 def _stock_dividend(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=1.0 + float(row["rate"]))
+    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=1.0 + _number(row, "rate"))
 
 
 def _dividend(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("dividend", row["symbol"], _day(row["ex_date"]), cash=float(row["rate"]))
+    return ToldAction("dividend", row["symbol"], _day(row["ex_date"]), cash=_number(row, "rate"))
 
 
 def _name_change(row: Mapping[str, Any]) -> ToldAction:
@@ -314,7 +315,7 @@ def _name_change(row: Mapping[str, Any]) -> ToldAction:
 
 
 def _cash_merger(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("delisting", row["acquiree_symbol"], _day(row["effective_date"]), cash=float(row["rate"]))
+    return ToldAction("delisting", row["acquiree_symbol"], _day(row["effective_date"]), cash=_number(row, "rate"))
 
 
 def _removal(row: Mapping[str, Any]) -> ToldAction:
@@ -330,6 +331,10 @@ ACTIONS: dict[str, Callable[[Mapping[str, Any]], ToldAction]] = {
     "cash_mergers": _cash_merger,
     "worthless_removals": _removal,
 }
+
+
+def _number(row: Mapping[str, Any], key: str) -> float:
+    return float(strict_json.number(str(row[key])))
 
 
 def _day(text: str) -> date:

@@ -10,6 +10,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
+from signals import strict_json
 from signals.errors import BrokerUnreachable, UnknownBrokerState
 from signals.sessions import NEW_YORK, Session
 
@@ -34,7 +36,6 @@ ACCOUNT_STATUSES = frozenset(
 STATUSES = {status.value: status for status in OrderStatus if status is not OrderStatus.UNKNOWN}
 FILL = "FILL"
 MAX_EXPONENT = 30  # a number with more digits than this is no quantity of shares or dollars
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL, "sell_short": Side.SELL}
 _SIGNS = {"long": 1, "short": -1}
@@ -68,13 +69,12 @@ def number(source: Body, key: str) -> Decimal:
     """A required decimal; strings and JSON numbers are both accepted, floats are not."""
     value = source.get(key)
     exact: Decimal | None = None
-    if (isinstance(value, str) and _NUMBER.fullmatch(value)) or (
-        isinstance(value, int) and not isinstance(value, bool)
-    ):
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
         exact = Decimal(value)
-    elif isinstance(value, Decimal) and value.is_finite():
-        exact = value
-    if exact is None or abs(exact.adjusted()) > MAX_EXPONENT:
+    elif isinstance(value, str):
+        with contextlib.suppress(strict_json.BadJson):
+            exact = strict_json.number(value)
+    if exact is None or not exact.is_finite() or abs(exact.adjusted()) > MAX_EXPONENT:
         raise unreadable(f"{key} is not a number")
     return exact
 

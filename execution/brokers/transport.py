@@ -5,13 +5,13 @@ Invariants
 1. No request reaches a host outside `ALLOWED_HOSTS`; the live trading host is not one of them.
 2. Every request carries a connect and a read time-out.
 3. One call of `send` is at most one request on the wire: nothing here repeats anything.
-4. A number in a JSON answer becomes the Decimal that its digits say, never a float.
+4. A number in a JSON answer becomes the Decimal that its digits say, never a float; one that is too large to compute
+   with, or a text that cannot be stored, makes the whole answer unreadable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from execution.brokers.rate_limit import TokenBucket
+from signals import strict_json
 from signals.errors import BadConfig, InvariantBroken
 
 CONNECT_TIMEOUT_SECONDS = 3.05  # just above a multiple of 3, the TCP retransmission window
@@ -53,6 +54,7 @@ class ExactResponse(requests.Response):
         """Wrap a response that a transport made."""
         exact = cls()
         vars(exact).update(vars(response))
+        exact.encoding = "utf-8"  # JSON is nothing else, and guessing at a long body takes minutes
         return exact
 
     def raise_for_status(self) -> None:
@@ -61,13 +63,9 @@ class ExactResponse(requests.Response):
         if not 200 <= self.status_code < 300:
             raise requests.HTTPError(f"{self.status_code} is no answer to this request", response=self)
 
-    def json(self, **options: Any) -> Any:
-        """Return the body parsed exactly; raise `ValueError` when it is not JSON."""
-        return super().json(**{"parse_float": Decimal, "parse_constant": _refuse, **options})
-
-
-def _refuse(word: str) -> Decimal:
-    raise ValueError(f"{word} is not a JSON number")
+    def json(self, **_: Any) -> Any:
+        """Return the body parsed exactly; raise `BadJson`, a ValueError, when it is not JSON that we can work with."""
+        return strict_json.loads(self.content)
 
 
 class GuardedTransport(BaseAdapter):

@@ -16,8 +16,10 @@ from execution.exchange.exchange import Exchange
 from execution.exchange.faults import Fault, FaultKind
 from execution.exchange.venue import Update
 from execution.exchange.wire import instant, order_row, plain
+from signals import strict_json
 
 GOING_AWAY = 1001
+UNREADABLE = 1007
 UPDATES = "trade_updates"
 
 
@@ -51,7 +53,8 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell) -> Non
             return
         while True:
             asked = await _receive(socket)
-            streams = (asked.get("data") or {}).get("streams") or []
+            wanted = _object(asked.get("data")).get("streams")
+            streams = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
             await _send(socket, {"stream": "listening", "data": {"streams": streams}})
             if UPDATES in streams and telling is None:
                 bell.hear(woken)
@@ -66,7 +69,7 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell) -> Non
 
 async def _authorized(socket: WebSocket, exchange: Exchange) -> bool:
     asked = await _receive(socket)
-    given, wanted = asked.get("data") or asked, exchange.venue.config
+    given, wanted = _object(asked.get("data")) or asked, exchange.venue.config
     keys = given.get("key_id") or given.get("key"), given.get("secret_key") or given.get("secret")
     good = all(keys) and (not wanted.key_id or keys == (wanted.key_id, wanted.secret_key))
     status = "authorized" if good else "unauthorized"
@@ -114,7 +117,14 @@ async def _receive(socket: WebSocket) -> dict[str, Any]:
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", GOING_AWAY))
-    content = json.loads(message.get("text") or message.get("bytes") or b"{}")
+    try:
+        return _object(strict_json.loads(message.get("text") or message.get("bytes") or b"{}"))
+    except strict_json.BadJson:
+        await socket.close(UNREADABLE)
+        raise WebSocketDisconnect(UNREADABLE) from None
+
+
+def _object(content: object) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 

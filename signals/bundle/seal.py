@@ -18,8 +18,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from signals import strict_json
 from signals.errors import BundleRefused
 from signals.files import sha256_of
+from signals.strict_json import BadJson
 
 MANIFEST_KIND = "application/vnd.trademl.bundle+json"
 KEYSET_KIND = "application/vnd.trademl.keyset+json"
@@ -138,8 +140,8 @@ def parse(content: bytes, model: type[D], where: str) -> D:
 def parse_json(content: bytes, where: str) -> Any:
     """Parse JSON without repeated keys, NaN or Infinity; whatever is wrong becomes `BundleRefused`."""
     try:
-        return json.loads(content.decode(), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(content, decimals=float)
+    except BadJson as error:
         raise BundleRefused(f"not a JSON document: {error}", where=where) from None
 
 
@@ -163,14 +165,3 @@ def _decode(text: str, what: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         raise BundleRefused(f"the {what} is not base64", where=text[:40]) from None
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key stands twice")
-    return content
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

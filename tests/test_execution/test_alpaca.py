@@ -41,6 +41,9 @@ ACCOUNT = {
 }  # fmt: skip
 
 
+HUGE = "1E+99999999999999999999"
+
+
 def broker(url: str, **options: Any) -> AlpacaBroker:
     clock = options.pop("clock", VirtualClock(START))
     return AlpacaBroker(url, CREDENTIALS, clock, random.Random(1), **options)
@@ -67,6 +70,19 @@ OUTCOMES: dict[str, tuple[Say, type]] = {
     "deeply nested": (Say(200, b"[" * 100_000), Unknown),
     "a field is missing": (say({k: v for k, v in ORDER.items() if k != "filled_qty"}), Unknown),
     "a number is NaN": (Say(200, json.dumps({**ORDER, "qty": float("nan")}).encode()), Unknown),
+    "a number beyond every exponent": (Say(200, json.dumps(ORDER).replace('"10"', HUGE).encode()), Unknown),
+    "a text that is such a number": (say({**ORDER, "filled_qty": HUGE}), Unknown),
+    "such a number in a key that nobody reads": (
+        Say(200, json.dumps(ORDER)[:-2].encode() + HUGE.encode() + b"}}"),
+        Unknown,
+    ),
+    "half a character": (say({**ORDER, "brand_new_key": "\ud800"}), Unknown),
+    "half a character in a key": (say({**ORDER, "\udfff": 1}), Unknown),
+    "a refusal with half a character": (refused(403, 40310000, "\ud800"), Unknown),
+    "a refusal with a huge number": (
+        Say(403, b'{"code":40310000,"message":"no","cost_basis":%b}' % HUGE.encode()),
+        Unknown,
+    ),
     "an unknown side": (say({**ORDER, "side": "sideways"}), Unknown),
     "429 of Alpaca's": (refused(429, 42910000), Refused),
     "429 of a proxy": (Say(429, b"slow down", {"Retry-After": "1"}), Unknown),

@@ -12,6 +12,8 @@ from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.models import TradeUpdate
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from execution.exchange.faults import Fault, FaultKind
 from tests.fakes.exchange import exchange, serving, trading_at
@@ -116,3 +118,18 @@ def test_a_stream_without_credentials_is_not_authorized() -> None:
         told = socket.recv()
         assert isinstance(told, bytes), "frames are binary, as on Alpaca's paper host"
         assert json.loads(told)["data"]["status"] == "unauthorized"
+
+
+@pytest.mark.parametrize("spoken", ["{", '"\\ud800"', "1E+99999999999999999999", '{"data": 1E+99999999999999999999}'])
+def test_a_message_that_cannot_be_read_closes_its_own_connection_alone(spoken: str) -> None:
+    with serving(exchange()) as url:
+        address = url.replace("http", "ws") + "/stream"
+        with connect(address) as socket, pytest.raises(ConnectionClosedError) as closed:
+            socket.send(spoken)
+            socket.recv(timeout=5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
+        with connect(address) as socket:
+            socket.send('{"action": "authenticate", "data": {"key_id": "key", "secret_key": "secret"}}')
+            assert b"authorized" in socket.recv(timeout=5)
+            socket.send('{"action": "listen", "data": {"streams": [1.5, "trade_updates"]}}')
+            assert b'["trade_updates"]' in socket.recv(timeout=5)

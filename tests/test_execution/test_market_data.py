@@ -100,7 +100,8 @@ def test_a_refusal_is_not_asked_again(status: int) -> None:
 
 @pytest.mark.parametrize("lack", ["t", "o", "v"])
 def test_a_row_that_is_no_bar_makes_the_answer_none(lack: str) -> None:
-    for bar in ({k: v for k, v in BAR.items() if k != lack}, {**BAR, lack: "soon"}, {**BAR, lack: None}):
+    words = ("soon", None, True, "NaN", "Infinity", "1E+99999999999999999999", [])
+    for bar in ({k: v for k, v in BAR.items() if k != lack}, *({**BAR, lack: word} for word in words)):
         source, _, _ = data(told(BAR, bar))
         with pytest.raises(BadBars, match="not in the shape of bars"):
             ask(source)

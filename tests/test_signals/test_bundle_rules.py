@@ -107,7 +107,7 @@ def test_a_key_set_names_each_key_once_and_by_its_own_id() -> None:
         (b" " * (MAX_KEYSET_BYTES + 1), "more than"),
         (b'{"payload":"{}"}', "has a payload and signatures"),
         (b'{"payload":{},"signatures":[]}', "the payload is a string"),
-        (b'{"payload":"\\ud800","signatures":[]}', "the payload is not text"),
+        (b'{"payload":"\\ud800","signatures":[]}', "lone surrogate"),
     ],
 )
 def test_a_signed_document_of_one_file_has_one_form(content: bytes, reason: str) -> None:
