@@ -57,7 +57,7 @@ class PretradeConfig(Config):
     collar: Decimal = Field(default=Decimal("0.05"), gt=0, lt=1)
     cheap_collar: Decimal = Field(default=Decimal("0.10"), gt=0, lt=1)
     cheap_below_usd: Decimal = Field(default=Decimal(5), ge=0)
-    gap_collar: Decimal = Field(default=Decimal("0.25"), gt=0, lt=1)
+    gap_collar: Decimal = Field(default=Decimal("0.30"), gt=0, lt=1)
     max_gross: Decimal = Field(default=Decimal("1.02"), gt=0, le=2)
     max_net: Decimal = Field(default=Decimal("0.04"), gt=0, le=1)
     max_name: Decimal = Field(default=Decimal("0.06"), gt=0, le=1)

@@ -467,7 +467,7 @@ def test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_wit
     batch = [e for e in intents.of_session(path.ledger, D) if e.intent.waits_for is None]
     sent = send(path, open_desk(path, plan), batch)
     denied = {e.intent.key.symbol: e.reason for e in sent.entries if e.state is S.DENIED}
-    assert denied == {"B": "PRICE_COLLAR: 50 is 90.00% from the market's 500, limit 25%"}
+    assert denied == {"B": "PRICE_COLLAR: 50 is 90.00% from the market's 500, limit 30%"}
     assert {intent.key.symbol for _, intent in life.broker.posts} == {"A", "C", "D"}
 
 

@@ -7,7 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from appliance.curating import fresh_actions
 from execution.brokers.base import Activity, Position
+from execution.brokers.market_data import AlpacaData, Keys
+from execution.exchange.inprocess import InProcessAdapter
 from execution.opinions import (
     OpinionConfig,
     disputed,
@@ -18,8 +21,11 @@ from execution.opinions import (
     unexplained_shares,
     unlike_actions,
 )
+from execution.restating import reference_prices
 from signals.actions import Action, ActionKind
 from signals.manifest import PriceBasis
+from tests.fakes import exchange as fake
+from tests.fakes.vendor import Evening
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 CONFIG = OpinionConfig()
@@ -150,3 +156,24 @@ def test_shares_are_of_the_compared_names_and_of_the_gross_exposure() -> None:
     assert shares_disputed({"A"}, 20, exposure) == (0.05, pytest.approx(0.08))
     assert shares_disputed(set(), 20, {}) == (0.0, 0.0)
     assert shares_disputed(set(), 0, {}) == (None, 0.0)
+
+
+@pytest.mark.parametrize("basis", list(PriceBasis))
+@pytest.mark.parametrize("kind", [None, ActionKind.SPLIT, ActionKind.DIVIDEND, ActionKind.SYMBOL_CHANGE])
+def test_an_exchange_confirms_the_very_dataset_it_serves_whatever_its_prices_are_adjusted_for(
+    basis: PriceBasis, kind: ActionKind | None
+) -> None:
+    """On the morning of an action: the broker's closes come over its market data, the plan's from the dataset."""
+    asof, day = date(2021, 11, 22), date(2021, 11, 23)
+    figures = {"ratio": Decimal(4), "cash": Decimal(30), "new_symbol": "AAX"}
+    which = {ActionKind.SPLIT: "ratio", ActionKind.DIVIDEND: "cash", ActionKind.SYMBOL_CHANGE: "new_symbol"}
+    actions = [Action(kind, "AAA", day, asof, **{which[kind]: figures[which[kind]]})] if kind else []  # type: ignore[arg-type]
+    served = fake.exchange("2021-11-23 08:00", actions=actions, basis=basis)
+    market = AlpacaData(fake.URL, Keys("k", "s"), Evening(served.now), adapter=InProcessAdapter(served))
+    theirs = in_shares_of_d(market.closes(sorted(fake.BASES), asof, fake.calendar()), actions, basis)
+    ours = reference_prices({"AAA": Decimal("101.5"), "BBB": Decimal("51.5"), "CCC": Decimal("21.5")}, actions, basis)
+    assert theirs == ours and len(ours) == 3
+    told, _ = market.actions(sorted(fake.BASES), day, day)
+    reported = fresh_actions(told, (), fake.calendar(), asof)
+    assert [(a.kind, a.symbol) for a in reported] == [(a.kind, a.symbol) for a in actions]
+    assert unlike_actions(actions, reported, CONFIG) == {}

@@ -119,8 +119,8 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "five dollars are not cheap": ("PRICE_COLLAR", order("A", 1, "5.26"), now(market={"A": Decimal(5)}), LIMITS, True),
     "half a dollar is a price": (
         "PRICE_COLLAR", order("A", 1, "0.5"), now(market={"A": Decimal("0.5")}), LIMITS, False),
-    "newest price inside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal(80)}), LIMITS, False),
-    "newest price outside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("79.99")}), LIMITS, True),
+    "newest price inside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("142.85")}), LIMITS, False),
+    "newest price outside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("142.86")}), LIMITS, True),
     "newest price of another scale": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal(1000)}), LIMITS, True),
     "newest price NaN": ("PRICE_COLLAR", order("A", 1), now(latest={"A": NAN}), LIMITS, True),
     "the market counts before the newest price": (
@@ -254,7 +254,7 @@ def test_the_limits_are_those_of_the_operating_rules() -> None:
         "max_order_equity": Decimal("0.05"), "max_order_adv": Decimal("0.01"), "collar": Decimal("0.05"),
         "cheap_collar": Decimal("0.10"), "cheap_below_usd": Decimal(5), "max_gross": Decimal("1.02"),
         "max_net": Decimal("0.04"), "max_name": Decimal("0.06"), "allow_short": True,
-        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"), "gap_collar": Decimal("0.25"),
+        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"), "gap_collar": Decimal("0.30"),
     }  # fmt: skip
 
 
