@@ -1,12 +1,12 @@
 """Morning of D: what is known becomes targets, and targets become the frozen orders. Pure.
 
-The device's plan job and the trainer's backtest call these three functions in this order and decide nothing themselves:
-`known` -> `wanted` -> `orders`.
+The device's plan job and the trainer's backtest call these four functions in this order and decide nothing themselves:
+`known` -> `path_since` -> `wanted` -> `orders`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.orders import Plan, Provenance
 from execution.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
+from execution.rounding import Exact, followed, restated
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
@@ -25,8 +26,10 @@ from signals.actions import Action
 from signals.bars import Bars
 from signals.manifest import PriceBasis
 from signals.scores import Scores
+from signals.sessions import Calendar
 
 ADV_SESSIONS = 20
+ActionsOn = Callable[[date], Sequence[Action]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +74,11 @@ class Morning:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """The targets of D, and the weights they start from."""
+    """The targets of D, what is held, and the unrounded weights that the step began at."""
 
     targets: TargetWeights
     current: Mapping[str, float]
+    path: Mapping[str, float]
 
 
 def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoefficient) -> Morning:
@@ -104,11 +108,27 @@ def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoeffic
     )  # fmt: skip
 
 
+def path_since(
+    last: Plan | None, account: Account, session: date, calendar: Calendar, actions_on: ActionsOn
+) -> dict[str, Exact]:
+    """Return the unrounded path of the last plan before `session`, restated; empty where this account had none.
+
+    Parameters
+    ----------
+    actions_on : callable
+        Corporate actions effective on a session, as known at asof.
+    """
+    if last is None or last.account != account.number:
+        return {}
+    days = calendar.between(last.session, session)
+    return restated(last.path, [actions_on(day) for day in days if day > last.session])
+
+
 def wanted(
     morning: Morning, account: Account, positions: Sequence[Position], limits: PortfolioConfig, session: date,
-    *, ramp: float = 1.0,
+    *, path: Mapping[str, Exact], ramp: float = 1.0,
 ) -> Wanted:  # fmt: skip
-    """Build the targets of D from what is held.
+    """Build the targets of D; each name's step begins at its unrounded path, or at what is held where that was left.
 
     Raises
     ------
@@ -116,9 +136,13 @@ def wanted(
         No new orders this session.
     """
     priced = {**marks_of(positions), **morning.prices}
-    current = weights_held(held_of(positions), priced, account.equity)
-    targets = build(morning.scores, morning.risk, limits, current, session, ramp=ramp, equity_usd=float(account.equity))
-    return Wanted(targets, current)
+    held = held_of(positions)
+    begun = weights_held(followed(path, held), priced, account.equity)
+    targets = build(
+        morning.scores, morning.risk, limits, begun, session, ramp=ramp, equity_usd=float(account.equity),
+        prices={symbol: float(price) for symbol, price in morning.prices.items()},
+    )  # fmt: skip
+    return Wanted(targets, weights_held(held, priced, account.equity), begun)
 
 
 def orders(
@@ -130,7 +154,7 @@ def orders(
     Raises
     ------
     TripwireSkip
-        Equity is not positive, or rounding is above its limit.
+        Equity is not positive.
     """
     return planning.plan(
         targets, held_of(positions), morning.prices, account, provenance, config.planning, config.pretrade,

@@ -187,6 +187,39 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """How far whole shares are from a target book, in fractions of equity; names without a price are left out.
+
+    Attributes
+    ----------
+    target_gross : float
+        Gross of the target book.
+    nearest_l1 : float
+        Sum over names of |nearest whole shares - target|: what the account's size costs.
+    planned_l1, planned_gross : float
+        The same distance, and the gross, of the positions with every planned order filled.
+    never_held : tuple of str
+        Names of the target book that round to no share.
+    """
+
+    target_gross: float = 0.0
+    nearest_l1: float = 0.0
+    planned_l1: float = 0.0
+    planned_gross: float = 0.0
+    never_held: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the target book that its nearest whole shares miss; 0 for a flat one."""
+        return self.nearest_l1 / self.target_gross if self.target_gross > 0 else 0.0
+
+    @property
+    def ratio(self) -> float | None:
+        """Planned distance over the nearest one; None where whole shares miss nothing."""
+        return self.planned_l1 / self.nearest_l1 if self.nearest_l1 > 0 else None
+
+
+@dataclass(frozen=True)
 class Plan:
     """The frozen orders of one session. Re-runs load it; nothing recomputes it.
 
@@ -202,11 +235,12 @@ class Plan:
         Sorted by key.
     refusals : tuple of (symbol, check, reason)
         Orders that pre-trade checks dropped.
-    rounding_l1 : float
-        Sum over names of |rounded - exact| weight.
+    rounding : Rounding
     references, adv_usd : mapping of symbol to USD
         Reference prices of every name held or targeted, and average dollar volumes of the planned ones: what each
         order is judged by again right before it leaves.
+    path : mapping of symbol to signed shares
+        The unrounded path after this session's step: where the next one begins.
     """
 
     session: date
@@ -216,9 +250,10 @@ class Plan:
     intents: tuple[Intent, ...]
     provenance: Provenance
     refusals: tuple[tuple[str, str, str], ...] = ()
-    rounding_l1: float = 0.0
+    rounding: Rounding = field(default_factory=Rounding)
     references: Mapping[str, Decimal] = field(default_factory=dict)
     adv_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    path: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = [intent.key for intent in self.intents]

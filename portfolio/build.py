@@ -31,6 +31,7 @@ def build(
     *,
     ramp: float = 1.0,
     equity_usd: float,
+    prices: Mapping[str, float] | None = None,
 ) -> TargetWeights:
     """Return the weights to hold after the open of `session`.
 
@@ -41,7 +42,7 @@ def build(
         Of the same `asof` as the scores.
     limits : PortfolioConfig
     current : TargetWeights or mapping of symbol to signed fraction of equity
-        What is held, at the close of `asof`.
+        Where the step begins, at the close of `asof`: what is held, without what whole shares made of it.
     session : date
         D.
     ramp : float
@@ -49,6 +50,8 @@ def build(
         bundle.
     equity_usd : float
         Positive.
+    prices : mapping of symbol to USD, optional
+        Of one share: a name of which one is above the name cap is replaced by the next.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def build(
     if not 0 < ramp <= 1 or not equity_usd > 0:
         raise InvariantBroken(f"a ramp of {ramp} or an equity of {equity_usd}")
     held = _as_mapping(current)
-    book = target_book(scores, risk, limits, held, equity_usd)
+    book = target_book(scores, risk, limits, held, equity_usd, prices)
     k = limits.step_sessions or risk.horizon_sessions
     symbols, way = way_to(book, risk, held, ramp / k, limits.band(equity_usd))
     taken = step(way, limits)
@@ -72,6 +75,7 @@ def build(
         symbols=symbols,
         weights=taken.weights,
         decisions=(*book.decisions, *_told(taken, way, k, ramp)),
+        book=way.target,
     )
 
 

@@ -41,7 +41,14 @@ def best(z: Floats, is_held: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return order[: min(most, int((z > 0).sum()))]
 
 
-def top_quantile(z: Floats, held: Floats, entry_quantile: float, exit_quantile: float, most: int) -> Floats:
+def top_quantile(
+    z: Floats,
+    held: Floats,
+    entry_quantile: float,
+    exit_quantile: float,
+    most: int,
+    is_open: NDArray[np.bool_] | None = None,
+) -> Floats:
     """Long the names that enter at the top or have not yet fallen to the exit, in proportion to z above the exit.
 
     A name's quantile is (rank - 1/2) / M. It is in the book when its quantile reaches `entry_quantile`, or when it is
@@ -54,6 +61,8 @@ def top_quantile(z: Floats, held: Floats, entry_quantile: float, exit_quantile: 
     held : float64, shape (M,), current weights
     entry_quantile, exit_quantile : float
     most : int
+    is_open : bool, shape (M,), optional
+        Names that may be chosen; quantiles are those of all.
 
     Returns
     -------
@@ -61,6 +70,7 @@ def top_quantile(z: Floats, held: Floats, entry_quantile: float, exit_quantile: 
     """
     quantile = (average_ranks(z) - 0.5) / max(z.size, 1)
     inside = (quantile >= exit_quantile) & ((quantile >= entry_quantile) | (held > 0))
+    inside = inside if is_open is None else inside & is_open
     above = np.where(inside, z - NormalDist().inv_cdf(exit_quantile), 0.0)
     book = np.zeros_like(z)
     chosen = best(above, held > 0, most)

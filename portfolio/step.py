@@ -1,9 +1,9 @@
 """From the book that is held towards the one that is wanted: one session's share of the way.
 
 Each name moves ramp/k of its gap, with these exceptions, in this order
-1. A gap below the band is not traded; a larger one moves by at least the band, so that a book converges in finitely
-   many sessions instead of stalling k bands short of its target.
-2. A name without a target is closed at once when what would be left is below the band: nothing decays for ever.
+1. A gap below the band is not traded; a larger one moves by at least the band, and all the way when what would be left
+   is below the band: a book reaches its target in finitely many sessions instead of stalling a band short of it.
+2. A name without a target whose weight is below the band is closed at once: nothing decays for ever.
 3. A trade that adds to a position and whose expected gain over the horizon is below its round-trip cost is skipped.
    What lowers a position is never skipped for its cost.
 4. A name beyond the stepped name limit (it drifted there) comes back to that limit at once.
@@ -84,7 +84,12 @@ class Way:
     def slices(self, weights: Floats) -> Floats:
         """The next ordinary trade of each name from `weights`: a share of the gap, at least the band, never beyond."""
         gap = self.target - weights
-        return np.sign(gap) * np.minimum(np.abs(gap), np.maximum(np.abs(gap) * self.fraction, self.band))
+        size = np.maximum(np.abs(gap) * self.fraction, self.band)
+        return np.sign(gap) * np.where(np.abs(gap) - size < self.band, np.abs(gap), size)
+
+    def moved(self, weights: Floats, trades: Floats) -> Floats:
+        """Return `weights` after `trades`; a trade of the whole gap ends at the target to the bit."""
+        return np.where(trades == self.target - weights, self.target, weights + trades)
 
 
 def step(way: Way, config: PortfolioConfig) -> Step:
@@ -92,17 +97,16 @@ def step(way: Way, config: PortfolioConfig) -> Step:
     gap = way.target - way.current
     trades = way.slices(way.current)
     small = (np.abs(gap) < way.band) & (gap != 0)
-    trades = np.where(small, 0.0, trades)
-    leaves = (way.target == 0) & (np.abs(way.current + trades) < way.band)
-    trades = np.where(leaves, gap, trades)
+    leaves = small & (way.target == 0)
     small &= ~leaves
+    trades = np.where(small, 0.0, trades)
     adds = np.abs(way.current + trades) > np.abs(way.current)
     costly = adds & (np.sign(trades) * way.mu < config.round_trip_cost_bps / 1e4)
     trades = np.where(costly, 0.0, trades)
     limit = config.stepped_name_limit
-    stepped = way.current + trades
+    stepped = way.moved(way.current, trades)
     excessive = (np.abs(stepped) > limit) & (np.abs(way.target) <= limit)
-    stepped = np.where(excessive, np.sign(stepped) * limit, np.where(leaves, 0.0, stepped))
+    stepped = np.where(excessive, np.sign(stepped) * limit, stepped)
     stepped, rebalanced = rebalance(stepped, way, config)
     turnover = float(np.abs(stepped - way.current).sum()) / 2
     if turnover > config.turnover_limit:
@@ -132,8 +136,7 @@ def rebalance(weights: Floats, way: Way, config: PortfolioConfig) -> tuple[Float
         chosen = int(np.lexsort((np.arange(weights.size), -np.abs(slices), excess))[0])
         if not np.isfinite(excess[chosen]):
             break
-        left = way.target[chosen] - weights[chosen] - slices[chosen]
-        weights[chosen] = way.target[chosen] if abs(left) < way.band else weights[chosen] + slices[chosen]
+        weights[chosen] = way.moved(weights, slices)[chosen]
         rounds += 1
     return weights, rounds
 

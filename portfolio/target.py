@@ -2,6 +2,7 @@
 
 Order of operations (architecture of the policy, each line one module)
     rank -> inverse normal -> clip +-3                           ranking
+    without names whose single share is above the name cap
     top and bottom N, each side to gross 1/2                     selection
     name cap with redistribution, neutrality, to a fixed point   caps, neutrality
     where configured, a side's gross shared by risk parity       hrp
@@ -18,9 +19,10 @@ s multiplies the whole book and is at most 1, so it loosens none of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from portfolio.caps import cap_names
 from portfolio.config import CvarBudget, Mode, PortfolioConfig, Weighting
@@ -54,6 +56,8 @@ class Candidates:
         Expected residual return over the horizon, by the IC in use.
     held : float64, shape (M,)
         Current weights.
+    too_dear : mapping of symbol to USD
+        Price of those of which a single share is above the name cap: they cannot be held.
     """
 
     symbols: tuple[str, ...]
@@ -65,6 +69,7 @@ class Candidates:
     sectors: tuple[str, ...]
     horizon_sessions: int
     returns: Floats | None = None
+    too_dear: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +108,12 @@ def limits_of(candidates: Candidates, config: PortfolioConfig) -> Exposures:
 
 
 def target_book(
-    scores: Scores, risk: RiskModel, config: PortfolioConfig, held: Mapping[str, float], equity_usd: float
+    scores: Scores,
+    risk: RiskModel,
+    config: PortfolioConfig,
+    held: Mapping[str, float],
+    equity_usd: float,
+    prices: Mapping[str, float] | None = None,
 ) -> TargetBook:
     """Turn scores into the book that the policy wants.
 
@@ -116,6 +126,9 @@ def target_book(
     held : mapping of symbol to current weight
         Breaks ties and keeps long-only names above the exit; nothing else of it is read.
     equity_usd : float
+    prices : mapping of symbol to USD, optional
+        Names of which a single share is worth more than the name cap are replaced by the next; nothing else of it is
+        read.
 
     Raises
     ------
@@ -126,6 +139,8 @@ def target_book(
     """
     ic, ic_decisions = ic_in_use(risk, config)
     candidates = candidates_of(scores, risk, ic, held)
+    cap_usd = config.name_cap * equity_usd
+    candidates = replace(candidates, too_dear={s: p for s, p in (prices or {}).items() if p > cap_usd})
     counted = (
         ("scored names", str(len(scores.symbols))),
         ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
@@ -192,18 +207,41 @@ def shortfall(weights: Floats, candidates: Candidates, budget: CvarBudget) -> fl
 
 def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tuple[Floats, Decisions]:
     """Return the book before its scale: gross at most 1, inside caps and, long/short, neutrality."""
+    is_dear = np.array([symbol in candidates.too_dear for symbol in candidates.symbols], dtype=np.bool_)
+    raw = _selected(candidates, config, most, ~is_dear)
+    replaced = _replaced(candidates, config, most, is_dear)
     if config.mode is Mode.LONG_ONLY:
-        raw = top_quantile(candidates.z, candidates.held, config.entry_quantile, config.exit_quantile, most)
         raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
         capped = cap_names(raw, config.name_cap)
-        return capped, (("names", f"{int((capped > 0).sum())} long"),)
-    raw = top_and_bottom(candidates.z, candidates.held, most // 2)
+        return capped, (("names", f"{int((capped > 0).sum())} long"), *replaced)
     raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
     weights, passes = neutralise(raw, config.name_cap, limits_of(candidates, config))
     return weights, (
         ("names", f"{int((weights > 0).sum())} long, {int((weights < 0).sum())} short"),
+        *replaced,
         ("neutrality passes", str(passes)),
     )
+
+
+def _selected(candidates: Candidates, config: PortfolioConfig, most: int, is_open: NDArray[np.bool_]) -> Floats:
+    """Return the chosen names' raw weights; only names that are open are chosen, ranks are those of all."""
+    z, held = candidates.z, candidates.held
+    if config.mode is Mode.LONG_ONLY:
+        return top_quantile(z, held, config.entry_quantile, config.exit_quantile, most, is_open)
+    return top_and_bottom(np.where(is_open, z, 0.0), held, most // 2)
+
+
+def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dear: NDArray[np.bool_]) -> Decisions:
+    """Name what would have been chosen and is too dear for this account."""
+    if not is_dear.any():
+        return ()
+    wanted = _selected(candidates, config, most, np.ones_like(is_dear))
+    named = [
+        f"{symbol} ({candidates.too_dear[symbol]:,.2f} USD)"
+        for symbol, weight in zip(candidates.symbols, wanted.tolist(), strict=True)
+        if weight != 0 and symbol in candidates.too_dear
+    ]
+    return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
 
 
 def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[Floats, Decisions]:

@@ -24,8 +24,11 @@ class TargetWeights:
     symbols : tuple of str, length N, sorted
         Every name that is targeted or held; a held name without a target has weight 0.
     weights : float64, shape (N,), signed fraction of equity
+        After this session's step.
     decisions : tuple of (str, str)
         Ordered (what, outcome) pairs for the report: "kelly scalar" -> "0.41", "flat" -> "IC 0.003 shrinks to 0".
+    book : float64, shape (N,), signed fraction of equity, or None
+        The target book that the steps lead to; None where the weights are that book.
     """
 
     session: date
@@ -33,17 +36,24 @@ class TargetWeights:
     symbols: tuple[str, ...]
     weights: Floats
     decisions: tuple[tuple[str, str], ...] = field(default=())
+    book: Floats | None = None
 
     def __post_init__(self) -> None:
-        if self.weights.shape != (len(self.symbols),):
-            raise InvariantBroken(f"{len(self.symbols)} symbols but weights of shape {self.weights.shape}")
+        for weights in (self.weights, self.aim):
+            if weights.shape != (len(self.symbols),):
+                raise InvariantBroken(f"{len(self.symbols)} symbols but weights of shape {weights.shape}")
+            if not bool(np.all(np.isfinite(weights))):
+                raise InvariantBroken("a weight is not finite")
+            weights.setflags(write=False)
         if list(self.symbols) != sorted(set(self.symbols)):
             raise InvariantBroken("symbols must be sorted and distinct")
-        if not bool(np.all(np.isfinite(self.weights))):
-            raise InvariantBroken("a weight is not finite")
         if self.asof >= self.session:
             raise InvariantBroken("asof precedes the trade session", where=f"{self.asof} {self.session}")
-        self.weights.setflags(write=False)
+
+    @property
+    def aim(self) -> Floats:
+        """The target book that the steps lead to, float64, shape (N,)."""
+        return self.weights if self.book is None else self.book
 
     @property
     def gross(self) -> float:

@@ -19,13 +19,13 @@ from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
-from appliance.measures import planned_book, turnover, turnover_jump
+from appliance.measures import planned_book, rounding_figures, turnover, turnover_jump
 from appliance.policy import bundle_policy, gross_share
 from appliance.ramp import plan_turnovers, ramp_share
-from appliance.recording import asks_to_reduce, enforce, record
+from appliance.recording import asks_to_reduce, enforce
 from appliance.seams import Severity
 from appliance.snapshot import Snapshot
-from appliance.tripwires import Action, Evaluation, Figures, Stage
+from appliance.tripwires import Figures, Stage
 from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
@@ -34,7 +34,7 @@ from portfolio.kelly import InformationCoefficient
 from portfolio.risk import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
-from signals.errors import DataNotUsable, TripwireSkip
+from signals.errors import DataNotUsable
 from signals.scores import Scores, blend
 from signals.sleeves.risk import RISK
 
@@ -45,7 +45,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     Raises
     ------
     SkipSession
-        A tripwire, no feasible book, or rounding past its limit.
+        A tripwire, or no feasible book.
     TripwireHalt
         Losses, the account or the machine.
     """
@@ -61,35 +61,35 @@ def plan(session: date, deps: Deps) -> JobReport:
     snapshot = held_snapshot(asof, deps)
     seen = _morning(session, asof, bundle, snapshot, deps)
     ramp = ramp_share(deps, session, bundle.sha256)
-    decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
+    path = morning.path_since(
+        plans.before(deps.ledger, session), account, session, deps.calendar,
+        lambda day: deps.market.actions(day, asof),
+    )  # fmt: skip
+    decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, path=path, ramp=ramp)
     opinion = opinions.ask(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
         tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
         seen = opinions.left_out(seen, opinion.reasons)
-        decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, ramp=ramp)
+        decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
-    moved = _turnover(targets, current)
+    moved = _turnover(targets, decided.path)
     found = (*found, *enforce(deps, session, Stage.TARGETS, Figures(
         bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions, turnover=moved,
         turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )))  # fmt: skip
-    try:
-        frozen = morning.orders(
-            seen, targets, account, positions, deps.broker.assets(), _provenance(bundle, seen, deps),
-            deps.config.execution, reduce_only=asks_to_reduce(found) or bool(held_back),
-        )  # fmt: skip
-    except TripwireSkip as error:
-        _record_skip(deps, session, error)
-        raise
+    frozen = morning.orders(
+        seen, targets, account, positions, deps.broker.assets(), _provenance(bundle, seen, deps),
+        deps.config.execution, reduce_only=asks_to_reduce(found) or bool(held_back),
+    )  # fmt: skip
     frozen = opinions.recorded(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(deps, session, Stage.PLAN, Figures(
         planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name,
-        rounding=frozen.rounding_l1 / targets.gross if targets.gross > 0 else 0.0,
+        rounding=frozen.rounding.share,
     ))  # fmt: skip
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
@@ -174,18 +174,21 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     target_rows.save(deps.ledger, targets.session, rows)
 
 
-def _record_skip(deps: Deps, session: date, error: TripwireSkip) -> None:
-    if error.where == "ROUNDING":
-        limit = deps.config.execution.planning.max_rounding
-        record(deps, session, [Evaluation("ROUNDING", None, limit, Action.SKIP, True, error.what)])
-
-
 def _report(frozen: Plan, figures: dict[str, object]) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
-    why = "" if frozen.intents else "; the book stays as it is"
+    why = "" if frozen.intents else f"; {_standstill(frozen)}"
     return JobReport(
         "plan", frozen.session, JobStatus.DONE,
         f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{why}",
         {**figures, "orders": len(frozen.intents), "refused": len(frozen.refusals), "notional_usd": str(notional),
-         "equity": str(frozen.equity), "digest": frozen.digest, "rounding_l1": frozen.rounding_l1},
+         "equity": str(frozen.equity), "digest": frozen.digest, "rounding_l1": frozen.rounding.nearest_l1,
+         "rounding": rounding_figures(frozen.rounding)},
     )  # fmt: skip
+
+
+def _standstill(frozen: Plan) -> str:
+    """Say why there is no order: targets that no whole share expresses yet, or a book that stays."""
+    rounding = frozen.rounding
+    if rounding.target_gross > 0 and rounding.planned_gross == 0:
+        return f"no trade: {rounding.target_gross * float(frozen.equity):,.0f} USD of targets"
+    return "the book stays as it is"

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.ledger import intents, values
 from appliance.ledger.database import Ledger
-from execution.orders import Plan, Provenance
+from execution.orders import Plan, Provenance, Rounding
 from signals.errors import InvariantBroken, LedgerUnusable
 
 
@@ -28,6 +28,8 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             "refusals": [list(refusal) for refusal in plan.refusals],
             "references": {symbol: str(price) for symbol, price in plan.references.items()},
             "adv_usd": {symbol: str(volume) for symbol, volume in plan.adv_usd.items()},
+            "path": {symbol: str(shares) for symbol, shares in plan.path.items()},
+            "rounding": vars(plan.rounding),
         }
         ledger.execute(
             "INSERT INTO plans (session, asof, account, digest, equity, bundle_sha256, snapshot_id, config_hash,"
@@ -35,7 +37,8 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             (
                 plan.session.isoformat(), plan.asof.isoformat(), plan.account, plan.digest,
                 values.amount(plan.equity), source.bundle_sha256, source.snapshot_id, source.config_hash,
-                source.code_version, plan.rounding_l1, json.dumps(body, separators=(",", ":")), values.stamp(at),
+                source.code_version, plan.rounding.nearest_l1, json.dumps(body, separators=(",", ":")),
+                values.stamp(at),
             ),
         )  # fmt: skip
         for intent in plan.intents:
@@ -62,15 +65,29 @@ def load(ledger: Ledger, session: date) -> Plan | None:
             values.text(row, "code_version"),
         ),
         refusals=tuple((str(symbol), str(check), str(reason)) for symbol, check, reason in body["refusals"]),
-        rounding_l1=values.real(row, "rounding_l1"),
+        rounding=_rounding(body.get("rounding"), values.real(row, "rounding_l1")),
         references={symbol: Decimal(price) for symbol, price in body["references"].items()},
         adv_usd={symbol: Decimal(volume) for symbol, volume in body["adv_usd"].items()},
+        path={symbol: Decimal(shares) for symbol, shares in body.get("path", {}).items()},
     )
     if plan.digest != values.text(row, "digest"):
         raise LedgerUnusable(
             "the frozen plan does not have its digest", where=str(session), mend="Restore the last backup"
         )
     return plan
+
+
+def _rounding(stored: dict[str, Any] | None, l1: float) -> Rounding:
+    """Read what whole shares cost a plan; a plan of an earlier release kept one figure, and no path."""
+    if stored is None:
+        return Rounding(nearest_l1=l1)
+    return Rounding(**{**stored, "never_held": tuple(stored["never_held"])})
+
+
+def before(ledger: Ledger, session: date) -> Plan | None:
+    """Return the newest frozen plan of an earlier session."""
+    row = ledger.row("SELECT max(session) AS session FROM plans WHERE session < ?", (session.isoformat(),))
+    return load(ledger, values.day(row, "session")) if row and row["session"] else None
 
 
 def require(ledger: Ledger, session: date) -> Plan:

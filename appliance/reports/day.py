@@ -11,6 +11,7 @@ from appliance.deps import Deps
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
+from appliance.measures import rounding_figures
 from appliance.schedule import JOBS
 from execution.orders import Plan
 from signals.errors import DataNotUsable
@@ -104,7 +105,8 @@ def _plan(plan: Plan | None) -> dict[str, Any] | None:
         "digest": plan.digest,
         "equity": str(plan.equity),
         "orders": len(plan.intents),
-        "rounding_l1": plan.rounding_l1,
+        "rounding_l1": plan.rounding.nearest_l1,
+        "rounding": rounding_figures(plan.rounding),
         "refusals": [{"symbol": s, "check": c, "reason": r} for s, c, r in plan.refusals],
         "provenance": vars(plan.provenance),
     }

@@ -68,8 +68,25 @@ def _book(content: Mapping[str, Any]) -> str:
     lines += [table(["decision", "outcome"], told), ""] if told else []
     if not rows:
         return "\n".join([*lines, "No targets: the book stays as it is."])
+    lines += _rounding(content)
     lines.append(f"{len(moves)} names; the {len(rows)} largest changes:")
     return "\n".join([*lines, "", table(["symbol", "held", "target", "z", "sector"], rows, numbers=(1, 2, 3))])
+
+
+def _rounding(content: Mapping[str, Any]) -> list[str]:
+    """How far whole shares are from the target book; nothing where no plan was made or nothing is targeted."""
+    found = (content["plan"] or {}).get("rounding")
+    if not found or not found["target_gross"]:
+        return []
+    ratio = "" if found["ratio"] is None else f", {found['ratio']:.2f} times as far"
+    never = found["never_held"]
+    named = f" {len(never)} names round to no share and are not held: {', '.join(never[:LARGEST])}." if never else ""
+    return [
+        f"The nearest whole shares are {found['nearest_l1']:.2%} of equity from the target book "
+        f"({found['share']:.1%} of its gross). With every planned order filled the book is {found['planned_l1']:.2%} "
+        f"from it{ratio}, its gross {found['planned_gross']:.2%} of {found['target_gross']:.2%}.{named}",
+        "",
+    ]
 
 
 def _orders(content: Mapping[str, Any]) -> str:

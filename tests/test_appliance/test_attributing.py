@@ -102,8 +102,8 @@ def ledger(tmp_path: Path) -> Ledger:
     targets.save(found, DAY, [TargetRow(DAY, "AAA", 0.276, 0.25, 1.0), TargetRow(DAY, "BBB", 0.15, 0.0, 1.0)])
     references = {name: D(str(price)) for name, price in BEFORE.items()}
     plan = Plan(
-        DAY, ASOF, "PA1", D(4000), (intent("AAA", 10),), SOURCE, (("BBB", "ORDER_NOTIONAL", "too large"),), 0.001,
-        references,
+        DAY, ASOF, "PA1", D(4000), (intent("AAA", 10),), SOURCE, (("BBB", "ORDER_NOTIONAL", "too large"),),
+        references=references,
     )  # fmt: skip
     plans.save(found, plan, AT)
     cid = plan.intents[0].key.client_order_id

@@ -51,6 +51,7 @@ from execution.orders import (
     OrderType,
     Plan,
     Provenance,
+    Rounding,
     Side,
     TimeInForce,
 )
@@ -67,7 +68,8 @@ OPENING = Intent(
 )  # fmt: skip
 PLAN = Plan(
     D, ASOF, "PA1", Decimal("100000.10"), (CLOSING, OPENING), Provenance("b", "s", "c", "v"), (("Z", "ASSET", "gone"),),
-    0.01, {"AAPL": Decimal("171.5100")}, {"AAPL": Decimal(10**9)},
+    Rounding(0.02, 0.01, 0.015, 0.018, ("Y",)), {"AAPL": Decimal("171.5100")}, {"AAPL": Decimal(10**9)},
+    {"AAPL": Decimal("-3.400000"), "MSFT": Decimal("0.250000")},
 )  # fmt: skip
 CID = KEY.client_order_id
 S = IntentState
@@ -318,6 +320,25 @@ def test_a_plan_that_no_longer_has_its_digest_is_not_used(ledger: Ledger) -> Non
         ledger.execute("UPDATE plans SET equity = '100000.11'")
     with pytest.raises(LedgerUnusable, match="digest"):
         plans.load(ledger, D)
+
+
+def test_a_plan_of_an_earlier_release_has_one_figure_of_rounding_and_no_path(ledger: Ledger) -> None:
+    plans.save(ledger, PLAN, AT)
+    with ledger.transaction():
+        ledger.execute("DROP TRIGGER plans_are_frozen")
+        ledger.execute("UPDATE plans SET body = json_remove(body, '$.path', '$.rounding')")
+    old = plans.require(ledger, D)
+    assert old == dataclasses.replace(PLAN, rounding=Rounding(nearest_l1=0.01), path={})
+
+
+def test_the_plan_before_a_session_is_the_newest_of_an_earlier_one(ledger: Ledger) -> None:
+    assert plans.before(ledger, D) is None
+    older = dataclasses.replace(PLAN, session=ASOF, asof=date(2024, 3, 8), intents=())
+    for plan in (older, PLAN):
+        plans.save(ledger, plan, AT)
+    assert plans.before(ledger, ASOF) is None
+    assert plans.before(ledger, D) == older
+    assert plans.before(ledger, date(2024, 4, 1)) == PLAN
 
 
 def test_every_order_row_joins_to_where_it_came_from(ledger: Ledger) -> None:

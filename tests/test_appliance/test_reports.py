@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from appliance.ledger.nav import NavRow
+from appliance.measures import rounding_figures
 from appliance.reports.curve import draw, drawdowns
 from appliance.reports.markdown import render
 from appliance.reports.tables import money, table
+from execution.orders import Rounding
 
 DAY: dict[str, Any] = {
     "session": "2024-03-12", "asof": "2024-03-11", "venue": "exchange", "latch": "ARMED since yesterday by me",
@@ -70,6 +72,23 @@ def test_what_tripped_stands_first_and_a_missing_value_is_a_dash() -> None:
 def test_the_largest_changes_of_the_book_come_first() -> None:
     lines = [line for line in render(DAY).splitlines() if line.startswith(("| AAA | +", "| BBB"))]
     assert lines == ["| BBB | -5.00% | +0.00% |  |  |", "| AAA | +0.00% | +1.00% | +1.25 | Energy |"]
+
+
+def test_the_report_says_how_far_whole_shares_are_from_the_target_book() -> None:
+    """Nothing of it before there was a plan, under a flat target, or in a plan of an earlier release."""
+    figures = rounding_figures(Rounding(0.95, 0.05, 0.06, 0.93, ("AAA", "BBB")))
+    assert (figures["share"], figures["ratio"]) == (pytest.approx(0.05 / 0.95), pytest.approx(1.2))
+    text = render({**DAY, "plan": {**DAY["plan"], "rounding": figures}})
+    assert (
+        "The nearest whole shares are 5.00% of equity from the target book (5.3% of its gross). With every planned order"
+        " filled the book is 6.00% from it, 1.20 times as far, its gross 93.00% of 95.00%. 2 names round to no share and"
+        " are not held: AAA, BBB." in text
+    )
+    exact = rounding_figures(Rounding(0.95, 0.0, 0.06, 0.93))
+    assert "the book is 6.00% from it, its gross" in render({**DAY, "plan": {**DAY["plan"], "rounding": exact}})
+    flat = rounding_figures(Rounding())
+    for plan in (None, DAY["plan"], {**DAY["plan"], "rounding": flat}):
+        assert "whole shares" not in render({**DAY, "plan": plan})
 
 
 def test_an_unproven_bundle_is_a_banner() -> None:

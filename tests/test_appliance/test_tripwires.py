@@ -46,7 +46,7 @@ RULES = {
     "GROSS_HELD": (1.10, Action.REDUCE, Rearm.AUTO),
     "NET": (0.04, Action.REFUSE, Rearm.AUTO),
     "NAME": (0.06, Action.REFUSE, Rearm.AUTO),
-    "ROUNDING": (0.10, Action.SKIP, Rearm.AUTO),
+    "ROUNDING": (0.25, Action.REDUCE, Rearm.AUTO),
     "DAILY_LOSS": (0.03, Action.REDUCE, Rearm.HUMAN),
     "DAILY_LOSS_HALT": (0.05, Action.HALT, Rearm.HUMAN),
     "DRAWDOWN": (0.10, Action.REDUCE, Rearm.HUMAN),

@@ -35,10 +35,12 @@ def planned(
     weights: dict[str, float],
     positions: dict[str, str] | None = None,
     prices: dict[str, str] | None = None,
+    book: dict[str, float] | None = None,
     **options: Any,
 ) -> Plan:
     symbols = tuple(sorted(weights))
-    targets = TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols], dtype=np.float64))
+    aim = None if book is None else np.array([book[s] for s in symbols], dtype=np.float64)
+    targets = TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols], dtype=np.float64), book=aim)
     given_prices = {name: "100" for name in NAMES} if prices is None else prices
     arguments: dict[str, Any] = {
         "assets": {name: Asset(name, True, True, True, True) for name in NAMES},
@@ -56,11 +58,12 @@ def told(result: Plan) -> list[tuple[str, int, str, bool]]:
     return [(i.key.symbol, int(signed(i)), i.time_in_force.value, i.reduces) for i in result.intents]
 
 
-def test_shares_are_whole_and_cut_toward_no_trade() -> None:
-    """0.0359 of 100,000 at 100 is 35.9 shares: buy 35. Holding 40 and wanting 35.9, sell 4."""
-    assert told(planned({"A": 0.0359})) == [("A", 35, "opg", False)]
-    assert told(planned({"A": 0.0359}, {"A": "40"})) == [("A", -4, "opg", True)]
-    assert told(planned({"A": -0.0359})) == [("A", -35, "opg", False)]
+def test_shares_are_whole_and_nearest_half_a_share_is_not_traded() -> None:
+    """0.0359 of 100,000 at 100 is 35.9 shares: buy 36. Holding 40 and wanting 35.5, sell 4; wanting 35.4, sell 5."""
+    assert told(planned({"A": 0.0359})) == [("A", 36, "opg", False)]
+    assert told(planned({"A": 0.0355}, {"A": "40"})) == [("A", -4, "opg", True)]
+    assert told(planned({"A": 0.0354}, {"A": "40"})) == [("A", -5, "opg", True)]
+    assert told(planned({"A": -0.0359})) == [("A", -36, "opg", False)]
 
 
 def test_a_held_name_without_a_target_is_closed() -> None:
@@ -91,17 +94,57 @@ def test_the_same_arguments_give_the_same_plan() -> None:
 
 def test_a_change_too_small_to_be_worth_an_order_is_left() -> None:
     config = PlanningConfig(min_trade_usd=Decimal(500), max_rounding=1.0)
-    assert told(planned({"A": 0.0549}, {"A": "50"}, config=config)) == []
+    assert told(planned({"A": 0.0544}, {"A": "50"}, config=config)) == []
     assert told(planned({"A": 0.055}, {"A": "50"}, config=config)) == [("A", 5, "opg", False)]
     assert told(planned({"A": 0.0}, {"A": "1"}, config=config)) == [("A", -1, "opg", True)]
 
 
-def test_rounding_is_measured_and_above_its_limit_refuses_the_plan() -> None:
-    """Two names of 2.5 shares each: 0.5 x 100 USD twice is 0.1 % of 100,000 USD, over a gross of 0.5 %: 20 %."""
-    assert planned({"A": 0.0025, "B": -0.0025}).rounding_l1 == pytest.approx(0.001)
-    with pytest.raises(TripwireSkip, match=r"20\.0%") as error:
-        planned({"A": 0.0025, "B": -0.0025}, config=PlanningConfig())
-    assert error.value.where == "ROUNDING"
+def test_rounding_is_that_of_the_target_book_not_of_its_first_step() -> None:
+    """Book: 24.4 shares long, 24.4 short, missed by 0.4 x 100 USD twice: 0.08 % of equity, 1.6 % of a gross of 4.88 %.
+
+    The first step of a ramp wants 0.976 of a share each, buys one, and is 2 x 23.4 shares from the book.
+    """
+    result = planned({"A": 0.000976, "B": -0.000976}, book={"A": 0.0244, "B": -0.0244}, config=PlanningConfig())
+    assert told(result) == [("A", 1, "opg", False), ("B", -1, "opg", False)]
+    found = result.rounding
+    assert (found.target_gross, found.nearest_l1) == (pytest.approx(0.0488), pytest.approx(0.0008))
+    assert (found.planned_gross, found.planned_l1) == (pytest.approx(0.002), pytest.approx(0.0468))
+    assert (found.share, found.ratio) == (pytest.approx(0.0008 / 0.0488), pytest.approx(58.5))
+    assert found.never_held == ()
+
+
+def test_a_book_that_whole_shares_miss_by_more_than_the_limit_opens_nothing_and_still_closes() -> None:
+    """1.6 and -0.4 shares round to 2 and 0: missed by 0.4 twice, 40 % of a gross of 2 shares. C, held, is closed."""
+    result = planned({"A": 0.0016, "B": -0.0004, "C": 0.0}, {"C": "3"}, config=PlanningConfig())
+    assert result.rounding.share == pytest.approx(0.4)
+    assert result.rounding.never_held == ("B",)
+    assert told(result) == [("C", -3, "opg", True)]
+    assert result.refusals == (("A", "ROUNDING", "the target book is too small for whole shares"),)
+    assert told(planned({"A": 0.0016, "B": -0.0004}, config=PlanningConfig(max_rounding=0.4))) == [
+        ("A", 2, "opg", False)
+    ]
+
+
+def test_rounding_stops_short_of_the_largest_weight_of_a_name_and_of_zero() -> None:
+    """At most 6 % of 100,000 USD at 2,500 is 2.4 shares. 1.6 would round to 2 and does; 2.6 does not round to 3, and
+    4 held come down to 2. A fraction of 0.7 that is to end is no whole share to sell."""
+    narrow = {"limits": PretradeConfig(max_net=Decimal(1), max_order_equity=Decimal(1)), "prices": {"A": "2500"}}
+    assert told(planned({"A": 0.04}, **narrow)) == [("A", 2, "opg", False)]
+    assert told(planned({"A": 0.065}, **narrow)) == [("A", 2, "opg", False)]
+    assert told(planned({"A": 0.065}, {"A": "4"}, **narrow)) == [("A", -2, "opg", True)]
+    assert told(planned({"A": 0.0}, {"A": "0.7"})) == []
+
+
+def test_steps_that_are_smaller_than_a_share_add_up() -> None:
+    """A path of 0.4, 0.8, 1.2, 1.6 and 2.0 shares holds 0, 1, 1, 2 and 2; cut off it would hold 0, 0, 1, 1 and 2, and
+    begun anew at what is held each time it would hold none for ever."""
+    held, holdings = Decimal(0), []
+    for step in range(1, 6):
+        result = planned({"A": 0.0004 * step}, {"A": str(held)}, config=PlanningConfig(min_trade_usd=Decimal(0)))
+        assert result.path == {"A": Decimal("0.4") * step}
+        held += sum((signed(intent) for intent in result.intents), Decimal(0))
+        holdings.append(int(held))
+    assert holdings == [0, 1, 1, 2, 2]
 
 
 def test_a_flat_target_is_never_refused_for_rounding() -> None:

@@ -231,6 +231,7 @@ class Backtest:
             )  # fmt: skip
         self._archive, self._broker, self._policy = archive, broker, policy
         self._plans = 0
+        self._last: Plan | None = None
 
     def run(self, days: Sequence[date], scores_on: ScoresOn, step: Progress = lambda day: None) -> Course:
         """Trade every session of `days` on the scores of the session before it.
@@ -297,13 +298,18 @@ class Backtest:
         )
         try:
             known = morning.known(scores, self._archive.evening(session, asof), policy.horizon_sessions, policy.ic)
-            found = morning.wanted(known, account, held, policy.portfolio, session, ramp=ramp)
+            path = morning.path_since(
+                self._last, account, session, self._archive.manifest.calendar,
+                lambda day: self._archive.actions_on(day, asof),
+            )  # fmt: skip
+            found = morning.wanted(known, account, held, policy.portfolio, session, path=path, ramp=ramp)
             plan = morning.orders(
                 known, found.targets, account, held, self._broker.assets(), provenance, policy.execution
             )
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1
+        self._last = plan
         return Desk(self._broker, plan, policy.execution), ""
 
     def _liquidity(self, session: date, asof: date) -> dict[str, Liquidity]:

@@ -29,7 +29,7 @@ ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"
 # What the limits of planning and pre-trade checks are by default; their own modules would bring in numpy.
 LIMITS = {
-    "max_planned_gross": 1.02, "max_net": 0.04, "max_name": 0.06, "max_rounding": 0.1, "max_resends": 3.0,
+    "max_planned_gross": 1.02, "max_net": 0.04, "max_name": 0.06, "max_rounding": 0.25, "max_resends": 3.0,
     "max_collar_refusals": 3.0, "max_disputed_names": 0.05, "max_disputed_gross": 0.10, "max_unexplained_equity": 0.03,
 }  # fmt: skip
 BORROW, FEES, IMPACT = Decimal("0.0000016"), Decimal("0.000002"), Decimal("0.00012")
