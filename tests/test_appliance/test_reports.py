@@ -80,9 +80,9 @@ def test_the_report_says_how_far_whole_shares_are_from_the_target_book() -> None
     assert (figures["share"], figures["ratio"]) == (pytest.approx(0.05 / 0.95), pytest.approx(1.2))
     text = render({**DAY, "plan": {**DAY["plan"], "rounding": figures}})
     assert (
-        "The nearest whole shares are 5.00% of equity from the target book (5.3% of its gross). With every planned order"
-        " filled the book is 6.00% from it, 1.20 times as far, its gross 93.00% of 95.00%. 2 names round to no share and"
-        " are not held: AAA, BBB." in text
+        "The nearest whole shares are 5.00% of equity from the target book (5.3% of its gross). With every planned"
+        " order filled the book is 6.00% from it, 1.20 times as far, its gross 93.00% of 95.00%. 2 names"
+        " round to no share and are not held: AAA, BBB." in text
     )
     exact = rounding_figures(Rounding(0.95, 0.0, 0.06, 0.93))
     assert "the book is 6.00% from it, its gross" in render({**DAY, "plan": {**DAY["plan"], "rounding": exact}})
