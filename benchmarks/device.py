@@ -11,7 +11,6 @@ fetches the whole history. What is written is what the kernel charges the proces
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -24,11 +23,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import requests
 import yaml
 
 from appliance.schedule import timetable
 from execution.exchange.generated.market import generate
+from tests.fakes import steering
 from tests.fakes.store import END, Published, publish_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,7 +90,7 @@ def served(published: Published, first: date) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         try:
-            yield json.loads(server.stdout.readline())["url"]
+            yield steering.told(server.stdout.readline())
         finally:
             server.terminate()
 
@@ -114,7 +113,7 @@ def live(published: Published, state: Path, url: str, day: date) -> dict[str, Us
     """Live one session, job by job."""
     found = {}
     for row in timetable(day, published.manifest.calendar):
-        requests.post(f"{url}/_sim/advance", json={"to": row.at.isoformat()}, timeout=60).raise_for_status()
+        steering.advance(url, row.at)
         found[row.job] = measured(appliance("job", row.job, "--session", str(day), state=state))
     return found
 

@@ -31,6 +31,7 @@ from execution.exchange import http
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.exchange import Exchange
+from execution.exchange.gate import Gate
 from execution.exchange.market import Market
 from execution.exchange.message import Request
 from signals.bars import Bars, days_array
@@ -153,12 +154,12 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         rich = ExchangeConfig(cash=10**12)
         durable = Exchange(market(), VirtualClock(clock), state=Path(folder) / "state", config=rich)
-        with running(http.server(durable)) as url:
+        with running(http.server(durable, Gate("of nobody"))) as url:
             figures["loopback, GET account"] = hammer(url, seconds, get_account)
             figures["loopback, POST order, power-safe"] = hammer(url, seconds, post_order)
         durable.close()
         in_memory = Exchange(market(), VirtualClock(clock), config=rich)
-        with running(http.server(in_memory)) as url:
+        with running(http.server(in_memory, Gate("of nobody"))) as url:
             figures["loopback, POST order, in memory"] = hammer(url, seconds, post_order)
         for name, state, safe in (
             ("in memory", None, True),

@@ -43,6 +43,10 @@ def load(path: Path, model: type[C]) -> C:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
+    except OSError as error:
+        raise BadConfig(
+            f"the configuration cannot be read: {error.strerror}", where=str(path), mend="Name a YAML file"
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
         raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
     return parse(content if content is not None else {}, model, where=str(path))

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sys
-from contextlib import AbstractContextManager, ExitStack
-from datetime import datetime, time
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, time
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import typer
 
 from execution.exchange.clock import ExchangeClock, VirtualClock, WallClock
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.exchange import Exchange
+from execution.exchange.gate import LOOPBACK, OWN_HOSTS, TOKEN_FILE, Gate, token_in
 from execution.exchange.market import Market
-from signals.config import load
+from execution.exchange.state import stored_instant
+from signals.config import load, parse
 from signals.console import run
 from signals.errors import BadConfig
 from signals.sessions import NEW_YORK
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 BEFORE_TRADING = time(8, 0)
+PORT_MAX = 65_535
 
 
 class ClockKind(StrEnum):
@@ -46,53 +51,113 @@ def serve(
     seed: int = typer.Option(0, help="Seed of ids and of partial fills."),
     clock: ClockKind = typer.Option(ClockKind.VIRTUAL, help="Virtual: moved by POST /_sim/advance."),
     cash: str = typer.Option("", help="USD at the opening of the account."),
-    at: str = typer.Option("", help="ISO 8601 instant at which a new virtual clock starts."),
+    at: str = typer.Option("", help="ISO 8601 instant of a virtual clock; without it a state goes on where it stands."),
     config: Path = typer.Option(None, help="YAML of ExchangeConfig."),
-    stand_in_port: int = typer.Option(-1, help="Loopback port of a proxy for Alpaca's paper hosts; 0 a free one."),
+    stand_in_port: int = typer.Option(None, help="Loopback port of a proxy for Alpaca's paper hosts; 0 a free one."),
     stand_in_ca: Path = typer.Option(None, help="Where the authority's certificate for such programs is written."),
 ) -> None:
-    """Serve until interrupted. The first line of output tells the address as JSON."""
+    """Serve until interrupted. The first line of output tells, as JSON, the address and the file of the token."""
     from execution.exchange import http
 
-    if (stand_in_port < 0) != (stand_in_ca is None):
-        raise BadConfig(
-            "a stand-in needs a port and a file", where="--stand-in-port, --stand-in-ca",
-            mend="Give both or neither",
-        )  # fmt: skip
+    settings = _settings(config, cash)
+    with ExitStack() as standing:
+        bound = standing.enter_context(_listen(port))
+        hosts, told = OWN_HOSTS, {"url": f"http://{LOOPBACK}:{bound.getsockname()[1]}"}
+        if stand_in_port is not None or stand_in_ca is not None:
+            proxy, stood_for = standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))
+            hosts, told = hosts | stood_for, told | {"stand_in": proxy}
+        market = Market.from_dataset(data)
+        exchange = Exchange(market, _clock(clock, at, market, state), seed=seed, state=state, config=settings)
+        standing.callback(exchange.close)
+        folder = state or Path(standing.enter_context(TemporaryDirectory(prefix="paper-exchange-")))
+        gate = Gate(token_in(folder), hosts)
+        told |= {"now": exchange.now.isoformat(), "token_file": str((folder / TOKEN_FILE).absolute())}
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        signal.signal(signal.SIGTERM, _end)  # the server has shut down by then: what is left is to tidy up
+        http.server(exchange, gate).run(sockets=[bound])
+
+
+def _end(number: int, frame: object) -> None:
+    sys.exit(0)
+
+
+def _settings(config: Path | None, cash: str) -> ExchangeConfig:
     settings = load(config, ExchangeConfig) if config else ExchangeConfig()
-    if cash:
-        settings = settings.model_copy(update={"cash": Decimal(cash)})
-    market = Market.from_dataset(data)
-    exchange = Exchange(market, _clock(clock, at, market), seed=seed, state=state, config=settings)
-    bound = http.listen(port)
-    told = {"url": f"http://{http.LOOPBACK}:{bound.getsockname()[1]}", "now": exchange.now.isoformat()}
+    return parse(settings.model_dump() | {"cash": cash}, ExchangeConfig, where=f"--cash {cash}") if cash else settings
+
+
+def _listen(port: int) -> socket.socket:
+    from execution.exchange import http
+
+    _require_port(port, "--port")
     try:
-        with ExitStack() as standing:
-            if stand_in_ca is not None:
-                told |= {"stand_in": standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))}
-            sys.stdout.write(json.dumps(told) + "\n")
-            sys.stdout.flush()
-            http.server(exchange).run(sockets=[bound])
-    finally:
-        exchange.close()
+        return http.listen(port)
+    except OSError as error:
+        raise BadConfig(
+            f"the port cannot be listened on: {error.strerror}", where=f"--port {port}",
+            mend="Stop what listens there, name another one, or 0 for a free one",
+        ) from None  # fmt: skip
 
 
-def _stand_in(port: int, exchange: socket.socket, authority: Path) -> AbstractContextManager[str]:
-    from execution.exchange.standin import standing_in
+def _require_port(port: int, option: str) -> None:
+    if not 0 <= port <= PORT_MAX:
+        raise BadConfig(
+            "no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one"
+        )
 
-    return standing_in(port, exchange.getsockname()[1], authority, WallClock().now())
+
+@contextmanager
+def _stand_in(
+    port: int | None, exchange: socket.socket, authority: Path | None
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Stand in for Alpaca's paper hosts; yield the proxy's address and their names."""
+    from execution.exchange.standin import HOSTS, standing_in  # brings cryptography: only when asked for
+
+    if port is None or authority is None:
+        where = "--stand-in-port, --stand-in-ca"
+        raise BadConfig("a stand-in needs a port and a file", where=where, mend="Give both or neither")
+    _require_port(port, "--stand-in-port")
+    with ExitStack() as standing:
+        try:
+            proxy = standing.enter_context(standing_in(port, exchange.getsockname()[1], authority, WallClock().now()))
+        except OSError as error:
+            raise BadConfig(
+                f"the stand-in cannot be set up: {error.strerror or error}",
+                where=f"--stand-in-port {port} --stand-in-ca {authority}", mend="Name a free port and a file to write",
+            ) from None  # fmt: skip
+        yield proxy, frozenset(HOSTS)
 
 
-def _clock(kind: ClockKind, at: str, market: Market) -> ExchangeClock:
-    if kind is ClockKind.WALL:
-        return WallClock()
-    if not at:
-        return VirtualClock(datetime.combine(market.trading_day(market.ends()), BEFORE_TRADING, NEW_YORK))
+def _clock(kind: ClockKind, at: str, market: Market, state: Path | None) -> ExchangeClock:
+    """Return the wall's clock, or a virtual one: at `at`, else where the state stands, else before the last session.
+
+    Raises
+    ------
+    BadConfig
+        The calendar of the data does not reach beyond that instant: nothing could be answered.
+    """
+    start, where = WallClock().now(), "--clock wall"
+    if kind is ClockKind.VIRTUAL:
+        stored = None if state is None else stored_instant(state)
+        default = datetime.combine(market.trading_day(market.ends()), BEFORE_TRADING, NEW_YORK)
+        start, where = (_instant(at), f"--at {at}") if at else (stored or default, f"--state {state}")
+        start = max(start, stored or start)
+    if start >= market.calendar.sessions[-1].open:
+        raise BadConfig(
+            f"the calendar of the data ends with {market.calendar.days[-1]}",
+            where=where,
+            mend="Name an earlier instant by --at, or data that reach further",
+        )
+    return WallClock() if kind is ClockKind.WALL else VirtualClock(start)
+
+
+def _instant(at: str) -> datetime:
     try:
         start = datetime.fromisoformat(at)
-    except ValueError:
+        return (start if start.tzinfo else start.replace(tzinfo=NEW_YORK)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadConfig("not an ISO 8601 instant", where=f"--at {at}", mend="Write 2021-10-01T08:00:00-04:00") from None
-    return VirtualClock(start if start.tzinfo else start.replace(tzinfo=NEW_YORK))
 
 
 def main() -> None:

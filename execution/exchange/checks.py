@@ -114,6 +114,12 @@ def _fractional_allowed(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.NOTIONAL_SMALL, minimum=plain(NOTIONAL_MINIMUM))
 
 
+def _intent_is_true(draft: Draft, context: Context) -> None:
+    implied = intent_of(draft, context.book)
+    if draft.position_intent not in ("", implied):
+        raise RefusedByVenue(refusals.INTENT_CONTRADICTS, given=draft.position_intent, **{"is": implied})
+
+
 def _notional_beside_closing(draft: Draft, context: Context) -> None:
     outside = context.market.session_now(context.now) is None
     if draft.notional is None or draft.side is Side.BUY or not outside:
@@ -209,6 +215,7 @@ CHECKS: tuple[Callable[[Draft, Context], None], ...] = (
     _trading_allowed,
     _client_id_is_new,
     _asset_tradable,
+    _intent_is_true,
     _fractional_allowed,
     _notional_beside_closing,
     _stop_on_its_side,

@@ -41,7 +41,7 @@ class ExchangeConfig(Config):
         Credentials that are asked for; empty accepts any that are present.
     """
 
-    cash: Decimal = Field(default=Decimal(1_000_000), gt=0, decimal_places=2)
+    cash: Decimal = Field(default=Decimal(1_000_000), gt=0, le=10**12, decimal_places=2)
     multiplier: int = Field(default=2, ge=1, le=2)
     spread_bps: float = Field(default=5.0, ge=0, le=1000)
     market_collar: Decimal = Field(default=Decimal("0.03"), ge=0, le=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -23,6 +23,9 @@ PRICED = {
     OrderType.STOP_LIMIT: ("limit_price", "stop_price"),
     OrderType.TRAILING_STOP: (),
 }
+LEG_FIELDS = ("take_profit", "stop_loss", "legs")
+CLASSES = frozenset({"", "simple", "bracket", "oco", "oto", "mleg"})
+INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"})
 PRICE_FIELDS = ("limit_price", "stop_price")
 TRAIL_FIELDS = ("trail_price", "trail_percent")
 E = TypeVar("E", bound=StrEnum)
@@ -45,6 +48,7 @@ class Draft:
     client_order_id: str
     extended_hours: bool
     order_class: str
+    position_intent: str = ""  # as asserted by the client, empty when it says nothing
 
     @property
     def is_fractional(self) -> bool:
@@ -73,9 +77,11 @@ def parse(body: Mapping[str, Any]) -> Draft:
         trail_price=_positive(body, "trail_price"),
         trail_percent=_positive(body, "trail_percent"),
         client_order_id=client_order_id(body),
-        extended_hours=body.get("extended_hours") is True,
-        order_class=str(body.get("order_class") or "simple"),
+        extended_hours=_flag(body, "extended_hours"),
+        order_class=_word(body, "order_class", CLASSES) or "simple",
+        position_intent=_word(body, "position_intent", INTENTS | {""}),
     )
+    refuse_unserved(body, *(LEG_FIELDS if draft.order_class == "simple" else ()), "advanced_instructions")
     for check in SHAPE_CHECKS:
         check(draft)
     return draft
@@ -83,7 +89,9 @@ def parse(body: Mapping[str, Any]) -> Draft:
 
 def client_order_id(body: Mapping[str, Any]) -> str:
     """Return the client's own id, empty when it gave none."""
-    given = str(body.get("client_order_id") or "")
+    given = body.get("client_order_id") or ""
+    if not isinstance(given, str):
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="client_order_id", given=str(given))
     if len(given) > CLIENT_ORDER_ID_MAX:
         raise RefusedByVenue(refusals.CLIENT_ORDER_ID_LONG)
     return given
@@ -115,6 +123,27 @@ def check_increment(price: Decimal, field: str) -> None:
     places = 2 if price >= 1 else 4
     if price != round(price, places):
         raise RefusedByVenue(refusals.SUB_PENNY, field=field, price=str(price))
+
+
+def refuse_unserved(body: Mapping[str, Any], *fields: str) -> None:
+    """Refuse an order that says what this exchange would have to drop without a word."""
+    for field in fields:
+        if body.get(field) is not None:
+            raise RefusedByVenue(refusals.FIELD_NOT_SERVED, field=field)
+
+
+def _flag(body: Mapping[str, Any], field: str) -> bool:
+    value = body.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value))
+    return value is True
+
+
+def _word(body: Mapping[str, Any], field: str, allowed: Collection[str]) -> str:
+    value = body.get(field) or ""
+    if not isinstance(value, str) or value not in allowed:
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value))
+    return value
 
 
 def _text(body: Mapping[str, Any], field: str) -> str:

@@ -7,6 +7,7 @@ Invariants
 3. The same requests at the same instants on the same data and seed give the same answers, to the byte.
 4. A refusal changes nothing but the request log.
 5. A scripted fault spoils an answer, never the state behind it.
+6. What fails half-way changes nothing: the book is read again as it was last committed, and serves on.
 
 Doors: `InProcessAdapter` (a `requests` transport) and `execution.exchange.http` (loopback HTTP and websocket).
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -68,17 +71,19 @@ class Exchange:
         config = config or ExchangeConfig()
         self.clock = clock
         self._lock = threading.RLock()
-        self._sound = True
-        self._store = Store(state, power_safe=config.power_safe) if state is not None else None
+        self._depth, self._is_sound = 0, True
+        self._moved_to: datetime | None = None  # a virtual clock moves once what was due by then is kept
+        self._store = Store(state, power_safe=config.power_safe)
         book = Book(config.cash, seed, Settings(max_margin_multiplier=str(config.multiplier)))
+        self._market = market
         self.venue = Venue(book, market, config)
         self.faults = FaultScript()
         self._rate_limit = RateLimit(config.requests_a_minute)
         self._next: Event | None = None
-        if self._store is None or not self._store.load(book):
+        if not self._store.load(book):
             for fact in ("now", "opened_at"):
                 book.set_fact(fact, clock.now())
-            self._commit()
+            self._store.commit(book)
         elif book.seed != seed:
             raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), mend="Give that")
         elif isinstance(clock, VirtualClock) and clock.now() < book.now:
@@ -93,34 +98,61 @@ class Exchange:
 
     def handle(self, request: Request) -> Response:
         """Answer one request, after everything that was due by now has happened."""
-        with self._lock:
-            if not self._sound:
-                raise InvariantBroken("an earlier fault left this exchange unusable", mend="Restart it from its state")
-            self._sound = False
+        with self._whole():
             self._catch_up(self.clock.now())
             response, fault = self._spoilt(request)
             self._log(request, response, fault)
-            self._commit()
-            self._sound = True
             return response
 
     def advance(self, to: datetime) -> None:
         """Move a virtual clock to `to` and let everything happen that was due by then."""
         if not isinstance(self.clock, VirtualClock):
             raise InvariantBroken("only a virtual clock is moved")
-        with self._lock:
-            self.clock.move(to)
-            self.catch_up()
+        with self._whole():
+            self._catch_up(to)
+            self._moved_to = to
 
     def catch_up(self) -> None:
         """Let everything happen that is due by the clock, and make it durable."""
-        with self._lock:
+        with self._whole():
             self._catch_up(self.clock.now())
-            self._commit()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Commit what happens in the block, or take all of it back; a block inside another is part of that one."""
+        with self._lock:
+            if self._depth == 0 and not self._is_sound:
+                self._restore()
+            self._depth, told = self._depth + 1, self.venue.updates.count
+            try:
+                yield
+                if self._depth == 1:
+                    self._store.commit(self.venue.book)
+                    if self._moved_to is not None and isinstance(self.clock, VirtualClock):
+                        self.clock.move(self._moved_to)
+            except BaseException:
+                self._is_sound = False
+                if self._depth == 1:
+                    self.venue.updates.cut(told)
+                    self._restore()
+                raise
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._moved_to = None
+
+    def _restore(self) -> None:
+        """Read the book again as it was last committed."""
+        venue = self.venue
+        book = Book(venue.config.cash, venue.book.seed, Settings())
+        if not self._store.load(book):
+            raise InvariantBroken("the state of this exchange is gone", mend="Start it anew")
+        market = self._market.closed_on(book.closures) if book.closures != venue.market.closures else venue.market
+        self.venue, self._next, self._is_sound = replace(venue, book=book, market=market), None, True
 
     def strike(self, day: date) -> list[Order]:
         """Let the exchange stay closed on `day`, a session that has yet to open; return the orders that end with it."""
-        with self._lock:
+        with self._whole():
             self.venue.book.set_fact("closures", self.venue.book.closures | {day})
             self._reopen(frozenset({day}))
             return end_struck(self.venue, day)
@@ -131,8 +163,7 @@ class Exchange:
 
     def close(self) -> None:
         """Release the state folder."""
-        if self._store is not None:
-            self._store.close()
+        self._store.close()
 
     def _catch_up(self, to: datetime) -> None:
         book, market = self.venue.book, self.venue.market
@@ -193,7 +224,3 @@ class Exchange:
             response.status, fault,
         )  # fmt: skip
         book.log_request(row)
-
-    def _commit(self) -> None:
-        if self._store is not None and self.venue.book.changes:
-            self._store.commit(self.venue.book)

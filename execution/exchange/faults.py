@@ -30,13 +30,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from execution.exchange.message import Request, Response, answer
 from signals.config import Config
 
+PATH_MAX = 1000
+SECONDS_MAX = 10.0 * 366 * 86_400  # instants of the data stay within the years that can be written
+BODILESS = frozenset({204, 205, 304})  # statuses whose answers have no body
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=100)]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=1000)]
 HTML = {"content-type": "text/html"}
 INSTANT = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))"')
 
@@ -76,14 +81,23 @@ class Fault(Config):
 
     kind: FaultKind
     method: str = ""
-    path: str = ".*"
+    path: str = Field(default=".*", max_length=PATH_MAX)
     skip: int = Field(default=0, ge=0)
     times: int = Field(default=1, ge=1)
     accepted: bool = True
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, allow_inf_nan=False, ge=-SECONDS_MAX, le=SECONDS_MAX)
     status: int = Field(default=500, ge=200, le=599)
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     set: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("path")
+    @classmethod
+    def _is_expression(cls, path: str) -> str:
+        try:
+            re.compile(path)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return path
 
     @property
     def told(self) -> str:
@@ -151,6 +165,8 @@ def _page(status: int) -> bytes:
 
 
 def _status(fault: Fault, true: Response) -> Response:
+    if fault.status in BODILESS:
+        return Response(fault.status, b"", fault.headers)
     if fault.status >= 500:
         return Response(fault.status, _page(fault.status), HTML | fault.headers)
     return answer(fault.set or {"code": fault.status * 100_000, "message": "fault"}, fault.status, fault.headers)
@@ -164,12 +180,19 @@ def _edit(fault: Fault, true: Response) -> Response:
     content = json.loads(true.body or b"{}")
     rows = content if isinstance(content, list) else [content]
     for row in rows:
-        row.update(fault.set)
+        if isinstance(row, dict):
+            row.update(fault.set)
     return replace(true, body=json.dumps(content).encode())
 
 
 def _rewrite_instants(true: Response, change: Callable[[datetime], str]) -> Response:
-    text = INSTANT.sub(lambda found: f'"{change(datetime.fromisoformat(found[1]))}"', true.body.decode())
+    def changed(found: re.Match[str]) -> str:
+        try:
+            return f'"{change(datetime.fromisoformat(found[1]))}"'
+        except (ValueError, OverflowError):  # a text of the client that only looks like an instant
+            return found[0]
+
+    text = INSTANT.sub(changed, true.body.decode())
     return replace(true, body=text.encode())
 
 
@@ -197,7 +220,7 @@ LOSSES: dict[FaultKind, Distortion] = {
     FaultKind.REDIRECT: _redirect,
 }
 DISTORTIONS: dict[FaultKind, Distortion] = {
-    FaultKind.DELAY: lambda fault, true: replace(true, delay_seconds=fault.seconds),
+    FaultKind.DELAY: lambda fault, true: replace(true, delay_seconds=max(0.0, fault.seconds)),
     FaultKind.TRUNCATED_JSON: lambda fault, true: replace(true, body=true.body[: len(true.body) // 2]),
     FaultKind.CUT_BODY: lambda fault, true: replace(true, breakage=FaultKind.CUT_BODY.value),
     FaultKind.EMPTY: lambda fault, true: replace(true, status=200, body=b""),

@@ -2,16 +2,25 @@
 
 One event loop, one request at a time inside the core. The door also spoils answers on the wire as the fault script
 asks: late, cut, dropped, reset or sent twice.
+
+Invariants
+----------
+1. Nothing reaches the core, or the stream, that the gate has not let pass.
+2. A client that is slow, silent or many-handed costs one connection of a bounded number, for a bounded time.
+3. A request that meets a fault of the exchange is answered by 500 and has changed nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
 
+import apsw
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
@@ -21,48 +30,83 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from execution.exchange import refusals
 from execution.exchange.clock import VirtualClock, WallClock
 from execution.exchange.exchange import Exchange
+from execution.exchange.gate import LOOPBACK, Gate
 from execution.exchange.inprocess import joined
-from execution.exchange.message import Request, Response
+from execution.exchange.message import Request, Response, answer
+from execution.exchange.refusals import RefusedByVenue
 from execution.exchange.stream import Bell, serve_stream
+from signals.errors import TrademlError
 
-LOOPBACK = "127.0.0.1"
 ARRIVALS = WallClock()  # requests are paced in real time, whatever time the market keeps
 DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read
 TICK_SECONDS = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)  # closing sends RST
+BODY_MAX_BYTES = 2**16  # the largest order with four legs has not a tenth of it
+PATIENCE_SECONDS = 10.0  # for a request's head, and again for its body
+CONNECTIONS_MAX = 256
+FAILED = "the request met a fault of the exchange and changed nothing"
+CLOSE = {"connection": "close"}
+LOG = logging.getLogger("uvicorn.error")
 Peer = tuple[str, int]
 
 
 class Wires:
-    """The transports of open connections by peer, so that a fault can reach below HTTP."""
+    """The open connections by peer, oldest first, so that a fault can reach below HTTP and none stays for nothing."""
 
-    def __init__(self) -> None:
-        self.open: dict[Peer, asyncio.Transport] = {}
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.open: dict[Peer, H11Protocol] = {}
 
     def protocol(self) -> type[H11Protocol]:
         """Return uvicorn's protocol, keeping this table."""
-        table = self.open
+        table, patience = self.open, self.patience
 
         class Wired(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 super().connection_made(transport)
-                table[transport.get_extra_info("peername")] = transport
+                if len(table) >= CONNECTIONS_MAX:
+                    _oldest_idle(table).transport.abort()
+                self.peer: Peer = transport.get_extra_info("peername")
+                table[self.peer] = self
+                self.loop.call_later(patience, self.look, None)
 
             def connection_lost(self, exc: Exception | None) -> None:
-                table.pop(self.transport.get_extra_info("peername"), None)
+                self.leave()
                 super().connection_lost(exc)
+
+            def handle_websocket_upgrade(self, event: h11.Request) -> None:
+                self.leave()
+                super().handle_websocket_upgrade(event)
+
+            def leave(self) -> None:
+                if table.get(self.peer) is self:
+                    del table[self.peer]
+
+            def look(self, before: object) -> None:
+                """End a connection on which no request became whole between two looks and none is answered."""
+                if table.get(self.peer) is not self:
+                    return
+                if self.conn.their_state is h11.IDLE and self.cycle is before:
+                    self.transport.abort()
+                else:
+                    self.loop.call_later(patience, self.look, self.cycle)
 
         return Wired
 
 
-def application(exchange: Exchange, wires: Wires) -> ASGIApp:
-    """Return the ASGI application of `exchange`."""
+def _oldest_idle(table: dict[Peer, H11Protocol]) -> H11Protocol:
+    return next((each for each in table.values() if each.conn.their_state is h11.IDLE), next(iter(table.values())))
+
+
+def application(exchange: Exchange, gate: Gate, wires: Wires) -> ASGIApp:
+    """Return the ASGI application of `exchange` behind `gate`."""
     bell = Bell()
 
     async def stream(websocket: WebSocket) -> None:
-        await serve_stream(websocket, exchange, bell)
+        await serve_stream(websocket, exchange, bell, wires.patience)
 
     @contextlib.asynccontextmanager
     async def keep_time(app: Starlette) -> AsyncIterator[None]:
@@ -74,7 +118,17 @@ def application(exchange: Exchange, wires: Wires) -> ASGIApp:
     others = Starlette(routes=[WebSocketRoute("/stream", stream)], lifespan=keep_time)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            await others(scope, receive, send)
+            return
+        try:
+            if scope["client"] is None or scope["client"][0] != LOOPBACK:
+                raise RefusedByVenue(refusals.FOREIGN_HOST)
+            gate.check(scope.get("method", "GET"), scope["path"], scope["headers"])
+        except RefusedByVenue as refused:
+            await _refuse(refused, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
             await others(scope, receive, send)
             return
         await _serve_http(exchange, wires, HttpRequest(scope, receive), receive, send)
@@ -83,20 +137,48 @@ def application(exchange: Exchange, wires: Wires) -> ASGIApp:
     return serve
 
 
-async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, receive: Receive, send: Send) -> None:
-    if http.client is None or http.client.host != LOOPBACK:
-        await HttpResponse(status_code=403)(http.scope, receive, send)
+async def _refuse(refused: RefusedByVenue, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what does not reach the core, and end the connection: its body is not read."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).close()  # before it was accepted: a 403
         return
-    query, body = joined(http.query_params.multi_items()), await http.body()
-    asked = Request(http.method, http.url.path, query, dict(http.headers), body, ARRIVALS.now())
-    served = exchange.handle(asked)
+    told = answer(refused.content, refused.refusal.status, CLOSE)
+    await HttpResponse(told.body, told.status, dict(told.headers))(scope, receive, send)
+
+
+async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, receive: Receive, send: Send) -> None:
+    scope = http.scope
+    try:
+        body = await asyncio.wait_for(_body(http), wires.patience)
+    except TimeoutError:
+        await _refuse(RefusedByVenue(refusals.BODY_TOO_SLOW, _seconds=f"{wires.patience:g}"), scope, receive, send)
+        return
+    except RefusedByVenue as refused:
+        await _refuse(refused, scope, receive, send)
+        return
+    query = joined(http.query_params.multi_items())
+    asked = Request(http.method, scope["path"], query, dict(http.headers), body, ARRIVALS.now())
+    try:
+        served = exchange.handle(asked)
+    except (TrademlError, apsw.Error) as error:
+        LOG.error("%s %s: %s: %s", asked.method, asked.path, type(error).__name__, error)
+        served = answer({"code": 50010000, "message": FAILED}, 500)
     if served.delay_seconds:
         await asyncio.sleep(served.delay_seconds)
-    wire = wires.open.get((http.client.host, http.client.port))
+    wire = wires.open.get(tuple(scope["client"]))
     if served.breakage and wire is not None:
-        await _spoil(served, wire)
+        await _spoil(served, wire.transport)
         return
-    await HttpResponse(served.body, served.status, dict(served.headers))(http.scope, receive, send)
+    await HttpResponse(served.body, served.status, dict(served.headers))(scope, receive, send)
+
+
+async def _body(http: HttpRequest) -> bytes:
+    body = b""
+    async for piece in http.stream():
+        body += piece
+        if len(body) > BODY_MAX_BYTES:
+            raise RefusedByVenue(refusals.BODY_TOO_LARGE, _most=str(BODY_MAX_BYTES))
+    return body
 
 
 async def _spoil(served: Response, wire: asyncio.Transport) -> None:
@@ -137,11 +219,25 @@ def listen(port: int) -> socket.socket:
     return bound
 
 
-def server(exchange: Exchange) -> uvicorn.Server:
-    """Return the server; `server.run(sockets=[listen(port)])` serves until it is told to stop."""
-    wires = Wires()
+def server(exchange: Exchange, gate: Gate, *, patience: float = PATIENCE_SECONDS) -> uvicorn.Server:
+    """Return the server; `server.run(sockets=[listen(port)])` serves until it is told to stop.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    gate : Gate
+    patience : float
+        Seconds for a request's head and again for its body.
+    """
+    wires = Wires(patience)
     config = uvicorn.Config(
-        application(exchange, wires), http=wires.protocol(), log_level="warning", access_log=False,
-        ws="websockets-sansio", lifespan="on", timeout_graceful_shutdown=2,
-    )  # fmt: skip
+        application(exchange, gate, wires),
+        http=wires.protocol(),
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=BODY_MAX_BYTES,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+    )
     return uvicorn.Server(config)

@@ -245,7 +245,7 @@ class Market:
         return found
 
     def _stretches(self, symbol: str, asof: date, mapped: bool) -> list[tuple[int, date, date]]:
-        column = directory(self._tenures, asof).get(symbol) if mapped else None
+        column = self._names(asof).get(symbol) if mapped else None
         if column is not None:
             return [(column, date.min, date.max)]
         held = (t for t in self._tenures if t.symbol == symbol)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from execution.exchange.refusals import BODY_NOT_JSON, BODY_NOT_OBJECT, RefusedByVenue
+from signals.strict_json import loads
 
 JSON = "application/json; charset=UTF-8"
 
@@ -38,8 +38,8 @@ class Request:
     def json(self) -> Mapping[str, Any]:
         """Return the body as an object, every non-integer number as an exact Decimal; refuse anything else."""
         try:
-            content = json.loads(self.body or b"{}", parse_float=Decimal)
-        except (ValueError, RecursionError):
+            content = loads(self.body or b"{}")
+        except ValueError:
             raise RefusedByVenue(BODY_NOT_JSON) from None
         if not isinstance(content, dict):
             raise RefusedByVenue(BODY_NOT_OBJECT)

@@ -25,7 +25,7 @@ def count(request: Request, name: str, default: int, most: int) -> int:
     given = request.query.get(name)
     if given is None:
         return default
-    if not given.isdecimal() or not 1 <= int(given) <= most:
+    if not (given.isdecimal() and len(given) <= len(str(most))) or not 1 <= int(given) <= most:
         raise RefusedByVenue(BAD_QUERY, parameter=name, given=given)
     return int(given)
 

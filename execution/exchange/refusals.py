@@ -40,6 +40,13 @@ class RefusedByVenue(Exception):
 UNAUTHORIZED = Refusal("unauthorized", 401, 0, "unauthorized")
 NO_SUCH_ENDPOINT = Refusal("no_such_endpoint", 404, 40410000, "endpoint not found")
 TOO_MANY_REQUESTS = Refusal("too_many_requests", 429, 42910000, "too many requests.")
+FOREIGN_HOST = Refusal("foreign_host", 403, 40310000, "asked for under a name that is not this exchange's")
+FOREIGN_ORIGIN = Refusal("foreign_origin", 403, 40310000, "asked by a page of another origin")
+SIM_TOKEN_WANTED = Refusal(
+    "sim_token_wanted", 401, 40110000, "steering the simulation needs the header X-Sim-Token with the token of its file"
+)
+BODY_TOO_LARGE = Refusal("body_too_large", 413, 41310000, "the request's body is larger than {_most} bytes")
+BODY_TOO_SLOW = Refusal("body_too_slow", 408, 40810000, "the request's body did not arrive within {_seconds} seconds")
 
 BODY_NOT_JSON = Refusal("body_not_json", 400, 40010000, "request body format is invalid")
 BODY_NOT_OBJECT = Refusal("body_not_object", 400, 40010000, "request body format is invalid")
@@ -81,6 +88,10 @@ IMMEDIATE_OUTSIDE_HOURS = Refusal(
 )
 EXTENDED_HOURS = Refusal("extended_hours", 422, 42210000, "extended hours order must be DAY limit orders")
 CLASS_NOT_SERVED = Refusal("class_not_served", 422, 42210000, "order class {class} is not served by this exchange")
+FIELD_NOT_SERVED = Refusal("field_not_served", 422, 42210000, "{field} is not served on this order by this exchange")
+INTENT_CONTRADICTS = Refusal(
+    "intent_contradicts", 422, 42210000, "position intent {given} contradicts the side and the position, which is {is}"
+)
 
 ASSET_UNKNOWN = Refusal("asset_unknown", 422, 42210000, 'asset "{symbol}" not found')
 ASSET_INACTIVE = Refusal("asset_inactive", 422, 42210000, "asset {symbol} is not active")

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from execution.exchange import refusals
-from execution.exchange.draft import Draft, client_order_id, parse
+from execution.exchange.draft import LEG_FIELDS, Draft, client_order_id, parse, refuse_unserved
 from execution.exchange.order import Order
 from execution.exchange.refusals import RefusedByVenue
 
+FIXED = ("symbol", "side", "type", "notional", "extended_hours", "order_class", "position_intent", *LEG_FIELDS,
+         "trail_price", "trail_percent", "advanced_instructions")  # fmt: skip
 CHANGEABLE = ("qty", "limit_price", "stop_price", "time_in_force")
 
 
@@ -24,6 +26,7 @@ def changed(order: Order, body: Mapping[str, Any]) -> Draft:
     """
     if order.notional is not None:
         raise RefusedByVenue(refusals.NOTIONAL_NOT_REPLACEABLE)
+    refuse_unserved(body, *FIXED)
     wanted = {name: body[name] for name in (*CHANGEABLE, "trail") if body.get(name) is not None}
     if not wanted and not client_order_id(body):
         raise RefusedByVenue(refusals.NOTHING_TO_REPLACE)

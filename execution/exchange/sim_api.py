@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from execution.exchange.exchange import Exchange
 
 LOG_ROWS_MAX = 10**12
+FAULTS_MAX = 10_000
+TOLD_MAX = 200
 
 
 def clock(exchange: Exchange, request: Request) -> Response:
@@ -132,8 +134,8 @@ def list_faults(exchange: Exchange, request: Request) -> Response:
 def arm_faults(exchange: Exchange, request: Request) -> Response:
     """POST /_sim/faults {"faults": [...]}: add rows to the script."""
     given = request.json().get("faults", [])
-    if not isinstance(given, list):
-        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="faults", given=str(given))
+    if not isinstance(given, list) or len(given) + len(exchange.faults.rows) > FAULTS_MAX:
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter="faults", given=str(given)[:TOLD_MAX])
     try:
         rows = [parse(row, Fault, where="faults") for row in given]
     except BadConfig as error:

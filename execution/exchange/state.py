@@ -20,7 +20,7 @@ import apsw
 from execution.exchange.book import Book, Changes, Entry, Holding, LogRow, Mark, Settings
 from execution.exchange.codec import decode, encode
 from execution.exchange.order import Order
-from signals.errors import BadDataset, Locked
+from signals.errors import BadConfig, BadDataset, Locked
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -61,8 +61,25 @@ FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
 }
 
 
+DATABASE = "exchange.db"
+
+
+def stored_instant(folder: Path) -> datetime | None:
+    """Return the instant up to which everything has happened in a state; None when there is none yet."""
+    try:
+        if not (folder / DATABASE).is_file():
+            return None
+    except OSError as error:
+        raise _unusable(str(folder), error) from None
+    store = Store(folder, power_safe=False)
+    try:
+        return store.instant()
+    finally:
+        store.close()
+
+
 class Store:
-    """One state folder, held exclusively while it is open.
+    """One state folder, held exclusively while it is open; None is a state in memory.
 
     Raises
     ------
@@ -70,30 +87,35 @@ class Store:
         Another exchange holds the folder.
     BadDataset
         The file is not a state of this exchange, or of a newer schema.
+    BadConfig
+        The folder cannot be made, read or written.
     """
 
-    def __init__(self, folder: Path, *, power_safe: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, folder: Path | None, *, power_safe: bool) -> None:
+        self._lock = -1 if folder is None else _hold(folder)
+        path = ":memory:" if folder is None else str(folder / DATABASE)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise Locked("another exchange holds this state", where=str(folder), mend="Stop it first") from None
-        path = folder / "exchange.db"
-        try:
-            self._db = apsw.Connection(str(path))
+            self._db = apsw.Connection(path)
             self._db.execute("PRAGMA journal_mode=WAL").fetchall()
             self._db.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
             version = self._db.execute("PRAGMA user_version").get
             if version > SCHEMA_VERSION:
-                raise BadDataset(
-                    "the exchange's state is of a newer version", where=str(path), mend="Update the program"
-                )
+                raise BadDataset("the exchange's state is of a newer version", where=path, mend="Update the program")
             self._db.execute(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION}")
-        except apsw.NotADBError:
-            os.close(self._lock)
-            raise BadDataset("not a state of this exchange", where=str(path), mend="Remove it to start anew") from None
+        except (apsw.NotADBError, apsw.CorruptError):
+            self._release()
+            raise BadDataset("not a state of this exchange", where=path, mend="Remove it to start anew") from None
+        except apsw.Error as error:
+            self._release()
+            raise _unusable(path, error) from None
+        except BadDataset:
+            self._release()
+            raise
+
+    def instant(self) -> datetime | None:
+        """Return the stored instant; None when nothing has been stored yet."""
+        found = self._db.execute("SELECT value FROM facts WHERE name = 'now'").get
+        return None if found is None else _instant(found)
 
     def load(self, book: Book) -> bool:
         """Fill `book` from disk; False when nothing has been stored yet."""
@@ -118,6 +140,8 @@ class Store:
     def commit(self, book: Book) -> None:
         """Make everything that changed durable, as one transaction."""
         changes = book.changes
+        if not changes:
+            return
         with self._db:
             self._put_orders(book, changes)
             for symbol in changes.positions:
@@ -148,4 +172,29 @@ class Store:
     def close(self) -> None:
         """Release the folder."""
         self._db.close()
-        os.close(self._lock)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _hold(folder: Path) -> int:
+    """Make the folder when it is absent, and return its lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unusable(str(folder), error) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise Locked("another exchange holds this state", where=str(folder), mend="Stop it first") from None
+    return lock
+
+
+def _unusable(path: str, error: Exception) -> BadConfig:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return BadConfig(f"the state cannot be kept here: {said}", where=path, mend="Name a folder that you can write")

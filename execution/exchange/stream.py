@@ -20,6 +20,7 @@ from signals import strict_json
 
 GOING_AWAY = 1001
 UNREADABLE = 1007
+STREAMS_MAX = 64
 UPDATES = "trade_updates"
 
 
@@ -28,6 +29,11 @@ class Bell:
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Event] = set()
+
+    @property
+    def heard_by(self) -> int:
+        """Number of open streams."""
+        return len(self._waiting)
 
     def ring(self) -> None:
         """Wake them."""
@@ -43,13 +49,17 @@ class Bell:
         self._waiting.discard(event)
 
 
-async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell) -> None:
-    """Serve one client until it or a scripted fault closes the connection."""
+async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patience: float) -> None:
+    """Serve one client until it or a scripted fault closes the connection; wait `patience` seconds for its keys."""
+    if bell.heard_by >= STREAMS_MAX:
+        await socket.close()
+        return
     await socket.accept()
     woken = asyncio.Event()
     telling: asyncio.Task[None] | None = None
     try:
-        if not await _authorized(socket, exchange):
+        bell.hear(woken)
+        if not await asyncio.wait_for(_authorized(socket, exchange), patience):
             return
         while True:
             asked = await _receive(socket)
@@ -57,8 +67,10 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell) -> Non
             streams = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
             await _send(socket, {"stream": "listening", "data": {"streams": streams}})
             if UPDATES in streams and telling is None:
-                bell.hear(woken)
+                woken.clear()
                 telling = asyncio.create_task(_tell(socket, exchange, woken))
+    except TimeoutError:
+        await socket.close()
     except (WebSocketDisconnect, RuntimeError):
         return  # the client has gone, or the fault script closed the connection
     finally:

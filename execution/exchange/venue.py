@@ -40,6 +40,12 @@ class Updates:
         self._kept.append(update)
         self.count += 1
 
+    def cut(self, count: int) -> None:
+        """Drop the newest until `count` are left: what they tell of was taken back."""
+        while self.count > count:
+            self._kept.pop()
+            self.count -= 1
+
     def since(self, place: int) -> list[Update]:
         """Return what came after the first `place` updates, as far as it is kept."""
         missing = min(self.count - place, len(self._kept))

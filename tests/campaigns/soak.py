@@ -31,11 +31,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-import requests
-
 from appliance.schedule import JOBS, timetable
 from execution.exchange.generated.market import generate
-from tests.fakes import bundles
+from tests.fakes import bundles, steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
 from tests.flow.test_daemon import Rehearsal
@@ -92,7 +90,7 @@ def beside_an_exchange(root: Path, store: Published) -> Iterator[Rehearsal]:
         manager.bind(str(root / "notify"))
         manager.setblocking(False)
         assert server.stdout is not None
-        url = json.loads(server.stdout.readline())["url"]
+        url = steering.told(server.stdout.readline())
         bench = Workbench(root / "device")
         options = ("--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05")
         assert bench("init", *options, "--url", url).code == 0
@@ -134,7 +132,7 @@ def broken(life: Rehearsal, days: list[date]) -> list[str]:
     ended = {(session, job): status for session, job, status in rows}
     missing = [f"{day} {job} is {ended.get((str(day), job))}" for day in days for job in JOBS
                if ended.get((str(day), job)) not in ("done", "skipped")]  # fmt: skip
-    posts = requests.get(f"{life.url}/_sim/log", params={"method": "POST"}, timeout=30).json()
+    posts = steering.log(life.url, method="POST")
     ids = [json.loads(row["body"])["client_order_id"] for row in posts if row["path"] == "/v2/orders"]
     return missing + [f"{cid} was posted {ids.count(cid)} times" for cid in sorted(set(ids)) if ids.count(cid) > 1]
 

@@ -14,7 +14,6 @@ Run it with `make chaos`. Bounded: it stops after `--kills` kills or when the da
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import signal
 import subprocess
@@ -32,6 +31,7 @@ import apsw
 import requests
 
 from appliance.schedule import timetable
+from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
 KEYS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
@@ -64,7 +64,7 @@ class Campaign:
         command += ["--state", str(self.root / "exchange"), "--port", str(self.port), "--at", at.isoformat()]
         self.server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.server.stdout is not None
-        self.url = json.loads(self.server.stdout.readline())["url"]
+        self.url = steering.told(self.server.stdout.readline())
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def stop(self, how: int) -> None:
@@ -90,7 +90,7 @@ class Campaign:
     def session(self, day: date) -> None:
         """Live through one session, killing as it goes, and judge it."""
         for row in timetable(day, self.store.manifest.calendar):
-            requests.post(f"{self.url}/_sim/advance", json={"to": row.at.isoformat()}, timeout=30).raise_for_status()
+            steering.advance(self.url, row.at)
             self.job(day, row.job, row.at)
         self.judge(day)
         self.seen["sessions"] += 1

@@ -26,12 +26,14 @@ from execution.exchange import http
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.exchange import Exchange
+from execution.exchange.gate import OWN_HOSTS, Gate
 from execution.exchange.inprocess import InProcessAdapter
 from execution.exchange.market import Market
 from signals.actions import Action
 from signals.bars import Bars, days_array
 from signals.manifest import PriceBasis
 from signals.sessions import NEW_YORK, Calendar, xnys
+from tests.fakes import steering
 
 FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)
 BASES = {"AAA": 100.0, "BBB": 50.0, "CCC": 20.0}
@@ -110,10 +112,10 @@ def money(text: str | None) -> Decimal:
 
 
 @contextmanager
-def serving(served: Exchange) -> Iterator[str]:
+def serving(served: Exchange, *, patience: float = http.PATIENCE_SECONDS, hosts: Iterable[str] = ()) -> Iterator[str]:
     """Serve `served` over real HTTP on a free loopback port; yield its address."""
     bound = http.listen(0)
-    server = http.server(served)
+    server = http.server(served, Gate(steering.TOKEN, OWN_HOSTS | set(hosts)), patience=patience)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     while not server.started:

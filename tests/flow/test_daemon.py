@@ -20,6 +20,7 @@ import requests
 
 from appliance.control import Command, Request, ask
 from appliance.schedule import JOBS, timetable
+from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -71,7 +72,7 @@ class Rehearsal:
             time.sleep(0.03)
 
     def advance(self, to: datetime) -> None:
-        requests.post(f"{self.url}/_sim/advance", json={"to": to.isoformat()}, timeout=30).raise_for_status()
+        steering.advance(self.url, to)
 
     def ends(self, day: date) -> dict[str, str]:
         rows = self.bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day))
@@ -127,7 +128,7 @@ def rehearsal(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehe
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
         assert server.stdout is not None
-        url = json.loads(server.stdout.readline())["url"]
+        url = steering.told(server.stdout.readline())
         bench = make(published, "device", "--url", url)
         assert bench("arm", "--yes").code == 0
         found = Rehearsal(url, bench, published, manager, tmp_path / "notify", credentials, tmp_path / "log")

@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
 from appliance.schedule import timetable
+from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -48,7 +47,7 @@ def url(published: Published) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         try:
-            yield json.loads(server.stdout.readline())["url"]
+            yield steering.told(server.stdout.readline())
         finally:
             server.terminate()
 
@@ -73,8 +72,7 @@ def _no_space() -> None:
 
 def posted(url: str) -> Counter[str]:
     """How often each client order id was posted, by the exchange's log."""
-    log: list[dict[str, Any]] = requests.get(f"{url}/_sim/log", timeout=10).json()
-    rows = [row for row in log if (row["method"], row["path"]) == ("POST", "/v2/orders")]
+    rows = [row for row in steering.log(url) if (row["method"], row["path"]) == ("POST", "/v2/orders")]
     return Counter(json.loads(row["body"])["client_order_id"] for row in rows)
 
 
@@ -95,7 +93,7 @@ def test_a_full_card_costs_a_second_run_or_the_session_and_never_a_second_order(
     assert bench(*asked, "--fixed-ic", "0.05", "--url", url).code == 0
     assert bench("arm", "--yes").code == 0
     for row in timetable(day, published.manifest.calendar):
-        requests.post(f"{url}/_sim/advance", json={"to": row.at.isoformat()}, timeout=10).raise_for_status()
+        steering.advance(url, row.at)
         if row.job in jobs:
             with full(card):
                 assert bench("tick").code != 0, row.job

@@ -20,6 +20,7 @@ from appliance.commands import safety
 from appliance.device import opened
 from appliance.schedule import timetable
 from signals.errors import Locked
+from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -43,14 +44,13 @@ def url(published: Published) -> Iterator[str]:
     ) as server:
         assert server.stdout is not None
         try:
-            yield json.loads(server.stdout.readline())["url"]
+            yield steering.told(server.stdout.readline())
         finally:
             server.terminate()
 
 
 def log(url: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = requests.get(f"{url}/_sim/log", timeout=10).json()
-    return [row for row in found if row["path"] == ORDERS and row["method"] in ("POST", "DELETE")]
+    return [row for row in steering.log(url) if row["path"] == ORDERS and row["method"] in ("POST", "DELETE")]
 
 
 def await_posts(url: str, count: int) -> None:
@@ -67,12 +67,12 @@ def at_work(make: Make, published: Published, url: str) -> Iterator[tuple[Workbe
     bench = make(published, "killed", "--url", url)
     assert bench("arm", "--yes").code == 0
     for row in timetable(day, published.manifest.calendar):
-        requests.post(f"{url}/_sim/advance", json={"to": row.at.isoformat()}, timeout=10).raise_for_status()
+        steering.advance(url, row.at)
         if row.job == "trade":
             break
         assert bench("tick").code == 0
     slow = {"kind": "delay", "seconds": 0.2, "method": "POST", "path": ORDERS, "times": 1000}
-    requests.post(f"{url}/_sim/faults", json={"faults": [slow]}, timeout=10).raise_for_status()
+    steering.ask(url, "POST", "faults", {"faults": [slow]})
     command = [sys.executable, "-m", "appliance", "job", "trade", "--session", str(day), "--state", str(bench.state)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
@@ -150,7 +150,7 @@ def test_an_interrupt_is_no_kill(at_work: tuple[Workbench, subprocess.Popen[str]
     job.send_signal(signal.SIGINT)
     assert job.wait(PATIENCE_SECONDS) not in (0, 4)
     assert bench("status").code != 2
-    requests.delete(f"{url}/_sim/faults", timeout=10).raise_for_status()
+    steering.ask(url, "DELETE", "faults")
     assert bench("job", "trade", "--session", str(day)).code == 0
     ids = [json.loads(row["body"])["client_order_id"] for row in log(url) if row["status"] == 200]
     assert len(ids) == len(set(ids)) > 2

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 
 import pytest
-import requests
 
 from appliance.schedule import timetable
+from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -32,13 +30,9 @@ def url(published: Published) -> Iterator[str]:
     ) as server:
         assert server.stdout is not None
         try:
-            yield json.loads(server.stdout.readline())["url"]
+            yield steering.told(server.stdout.readline())
         finally:
             server.terminate()
-
-
-def advance(url: str, to: datetime) -> None:
-    requests.post(f"{url}/_sim/advance", json={"to": to.isoformat()}, timeout=10).raise_for_status()
 
 
 def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time(
@@ -49,7 +43,7 @@ def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time
     assert bench("arm", "--yes").code == 0
     ran = []
     for row in timetable(day, published.manifest.calendar):
-        advance(url, row.at)
+        steering.advance(url, row.at)
         done = bench("tick", "--json")
         assert done.code == 0, (done.out, done.err)
         ran += [(job["job"], job["status"]) for job in done.json["jobs"] if job["session"] == str(day)]
@@ -66,9 +60,9 @@ def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(
     bench = make(published, "late", "--url", url)
     assert bench("arm", "--yes").code == 0
     assert bench("tick").code == 0
-    advance(url, published.manifest.calendar.session(day).close)
+    steering.advance(url, published.manifest.calendar.session(day).close)
     bench("tick")
-    advance(url, timetable(day, published.manifest.calendar)[-1].at)
+    steering.advance(url, timetable(day, published.manifest.calendar)[-1].at)
     bench("tick")
     ends = dict(bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day)))
     assert ends == {

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from execution.exchange.gate import TOKEN_FILE
+from tests.fakes import steering
 from tests.fakes.store import Published
 from tests.nspawn.guest import OPERATOR, REPOSITORY, Guest
 from tests.nspawn.rehearsal import Broken, Machine, run, wait
@@ -71,6 +73,7 @@ def serve_exchange(guest: Machine, published: Published, state: Path, at: str) -
     )  # fmt: skip
     answers = [*inside, "curl", "-sf", f"{URL}/_sim/clock"]
     wait(lambda: not subprocess.run(answers, capture_output=True, check=False).returncode, "the exchange")
+    steering.keep(URL, state / TOKEN_FILE)
     return server
 
 

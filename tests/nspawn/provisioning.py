@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.schedule import timetable
+from tests.fakes import steering
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching, leftovers
 from tests.nspawn.bench import FAST, URL, Bench, build_release, release_of, serve_exchange
@@ -40,7 +41,8 @@ class Sessions(Rehearsal):
     def ask(self, path: str, body: dict[str, str] | None = None) -> Any:
         """Ask through the guest's network."""
         leader = self.machine.leader()
-        headers = [part for name, value in KEYS.items() for part in ("-H", f"{name}: {value}")]
+        keys = KEYS | steering.keys(self.url)
+        headers = [part for name, value in keys.items() for part in ("-H", f"{name}: {value}")]
         data = [] if body is None else ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
         return json.loads(run("nsenter", "-t", str(leader), "-n", "curl", "-sf", *headers, *data, self.url + path))
 

@@ -34,6 +34,7 @@ import apsw
 import requests
 
 from appliance.schedule import JOBS, timetable
+from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -188,7 +189,8 @@ class Rehearsal:
     def ask(self, path: str, body: dict[str, str] | None = None) -> Any:
         """Ask the exchange, or tell it something."""
         method = "GET" if body is None else "POST"
-        answer = requests.request(method, self.url + path, json=body, headers=KEYS, timeout=60)
+        keys = KEYS | steering.keys(self.url)
+        answer = requests.request(method, self.url + path, json=body, headers=keys, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -333,7 +335,7 @@ def rehearse(machine: Machine, published: Published) -> dict[str, str]:
                           stderr=subprocess.DEVNULL, text=True) as server:  # fmt: skip
         try:
             assert server.stdout is not None
-            rehearsal = Rehearsal(machine, published, json.loads(server.stdout.readline())["url"])
+            rehearsal = Rehearsal(machine, published, steering.told(server.stdout.readline()))
             machine.prepare()
             machine.boot()
             machine.appliance(f"init --venue exchange --store {STORE} --trust {STORE}/root.pub --fixed-ic 0.05"

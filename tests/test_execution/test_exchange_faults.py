@@ -14,6 +14,7 @@ import requests
 from execution.exchange.exchange import Exchange
 from execution.exchange.inprocess import InProcessAdapter
 from execution.exchange.message import Request
+from tests.fakes import steering
 from tests.fakes.exchange import URL, exchange, serving
 
 HEADERS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
@@ -37,7 +38,12 @@ class Door:
 
     def ask(self, method: str, path: str, body: Any = None, timeout: float = 5.0) -> requests.Response:
         return self.session.request(
-            method, self.url + path, json=body, headers=HEADERS, timeout=timeout, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=HEADERS | steering.keys(self.url),
+            timeout=timeout,
+            allow_redirects=False,
         )
 
     def arm(self, **fault: Any) -> None:

@@ -28,6 +28,7 @@ from execution.exchange.exchange import Exchange
 from execution.exchange.market import Market
 from execution.exchange.message import Request
 from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
+from tests.fakes.steering import advance, log
 
 
 @pytest.fixture
@@ -45,8 +46,7 @@ def test_the_unmodified_clients_trade_a_day_over_http(served: tuple[Exchange, st
     )
     order = client.submit_order(asked)
     assert order.status is OrderStatus.ACCEPTED
-    moved = requests.post(f"{url}/_sim/advance", json={"to": "2021-11-22T16:05:00-05:00"}, timeout=5)
-    assert moved.status_code == 200 and moved.json()["now"] == "2021-11-22T21:05:00Z"
+    assert advance(url, "2021-11-22T16:05:00-05:00")["now"] == "2021-11-22T21:05:00Z"
     assert client.get_order_by_client_id("one").filled_avg_price == "101"
     assert [held.symbol for held in client.get_all_positions()] == ["AAA"]
     assert client.get("/account/activities")[0]["order_id"] == str(order.id)
@@ -62,7 +62,7 @@ def test_the_log_tells_what_arrived_and_when(served: tuple[Exchange, str]) -> No
     client = TradingClient("key", "secret", url_override=url)
     client.get_account()
     client.cancel_orders()
-    rows = requests.get(f"{url}/_sim/log", timeout=5).json()
+    rows = log(url)
     assert [(row["method"], row["path"], row["status"]) for row in rows] == [
         ("GET", "/v2/account", 200), ("DELETE", "/v2/orders", 207)
     ]  # fmt: skip
@@ -93,14 +93,14 @@ def test_every_call_of_the_clients_works_over_http(served: tuple[Exchange, str])
         StockHistoricalDataClient("k", "s", url_override=url),
     )
     client.get_account(), client.get_clock(), client.get_calendar(), client.get_all_assets(), client.get_asset("AAA")
-    requests.post(f"{url}/_sim/advance", json={"to": "2021-11-22T12:00:00-05:00"}, timeout=5)
+    advance(url, "2021-11-22T12:00:00-05:00")
     far = LimitOrderRequest(symbol="AAA", qty=2, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=50)
     first = client.submit_order(far)
     second = client.replace_order_by_id(first.id, ReplaceOrderRequest(limit_price=101.5))
     assert (str(client.get_order_by_id(first.id).replaced_by), client.get_orders()) == (str(second.id), [])
     assert client.get_open_position("AAA").qty == "2"
     client.close_position("AAA", ClosePositionRequest(percentage="50"))
-    requests.post(f"{url}/_sim/advance", json={"to": "2021-11-29T17:00:00-05:00"}, timeout=5)
+    advance(url, "2021-11-29T17:00:00-05:00")
     history = client.get_portfolio_history(GetPortfolioHistoryRequest(period="1M", timeframe="1D"))
     assert len(history.equity) == 5 and history.base_value == 1_000_000
     assert [response.status for response in client.close_all_positions(cancel_orders=True)] == [200]

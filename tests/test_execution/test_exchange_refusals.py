@@ -109,6 +109,24 @@ CASES = (
          lambda x: order(x, time_in_force="opg", type="stop", stop_price="110"), at=EVENING),
     Case("ioc out of hours", 422, 42210000, lambda x: order(x, time_in_force="ioc"), at=EVENING),
     Case("extended hours market order", 422, 42210000, lambda x: order(x, extended_hours=True)),
+    Case("extended hours as a text", 422, 42210000,
+         lambda x: order(x, type="limit", limit_price="100", extended_hours="true")),
+    Case("extended hours as a number", 422, 42210000, lambda x: order(x, extended_hours=0)),
+    *(Case(f"{leg} on a simple order", 422, 42210000, lambda x, leg=leg, given=given: order(x, **{leg: given}))
+      for leg, given in (("take_profit", {"limit_price": "110"}), ("stop_loss", {"stop_price": "90"}), ("legs", []))),
+    Case("take profit with the class simple", 422, 42210000,
+         lambda x: order(x, order_class="simple", take_profit={"limit_price": "110"})),
+    Case("advanced instructions", 422, 42210000, lambda x: order(x, advanced_instructions={"algorithm": "VWAP"})),
+    Case("an order class that nobody knows", 422, 42210000, lambda x: order(x, order_class="braket")),
+    Case("an order class that is no word", 422, 42210000, lambda x: order(x, order_class=["bracket"])),
+    Case("a position intent that nobody knows", 422, 42210000, lambda x: order(x, position_intent="open")),
+    Case("an intent of the other side", 422, 42210000, lambda x: order(x, position_intent="sell_to_open")),
+    Case("an intent to close what is not held", 422, 42210000, lambda x: order(x, position_intent="buy_to_close")),
+    Case("an intent to open against a holding", 422, 42210000,
+         after(lambda x: owning(x, "3"), lambda x: order(x, side="sell", position_intent="sell_to_open"))),
+    Case("a client order id that is no text", 422, 42210000, lambda x: order(x, client_order_id=5)),
+    *(Case(f"replacing {name}", 422, 42210000, after(resting(), patch_last(**{"qty": "2", name: given})))
+      for name, given in (("side", "sell"), ("extended_hours", True), ("take_profit", {"limit_price": "110"}))),
     Case("bracket order", 422, 42210000, lambda x: order(x, order_class="bracket")),
     Case("unknown asset", 422, 42210000, lambda x: order(x, symbol="ZZZ")),
     Case("symbols are case-sensitive", 422, 42210000, lambda x: order(x, symbol="aaa")),
@@ -208,3 +226,10 @@ def test_every_refusal_of_the_table_has_a_status_that_says_client_error() -> Non
 def test_a_name_without_any_price_yet_is_refused() -> None:
     served = exchange("2021-11-19 08:00", panel=bars())
     assert order(served).status == 422 and date(2021, 11, 19) == served.venue.market.trading_day(served.now)
+
+
+@pytest.mark.parametrize(
+    "said", [{"position_intent": "buy_to_open"}, {"extended_hours": False}, {"order_class": ""}, {"legs": None}]
+)
+def test_what_says_nothing_new_is_taken(said: dict[str, Any]) -> None:
+    assert order(exchange("2021-11-22 12:00"), **said).status == 200

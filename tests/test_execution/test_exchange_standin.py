@@ -28,7 +28,7 @@ HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
 @pytest.fixture
 def stood_in(tmp_path: Path) -> Iterator[tuple[Exchange, str, Path]]:
     core, trusted = exchange("2021-11-22 08:00"), tmp_path / "ca.pem"
-    with serving(core) as url, standing_in(0, int(url.rsplit(":", 1)[1]), trusted, NOW) as proxy:
+    with serving(core, hosts=HOSTS) as url, standing_in(0, int(url.rsplit(":", 1)[1]), trusted, NOW) as proxy:
         yield core, proxy, trusted
 
 

@@ -21,9 +21,12 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
+from execution.exchange import http
+from execution.exchange.__main__ import main
 from execution.exchange.exchange import Exchange
 from execution.exchange.message import Request
 from signals.errors import BadConfig, BadDataset, Locked
+from tests.fakes import steering
 from tests.fakes.exchange import exchange, new_york, trading
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -158,30 +161,121 @@ def test_no_acknowledged_order_is_lost_when_the_process_is_killed(tmp_path: Path
     found.close()
 
 
-def test_the_command_serves_a_dataset_within_two_seconds(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curated dataset as `trainer ingest` leaves it."""
+    folder = tmp_path_factory.mktemp("dataset")
     commands = [
-        ["trainer", "generate", "--seed", "3", "--symbols", "30", "--sessions", "300", "--to", str(tmp_path / "made")],
-        ["trainer", "ingest", "--bars", str(tmp_path / "made/bars.parquet"), "--actions",
-         str(tmp_path / "made/actions.parquet"), "--basis", "raw", "--to", str(tmp_path / "set")],
+        ["trainer", "generate", "--seed", "3", "--symbols", "30", "--sessions", "300", "--to", str(folder / "made")],
+        ["trainer", "ingest", "--bars", str(folder / "made/bars.parquet"), "--actions",
+         str(folder / "made/actions.parquet"), "--basis", "raw", "--to", str(folder / "set")],
     ]  # fmt: skip
     for module, *arguments in commands:
         made = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
         if "No module named" in made.stderr:
             pytest.skip("the trainer is not installed here")
         assert made.returncode == 0, made.stderr
-    serve = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(tmp_path / "set"), "--port", "0"]
-    serve += ["--state", str(tmp_path / "state"), "--cash", "250000", "--at", "2025-12-30T17:00:00"]
-    running = subprocess.Popen(serve, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return folder / "set"
+
+
+def command(dataset: Path, *options: str) -> list[str]:
+    serve = ["serve", "--data", str(dataset), *options]
+    return [sys.executable, "-m", "execution.exchange", *serve, *(() if "--port" in options else ("--port", "0"))]
+
+
+@contextmanager
+def served(dataset: Path, *options: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """Run the command; yield what its first line tells."""
+    running = subprocess.Popen(command(dataset, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None
     try:
-        told = json.loads(running.stdout.readline())
+        yield json.loads(running.stdout.readline()), running
+    finally:
+        running.terminate()
+        running.wait()
+        running.stdout.close()
+
+
+def test_the_command_serves_a_dataset_within_two_seconds(tmp_path: Path, dataset: Path) -> None:
+    options = ("--state", str(tmp_path / "state"), "--cash", "250000", "--at", "2025-12-30T17:00:00")
+    with served(dataset, *options) as (told, running):
         account = requests.get(f"{told['url']}/v2/account", headers=HEADERS, timeout=20).json()
         clock = requests.get(f"{told['url']}/v2/clock", headers=HEADERS, timeout=20).json()
-    finally:
         running.terminate()
         _, _, used = os.wait4(running.pid, 0)
         running.returncode = 0
-        running.stdout.close()
     assert account["cash"] == "250000" and clock["timestamp"] == "2025-12-30T17:00:00-05:00"
     assert date.fromisoformat(clock["next_open"][:10]) == date(2025, 12, 31)
     assert used.ru_utime + used.ru_stime < 2.0, "A1: from the command line to two answers, in CPU seconds"
+
+
+def test_a_restart_without_an_instant_goes_on_where_the_state_stands(tmp_path: Path, dataset: Path) -> None:
+    """The token outlives the restart too; it lies beside the state, for its owner alone."""
+    state = ("--state", str(tmp_path / "state"))
+    with served(dataset, *state, "--at", "2025-12-01T08:00:00-05:00") as (told, _):
+        token_file = Path(told["token_file"])
+        assert token_file == tmp_path / "state" / "sim-token" and token_file.stat().st_mode & 0o777 == 0o600
+        first = steering.told(json.dumps(told))
+        steering.advance(first, "2025-12-02T12:00:00-05:00")
+        token = token_file.read_text()
+    with served(dataset, *state) as (told, _):
+        assert told["now"] == "2025-12-02T17:00:00+00:00" and token_file.read_text() == token
+        now = requests.get(f"{told['url']}/_sim/clock", timeout=20).json()["now"]
+    assert now == "2025-12-02T17:00:00Z"
+
+
+def test_a_state_in_memory_keeps_its_token_in_a_folder_that_goes_with_it(dataset: Path) -> None:
+    with served(dataset) as (told, _):
+        token_file = Path(told["token_file"])
+        assert token_file.stat().st_mode & 0o777 == 0o600 and token_file.parent.stat().st_mode & 0o777 == 0o700
+        assert told["now"].startswith("2025-12-31T13:00"), "the last session of the data"
+    assert not token_file.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--port", "70000"), "no such port"),
+        (("--port", "-1"), "no such port"),
+        (("--cash", "abc"), "cash"),
+        (("--cash", "NaN"), "cash"),
+        (("--cash", "-5"), "cash"),
+        (("--cash", "Infinity"), "cash"),
+        (("--cash", "1E+400"), "cash"),
+        (("--cash", "0.001"), "cash"),
+        (("--state", "/proc/x"), "the state cannot be kept here"),
+        (("--state", __file__), "the state cannot be kept here"),
+        (("--at", "tomorrow"), "not an ISO 8601 instant"),
+        (("--at", "2099-01-01T08:00:00"), "the calendar of the data ends with"),
+        (("--at", "9999-12-31T23:59:59-05:00"), "not an ISO 8601 instant"),
+        (("--config", "/proc"), "cannot be read"),
+        (("--stand-in-port", "0"), "a port and a file"),
+        (("--stand-in-port", "70000", "--stand-in-ca", "ca.pem"), "no such port"),
+        (("--stand-in-port", "0", "--stand-in-ca", "/proc/x/ca.pem"), "the stand-in cannot be set up"),
+        (("--data", "/nowhere"), "nowhere"),
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_be_is_one_line_and_leaves_no_state(
+    options: tuple[str, ...], said: str, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """In this process, through the entry point itself: the server must not even begin."""
+    kept = () if "--state" in options else ("--state", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["paper-exchange", *command(dataset, *kept, *options)[3:]])
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1) and said in err, err
+    assert not (tmp_path / "state").exists() and not (tmp_path / "ca.pem").exists()
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path, dataset: Path) -> None:
+    with http.listen(0) as bound:
+        port = str(bound.getsockname()[1])
+        options = ("--port", port, "--state", str(tmp_path / "state"))
+        ended = subprocess.run(command(dataset, *options), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert f"--port {port}" in ended.stderr and not (tmp_path / "state").exists()

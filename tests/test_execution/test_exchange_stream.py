@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from execution.exchange.faults import Fault, FaultKind
+from tests.fakes import steering
 from tests.fakes.exchange import exchange, serving, trading_at
 
 Seen = list[TradeUpdate]
@@ -54,10 +55,7 @@ def wait_for(true: object, seconds: float = 30.0) -> None:
 
 
 def advance(client: object, to: str) -> None:
-    import requests
-
-    url = client._base_url  # type: ignore[attr-defined]
-    assert requests.post(f"{url}/_sim/advance", json={"to": to}, timeout=5).status_code == 200
+    steering.advance(client._base_url, to)  # type: ignore[attr-defined]
 
 
 def test_a_scripted_day_arrives_event_by_event() -> None:
