@@ -23,6 +23,8 @@ from typing import Any, Self
 
 import requests
 
+from tests.fakes import steering
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / "var" / "third-party"
@@ -45,7 +47,7 @@ class Served:
         return answer.json()
 
     def advance(self, to: str) -> None:
-        requests.post(f"{self.url}/_sim/advance", json={"to": to}, timeout=60).raise_for_status()
+        steering.advance(self.url, to)
 
     def orders(self) -> dict[str, dict[str, Any]]:
         return {order["client_order_id"]: order for order in self.read("/v2/orders", status="all", limit="500")}
@@ -54,7 +56,7 @@ class Served:
         return {held["symbol"]: held["qty"] for held in self.read("/v2/positions")}
 
     def statuses(self) -> list[int]:
-        return [row["status"] for row in self.read("/_sim/log")]
+        return [row["status"] for row in steering.log(self.url)]
 
 
 def market(folder: Path) -> Path:
@@ -79,8 +81,9 @@ def exchange(data: Path, folder: Path) -> Iterator[Served]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            told = json.loads(process.stdout.readline())
-            yield Served(told["url"], told["stand_in"], authority)
+            line = process.stdout.readline()
+            told = json.loads(line)
+            yield Served(steering.told(line), told["stand_in"], authority)
         finally:
             process.terminate()
 
@@ -197,7 +200,7 @@ def main() -> int:
                     PROGRAMS[name](served, folder, names)
                 except BaseException:
                     print(f"{name} at {datetime.now(UTC):%H:%M:%S}: the exchange's log, newest last")
-                    for row in served.read("/_sim/log")[-12:]:
+                    for row in steering.log(served.url)[-12:]:
                         print("  ", row["method"], row["path"], row["status"])
                     raise
                 statuses = served.statuses()
