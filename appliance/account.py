@@ -52,7 +52,7 @@ def machine_figures(deps: Deps) -> Figures:
     skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())
     seen = deps.machine.read(deps.state)
     return Figures(
-        halt_requests=float(deps.fs.read(deps.folder.halt_request) is not None),
+        halt_requests=float(deps.fs.exists(deps.folder.halt_request)),
         clock_skew_seconds=skew,
         free_disk=seen.free_disk,
         temperature_celsius=seen.temperature_celsius,

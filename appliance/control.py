@@ -13,9 +13,10 @@ Invariants
 ----------
 1. A request is one of five commands, with a reason in words where it changes something; anything else is answered,
    recorded nowhere and not acted on. There is no command that sends an order.
-2. A request is recorded with who asked before it is acted on, and the answer is sent after it was: `by` is what the
-   client says, followed by the user id that the kernel vouches for.
-3. A client that says nothing, too much or nonsense costs the server one short wait and nothing else.
+2. A request is recorded with who asked before it is acted on (a halt right after), and the answer is sent after it
+   was: `by` is what the client says, followed by the user id that the kernel vouches for.
+3. A client that says nothing, too much, nonsense or one byte at a time costs the server one short wait, and nothing
+   else. No line, and nothing that answering it runs into, ends the listening.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -31,12 +33,14 @@ from pathlib import Path
 from threading import Event
 
 from signals.errors import FixInput, TrademlError, TryAgain
+from signals.plain_text import clean
 
 SOCKET_NAME = "control.sock"
 MAX_LINE_BYTES = 8_192
 ASK_SECONDS = 120.0  # a re-arming reconciles with the broker first
 HEAR_SECONDS = 5.0
 POLL_SECONDS = 0.2
+AGAIN_SECONDS = 1.0
 
 
 class Command(StrEnum):
@@ -122,8 +126,8 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
         except OSError as error:
             raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {error}", mend=by_hand) from None
         try:
-            client.sendall(json.dumps(asdict(request)).encode() + b"\n")
-            return parse_answer(_line(client))
+            client.sendall(json.dumps({key: clean(text) for key, text in asdict(request).items()}).encode() + b"\n")
+            return parse_answer(_line(client, seconds))
         except OSError as error:
             raise NoDaemon(
                 "the daemon took the request and did not answer", where=str(error),
@@ -131,7 +135,10 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
             ) from None  # fmt: skip
 
 
-def serve(path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event) -> None:
+def serve(
+    path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event,
+    hears: Callable[[str], None] = lambda trouble: None,
+) -> None:  # fmt: skip
     """Answer requests one after the other until `stop` is set.
 
     Parameters
@@ -143,29 +150,57 @@ def serve(path: Path, handle: Callable[[Request], Answer], record: Callable[[Req
     record : callable
         Writes the audit row; called before `handle`.
     stop : Event
+    hears : callable
+        Told whenever that changes why nobody can be heard; empty while somebody can.
     """
-    with _listening(path) as server:
-        while not stop.is_set():
-            try:
-                client, _ = server.accept()
-            except TimeoutError:
-                continue
-            with closing(client):
-                client.settimeout(HEAR_SECONDS)
-                _converse(client, handle, record)
+    while not stop.is_set():
+        try:
+            with _listening(path) as server:
+                hears("")
+                _attend(server, path, handle, record, stop)
+        except OSError as error:
+            hears(f"the control socket cannot be opened: {error.strerror}")
+            stop.wait(AGAIN_SECONDS)
+
+
+def _attend(
+    server: socket.socket, path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None],
+    stop: Event,
+) -> None:  # fmt: skip
+    """Answer who comes, until `stop` is set or the socket's name is no longer this one's."""
+    ours = path.stat().st_ino
+    while not stop.is_set():
+        try:
+            client, _ = server.accept()
+        except TimeoutError:
+            if path.stat().st_ino != ours:
+                return
+            continue
+        with closing(client):
+            _converse(client, handle, record)
 
 
 def _converse(client: socket.socket, handle: Callable[[Request], Answer], record: Callable[[Request], None]) -> None:
     try:
-        request = parse_request(_line(client))
+        request = parse_request(_line(client, HEAR_SECONDS))
         vouched = replace(request, by=f"{request.by or 'unnamed'} ({_user_of(client)})")
+    except FixInput as error:
+        return _say(client, Answer(False, str(error)))
+    except OSError:
+        return None  # the client went away before it had said anything whole
+    try:
         record(vouched)
         answer = handle(vouched)
     except TrademlError as error:
         answer = Answer(False, str(error))
-    except OSError:
-        return  # the client went away before it had said anything whole
+    except Exception as error:  # noqa: BLE001 - the next request may be the halt: whatever this one met is its answer
+        answer = Answer(False, f"it could not be done: {error!r}")
+    return _say(client, answer)
+
+
+def _say(client: socket.socket, answer: Answer) -> None:
     try:
+        client.settimeout(HEAR_SECONDS)
         client.sendall(json.dumps(asdict(answer)).encode() + b"\n")
     except OSError:
         return  # the client went away; what it asked for was done and is recorded
@@ -185,10 +220,22 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def _line(client: socket.socket) -> bytes:
-    """Read up to the first line feed; raise `FixInput` for a line that has none or is too long."""
-    found = b""
+def _line(client: socket.socket, seconds: float) -> bytes:
+    """Read up to the first line feed, all of it within `seconds`.
+
+    Raises
+    ------
+    FixInput
+        The line has no end, or is too long.
+    TimeoutError
+        It did not come in time, be it that it came byte by byte.
+    """
+    found, until = b"", time.monotonic() + seconds
     while b"\n" not in found:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("a line did not come in time")
+        client.settimeout(left)
         piece = client.recv(4_096)
         found += piece
         if not piece or len(found) > MAX_LINE_BYTES:
@@ -206,7 +253,7 @@ def _user_of(client: socket.socket) -> str:
 def _object(line: bytes) -> dict[str, object]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FixInput("a request is one JSON object on one line") from None
     if not isinstance(row, dict):
         raise FixInput("a request is one JSON object on one line")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 
-from appliance.clock import VirtualClock
+from appliance import halt_file
+from appliance.clock import SystemClock, VirtualClock
 from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher, watcher
 from appliance.deps import Deps
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
+from appliance.halting import carry_out_without_ledger
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.running import honour_halt_request, run_job
 from appliance.jobs.table import ENTRIES
-from appliance.latch import Latch
+from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, job_runs
+from appliance.ledger.database import RESTORE
 from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.notify import Channels, FileNotifier, LogNotifier
@@ -31,7 +34,16 @@ from appliance.venue import Counterparty, standing_at
 from appliance.webhook import webhooks
 from signals.code_version import code_version
 from signals.config import load
-from signals.errors import FixInput, InvariantBroken, NotASession
+from signals.errors import (
+    DeviceHalted,
+    FixInput,
+    InvariantBroken,
+    LedgerDamaged,
+    LedgerUnusable,
+    Locked,
+    NotASession,
+    TrademlError,
+)
 from signals.manifest import Manifest
 from signals.sessions import Calendar
 
@@ -112,15 +124,43 @@ class Device:
         FixInput
             The hosted clock is past the job's window.
         """
-        if self.fs.read(self.folder.halt_request) is not None:
-            with self.deps() as deps:  # before a hosted clock moves on: what works now is cancelled now
-                honour_halt_request(deps, session)
+        self.honour_halt_request(session)  # before a hosted clock moves on: what works now is cancelled now
         if isinstance(self.clock, VirtualClock):
             self._move_to(self.clock, job, session)
         with self.deps() as deps:
             report = run_job(ENTRIES[job], session, deps)
         self.remember_clock()
         return report
+
+    def honour_halt_request(self, session: date | None) -> None:
+        """Carry out the file HALT if there is one; a ledger that cannot be opened is no reason not to.
+
+        Raises
+        ------
+        DeviceHalted
+            There is no ledger to be had: the latch is closed, cancel-all was sent and a person told.
+        """
+        if not halt_file.is_asked(self.fs, self.folder):
+            return
+        self.latch.close()
+        with ExitStack() as stack:
+            try:
+                deps = stack.enter_context(self.deps())
+            except (LedgerUnusable, Locked) as error:
+                words = f"the file HALT was found: {halt_file.words(self.fs, self.folder)}"
+                record = self.latch.halt("MANUAL", words, SystemClock().now())
+                self.tell_without_ledger(record, error)
+                raise DeviceHalted(record.sentence(), mend=str(error)) from error
+            honour_halt_request(deps, session)
+
+    def require_ledger(self) -> None:
+        """Raise `LedgerDamaged` where a device may send orders and its ledger is not there: it is never begun anew."""
+        if self.latch.read().is_armed and not self.folder.ledger.exists():
+            raise LedgerDamaged("the ledger of an armed device is gone", where=str(self.folder.ledger), mend=RESTORE)
+
+    def tell_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
+        """Cancel what works and tell a person of a halt that the ledger does not hold."""
+        carry_out_without_ledger(self.counterparty.broker, self.notifier, record, SystemClock().now(), error)
 
     def close(self, job: str, session: date, status: JobStatus, reason: str) -> JobReport:
         """Record the end of a job that did not run and never will for this session."""

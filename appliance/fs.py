@@ -35,9 +35,29 @@ class DurableFs:
             os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        """Remove the file durably; no error when there is none."""
+        """Remove the file, or the empty folder, durably; no error when there is none."""
         try:
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
         except FileNotFoundError:
             return
         sync_folder(path.parent)
+
+    def rename(self, path: Path, to: Path) -> None:
+        """Move a file over another in one durable step that needs no room; raise `FileNotFoundError` without one."""
+        path.replace(to)
+        sync_folder(to.parent)
+
+    def exists(self, path: Path) -> bool:
+        """Whether anything has this name: a folder, a link to nothing and what may not be read included."""
+        return os.path.lexists(path)
+
+    def head(self, path: Path, size: int) -> bytes:
+        """Return the first bytes without ever waiting for them; raise `OSError` when there are none to be read."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)

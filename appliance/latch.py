@@ -1,31 +1,44 @@
 """The halt latch: one small durable file that says whether this device may send orders.
 
 It stands beside the ledger and outside it, so that a lost, corrupt or restored ledger cannot arm a device.
+Beside an open latch lies a closed one, written when it was opened: closing is one rename, which needs no reading, no
+room on the disk and no words. What is known of the halt is written afterwards, where it can be.
 
 Invariants
 ----------
-1. Absent, unreadable or unknown content means HALTED: a fresh or restored device sends nothing until a person arms it.
-2. `halt` is on disk when it returns, before any other reaction of its caller; it never fails because of what it finds.
+1. Absent, unreadable or unknown content means HALTED. Where the file is absent the ledger is asked: a halt that stands
+   there stands here, and a device that was armed once is halted for an unknown cause; only one that never was is fresh.
+2. `close` is durable when it returns and never raises; `halt` closes first and adds what is known.
 3. A halt keeps its id and reason until a person re-arms; later halts are added to it, never over it.
 4. Only `arm` (a device that never halted for a reason) and `rearm` (naming the halt) open the latch; both are called
-   by a person's command and by nothing else. A reboot changes nothing.
+   by a person's command and by nothing else. A reboot changes nothing. A kill that arrives while it is opened wins.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode, halts
 from appliance.seams import Fs
-from signals.errors import DeviceHalted, FixInput
+from signals.errors import DeviceHalted, FixInput, LedgerUnusable, Locked
 from signals.files import sha256_of
+from signals.plain_text import clean
 
 FILE_NAME = "latch.json"
+PREPARED_NAME = "latch.closed"
 FRESH_WORDS = "nothing is wrong; no orders are sent until you arm it"
 UNREADABLE_WORDS = "the latch file cannot be read, so the device counts as halted"
+CLOSED_WORDS = "a kill closed the latch, and why is not written here"
+MISSING_WORDS = "the latch file is gone and nobody recorded a halt: its cause is unknown"
+UNASKED_WORDS = "the latch file is gone, and the ledger cannot be asked why"
+REFUSED_WORDS = "the disk takes nothing, not even this: halt again once it does"
+CLOSED, MISSING, UNREADABLE = "CLOSED", "LATCH_MISSING", "LATCH_UNREADABLE"
 HALT_ID_LENGTH = 8
 
 
@@ -81,7 +94,8 @@ class LatchRecord:
             return f"ARMED since {self.at} by {self.by}"
         if self.is_fresh:
             return f"HALTED: {self.reason}"
-        return f"HALTED by {self.name} at {self.at}, halt id {self.halt_id}: {self.reason}"
+        when = f" at {self.at}" if self.at else ""
+        return f"HALTED by {self.name}{when}, halt id {self.halt_id}: {self.reason}"
 
 
 FRESH = LatchRecord(LatchState.HALTED, name="FRESH", reason=FRESH_WORDS)
@@ -98,22 +112,73 @@ class Latch:
     """
 
     def __init__(self, state: Path, fs: Fs) -> None:
-        self._path = state / FILE_NAME
+        self._ledger = StateFolder(state).ledger
+        self._path, self._prepared = state / FILE_NAME, state / PREPARED_NAME
         self._fs = fs
+        self._refused: tuple[bytes, LatchRecord] | None = None
 
     def read(self) -> LatchRecord:
         """Return what the latch says now (invariant 1)."""
-        content = self._fs.read(self._path)
+        try:
+            content = self._fs.read(self._path)
+        except OSError as error:
+            return LatchRecord(LatchState.HALTED, _identity(str(error.errno).encode()), UNREADABLE, UNREADABLE_WORDS)
         if content is None:
+            return self._absent()
+        if self._refused is not None and self._refused[0] == content:
+            return self._refused[1]
+        return _decoded(content)
+
+    def _absent(self) -> LatchRecord:
+        """What a latch that is not there means, by the ledger beside it."""
+        if not self._ledger.exists():
             return FRESH
         try:
-            row = json.loads(content)
-            return LatchRecord(
-                LatchState(row["state"]), row["halt_id"], row["name"], row["reason"], row["at"], row["by"],
-                tuple(row["later"]),
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError):
-            return LatchRecord(LatchState.HALTED, _identity(content), "LATCH_UNREADABLE", UNREADABLE_WORDS)
+            with Ledger(self._ledger, Mode.READ) as ledger:
+                standing, last = halts.standing(ledger, halts.HALT), halts.last_armed(ledger)
+        except (LedgerUnusable, Locked):
+            return LatchRecord(LatchState.HALTED, _identity(MISSING.encode()), MISSING, UNASKED_WORDS)
+        if standing:
+            row = standing[-1]
+            return LatchRecord(LatchState.HALTED, row.id, row.name, row.value, row.at.isoformat())
+        if last is None:
+            return FRESH
+        return LatchRecord(LatchState.HALTED, _identity(f"{MISSING}|{last}".encode()), MISSING, MISSING_WORDS)
+
+    def prepare(self) -> None:
+        """Lay a closed latch beside an open one that has none, and take away the one beside a closed latch.
+
+        A disk that does not take it is no reason not to go on: `close` has another way.
+        """
+        with suppress(OSError):
+            content = self._fs.read(self._path)
+            if content is not None and _decoded(content).is_armed:
+                if self._fs.exists(self._prepared):
+                    return
+                self._fs.write(self._prepared, _encoded(_closed(content)))
+                if self._is_open():
+                    return  # and not closed meanwhile by another process, over whose words this one must not lie
+            self._fs.remove(self._prepared)
+
+    def close(self) -> None:
+        """Close the latch durably, by the simplest means that works; never raises (invariant 2)."""
+        with suppress(OSError):
+            self._fs.rename(self._prepared, self._path)
+            return
+        if not self._is_open():
+            return
+        with suppress(OSError):  # nothing was prepared: an older release armed this device
+            self._fs.write(self._path, _encoded(_closed(b"")))
+            return
+        with suppress(OSError):
+            self._fs.remove(self._path)  # absent beside a ledger that was armed is halted
+
+    def _is_open(self) -> bool:
+        try:
+            content = self._fs.read(self._path)
+        except OSError:
+            return False
+        return content is not None and _decoded(content).is_armed
 
     def require_armed(self) -> None:
         """Raise `DeviceHalted` unless orders may be sent."""
@@ -125,15 +190,31 @@ class Latch:
             raise DeviceHalted(record.sentence(), mend=mend)
 
     def halt(self, name: str, reason: str, at: datetime) -> LatchRecord:
-        """Close the latch durably and return the halt that stands (invariants 2 and 3)."""
-        standing = self.read()
-        if standing.is_armed or standing.is_fresh:
-            halt_id = _identity(f"{name}|{reason}|{at.isoformat()}".encode())
-            record = LatchRecord(LatchState.HALTED, halt_id, name, reason, at.isoformat())
+        """Close the latch durably, add what is known, and return the halt that stands (invariants 2 and 3).
+
+        Where the disk takes nothing at all, this object says halted for as long as the file says what it says now.
+        """
+        self.close()
+        standing, words = self.read(), clean(reason)
+        if standing.name == CLOSED:
+            record = replace(standing, name=name, reason=words, at=at.isoformat())
+        elif standing.is_armed or standing.is_fresh:
+            halt_id = _identity(f"{name}|{words}|{at.isoformat()}".encode())
+            record = LatchRecord(LatchState.HALTED, halt_id, name, words, at.isoformat())
         else:
-            record = replace(standing, later=(*standing.later, f"{at.isoformat()} {name}: {reason}"))
-        self._write(record)
+            record = replace(standing, later=(*standing.later, f"{at.isoformat()} {name}: {words}"))
+        with suppress(OSError):
+            self._fs.write(self._path, _encoded(record))
+            return record
+        if standing.is_armed and (content := self._fs.read(self._path)) is not None:
+            record = replace(record, reason=f"{words}; {REFUSED_WORDS}")
+            self._refused = content, record
         return record
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a halt was asked for that the disk did not take in any form: it ends with this process."""
+        return self._refused is not None and self.read() is self._refused[1]
 
     def require_armable(self) -> None:
         """Raise `FixInput` when a halt stands that the first arming must not clear."""
@@ -163,21 +244,49 @@ class Latch:
         if standing.is_armed:
             return standing
         record = LatchRecord(LatchState.ARMED, name="ARM", reason="armed for the first time", at=at.isoformat(), by=by)
-        self._write(record)
-        return record
+        return self._open(record, standing)
 
     def rearm(self, *, halt_id: str, reason: str, by: str, at: datetime) -> LatchRecord:
         """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, stands."""
         self.require_halt(halt_id)
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
-        record = LatchRecord(LatchState.ARMED, name="REARM", reason=reason, at=at.isoformat(), by=by)
-        self._write(record)
+        record = LatchRecord(LatchState.ARMED, name="REARM", reason=clean(reason), at=at.isoformat(), by=by)
+        return self._open(record, self.read())
+
+    def _open(self, record: LatchRecord, standing: LatchRecord) -> LatchRecord:
+        """Write what closes the latch, then the open latch; who closes it meanwhile has taken the former away."""
+        content = _encoded(record)
+        try:
+            self._fs.write(self._prepared, _encoded(_closed(standing.halt_id.encode() + content)))
+            self._fs.write(self._path, content)
+        except OSError as error:
+            raise FixInput(
+                "the latch cannot be written, so it stays closed", where=str(error), mend="Free space on the disk"
+            ) from None
+        if not self._fs.exists(self._prepared):
+            at = datetime.fromisoformat(record.at)
+            found = self.halt("MANUAL", "a kill arrived while the latch was being opened", at)
+            raise FixInput("the device was halted while it was being armed", where=found.sentence())
         return record
 
-    def _write(self, record: LatchRecord) -> None:
-        row = vars(record) | {"later": list(record.later)}
-        self._fs.write(self._path, json.dumps(row, sort_keys=True, indent=1).encode())
+
+def _encoded(record: LatchRecord) -> bytes:
+    return json.dumps(vars(record) | {"later": list(record.later)}, sort_keys=True, indent=1).encode()
+
+
+def _decoded(content: bytes) -> LatchRecord:
+    try:
+        row = json.loads(content)
+        halt_id, name, reason, at, by = (clean(row[key]) for key in ("halt_id", "name", "reason", "at", "by"))
+        return LatchRecord(LatchState(row["state"]), halt_id, name, reason, at, by, tuple(map(clean, row["later"])))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return LatchRecord(LatchState.HALTED, _identity(content), UNREADABLE, UNREADABLE_WORDS)
+
+
+def _closed(content: bytes) -> LatchRecord:
+    """The halt of a latch that was closed before anything could be said of it."""
+    return LatchRecord(LatchState.HALTED, _identity(CLOSED.encode() + content), CLOSED, CLOSED_WORDS)
 
 
 def _identity(content: bytes) -> str:

@@ -46,7 +46,16 @@ class Fs(Protocol):
         """Make `content` durable under `path`, whole or not at all."""
 
     def remove(self, path: Path) -> None:
-        """Remove the file durably; no error when there is none."""
+        """Remove the file, or the empty folder, durably; no error when there is none."""
+
+    def rename(self, path: Path, to: Path) -> None:
+        """Move a file over another in one durable step that needs no room; raise `FileNotFoundError` without one."""
+
+    def exists(self, path: Path) -> bool:
+        """Whether anything has this name: a folder, a link to nothing and what may not be read included."""
+
+    def head(self, path: Path, size: int) -> bytes:
+        """Return the first bytes without ever waiting for them; raise `OSError` when there are none to be read."""
 
 
 class Spawner(Protocol):

@@ -20,7 +20,8 @@ TrademlError
  |    |-- ReconBreak         the ledger and the broker disagree and nothing explains it
  |    |-- UnknownOrder       an order whose outcome could not be proven in time
  |    |-- UnknownBrokerState a status that we do not know, from a broker that we must understand
- |    '-- LedgerUnusable     the ledger is corrupt, or of a schema newer than this program
+ |    '-- LedgerUnusable     the ledger cannot be opened or written, or is of a schema newer than this program
+ |         '-- LedgerDamaged      its file is corrupt, gone or another one: no reopening brings it back
  |-- TryAgain          exit 5   nothing was changed; the same command may succeed later
  |    |-- BrokerUnreachable  connection refused, time-out or 5xx on a call that changes nothing
  |    |-- StoreUnreachable   the object store or folder could not be read
@@ -147,7 +148,11 @@ class UnknownBrokerState(HaltDevice):
 
 
 class LedgerUnusable(HaltDevice):
-    """The ledger is corrupt, or of a schema newer than this program."""
+    """The ledger cannot be opened or written, or is of a schema newer than this program."""
+
+
+class LedgerDamaged(LedgerUnusable):
+    """The ledger's file is corrupt, gone or another one: a restore or a person must help."""
 
 
 class TryAgain(TrademlError):

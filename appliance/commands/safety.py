@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from appliance import reductions
+from appliance import halt_file, reductions
 from appliance.clock import SystemClock
 from appliance.config import ApplianceConfig
 from appliance.deps import Deps
-from appliance.device import Device, opened
+from appliance.device import Device, channels, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
-from appliance.halting import carry_out
+from appliance.halting import CANCELLED, carry_out
+from appliance.halting import cancel_all as cancel_all_of
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch, LatchRecord
@@ -24,10 +26,12 @@ from appliance.loosening import guarded, loosened
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.paging import acknowledge
 from appliance.person import confirm_typed, who
+from appliance.seams import Alert, Severity
 from appliance.venue import standing_at
 from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
+from signals.plain_text import clean
 
 MANUAL = "MANUAL"
 TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second
@@ -53,10 +57,11 @@ def halt(
     The latch is closed first, whatever else the device is doing. When another process works in the state folder, it is
     asked through the file HALT to cancel. The same file, made by hand, halts a device too.
     """
-    folder = StateFolder(state)
+    folder, latch = StateFolder(state), Latch(state, DurableFs())
+    latch.close()
     folder.require()
-    record = Latch(state, DurableFs()).halt(MANUAL, reason, SystemClock().now())
-    done = _cancel_orders(folder, record, reason, credentials)
+    record = latch.halt(MANUAL, clean(reason), SystemClock().now())
+    done = _cancel_orders(folder, record, clean(reason), credentials)
     emit({"latch": record.state.value, "halt_id": record.halt_id, "reactions": done}, as_json=as_json,
          text=f"{record.sentence()}\n{done}")  # fmt: skip
 
@@ -75,7 +80,7 @@ def rearm(
     Opening the latch ends every REDUCE that stands with it. Refused while a limit of config.yml is looser than it was
     when the halt came.
     """
-    person = by or who()
+    person, reason = clean(by or who()), clean(reason)
     with opened(state, credentials=credentials) as device:
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
@@ -86,28 +91,27 @@ def rearm(
         else:
             device.latch.require_halt(halt_id)
             ended = list(reduced)
-        if deps_request := device.fs.read(device.folder.halt_request):
-            raise FixInput(
-                "the file HALT is still in the state folder", where=deps_request.decode(errors="replace")[:100],
-                mend="Remove it first",
-            )  # fmt: skip
+        if halt_file.is_asked(device.fs, device.folder):
+            words = halt_file.words(device.fs, device.folder)
+            raise FixInput("the file HALT is still in the state folder", where=words, mend="Remove it first")
         with device.deps() as deps:
             _refuse_loosened(deps, halt_id)
             session = _current_session(device)
-            clean = ENTRIES["reconcile_morning"].job(session, deps)
+            agreed = ENTRIES["reconcile_morning"].job(session, deps)
             what = " and ".join([*(["open the latch"] if not device.latch.read().is_armed else []),
                                  *(f"end the REDUCE by {row.name}" for row in ended)])  # fmt: skip
-            confirm_typed("REARM", f"{what}; {clean.summary}", yes=yes)
+            confirm_typed("REARM", f"{what}; {agreed.summary}", yes=yes)
             if not device.latch.read().is_armed:
-                at = device.clock.now()
+                at, standing = device.clock.now(), device.latch.read()
                 record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
-                _record(deps, halt_id, record)
+                halts.note_armed(deps.ledger, at)
+                _record(deps, standing, record)
             for row in ended:
                 halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
             record = device.latch.read()
     told = [f"The REDUCE by {row.name} has ended." for row in ended]
-    emit({"latch": record.state.value, "by": person, "reconcile": clean.summary, "ended": [row.id for row in ended]},
-         as_json=as_json, text="\n".join([clean.summary, *told, record.sentence()]))  # fmt: skip
+    emit({"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
+         as_json=as_json, text="\n".join([agreed.summary, *told, record.sentence()]))  # fmt: skip
 
 
 def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:
@@ -130,47 +134,61 @@ def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     folder.require()
     config = load(folder.config, ApplianceConfig)
     with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
-        done = counterparty.broker().cancel_all()
-    text = "Working orders were cancelled." if done else "The broker did not take the cancellation."
-    emit({"cancelled": done}, as_json=False, text=text)
+        done = cancel_all_of(counterparty.broker)
+    text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
+    emit({"cancelled": done == CANCELLED}, as_json=False, text=text)
 
 
 def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, credentials: Path | None) -> str:
+    fs, is_told = DurableFs(), False
     try:
         with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
-            carry_out(deps, None, record, MANUAL, reason, "halt_requests")
-            return "Working orders were cancelled and the halt is recorded."
+            is_told = True  # whatever carrying it out ends with
+            cancelled = carry_out(deps, None, record, MANUAL, reason, "halt_requests")
     except Locked:
-        DurableFs().write(folder.halt_request, reason.encode())
+        is_asked = halt_file.ask(fs, folder, reason)
         told = _cancel_past_the_lock(folder, credentials)
+        if not is_asked:
+            return f"Another process is at work, and can send no new orders.{told}"
         _see_it_taken(folder, credentials)
         return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
-    except TrademlError as error:
-        DurableFs().write(folder.halt_request, reason.encode())
-        return f"The latch is closed; working orders could not be cancelled now: {error}"
+    except (TrademlError, OSError) as error:
+        halt_file.ask(fs, folder, reason)
+        told = _cancel_past_the_lock(folder, credentials)
+        if not is_told:
+            body = f"{record.sentence()}.{told} It is not in the ledger: {error}"
+            at = SystemClock().now()
+            alert = Alert(Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {MANUAL}", clean(body), at)
+            with suppress(TrademlError, OSError):  # an address that cannot be read is said by every other command
+                channels(folder, credentials).notify(alert)
+        return f"The latch is closed. The halt is not recorded yet: {error}.{told}"
+    if cancelled != CANCELLED:
+        return f"The halt is recorded. Working orders: {cancelled}."
+    return "Working orders were cancelled and the halt is recorded."
 
 
 def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
     """Send cancel-all from here too, where the venue is no part of the process that holds the lock."""
-    config = load(folder.config, ApplianceConfig)
-    if config.venue.is_hosted:
-        return ""
     try:
+        config = load(folder.config, ApplianceConfig)
+        if config.venue.is_hosted:
+            return ""
         with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
-            done = counterparty.broker().cancel_all()
+            done = cancel_all_of(counterparty.broker)
     except (TrademlError, OSError) as error:
-        return f" Cancel-all could not be sent from here: {error}"
-    return " Cancel-all was sent from here too." if done else " The broker did not take the cancel-all from here."
+        done = f"not cancelled: {error}"
+    return " Cancel-all was sent from here too." if done == CANCELLED else f" Cancel-all from here: {done}."
 
 
 def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
     """Wait until the file HALT is gone; when the other process ended without seeing it, do here what it asks."""
     clock = SystemClock()
     until = clock.monotonic() + TAKEN_SECONDS
-    while folder.halt_request.exists() and clock.monotonic() < until:
+    while halt_file.is_asked(DurableFs(), folder) and clock.monotonic() < until:
         try:
             with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
                 honour_halt_request(deps, None)
+            return
         except Locked:
             clock.sleep(TAKEN_SECONDS / 20)
         except TrademlError:
@@ -192,8 +210,11 @@ def _current_session(device: Device) -> date:
     return device.calendar.next(device.calendar.last_closed(device.clock.now()))
 
 
-def _record(deps: Deps, halt_id: str, record: LatchRecord) -> None:
-    if halts.find(deps.ledger, halt_id) is None:  # a crash came between the latch and the ledger
-        at = deps.clock.now()
-        halts.add(deps.ledger, halts.HaltRow(halt_id, at, MANUAL, MANUAL, record.reason, "", None, "halt"))
-    halts.rearm(deps.ledger, halt_id, deps.clock.now(), record.by, record.reason)
+def _record(deps: Deps, standing: LatchRecord, record: LatchRecord) -> None:
+    """Record who opened the latch, for every halt that the ledger holds open."""
+    at = deps.clock.now()
+    if halts.find(deps.ledger, standing.halt_id) is None:  # a crash came between the latch and the ledger
+        name, reason = standing.name, standing.reason
+        halts.add(deps.ledger, halts.HaltRow(standing.halt_id, at, name, name, reason, "", None, halts.HALT))
+    for row in halts.standing(deps.ledger, halts.HALT):
+        halts.rearm(deps.ledger, row.id, at, record.by, record.reason)

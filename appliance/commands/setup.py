@@ -14,7 +14,7 @@ from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.job import JobReport
 from appliance.latch import Latch
-from appliance.ledger import Ledger, Mode, plans
+from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.person import confirm_typed, who
 from appliance.schedule import JOBS
@@ -104,7 +104,10 @@ def arm(
                 mend="Mend it, or arm for another session",
             )  # fmt: skip
         confirm_typed("ARM", "send this device's orders", yes=yes)
-        record = device.latch.arm(by=who(), at=device.clock.now())
+        at = device.clock.now()
+        record = device.latch.arm(by=who(), at=at)
+        with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
+            halts.note_armed(ledger, at)
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json,
          text=record.sentence())  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from threading import Event, Thread
@@ -31,7 +31,7 @@ from appliance.daemon.systemd import ServiceManager
 from appliance.folder import StateFolder, only_daemon
 from appliance.options import DEFAULT_STATE, Credentials, State
 from signals.console import run
-from signals.errors import Locked
+from signals.errors import LedgerUnusable, Locked
 
 LOOK = "look"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -113,7 +113,7 @@ class Process:
             signal.signal(number, self._told_to_stop)
         signal.signal(signal.SIGUSR1, self._told_to_halt)
         self._log.info("begins", pid=pid, state=str(self._folder.root))
-        self._life.note_start(boot, pid)
+        self._noted(lambda: self._life.note_start(boot, pid))
         self._scheduler.add_job(self._life.look, IntervalTrigger(seconds=self._pace.look), id=LOOK)
         self._scheduler.start()
         listener = Thread(target=self._listen, daemon=True)
@@ -126,9 +126,16 @@ class Process:
             self._scheduler.shutdown(wait=False)
             self._end_work()
             listener.join(2 * STEP_SECONDS)  # it takes the socket's name away; a request at work goes on without it
-            self._life.note_end(boot, pid)
+            self._noted(lambda: self._life.note_end(boot, pid))
             self._life.close()
             self._log.info("ended")
+
+    def _noted(self, note: Callable[[], None]) -> None:
+        """Write into the ledger that this process begins or ends; the looks find out what is wrong with it."""
+        try:
+            note()
+        except LedgerUnusable as error:
+            self._log.error("it cannot be recorded", words=str(error))
 
     def _feed(self) -> None:
         """Feed the watchdog while the daemon lives, and watch what happens to time."""
@@ -163,8 +170,13 @@ class Process:
         desk = Desk(self._life.close_latch, self._run_command, self._life.voice.keep, self._look_now, self._clock.now)
         serve(
             self._folder.root / SOCKET_NAME, lambda asked: conversation.answer(asked, desk),
-            lambda asked: conversation.record(asked, desk), self._stop,
+            lambda asked: conversation.record(asked, desk), self._stop, self._hears,
         )  # fmt: skip
+
+    def _hears(self, trouble: str) -> None:
+        if trouble and trouble != self._life.deaf:
+            self._log.error("trouble", words=trouble)
+        self._life.deaf = trouble
 
     def _look_now(self) -> dict[str, object]:
         facts = self._life.vitals().facts()
@@ -199,7 +211,8 @@ class Process:
         self._is_told_to_stop = True
 
     def _told_to_halt(self, number: int, _frame: FrameType | None) -> None:
-        # a lock may be held by the thread that the signal interrupts: the halt is another thread's work
+        # a lock may be held by the thread that the signal interrupts: what follows is another thread's work
+        self._life.shut()
         Thread(target=self._life.close_latch, args=(MANUAL, f"signal {signal.Signals(number).name}")).start()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,16 +47,15 @@ class Desk:
 
 
 def record(request: Request, desk: Desk) -> None:
-    """Write the audit row: who asked for what, and why. A halt does not wait for a ledger that cannot be written."""
-    if request.command is Command.STATUS:
-        return
+    """Write the audit row: who asked for what, and why. A halt is recorded after the latch is closed, if it can be."""
+    if request.command not in (Command.STATUS, Command.HALT):
+        _record(request, desk)
+
+
+def _record(request: Request, desk: Desk) -> None:
     body = f"{request.by}: {request.reason}" + (f" (halt {request.halt_id})" if request.halt_id else "")
     alert = Alert(Severity.INFO, f"control-{request.command}", f"{request.command} was asked for", body, desk.now())
-    try:
-        desk.say(alert)
-    except (LedgerUnusable, Locked):
-        if request.command is not Command.HALT:
-            raise
+    desk.say(alert)
 
 
 def answer(request: Request, desk: Desk) -> Answer:
@@ -65,6 +65,8 @@ def answer(request: Request, desk: Desk) -> Answer:
 
 def _halt(request: Request, desk: Desk) -> Answer:
     desk.close_latch(MANUAL, f"{request.reason} ({request.by})")
+    with suppress(LedgerUnusable, Locked):
+        _record(request, desk)
     ended = desk.run(("attend",), HALT_SECONDS)
     if ended.code != 0:
         return Answer(True, f"HALTED by {MANUAL}; working orders are being cancelled: {ended.words}")

@@ -16,17 +16,15 @@ Invariants
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 
 import structlog
 
+from appliance import halt_file
 from appliance.catching_up import ABSENT, catch_up, first_session
 from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
@@ -37,7 +35,8 @@ from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace
 from appliance.daemon.publishing import own_facts, process_facts, publish
 from appliance.daemon.record import Ending, Record
-from appliance.daemon.voice import Voice
+from appliance.daemon.voice import SAID_AGAIN_SECONDS, Voice
+from appliance.daemon.work import Work, Workplace
 from appliance.deadman import watcher
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
@@ -48,23 +47,15 @@ from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
 from appliance.seams import Alert, Beat, Clock, Severity
 from appliance.unheard import is_unheard, is_unsaid
 from appliance.vitals import Vitals, is_filling, vitals
-from signals.errors import DeviceHalted, Locked, TrademlError
+from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
+from signals.plain_text import clean
 
 MAX_CRASHES = 5
-CLOCK, MANUAL = "CLOCK", "MANUAL"
+CLOCK, MANUAL, DAMAGED = "CLOCK", "MANUAL", "LEDGER_DAMAGED"
 TRY_AGAIN, HALTED_CODE = 5, 4
 KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may mend them
 SMALL = Limits(120.0, 512)
 LIMITS = {slot.job: Limits(slot.seconds, slot.megabytes) for slot in TIMETABLE}
-
-
-@dataclass
-class Work:
-    """The process at work, and why."""
-
-    name: str
-    child: Child
-    session: date | None = None
 
 
 class Daemon:
@@ -96,8 +87,7 @@ class Daemon:
         self._watcher = watcher(credentials)
         self._started_at = real.now()
         self.liveness = Liveness(real.monotonic())
-        self._guard = Lock()  # of the process at work, which a person's halt reaches from another thread
-        self._work: Work | None = None
+        self._at_work = Workplace()
         self._brief: Briefing | None = None
         self._clock: Clock = real
         self._waits: tuple[str, ...] = ("the briefing",)
@@ -106,7 +96,8 @@ class Daemon:
         self._crashes: dict[tuple[date, str], int] = {}
         self._last_words: dict[tuple[date, str], str] = {}
         self.voice = Voice(self._record, log)
-        self._trouble, self._is_urgent = "", True
+        self._trouble, self._is_urgent, self._failed = "", True, 0
+        self.deaf = ""  # why the control socket hears nobody
         self._published = float("-inf")
         self._jumps: list[Jump] = []
 
@@ -115,19 +106,34 @@ class Daemon:
     def look(self) -> None:
         """Go round once (see the module)."""
         now = self._real.monotonic()
+        if halt_file.is_asked(DurableFs(), self._folder):
+            self._latch.close()  # an attendance, or the process at work, does the rest
         try:
             self._record.reader()
             self.liveness.answered(now)
             self._tend(now)
             self._judge_time()
-            if self._work is None:
+            if self._at_work.is_free:
                 self._go_on(now)
-            if self._work is None:
+            if self._at_work.is_free:
                 self._trouble = ""
+        except LedgerDamaged as error:
+            self._go_without_ledger(error, now)
         except (TrademlError, OSError) as error:
             self._is_in_trouble(error, now)
         self._publish(now)
         self.liveness.looked(self._real.monotonic())
+
+    def _go_without_ledger(self, error: LedgerDamaged, now: float) -> None:
+        """Halt, and have working orders cancelled and a person told of it every hour: no job starts any more."""
+        self.liveness.answered(now)  # another process would find the same
+        if self._latch.read().is_armed:
+            self.close_latch(DAMAGED, str(error))
+        self._is_in_trouble(error, now)
+        self._at_work.ended(now)
+        if self._at_work.is_free and self._is_due("damage", now):
+            self._not_before["damage"] = now + SAID_AGAIN_SECONDS
+            self._start("attend", ("attend",), SMALL, now)
 
     def _go_on(self, now: float) -> None:
         if self._needs_attendance(now):
@@ -184,31 +190,36 @@ class Daemon:
     # -- the process at work -----------------------------------------------------------------------------------------
 
     def _start(self, name: str, arguments: Sequence[str], limits: Limits, now: float, day: date | None = None) -> None:
-        child = Child(self.command(arguments), limits, self._environment, now)
-        with self._guard:
-            self._work = Work(name, child, day)
+        self._at_work.take(Work(name, Child(self.command(arguments), limits, self._environment, now), day))
 
     def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
         """Return the command line of one `appliance` command on this state folder."""
         return (sys.executable, "-m", "appliance", *arguments, "--state", str(self._folder.root))
 
     def _tend(self, now: float) -> None:
-        work = self._work
-        ended = work.child.poll(now) if work is not None else None
-        if work is None or ended is None:
+        if (found := self._at_work.ended(now)) is None:
             return
-        with self._guard:
-            self._work = None
+        work, ended = found
         self._published = float("-inf")
         if work.session is not None:
             self._settle(work.name, work.session, ended, now)
         elif work.name == "brief":
             self._take_brief(ended, now)
         else:
-            self._not_before["attend"] = now + self._pace.retry
-            if ended.code != 0:
-                self._not_before["HALT"] = now + self._pace.look
-                self._log.warning("attendance failed", words=ended.words)
+            self._attended(ended, now)
+
+    def _attended(self, ended: Ended, now: float) -> None:
+        """Wait for the next attendance: longer after each that failed, for each may have told a person."""
+        is_waiting = ended.code in (0, TRY_AGAIN)
+        self._failed = 0 if is_waiting else self._failed + 1
+        wait = min(self._pace.retry * 2 ** max(0, self._failed - 1), SAID_AGAIN_SECONDS)
+        self._not_before["attend"] = now + wait
+        if halt_file.is_asked(DurableFs(), self._folder):
+            self._not_before["HALT"] = now + (self._pace.look if ended.code == TRY_AGAIN else wait)
+        if ended.code != 0:
+            self._log.warning("attendance failed", words=ended.words)
+        if ended.code == HALTED_CODE:
+            self._record.examine()  # is it the ledger?
 
     def _settle(self, job: str, session: date, ended: Ended, now: float) -> None:
         """Judge how a job's process ended by what the ledger says (invariants 2 and 3)."""
@@ -227,14 +238,21 @@ class Daemon:
         self._last_words[place] = ended.words
         if ended.code == HALTED_CODE and not self._latch.read().is_armed:
             self._end(Ending(job, session, JobStatus.HALTED, ended.said), now)
+        elif ended.code == HALTED_CODE:
+            self._record.examine()  # it asks for a halt and could not carry it out: is it the ledger?
+            self._crashed(place, ended, now)
         elif ended.code not in KNOWN_CODES or ended.ended_for:
-            crashes = self._crashes[place] = self._crashes.get(place, 0) + 1
-            self._not_before[_key(session, job)] = now + self._pace.retry * 2 ** (crashes - 1)
-            if crashes >= MAX_CRASHES:
-                words = f"it was tried {MAX_CRASHES} times; the last time {ended.words}"
-                self._end(Ending(job, session, JobStatus.FAILED, words), now)
+            self._crashed(place, ended, now)
         elif ended.code != TRY_AGAIN:
             self.say(Severity.WARN, f"open-{session}-{job}", f"{job} of {session} waits", ended.words, now)
+
+    def _crashed(self, place: tuple[date, str], ended: Ended, now: float) -> None:
+        session, job = place
+        crashes = self._crashes[place] = self._crashes.get(place, 0) + 1
+        self._not_before[_key(session, job)] = now + self._pace.retry * 2 ** (crashes - 1)
+        if crashes >= MAX_CRASHES:
+            words = f"it was tried {MAX_CRASHES} times; the last time {ended.words}"
+            self._end(Ending(job, session, JobStatus.FAILED, words), now)
 
     def _end(self, ending: Ending, now: float) -> None:
         self._last_words.pop((ending.session, ending.job), None)
@@ -313,11 +331,13 @@ class Daemon:
     def close_latch(self, name: str, reason: str) -> None:
         """Halt: the latch first, then a job at work stops and cancels; an attendance does what follows."""
         self._latch.halt(name, reason, self._real.now())
-        self._log.critical("halted", name=name, reason=reason)
-        with self._guard:
-            if self._work is not None and self._work.session is not None:
-                self._work.child.halt()
+        self._at_work.halt()
         self._is_urgent = True
+        self._log.critical("halted", name=name, reason=clean(reason))
+
+    def shut(self) -> None:
+        """Close the latch and no more: what a signal's handler may do."""
+        self._latch.close()
 
     def say(self, severity: Severity, key: str, title: str, body: str, now: float) -> None:
         """Tell a person: in the log now, and through every channel at the next attendance."""
@@ -325,7 +345,7 @@ class Daemon:
             self._is_urgent = True
 
     def _needs_attendance(self, now: float) -> bool:
-        if self._folder.halt_request.exists() and self._is_due("HALT", now):
+        if halt_file.is_asked(DurableFs(), self._folder) and self._is_due("HALT", now):
             return True
         if self._is_due("room", now) and is_filling(self._folder):
             self._not_before["room"] = now + self._pace.lost
@@ -362,7 +382,7 @@ class Daemon:
     @property
     def waits_for(self) -> tuple[str, ...]:
         """Why the device does not do its work; empty when it does."""
-        return (*(() if self.is_ready else self._waits), *((self._trouble,) if self._trouble else ()))
+        return (*(() if self.is_ready else self._waits), *filter(None, (self._trouble, self.deaf)))
 
     @property
     def tries_again(self) -> tuple[str, ...]:
@@ -374,8 +394,7 @@ class Daemon:
     @property
     def working_on(self) -> str:
         """The process at work, in words."""
-        work = self._work
-        return f"{work.name} {work.session or ''}".strip() if work else ""
+        return self._at_work.words
 
     def vitals(self) -> Vitals:
         """The facts as they are now, from a connection of its own: any thread may ask."""
@@ -402,41 +421,24 @@ class Daemon:
 
     def note_start(self, boot: str, pid: int) -> None:
         """Write down that this process is the daemon, and tell when the one before it did not end by itself."""
-        before = json.loads(self._record.noted("daemon") or "{}")
-        if before and not before.get("ended"):
+        self._latch.prepare()
+        at = self._real.now()
+        if (before := self._record.begins(boot, pid, at)) is not None:
             again = "the machine was restarted" if before.get("boot") != boot else "its process was restarted"
             self.say(Severity.WARN, "restarted", f"the daemon began again: {again}",
                      f"the one of {before.get('at')} did not say that it ended", self._real.monotonic())  # fmt: skip
-        self._note(boot, pid, ended=False)
 
     def note_end(self, boot: str, pid: int) -> None:
         """Write down that this process ended as it was asked to."""
-        self._note(boot, pid, ended=True)
-
-    def _note(self, boot: str, pid: int, *, ended: bool) -> None:
-        row = {"boot": boot, "pid": pid, "at": self._real.now().isoformat(timespec="seconds"), "ended": ended}
-        self._record.note("daemon", json.dumps(row, sort_keys=True))
+        self._record.ends(boot, pid, self._real.now())
 
     def interrupt(self) -> bool:
         """Break off the process at work as a reboot does; return whether there still is one."""
-        now = self._real.monotonic()
-        with self._guard:
-            if self._work is None:
-                return False
-            if self._work.child.poll(now) is not None:
-                self._work = None
-                return False
-            self._work.child.interrupt(now)
-        return True
+        return self._at_work.interrupt(self._real.monotonic())
 
     def close(self) -> None:
         """Let go of everything; what is still at work is killed."""
-        with self._guard:
-            if self._work is not None:
-                self._work.child.kill()
-                while self._work.child.poll(self._real.monotonic()) is None:
-                    time.sleep(0.01)
-                self._work = None
+        self._at_work.kill(self._real.monotonic)
         self._record.close()
 
     def _is_due(self, key: str, now: float) -> bool:

@@ -8,18 +8,25 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import apsw
 
 from appliance.folder import StateFolder, exclusive
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, Mode, alerts, job_runs, meta
+from appliance.ledger.database import RESTORE
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Alert
-from signals.errors import LedgerUnusable
+from signals.errors import LedgerDamaged, LedgerUnusable
+
+MAGIC, DAEMON = b"SQLite format 3\0", "daemon"
 
 
 @dataclass(frozen=True)
@@ -43,17 +50,58 @@ class Record:
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
         self._reader: Ledger | None = None
+        self._file = 0
 
     def reader(self) -> Ledger:
-        """Return the connection that reads; raise `LedgerUnusable` when the ledger does not answer."""
+        """Return the connection that reads.
+
+        Raises
+        ------
+        LedgerDamaged
+            The file is corrupt, gone, or no longer the one that this process opened.
+        LedgerUnusable
+            The ledger does not answer.
+        """
         try:
+            self._require_same()
             if self._reader is None:
                 self._reader = Ledger(self._folder.ledger, Mode.READ)
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
             raise LedgerUnusable("the ledger does not answer", where=f"{self._folder.ledger}: {error}") from error
+        except LedgerUnusable:
+            self.close()
+            raise
         return self._reader
+
+    def examine(self) -> None:
+        """Check the whole file anew; raise as `reader` does."""
+        self.close()
+        self.reader()
+
+    def _require_same(self) -> None:
+        """Look at the file itself: a connection goes on answering from a file that was removed or written over.
+
+        Only a restore gives the ledger another file, and it needs the daemon stopped.
+        """
+        path = self._folder.ledger
+        try:
+            with path.open("rb") as stream:
+                found, head = os.fstat(stream.fileno()).st_ino, stream.read(len(MAGIC))
+        except FileNotFoundError:
+            raise LedgerDamaged("the ledger is gone", where=str(path), mend=RESTORE) from None
+        except OSError as error:
+            raise LedgerUnusable("the ledger cannot be read", where=f"{path}: {error.strerror}") from None
+        if head != MAGIC or found != (self._file or found):
+            raise LedgerDamaged("the ledger's file was written over or exchanged", where=str(path), mend=RESTORE)
+        self._file = found
+
+    @contextmanager
+    def _writer(self) -> Iterator[Ledger]:
+        self._require_same()
+        with Ledger(self._folder.ledger, Mode.WRITE) as ledger:
+            yield ledger
 
     def sessions(self) -> tuple[date, ...]:
         """Return the newest sessions that have a run, oldest first."""
@@ -83,7 +131,7 @@ class Record:
             The disk does not take it.
         """
         written: list[Ending] = []
-        with exclusive(self._folder), Ledger(self._folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
+        with exclusive(self._folder), self._writer() as ledger, ledger.transaction():
             for item in endings:
                 before = job_runs.find(ledger, item.session, item.job)
                 if not job_runs.begin(ledger, item.session, item.job, at):
@@ -96,18 +144,24 @@ class Record:
 
     def say(self, messages: Collection[Alert], *, delivered: bool = False) -> None:
         """Leave alerts for the next attendance to deliver, or record what needs no delivery."""
-        with Ledger(self._folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
+        with self._writer() as ledger, ledger.transaction():
             for alert in messages:
                 alerts.add(ledger, alert, delivered=delivered)
 
-    def note(self, key: str, value: str) -> None:
-        """Write down a fact about this device's processes."""
-        with Ledger(self._folder.ledger, Mode.WRITE) as ledger:
-            meta.write(ledger, key, value)
+    def begins(self, boot: str, pid: int, at: datetime) -> dict[str, Any] | None:
+        """Write down that this process is the daemon; return what the one before wrote, if it did not end by itself."""
+        before: dict[str, Any] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
+        self._note(boot, pid, at, ended=False)
+        return before if before and not before.get("ended") else None
 
-    def noted(self, key: str) -> str | None:
-        """Return a fact that was written down, or None."""
-        return meta.read(self.reader(), key)
+    def ends(self, boot: str, pid: int, at: datetime) -> None:
+        """Write down that this process ended as it was asked to."""
+        self._note(boot, pid, at, ended=True)
+
+    def _note(self, boot: str, pid: int, at: datetime, *, ended: bool) -> None:
+        row = {"boot": boot, "pid": pid, "at": at.isoformat(timespec="seconds"), "ended": ended}
+        with self._writer() as ledger:
+            meta.write(ledger, DAEMON, json.dumps(row, sort_keys=True))
 
     def close(self) -> None:
         """Let the file go."""

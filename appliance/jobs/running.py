@@ -16,16 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
+from appliance import halt_file
 from appliance.deps import Deps
 from appliance.halting import halt, halt_name, tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.room import keep_room
-from appliance.ledger import job_runs, snapshots
+from appliance.ledger import job_runs, meta, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
 
 PLAN = "plan"
+KEPT = "halt_file"  # names the file HALT that was carried out and could not be removed
 Job = Callable[[date, Deps], JobReport]
 
 
@@ -79,13 +81,27 @@ def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
 
 
 def honour_halt_request(deps: Deps, session: date | None) -> None:
-    """Close the latch when the file HALT lies in the state folder, then remove the file: the latch remembers."""
-    content = deps.fs.read(deps.folder.halt_request)
-    if content is None:
+    """Close the latch when the file HALT lies in the state folder, then remove the file: the latch remembers.
+
+    One that cannot be removed is carried out once, and a person is told to take it away.
+    """
+    if not halt_file.is_asked(deps.fs, deps.folder):
         return
-    words = content.decode(errors="replace").strip() or "no reason given"
-    halt(deps, session, "MANUAL", f"the file HALT was found: {words[:200]}", measure="halt_requests")
-    deps.fs.remove(deps.folder.halt_request)
+    deps.latch.close()
+    if (kept := meta.read(deps.ledger, KEPT)) and kept == halt_file.identity(deps.folder):
+        halt_file.take_away(deps.fs, deps.folder)
+        return
+    words = halt_file.words(deps.fs, deps.folder)
+    halt(deps, session, "MANUAL", f"the file HALT was found: {words}", measure="halt_requests")
+    take_halt_file_away(deps)
+
+
+def take_halt_file_away(deps: Deps) -> None:
+    """Remove the file HALT once it was carried out, or tell a person to and remember that it was."""
+    if not halt_file.take_away(deps.fs, deps.folder):
+        meta.write(deps.ledger, KEPT, halt_file.identity(deps.folder))
+        tell(deps, Severity.WARN, "halt-file", "the file HALT cannot be removed",
+             f"Remove {deps.folder.halt_request} yourself before you re-arm")  # fmt: skip
 
 
 def _outcome(entry: Entry, session: date, deps: Deps) -> JobReport:

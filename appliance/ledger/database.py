@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import apsw
 
-from signals.errors import InvariantBroken, LedgerUnusable, Locked
+from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
@@ -58,8 +58,12 @@ class Ledger:
 
     Raises
     ------
+    LedgerDamaged
+        The file is no database, or fails quick_check.
     LedgerUnusable
-        The file is no database, fails quick_check, is of a newer schema, or is absent in `Mode.READ`.
+        It is of a newer schema, absent in `Mode.READ`, or on a disk that is full or failing.
+    Locked
+        Another process kept the file to itself for longer than the busy time-out.
     """
 
     def __init__(self, path: Path, mode: Mode = Mode.WRITE, *, vfs: str | None = None) -> None:
@@ -77,7 +81,10 @@ class Ledger:
             self._prepare(vfs)
         except (apsw.NotADBError, apsw.CorruptError) as error:
             self._connection.close()
-            raise LedgerUnusable("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE) from error
+            raise _corrupt(path, error) from error
+        except apsw.BusyError as error:
+            self._connection.close()
+            raise Locked("another process keeps the ledger to itself", where=str(path), mend="Try again") from error
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
             self._connection.close()
             raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=MAKE_ROOM) from error
@@ -101,7 +108,7 @@ class Ledger:
         self._connection.execute("PRAGMA foreign_keys=ON")
         verdict = str(self.value("PRAGMA quick_check(1)"))
         if verdict != "ok":
-            raise LedgerUnusable("the ledger fails its check", where=f"{self.path}: {verdict}", mend=RESTORE)
+            raise LedgerDamaged("the ledger fails its check", where=f"{self.path}: {verdict}", mend=RESTORE)
         self._migrate()
 
     def _migrate(self) -> None:
@@ -181,7 +188,9 @@ class Ledger:
                 raise
         except apsw.BusyError as error:
             raise Locked("another process is writing the ledger", where=str(self.path), mend="Try again") from error
-        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError) as error:
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise _corrupt(self.path, error) from error
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
             raise LedgerUnusable(
                 "the ledger cannot be written", where=f"{self.path}: {error}",
                 mend=MAKE_ROOM,
@@ -202,11 +211,12 @@ class Ledger:
 
     def rows(self, query: str, values: Sequence[Value] = ()) -> list[dict[str, Value]]:
         """Answer a query as one dict per row, keyed by column name."""
-        cursor = self._connection.execute(query, tuple(values))
         found: list[dict[str, Value]] = []
-        for row in cursor:
-            names = [column[0] for column in cursor.get_description()]
-            found.append(dict(zip(names, row, strict=True)))
+        with self._reading():
+            cursor = self._connection.execute(query, tuple(values))
+            for row in cursor:
+                names = [column[0] for column in cursor.get_description()]
+                found.append(dict(zip(names, row, strict=True)))
         return found
 
     def row(self, query: str, values: Sequence[Value] = ()) -> dict[str, Value] | None:
@@ -216,10 +226,18 @@ class Ledger:
 
     def value(self, query: str, values: Sequence[Value] = ()) -> Value:
         """Answer the first column of the query's first row, or None."""
-        for row in self._connection.execute(query, tuple(values)):
-            answer: Value = row[0]
-            return answer
+        with self._reading():
+            for row in self._connection.execute(query, tuple(values)):
+                answer: Value = row[0]
+                return answer
         return None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise _corrupt(self.path, error) from error
 
     def integrity(self) -> str:
         """Answer `ok`, or the first fault that the thorough check finds."""
@@ -250,3 +268,7 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _corrupt(path: Path, error: apsw.Error) -> LedgerDamaged:
+    return LedgerDamaged("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE)

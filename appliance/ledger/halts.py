@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.ledger import values
+from appliance.ledger import meta, values
 from appliance.ledger.database import Ledger
 from signals.errors import InvariantBroken
+
+HALT, ARMED_AT = "halt", "armed_at"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,21 @@ def last_cleared(ledger: Ledger, action: str) -> datetime | None:
     """Return when a person last cleared one of this action, or None."""
     found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NOT NULL", (action,))
     return max((row.rearmed_at for row in map(_halt, found) if row.rearmed_at is not None), default=None)
+
+
+def note_armed(ledger: Ledger, at: datetime) -> None:
+    """Record that a person opened the latch: from now on a latch that is missing is not a fresh device's."""
+    meta.write(ledger, ARMED_AT, values.stamp(at))
+
+
+def last_armed(ledger: Ledger) -> str | None:
+    """Return when a person last opened the latch, or None for a device that was never armed and never sent an order."""
+    query = (
+        "SELECT value FROM meta WHERE key = ? UNION ALL SELECT max(rearmed_at) FROM halts WHERE action = ?"
+        " UNION ALL SELECT min(updated_at) FROM intents WHERE posts > 0"
+    )
+    found = [value for row in ledger.rows(query, (ARMED_AT, HALT)) for value in row.values() if isinstance(value, str)]
+    return max(found, default=None)
 
 
 def _halt(row: values.Row) -> HaltRow:

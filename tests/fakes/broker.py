@@ -296,6 +296,17 @@ class MemoryFs:
     def remove(self, path: Path) -> None:
         self.files.pop(path, None)
 
+    def rename(self, path: Path, to: Path) -> None:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        self.write(to, self.files.pop(path))
+
+    def exists(self, path: Path) -> bool:
+        return path in self.files
+
+    def head(self, path: Path, size: int) -> bytes:
+        return self.files[path][:size]
+
     def append(self, path: Path, line: bytes) -> None:
         self.files[path] = self.files.get(path, b"") + line + b"\n"
 

@@ -92,3 +92,8 @@ class LimitedFs(DurableFs):
     def remove(self, path: Path) -> None:
         self._take()
         super().remove(path)
+
+    def rename(self, path: Path, to: Path) -> None:
+        if self.disk.refusal is Refusal.READ_ONLY:  # a full disk takes it: a name is moved, nothing is added
+            self._take()
+        super().rename(path, to)

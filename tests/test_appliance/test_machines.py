@@ -37,7 +37,7 @@ class LatchMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.fs, self.at = MemoryFs(), AT
-        self.is_armed, self.halt_id, self.halts = False, "", list[str]()
+        self.is_armed, self.halt_id, self.is_prepared = False, "", False
 
     @property
     def latch(self) -> Latch:
@@ -48,10 +48,24 @@ class LatchMachine(RuleBasedStateMachine):
     def halt(self, name: str, reason: str) -> None:
         self.at += timedelta(seconds=1)
         record = self.latch.halt(name, reason, self.at)
-        if self.is_armed or not self.halt_id:
+        if self.is_armed or not self.halt_id or self.is_prepared:
             self.halt_id = record.halt_id
         assert record.halt_id == self.halt_id, "a standing halt keeps its id"
-        self.is_armed = False
+        self.is_armed = self.is_prepared = False
+
+    @rule()
+    def kill(self) -> None:
+        """A kill says nothing; of a halt that stands it takes nothing away."""
+        self.latch.close()
+        if self.is_prepared:
+            self.halt_id = self.latch.read().halt_id
+        self.is_armed = self.is_prepared = False
+
+    @rule()
+    def start(self) -> None:
+        """Every job lays a closed latch beside an open one, and takes a stale one away."""
+        self.latch.prepare()
+        self.is_prepared = self.is_armed
 
     @rule()
     def arm(self) -> None:
@@ -59,7 +73,7 @@ class LatchMachine(RuleBasedStateMachine):
         try:
             self.latch.arm(by="person", at=self.at)
             assert may
-            self.is_armed, self.halt_id = True, ""
+            self.is_armed, self.halt_id, self.is_prepared = True, "", True
         except FixInput:
             assert not may, "the first arming clears no halt"
 
@@ -69,7 +83,7 @@ class LatchMachine(RuleBasedStateMachine):
         try:
             self.latch.rearm(halt_id=named, reason=reason, by="person", at=self.at)
             assert not self.is_armed and is_right and self.halt_id and reason.strip()
-            self.is_armed, self.halt_id = True, ""
+            self.is_armed, self.halt_id, self.is_prepared = True, "", True
         except FixInput:
             assert self.is_armed or not is_right or not self.halt_id or not reason.strip()
 
@@ -83,7 +97,7 @@ class LatchMachine(RuleBasedStateMachine):
     def lose(self) -> None:
         """A restored device has no latch file: it is as a fresh one."""
         self.fs.files.clear()
-        self.is_armed, self.halt_id = False, ""
+        self.is_armed, self.halt_id, self.is_prepared = False, "", False
 
     @invariant()
     def it_says_what_it_is(self) -> None:
