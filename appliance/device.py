@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance import halt_file
-from appliance.clock import SystemClock, VirtualClock
+from appliance.clock import VirtualClock, instant
 from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher, watcher
 from appliance.deps import Deps
@@ -148,7 +148,7 @@ class Device:
                 deps = stack.enter_context(self.deps())
             except (LedgerUnusable, Locked) as error:
                 words = f"the file HALT was found: {halt_file.words(self.fs, self.folder)}"
-                record = self.latch.halt("MANUAL", words, SystemClock().now())
+                record = self.latch.halt("MANUAL", words, instant(self.clock))
                 self.tell_without_ledger(record, error)
                 raise DeviceHalted(record.sentence(), mend=str(error)) from error
             honour_halt_request(deps, session)
@@ -160,7 +160,7 @@ class Device:
 
     def tell_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
         """Cancel what works and tell a person of a halt that the ledger does not hold."""
-        carry_out_without_ledger(self.counterparty.broker, self.notifier, record, SystemClock().now(), error)
+        carry_out_without_ledger(self.counterparty.broker, self.notifier, record, instant(self.clock), error)
 
     def close(self, job: str, session: date, status: JobStatus, reason: str) -> JobReport:
         """Record the end of a job that did not run and never will for this session."""

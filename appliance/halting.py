@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from appliance.clock import SystemClock
+from appliance.clock import instant
 from appliance.deps import Deps
 from appliance.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, plans, snapshots, tripwires
@@ -71,7 +71,7 @@ def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: s
         The disk takes nothing, not even the closing of the latch; or it took that and not the record.
     """
     deps.latch.close()
-    record = deps.latch.halt(name, reason, _now(deps))
+    record = deps.latch.halt(name, reason, instant(deps.clock))
     if deps.latch.is_refused:  # nor does it take a journal: nothing leaves, and the next attempt finds out again
         raise LedgerUnusable("a halt cannot be written", where=record.reason, mend="Replace the disk, or remount it")
     carry_out(deps, session, record, name, reason, measure)
@@ -144,7 +144,7 @@ def _record(
     except (HaltDevice, InvariantBroken) as error:  # what it cannot say is no reason not to record the halt itself
         details["unreadable"] = str(error)
     row = halts.HaltRow(
-        record.halt_id, _now(deps), name, measure or name, reason, limit, digest, halts.HALT, details
+        record.halt_id, instant(deps.clock), name, measure or name, reason, limit, digest, halts.HALT, details
     )  # fmt: skip
     halts.add(deps.ledger, row)
 
@@ -155,7 +155,7 @@ def tell(deps: Deps, severity: Severity, key: str, title: str, body: str) -> boo
     The same words under the same key, once they have reached a person, are not said again within the hour.
     """
     title, body = clean(title), clean_lines(body)
-    alert = Alert(severity, key, title, body, _now(deps))
+    alert = Alert(severity, key, title, body, instant(deps.clock))
     last = _last(deps.ledger, key)
     is_repeated = last is not None and (last.alert.title, last.alert.body) == (title, body)
     if last is not None and is_repeated and last.delivered and alert.at - last.alert.at < SAID_AGAIN_AFTER:
@@ -179,14 +179,6 @@ def cancel_all(open_broker: Callable[[], Broker]) -> str:
         return CANCELLED if open_broker().cancel_all() else "the broker did not take the cancellation"
     except Exception as error:  # noqa: BLE001 - no answer, however spoilt, may keep a halt from being recorded and told
         return clean(f"not cancelled: {error}")
-
-
-def _now(deps: Deps) -> datetime:
-    """The device's clock, or the machine's where an exchange that owns the time does not answer."""
-    try:
-        return deps.clock.now()
-    except TrademlError:
-        return SystemClock().now()
 
 
 def _held(deps: Deps) -> str:

@@ -26,13 +26,12 @@ STEPS = "tests/test_appliance/test_steps.py"
 ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
 
 LATCH_FIRST = """\
-    record = deps.latch.halt(name, reason, deps.clock.now())
-    carry_out(deps, session, record, name, reason, measure)
-    return record
+    deps.latch.close()
+    record = deps.latch.halt(name, reason, instant(deps.clock))
 """
 LATCH_LAST = """\
     carry_out(deps, session, deps.latch.read(), name, reason, measure)
-    return deps.latch.halt(name, reason, deps.clock.now())
+    record = deps.latch.halt(name, reason, instant(deps.clock))
 """
 SEND_AGAIN = """\
     _conserve(path, plans.require(path.ledger, entry.intent.key.session), entry.intent)
@@ -142,6 +141,24 @@ BUGS = (
             f"{STEPS}::test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row"),
     Planted("react before the latch is closed", "appliance/halting.py", LATCH_FIRST, LATCH_LAST,
             "tests/test_appliance/test_running.py::test_the_latch_is_closed_before_any_other_reaction"),
+    Planted("let a kill look like an error of the transport", "appliance/killing.py",
+            "            if self._breaks_off:\n                raise Killed", "            raise OSError",
+            "tests/test_appliance/test_killing.py::test_a_kill_inside_a_request_is_no_error_of_the_transport"),
+    Planted("close the latch by writing it", "appliance/latch.py",
+            "            self._fs.rename(self._prepared, self._path)\n", "            raise OSError\n",
+            "tests/test_appliance/test_latch.py::test_closing_needs_no_reading_and_no_room"),
+    Planted("end a halt at an answer that cannot be read", "appliance/halting.py",
+            "    except Exception as error:  # noqa: BLE001", "    except TrademlError as error:",
+            "tests/test_appliance/test_running.py::test_a_halt_is_recorded_and_told_whatever_cancel_all_and_the_clock_do"),
+    Planted("let one line end the control socket", "appliance/control.py",
+            "    except BadJson:\n", "    except UnicodeDecodeError:\n",
+            "tests/test_appliance/test_control.py::test_nonsense_is_answered_and_never_done"),
+    Planted("take a lost latch for a fresh device's", "appliance/latch.py", "        if last is None:", "        if True:",
+            "tests/test_appliance/test_latch.py"
+            "::test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknown_cause"),
+    Planted("work on without a ledger", "appliance/daemon/life.py",
+            "            self.close_latch(DAMAGED, str(error))", "            pass",
+            "tests/test_appliance/daemon/test_life.py::test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told"),
     Planted("trust the local clock", "appliance/account.py",
             "skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())", "skew = 0.0",
             "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, time
+from datetime import date, datetime, time
+from decimal import InvalidOperation
 from pathlib import Path
 
 import pytest
 
 from appliance.clock import VirtualClock
 from appliance.deps import Deps
-from appliance.halting import NAMES, halt, halt_name
+from appliance.fs import DurableFs
+from appliance.halting import NAMES, carry_out_without_ledger, halt, halt_name
 from appliance.job import JobReport, JobStatus
-from appliance.jobs.running import Entry, run_job
+from appliance.jobs.running import Entry, honour_halt_request, run_job
+from appliance.latch import Latch
 from appliance.ledger import Ledger, alerts, halts, job_runs
+from appliance.ledger.database import Value
+from appliance.paging import complete
 from appliance.ramp import ramp_share
 from appliance.seams import Alert, Severity
 from signals.errors import (
@@ -24,6 +30,8 @@ from signals.errors import (
     FixInput,
     HaltDevice,
     InvariantBroken,
+    LedgerDamaged,
+    LedgerUnusable,
     OutcomeUnknown,
     ReconBreak,
     TripwireHalt,
@@ -201,3 +209,130 @@ def test_a_request_to_halt_in_a_file_is_honoured_once(bench: Bench) -> None:
 
 def test_a_first_session_steps_in_by_a_fifth(bench: Bench) -> None:
     assert ramp_share(bench.deps, D, "b" * 64) == pytest.approx(0.2)
+
+
+class Silent(VirtualClock):
+    """The clock of an exchange that does not answer."""
+
+    def now(self) -> datetime:
+        raise BrokerUnreachable("the exchange does not tell the time")
+
+
+@pytest.mark.parametrize("error", [InvalidOperation(), RecursionError("too deep"), KeyError("id"), FixInput("no key")])
+def test_a_halt_is_recorded_and_told_whatever_cancel_all_and_the_clock_do(bench: Bench, error: Exception) -> None:
+    bench.deps.latch.arm(by="me", at=bench.clock.now())
+    asked: list[bool] = []
+
+    class Broken:
+        def cancel_all(self) -> bool:
+            asked.append(bench.deps.latch.read().is_armed)
+            raise error
+
+    deps = replace(bench.deps, open_broker=Broken, clock=Silent(bench.clock.now()))  # type: ignore[arg-type]
+    record = halt(deps, D, "MANUAL", "st\ud800p")
+    assert asked == [False]
+    row = halts.require(deps.ledger, record.halt_id)
+    assert row.details["cancel"].startswith("not cancelled") and row.value == "st\\ud800p"
+    assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by MANUAL"]
+
+
+class Losing(Ledger):
+    """A ledger that is damaged, or full, in the rows of some tables from a moment on."""
+
+    spoilt: tuple[str, ...] = ()
+
+    def rows(self, query: str, values: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        if any(f"FROM {table} " in query for table in self.spoilt):
+            raise LedgerDamaged("the ledger is corrupt")
+        return super().rows(query, values)
+
+    def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
+        if any(f"INTO {table} " in statement for table in self.spoilt):
+            raise LedgerUnusable("the ledger cannot be written")
+        return super().execute(statement, values)
+
+
+def test_what_the_ledger_cannot_say_is_no_reason_not_to_record_a_halt(bench: Bench) -> None:
+    bench.deps.ledger.close()
+    ledger = Losing(bench.root / "ledger.sqlite")
+    deps = replace(bench.deps, ledger=ledger)
+    deps.latch.arm(by="me", at=bench.clock.now())
+    ledger.spoilt = ("accounts", "plans", "tripwires")
+    record = halt(deps, D, "MANUAL", "stop")
+    assert "corrupt" in halts.require(ledger, record.halt_id).details["unreadable"]
+    assert "does not say what is held" in bench.inbox.alerts[0].body
+    ledger.close()
+
+
+def test_a_halt_that_cannot_be_recorded_is_cancelled_and_told_all_the_same(bench: Bench) -> None:
+    bench.deps.ledger.close()
+    ledger = Losing(bench.root / "ledger.sqlite")
+    deps = replace(bench.deps, ledger=ledger)
+    deps.latch.arm(by="me", at=bench.clock.now())
+    ledger.spoilt = ("halts", "alerts")
+    with pytest.raises(LedgerUnusable):
+        halt(deps, D, "MANUAL", "stop")
+    assert len(bench.broker.cancelled) == 1 and not deps.latch.read().is_armed
+    assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by MANUAL"]
+    ledger.spoilt = ()
+    assert complete(deps), "an attendance records it once it can"
+    assert halts.require(ledger, deps.latch.read().halt_id).name == "MANUAL"
+    ledger.close()
+
+
+def test_a_halt_that_the_disk_takes_in_no_form_is_an_error_and_no_half_of_a_halt(bench: Bench) -> None:
+    deps = bench.deps
+    deps.latch.arm(by="me", at=bench.clock.now())
+
+    class ReadOnly(MemoryFs):
+        def write(self, path: Path, content: bytes) -> None:
+            raise OSError(30, "Read-only file system")
+
+        def rename(self, path: Path, to: Path) -> None:
+            raise OSError(30, "Read-only file system")
+
+        def remove(self, path: Path) -> None:
+            raise OSError(30, "Read-only file system")
+
+    fs = ReadOnly()
+    fs.files = bench.fs.files
+    with pytest.raises(LedgerUnusable, match="cannot be written"):
+        halt(replace(deps, latch=Latch(bench.root, fs)), D, "MANUAL", "stop")
+    assert bench.broker.cancelled == [] and bench.inbox.alerts == []
+
+
+def test_a_halt_without_a_ledger_cancels_and_tells(bench: Bench) -> None:
+    record = bench.deps.latch.halt("MANUAL", "stop", bench.clock.now())
+    done = carry_out_without_ledger(
+        lambda: bench.broker, bench.inbox, record, bench.clock.now(), LedgerUnusable("the ledger is gone")
+    )
+    assert (done, len(bench.broker.cancelled)) == ("cancelled", 1)
+    assert "the ledger is gone" in bench.inbox.alerts[0].body and record.halt_id in bench.inbox.alerts[0].body
+
+
+def requests() -> dict[str, Callable[[Path], object]]:
+    """Ways in which a file HALT comes to be, not one of which can be read as text."""
+    return {
+        "a folder": lambda path: path.mkdir(),
+        "a folder with something in it": lambda path: (path / "more").mkdir(parents=True),
+        "a link to nothing": lambda path: path.symlink_to("nowhere"),
+        "a pipe that never speaks": os.mkfifo,
+        "bytes of another encoding": lambda path: path.write_bytes("prêt".encode("latin-1")),
+        "what never ends": lambda path: path.symlink_to("/dev/zero"),
+    }
+
+
+@pytest.mark.parametrize("kind", requests())
+def test_whatever_bears_the_name_halt_halts_once(bench: Bench, kind: str) -> None:
+    deps = replace(bench.deps, fs=(fs := DurableFs()), latch=Latch(bench.root, fs))
+    deps.latch.arm(by="me", at=bench.clock.now())
+    requests()[kind](deps.folder.halt_request)
+    for _ in range(2):
+        honour_halt_request(deps, D)
+    standing = deps.latch.read()
+    assert (standing.name, standing.later) == ("MANUAL", ()) and "the file HALT was found" in standing.reason
+    assert halts.require(deps.ledger, standing.halt_id).name == "MANUAL" and len(bench.broker.cancelled) == 1
+    stays = kind == "a folder with something in it"
+    assert os.path.lexists(deps.folder.halt_request) is stays
+    titles = ["HALTED by MANUAL", *(["the file HALT cannot be removed"] if stays else [])]
+    assert [alert.title for alert in bench.inbox.alerts] == titles

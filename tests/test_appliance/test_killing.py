@@ -1,0 +1,167 @@
+"""A kill that arrives inside a request to the broker, on a device where something else is wrong, too."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from appliance.clock import VirtualClock
+from appliance.config import ApplianceConfig, StoresConfig, Venue, VenueConfig
+from appliance.device import Device
+from appliance.folder import StateFolder
+from appliance.fs import DurableFs
+from appliance.killing import Killed, KillSwitch, killable
+from appliance.latch import Latch
+from appliance.ledger import Ledger, Mode, halts
+from execution.brokers.alpaca import AlpacaBroker, Credentials
+from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
+from signals.errors import DeviceHalted, LedgerDamaged
+from tests.fakes.broker import Inbox, weekdays
+
+CALENDAR = weekdays(date(2024, 3, 4), 15)
+URL = "http://127.0.0.1:1"
+
+
+class Wire(BaseAdapter):
+    """Counts what leaves; the first order is answered by a kill of this very process."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        super().__init__()
+        self.kill, self.sent = kill, list[str]()
+
+    def send(self, request: requests.PreparedRequest, *rest: Any, **more: Any) -> requests.Response:
+        self.sent.append(f"{request.method} {request.path_url}")
+        if request.method == "POST":
+            self.kill()
+        answer = requests.Response()
+        answer.status_code, answer.request, answer.url = 200, request, request.url or ""
+        answer._content = b"{}" if request.method == "POST" else b"[]"
+        return answer
+
+    def close(self) -> None:
+        return
+
+
+class Bench:
+    """A real device, with the real client of the broker, on an account that answers as told."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.inbox = StateFolder(root), Inbox()
+        self.clock = VirtualClock(CALENDAR.session(date(2024, 3, 12)).at(time(9)))
+        Ledger(self.folder.ledger).close()
+        self.latch = Latch(root, DurableFs())
+        self.latch.arm(by="me", at=self.clock.now())
+        self.wire = Wire(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        broker = AlpacaBroker(URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire)
+        self.broker = broker
+        venue = VenueConfig(broker=Venue.EXCHANGE, url=URL)
+        config = ApplianceConfig(venue=venue, stores=StoresConfig(data=root, bundles=root))
+        counterparty = SimpleNamespace(clock=self.clock, broker=lambda: broker, bars=None)
+        manifest = SimpleNamespace(calendar=CALENDAR)
+        self.device = Device(self.folder, config, manifest, counterparty, self.inbox)  # type: ignore[arg-type]
+
+    def send(self, orders: int = 3) -> None:
+        """Send orders as a job does, going on whatever each comes to."""
+        for attempt in range(orders):
+            key = IntentKey("PA1", date(2024, 3, 12), "main", "A", 0, attempt)
+            sent = Intent(key, Side.BUY, Decimal(10), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5"))
+            self.broker.submit(sent)
+
+    def rows(self) -> list[str]:
+        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+            return [row.name for row in halts.newest(ledger, 5)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def nothing(bench: Bench) -> None:
+    return
+
+
+def a_folder(bench: Bench) -> None:
+    bench.folder.halt_request.mkdir()
+
+
+def another_encoding(bench: Bench) -> None:
+    bench.folder.halt_request.write_bytes("prêt".encode("latin-1"))
+
+
+def full_disk(bench: Bench) -> None:
+    """Neither the side files nor the ledger take a byte more."""
+
+    class Full(DurableFs):
+        def write(self, path: Path, content: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    object.__setattr__(bench.device, "fs", Full())
+    bench.folder.ledger.unlink()
+    bench.folder.ledger.mkdir()
+
+
+@pytest.mark.parametrize("fault", [nothing, a_folder, another_encoding, full_disk])
+def test_a_kill_inside_a_request_is_no_error_of_the_transport(bench: Bench, fault: Callable[[Bench], None]) -> None:
+    """One order leaves, it is killed, cancel-all follows; the latch is closed, a person told."""
+    kill = bench.wire.kill
+
+    def kill_with_fault() -> None:
+        fault(bench)
+        kill()
+
+    bench.wire.kill = kill_with_fault
+    with pytest.raises(DeviceHalted), killable(bench.device):
+        bench.send()
+    assert [line.split("/v2")[0] for line in bench.wire.sent[:2]] == ["POST ", "DELETE "]
+    assert sum(line.startswith("POST") for line in bench.wire.sent) == 1
+    assert not bench.latch.read().is_armed
+    assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by MANUAL"]
+    assert not os.path.lexists(bench.folder.halt_request)
+    if fault is full_disk:
+        assert "not in the ledger" in bench.inbox.alerts[0].body
+    else:
+        assert bench.rows() == ["MANUAL"]
+
+
+def test_whatever_goes_wrong_inside_the_handler_the_work_meets_the_kill_alone() -> None:
+    class Failing:
+        def close(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(Killed):
+        KillSwitch(Failing(), breaks_off=True)(signal.SIGUSR1, None)  # type: ignore[arg-type]
+
+
+def test_a_file_halt_is_carried_out_before_the_work_though_there_is_no_ledger(bench: Bench) -> None:
+    bench.folder.halt_request.touch()
+    bench.folder.ledger.write_bytes(b"not a database" * 1000)
+    with pytest.raises(DeviceHalted, match="HALT was found"), killable(bench.device):
+        raise AssertionError("the work began")
+    assert (bench.latch.read().name, len(bench.inbox.alerts)) == ("MANUAL", 1)
+    assert bench.wire.sent == ["DELETE /v2/orders"]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_ledger_that_is_damaged_at_work_halts_cancels_and_tells(bench: Bench, is_gone: bool) -> None:
+    with pytest.raises(LedgerDamaged), killable(bench.device):
+        if is_gone:
+            bench.folder.ledger.unlink()
+            bench.device.require_ledger()
+        bench.folder.ledger.write_bytes(b"not a database" * 1000)
+        with bench.device.deps():
+            raise AssertionError("it was opened")
+    assert bench.latch.read().name == "LEDGER_DAMAGED"
+    assert bench.wire.sent == ["DELETE /v2/orders"]
+    assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by LEDGER_DAMAGED"]
