@@ -34,6 +34,7 @@ from threading import Event
 
 from signals.errors import FixInput, TrademlError, TryAgain
 from signals.plain_text import clean
+from signals.strict_json import BadJson, loads
 
 SOCKET_NAME = "control.sock"
 MAX_LINE_BYTES = 8_192
@@ -252,8 +253,8 @@ def _user_of(client: socket.socket) -> str:
 
 def _object(line: bytes) -> dict[str, object]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = loads(line)
+    except BadJson:
         raise FixInput("a request is one JSON object on one line") from None
     if not isinstance(row, dict):
         raise FixInput("a request is one JSON object on one line")

@@ -153,7 +153,8 @@ BUGS = (
     Planted("let one line end the control socket", "appliance/control.py",
             "    except BadJson:\n", "    except UnicodeDecodeError:\n",
             "tests/test_appliance/test_control.py::test_nonsense_is_answered_and_never_done"),
-    Planted("take a lost latch for a fresh device's", "appliance/latch.py", "        if last is None:", "        if True:",
+    Planted("take a lost latch for a fresh device's", "appliance/latch.py",
+            "        if last is None:", "        if True:",
             "tests/test_appliance/test_latch.py"
             "::test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknown_cause"),
     Planted("work on without a ledger", "appliance/daemon/life.py",

@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 import pytest
 
+from appliance import control
 from appliance.control import (
     MAX_LINE_BYTES,
     Answer,
@@ -32,6 +33,7 @@ class Daemon:
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.story: list[tuple[str, Request]] = []
+        self.heard: list[str] = []
         self.refusal = refusal
 
     def record(self, request: Request) -> None:
@@ -47,7 +49,7 @@ class Daemon:
 @contextmanager
 def listening(path: Path, daemon: Daemon) -> Iterator[None]:
     stop = Event()
-    thread = Thread(target=serve, args=(path, daemon.handle, daemon.record, stop))
+    thread = Thread(target=serve, args=(path, daemon.handle, daemon.record, stop, daemon.heard.append))
     thread.start()
     try:
         while not answers(path):
@@ -94,7 +96,8 @@ def test_what_the_daemon_refuses_is_the_answer_in_words(tmp_path: Path) -> None:
     b"", b"\n", b"halt\n", b"[]\n", b'{"command": "buy", "reason": "x"}\n', b'{"command": "halt"}\n',
     b'{"command": "halt", "reason": "  "}\n', b'{"command": "rearm", "reason": "x"}\n',
     b'{"command": "halt", "reason": 7}\n', b'{"command": "halt", "reason": "x", "symbol": "A"}\n',
-    b'{"command": "halt", "reason": "' + b"x" * MAX_LINE_BYTES + b'"}\n', b"\xff\xfe\n",
+    b'{"command": "halt", "reason": "' + b"x" * MAX_LINE_BYTES + b'"}\n', b"\xff\xfe\n", b"[" * 8_000 + b"\n",
+    b'{"command": "halt", "reason": "\\ud800"}\n', b'{"command": "halt", "reason": 1E+99999999999999999999}\n',
 ])  # fmt: skip
 def test_nonsense_is_answered_and_never_done(tmp_path: Path, line: bytes) -> None:
     """And the next, sound request is heard as if nothing had been."""
@@ -135,3 +138,68 @@ def test_requests_and_answers_are_read_back_as_written() -> None:
     assert parse_answer(b'{"ok": false, "text": "no"}') == Answer(False, "no")
     with pytest.raises(FixInput):
         parse_answer(b'{"ok": "yes", "text": "no"}')
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault"), OSError(28, "No space left on device"), RecursionError()])
+def test_what_a_request_runs_into_is_its_answer_and_the_next_is_heard(tmp_path: Path, error: Exception) -> None:
+    daemon = Daemon(error)
+    with listening(tmp_path / "s", daemon):
+        answer = ask(tmp_path / "s", Request(Command.CANCEL_ALL, "x"), seconds=5)
+        assert not answer.ok and "could not be done" in answer.text
+        daemon.refusal = None
+        assert ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5).ok
+
+
+def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes well within the deadline, and the whole line never does."""
+    monkeypatch.setattr(control, "HEAR_SECONDS", 0.4)
+    with listening(tmp_path / "s", Daemon()), socket.socket(socket.AF_UNIX) as dripping:
+        dripping.connect(str(tmp_path / "s"))
+        dropped = Event()
+
+        def drip() -> None:
+            try:
+                while not dropped.wait(0.05):
+                    dripping.sendall(b" ")
+            except OSError:
+                dropped.set()
+
+        thread = Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        assert ask(tmp_path / "s", Request(Command.HALT, "stop"), seconds=5).ok
+        assert time.monotonic() - began < 2.0
+        thread.join(timeout=5)
+        assert dropped.is_set(), "it went on dripping"
+
+
+def test_a_reason_in_another_encoding_is_sent_spelled_out(tmp_path: Path) -> None:
+    """As a shell hands it over that speaks Latin-1."""
+    daemon = Daemon()
+    with listening(tmp_path / "s", daemon):
+        assert ask(tmp_path / "s", Request(Command.HALT, "arr\udceat"), seconds=5) == Answer(True, "halt: arr\\udceat")
+
+
+def test_a_socket_whose_name_is_taken_away_is_opened_anew(tmp_path: Path) -> None:
+    with listening(tmp_path / "s", daemon := Daemon()):
+        (tmp_path / "s").unlink()
+        until = time.monotonic() + 10
+        while not answers(tmp_path / "s"):
+            assert time.monotonic() < until, "nobody listens any more"
+            time.sleep(0.05)
+        assert ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5).ok
+    assert daemon.heard[0] == daemon.heard[-1] == "", "it hears again"
+
+
+def test_a_socket_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    stop, heard = Event(), list[str]()
+
+    def hears(trouble: str) -> None:
+        heard.append(trouble)
+        stop.set()
+
+    daemon = Daemon()
+    serve(tmp_path / "no folder" / "s", daemon.handle, daemon.record, stop, hears)
+    assert heard == ["the control socket cannot be opened: No such file or directory"]

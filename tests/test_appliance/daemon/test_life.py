@@ -25,6 +25,7 @@ from appliance.job import JobReport, JobStatus
 from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, alerts, job_runs
 from appliance.schedule import JOBS
+from appliance.seams import Alert, Severity
 from signals.sessions import xnys
 
 CALENDAR = xnys(date(2026, 2, 2), date(2026, 4, 30))
@@ -347,3 +348,84 @@ def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes
     bench.mono += 600.0
     bench.look(lambda: marks.read_text() == "xx")
     assert marks.read_text() == "xx"
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "written over": lambda path: path.write_bytes(b"not a database" * 1000),
+    "gone": lambda path: path.unlink(),
+    "exchanged": lambda path: path.write_bytes(path.unlink() or b"SQLite format 3\0" + bytes(4080)),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told(make: Make, kind: str) -> None:
+    """An attendance cancels and tells, once an hour, and no job begins any more."""
+    bench = make()
+    bench.ready()
+    attended = bench.root / "attended"
+    bench.programs["attend"] = f"open({str(attended)!r}, 'a').write('x')"
+    bench.look(most=5)
+    DAMAGE[kind](bench.folder.ledger)
+    attended.unlink(missing_ok=True)
+    bench.look(attended.exists)
+    bench.look(most=20)
+    assert (bench.standing.name, bench.standing.is_armed) == ("LEDGER_DAMAGED", False)
+    assert attended.read_text() == "x"
+    assert any("ledger" in words for words in bench.daemon.waits_for)
+    assert bench.daemon.liveness.is_alive(bench.mono)
+    bench.mono += 3_600
+    bench.look(lambda: attended.read_text() == "xx")
+
+
+def test_a_job_that_finds_the_ledger_damaged_where_the_daemon_has_not_looked_halts(make: Make) -> None:
+    """The file's head is whole; the check that a job makes of all of it fails."""
+    bench = make()
+    bench.ready()
+    with Ledger(bench.folder.ledger) as ledger, ledger.transaction():
+        for number in range(300):
+            alerts.add(ledger, Alert(Severity.INFO, f"{number}", "t", "b" * 200, bench.at), delivered=True)
+    content = bytearray(bench.folder.ledger.read_bytes())
+    content[4096 * 30 : 4096 * 36] = bytes(4096 * 6)
+    with bench.folder.ledger.open("r+b") as stream:
+        stream.write(content)
+    bench.programs |= dict.fromkeys(("attend", *JOBS), "raise SystemExit(4)")
+    bench.look(lambda: not bench.standing.is_armed)
+    assert bench.standing.name == "LEDGER_DAMAGED"
+
+
+@pytest.mark.parametrize("make_file", [Path.touch, Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look(
+    make: Make, make_file: Callable[[Path], object]
+) -> None:
+    bench = make()
+    bench.ready()
+    make_file(bench.folder.halt_request)
+    bench.daemon.look()
+    assert bench.standing.name == "CLOSED"
+
+
+def test_attendances_that_fail_come_ever_more_seldom(make: Make) -> None:
+    """Each may have told a person; one that only found the folder locked does not count."""
+    bench = make()
+    bench.ready()
+    count = bench.root / "count"
+    bench.programs["attend"] = f"open({str(count)!r}, 'a').write('x'); raise SystemExit(1)"
+    bench.folder.halt_request.touch()
+    bench.ends(*JOBS)
+    for _ in range(65):
+        bench.mono += 60.0
+        bench.daemon.look()
+        while bench.daemon.working_on:
+            real_time.sleep(0.02)
+            bench.daemon.look()
+    assert 4 <= len(count.read_text()) <= 8, "within an hour"
+
+
+def test_a_deaf_control_socket_is_no_ok(make: Make) -> None:
+    bench = make()
+    bench.ready()
+    bench.look(most=3)
+    assert not any("socket" in reason for reason in bench.daemon.vitals().facts()["reasons"])
+    bench.daemon.deaf = "the control socket cannot be opened: Too many open files"
+    facts = bench.daemon.vitals().facts()
+    assert facts["verdict"] != "ok" and bench.daemon.deaf in facts["reasons"]
