@@ -318,6 +318,9 @@ def _own(own: OwnOrder, orders: Sequence[BrokerOrder]) -> list[Difference]:
     if own.standing is Standing.ENDED and order.filled_quantity != own.filled_quantity:
         theirs = f"{_told(order.filled_quantity)} filled"
         return [Difference(Cause.FILLS_DIFFER, cid, f"ended with {_told(own.filled_quantity)}", theirs, Remedy.HALT)]
+    if order.status is OrderStatus.FILLED and order.filled_quantity != own.quantity:
+        theirs = f"filled with {_told(order.filled_quantity)}"
+        return [Difference(Cause.FILLS_DIFFER, cid, f"{_told(own.quantity)} asked for", theirs, Remedy.HALT)]
     has_moved = order.status.is_terminal or order.filled_quantity != own.filled_quantity
     if own.standing is Standing.LIVE and has_moved:
         return [Difference(Cause.ORDER_MOVED_ON, cid, own.standing, _order_told(order), Remedy.TAKE_OVER)]

@@ -5,16 +5,21 @@ Invariants
 1. The broker's report is recorded before anything is concluded from it.
 2. A filled quantity never falls and never exceeds what was asked for; an order that has ended does not change again.
 3. A status that we do not know is recorded and raised, never guessed.
+4. No order has ended by one word: an ending must be possible by the clock and by its own figures, and one that leaves
+   shares unfilled must be what the broker says when it is asked again by its own id and by ours. Until then the order
+   counts as working, so that nothing can follow it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from appliance.ledger import broker_orders, intents
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import ENDINGS, LIVE_AT_BROKER, IntentState
+from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
-from execution.orders import BrokerOrder, Intent, OrderStatus
-from signals.errors import ReconBreak, UnknownBrokerState, UnknownOrder
+from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
+from signals.errors import BrokerUnreachable, ReconBreak, UnknownBrokerState, UnknownOrder
 
 
 def adopt(path: OrderPath, entry: JournalEntry, order: BrokerOrder, reason: str) -> JournalEntry:
@@ -74,6 +79,8 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
     if order.filled_quantity < entry.filled_quantity:
         raise _break(f"filled fell from {entry.filled_quantity} to {order.filled_quantity} shares", cid)
     to = _state(order)
+    if to in ENDED_AT_BROKER and entry.state in LIVE_AT_BROKER and not _has_ended(path, entry, order):
+        return intents.require(path.ledger, cid)
     if to is entry.state:
         if entry.state in LIVE_AT_BROKER and order.filled_quantity > entry.filled_quantity:
             intents.note_filled(path.ledger, cid, order.filled_quantity, at)
@@ -83,6 +90,49 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
     if entry.state not in LIVE_AT_BROKER or (entry.state is IntentState.PARTIAL and to is IntentState.WORKING):
         raise _break(f"an order that was {entry.state} is reported {to}", cid)
     return intents.move(path.ledger, cid, to, at, order.raw_status, filled_quantity=order.filled_quantity)
+
+
+def confirm_filled(path: OrderPath, entry: JournalEntry) -> None:
+    """Ask again about an order that counts as filled, before another one follows it.
+
+    Raises
+    ------
+    ReconBreak
+        Asked by its own id or by ours, the broker does not say so.
+    BrokerUnreachable
+        It could not be asked.
+    """
+    for order in _asked_again(path, entry):
+        if order is None or (order.id, _state(order), order.filled_quantity) != (
+            entry.broker_order_id, entry.state, entry.filled_quantity,
+        ):  # fmt: skip
+            raise _break(
+                f"an order that was {entry.state} is not when the broker is asked again", entry.client_order_id
+            )
+
+
+def _has_ended(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> bool:
+    """Whether a report of an ending may be believed (invariant 4)."""
+    session = path.calendar.session(entry.intent.key.session)
+    if order.status is OrderStatus.FILLED:
+        opened = session.close if order.time_in_force is TimeInForce.CLS else session.open
+        return order.filled_quantity == entry.intent.quantity and path.clock.now() >= opened
+    over = session.open if order.time_in_force is TimeInForce.OPG else session.close
+    if order.status is OrderStatus.EXPIRED and path.clock.now() < over:
+        return False
+    try:
+        return all(again is not None and _same(again, order) for again in _asked_again(path, entry))
+    except BrokerUnreachable:
+        return False
+
+
+def _asked_again(path: OrderPath, entry: JournalEntry) -> Iterator[BrokerOrder | None]:
+    yield path.broker.order_of_id(entry.broker_order_id or "")
+    yield path.broker.order(entry.client_order_id)
+
+
+def _same(one: BrokerOrder, other: BrokerOrder) -> bool:
+    return (one.id, one.status, one.filled_quantity) == (other.id, other.status, other.filled_quantity)
 
 
 def _state(order: BrokerOrder) -> IntentState:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import UNSENT
+from appliance.ledger.states import UNSENT, IntentState
 from appliance.orderpath.batch import Sent, send
 from appliance.orderpath.desk import open_desk
 from appliance.orderpath.leftovers import settle_live
 from appliance.orderpath.path import OrderPath
 from appliance.orderpath.submission import deny
+from appliance.orderpath.tracking import confirm_filled
 from execution.orders import Plan
 from execution.sending import is_filled
 
@@ -52,6 +53,9 @@ def _may_follow(path: OrderPath, plan: Plan, entry: JournalEntry) -> bool:
         return True
     entries = intents.of_session(path.ledger, plan.session)
     if is_filled(plan, [(made.intent.key, made.filled_quantity) for made in entries], leader):
+        for made in entries:
+            if made.intent.key.symbol == leader.symbol and made.state is IntentState.FILLED:
+                confirm_filled(path, made)
         return True
     deny(path, entry, "its closing half is not filled")
     return False

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import requests
 import urllib3
@@ -187,15 +188,17 @@ class AlpacaBroker:
 
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None when the broker itself says that it has none."""
-        asked: Params = {"client_order_id": client_order_id}
+        found = self._order("/orders:by_client_order_id", {"client_order_id": client_order_id})
+        return _asked_for(found, client_order_id, found.client_order_id if found else None)
+
+    def order_of_id(self, order_id: str) -> BrokerOrder | None:
+        """Return the order that has the broker's own id, or None when the broker itself says that it has none."""
+        found = self._order(f"/orders/{quote(order_id, safe='')}", {})
+        return _asked_for(found, order_id, found.id if found else None)
+
+    def _order(self, path: str, asked: Params) -> BrokerOrder | None:
         parse: Callable[[object], BrokerOrder | None] = _one("order", parsing.order)
-        found = self._read("/orders:by_client_order_id", asked, parse, missing=lambda: None)
-        if found is not None and found.client_order_id != client_order_id:
-            raise UnknownOrder(
-                "the broker answered with another order", where=f"asked {client_order_id}, got {found.client_order_id}",
-                mend="Look at the account's orders before anything is sent again",
-            )  # fmt: skip
-        return found
+        return self._read(path, asked, parse, missing=lambda: None)
 
     def _pages(
         self,
@@ -292,7 +295,7 @@ class AlpacaBroker:
     def cancel(self, order_id: str) -> bool | None:
         """Ask once to cancel: True accepted, False not cancelable any more, None unknown."""
         try:
-            self._client.delete(f"/orders/{order_id}")
+            self._client.delete(f"/orders/{quote(order_id, safe='')}")
         except APIError as error:
             return False if isinstance(_refusal(error), Refused) else None
         except TRANSPORT_ERRORS:
@@ -307,6 +310,15 @@ class AlpacaBroker:
         except (APIError, BrokerUnreachable, *TRANSPORT_ERRORS):
             return False
         return all(status < 500 for status in outcomes)
+
+
+def _asked_for(found: BrokerOrder | None, asked: str, answered: str | None) -> BrokerOrder | None:
+    if found is not None and answered != asked:
+        raise UnknownOrder(
+            "the broker answered with another order", where=f"asked {asked}, got {answered}",
+            mend="Look at the account's orders before anything is sent again",
+        )  # fmt: skip
+    return found
 
 
 def _one(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], T]:

@@ -131,6 +131,9 @@ class Broker(Protocol):
     def orders(self, *, open_only: bool, after: datetime | None = None) -> tuple[BrokerOrder, ...]:
         """Return all orders submitted after `after`, every page of them, oldest first."""
 
+    def order_of_id(self, order_id: str) -> BrokerOrder | None:
+        """Return the order that has the broker's own id, or None when the broker itself says that it has none."""
+
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None when the broker proves that it has none (404)."""
 

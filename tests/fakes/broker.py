@@ -256,6 +256,11 @@ class FakeBroker:
         found = [row for row in self.rows.values() if row.client_order_id == client_order_id and self._is_visible(row)]
         return found[0] if found else None
 
+    def order_of_id(self, order_id: str) -> BrokerOrder | None:
+        self._answer()
+        row = self.rows.get(order_id)
+        return row if row is not None and self._is_visible(row) else None
+
     def _is_visible(self, row: BrokerOrder) -> bool:
         return (self.clock_.now() - row.submitted_at).total_seconds() >= self.lag
 

@@ -17,6 +17,8 @@ class Planted:
 
 
 SUBMISSION = "appliance/orderpath/submission.py"
+TRACKING = "appliance/orderpath/tracking.py"
+ONE_WORD = "tests/test_appliance/test_one_word.py"
 RESOLUTION = "appliance/orderpath/resolution.py"
 ORDERPATH = "tests/test_appliance/test_orderpath.py"
 RECOVERY = "tests/test_appliance/test_recovery.py"
@@ -62,6 +64,17 @@ BUGS = (
     Planted("let half a character through", "signals/strict_json.py", "        if look_at_texts and any(",
             "        if False and any(",
             f"{ALPACA}::test_every_answer_to_a_post_is_classified_after_exactly_one_post"),
+    Planted("believe that an order expired before its auction", TRACKING,
+            "if order.status is OrderStatus.EXPIRED and path.clock.now() < over:", "if False:",
+            f"{ONE_WORD}::test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_said"),
+    Planted("believe that nothing filled", TRACKING, "order.filled_quantity == entry.intent.quantity and path.clock",
+            "path.clock", f"{ONE_WORD}::test_one_answer_of_an_ending_is_followed_by_nothing"),
+    Planted("believe the first word of an ending", TRACKING,
+            "all(again is not None and _same(again, order) for again in _asked_again(path, entry))", "True",
+            f"{ONE_WORD}::test_one_answer_of_an_ending_is_followed_by_nothing"),
+    Planted("follow a leader unasked", "appliance/orderpath/turns.py", "                confirm_filled(path, made)",
+            "                pass",
+            f"{ONE_WORD}::test_nothing_follows_a_leader_that_is_not_filled_when_it_is_asked_for_again"),
     Planted("random client order ids", "execution/orders.py", "hashlib.sha256(full.encode()).hexdigest()[:6]",
             '__import__("secrets").token_hex(3)',
             "tests/test_execution/test_planning.py::test_ids_do_not_depend_on_anything_that_a_recomputation_could_change"),

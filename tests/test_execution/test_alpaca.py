@@ -557,3 +557,16 @@ def test_what_alpacas_own_client_is_tested_with_is_read(name: str, parse: Any, e
         pytest.skip(f"{path} absent")
     content = json.loads(path.read_text(), parse_float=Decimal)
     assert parse(content[0] if isinstance(content, list) else content) == expected
+
+
+def test_an_order_is_found_by_the_brokers_own_id_and_no_other_is_taken_for_it() -> None:
+    with wire(say(ORDER), refused(404, 40410000), say({**ORDER, "id": "another"})) as served:
+        client = broker(served.url)
+        found = client.order_of_id(ORDER["id"])
+        assert found is not None and found.client_order_id == KEY.client_order_id
+        assert client.order_of_id("x/../y?z") is None
+        with pytest.raises(UnknownOrder, match="another order"):
+            client.order_of_id(ORDER["id"])
+    assert [seen.path for seen in served.seen] == [
+        f"/v2/orders/{ORDER['id']}", "/v2/orders/x%2F..%2Fy%3Fz", f"/v2/orders/{ORDER['id']}",
+    ]  # fmt: skip
