@@ -110,19 +110,24 @@ class Guest(Machine):
         wait(lambda: not subprocess.run(self.ssh("true"), capture_output=True, check=False).returncode, "ssh",
              lambda: self.inside_or("networkctl status host0; systemctl status ssh --no-pager"))  # fmt: skip
 
+    @property
+    def control(self) -> str:
+        """Socket of the shared connection; ssh ends at once where its path is longer than about 90 characters."""
+        return f"/run/trademl-{self.name}.ssh"
+
     def ssh(self, command: str) -> list[str]:
         """Command line that runs `command` there as the operator."""
         known = self.scratch / f"known-{self.name}"
         options = {
             "BatchMode": "yes", "ConnectTimeout": "5", "StrictHostKeyChecking": "accept-new", "ControlMaster": "auto",
-            "UserKnownHostsFile": str(known), "ControlPersist": "900", "ControlPath": f"{self.scratch}/ssh-{self.name}",
+            "UserKnownHostsFile": str(known), "ControlPersist": "900", "ControlPath": self.control,
         }  # fmt: skip
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         return ["ssh", "-i", str(self.key), *given, f"{OPERATOR}@{self.there}", command]
 
     def cut_power(self) -> None:
         """End everything inside at once; no connection waits for an answer that never comes."""
-        subprocess.run(["ssh", "-o", f"ControlPath={self.scratch}/ssh-{self.name}", "-O", "exit", self.there],
+        subprocess.run(["ssh", "-o", f"ControlPath={self.control}", "-O", "exit", self.there],
                        capture_output=True, check=False)  # fmt: skip
         super().cut_power()
 

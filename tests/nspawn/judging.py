@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,9 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.nspawn.guest import REPOSITORY, blank_root
-from tests.nspawn.rehearsal import Broken
-
-NEEDED = ("systemd-nspawn", "debootstrap", "ssh", "curl", "ip")
+from tests.nspawn.rehearsal import Broken, lacking
 
 
 class Judged(Protocol):
@@ -36,9 +33,10 @@ def judge(description: str, name: str, build: Callable[[Path, Path], Judged]) ->
     parser.add_argument("--cache", type=Path, default=REPOSITORY / "var/nspawn", help="where the blank root is kept")
     parser.add_argument("--keep", action="store_true", help="keep the cards and the controller's folder")
     asked = parser.parse_args()
-    if os.geteuid() != 0 or not all(map(shutil.which, NEEDED)):
-        print(f"root and {', '.join(NEEDED)} are needed")
-        return 1
+    missing = lacking()
+    if missing:
+        print(missing)
+        return 2
     began = time.monotonic()
     blank = blank_root(asked.cache.resolve())
     scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=asked.cache.resolve()))

@@ -53,6 +53,28 @@ RestartSec=1
 """
 
 
+NEEDED = {  # program: the Debian package that brings it
+    "systemd-nspawn": "systemd-container",
+    "debootstrap": "debootstrap",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "curl": "curl",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "git": "git",
+    "tar": "tar",
+}
+
+
+def lacking() -> str:
+    """Return what this machine lacks for a rehearsal and how to get it; empty where nothing is missing."""
+    if os.geteuid() != 0:
+        return "a rehearsal boots machines: run it as root"
+    missing = sorted(program for program in NEEDED if shutil.which(program) is None)
+    packages = " ".join(sorted({NEEDED[program] for program in missing}))
+    return f"missing: {', '.join(missing)}. Run `apt-get install {packages}`" if missing else ""
+
+
 Accident = Callable[["Rehearsal", date], None]
 
 
@@ -369,9 +391,10 @@ def main() -> int:
         "--root", type=Path, default=REPOSITORY / "var/nspawn/root", help="Debian root; built when absent"
     )
     root = parser.parse_args().root.resolve()
-    if os.geteuid() != 0 or shutil.which("systemd-nspawn") is None:
-        print("systemd-nspawn and root are needed: install systemd-container and debootstrap, and run it as root")
-        return 1
+    missing = lacking()
+    if missing:
+        print(missing)
+        return 2
     if not (root / "lib/systemd/systemd").exists():
         root.parent.mkdir(parents=True, exist_ok=True)
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), seconds=900)

@@ -73,9 +73,32 @@ def test_variables_that_no_role_knows_are_refused_by_the_first_task() -> None:
     """The check reads the specifications of all roles."""
     (play,) = read(ANSIBLE / "site.yml")
     assert "known_variables.yml" in str(play["pre_tasks"][0])
-    gather, refuse = tasks(ANSIBLE / "playbooks/tasks/known_variables.yml")
+    gather, refuse, *_ = tasks(ANSIBLE / "playbooks/tasks/known_variables.yml")
     assert sorted(gather["loop"]) == [role.name for role in ROLES]
     assert all(role.name in refuse["vars"]["__ours"] for role in ROLES)
+
+
+def test_the_examples_devices_have_an_account_each_and_its_vault_is_refused_as_it_stands() -> None:
+    """Keys are host variables of their own; the shared vault has none, and two equal keys or the marker are refused."""
+    example = ANSIBLE / "inventories/example"
+    hosts = sorted(read(example / "hosts.yml")["devices"]["hosts"])
+    assert sorted(path.parent.name for path in example.glob("host_vars/*/vault.yml")) == hosts
+    for vault in (*example.glob("host_vars/*/vault.yml"), example / "group_vars/devices/vault.yml"):
+        assert vault.read_text(encoding="utf-8").startswith("$ANSIBLE_VAULT;1.1;AES256")
+    *_, marker, account = tasks(ANSIBLE / "playbooks/tasks/known_variables.yml")
+    assert marker["ansible.builtin.assert"]["that"] == "vault_of_the_example is not defined"
+    assert "__holders | length == 1" in account["ansible.builtin.assert"]["that"] and account["no_log"]
+
+
+def test_a_device_is_made_and_restored_with_its_credentials() -> None:
+    """A bucket asks for keys: both commands go through the device's own command line, on the release to come."""
+    made = {task["name"]: task for task in tasks(ANSIBLE / "roles/appliance/tasks/commission.yml")}
+    for name in ("Write its settings, its ledger and the key that it trusts",
+                 "Put the newest backup in the place of the empty ledger"):  # fmt: skip
+        assert "APPLIANCE_RELEASE" in made[name]["environment"]
+        assert "__appliance_as_user" in made[name]["ansible.builtin.command"]["argv"]
+    program = (ANSIBLE / "roles/appliance/files/appliance").read_text(encoding="utf-8")
+    assert "LoadCredentialEncrypted=s3-key-id" in program and "${APPLIANCE_RELEASE:-/opt/appliance/current}" in program
 
 
 def test_secrets_are_neither_shown_nor_arguments() -> None:
@@ -86,7 +109,7 @@ def test_secrets_are_neither_shown_nor_arguments() -> None:
     assert "value" not in str(sealing["ansible.builtin.command"]["argv"])
     assert options(ANSIBLE / "roles/appliance")["appliance_credentials"]["no_log"] is True
     seen = [path for path in ANSIBLE.rglob("*.yml") if "appliance_credentials" in path.read_text(encoding="utf-8")]
-    allowed = {"credentials.yml", "argument_specs.yml"}
+    allowed = {"credentials.yml", "argument_specs.yml", "known_variables.yml"}  # the last one under no_log, too
     assert {path.name for path in seen if "inventories" not in path.parts and path.parent.name != "defaults"} == allowed
     vault = (ANSIBLE / "inventories/example/group_vars/devices/vault.yml").read_text(encoding="utf-8")
     assert vault.startswith("$ANSIBLE_VAULT;1.1;AES256")
@@ -124,8 +147,10 @@ def test_nothing_comes_in_but_what_is_named() -> None:
     rules = (ANSIBLE / "roles/firewall/templates/nftables.conf.j2").read_text(encoding="utf-8")
     assert rules.count("policy drop") == 2
     assert re.findall(r"tcp dport .*accept", rules) == [
-        "tcp dport {{ firewall_ssh_port }} ct state new limit rate 6/minute burst 6 packets accept"
+        "tcp dport {{ firewall_ssh_port }} ct state new limit rate 6/minute burst 6 packets accept",
+        "tcp dport {{ firewall_metrics_port }} ct state new limit rate 60/minute accept",
     ]
+    assert options(ANSIBLE / "roles/firewall")["firewall_metrics_from"]["default"] == []
     ssh = (ANSIBLE / "roles/ssh/templates/appliance.conf.j2").read_text(encoding="utf-8")
     for line in ("PermitRootLogin no", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "AllowUsers"):
         assert line in ssh
