@@ -164,11 +164,16 @@ class AlpacaData:
         return {row.symbol: Decimal(repr(row.close)) for row in rows if math.isfinite(row.close) and row.close > 0}
 
     def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
-        """Return the newest trade price of each symbol, as a key without real-time rights sees it; raises as `bars`."""
+        """Return today's newest trade price of each symbol, as a key without real-time rights sees it.
+
+        A symbol that has not traded today, by New York's date, is absent: an older price is in shares of another day.
+        Raises as `bars`.
+        """
+        today = self._clock.now().astimezone(NEW_YORK).date()
         found: dict[str, Decimal] = {}
         for some in _groups(symbols):
             asked = StockLatestTradeRequest(symbol_or_symbols=some, feed=DataFeed.DELAYED_SIP)
-            found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)))
+            found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)), today)
         return found
 
     def _daily(
@@ -266,12 +271,12 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
         raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
 
 
-def _trades_in(answer: Mapping[str, Any]) -> dict[str, Decimal]:
+def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
     try:
-        prices = {symbol: Decimal(str(trade["p"])) for symbol, trade in answer.items() if trade is not None}
-    except (KeyError, TypeError, ArithmeticError) as error:
+        rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row is not None]
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of trades ({error})", where="alpaca", mend="Try later") from None
-    return {symbol: price for symbol, price in prices.items() if price.is_finite() and price > 0}
+    return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 
 def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]:
@@ -293,8 +298,12 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
 
 
 def _bar(symbol: str, bar: Mapping[str, Any]) -> DailyBar:
-    day = datetime.fromisoformat(str(bar["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
-    return DailyBar(day, symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
+    return DailyBar(_day_of(bar), symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
+
+
+def _day_of(row: Mapping[str, Any]) -> date:
+    """New York's date of a row's instant."""
+    return datetime.fromisoformat(str(row["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
 
 
 def _split(row: Mapping[str, Any]) -> ToldAction:

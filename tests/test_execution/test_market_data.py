@@ -169,14 +169,17 @@ def test_a_close_is_asked_in_shares_of_now_and_a_name_without_one_is_absent() ->
 
 
 def test_the_newest_trades_are_asked_for_as_a_free_key_may_see_them() -> None:
-    trades = {"AAA": {"p": 12.34}, "BBB": {"p": 0}, "CCC": None}
+    today, before = {"t": "2025-06-02T13:00:00.123456789Z"}, {"t": "2025-06-02T03:59:59Z"}  # 23:59 of the day before
+    trades = {"AAA": {"p": 12.34, **today}, "BBB": {"p": 0, **today}, "CCC": None, "DDD": {"p": 12.34, **before}}
     source, adapter, _ = data((200, {"trades": trades}))
-    assert source.latest(["AAA", "BBB", "CCC", "DDD"]) == {"AAA": Decimal("12.34")}
+    assert source.latest(["AAA", "BBB", "CCC", "DDD", "EEE"]) == {"AAA": Decimal("12.34")}
     assert "feed=delayed_sip" in adapter.query
     assert source.latest([]) == {} and adapter.asked == 1
 
 
-@pytest.mark.parametrize("trade", [{}, {"p": None}, {"p": "soon"}, 7])
+@pytest.mark.parametrize(
+    "trade", [{}, {"p": 1.0}, {"t": BAR["t"]}, {"t": BAR["t"], "p": None}, {"t": "soon", "p": 1.0}, 7]
+)
 def test_a_row_that_is_no_trade_makes_the_answer_none(trade: object) -> None:
     source, _, _ = data((200, {"trades": {"AAA": trade}}))
     with pytest.raises(BadBars, match="not in the shape of trades"):
