@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange import query, refusals
@@ -12,12 +12,15 @@ from execution.exchange.book import Entry, Settings
 from execution.exchange.message import Request, Response, answer
 from execution.exchange.refusals import RefusedByVenue
 from execution.exchange.wire import (
+    MARKETS,
     account_id,
     account_row,
     asset_row,
     calendar_row,
     clock_row,
     entry_row,
+    market_clock_row,
+    market_day_row,
     settings_row,
 )
 from signals.sessions import NEW_YORK
@@ -126,6 +129,32 @@ def calendar(exchange: Exchange, request: Request) -> Response:
     first = query.day(request, "start") or CALENDAR_FIRST
     last = query.day(request, "end") or CALENDAR_LAST
     return answer([calendar_row(table.session(day), table) for day in table.between(first, last)])
+
+
+def market_clocks(exchange: Exchange, request: Request) -> Response:
+    """GET /v3/clock: of each market that is asked for, now or at `time`; NYSE and NASDAQ keep the same hours."""
+    at, market = query.instant(request, "time") or exchange.now, exchange.venue.market
+    if at >= market.calendar.sessions[-1].open:
+        raise RefusedByVenue(refusals.CALENDAR_ENDS, last=market.calendar.days[-1].isoformat())
+    asked = query.words(request, "markets") or tuple(MARKETS)
+    return answer({"clocks": [market_clock_row(_market(name), at, market) for name in asked]})
+
+
+def market_calendar(exchange: Exchange, request: Request, name: str) -> Response:
+    """GET /v3/calendar/{market}: the sessions of [start, end], a week from today unless said otherwise."""
+    table, acronym = exchange.venue.market.calendar, _market(name)
+    first = query.day(request, "start") or exchange.now.astimezone(NEW_YORK).date()
+    last = query.day(request, "end") or first + timedelta(days=7)
+    zone = UTC if query.word(request, "timezone", ("", "UTC"), "") else NEW_YORK
+    days = [market_day_row(table.session(day), table, zone) for day in table.between(first, last)]
+    return answer({"market": MARKETS[acronym], "calendar": days})
+
+
+def _market(name: str) -> str:
+    for acronym, market in MARKETS.items():
+        if name in (acronym, market["mic"]):
+            return acronym
+    raise RefusedByVenue(refusals.BAD_QUERY, parameter="market", given=name)
 
 
 def assets(exchange: Exchange, request: Request) -> Response:

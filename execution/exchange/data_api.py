@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange import query
 from execution.exchange.book import fixed_id
 from execution.exchange.message import Request, Response, answer
-from execution.exchange.refusals import BAD_QUERY, RefusedByVenue
-from execution.exchange.wire import bar_row, instant
+from execution.exchange.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
+from execution.exchange.spans import Frame, Span, hours, longer, midnight, print_at, restated
+from execution.exchange.wire import STAMP_FORMAT, bar_row, instant
 from execution.fills import to_price
 from execution.orders import Side
 from signals.actions import Action, ActionKind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BARS_PAGE, BARS_MAX = 1000, 10_000
 ACTIONS_PAGE, ACTIONS_MAX = 100, 1000
-DAILY = re.compile(r"1D(ay)?", re.IGNORECASE)
+RAW, MINUTE = Decimal(1), timedelta(minutes=1)
 ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
 
 
@@ -49,11 +49,13 @@ def _bar_page(
 ) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
     if not symbols:
         raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
-    if not DAILY.fullmatch(request.query.get("timeframe", "")):
+    frame = Frame.read(request.query.get("timeframe", ""))
+    if frame is None:
         raise RefusedByVenue(BAD_QUERY, parameter="timeframe", given=request.query.get("timeframe", ""))
     limit = query.count(request, "limit", BARS_PAGE, BARS_MAX)
     descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
-    first, last = _range(exchange, request)
+    first = query.instant(request, "start") or midnight(exchange.now.astimezone(NEW_YORK).date())
+    last = query.instant(request, "end") or exchange.now
     mapping = _mapping(request)
     factor = _adjustment(exchange, request)
     resume = _read_token(request.query.get("page_token"))
@@ -61,24 +63,37 @@ def _bar_page(
     for symbol in sorted(set(symbols)):
         if resume and symbol < resume[0]:
             continue
-        found = exchange.venue.market.history(symbol, first, last, exchange.now, **mapping)
+        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), mapping, factor)
+                 if first <= bar.start <= last]  # fmt: skip
         for bar in reversed(found) if descending else found:
-            if resume and symbol == resume[0] and not _beyond(bar.day, resume[1], descending):
+            if resume and symbol == resume[0] and not _beyond(bar.start, resume[1], descending):
                 continue
             if len(page) == limit:
                 return page, _token(page[-1])
-            page.append((symbol, bar_row(bar, factor(symbol, bar.day))))
+            page.append((symbol, bar_row(bar)))
     return page, None
 
 
-def _range(exchange: Exchange, request: Request) -> tuple[date, date]:
-    first, last = query.instant(request, "start"), query.instant(request, "end")
-    today = exchange.now.astimezone(NEW_YORK).date()
-    start = first.astimezone(NEW_YORK) if first else None
-    begin = today if start is None else start.date()
-    if start is not None and (start.hour, start.minute, start.second, start.microsecond) != (0, 0, 0, 0):
-        begin = date.fromordinal(begin.toordinal() + 1)  # a bar is stamped at its New York midnight
-    return begin, last.astimezone(NEW_YORK).date() if last else today
+def _spans(
+    exchange: Exchange, symbol: str, frame: Frame, between: tuple[datetime, datetime], mapping: Mapping[str, Any],
+    factor: Callable[[str, date], Decimal],
+) -> list[Span]:  # fmt: skip
+    """Return every bar of `frame` that begins in `between`, and perhaps some beside it; none ends after now."""
+    market, now = exchange.venue.market, exchange.now
+    begin, end = (at.astimezone(NEW_YORK).date() for at in between)
+    found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, **mapping)
+    days = [restated(bar, factor(symbol, bar.day)) for bar in found]
+    if frame.unit == "D":
+        return days
+    if frame.unit != "H":
+        return list(longer(frame, days))
+    running = market.session_now(now)
+    price = None if running is None else market.opening(symbol, running.day, now)
+    if running is not None and price is not None:
+        hour = frame.hour(running.open)
+        if hour + timedelta(hours=frame.amount) <= now:
+            return [*hours(frame, days, market.calendar.session), print_at(hour, price)]
+    return list(hours(frame, days, market.calendar.session))
 
 
 def _mapping(request: Request) -> Mapping[str, Any]:
@@ -98,28 +113,48 @@ def _adjustment(exchange: Exchange, request: Request) -> Callable[[str, date], D
     return lambda symbol, day: exchange.venue.market.split_factor(symbol, day, exchange.now)
 
 
-def _beyond(day: date, mark: date, descending: bool) -> bool:
-    return day < mark if descending else day > mark
+def _beyond(start: datetime, mark: datetime, descending: bool) -> bool:
+    return start < mark if descending else start > mark
 
 
 def _token(last: tuple[str, dict[str, Any]]) -> str:
     return base64.urlsafe_b64encode(f"{last[0]}|{last[1]['t']}".encode()).decode()
 
 
-def _read_token(token: str | None) -> tuple[str, date] | None:
+def _read_token(token: str | None) -> tuple[str, datetime] | None:
     if not token:
         return None
     try:
         symbol, stamp = base64.urlsafe_b64decode(token.encode()).decode().split("|")
-        return symbol, date.fromisoformat(stamp[:10])
+        return symbol, datetime.strptime(stamp, STAMP_FORMAT).replace(tzinfo=UTC)
     except (ValueError, binascii.Error):
         raise RefusedByVenue(BAD_QUERY, parameter="page_token", given=token) from None
 
 
+Teller = Callable[["Exchange", str], "dict[str, Any] | None"]
+
+
+def _of_many(tell: Teller, name: str, exchange: Exchange, request: Request) -> Response:
+    rows = {symbol: tell(exchange, symbol) for symbol in query.words(request, "symbols")}
+    known = {symbol: row for symbol, row in rows.items() if row is not None}
+    return answer({name: known, "currency": "USD"} if name else known)
+
+
+def _of_one(tell: Teller, name: str, exchange: Exchange, symbol: str) -> Response:
+    row = tell(exchange, symbol)
+    if row is None:
+        raise RefusedByVenue(ASSET_NOT_FOUND, _symbol=symbol)
+    return answer({"symbol": symbol, "currency": "USD", **({name: row} if name else row)})
+
+
 def latest_quotes(exchange: Exchange, request: Request) -> Response:
     """GET /v2/stocks/quotes/latest: the last price with half the spread on either side."""
-    quotes = {symbol: _quote(exchange, symbol) for symbol in query.words(request, "symbols")}
-    return answer({"quotes": {symbol: row for symbol, row in quotes.items() if row is not None}, "currency": "USD"})
+    return _of_many(_quote, "quotes", exchange, request)
+
+
+def latest_quote(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/quotes/latest."""
+    return _of_one(_quote, "quote", exchange, symbol)
 
 
 def _quote(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
@@ -133,22 +168,61 @@ def _quote(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
 
 def latest_trades(exchange: Exchange, request: Request) -> Response:
     """GET /v2/stocks/trades/latest."""
-    venue, rows = exchange.venue, {}
-    for symbol in query.words(request, "symbols"):
-        price = venue.market.last_price(symbol, venue.now)
-        if price is not None:
-            rows[symbol] = {"t": instant(venue.now), "x": "N", "p": float(price), "s": 1, "c": ["@"], "i": 1, "z": "A"}
-    return answer({"trades": rows, "currency": "USD"})
+    return _of_many(_trade, "trades", exchange, request)
+
+
+def latest_trade(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/trades/latest."""
+    return _of_one(_trade, "trade", exchange, symbol)
+
+
+def _trade(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    venue = exchange.venue
+    price = venue.market.last_price(symbol, venue.now)
+    if price is None:
+        return None
+    return {"t": instant(venue.now), "x": "N", "p": float(price), "s": 1, "c": ["@"], "i": 1, "z": "A"}
 
 
 def latest_bars(exchange: Exchange, request: Request) -> Response:
     """GET /v2/stocks/bars/latest: the last closed daily bar."""
-    venue, rows = exchange.venue, {}
-    for symbol in query.words(request, "symbols"):
-        found = venue.market.history(symbol, date.min, date.max, venue.now)
-        if found:
-            rows[symbol] = bar_row(found[-1])
-    return answer({"bars": rows, "currency": "USD"})
+    return _of_many(_latest_bar, "bars", exchange, request)
+
+
+def latest_bar(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/bars/latest."""
+    return _of_one(_latest_bar, "bar", exchange, symbol)
+
+
+def _latest_bar(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    found = exchange.venue.market.latest(symbol, exchange.now, 1)
+    return bar_row(restated(found[0], RAW)) if found else None
+
+
+def snapshots(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/snapshots."""
+    return _of_many(_snapshot, "", exchange, request)
+
+
+def snapshot(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/snapshot."""
+    return _of_one(_snapshot, "", exchange, symbol)
+
+
+def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    """Return what is known now: while a session runs its day holds the opening print alone."""
+    venue, market, now = exchange.venue, exchange.venue.market, exchange.now
+    quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
+    if quote is None or trade is None:
+        return None
+    days = [restated(bar, RAW) for bar in market.latest(symbol, now, 2)]
+    minutes = [print_at(market.calendar.session(day.start.date()).close - MINUTE, day.close) for day in days]
+    price = None if running is None else market.opening(symbol, running.day, venue.now)
+    if running is not None and price is not None:
+        days, minutes = [*days, print_at(midnight(running.day), price)], [*minutes, print_at(running.open, price)]
+    rows = {"latestTrade": trade, "latestQuote": quote}
+    bars = {"minuteBar": minutes[-1:], "dailyBar": days[-1:], "prevDailyBar": days[-2:-1]}
+    return rows | {name: bar_row(found[0]) for name, found in bars.items() if found}
 
 
 def corporate_actions(exchange: Exchange, request: Request) -> Response:

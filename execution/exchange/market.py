@@ -244,6 +244,17 @@ class Market:
                     found.append(self._bar(row, column))
         return found
 
+    def latest(self, symbol: str, now: datetime, count: int) -> list[DayBar]:
+        """Return the last `count` closed daily bars of the name that bears `symbol` now, oldest first."""
+        column, row = self.column(symbol, now), bisect_right(self._closes, now) - 1
+        found: list[DayBar] = []
+        while column is not None and row >= 0 and len(found) < count:
+            row = int(self._last_valid[row, column])
+            if row >= 0:
+                found.append(self._bar(row, column))
+            row -= 1
+        return found[::-1]
+
     def _stretches(self, symbol: str, asof: date, mapped: bool) -> list[tuple[int, date, date]]:
         column = self._names(asof).get(symbol) if mapped else None
         if column is not None:

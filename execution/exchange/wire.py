@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from execution.exchange.accounts import Valuation, mark_of
 from execution.exchange.assets import Listing, asset_id
 from execution.exchange.book import Book, Entry, Holding, Settings, fixed_id
-from execution.exchange.market import DayBar, Market
+from execution.exchange.market import Market
 from execution.exchange.order import Order
+from execution.exchange.spans import Span
 from execution.fills import CENT
 from signals.sessions import NEW_YORK, Calendar, Session
 
 RATIO = Decimal("0.000001")
 AVERAGE = Decimal("0.000001")
 VENUE = "NYSE"
-MIDNIGHT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+PRE_BEGINS, POST_ENDS, EARLY_POST_ENDS = time(4), time(20), time(17)
+STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 Json = dict[str, Any]
 
 
@@ -244,29 +246,80 @@ def clock_row(now: datetime, market: Market) -> Json:
     }
 
 
+MARKETS = {
+    "NYSE": {"acronym": "NYSE", "mic": "XNYS", "name": "New York Stock Exchange", "timezone": "America/New_York"},
+    "NASDAQ": {"acronym": "NASDAQ", "mic": "XNAS", "name": "NASDAQ", "timezone": "America/New_York"},
+}
+
+
+def market_clock_row(acronym: str, at: datetime, market: Market) -> Json:
+    """Return the clock of one market at `at`: the session's phase, and when it ends."""
+    following = market.next_session(at)
+    today = at.astimezone(NEW_YORK).date()
+    phases: list[tuple[str, datetime]] = []
+    if market.calendar.is_session(today):
+        phases = _phases(market.calendar.session(today))
+    phase, until = next(((name, ends) for name, ends in phases if at < ends), ("closed", _phases(following)[0][1]))
+    running = market.session_now(at)
+    return {
+        "market": MARKETS[acronym],
+        "timestamp": at.astimezone(NEW_YORK).isoformat(),
+        "is_market_day": bool(phases),
+        "next_market_open": following.open.astimezone(NEW_YORK).isoformat(),
+        "next_market_close": (running or following).close.astimezone(NEW_YORK).isoformat(),
+        "phase": phase,
+        "phase_until": until.astimezone(NEW_YORK).isoformat(),
+    }
+
+
+def _phases(session: Session) -> list[tuple[str, datetime]]:
+    """Return the phases of a business day in order, each with its end."""
+    ends = session.at(EARLY_POST_ENDS if session.is_early_close else POST_ENDS)
+    return [("closed", session.at(PRE_BEGINS)), ("pre", session.open), ("core", session.close), ("post", ends)]
+
+
+def market_day_row(session: Session, calendar: Calendar, zone: tzinfo) -> Json:
+    """Return one day of a market's calendar, with the times of its phases."""
+    (_, pre), (_, opened), (_, closed), (_, ends) = (
+        (name, at.astimezone(zone).isoformat()) for name, at in _phases(session)
+    )
+    return {
+        "date": session.day.isoformat(),
+        "pre_start": pre,
+        "pre_end": opened,
+        "core_start": opened,
+        "core_end": closed,
+        "post_start": closed,
+        "post_end": ends,
+        "settlement_date": _settles(session, calendar),
+    }
+
+
+def _settles(session: Session, calendar: Calendar) -> str:
+    last = session.day == calendar.days[-1]
+    return (session.day if last else calendar.next(session.day)).isoformat()
+
+
 def calendar_row(session: Session, calendar: Calendar) -> Json:
     """Return one day of the calendar."""
     opened, closed = session.open.astimezone(NEW_YORK), session.close.astimezone(NEW_YORK)
-    last = session.day == calendar.days[-1]
     return {
         "date": session.day.isoformat(),
         "open": f"{opened:%H:%M}",
         "close": f"{closed:%H:%M}",
         "session_open": "0400",
         "session_close": "2000" if not session.is_early_close else "1700",
-        "settlement_date": (session.day if last else calendar.next(session.day)).isoformat(),
+        "settlement_date": _settles(session, calendar),
     }
 
 
-def bar_row(bar: DayBar, factor: Decimal = Decimal(1)) -> Json:
-    """Return a daily bar stamped at New York midnight; prices are divided and volume multiplied by `factor`."""
-    midnight = datetime(bar.day.year, bar.day.month, bar.day.day, tzinfo=NEW_YORK).astimezone(UTC)
-    o, h, l, c = (float(price / factor) for price in (bar.open, bar.high, bar.low, bar.close))  # noqa: E741
+def bar_row(bar: Span) -> Json:
+    """Return a bar, stamped with its beginning."""
+    o, h, l, c = (float(price) for price in (bar.open, bar.high, bar.low, bar.close))  # noqa: E741
     typical = (h + l + c) / 3  # daily bars hold no trades to weight by
-    volume = int(bar.volume * factor)
-    trades = max(1, volume // 100) if volume else 0
-    return {"t": f"{midnight:{MIDNIGHT_FORMAT}}", "o": o, "h": h, "l": l, "c": c, "v": volume, "n": trades,
-            "vw": round(typical, 6)}  # fmt: skip
+    trades = max(1, bar.volume // 100) if bar.volume else 0
+    return {"t": f"{bar.start.astimezone(UTC):{STAMP_FORMAT}}", "o": o, "h": h, "l": l, "c": c, "v": bar.volume,
+            "n": trades, "vw": round(typical, 6)}  # fmt: skip
 
 
 def settings_row(settings: Settings) -> Json:

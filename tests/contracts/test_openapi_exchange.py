@@ -167,6 +167,13 @@ def _read_everything(ask: Asker, limit: Json) -> None:
     ask("GET", "/v2/stocks/{symbol}/bars", symbol="AAA", timeframe="1Day", start="2021-11-01")
     for kind in ("bars", "quotes", "trades"):
         ask("GET", f"/v2/stocks/{kind}/latest", symbols="AAA,CCC")
+        ask("GET", f"/v2/stocks/{{symbol}}/{kind}/latest", symbol="AAA")
+    ask("GET", "/v2/stocks/snapshots", symbols="AAA,CCC,ZZZ")
+    ask("GET", "/v2/stocks/{symbol}/snapshot", symbol="AAA")
+    for frame in ("1Hour", "1Week", "1Month"):
+        ask("GET", "/v2/stocks/bars", symbols="AAA,CCC", timeframe=frame, start="2021-11-01")
+    ask("GET", "/v3/clock"), ask("GET", "/v3/clock", markets="XNAS", time="2021-11-26T14:00:00-05:00")
+    ask("GET", "/v3/calendar/{market}", market="XNYS", timezone="UTC")
     ask("GET", "/v1/corporate-actions", start="2021-11-01", end="2021-12-31")
 
 
