@@ -78,10 +78,8 @@ class Ledger:
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
             raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=RESTORE) from error
         try:
-            self._prepare(vfs)
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            self._connection.close()
-            raise _corrupt(path, error) from error
+            with self._reading():
+                self._prepare(vfs)
         except apsw.BusyError as error:
             self._connection.close()
             raise Locked("another process keeps the ledger to itself", where=str(path), mend="Try again") from error

@@ -6,8 +6,9 @@ import json
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
@@ -25,7 +26,11 @@ from appliance.control import (
     parse_request,
     serve,
 )
-from signals.errors import FixInput, ReconBreak
+from appliance.daemon import conversation
+from appliance.daemon.children import Ended
+from appliance.daemon.conversation import Desk
+from appliance.seams import Alert
+from signals.errors import FixInput, LedgerUnusable, Locked, ReconBreak
 
 
 class Daemon:
@@ -203,3 +208,25 @@ def test_a_socket_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     daemon = Daemon()
     serve(tmp_path / "no folder" / "s", daemon.handle, daemon.record, stop, hears)
     assert heard == ["the control socket cannot be opened: No such file or directory"]
+
+
+@pytest.mark.parametrize("error", [LedgerUnusable("the ledger is corrupt"), Locked("it is written to")])
+def test_a_halt_closes_the_latch_before_anything_is_recorded(error: Exception) -> None:
+    """And it waits for no ledger; every other request is refused where it cannot be recorded."""
+    story: list[str] = []
+
+    def say(alert: Alert) -> None:
+        story.append("record")
+        raise error
+
+    def run(command: Sequence[str], seconds: float) -> Ended:
+        story.append(command[0])
+        return Ended(0, 0.1, 1, "")
+
+    desk = Desk(lambda name, reason: story.append(name), run, say, dict, lambda: datetime(2024, 3, 12, tzinfo=UTC))
+    request = Request(Command.HALT, "stop", by="ana")
+    conversation.record(request, desk)
+    assert conversation.answer(request, desk).ok
+    assert story == ["MANUAL", "record", "attend"]
+    with pytest.raises(type(error)):
+        conversation.record(Request(Command.CANCEL_ALL, "stop"), desk)

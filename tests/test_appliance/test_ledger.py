@@ -55,7 +55,7 @@ from execution.orders import (
     Side,
     TimeInForce,
 )
-from signals.errors import InvariantBroken, LedgerUnusable, Locked
+from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from tests.fakes.full_disk import LimitedDisk, Refusal
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -294,6 +294,32 @@ def test_a_disk_that_takes_no_more_is_a_halt_and_nothing_half_written(tmp_path: 
         vfs.unregister()
     with Ledger(tmp_path / "ledger") as again:
         assert (plans.load(again, D), meta.read(again, "key")) == (PLAN, "before")
+
+
+def test_a_write_that_meets_a_damaged_page_says_that_the_ledger_is_damaged(tmp_path: Path) -> None:
+    vfs = FailingVFS()
+    try:
+        with Ledger(tmp_path / "ledger", vfs=vfs.name) as opened:
+            vfs.error = apsw.CorruptError
+            with pytest.raises(LedgerDamaged, match="corrupt"):
+                meta.write(opened, "key", "value")
+            vfs.error = None
+    finally:
+        vfs.unregister()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_ledger_that_another_process_keeps_to_itself_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    Ledger(tmp_path / "ledger").close()
+    other = apsw.Connection(str(tmp_path / "ledger"))
+    assert other.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall() == [("exclusive",)]
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    with pytest.raises(Locked, match="keeps the ledger to itself"):
+        Ledger(tmp_path / "ledger", mode)
+    other.close()
 
 
 # -- rows ------------------------------------------------------------
