@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign opinions-campaign soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: t
 
 opinions-campaign: $(VENV)/.dev ## By hand, half a minute: how often honest data would be stopped by the second opinion, on real bars of several vendors
 	$(BIN)/python -m tests.campaigns.opinions
+
+small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at the shipped settings, every session traded, none skipped
+	$(BIN)/python -m tests.campaigns.small_account
 
 soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daemon beside an exchange; nothing grows, nothing is sent twice
 	$(BIN)/python -m tests.campaigns.soak

@@ -109,6 +109,9 @@ class Recipe:
     calendar: str = "XNYS"
     min_appliance_version: str = "0.1.0"
     sleeve: str = "equities_xs"
+    ic: InformationCoefficient = field(
+        default_factory=lambda: InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008)
+    )
 
     def but(self, **changes: object) -> Recipe:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -128,7 +131,7 @@ class Recipe:
             spec_hash=spec_hash(list(self.spec)), horizon_sessions=5, entry=self.entry, calendar=self.calendar,
             first_training_session=date(2023, 1, 2), last_training_session=self.last,
             expiry_sessions=self.expiry_sessions,
-            ic=InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008), blend_weight=1.0, graph=self.graph,
+            ic=self.ic, blend_weight=1.0, graph=self.graph,
             golden_tolerance_sd=1e-5,
             trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256="1" * 64,
                             snapshot_ids=("2" * 64,), seed=1),

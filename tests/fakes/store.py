@@ -101,17 +101,17 @@ def publish_bundle(root: Path, of: bundles.Recipe) -> str:
     return name
 
 
-def recipe(data: Path, last: date, seq: int = 1) -> bundles.Recipe:
+def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = None) -> bundles.Recipe:
     """A bundle of the real feature list on the market in `data`, with true golden vectors and drift reference."""
     manifest = read_manifest(data)
     panel = SLEEVE.panel(load_bars(data, manifest, manifest.first, last))
     cells = panel.values[panel.eligible]
     inputs = np.ascontiguousarray(cells[-64:])
     scores = np.full(panel.eligible.shape, np.nan)
-    scores[panel.eligible] = rank_scores(cells)
+    scores[panel.eligible] = rank_scores(cells, weights)
     files = {
-        "model.onnx": (Part.MODEL, rank_model()),
-        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs)).to_bytes()),
+        "model.onnx": (Part.MODEL, rank_model(weights)),
+        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights)).to_bytes()),
         "drift.json": (Part.DRIFT, json.dumps(reference(panel, scores)).encode()),
         "evidence.json": (Part.EVIDENCE, b"{}"),
         "training.json": (Part.TRAINING, b"{}"),
@@ -120,24 +120,29 @@ def recipe(data: Path, last: date, seq: int = 1) -> bundles.Recipe:
     return bundles.Recipe(seq=seq, files=files, spec=SLEEVE.spec, last=last, graph=graph)
 
 
-def stumps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Feature, threshold and weight of every stump: each ranked feature is cut at 19 ranks."""
-    columns = [i for i, name in enumerate(SLEEVE.names) if name.startswith("rank_")]
-    weights = np.random.default_rng(5).integers(10, 100, len(columns)) / 1024  # dyadic: float32 adds them exactly
-    feature, weight = np.repeat(columns, len(CUTS)), np.repeat(weights, len(CUTS))
-    return feature, np.tile(CUTS, len(columns)), weight.astype(np.float32)
+RANKED = [i for i, name in enumerate(SLEEVE.names) if name.startswith("rank_")]
 
 
-def rank_scores(rows: np.ndarray) -> np.ndarray:
+def stumps(weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, threshold and weight of every stump: each ranked feature is cut at 19 ranks.
+
+    `weights`, one a feature of `RANKED`, are dyadic, so that float32 adds them exactly; drawn unless given.
+    """
+    weights = np.random.default_rng(5).integers(10, 100, len(RANKED)) / 1024 if weights is None else weights
+    feature, weight = np.repeat(RANKED, len(CUTS)), np.repeat(weights, len(CUTS))
+    return feature, np.tile(CUTS, len(RANKED)), weight.astype(np.float32)
+
+
+def rank_scores(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """What `rank_model` computes, in numpy; float64 (n,)."""
-    feature, threshold, weight = stumps()
+    feature, threshold, weight = stumps(weights)
     chosen = rows[:, feature]
     return np.where((chosen <= threshold) | np.isnan(chosen), weight, -weight).astype(np.float64).sum(axis=1)
 
 
-def rank_model() -> bytes:
+def rank_model(weights: np.ndarray | None = None) -> bytes:
     """The ONNX file of the stumps."""
-    feature, threshold, weight = stumps()
+    feature, threshold, weight = stumps(weights)
     spread = [(t, n) for t in range(len(feature)) for n in range(3)]
     branch = [n == 0 for _, n in spread]
     attributes = b"".join((
