@@ -49,6 +49,7 @@ DELAY = timedelta(minutes=16)  # what a key without real-time rights may see is 
 REQUESTS_PER_MINUTE, BURST = 150, 20
 SYMBOLS_PER_REQUEST = 100  # keeps addresses short
 REPEATS = 3
+MOST_PAGES = 1000  # of one request: 10 million bars, 250 times the largest that we ask for
 FIRST_WAIT_SECONDS = 1.0
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
@@ -101,6 +102,42 @@ class ToldAction(NamedTuple):
     new_symbol: str | None = None
 
 
+class _Paged(RESTClient):
+    """Pages that end: Alpaca says "nothing" in several ways, and alpaca-py follows any token that is not null.
+
+    An empty token ends the pages, a null where a list is expected is an empty list, and a token that was followed
+    already, which would count its page twice, is no answer.
+    """
+
+    _followed: frozenset[str] = frozenset()
+
+    def get(self, path: str, data: Any = None, **options: Any) -> Any:
+        """Return one page; raise `ValueError` for what is none."""
+        answer = super().get(path, data, **options)
+        if not isinstance(answer, dict):
+            raise ValueError("the answer is no JSON object")
+        asked, following = (data or {}).get("page_token"), answer.get("next_page_token") or None
+        self._followed = frozenset() if asked is None else self._followed | {str(asked)}
+        if following is not None and (str(following) in self._followed or len(self._followed) >= MOST_PAGES):
+            raise ValueError(f"the pages do not end: {str(following)[:40]!r} is told again")
+        page = {key: _without_null(part) for key, part in answer.items()}
+        return {**page, "next_page_token": following}
+
+
+def _without_null(part: object) -> object:
+    if isinstance(part, Mapping):
+        return {key: [] if rows is None else rows for key, rows in part.items()}
+    return {} if part is None else part
+
+
+class _Bars(_Paged, StockHistoricalDataClient):
+    """Bars, page by page."""
+
+
+class _Actions(_Paged, CorporateActionsClient):
+    """Corporate actions, page by page."""
+
+
 class AlpacaData:
     """Bars and corporate actions of Alpaca, or of an embedded exchange that speaks its protocol.
 
@@ -138,8 +175,8 @@ class AlpacaData:
         bucket = TokenBucket(REQUESTS_PER_MINUTE, BURST, clock)
         base = url.rstrip("/")
         options: dict[str, Any] = {"raw_data": True, "url_override": base}
-        self._bars = StockHistoricalDataClient(keys.key_id, keys.secret_key, **options)
-        self._actions = CorporateActionsClient(keys.key_id, keys.secret_key, **options)
+        self._bars = _Bars(keys.key_id, keys.secret_key, **options)
+        self._actions = _Actions(keys.key_id, keys.secret_key, **options)
         for client in (self._bars, self._actions):
             _tame(client, GuardedTransport(bucket, adapter))
 
@@ -191,7 +228,8 @@ class AlpacaData:
                 adjustment=adjustment, feed=DataFeed.SIP, asof="-",
             )  # fmt: skip
             rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
-        return [row for row in rows if first <= row.day <= final[-1]]
+        # The same bar told on two pages is one bar.
+        return [row for row in dict.fromkeys(rows) if first <= row.day <= final[-1]]
 
     def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
         """Sessions in [first, last] whose bars may be asked for now, oldest first."""
@@ -211,7 +249,8 @@ class AlpacaData:
             told, others = _actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))
             found += told
             untold += others
-        return found, untold
+        # An action that concerns two of the symbols asked for is told with each group that holds one of them.
+        return list(dict.fromkeys(found)), list(dict.fromkeys(untold))
 
     def _newest(self) -> datetime:
         return self._clock.now() - DELAY

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
@@ -179,6 +180,73 @@ def test_an_action_that_we_cannot_represent_is_named_for_a_person() -> None:
     found = source.actions(["AAA", "BBB", "CCC"], date(2021, 11, 19), date(2021, 12, 3))
     assert found[["kind", "symbol", "ratio"]].to_numpy().tolist() == [["split", "CCC", 1.05]]
     assert source.untold == ["stock_mergers: BBB, AAA 2021-11-24"]
+
+
+class Pages(BaseAdapter):
+    """Answers by the page token that is asked for; counts the requests, and fails a test that never ends."""
+
+    def __init__(self, pages: dict[str | None, bytes]) -> None:
+        super().__init__()
+        self.pages, self.asked = pages, list[str | None]()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        token = parse_qs(urlsplit(str(request.url)).query, keep_blank_values=True).get("page_token", [None])[0]
+        self.asked.append(token)
+        assert len(self.asked) < 50, "the pages never end"
+        return Canned(self.pages[token]).send(request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+DIVIDEND = b'{"corporate_actions": {"cash_dividends": [{"symbol": "CCC", "rate": 0.25, "ex_date": "2021-11-24"}]}, '
+ONE_BAR = b'{"bars": {"AAA": [{"t": "2021-11-22T05:00:00Z", "o": 101, "h": 104, "l": 99, "c": 101.5, "v": 7}]}, '
+EVENING = "2021-12-03 18:00"
+
+
+def test_an_empty_page_token_ends_the_pages_and_doubles_nothing() -> None:
+    door = Pages({None: DIVIDEND + b'"next_page_token": ""}', "": DIVIDEND + b'"next_page_token": null}'})
+    found = vendor(fake.exchange(EVENING), door).actions(["CCC"], date(2021, 11, 19), date(2021, 12, 3))
+    assert found["cash"].tolist() == [0.25]
+    assert door.asked == [None]
+    bars = Pages({None: ONE_BAR + b'"next_page_token": ""}'})
+    assert len(vendor(fake.exchange(EVENING), bars).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))) == 1
+
+
+def test_the_same_row_on_two_pages_is_one_row() -> None:
+    door = Pages({None: DIVIDEND + b'"next_page_token": "b"}', "b": DIVIDEND + b'"next_page_token": null}'})
+    found = vendor(fake.exchange(EVENING), door).actions(["CCC"], date(2021, 11, 19), date(2021, 12, 3))
+    assert (found["cash"].tolist(), door.asked) == ([0.25], [None, "b"])
+
+
+def test_a_page_token_that_was_followed_already_is_no_answer() -> None:
+    door = Pages({None: ONE_BAR + b'"next_page_token": "b"}', "b": ONE_BAR + b'"next_page_token": "b"}'})
+    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is told again"):
+        vendor(fake.exchange(EVENING), door).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
+    assert door.asked == [None, "b"] * 4, "each of the four requests followed it once"
+
+
+@pytest.mark.parametrize("told", [b'{"bars": null, "next_page_token": null}', b'{"bars": {"AAA": null}}',
+                                  b'{"bars": {}, "next_page_token": ""}', b'{"bars": {"AAA": []}}'])  # fmt: skip
+def test_null_bars_are_no_bars(told: bytes) -> None:
+    frame = vendor(fake.exchange(EVENING), Canned(told)).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
+    assert frame.empty
+    assert list(frame)[:3] == ["date", "symbol", "open"]
+
+
+@pytest.mark.parametrize("told", [b'{"corporate_actions": null, "next_page_token": null}',
+                                  b'{"corporate_actions": {"cash_dividends": null}, "next_page_token": ""}',
+                                  b'{"corporate_actions": {"spin_offs": null}}'])  # fmt: skip
+def test_null_actions_are_no_actions(told: bytes) -> None:
+    source = vendor(fake.exchange(EVENING), Canned(told))
+    assert source.actions(["CCC"], date(2021, 11, 19), date(2021, 12, 3)).empty
+    assert source.untold == []
+
+
+@pytest.mark.parametrize("told", [b"", b"[]", b"null", b'"bars"', b"{}", b"<html>"])
+def test_what_is_no_object_is_no_answer_and_no_traceback(told: bytes) -> None:
+    with pytest.raises(BrokerUnreachable, match="no whole answer"):
+        vendor(fake.exchange(EVENING), Canned(told)).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
 
 
 @pytest.mark.parametrize("body", [b'{"bars": {"AAA": [{"t": "2021-11-22T05:00:00Z"}]}, "next_page_token": null}',
