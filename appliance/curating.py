@@ -26,7 +26,7 @@ from signals.auditing import audit_rows, touches_red
 from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days, Floats, days_array
 from signals.defects import DefectConfig, Rows, find_defects
-from signals.delivered_rows import Delivered, events
+from signals.delivered_rows import STOCK, Delivered, events
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import CoverageConfig
 from signals.returns import returns, steps
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from execution.brokers.market_data import ToldAction
 
 FIGURES = ("open", "high", "low", "close", "volume")
-ETF = "etf"
 HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, kind, sector FROM bars WHERE session >= ?"
 
 
@@ -197,7 +196,7 @@ def _together(
         name: dict(zip(held.rows["security"][last], held.rows[name][last], strict=True)) for name in ("kind", "sector")
     }
     fresh = security[len(held.rows["security"]) :]
-    kind = np.array([*held.rows["kind"], *(words["kind"].get(name, "stock") for name in fresh)], dtype=object)
+    kind = np.array([*held.rows["kind"], *(words["kind"].get(name, STOCK) for name in fresh)], dtype=object)
     sector = np.array([*held.rows["sector"], *(words["sector"].get(name, "") for name in fresh)], dtype=object)
     figures = {
         name: np.concatenate([held.rows[name], np.array([getattr(row, name) for row in told], dtype=np.float64)])
@@ -234,7 +233,7 @@ def _eligible(
         first = np.searchsorted(code, code)
         before = np.array([counts.get(name, 0) for name in data.securities])[code]
         history = before + fresh - fresh[first] + (usable & is_new)[first]
-        result |= is_new & usable & (history >= manifest.min_history) & (data.kind != ETF)
+        result |= is_new & usable & (history >= manifest.min_history) & (data.kind == STOCK)
     found: NDArray[np.bool_] = result.astype(bool)
     return found
 

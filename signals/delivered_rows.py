@@ -18,6 +18,7 @@ from signals.manifest import PriceBasis
 from signals.securities import Identities
 
 DAY = np.timedelta64(1, "D")
+STOCK, ETF = "stock", "etf"  # kinds of a row; there are others, and they are never eligible
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from signals.errors import InvariantBroken, NotASession
 
 NEW_YORK = ZoneInfo("America/New_York")
 REGULAR_CLOSE = time(16, 0)
+FIRST_YEAR, LAST_YEAR = 1885, 2199  # before there are no holidays to know; after, pandas has no nanoseconds for it
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,17 @@ def xnys(first: date, last: date) -> Calendar:
     """Sessions of the New York Stock Exchange in [first, last], from exchange_calendars.
 
     Imported lazily: the library brings pandas, which the device's scoring path does without.
+
+    Raises
+    ------
+    NotASession
+        A year for which no calendar can be made.
     """
+    if not FIRST_YEAR <= first.year <= last.year <= LAST_YEAR:
+        raise NotASession(
+            f"no calendar of the exchange reaches from {first} to {last}", where=f"years {FIRST_YEAR} to {LAST_YEAR}",
+            mend="Correct the dates",
+        )  # fmt: skip
     import exchange_calendars
     import pandas as pd
 

@@ -96,12 +96,15 @@ def ingest(
         kept = CurationConfig.model_validate(first.config)
         how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
         name = first.name
+    remarks: list[str] = []
     with Console(stderr=True).status(Text(f"curating {bars or actions or universe}")):
         manifest = ingest_files(
             Sources(bars, actions, universe), to, mapping=read_mapping(mapping), name=name, vendor=vendor,
-            known_at=known, today=now().astimezone(NEW_YORK).date(), **how,
+            known_at=known, today=now().astimezone(NEW_YORK).date(), note=remarks.append, **how,
         )  # fmt: skip
-    emit(_summary(manifest, to), as_json=as_json, text=_sentence(manifest, to))
+    said = list(dict.fromkeys(remarks))
+    text = "\n".join([_sentence(manifest, to), *(f"NOTE: {remark}" for remark in said)])
+    emit({**_summary(manifest, to), "notes": said}, as_json=as_json, text=text)
 
 
 def audit(

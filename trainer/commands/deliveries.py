@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
+from rich.text import Text
 
 from signals.console import emit
 from signals.dataset import read_manifest
@@ -122,7 +124,7 @@ def backfill(
     clock = WallClock()
     source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        task = progress.add_task(f"asking {source.name}")
+        task = progress.add_task(escape(f"asking {source.name}"))
         done = fill(
             data, source, first, last, today=clock.now().astimezone(NEW_YORK).date(),
             on_request=lambda at, of: progress.update(task, completed=at, total=of),
@@ -150,7 +152,7 @@ def fetch(
     names = tuple(name.strip() for name in symbols.split(",") if name.strip())
     source = _alpaca(credentials, url, feed, WallClock())
     first, last = _date(start, "--start"), _date(end, "--end")
-    with Console(stderr=True).status(f"asking {source.name}"):
+    with Console(stderr=True).status(Text(f"asking {source.name}")):
         bars = source.bars(names, first, last)
         if bars.empty:
             raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", mend="Check the symbols")

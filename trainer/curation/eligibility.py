@@ -12,12 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.bars import Days
-from signals.delivered_rows import Delivered
+from signals.delivered_rows import ETF, STOCK, Delivered
 from signals.quality import last_rows
 from trainer.curation.config import CurationConfig
 
 Flags = NDArray[np.bool_]
-ETF = "etf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None,
     """Rows of names that belong to the universe at their session, bool (R,).
 
     With a universe table, its members. Without one, stocks (and ETFs if configured) with at least `min_history`
-    usable bars up to and including the session. In both cases the row itself must be usable.
+    usable bars up to and including the session; no other kind. In both cases the row itself must be usable.
     """
     if membership is not None:
         result = np.zeros(len(usable), dtype=bool)
@@ -57,8 +56,8 @@ def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None,
     total = np.cumsum(usable)
     first = np.searchsorted(data.rows.security, data.rows.security)
     history = total - total[first] + usable[first]
-    allowed = np.ones(len(usable), dtype=bool) if config.etfs_eligible else data.kind != ETF
-    long_enough: Flags = usable & (history >= config.min_history) & allowed.astype(bool)
+    allowed = np.isin(data.kind.astype(str), [STOCK, ETF] if config.etfs_eligible else [STOCK])
+    long_enough: Flags = usable & (history >= config.min_history) & allowed
     return long_enough
 
 

@@ -31,8 +31,10 @@ from trainer.curation.receipts import (
     read_receipts,
 )
 from trainer.curation.vendors.actions import read_actions
-from trainer.curation.vendors.files import vendor_of
+from trainer.curation.vendors.cells import listed
+from trainer.curation.vendors.files import Note, unheard, vendor_of
 from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.universe import read_universe
 from trainer.curation.writer import NAME_DIGITS, DatasetContent, Delivery, write_dataset
 
@@ -49,6 +51,7 @@ class Sources:
 def ingest(
     sources: Sources, folder: Path, *, mapping: Mapping, basis: PriceBasis, config: CurationConfig, name: str = "",
     scope: Scope = Scope.WHOLE, known_at: date | None = None, today: date | None = None, vendor: str = "",
+    note: Note = unheard,
 ) -> Manifest:  # fmt: skip
     """Curate the delivery into the dataset `folder` and return the manifest now in force.
 
@@ -60,9 +63,11 @@ def ingest(
         The day on which the delivery was had. Where absent: the days that its rows name, else `today`, else the
         earliest that it can have been: the last date in it, and not before the delivery before it.
     today : date, optional
-        In New York.
+        In New York; no bar can be later.
     vendor : str
         What the manifest calls the vendor; where empty, what the file says of itself.
+    note : callable
+        Is given a sentence for a person about what was left out or looks wrong.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def ingest(
         The folder holds a dataset or deliveries that cannot be trusted; nothing was written.
     """
     files = {
-        part: (path, _read(path))
+        part: pack(path)
         for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True)
         if path is not None
     }  # fmt: skip
@@ -80,17 +85,16 @@ def ingest(
         raise BadBars(
             "a whole delivery has bars", where=str(folder), mend="Name them with --bars, or --add what is new"
         )
-    contents = {part: (path.name, content) for part, (path, content) in files.items()}
     return deliver(
-        contents, folder, mapping=mapping, basis=basis, config=config, name=name, scope=scope, known_at=known_at,
-        today=today, vendor=vendor,
+        files, folder, mapping=mapping, basis=basis, config=config, name=name, scope=scope, known_at=known_at,
+        today=today, vendor=vendor, note=note,
     )  # fmt: skip
 
 
 def deliver(
     contents: Table[Part, tuple[str, bytes]], folder: Path, *, mapping: Mapping, basis: PriceBasis,
     config: CurationConfig, name: str = "", scope: Scope = Scope.WHOLE, known_at: date | None = None,
-    today: date | None = None, vendor: str = "",
+    today: date | None = None, vendor: str = "", note: Note = unheard,
 ) -> Manifest:  # fmt: skip
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
@@ -102,7 +106,7 @@ def deliver(
             mend="Ingest a whole delivery with --bars first, without --add",
         )
     calendar = held.as_of(None).calendar if Part.BARS not in contents else None
-    incoming = _incoming(contents, mapping, calendar)
+    incoming = _incoming(contents, mapping, calendar, today, note)
     known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
     receipt = Receipt(
         scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known_from, known_until=known_until,
@@ -114,7 +118,10 @@ def deliver(
     check_succession(receipts, receipt)
     together, raw = (*receipts, receipt), incoming.raw
     everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
-    content = _content(everything, None)
+    knowledge = everything.as_of(None)
+    content = content_of(knowledge)
+    for remark in unmatched(knowledge):
+        note(remark)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
 
@@ -171,17 +178,20 @@ class _Incoming:
     bars: Bars | None
 
 
-def _incoming(contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None) -> _Incoming:
+def _incoming(
+    contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None,
+    note: Note,
+) -> _Incoming:  # fmt: skip
     files, raw, bars = [], {}, None
     for part, (name, content) in contents.items():
         if part is Part.BARS:
-            bars = bars_of(content, mapping, where=name)
+            bars = bars_of(content, mapping, where=name, today=today, note=note)
             rows, calendar = len(bars.frame), calendar_for(bars.frame)
         elif part is Part.ACTIONS:
             assert calendar is not None
-            rows = len(read_actions(content, mapping.actions, calendar, where=name))
+            rows = len(read_actions(content, mapping.actions, calendar, where=name, note=note))
         else:
-            rows = read_universe(content, mapping.universe, where=name).num_rows
+            rows = read_universe(content, mapping.universe, where=name, note=note).num_rows
         digest = sha256_of(content)
         path = f"raw/{digest[:NAME_DIGITS]}-{name}"
         files.append(RawFile(part, name, path, digest, len(content), rows))
@@ -226,6 +236,23 @@ def content_of(knowledge: Knowledge) -> DatasetContent:
     )  # fmt: skip
 
 
+def unmatched(knowledge: Knowledge) -> list[str]:
+    """Sentences about actions and members that name no symbol of the bars."""
+    held = set(knowledge.known.frame["symbol"])
+    # A change whose new name is held was applied by the vendor to the whole history.
+    nobody = sorted({a.symbol for a in knowledge.actions if held.isdisjoint({a.symbol, a.new_symbol})})
+    count = sum(held.isdisjoint({a.symbol, a.new_symbol}) for a in knowledge.actions)
+    found = []
+    if count:
+        verb = "action names" if count == 1 else "actions name"
+        found.append(f"{count:,} {verb} no symbol of the bars: {listed(nobody)}")
+    members = set() if knowledge.universe is None else set(knowledge.universe.column("symbol").to_pylist())
+    if absent := sorted(members - held):
+        verb = "member is" if len(absent) == 1 else "members are"
+        found.append(f"{len(absent):,} {verb} no symbol of the bars: {listed(absent)}")
+    return found
+
+
 def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
     if not in_force(receipts):
         raise BadDataset(
@@ -239,12 +266,3 @@ def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
 def _kept(folder: Path, receipts: tuple[Receipt, ...]) -> tuple[Delivery, ...]:
     files = {file.path: file for receipt in receipts for file in receipt.files}
     return tuple(Delivery(file.name, read_raw(folder, file), file.rows) for file in files.values())
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadBars("no such file", where=str(path), mend="Check the path") from None
-    except OSError as error:
-        raise BadBars(f"unreadable ({error.strerror})", where=str(path), mend="Check the path and its rights") from None

@@ -19,6 +19,7 @@ from trainer.curation.known import Known, Told, fold
 from trainer.curation.receipts import Part, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars
+from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.minutes import read_minutes
 from trainer.curation.vendors.universe import read_universe
@@ -46,11 +47,11 @@ class Bars:
         return self.frame["known_at"].min().date(), self.frame["known_at"].max().date()
 
 
-def bars_of(content: bytes, mapping: Mapping, *, where: str) -> Bars:
-    """Read a bars file, daily or of minutes as the mapping says; raises `BadBars`."""
+def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None = None, note: Note = unheard) -> Bars:
+    """Read a bars file, daily or of minutes as the mapping says; parameters and errors are those of `read_bars`."""
     if mapping.minutes is None:
-        return Bars(read_bars(content, mapping.bars, where=where))
-    found = read_minutes(content, mapping.minutes, where=where)
+        return Bars(read_bars(content, mapping.bars, where=where, today=today, note=note))
+    found = read_minutes(content, mapping.minutes, where=where, today=today, note=note)
     return Bars(found.frame, found.spreads)
 
 

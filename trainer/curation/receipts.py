@@ -24,6 +24,8 @@ from typing import Any
 from signals.errors import BadBars, BadDataset
 from signals.files import append_line, sha256_of, write_atomic
 from signals.manifest import PriceBasis
+from trainer.curation.config import CurationConfig
+from trainer.curation.vendors.mapping import Mapping
 
 FILE = "deliveries.jsonl"
 FIRST = "0" * 64
@@ -90,6 +92,9 @@ class Receipt:
         ours, theirs = _document(self), _document(other)
         for document in (ours, theirs):
             del document["known_from"], document["known_until"]
+            # A receipt of an earlier version lacks what has been given a default since.
+            document["mapping"] = Mapping.model_validate(document["mapping"])
+            document["config"] = CurationConfig.model_validate(document["config"])
         return ours == theirs
 
     def of_part(self, part: Part) -> RawFile | None:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import pandas as pd
 
-from signals.errors import BadBars
 from signals.manifest import PriceBasis
 from trainer.curation.reading import bars_of
 from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.vendors.packing import pack
 
 
 class BarVendor(Protocol):
@@ -34,7 +34,7 @@ class BarVendor(Protocol):
 
 
 class FileVendor:
-    """A file on this machine, in any vendor's form.
+    """A file or a folder of files on this machine, in any vendor's form.
 
     Parameters
     ----------
@@ -44,12 +44,9 @@ class FileVendor:
     """
 
     def __init__(self, path: Path, mapping: Mapping, basis: PriceBasis) -> None:
-        self.name, self.basis = path.name, basis
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BadBars(f"unreadable ({error.strerror})", where=str(path), mend="Check the path") from None
-        self._frame = bars_of(content, mapping, where=path.name).frame.drop(columns="known_at", errors="ignore")
+        self.basis = basis
+        self.name, content = pack(path)
+        self._frame = bars_of(content, mapping, where=self.name).frame.drop(columns="known_at", errors="ignore")
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return the file's rows of these symbols and sessions."""

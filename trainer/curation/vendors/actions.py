@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from decimal import Decimal
 from typing import Any
@@ -13,84 +14,92 @@ from signals.actions import Action, ActionKind
 from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
 from signals.sessions import Calendar
-from trainer.curation.vendors.files import dates, numbers, read_frame, select, symbols
-from trainer.curation.vendors.mapping import ActionColumns, ActionForm
+from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, symbols
+from trainer.curation.vendors.files import Note, Wanted, tables, unheard
+from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
 
 CASH_DECIMALS = 4
 RATIO_DECIMALS = 6
 # Factor tables round at six decimals: a smaller change of a factor is not an action.
 FACTOR_TOLERANCE = 1e-6
 SPLIT_TOLERANCE = 0.005
+NEEDED, OPTIONAL = ("kind", "symbol", "effective"), ("known_at", "ratio", "cash", "new_symbol")
+FACTORS = ("symbol", "date", "price_factor", "split_factor", "reference_price")
 
 
 def read_actions(
-    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str
-) -> tuple[Action, ...]:  # fmt: skip
-    """Read an actions delivery.
+    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str, note: Note = unheard
+) -> tuple[Action, ...]:
+    """Read an actions delivery, which may have no row.
 
     An effective date that is not a session moves to the next one. Where the vendor gives no `known_at`, it is the
-    session before `effective`: the evening batch of that session must know what happens overnight.
+    session before `effective`: the evening batch of that session must know what happens overnight. An action that is
+    told again, later or in the same words, is one action.
 
     Raises
     ------
     BadBars
-        Unreadable file, missing column, an unknown kind, or an action without its figure.
+        Unreadable file, missing column, an unknown kind, an action without its figure, or two splits of one symbol
+        and session that differ.
     """
-    frame = read_frame(content, where=where)
-    rows = (
-        _from_factors(frame, mapping, where=where)
-        if mapping.form is ActionForm.FACTORS
-        else _from_actions(frame, mapping, where=where)
-    )
-    try:
-        days = days_array(calendar.days)
-        found = [_action(row, calendar, days) for row in rows.to_dict("records")]
-    except (InvariantBroken, ValueError, ArithmeticError) as error:
-        raise BadBars(f"not a corporate action ({error})", where=where, mend="Correct the row") from None
-    return tuple(sorted(found, key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0)))
+    by_form = {ActionForm.FACTORS: (_from_factors, FACTORS, ()), ActionForm.ACTIONS: (_from_actions, NEEDED, OPTIONAL)}
+    read, needed, optional = by_form[mapping.form]
+    wanted = Wanted(mapping.columns, needed, optional)
+    days, found = days_array(calendar.days), []
+    for raw, place in tables(content, wanted, where=where, note=note, may_be_empty=True):
+        raw["symbol"] = symbols(raw["symbol"], mapping.symbols, where=place, note=note)
+        try:
+            found += [_action(row, calendar, days) for row in read(raw, mapping, where=place).to_dict("records")]
+        except (InvariantBroken, ValueError, ArithmeticError) as error:
+            raise BadBars(f"not a corporate action ({error})", where=place, mend="Correct the row") from None
+    return _once(found, where=where, note=note)
 
 
-def _from_actions(frame: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
-    needed, optional = ("kind", "symbol", "effective"), ("known_at", "ratio", "cash", "new_symbol")
-    raw = select(frame, mapping.columns, needed, optional, where=where)
+def _once(found: list[Action], *, where: str, note: Note) -> tuple[Action, ...]:
+    """Sort the actions, each once: the same figures told with another `known_at` were known on the earlier day."""
+    found.sort(key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0, a.known_at))
+    told: dict[tuple[object, ...], Action] = {}
+    for a in found:
+        told.setdefault((a.kind, a.symbol, a.effective, a.ratio, a.cash, a.new_symbol), a)
+    if len(told) < len(found):
+        note(f"actions told more than once, which count once: {len(found) - len(told)}")
+    splits = Counter((a.symbol, a.effective) for a in told.values() if a.kind is ActionKind.SPLIT)
+    for (symbol, day), count in splits.items():
+        if count > 1:
+            raise BadBars(f"{count} splits of {symbol} on {day} that differ", where=where, mend="Keep the true one")
+    return tuple(told.values())
+
+
+def _from_actions(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
     result = pd.DataFrame(
         {
             "kind": raw["kind"].astype("string").str.strip().str.lower().astype(object),
-            "symbol": symbols(raw["symbol"], where=where),
-            "effective": dates(raw["effective"], None, where=where),
+            "symbol": raw["symbol"],
+            "effective": dates(raw["effective"], mapping.date_format, where=where),
+            "known_at": given_days(raw, "known_at", mapping.date_format, where=where),
         }
     )
-    wrong = sorted(set(result["kind"]) - {str(kind) for kind in ActionKind})
+    wrong = sorted({str(kind) for kind in result["kind"]} - {str(kind) for kind in ActionKind})
     if wrong:
         raise BadBars(f"unknown kind of action {wrong[0]!r}", where=where, mend=f"Use one of {', '.join(ActionKind)}")
+    told = figures(raw, ("ratio", "cash"), mapping.decimal, where=where)
     for name in ("ratio", "cash"):
-        result[name] = numbers(raw[name], where=where) if name in raw else np.nan
+        result[name] = told.get(name, np.nan)
     names = raw["new_symbol"].astype("string").str.strip() if "new_symbol" in raw else pd.Series("", index=raw.index)
+    if mapping.symbols is SymbolForm.BROKER:
+        names = names.map(as_broker, na_action="ignore")
     result["new_symbol"] = names.where(names != "").astype(object)
-    result["known_at"] = _known(raw, where=where)
     return result
 
 
-def _known(raw: pd.DataFrame, *, where: str) -> pd.Series:
-    """Days on which the actions became known; NaT where the vendor does not say."""
-    known = pd.Series(pd.NaT, index=raw.index, dtype="datetime64[s]")
-    if "known_at" in raw:
-        said = raw["known_at"].notna() & (raw["known_at"].astype("string").str.strip() != "").fillna(False)
-        if bool(said.any()):
-            known[said] = dates(raw.loc[said, "known_at"], None, where=f"{where}, known_at")
-    return known
-
-
-def _from_factors(frame: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
+def _from_factors(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
     """Turn cumulative factors, each valid through its date, into the actions of the session after it.
 
     With price factor p, split factor s and the close c of the row's date: split ratio = s_next / s,
     dividend = c (1 - p / p_next) / ratio, per share held after the split.
     """
-    needed = ("symbol", "date", "price_factor", "split_factor", "reference_price")
-    raw = select(frame, mapping.columns, needed, (), where=where)
-    table = pd.DataFrame({name: numbers(raw[name], where=where) for name in needed[2:]})
-    table["symbol"], table["date"] = symbols(raw["symbol"], where=where), dates(raw["date"], None, where=where)
+    table = pd.DataFrame(figures(raw, FACTORS[2:], mapping.decimal, where=where))
+    table["symbol"], table["date"] = raw["symbol"], dates(raw["date"], mapping.date_format, where=where)
     table = table.sort_values(["symbol", "date"], kind="stable")
     later = table.groupby("symbol", sort=False)[["price_factor", "split_factor"]].shift(-1)
     steps = table.assign(

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 
+from signals.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
-from trainer.curation.vendors.files import dates, numbers, read_frame, select, symbols
+from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
+from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import BarColumns
 
 NEEDED = ("date", "symbol", "open", "high", "low", "close", "volume")
 OPTIONAL = ("adj_close", "kind", "sector", "known_at")
 FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
+# What vendors call the two kinds that we know; every other kind keeps the vendor's word and is never eligible.
+KINDS = {
+    "stocks": STOCK, "common stock": STOCK, "common": STOCK, "common_stock": STOCK, "cs": STOCK, "equity": STOCK,
+    "etfs": ETF, "exchange traded fund": ETF,
+}  # fmt: skip
+MOST_GAP_DAYS = 400  # no exchange pauses for a year: a date so far from the next is a placeholder
 
 
-def read_bars(content: bytes, mapping: BarColumns, *, where: str) -> pd.DataFrame:
+def read_bars(
+    content: bytes, mapping: BarColumns, *, where: str, today: date | None = None, note: Note = unheard
+) -> pd.DataFrame:
     """Read a bars delivery.
+
+    Parameters
+    ----------
+    today : date, optional
+        The last date that a bar may have.
+    note : callable
+        Is given a sentence for a person about what was left out or looks wrong.
 
     Returns
     -------
@@ -25,21 +44,37 @@ def read_bars(content: bytes, mapping: BarColumns, *, where: str) -> pd.DataFram
     Raises
     ------
     BadBars
-        Unreadable or empty file, a missing column, or a cell that is no date, symbol or number.
+        Unreadable or empty file, a missing column, a cell that is no date, symbol or number, or a date that no bar of
+        a delivery can have.
     """
-    raw = select(read_frame(content, where=where), mapping.columns, NEEDED, OPTIONAL, where=where)
+    wanted = Wanted(mapping.columns, NEEDED, OPTIONAL)
+    parts = [
+        _bars(raw, mapping, where=place, today=today) for raw, place in tables(content, wanted, where=where, note=note)
+    ]
+    frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    frame["symbol"] = symbols(frame["symbol"], mapping.symbols, where=where, note=note)
+    _refuse_placeholder(frame["date"], where=where)
+    foreign = sorted(set(frame["kind"]) - {STOCK, ETF})
+    if foreign:
+        note(f"kinds that are neither stock nor etf, and never eligible: {listed(foreign)}")
+    return frame
+
+
+def _bars(raw: pd.DataFrame, mapping: BarColumns, *, where: str, today: date | None) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "date": dates(raw["date"], mapping.date_format, where=where),
             "symbol": symbols(raw["symbol"], where=where),
-            **{name: numbers(raw[name], where=where) for name in FIGURES if name in raw},
+            **figures(raw, FIGURES, mapping.decimal, where=where),
         }
     )
+    refuse_later(frame["date"], today, where=where)
     if "known_at" in raw:
         frame["known_at"] = dates(raw["known_at"], mapping.date_format, where=f"{where}, known_at")
+        refuse_later(frame["known_at"], today, where=f"{where}, known_at")
         _refuse_foresight(frame, where=where)
-    frame["kind"] = _words(raw, "kind", mapping.kind).str.lower()
-    frame["sector"] = _words(raw, "sector", "")
+    frame["kind"] = words(raw, "kind", mapping.kind, KINDS)
+    frame["sector"] = words(raw, "sector", "")
     return frame
 
 
@@ -53,8 +88,13 @@ def _refuse_foresight(frame: pd.DataFrame, *, where: str) -> None:
         )  # fmt: skip
 
 
-def _words(raw: pd.DataFrame, name: str, default: str) -> pd.Series:
-    if name not in raw:
-        return pd.Series(default, index=raw.index, dtype=object)
-    text = raw[name].astype("string").str.strip().fillna(default)
-    return text.mask(text == "", default).astype(object)
+def _refuse_placeholder(days: pd.Series, *, where: str) -> None:
+    known = pd.Series(days.unique()).sort_values(ignore_index=True)
+    apart = known.diff() > pd.Timedelta(days=MOST_GAP_DAYS)
+    if bool(apart.any()):
+        after = int(apart.to_numpy(dtype=bool).argmax())
+        row = int((days == known[after - 1]).to_numpy(dtype=bool).argmax())
+        raise BadBars(
+            f"no symbol has a row between {known[after - 1]:%Y-%m-%d} and {known[after]:%Y-%m-%d}",
+            where=f"{where}, row {row + 1}", mend="Correct the date, or drop the rows before or after the gap",
+        )  # fmt: skip

@@ -1,9 +1,17 @@
-"""Parquet and CSV deliveries as frames, with one clear error for what cannot be read."""
+"""Deliveries as frames with our column names, in the layouts that people have; one clear error for what is none.
+
+Entry points: `tables` (bytes to frames), `vendor_of`. The layouts are counted in docs/curated-data.md.
+"""
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Callable, Mapping
+import itertools
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
@@ -11,152 +19,268 @@ import pyarrow.parquet as pq
 
 from signals.arrow import read_parquet as parquet_table
 from signals.errors import BadBars
+from trainer.curation.vendors.packing import AGAIN, Piece, pieces
 
 VENDOR_KEY = b"trademl.vendor"
-NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
+FORMS = {
+    ".parquet": "parquet", ".pq": "parquet", ".feather": "arrow", ".arrow": "arrow", ".csv": "csv", ".txt": "csv",
+    ".tsv": "csv", ".tab": "csv", ".psv": "csv",
+}  # fmt: skip
+DELIMITERS = ",;\t|"
+HEAD = 65_536  # characters in which a header, and from the end a footer, is looked for
+LEAST_NAMES = 2  # of ours in a line that is a header
+# What vendors and tools call our columns, folded by `fold`.
+ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+    "date": ("timestamp", "datetime", "tradedate", "windowstart", "t"),
+    "time": ("timestamp", "datetime", "windowstart", "t"),
+    "symbol": ("ticker", "sym"),
+    "open": ("o",), "high": ("h",), "low": ("l",), "close": ("c",), "volume": ("vol", "v"),
+    "adj_close": ("adjclose", "adjustedclose"),
+    "effective": ("exdate", "effectivedate"),
+    "start": ("startdate",), "end": ("enddate",),
+}  # fmt: skip
+SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
+FIGURES = frozenset({"open", "high", "low", "close"})
+# What a level of an index is that has no name, by pandas' name for the kind of its values.
+UNNAMED = {"datetime64": "date", "datetime": "date", "date": "date", "string": "symbol"}
+
+Note = Callable[[str], None]
 
 
-def read_parquet(content: bytes, *, where: str) -> pd.DataFrame:
-    """Read a Parquet file; raise `BadBars` when it is truncated or no Parquet at all."""
-    try:
-        # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
-        frame: pd.DataFrame = parquet_table(content).to_pandas(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+def unheard(remark: str) -> None:
+    """Drop a remark: whoever reads a delivery again was told when it came."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns of ours that a table must and may have, and what the mapping calls them."""
+
+    columns: Mapping[str, str]
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    def names(self, ours: str) -> tuple[str, ...]:
+        """Folded names under which a column may be found, the best first; one that is mapped has its name alone."""
+        if ours in self.columns:
+            return (fold(self.columns[ours]),)
+        return (fold(ours), *ALSO_CALLED.get(ours, ()))
+
+    def found_in(self, cells: Sequence[object]) -> int:
+        """How many of the needed columns these names are the header of."""
+        there = {fold(cell) for cell in cells}
+        return sum(not there.isdisjoint(self.names(ours)) for ours in self.needed)
+
+
+def fold(name: object) -> str:
+    """Fold a column's name: `Adj Close`, `adj_close`, `<ADJ.CLOSE>` are one."""
+    return re.sub(r"[\W_]+", "", str(name).casefold())
+
+
+def tables(
+    content: bytes, wanted: Wanted, *, where: str, note: Note = unheard, may_be_empty: bool = False
+) -> Iterator[tuple[pd.DataFrame, str]]:
+    """Read every table of a delivery, its columns under our names; each with how messages name it.
+
+    A table without a symbol column that came among others takes the symbol from its own name, and `key=value` folders
+    are columns. Columns that nobody wants are named by `note`.
+
+    Raises
+    ------
+    BadBars
+        A piece is empty, unreadable or lacks a column, or nothing has a row.
+    """
+    unknown = sorted(set(wanted.columns) - {*wanted.needed, *wanted.optional})
+    if unknown:
         raise BadBars(
-            f"not a readable Parquet file ({reason})", where=where, mend="Fetch the file again; it may be truncated"
-        ) from None
-    return frame.reset_index(drop=False) if frame.index.name else frame
-
-
-def read_csv(content: bytes, *, where: str) -> pd.DataFrame:
-    """Read a CSV file with every cell as text: the symbol "NA" is a symbol. Raises `BadBars`."""
-    try:
-        return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadBars(
-            f"not a readable CSV file ({error})", where=where, mend="Deliver UTF-8 CSV with a header"
-        ) from None
-
-
-READERS: Mapping[str, Callable[..., pd.DataFrame]] = {"parquet": read_parquet, "csv": read_csv}
+            f"the mapping names columns that we do not have: {', '.join(unknown)}", where=where,
+            mend=f"Ours are {', '.join((*wanted.needed, *wanted.optional))}",
+        )  # fmt: skip
+    is_empty = True
+    for piece in pieces(content, where=where):
+        frame = _selected(_frame(piece, wanted, note), wanted, piece, note)
+        if len(frame) or may_be_empty:
+            is_empty = False
+            yield frame, piece.where
+    if is_empty:
+        raise BadBars("the file has no rows", where=where, mend="Fetch the file again")
 
 
 def vendor_of(content: bytes, *, where: str) -> str:
     """Name of the vendor: what the Parquet file's own metadata says (`trademl.vendor`), else its form."""
-    form = _form_of(where)
+    piece = next(pieces(content, where=where))
+    form = _form_of(piece.where)
     if form == "parquet":
-        said = (pq.read_schema(pa.BufferReader(content)).metadata or {}).get(VENDOR_KEY)
+        said = (pq.read_schema(pa.BufferReader(piece.content)).metadata or {}).get(VENDOR_KEY)
         return said.decode() if said else form
     return form
 
 
 def _form_of(name: str) -> str:
-    for ending, form in ((".parquet", "parquet"), (".pq", "parquet"), (".csv", "csv"), (".txt", "csv")):
-        if name.lower().endswith(ending):
-            return form
-    raise BadBars("neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it")
+    form = next((form for ending, form in FORMS.items() if name.lower().endswith(ending)), None)
+    if form is None:
+        raise BadBars(
+            "neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it; "
+            "a workbook can be saved as CSV",
+        )  # fmt: skip
+    return form
 
 
-def read_frame(content: bytes, *, where: str) -> pd.DataFrame:
-    """Read a delivery by its ending; raise `BadBars` when it is empty or unreadable."""
-    if not content:
-        raise BadBars("the file is empty", where=where, mend="Fetch the file again")
-    frame = READERS[_form_of(where)](content, where=where)
-    if frame.empty:
-        raise BadBars("the file has no rows", where=where, mend="Fetch the file again")
+def _frame(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
+    form = _form_of(piece.where)
+    if not piece.content:
+        raise BadBars("the file is empty", where=piece.where, mend="Fetch the file again")
+    return _stacked(_read_csv(piece, wanted, note) if form == "csv" else _with_levels(_read_arrow(piece, form)))
+
+
+def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
+    try:
+        # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
+        if form == "parquet":
+            table = parquet_table(piece.content)
+        else:
+            table = pa.ipc.open_file(pa.BufferReader(piece.content)).read_all()
+        frame: pd.DataFrame = table.to_pandas(use_threads=False)
+        return frame
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadBars(f"not a readable {form.capitalize()} file ({reason})", where=piece.where, mend=AGAIN) from None
+
+
+def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the levels of its index as columns; one without a name is what its values are."""
+    there = {fold(name[0] if isinstance(name, tuple) else name) for name in frame.columns}
+    levels = [frame.index.get_level_values(place) for place in range(frame.index.nlevels)]
+    frame = frame.reset_index(drop=True)
+    for level in reversed(levels):
+        name = level.name if level.name is not None else UNNAMED.get(pd.api.types.infer_dtype(level))
+        if name is not None and (level.name is not None or name not in there):
+            key = (name, *[""] * (frame.columns.nlevels - 1)) if frame.columns.nlevels > 1 else name
+            frame.insert(0, key, pd.Series(level), allow_duplicates=True)
     return frame
 
 
-def select(frame: pd.DataFrame, columns: Mapping[str, str], needed: tuple[str, ...], optional: tuple[str, ...],
-           *, where: str) -> pd.DataFrame:  # fmt: skip
-    """Rename the vendor's columns to ours; raise `BadBars` naming what is missing and what was found."""
-    found = {str(name).strip().lower(): name for name in frame.columns}
-    unknown = sorted(set(columns) - {*needed, *optional})
-    if unknown:
+def _stacked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bring a table of two header rows, figures and symbols (yfinance, pandas-datareader), to one row a bar."""
+    dates = [name for name in frame.columns if isinstance(name, tuple) and name[1:] == ("",)]
+    if len(dates) != 1:
+        return frame
+    frame = frame.set_index(dates).rename_axis("date")
+    symbols = 1 if {fold(name) for name in frame.columns.get_level_values(0)} >= FIGURES else 0
+    result = pd.DataFrame(frame.stack(symbols, future_stack=True))
+    # A symbol that was not listed yet has empty cells.
+    result = result.mask(result == "").dropna(how="all")
+    result.index.names = ["date", "symbol"]
+    return result.reset_index()
+
+
+def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
+    """Read a CSV file with every cell as text: the symbol "NA" is a symbol."""
+    encoding = "utf-16" if piece.content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = piece.content.decode(encoding)
+        begin, delimiter, header = _header(text, wanted)
+        body, is_wide = text[begin : _end(text, begin, delimiter, piece, note)], len(header) > 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            frame = pd.read_csv(
+                io.StringIO(body), sep=delimiter, header=header if is_wide else 0, dtype=str, keep_default_na=False,
+                index_col=0 if is_wide else False,
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError, csv.Error) as error:
         raise BadBars(
-            f"the mapping names columns that we do not have: {', '.join(unknown)}", where=where,
-            mend=f"Ours are {', '.join((*needed, *optional))}",
-        )  # fmt: skip
-    source = {ours: found.get(columns.get(ours, ours).strip().lower()) for ours in (*needed, *optional)}
+            f"not a readable CSV file ({error})", where=piece.where, mend="Deliver UTF-8 CSV with a header"
+        ) from None
+    return _with_levels(frame.rename_axis("date")) if is_wide else frame
+
+
+def _header(text: str, wanted: Wanted) -> tuple[int, str, list[int]]:
+    """Where the table begins, its delimiter, and its header rows: the line that has most of the names we look for.
+
+    Lines before it (a title, comments, Excel's `sep=`) are no part of the table. Where no line has any, the first
+    line is the header, and the error about missing columns shows it.
+    """
+    lines = text[:HEAD].splitlines(keepends=True)
+    said = re.match(r"sep=(.)\s*$", lines[0]) if lines else None
+    first = int(said is not None)
+    starts = [0, *itertools.accumulate(map(len, lines))]
+    delimiters = said[1] if said else DELIMITERS
+    best, place, delimiter = 0, first, max(delimiters, key=(lines[first : first + 1] or [""])[0].count)
+    for number, line in enumerate(lines[first:], start=first):
+        for sign in delimiters:
+            count = wanted.found_in(_cells(line, sign))
+            if count >= LEAST_NAMES and count > best:
+                best, place, delimiter = count, number, sign
+    own = _cells(lines[place], delimiter) if best else []
+    for number in (place - 1, place + 1) if own and not wanted.found_in(own[:1]) else ():
+        beside = _cells(lines[number], delimiter) if first <= number < len(lines) else []
+        if len(beside) == len(own) and fold(beside[0]) in SYMBOL_LEVELS:
+            return starts[min(place, number)], delimiter, [0, 1]
+    return starts[place], delimiter, [0]
+
+
+def _end(text: str, begin: int, delimiter: str, piece: Piece, note: Note) -> int:
+    """Where the table ends: lines of words below it are no rows. Raises `BadBars` where its last row was cut off."""
+    head = text[begin:].partition("\n")[0]
+    width = len(_cells(head.rstrip("\r"), delimiter))
+    end = len(text)
+    for line in reversed(text[max(begin + len(head) + 1, len(text) - HEAD) :].splitlines(keepends=True)):
+        cells = _cells(line, delimiter)
+        filled = [cell for cell in cells if cell.strip()]
+        if len(cells) >= width and filled:
+            break
+        if filled and not re.match(r"\s*[^\d\s].*[\s:#]", line):
+            if len(cells) + 1 < width:
+                raise BadBars("the last row was cut off", where=f"{piece.where}: {line.strip()[:60]!r}", mend=AGAIN)
+            break
+        if filled:
+            note(f"a line below the table of {piece.where} is no row: {line.strip()[:60]!r}")
+        end -= len(line)
+    return end
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+
+
+def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> pd.DataFrame:
+    """Our columns of the frame; raise `BadBars` naming what is missing and what was found."""
+    there: dict[str, list[object]] = {}
+    for name in frame.columns:
+        there.setdefault(fold(name), []).append(name)
+    source: dict[str, object] = {}
+    for ours in (*wanted.needed, *wanted.optional):
+        names = next((there[name] for name in wanted.names(ours) if name in there), [])
+        exact = [name for name in names if str(name).strip().casefold() == wanted.columns.get(ours, ours).casefold()]
+        if len(exact or names) > 1:
+            raise BadBars(
+                f"{len(names)} columns are called {names[0]}", where=piece.where,
+                mend="Name one with --mapping, or correct the header",
+            )  # fmt: skip
+        if names:
+            source[ours] = (exact or names)[0]
+    given = {ours: value for key, value in piece.given.items() for ours in (*wanted.needed, *wanted.optional)
+             if fold(key) in wanted.names(ours) and ours not in source}  # fmt: skip
+    if piece.symbol and "symbol" not in {*source, *given, *wanted.columns}:
+        given["symbol"] = piece.symbol
     missing = [
-        columns.get(ours, ours) for ours in source if source[ours] is None and (ours in needed or ours in columns)
+        wanted.columns.get(ours, ours)
+        for ours in (*wanted.needed, *wanted.optional)
+        if ours not in source and ours not in given and (ours in wanted.needed or ours in wanted.columns)
     ]
     if missing:
         raise BadBars(
             f"missing column{'s' if len(missing) > 1 else ''}: {', '.join(missing)}",
-            where=f"{where} has {', '.join(str(name) for name in frame.columns)}",
+            where=f"{piece.where} has {', '.join(str(name) for name in frame.columns)}",
             mend="Name the vendor's columns with --mapping",
         )  # fmt: skip
-    present = {ours: name for ours, name in source.items() if name is not None}
-    return pd.DataFrame({ours: frame[name].reset_index(drop=True) for ours, name in present.items()})
+    used = set(source.values())
+    unused = [str(name) for name in frame.columns if name not in used and fold(name) and not _is_blank(name)]
+    if unused:
+        note(f"columns not used: {', '.join(unused)}")
+    result = pd.DataFrame({ours: frame[name].reset_index(drop=True) for ours, name in source.items()})
+    return result.assign(**given) if given else result
 
 
-def numbers(column: pd.Series, *, where: str) -> pd.Series:
-    """Column as float64, empty cells as NaN; raise `BadBars` naming the first cell that is no number."""
-    if column.dtype == object or pd.api.types.is_string_dtype(column.dtype):
-        text = column.astype("string").str.strip()
-        text = text.mask(text.str.lower().isin(NULL_WORDS))
-        parsed = pd.to_numeric(text, errors="coerce")
-        wrong = parsed.isna() & text.notna()
-        if bool(wrong.any()):
-            place = int(wrong.to_numpy(dtype=bool).argmax())
-            raise BadBars(
-                f"{column.name}: {text.iloc[place]!r} is not a number", where=f"{where}, row {place + 1}",
-                mend="Correct the cell, or leave it empty",
-            )  # fmt: skip
-        column = parsed
-    return column.astype("float64")
-
-
-def dates(column: pd.Series, form: str | None, *, where: str) -> pd.Series:
-    """Column as midnight timestamps without a zone; raise `BadBars` naming the first unreadable date.
-
-    Instants with a zone are taken as New York dates; integers as YYYYMMDD.
-    """
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        column, form = column.astype("Int64").astype("string"), form or "%Y%m%d"
-    try:
-        parsed = pd.to_datetime(column, format=form or ("ISO8601" if _is_text(column) else None), errors="coerce")
-    except (ValueError, TypeError):
-        raise BadBars("dates of several zones or forms", where=where, mend="Deliver ISO 8601 dates") from None
-    if bool(parsed.isna().any()):
-        place = int(parsed.isna().to_numpy(dtype=bool).argmax())
-        raise BadBars(
-            f"unreadable date {column.iloc[place]!r}", where=f"{where}, row {place + 1}",
-            mend="Deliver ISO 8601 dates or give date_format in the mapping",
-        )  # fmt: skip
-    if parsed.dt.tz is not None:
-        parsed = parsed.dt.tz_convert("America/New_York").dt.tz_localize(None)
-    return parsed.dt.normalize().astype("datetime64[s]")
-
-
-def symbols(column: pd.Series, *, where: str) -> pd.Series:
-    """Column as text; raise `BadBars` for a row without a symbol."""
-    text = column.astype("string").str.strip()
-    empty = text.isna() | (text == "")
-    if bool(empty.any()):
-        place = int(empty.to_numpy(dtype=bool).argmax())
-        raise BadBars("a row has no symbol", where=f"{where}, row {place + 1}", mend="Correct the delivery")
-    return text.astype(object)
-
-
-def _is_text(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_string_dtype(column.dtype)) and not isinstance(column.iloc[0], pd.Timestamp)
-
-
-def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
-    """Column as UTC instants; times that name no zone are those of `zone`. Raises `BadBars` for an unreadable one."""
-    try:
-        parsed = pd.to_datetime(column, format="ISO8601" if _is_text(column) else None, errors="coerce")
-        if bool(parsed.isna().any()):
-            place = int(parsed.isna().to_numpy(dtype=bool).argmax())
-            raise BadBars(
-                f"unreadable time {column.iloc[place]!r}", where=f"{where}, row {place + 1}",
-                mend="Deliver ISO 8601 times",
-            )  # fmt: skip
-        if parsed.dt.tz is None:
-            parsed = parsed.dt.tz_localize(zone)
-        return parsed.dt.tz_convert("UTC")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadBars(f"times that cannot be read ({error})", where=where, mend="Deliver ISO 8601 times") from None
+def _is_blank(name: object) -> bool:
+    """Whether pandas made the name up for a column without one."""
+    return str(name).startswith("Unnamed: ")

@@ -33,6 +33,20 @@ class ActionForm(StrEnum):
     FACTORS = "factors"  # cumulative price and split factors, each valid through its date
 
 
+class DecimalSign(StrEnum):
+    """What parts the decimals of a textual number."""
+
+    POINT = "."
+    COMMA = ","
+
+
+class SymbolForm(StrEnum):
+    """What is done to the symbols of a delivery."""
+
+    AS_DELIVERED = "as_delivered"
+    BROKER = "broker"  # upper case, no exchange or country, share classes after a point: brk-b.US is BRK.B
+
+
 class Label(StrEnum):
     """Which end of its minute a minute's time marks."""
 
@@ -40,25 +54,40 @@ class Label(StrEnum):
     END = "end"
 
 
-class BarColumns(Config):
-    """Columns of a bars file.
+class Columns(Config):
+    """What is common to all files.
 
     Attributes
     ----------
     columns : mapping
         Our name to the vendor's.
+    symbols : SymbolForm
+        How the file writes symbols.
+    """
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    symbols: SymbolForm = SymbolForm.AS_DELIVERED
+
+
+class BarColumns(Columns):
+    """Columns of a bars file.
+
+    Attributes
+    ----------
     date_format : str, optional
         strptime format of textual dates; ISO 8601 where absent.
+    decimal : DecimalSign, optional
+        What parts the decimals; where absent, what the figures together show.
     kind : str
         What a row is where the file has no kind column.
     """
 
-    columns: dict[str, str] = Field(default_factory=dict)
     date_format: str | None = None
+    decimal: DecimalSign | None = None
     kind: str = "stock"
 
 
-class MinuteColumns(Config):
+class MinuteColumns(Columns):
     """Columns of a file of minute bars.
 
     Attributes
@@ -66,9 +95,9 @@ class MinuteColumns(Config):
     label : Label
         Whether a bar's time is the start or the end of its interval. There is no default: the wrong one moves the
         opening or the closing auction to another bar.
-    columns : mapping
-        Our name (time, symbol, open, high, low, close, volume, bid, ask, kind) to the vendor's. bid and ask are the
-        closing quotes of the minute.
+    decimal : DecimalSign, optional
+        As of `BarColumns`. Of our columns (time, symbol, open, high, low, close, volume, bid, ask, kind), bid and ask
+        are the closing quotes of the minute.
     minutes : int
         Length of a bar.
     zone : str
@@ -78,7 +107,7 @@ class MinuteColumns(Config):
     """
 
     label: Label
-    columns: dict[str, str] = Field(default_factory=dict)
+    decimal: DecimalSign | None = None
     minutes: int = Field(default=1, ge=1, le=60)
     zone: str = "America/New_York"
     kind: str = "stock"
@@ -91,25 +120,26 @@ class MinuteColumns(Config):
         return zone
 
 
-class ActionColumns(Config):
-    """Columns and form of an actions file."""
+class ActionColumns(Columns):
+    """Columns and form of an actions file; `date_format` and `decimal` as of `BarColumns`."""
 
     form: ActionForm = ActionForm.ACTIONS
-    columns: dict[str, str] = Field(default_factory=dict)
+    date_format: str | None = None
+    decimal: DecimalSign | None = None
 
 
-class UniverseColumns(Config):
-    """Columns of a membership file; an empty end means that the membership lasts.
+class UniverseColumns(Columns):
+    """Columns (symbol, start, end) of a membership file; an empty end means that the membership lasts.
 
     Attributes
     ----------
-    columns : mapping
-        Our name (symbol, start, end) to the vendor's.
+    date_format : str, optional
+        As of `BarColumns`.
     is_end_inclusive : bool
         Whether the end date is the last day of the membership rather than the first day after it.
     """
 
-    columns: dict[str, str] = Field(default_factory=dict)
+    date_format: str | None = None
     is_end_inclusive: bool = False
 
 

@@ -17,7 +17,7 @@ auctions' prices and not always equal to them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from signals.errors import BadBars
 from signals.sessions import Calendar, xnys
-from trainer.curation.vendors.files import instants, numbers, read_frame, select, symbols
+from trainer.curation.vendors.bars import KINDS
+from trainer.curation.vendors.cells import NEW_YORK, figures, instants, refuse_later, symbols, words
+from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import Label, MinuteColumns
 
 NEEDED = ("time", "symbol", "open", "high", "low", "close", "volume")
@@ -47,23 +49,31 @@ class MinuteBars:
     spreads: pa.Table | None
 
 
-def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str) -> MinuteBars:
-    """Read a delivery of minute bars.
+def read_minutes(
+    content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard
+) -> MinuteBars:
+    """Read a delivery of minute bars; `today` and `note` as of `read_bars`.
 
     Raises
     ------
     BadBars
         Unreadable file, a missing column, a bad cell, no minute in regular hours, or times that contradict `label`.
     """
-    raw = select(read_frame(content, where=where), mapping.columns, NEEDED, OPTIONAL, where=where)
-    frame = pd.DataFrame(
-        {
-            "time": instants(raw["time"], mapping.zone, where=where),
-            "symbol": symbols(raw["symbol"], where=where),
-            **{name: numbers(raw[name], where=where) for name in (*NEEDED[2:], "bid", "ask") if name in raw},
-        }
-    )
-    frame["kind"] = mapping.kind if "kind" not in raw else raw["kind"].astype("string").str.lower().astype(object)
+    wanted = Wanted(mapping.columns, NEEDED, OPTIONAL)
+    parts = [
+        pd.DataFrame(
+            {
+                "time": instants(raw["time"], mapping.zone, where=place),
+                "symbol": symbols(raw["symbol"], where=place),
+                **figures(raw, (*NEEDED[2:], "bid", "ask"), mapping.decimal, where=place),
+                "kind": words(raw, "kind", mapping.kind, KINDS),
+            }
+        )
+        for raw, place in tables(content, wanted, where=where, note=note)
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    frame["symbol"] = symbols(frame["symbol"], mapping.symbols, where=where, note=note)
+    refuse_later(frame["time"].dt.tz_convert(NEW_YORK).dt.tz_localize(None).dt.normalize(), today, where=where)
     days = frame["time"].dt.tz_convert("America/New_York").dt.date
     calendar = xnys(days.min() - timedelta(days=7), days.max() + timedelta(days=7))
     placed = regular_hours(frame, calendar, mapping)

@@ -5,30 +5,27 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
-from trainer.curation.vendors.files import dates, read_frame, select, symbols
+from signals.errors import BadBars
+from trainer.curation.vendors.cells import dates, given_days, symbols
+from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import UniverseColumns
 from trainer.curation.writer import UNIVERSE_SCHEMA
 
+FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there is none
 
-def read_universe(content: bytes, mapping: UniverseColumns, *, where: str) -> pa.Table:
+
+def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, note: Note = unheard) -> pa.Table:
     """Read a membership delivery as (symbol, start, end): a member on start <= day < end; no end, a member for good.
 
     Raises
     ------
     BadBars
-        Unreadable file, a missing column, or an unreadable date.
+        Unreadable file, a missing column, an unreadable date, or an interval that ends before it starts.
     """
-    raw = select(read_frame(content, where=where), mapping.columns, ("symbol", "start"), ("end",), where=where)
-    table = pd.DataFrame(
-        {"symbol": symbols(raw["symbol"], where=where), "start": dates(raw["start"], None, where=where)}
-    )
-    table["end"] = pd.NaT
-    if "end" in raw:
-        ended = raw["end"].notna() & (raw["end"].astype("string").str.strip() != "").fillna(False)
-        if bool(ended.any()):
-            ends = dates(raw.loc[ended, "end"], None, where=where)
-            table["end"] = table["end"].astype("datetime64[s]")
-            table.loc[ended, "end"] = ends + pd.Timedelta(days=int(mapping.is_end_inclusive))
+    wanted = Wanted(mapping.columns, ("symbol", "start"), ("end",))
+    parts = [_intervals(raw, mapping, where=place) for raw, place in tables(content, wanted, where=where, note=note)]
+    table = pd.concat(parts, ignore_index=True)
+    table["symbol"] = symbols(table["symbol"], mapping.symbols, where=where, note=note)
     table = table.sort_values(["symbol", "start", "end"], kind="stable")
     return pa.Table.from_arrays(
         [
@@ -38,3 +35,24 @@ def read_universe(content: bytes, mapping: UniverseColumns, *, where: str) -> pa
         ],
         schema=UNIVERSE_SCHEMA,
     )
+
+
+def _intervals(raw: pd.DataFrame, mapping: UniverseColumns, *, where: str) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "symbol": symbols(raw["symbol"], where=where),
+            "start": dates(raw["start"], mapping.date_format, where=where),
+            "end": given_days(raw, "end", mapping.date_format, where=where),
+        }
+    )
+    wrong = (table["end"] < table["start"]).to_numpy(dtype=bool)
+    if wrong.any():
+        row = table.iloc[int(wrong.argmax())]
+        raise BadBars(
+            f"{row['symbol']}: a membership that ends on {row['end']:%Y-%m-%d} cannot start on {row['start']:%Y-%m-%d}",
+            where=f"{where}, row {int(wrong.argmax()) + 1}", mend="Correct the row",
+        )  # fmt: skip
+    if mapping.is_end_inclusive:
+        table["end"] += pd.Timedelta(days=1)
+    table["end"] = table["end"].mask(table["end"] >= FOR_GOOD)
+    return table
