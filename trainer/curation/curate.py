@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,8 @@ Cells = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows that name the symbol
 def calendar_for(frame: pd.DataFrame) -> Calendar:
     """Exchange sessions from the first delivered date to three years past the last."""
     first, last = frame["date"].min().date(), frame["date"].max().date()
-    return xnys(first, last + timedelta(days=366 * CALENDAR_YEARS_AHEAD))
+    ahead = timedelta(days=366 * CALENDAR_YEARS_AHEAD)
+    return xnys(first, min(last, date.max - ahead) + ahead)
 
 
 def curate(

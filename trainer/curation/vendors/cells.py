@@ -131,7 +131,7 @@ def _digits(column: pd.Series) -> pd.Series | None:
     text = column.astype("string").str.strip()
     if text.isna().any() or not text.str.fullmatch(r"\d{8,19}(?:\.0+)?").all():
         return None
-    return text.str.partition(".")[0].astype("int64")
+    return text.str.replace(r"\..*", "", regex=True).astype("int64")
 
 
 def _never(column: pd.Series) -> pd.Series:

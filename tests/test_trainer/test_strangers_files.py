@@ -1,0 +1,491 @@
+"""Files as strangers have them: each layout gives the bars that it holds, each fault one line that names the remedy."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+from typer.testing import CliRunner
+
+from signals.dataset import load_actions, load_bars, read_manifest
+from signals.errors import BadBars, TrademlError
+from signals.manifest import Manifest, PriceBasis
+from trainer.__main__ import app
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import Sources, ingest
+from trainer.curation.vendors.bars import read_bars
+from trainer.curation.vendors.mapping import BarColumns, DecimalSign, Mapping, SymbolForm
+
+CLOSES = {"AAA": (100.0, 101.0, 102.0, 103.0, 104.0), "BBB": (50.0, 50.5, 49.5, 51.0, 52.0)}
+DAYS = ("2021-06-07", "2021-06-08", "2021-06-09", "2021-06-10", "2021-06-11")
+HEADER = "date,symbol,open,high,low,close,volume\n"
+FIGURES = ("open", "high", "low", "close", "volume")
+
+
+def rows(days: int = 5) -> list[tuple[str, str, float, float, float, float, int]]:
+    """One row a day and name: the open 20 cents below the close, high and low half a dollar around it."""
+    return [
+        (day, name, round(closes[at] - 0.2, 2), closes[at] + 0.5, closes[at] - 0.5, closes[at], 1000 + 10 * at)
+        for at, day in enumerate(DAYS[:days])
+        for name, closes in CLOSES.items()
+    ]
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(rows(), columns=["date", "symbol", *FIGURES])
+
+
+def text(sign: str = ",", header: str = HEADER, **dialect: str) -> str:
+    """The bars as CSV."""
+    body = frame().to_csv(index=False, header=False, sep=sign, lineterminator="\n", **dialect)  # type: ignore[arg-type]
+    return header.replace(",", sign) + body
+
+
+def parquet(table: pd.DataFrame, **options: bool) -> bytes:
+    sink = io.BytesIO()
+    table.to_parquet(sink, **options)
+    return sink.getvalue()
+
+
+def arrow() -> bytes:
+    sink = io.BytesIO()
+    pyarrow.feather.write_feather(frame(), sink)
+    return sink.getvalue()
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+def dated(stamp: Callable[[str], object]) -> pd.DataFrame:
+    """The bars with the dates written otherwise."""
+    return frame().assign(date=[stamp(day) for day in frame()["date"]])
+
+
+def csv_dated(stamp: Callable[[str], object]) -> bytes:
+    return dated(stamp).to_csv(index=False).encode()
+
+
+def midnight(zone: str, day: str) -> pd.Timestamp:
+    return pd.Timestamp(day, tz=zone)
+
+
+def of_symbol(name: str) -> str:
+    """A file without a symbol column."""
+    return frame()[frame()["symbol"] == name].drop(columns="symbol").to_csv(index=False)
+
+
+def wide(*, symbols_first: bool = False) -> pd.DataFrame:
+    """What yfinance.download gives for two names."""
+    table = frame().rename(columns=str.title).pivot(index="Date", columns="Symbol")
+    table.columns.names = ["Price", "Ticker"]
+    return table.swaplevel(axis=1).sort_index(axis=1) if symbols_first else table
+
+
+def german() -> bytes:
+    lines = ["Datum;Symbol;Open;High;Low;Close;Volume"]
+    for day, name, *prices, volume in rows():
+        cells = [f"{price:.2f}".replace(".", ",") for price in prices]
+        lines.append(";".join([f"{day[8:]}.{day[5:7]}.{day[:4]}", name, *cells, f"{volume:,}".replace(",", ".")]))
+    return "\n".join(lines).encode()
+
+
+def american() -> bytes:
+    lines = [HEADER.strip()]
+    for day, name, *prices, volume in rows():
+        lines.append(",".join([day, name, *[f"${price:.2f}" for price in prices], f'"{volume:,}"']))
+    return "\n".join(lines).encode()
+
+
+def yfinance_csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv().encode()
+
+
+LAYOUTS: dict[str, tuple[str, bytes, BarColumns]] = {
+    name: (file, content.encode() if isinstance(content, str) else content, mapping or BarColumns())
+    for name, file, content, mapping in [
+        ("CSV", "b.csv", text(), None),
+        ("CSV with a byte order mark", "b.csv", "\ufeff" + text(), None),
+        ("CSV in UTF-16", "b.csv", text().encode("utf-16"), None),
+        ("CSV with Windows line ends", "b.csv", text().replace("\n", "\r\n"), None),
+        ("semicolons", "b.csv", text(";"), None),
+        ("tabs", "b.tsv", text("\t"), None),
+        ("bars between cells", "b.txt", text("|"), None),
+        ("Excel's sep=", "b.csv", "sep=;\n" + text(";"), None),
+        ("lines before the header", "b.csv", "Daily bars, all names\n# adjusted, USD\n\n" + text(), None),
+        ("lines below the table", "b.csv", text() + "\nTotal rows: 10\nSource: an exchange\n", None),
+        ("decimal commas and German dates", "b.csv", german(),
+         BarColumns(columns={"date": "Datum"}, date_format="%d.%m.%Y")),
+        ("dollar signs and thousands", "b.csv", american(), None),
+        ("title case and Ticker", "b.csv", text(header="Date,Ticker,Open,High,Low,Close,Volume\n"), None),
+        ("short names", "b.csv", text(header="t,sym,o,h,l,c,v\n"), None),
+        ("Stooq's brackets", "b.txt", text(header="<DATE>,<TICKER>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>\n"), None),
+        ("YYYYMMDD", "b.csv", csv_dated(lambda day: day.replace("-", "")), None),
+        ("midnight UTC as text", "b.csv", csv_dated(lambda day: f"{day}T00:00:00.000Z"), None),
+        ("midnight New York with offsets", "b.csv",
+         csv_dated(lambda day: str(midnight("America/New_York", day))), None),
+        ("midnight elsewhere", "b.csv", csv_dated(lambda day: f"{day} 00:00:00+09:00"), None),
+        ("midnight New York in UTC", "b.csv", csv_dated(lambda day: f"{day}T04:00:00Z"), None),
+        ("seconds since 1970", "b.csv", csv_dated(lambda day: int(midnight("UTC", day).timestamp())), None),
+        ("milliseconds since 1970", "b.csv",
+         csv_dated(lambda day: int(midnight("UTC", day).timestamp()) * 10**3), None),
+        ("nanoseconds since 1970", "b.csv",
+         csv_dated(lambda day: int(midnight("America/New_York", day).timestamp()) * 10**9), None),
+        ("gzip", "b.csv.gz", gzip.compress(text().encode()), None),
+        ("bzip2", "b.csv.bz2", bz2.compress(text().encode()), None),
+        ("Zstandard", "b.csv.zst", pa.Codec("zstd").compress(text().encode(), asbytes=True), None),
+        ("zip", "b.zip", zipped({"b.csv": text()}), None),
+        ("zip of a file a symbol", "b.zip", zipped({f"us/{name}.csv": of_symbol(name) for name in CLOSES}), None),
+        ("hive folders", "b.zip",
+         zipped({f"symbol={name}/part-0.parquet": parquet(frame()[frame()["symbol"] == name].drop(columns="symbol"))
+                 for name in CLOSES}), None),
+        ("Spark's folder", "b.zip",
+         zipped({"_SUCCESS": b"", ".part-0.parquet.crc": b"x", "part-1.parquet": parquet(frame().head(0)),
+                 "part-0.snappy.parquet": parquet(frame())}), None),
+        ("Parquet", "b.parquet", parquet(frame()), None),
+        ("Parquet with dates", "b.parquet", parquet(dated(lambda day: date.fromisoformat(day))), None),
+        ("Parquet with timestamps in UTC", "b.parquet", parquet(dated(lambda day: midnight("UTC", day))), None),
+        ("Parquet with timestamps elsewhere", "b.parquet",
+         parquet(dated(lambda day: midnight("Asia/Tokyo", day))), None),
+        ("Parquet with index levels", "b.parquet", parquet(frame().set_index(["date", "symbol"])), None),
+        ("alpaca-py's frame", "b.parquet",
+         parquet(dated(lambda day: midnight("America/New_York", day).tz_convert("UTC")).rename(
+             columns={"date": "timestamp"}).assign(trade_count=7.0, vwap=1.0).set_index(
+                 ["symbol", "timestamp"])), None),
+        ("Parquet with categories", "b.parquet", parquet(frame().astype({"symbol": "category"})), None),
+        ("Feather", "b.feather", arrow(), None),
+        ("yfinance.download as CSV", "b.csv", yfinance_csv(wide()), None),
+        ("yfinance.download by ticker", "b.csv", yfinance_csv(wide(symbols_first=True)), None),
+        ("yfinance.download as Parquet", "b.parquet", parquet(wide()), None),
+    ]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_ten_bars(layout: str) -> None:
+    file, content, mapping = LAYOUTS[layout]
+    notes: list[str] = []
+    found = read_bars(content, mapping, where=file, note=notes.append).sort_values(["date", "symbol"])
+    assert [str(day.date()) for day in found["date"]] == [row[0] for row in rows()]
+    assert found["symbol"].tolist() == [row[1] for row in rows()]
+    for place, name in enumerate(FIGURES):
+        assert found[name].tolist() == [row[place + 2] for row in rows()], name
+    expected = {"alpaca-py's frame": ["columns not used: trade_count, vwap"]}.get(layout, [])
+    if layout == "lines below the table":
+        expected = [f"a line below the table of b.csv is no row: {line!r}"
+                    for line in ("Source: an exchange", "Total rows: 10")]  # fmt: skip
+    assert notes == expected
+
+
+def test_the_layouts_are_counted_in_the_documents() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "curated-data.md").read_text(encoding="utf-8")
+    table = text.partition("| layout |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in table] == list(LAYOUTS)
+    assert len(LAYOUTS) >= 25
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code and what is said."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, TrademlError):
+        return result.exception.exit_code, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def of_rows(*lines: str) -> str:
+    return HEADER + "".join(f"{line}\n" for line in lines)
+
+
+def bars_of(folder: Path, manifest: Manifest | None = None) -> dict[tuple[str, str], float]:
+    """(day, symbol) -> close."""
+    manifest = manifest or read_manifest(folder)
+    panel = load_bars(folder, manifest, manifest.first, manifest.last)
+    cells = [(t, n) for t in range(len(panel.sessions)) for n in range(len(panel.symbols))]
+    return {(str(panel.sessions[t]), panel.symbols[n]): float(panel.close[t, n]) for t, n in cells
+            if panel.close[t, n] == panel.close[t, n]}  # fmt: skip
+
+
+# dates
+
+
+def test_a_date_label_of_tomorrow_in_utc_is_tomorrow_and_revises_nothing(tmp_path: Path) -> None:
+    base = written(tmp_path, "base.csv", HEADER + frame().head(6).to_csv(index=False, header=False))
+    thursday = written(tmp_path, "thursday.csv", of_rows(
+        "2021-06-10T00:00:00.000Z,AAA,102.80,103.50,102.50,103.00,1030",
+        "2021-06-10T00:00:00.000Z,BBB,50.80,51.50,50.50,51.00,1030"))  # fmt: skip
+    data = tmp_path / "data"
+    assert run("ingest", "--bars", base, "--to", data, "--known-at", "2021-06-09")[0] == 0
+    assert run("ingest", "--add", "--bars", thursday, "--to", data, "--known-at", "2021-06-10")[0] == 0
+    found = bars_of(data)
+    assert {key: close for key, close in found.items() if key[0] >= "2021-06-09"} == {
+        ("2021-06-09", "AAA"): 102.0, ("2021-06-09", "BBB"): 49.5,
+        ("2021-06-10", "AAA"): 103.0, ("2021-06-10", "BBB"): 51.0,
+    }  # fmt: skip
+    assert "REVISED" not in run("audit", "--data", data)[1]
+
+
+def test_actions_and_members_have_date_labels_too(tmp_path: Path) -> None:
+    bars = written(tmp_path, "bars.csv", of_rows(
+        "2021-06-08,AAA,403.8,404.5,403.5,404,1000", "2021-06-09,AAA,101.8,102.5,101.5,102,1000"))  # fmt: skip
+    actions = written(tmp_path, "a.csv", "kind,symbol,effective,ratio\nsplit,AAA,2021-06-09T00:00:00Z,4\n")
+    universe = written(tmp_path, "u.csv", "symbol,start,end\nAAA,2021-06-09T00:00:00Z,9999-12-31\n")
+    data = tmp_path / "data"
+    assert run("ingest", "--bars", bars, "--actions", actions, "--universe", universe, "--basis", "raw",
+               "--to", data)[0] == 0  # fmt: skip
+    manifest = read_manifest(data)
+    assert [a.effective for a in load_actions(data, manifest)] == [date(2021, 6, 9)]
+    panel = load_bars(data, manifest, manifest.first, manifest.last)
+    assert panel.eligible[:, 0].tolist() == [False, True]
+    assert panel.total_return[1, 0] == pytest.approx(4 * 102 / 404 - 1)
+
+
+def test_dates_over_the_change_of_the_clocks_are_one_file(tmp_path: Path) -> None:
+    content = of_rows("2021-03-12 00:00:00-05:00,AAA,99.8,100.5,99.5,100,1000",
+                      "2021-03-15 00:00:00-04:00,AAA,100.8,101.5,100.5,101,1000")  # fmt: skip
+    found = read_bars(content.encode(), BarColumns(), where="h.csv")
+    assert [str(day.date()) for day in found["date"]] == ["2021-03-12", "2021-03-15"]
+
+
+def test_labels_and_instants_in_one_column_are_refused() -> None:
+    content = of_rows("2021-06-08T00:00:00Z,AAA,1,1,1,1,1", "2021-06-08T20:00:00Z,BBB,1,1,1,1,1")
+    with pytest.raises(BadBars, match=r"dates and instants in one column.*b\.csv, row 1"):
+        read_bars(content.encode(), BarColumns(), where="b.csv")
+
+
+@pytest.mark.parametrize("cell", ["2021-06", "44354", "1.6230384E+18", "07.06.2021", "1623038400", "0"])
+def test_a_cell_that_may_be_another_date_is_refused(cell: str) -> None:
+    content = of_rows("20210607,AAA,1,1,1,1,1", f"{cell},AAA,1,1,1,1,1")
+    with pytest.raises(BadBars, match=r"unreadable date.*row 2"):
+        read_bars(content.encode(), BarColumns(), where="b.csv")
+
+
+@pytest.mark.parametrize("day", ["2026-11-30", "2099-12-31", "2300-01-03", "9999-12-31"])
+def test_a_bar_of_the_future_is_refused_by_its_row(day: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "tomorrow.csv", text() + f"{day},AAA,103.80,104.50,103.50,104.00,1000\n")
+    with pytest.raises(BadBars, match=rf"a bar of the future: {day} \(tomorrow\.csv, row 11\)\. Today is 2026-11-29"):
+        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+               config=CurationConfig(), today=date(2026, 11, 29))  # fmt: skip
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("day", "said"), [("1970-01-01", "row 11"), ("0001-01-01", "row 11"), ("2300-01-03", "row 9")])
+def test_a_placeholder_far_from_every_other_date_is_refused(day: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "b.csv", text() + f"{day},AAA,103.80,104.50,103.50,104.00,1000\n")
+    with pytest.raises(BadBars, match=rf"no symbol has a row between.*{said}"):
+        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+               config=CurationConfig())  # fmt: skip
+
+
+@pytest.mark.parametrize("year", ["0001", "1884", "2300", "9999"])
+def test_a_year_without_a_calendar_is_one_clear_error(year: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "b.csv", of_rows(f"{year}-06-07,AAA,1,1,1,1,1"))
+    with pytest.raises(TrademlError, match="no calendar of the exchange reaches"):
+        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+               config=CurationConfig())  # fmt: skip
+
+
+# figures
+
+
+@pytest.mark.parametrize(
+    ("prices", "volume", "decimal", "first"),
+    [
+        ("1.234,50;1.234,50;1.234,50;1.234,50", "1.000", None, (1234.5, 1000.0)),
+        ("1,234.50;1,234.50;1,234.50;1,234.50", "1,000", None, (1234.5, 1000.0)),
+        ("1 234,50;1 234,50;1 234,50;1 234,50", "1 000", None, (1234.5, 1000.0)),
+        ("1'234.50;1'234.50;1'234.50;1'234.50", "1'000", None, (1234.5, 1000.0)),
+        ("100,500;100,500;100,500;100,500", "1000", ",", (100.5, 1000.0)),
+        ("100,500;100,500;100,500;100,500", "1000", ".", (100500.0, 1000.0)),
+        ("100.500;100.500;100.500;100.500", "1000", None, (100.5, 1000.0)),
+        ("100;100;100;100", "1,000,000", None, (100.0, 1e6)),
+    ],
+)
+def test_the_figures_together_show_what_parts_decimals(
+    prices: str, volume: str, decimal: str | None, first: tuple[float, float]
+) -> None:
+    content = HEADER.replace(",", ";") + f"2021-06-07;AAA;{prices};{volume}\n"
+    sign = None if decimal is None else DecimalSign(decimal)
+    found = read_bars(content.encode(), BarColumns(decimal=sign), where="b.csv")
+    assert (found["close"][0], found["volume"][0]) == first
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        ("100,500;100,500;100,500;100,500", r"a decimal comma or does it part thousands.*decimal: "),
+        ("99,80;99.80;99,80;99,80", "a decimal comma or does it part thousands"),
+        ("1,00,000.5;1;1;1", "open: '1,00,000.5' is not a number.*row 1"),
+        ("EUR 5;1;1;1", "open: 'EUR 5' is not a number.*row 1"),
+    ],
+)
+def test_figures_that_could_be_two_numbers_are_refused(prices: str, said: str) -> None:
+    content = HEADER.replace(",", ";") + f"2021-06-07;AAA;{prices};1000\n"
+    with pytest.raises(BadBars, match=said):
+        read_bars(content.encode(), BarColumns(), where="b.csv")
+
+
+# packing and headers
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("b.csv.gz", gzip.compress(text().encode())[:-20], r"not a readable \.gz file"),
+        ("b.zip", zipped({"b.csv": text()})[:-30], "not a readable archive"),
+        ("b.zip", zipped({"a.xlsx": b"x", "b.csv": text()}), r"neither \.parquet nor \.csv \(b\.zip/a\.xlsx\)"),
+        ("b.zip", zipped({"x.csv": of_symbol("AAA")}), "missing column: symbol"),
+        ("b.csv", text()[:-20], "the last row was cut off"),
+        ("b.csv", text().replace("99.8,", "99,8,"), "not a readable CSV file"),
+        ("b.csv", text(header="date,symbol,open,high,low,close,Close,volume\n"), "2 columns are called close"),
+    ],
+)
+def test_a_broken_delivery_is_one_clear_error(name: str, content: str | bytes, said: str) -> None:
+    payload = content.encode() if isinstance(content, str) else content
+    with pytest.raises(BadBars, match=said):
+        read_bars(payload, BarColumns(), where=name)
+
+
+def test_a_folder_of_files_by_symbol_is_one_delivery_and_the_same_folder_again_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "prices[v2]"
+    folder.mkdir()
+    for name in CLOSES:
+        written(folder, f"{name}.csv", of_symbol(name))
+    code, said = run("ingest", "--bars", folder, "--to", tmp_path / "data")
+    assert (code, "10 bars from 2021-06-07 to 2021-06-11" in said) == (0, True)
+    assert bars_of(tmp_path / "data")["2021-06-08", "BBB"] == 50.5
+    assert run("ingest", "--bars", folder, "--to", tmp_path / "data")[0] == 0
+    assert read_manifest(tmp_path / "data").version == 1
+    (folder / "empty").mkdir()
+    assert run("ingest", "--bars", folder / "empty", "--to", tmp_path / "other")[0] == 2
+    code, said = run("backfill", "--data", tmp_path / "data", "--bars", folder)
+    assert code == 0
+
+
+def test_adjusted_closes_are_used_under_every_name_and_a_column_that_is_not_used_is_named(tmp_path: Path) -> None:
+    for name in ("adjusted_close", "Adj Close", "Adj. Close", "adjClose"):
+        content = HEADER.replace("volume", f"{name},volume,rating") + (
+            "2021-06-07,AAA,99.8,100.5,99.5,100,95,1000,A\n2021-06-08,AAA,94.8,95.5,94.5,95,95,1000,A\n"
+        )
+        data = tmp_path / name
+        code, said = run("ingest", "--bars", written(tmp_path, "eodhd.csv", content), "--to", data)
+        assert (code, "NOTE: columns not used: rating" in said) == (0, True)
+        manifest = read_manifest(data)
+        assert load_bars(data, manifest, manifest.first, manifest.last).total_return[1, 0] == 0.0
+
+
+# symbols and kinds
+
+
+def test_symbols_that_no_broker_knows_are_named_and_the_mapping_mends_them() -> None:
+    names = ("aapl", "AAPL", "CAT.US", "BRK-B", "BRK/B", "XNYS:CAT", '"""QQQ"""')
+    content = of_rows(*(f"2021-06-07,{name},99.80,100.50,99.50,100.00,1000" for name in names)).encode()
+    notes: list[str] = []
+    found = read_bars(content, BarColumns(), where="b.csv", note=notes.append)
+    assert found["symbol"].tolist() == ["aapl", "AAPL", "CAT.US", "BRK-B", "BRK/B", "XNYS:CAT", '"QQQ"']
+    assert len(notes) == 1
+    assert notes[0].startswith("5 symbols are not written as the broker writes them: ")
+    assert notes[0].endswith("`symbols: broker` in the mapping writes them so")
+    again: list[str] = []
+    found = read_bars(content, BarColumns(symbols=SymbolForm.BROKER), where="b.csv", note=again.append)
+    assert found["symbol"].tolist() == ["AAPL", "AAPL", "CAT", "BRK.B", "BRK.B", "CAT", "QQQ"]
+    assert again == []
+
+
+def test_only_stocks_are_eligible_and_other_kinds_are_named(tmp_path: Path) -> None:
+    kinds = {
+        "AAA": "Common Stock",
+        "WRT": "WARRANT",
+        "IDX": "INDEX",
+        "NOT": "ETN",
+        "FND": "etf",
+        "CRY": "CRYPTOCURRENCY",
+    }
+    days = pd.bdate_range("2021-06-07", periods=4).strftime("%Y-%m-%d")
+    lines = [f"{day},{name},{10 + at},{11 + at},{9 + at},{10 + at},{1000 + at},{kind}\n"
+             for at, day in enumerate(days) for name, kind in kinds.items()]  # fmt: skip
+    path = written(tmp_path, "kinds.csv", HEADER.replace("volume", "volume,kind") + "".join(lines))
+    notes: list[str] = []
+    manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+                      config=CurationConfig(min_history=3), note=notes.append)  # fmt: skip
+    panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
+    assert [name for n, name in enumerate(panel.symbols) if panel.eligible[-1, n]] == ["AAA"]
+    assert notes == ["kinds that are neither stock nor etf, and never eligible: cryptocurrency, etn, index, warrant"]
+
+
+# actions and members
+
+
+def actions(*lines: str) -> str:
+    return "kind,symbol,effective,ratio,cash\n" + "".join(f"{line}\n" for line in lines)
+
+
+RAW = of_rows(
+    "2021-06-07,AAA,399.80,400.50,399.50,400.00,1000", "2021-06-08,AAA,403.80,404.50,403.50,404.00,1000",
+    "2021-06-09,AAA,101.80,102.50,101.50,102.00,1000", "2021-06-10,AAA,102.80,103.50,102.50,103.00,1000",
+)  # fmt: skip
+
+
+def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
+    told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,4.0,", "dividend,AAA,2021-06-10,,0.5",
+                   "dividend,AAA,2021-06-10,,0.50")  # fmt: skip
+    code, said = run("ingest", "--bars", written(tmp_path, "raw.csv", RAW), "--actions",
+                     written(tmp_path, "a.csv", told), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    assert (code, "NOTE: actions told more than once, which count once: 2" in said) == (0, True)
+    manifest = read_manifest(tmp_path / "d")
+    panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
+    assert panel.total_return[2, 0] == pytest.approx(4 * 102 / 404 - 1)
+    assert panel.total_return[3, 0] == pytest.approx((103 + 0.5) / 102 - 1)
+
+
+def test_two_splits_of_a_day_that_differ_are_refused(tmp_path: Path) -> None:
+    told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,2,")
+    code, said = run("ingest", "--bars", written(tmp_path, "raw.csv", RAW), "--actions",
+                     written(tmp_path, "a.csv", told), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    assert (code, said) == (2, "2 splits of AAA on 2021-06-09 that differ (a.csv). Keep the true one")
+    assert not (tmp_path / "d").exists()
+
+
+def test_actions_and_members_of_nobody_are_named(tmp_path: Path) -> None:
+    universe = "symbol,start,end\nAAA,2021-01-01,\nBBB.US,2021-01-01,\n"
+    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--actions",
+                     written(tmp_path, "a.csv", actions("split,AAA.US,2021-06-09,4,")), "--universe",
+                     written(tmp_path, "u.csv", universe), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    assert code == 0
+    assert "NOTE: 1 action names no symbol of the bars: AAA.US" in said
+    assert "NOTE: 1 member is no symbol of the bars: BBB.US" in said
+
+
+def test_a_membership_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
+    universe = "symbol,start,end\nAAA,2021-01-01,\nBBB,2021-06-09,2021-06-08\n"
+    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--universe",
+                     written(tmp_path, "u.csv", universe), "--to", tmp_path / "d")  # fmt: skip
+    assert (code, "BBB: a membership that ends on 2021-06-08" in said, "u.csv, row 2" in said) == (2, True, True)
+
+
+def test_a_file_of_no_actions_is_no_fault(tmp_path: Path) -> None:
+    """`trainer fetch` writes one for a time without any."""
+    empty = written(tmp_path, "actions.csv", "kind,symbol,effective,ratio,cash,new_symbol\n")
+    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--actions", empty, "--basis", "raw",
+                     "--to", tmp_path / "d")  # fmt: skip
+    assert (code, "10 bars" in said) == (0, True)
+    assert load_actions(tmp_path / "d", read_manifest(tmp_path / "d")) == ()
