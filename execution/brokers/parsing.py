@@ -35,6 +35,7 @@ ACCOUNT_STATUSES = frozenset(
 )  # fmt: skip
 STATUSES = {status.value: status for status in OrderStatus if status is not OrderStatus.UNKNOWN}
 FILL = "FILL"
+MULTI_LEG = "mleg"
 MAX_EXPONENT = 30  # a number with more digits than this is no quantity of shares or dollars
 _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL, "sell_short": Side.SELL}
@@ -175,7 +176,13 @@ def position(source: Body) -> Position:
 
 
 def order(source: Body) -> BrokerOrder:
-    """Parse an order; a notional order that has no quantity yet has quantity 0."""
+    """Parse an order; a notional order that has no quantity yet has quantity 0.
+
+    One of several legs has no symbol and no side of its own, and a leg of one has no type: they are made up from what
+    there is. No order of ours is such a one, but whoever compares the books has to see it.
+    """
+    if source.get("order_class") == MULTI_LEG:
+        source = _in_all_its_legs(source)
     raw_status = text(source, "status")
     side = text(source, "side")
     if side not in _SIDES:
@@ -197,6 +204,18 @@ def order(source: Body) -> BrokerOrder:
         updated_at=instant(source, "updated_at") if source.get("updated_at") else submitted,
         limit_price=optional_number(source, "limit_price"),
     )
+
+
+def _in_all_its_legs(source: Body) -> Body:
+    legs = listed(source.get("legs") or [], "the order's legs", lambda leg: (text(leg, "symbol"), text(leg, "side")))
+    symbols, sides = [symbol for symbol, _ in legs], [side for _, side in legs]
+    made_up = {
+        "symbol": " + ".join(symbols) or MULTI_LEG,
+        "side": (*sides, "buy")[0],
+        "type": "limit",
+        "filled_qty": "0",
+    }
+    return {**source, **{key: source.get(key) or value for key, value in made_up.items()}}
 
 
 def asset(source: Body) -> Asset:

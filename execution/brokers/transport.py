@@ -3,7 +3,8 @@
 Invariants
 ----------
 1. No request reaches a host outside `ALLOWED_HOSTS`; the live trading host is not one of them.
-2. Every request carries a connect and a read time-out.
+2. Every request carries a connect and a read time-out, and head and whole body of its answer arrive before one
+   deadline and within `MAX_BODY_BYTES`: an answer that drips is no answer.
 3. One call of `send` is at most one request on the wire: nothing here repeats anything.
 4. A number in a JSON answer becomes the Decimal that its digits say, never a float; one that is too large to compute
    with, or a text that cannot be stored, makes the whole answer unreadable.
@@ -11,12 +12,20 @@ Invariants
 
 from __future__ import annotations
 
+import http.client
+import io
+import math
+import socket
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from execution.brokers.rate_limit import TokenBucket
 from signals import strict_json
@@ -24,6 +33,9 @@ from signals.errors import BadConfig, InvariantBroken
 
 CONNECT_TIMEOUT_SECONDS = 3.05  # just above a multiple of 3, the TCP retransmission window
 READ_TIMEOUT_SECONDS = 10.0
+REQUEST_SECONDS = 20.0  # for a request and its whole answer; the list of all assets takes two on a slow line
+CHUNK_BYTES = 1 << 16
+MAX_BODY_BYTES = 64 << 20  # ten times the list of all assets
 PAPER_HOSTS = frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 ALLOWED_HOSTS = PAPER_HOSTS | LOOPBACK_HOSTS
@@ -68,6 +80,70 @@ class ExactResponse(requests.Response):
         return strict_json.loads(self.content)
 
 
+class Deadline(threading.local):
+    """The instant by which the answer to this thread's request must have arrived."""
+
+    until = math.inf
+
+    def start(self) -> None:
+        """Give the next request all of its time."""
+        self.until = time.monotonic() + REQUEST_SECONDS
+
+    def left(self) -> float:
+        """Return seconds; raise `TimeoutError` when there are none."""
+        seconds = self.until - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError(f"the answer was not whole after {REQUEST_SECONDS:g} s")
+        return seconds
+
+
+class _TimedReader(io.RawIOBase):
+    """A socket's bytes, each read allowed what is left of the request's time."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        super().__init__()
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(min(READ_TIMEOUT_SECONDS, self._deadline.left()))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _TimedAdapter(HTTPAdapter):
+    """A plain adapter without retries whose answers are read before a deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        class Answer(http.client.HTTPResponse):
+            def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+                super().__init__(sock, *arguments, **options)
+                self.fp.close()
+                self.fp = io.BufferedReader(_TimedReader(sock, deadline))
+
+        class Plain(HTTPConnectionPool):
+            class ConnectionCls(HTTPConnection):
+                response_class = Answer
+
+        class Encrypted(HTTPSConnectionPool):
+            class ConnectionCls(HTTPSConnection):
+                response_class = Answer
+
+        self._pools = {"http": Plain, "https": Encrypted}
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+
 class GuardedTransport(BaseAdapter):
     """The one adapter that our client's session mounts.
 
@@ -81,7 +157,8 @@ class GuardedTransport(BaseAdapter):
     def __init__(self, bucket: TokenBucket, inner: BaseAdapter | None = None) -> None:
         super().__init__()
         self._bucket = bucket
-        self._inner = inner if inner is not None else HTTPAdapter(max_retries=0)
+        self._deadline = Deadline()
+        self._inner = inner if inner is not None else _TimedAdapter(self._deadline)
 
     def send(
         self,
@@ -97,10 +174,24 @@ class GuardedTransport(BaseAdapter):
             raise InvariantBroken("a request was about to leave for a host that is not allowed", where=str(request.url))
         self._bucket.take()
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        return ExactResponse.of(
-            self._inner.send(request, stream=stream, timeout=limits, verify=verify, cert=cert, proxies=proxies)
-        )
+        self._deadline.start()
+        response = self._inner.send(request, stream=True, timeout=limits, verify=verify, cert=cert, proxies=proxies)
+        return ExactResponse.of(_whole(response))
 
     def close(self) -> None:
         """Close the inner transport."""
         self._inner.close()
+
+
+def _whole(response: requests.Response) -> requests.Response:
+    """Read the body now, while the deadline runs, and no more of it than any honest answer has."""
+    if isinstance(response._content, bytes):  # an exchange within this process answered, whole
+        return response
+    body = bytearray()
+    for chunk in response.iter_content(CHUNK_BYTES):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            response.close()
+            raise requests.ConnectionError(f"the answer has more than {MAX_BODY_BYTES} bytes", response=response)
+    response._content = bytes(body)
+    return response

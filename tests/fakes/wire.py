@@ -27,7 +27,8 @@ class Seen:
 @dataclass(frozen=True)
 class Say:
     """One scripted answer; `reset` sends a TCP RST, `silent` keeps the socket open and says nothing, `cut` stops after
-    so many bytes of the body."""
+    so many bytes of the body; with `drip` seconds between them the bytes of the body leave one by one, with `drip_head`
+    those of the head too."""
 
     status: int = 200
     body: bytes = b""
@@ -35,6 +36,8 @@ class Say:
     reset: bool = False
     silent: bool = False
     cut: int | None = None
+    drip: float = 0.0
+    drip_head: bool = False
 
 
 def say(content: object, status: int = 200, **headers: str) -> Say:
@@ -83,13 +86,26 @@ def wire(*answers: Say | Callable[[Seen], Say]) -> Iterator[Wire]:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
                 return
+            if answer.drip_head:
+                self.drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 500 + b"\r\n\r\n", answer.drip)
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Connection", "close")  # no later request may race with the end of this connection
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
+            if answer.drip:
+                self.drip(answer.body, answer.drip)
+                return
             self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+
+        def drip(self, content: bytes, pause: float) -> None:
+            with suppress(OSError):  # nobody waits for the end
+                for at in range(len(content)):
+                    if released.wait(pause):
+                        return
+                    self.wfile.write(content[at : at + 1])
 
         do_GET = do_POST = do_DELETE = do_PATCH = handle_any
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -114,6 +115,39 @@ def test_a_silent_socket_is_given_up_and_its_order_is_of_unknown_outcome(monkeyp
         assert isinstance(outcome, Unknown)
         assert "ReadTimeout" in outcome.reason
         assert served.count("POST") == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [replace(say(ORDER), drip=0.02), Say(drip=0.02, drip_head=True)], ids=["body", "head"]
+)
+def test_an_answer_that_drips_has_one_deadline_in_all(answer: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes long before the read time-out, the whole after ten seconds: nobody waits for that."""
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.4)
+    with wire(answer) as served:
+        began = time.monotonic()
+        outcome = broker(served.url).submit(INTENT)
+        assert isinstance(outcome, Unknown) and time.monotonic() - began < 3
+        assert served.count("POST") == 1
+        with pytest.raises(BrokerUnreachable):
+            broker(served.url, config=BrokerConfig(read_retries=0)).account()
+        assert time.monotonic() - began < 6
+
+
+def test_the_time_of_a_request_is_not_what_the_one_before_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a connection that was idle longer than a deadline count as late."""
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.5)
+    with wire(say(ACCOUNT)) as served:
+        client = broker(served.url)
+        for _ in range(3):
+            assert client.account().number == "PA1"
+            time.sleep(0.3)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 100_000)
+    with wire(Say(200, b" " * 200_000)) as served:
+        outcome = broker(served.url).submit(INTENT)
+    assert isinstance(outcome, Unknown) and "ConnectionError" in outcome.reason
 
 
 def test_a_refused_connection_is_of_unknown_outcome() -> None:
@@ -570,3 +604,53 @@ def test_an_order_is_found_by_the_brokers_own_id_and_no_other_is_taken_for_it() 
     assert [seen.path for seen in served.seen] == [
         f"/v2/orders/{ORDER['id']}", "/v2/orders/x%2F..%2Fy%3Fz", f"/v2/orders/{ORDER['id']}",
     ]  # fmt: skip
+
+
+LEG = {
+    **ORDER, "id": "leg-1", "client_order_id": "leg-1", "symbol": "AAPL241213C00250000", "order_class": "mleg",
+    "type": "", "asset_class": "us_option", "legs": None, "position_intent": "buy_to_open", "time_in_force": "day",
+}  # fmt: skip
+BY_HAND = {
+    **ORDER, "client_order_id": "by-hand", "symbol": "", "side": "", "order_class": "mleg", "asset_class": "",
+    "type": "limit", "limit_price": "-0.35", "time_in_force": "day",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "symbol", "side"),
+    [
+        (LEG, "AAPL241213C00250000", Side.BUY),
+        ({**BY_HAND, "legs": [{**LEG, "side": "sell"}, {**LEG, "symbol": "AAPL241213C00260000"}]},
+         "AAPL241213C00250000 + AAPL241213C00260000", Side.SELL),
+        ({**BY_HAND, "legs": None}, "mleg", Side.BUY),
+        ({**BY_HAND, "symbol": None, "side": None, "legs": [], "filled_qty": None}, "mleg", Side.BUY),
+        ({**ORDER, "symbol": "BTC/USD", "asset_class": "crypto", "qty": "0.00012"}, "BTC/USD", Side.BUY),
+        ({**ORDER, "symbol": "AAPL241213C00250000", "asset_class": "us_option"}, "AAPL241213C00250000", Side.BUY),
+    ],
+    ids=["a leg", "nested", "not nested", "nulls", "crypto", "an option"],
+)  # fmt: skip
+def test_an_order_made_by_hand_in_options_or_coins_is_read_like_any_other(
+    row: dict[str, Any], symbol: str, side: Side
+) -> None:
+    with wire(say([row])) as served:
+        (found,) = broker(served.url).orders(open_only=False)
+    assert (found.symbol, found.side, found.filled_quantity) == (symbol, side, Decimal(0))
+
+
+@pytest.mark.parametrize("legs", [3, ["x"], [{}], [{"symbol": "A"}]])
+def test_legs_that_are_none_make_the_list_unreadable(legs: object) -> None:
+    with pytest.raises(BrokerUnreachable):
+        parsing.order({**BY_HAND, "legs": legs})
+
+
+def test_an_order_of_ours_has_a_symbol_and_a_type_or_was_not_received() -> None:
+    for lack in ("symbol", "side", "type"):
+        with pytest.raises(BrokerUnreachable):
+            parsing.order({**ORDER, lack: ""})
+
+
+def test_a_position_in_options_or_coins_is_read_like_any_other() -> None:
+    row = {"symbol": "BTCUSD", "asset_class": "crypto", "qty": "0.5", "side": "long", "avg_entry_price": "60000.5"}
+    assert parsing.position({**row, "current_price": None}).quantity == Decimal("0.5")
+    option = {**row, "symbol": "AAPL241213C00250000", "asset_class": "us_option", "qty": "-2", "side": "short"}
+    assert parsing.position(option).quantity == -2

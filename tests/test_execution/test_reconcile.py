@@ -163,6 +163,12 @@ def test_4_a_symbol_change_is_explained_under_both_names() -> None:
     assert [difference.subject for difference in result.differences] == ["NEW", "OLD"]
 
 
+@pytest.mark.parametrize("kind", ["REO", "REORG", "FOPT", "SPIN", "MA", "ACATS"])
+def test_shares_that_an_activity_brings_or_takes_are_explained_by_its_kind(kind: str) -> None:
+    assert share_change(action(1, kind, "A", "-3")) == -3
+    assert share_change(action(1, "DIV", "A", "-3")) == 0
+
+
 @pytest.mark.parametrize("shares", [9, 11, 20])
 def test_4_a_split_whose_activities_do_not_add_up_is_a_break(shares: int) -> None:
     moved = (action(1, "SPLIT", "A", "5"),)
