@@ -20,7 +20,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -32,7 +32,7 @@ from signals.errors import UnknownBrokerState
 ZERO = Decimal(0)
 FILL = "FILL"
 # Kinds whose quantity is a signed change of a holding. A dividend's, for one, is only what it was paid on.
-SHARE_KINDS = frozenset({"SPLIT", "NC", "SPIN", "MA", "REORG", "JNLS", "ACATS"})
+SHARE_KINDS = frozenset({"SPLIT", "NC", "SPIN", "MA", "REO", "REORG", "FOPT", "JNLS", "ACATS"})
 
 
 class Cause(StrEnum):
@@ -173,6 +173,13 @@ class Reconciliation:
     def breaks(self) -> tuple[Difference, ...]:
         """The differences that nothing explains."""
         return tuple(difference for difference in self.differences if difference.is_break)
+
+    def knowing(self, accepted: Iterable[Difference]) -> Reconciliation:
+        """Return the comparison in which exactly these differences, which a person accepted, are notes."""
+        known = frozenset(accepted)
+        return replace(
+            self, differences=tuple(replace(d, remedy=Remedy.NOTE) if d in known else d for d in self.differences)
+        )
 
     @property
     def is_clean(self) -> bool:

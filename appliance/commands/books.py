@@ -14,8 +14,7 @@ from appliance.ledger import meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept as take_over
-from appliance.orderpath.agreement import fetch
+from appliance.orderpath.agreement import accept_break, fetch, oldest
 from appliance.orderpath.rebuilding import HALT_NAME
 from appliance.orderpath.rebuilding import rebuild as begin_again
 from appliance.person import confirm_typed, who
@@ -43,7 +42,8 @@ def accept(
     """Take the broker's books as agreed after a break that you understand: a trade by hand, a transfer of cash.
 
     Only on a halted device, which stays halted: `appliance rearm` follows. Positions, cash, orders and activities are
-    recorded as the broker has them; what you typed as the reason is kept with them.
+    recorded as the broker has them: an order of ours under the id and with the end that it has there, one that the
+    broker lost as over. What you typed as the reason is kept with them.
     """
     if not reason.strip():
         raise FixInput("accepting a break needs a reason in words")
@@ -55,7 +55,7 @@ def accept(
             raise FixInput("a break is accepted on a halted device only", where=standing.sentence(),
                            mend="Run `appliance reconcile` first: it halts on a break")  # fmt: skip
         path = OrderPath.of(deps)
-        reports = fetch(path, day)
+        reports = fetch(path, oldest(path, day))
         before = snapshots.latest(deps.ledger)
         if before is not None and before.account_id != reports.account.id:
             raise FixInput("another account answers; its books are never accepted into this ledger",
@@ -63,10 +63,12 @@ def accept(
         shown = f"{len(reports.positions)} positions, cash {reports.account.cash} USD, equity {reports.account.equity}"
         confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)
         with deps.ledger.transaction():
-            take_over(path, day, _phase(deps, day), reports)
+            left = accept_break(path, day, _phase(deps, day), reports)
             meta.write(deps.ledger, f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
-    emit({"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash)},
-         as_json=as_json, text=f"Accepted: {shown}.\n{standing.sentence()}")  # fmt: skip
+    known = [difference.sentence() for difference in left]
+    also = "".join(f"\nKnown from now on: {sentence}." for sentence in known)
+    emit({"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash),
+          "known": known}, as_json=as_json, text=f"Accepted: {shown}.{also}\n{standing.sentence()}")  # fmt: skip
 
 
 def rebuild(

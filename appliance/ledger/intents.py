@@ -114,6 +114,27 @@ def note_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal, 
         _write(ledger, entry, entry.state, at, entry.reason, None, filled_quantity, None)
 
 
+def correct(
+    ledger: Ledger,
+    client_order_id: str,
+    to: IntentState,
+    at: datetime,
+    reason: str,
+    *,
+    broker_order_id: str | None,
+    filled_quantity: Decimal,
+) -> None:
+    """Record what the broker has in place of what we had: a person's decision, which no rule of the machine binds."""
+    with ledger.transaction():
+        entry = require(ledger, client_order_id)
+        ledger.execute(
+            "UPDATE intents SET state = ?, broker_order_id = ?, filled_quantity = ?, reason = ?, updated_at = ?"
+            " WHERE client_order_id = ?",
+            (to.value, broker_order_id, values.amount(filled_quantity), reason, values.stamp(at), client_order_id),
+        )
+        _record(ledger, client_order_id, entry.state, to, at, reason)
+
+
 def _write(
     ledger: Ledger,
     entry: JournalEntry,

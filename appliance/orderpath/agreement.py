@@ -19,11 +19,11 @@ from appliance.ledger import activities, broker_orders, fills, intents, meta, sn
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase, Snapshot
-from appliance.ledger.states import LIVE_AT_BROKER
+from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
-from appliance.orderpath.tracking import adopt, track
+from appliance.orderpath.tracking import adopt, differs, track
 from execution.brokers.base import Account, Activity, Position
-from execution.orders import BrokerOrder
+from execution.orders import BrokerOrder, OrderStatus
 from execution.reconcile import (
     FILL,
     Book,
@@ -32,6 +32,7 @@ from execution.reconcile import (
     Ours,
     OwnOrder,
     Reconciliation,
+    Remedy,
     Standing,
     Theirs,
     fill_of,
@@ -40,6 +41,7 @@ from execution.reconcile import (
 from signals.errors import ReconBreak, TripwireHalt
 
 LAST = "last_reconciliation"
+ACCEPTED = "accepted_differences"
 NAMED_IN_ERROR = 5
 
 
@@ -127,7 +129,7 @@ def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None
 
 def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports, Reconciliation]:
     """Compare, and compare again after each wait while something differs (invariant 3)."""
-    since = min([before.session, session, *(e.intent.key.session for e in intents.unfinished(path.ledger))])
+    since = oldest(path, min(before.session, session))
     waits = iter(path.config.submission.settle_seconds)
     while True:
         reports = fetch(path, since)
@@ -137,14 +139,73 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
                 mend="Was the paper account reset, or are the credentials another account's?",
             )  # fmt: skip
         _take_over(path, reports)
-        result = reconcile(
-            _ours(path, before, since), _theirs(path, reports, since),
-            cash_tolerance=path.config.reconcile.cash_tolerance_usd,
-        )  # fmt: skip
+        result = compare(path, before, reports).knowing(_accepted(path))
         wait = next(waits, None)
         if result.is_clean or wait is None:
             return reports, result
         path.clock.sleep(wait)
+
+
+def accept_break(path: OrderPath, session: date, phase: Phase, reports: Reports) -> tuple[Difference, ...]:
+    """Record the broker's books as agreed, its orders among them; return what contradicts itself there all the same.
+
+    For a person who decides so on a halted device. An order of ours stands as the broker reports it, under the id that
+    it has there; a live one that the broker does not list is over. Nothing follows either. What still differs, an order
+    against its fills say, is known from now on: the same difference is a note, any other is a break.
+    """
+    listed = {order.client_order_id: order for order in reports.orders}
+    with path.ledger.transaction():
+        for entry in intents.since(path.ledger, reports.listed_from):
+            order = listed.get(entry.client_order_id)
+            if order is None and entry.state in LIVE_AT_BROKER:
+                _correct(path, entry, IntentState.LAPSED, entry.broker_order_id, entry.filled_quantity)
+            elif order is not None and differs(entry, order):
+                _correct(path, entry, _accepted_state(order), order.id, order.filled_quantity)
+        accept(path, session, phase, reports)
+        agreed = snapshots.latest(path.ledger)
+        assert agreed is not None, "a snapshot was just saved"
+        left = compare(path, agreed, reports).breaks
+        for entry in intents.in_states(path.ledger, {IntentState.EXPIRED}):
+            if entry.client_order_id in {difference.subject for difference in left}:
+                _correct(path, entry, IntentState.CANCELED, entry.broker_order_id, entry.filled_quantity)
+        meta.write(path.ledger, ACCEPTED, json.dumps([vars(difference) for difference in left]))
+    return left
+
+
+def _correct(path: OrderPath, entry: JournalEntry, to: IntentState, order_id: str | None, filled: Decimal) -> None:
+    intents.correct(
+        path.ledger, entry.client_order_id, to, path.clock.now(), "a person accepted what the broker has",
+        broker_order_id=order_id, filled_quantity=filled,
+    )  # fmt: skip
+
+
+def _accepted_state(order: BrokerOrder) -> IntentState:
+    """Return the state for an order as the broker has it; an ended one with a rest is one that nothing follows."""
+    if not order.status.is_terminal:
+        return IntentState.ACKED
+    return IntentState.FILLED if order.status is OrderStatus.FILLED else IntentState.CANCELED
+
+
+def _accepted(path: OrderPath) -> list[Difference]:
+    rows = json.loads(meta.read(path.ledger, ACCEPTED) or "[]")
+    return [
+        Difference(Cause(row["cause"]), row["subject"], row["ours"], row["theirs"], Remedy(row["remedy"]))
+        for row in rows
+    ]
+
+
+def oldest(path: OrderPath, session: date) -> date:
+    """Return the session from which orders are asked for: `session`, or an older one of an unfinished order."""
+    return min([session, *(entry.intent.key.session for entry in intents.unfinished(path.ledger))])
+
+
+def compare(path: OrderPath, before: Snapshot, reports: Reports) -> Reconciliation:
+    """Compare the ledger, which agreed on `before` last, with the broker's reports."""
+    since = reports.listed_from
+    return reconcile(
+        _ours(path, before, since), _theirs(path, reports, since),
+        cash_tolerance=path.config.reconcile.cash_tolerance_usd,
+    )  # fmt: skip
 
 
 def fetch(path: OrderPath, since: date) -> Reports:

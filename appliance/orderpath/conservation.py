@@ -48,9 +48,10 @@ def conserve(plan: Plan, entries: Iterable[JournalEntry], leaving: Intent) -> No
 
 def exposed(entry: JournalEntry) -> Decimal:
     """Shares of an attempt that have filled or may still fill."""
-    if entry.state in UNSENT or entry.state in NEVER_AT_BROKER:
+    if entry.state in UNSENT:
         return ZERO
-    return entry.filled_quantity if entry.state in ENDED_AT_BROKER else entry.intent.quantity
+    has_ended = entry.state in ENDED_AT_BROKER | NEVER_AT_BROKER
+    return entry.filled_quantity if has_ended else entry.intent.quantity
 
 
 def _excess(what: str, intent: Intent) -> TripwireHalt:

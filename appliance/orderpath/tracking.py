@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from appliance.ledger import broker_orders, intents
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, LIVE_AT_BROKER, IntentState
+from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, FINISHED, LIVE_AT_BROKER, IntentState
 from appliance.orderpath.path import OrderPath
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, ReconBreak, UnknownBrokerState, UnknownOrder
@@ -49,6 +49,13 @@ def agrees(intent: Intent, order: BrokerOrder) -> bool:
     """Whether the broker's order asks for exactly what the intent asks for."""
     asked = (intent.key.symbol, intent.side, intent.quantity, intent.type, intent.time_in_force, intent.limit_price)
     return asked == (order.symbol, order.side, order.quantity, order.type, order.time_in_force, order.limit_price)
+
+
+def differs(entry: JournalEntry, order: BrokerOrder) -> bool:
+    """Whether the journal has an order otherwise than the broker: another id, end or filled quantity."""
+    is_over = entry.state in FINISHED
+    ours = (entry.broker_order_id, is_over, entry.filled_quantity)
+    return ours != (order.id, order.status.is_terminal, order.filled_quantity) or not entry.state.is_at_broker
 
 
 def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEntry:

@@ -101,6 +101,31 @@ def test_a_break_that_is_understood_is_accepted_and_the_latch_stays_closed(
     assert bench("rearm", "--halt-id", halt_id, "--reason", "over", "--yes").code == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["state = 'canceled', filled_quantity = '0'", "state = 'acked', broker_order_id = 'nobody', filled_quantity = '0'"],
+    ids=["ended with nothing", "under another id"],
+)
+def test_an_order_that_the_broker_has_otherwise_is_settled_by_the_runbook_s_words(
+    make: Make, published: Published, change: str
+) -> None:
+    """`accept` with the session of the break, then `rearm`, on that session."""
+    bench = armed(make, published, 1)
+    day, following = (str(session) for session in published.sessions(2))
+    ledger = apsw.Connection(str(bench.state / "ledger.sqlite"))
+    one = "(SELECT client_order_id FROM intents WHERE state = 'filled' LIMIT 1)"
+    ledger.execute(f"UPDATE intents SET {change} WHERE client_order_id = {one}")
+    assert ledger.changes() == 1
+    ledger.close()
+    assert bench("reconcile", "--session", following).code == 4
+    halt_id = bench("status", "--json").json["halt_id"]
+    assert bench("rearm", "--halt-id", halt_id, "--reason", "over", "--yes").code == 4
+    done = bench("accept", "--session", day, "--reason", "looked at the order there", "--yes", "--json")
+    assert done.code == 0 and done.json["known"] == []
+    assert bench("rearm", "--halt-id", halt_id, "--reason", "over", "--yes").code == 0
+    assert bench.rows("SELECT count(*) FROM intents WHERE state = 'filled' AND filled_quantity = '0'") == [(0,)]
+
+
 def test_a_lost_ledger_is_rebuilt_from_the_broker_and_ends_halted(make: Make, published: Published) -> None:
     bench = armed(make, published, 2)
     first, _, third = published.sessions(3)

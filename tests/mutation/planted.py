@@ -19,6 +19,7 @@ class Planted:
 SUBMISSION = "appliance/orderpath/submission.py"
 TRACKING = "appliance/orderpath/tracking.py"
 ONE_WORD = "tests/test_appliance/test_one_word.py"
+ACCEPTING = "tests/test_appliance/test_accepting.py"
 RESOLUTION = "appliance/orderpath/resolution.py"
 ORDERPATH = "tests/test_appliance/test_orderpath.py"
 RECOVERY = "tests/test_appliance/test_recovery.py"
@@ -76,6 +77,15 @@ BUGS = (
     Planted("follow a leader unasked", "appliance/orderpath/turns.py", "                confirm_filled(path, made)",
             "                pass",
             f"{ONE_WORD}::test_nothing_follows_a_leader_that_is_not_filled_when_it_is_asked_for_again"),
+    Planted("accept a break without its orders", "appliance/orderpath/agreement.py",
+            "elif order is not None and differs(entry, order):", "elif False:",
+            f"{ACCEPTING}::test_an_acknowledgement_with_a_wrong_id_ends_when_its_session_is_accepted"),
+    Planted("know every break once one was accepted", "execution/reconcile.py", "if d in known else d",
+            "if known else d",
+            f"{ACCEPTING}::test_what_the_broker_contradicts_itself_in_is_known_until_it_changes"),
+    Planted("give every byte its own deadline", "execution/brokers/transport.py",
+            "min(READ_TIMEOUT_SECONDS, self._deadline.left())", "READ_TIMEOUT_SECONDS",
+            f"{ALPACA}::test_an_answer_that_drips_has_one_deadline_in_all"),
     Planted("random client order ids", "execution/orders.py", "hashlib.sha256(full.encode()).hexdigest()[:6]",
             '__import__("secrets").token_hex(3)',
             "tests/test_execution/test_planning.py::test_ids_do_not_depend_on_anything_that_a_recomputation_could_change"),
