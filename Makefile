@@ -186,6 +186,13 @@ var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/pyth
 	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
+var/third-party/alpaca_js/.installed: tests/third_party/alpaca_js/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer with npm"; exit 1; }
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $< $(<D)/package.json $(@D)/
+	@npm ci --prefix $(@D) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 var/peers-%/.installed: benchmarks/peers/environments/%.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
@@ -195,7 +202,7 @@ var/peers-%/.installed: benchmarks/peers/environments/%.txt | $(BIN)/python
 
 peers: $(foreach name,backtest cvxportfolio hrp,var/peers-$(name)/.installed) ## What the benchmarks of backtests and weights compare with, pinned, each in an environment of its own
 
-third-party: $(VENV)/.dev var/third-party/alpaca_mcp_server/.installed var/third-party/alpaca_trade_api/.installed ## By hand, a minute: programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`
+third-party: $(VENV)/.dev $(foreach name,alpaca_mcp_server alpaca_trade_api alpaca_py py_alpaca_api alpaca_js,var/third-party/$(name)/.installed) ## By hand, two minutes: five programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`; needs node 20 and npm
 	$(BIN)/python -m tests.third_party.run
 
 live-paper-canary: $(VENV)/.dev ## By hand, with the keys of a paper account: one far order, found and cancelled, recorded and compared

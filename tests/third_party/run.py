@@ -1,8 +1,9 @@
 """Programs that others wrote for Alpaca, unmodified, against `paper-exchange serve` as a process: `make third-party`.
 
-`alpaca-mcp-server` (on alpaca-py; it knows Alpaca's own addresses alone, so it comes through the stand-in) is driven
-over its own protocol; `alpaca-trade-api` (requests) by a script in `APCA_API_BASE_URL`'s world. Each stands in its own
-locked environment under `var/third-party/`. What is asserted is what the exchange's own books and log say.
+`alpaca-mcp-server` and `py-alpaca-api` know Alpaca's own addresses alone and come through the stand-in; the first is
+driven over its own protocol. `alpaca-trade-api`, `alpaca-py` and the official JavaScript SDK are given an address by a
+script such as their users write. Each stands in its own locked environment under `var/third-party/`. What is asserted
+is what the exchange's own books and log say.
 """
 
 from __future__ import annotations
@@ -88,13 +89,19 @@ def exchange(data: Path, folder: Path) -> Iterator[Served]:
             process.terminate()
 
 
+def led(served: Served) -> dict[str, str]:
+    """Return the environment that leads a program to the stand-in."""
+    authority = str(served.authority)
+    return {"HTTPS_PROXY": served.proxy, "REQUESTS_CA_BUNDLE": authority, "SSL_CERT_FILE": authority}
+
+
 class Server:
     """alpaca-mcp-server over stdio: one JSON-RPC message a line."""
 
     def __init__(self, served: Served, folder: Path) -> None:
         program = ENVIRONMENTS / "alpaca_mcp_server" / "bin" / "alpaca-mcp-server"
         environment = {**os.environ, **SILENT, "ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": "secret"}
-        environment |= {"HTTPS_PROXY": served.proxy, "REQUESTS_CA_BUNDLE": str(served.authority)}
+        environment |= led(served)
         self._process = subprocess.Popen(
             [str(program), "serve"], cwd=folder, env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "mcp.log").open("w"),
@@ -142,10 +149,11 @@ def mcp_server(served: Served, folder: Path, names: list[str]) -> None:
     with Server(served, folder) as server:
         server.call("get_account_info")
         server.call("get_clock")
-        server.call("get_stock_bars", symbol=buy, days=10, timeframe="1Day")
-        server.call("place_stock_order", symbol=buy, side="buy", quantity=5, time_in_force="opg",
+        server.call("get_stock_bars", symbols=buy, start="2025-12-01", timeframe="1Day")
+        assert buy in server.call("get_stock_snapshot", symbols=buy)
+        server.call("place_stock_order", symbol=buy, side="buy", qty="5", time_in_force="opg",
                     client_order_id="mcp-open")  # fmt: skip
-        server.call("place_stock_order", symbol=other, side="buy", quantity=2, type="limit", limit_price=1.0,
+        server.call("place_stock_order", symbol=other, side="buy", qty="2", type="limit", limit_price="1.00",
                     client_order_id="mcp-far")  # fmt: skip
         assert {name: order["status"] for name, order in served.orders().items()} == {
             "mcp-open": "accepted", "mcp-far": "accepted"
@@ -162,25 +170,58 @@ def mcp_server(served: Served, folder: Path, names: list[str]) -> None:
     assert served.held() == {}
 
 
-def trade_api(served: Served, folder: Path, names: list[str]) -> None:
-    """Bars, auction orders on both sides, a limit order found by its client id and cancelled, fills, a close."""
-    environment = {**os.environ, **SILENT, "APCA_API_BASE_URL": served.url, "APCA_API_DATA_URL": served.url}
-    environment |= {"APCA_API_KEY_ID": "key", "APCA_API_SECRET_KEY": "secret"}
-    program = [str(ENVIRONMENTS / "alpaca_trade_api" / "bin" / "python"), str(HERE / "alpaca_trade_api" / "drive.py")]
-    about = [*names[:2], "2025-12-01", "2025-12-26"]
-    subprocess.run([*program, "morning", *about], cwd=folder, env=environment, check=True, timeout=120)
+def driven(served: Served, folder: Path, names: list[str], program: list[str], about: dict[str, str]) -> None:
+    """Bars, auction orders on both sides, a limit order found and cancelled, fills, a close: by a user's own script."""
+    environment = {**os.environ, **SILENT, **about}
+    asked = [*names[:2], "2025-12-01", "2025-12-26"]
+    subprocess.run([*program, "morning", *asked], cwd=folder, env=environment, check=True, timeout=120)
     served.advance("2025-12-29T16:05:00-05:00")
     orders = served.orders()
     assert {name: order["status"] for name, order in orders.items()} == {
-        "ta-buy": "filled", "ta-short": "filled", "ta-far": "canceled"
+        "third-buy": "filled", "third-short": "filled", "third-far": "canceled"
     }  # fmt: skip
     assert served.held() == {names[0]: "7", names[1]: "-3"}
-    subprocess.run([*program, "evening", *about], cwd=folder, env=environment, check=True, timeout=120)
+    subprocess.run([*program, "evening", *asked], cwd=folder, env=environment, check=True, timeout=120)
     served.advance("2025-12-30T16:05:00-05:00")
     assert served.held() == {names[0]: "7"}
 
 
-PROGRAMS = {"alpaca-mcp-server": mcp_server, "alpaca-trade-api": trade_api}
+def python(name: str) -> list[str]:
+    """Return the command that runs the script of a program in its own environment."""
+    return [str(ENVIRONMENTS / name / "bin" / "python"), str(HERE / name / "drive.py")]
+
+
+def trade_api(served: Served, folder: Path, names: list[str]) -> None:
+    """The older SDK, in the world of `APCA_API_BASE_URL`."""
+    about = {"APCA_API_BASE_URL": served.url, "APCA_API_DATA_URL": served.url}
+    about |= {"APCA_API_KEY_ID": "key", "APCA_API_SECRET_KEY": "secret"}
+    driven(served, folder, names, python("alpaca_trade_api"), about)
+
+
+def alpaca_py(served: Served, folder: Path, names: list[str]) -> None:
+    """The official SDK, in an environment of its own."""
+    driven(served, folder, names, python("alpaca_py"), {"EXCHANGE_URL": served.url})
+
+
+def py_alpaca_api(served: Served, folder: Path, names: list[str]) -> None:
+    """A wrapper that hard-codes Alpaca's addresses."""
+    driven(served, folder, names, python("py_alpaca_api"), led(served))
+
+
+def javascript(served: Served, folder: Path, names: list[str]) -> None:
+    """The official JavaScript SDK, its stream included."""
+    sdk = ENVIRONMENTS / "alpaca_js" / "node_modules" / "@alpacahq" / "alpaca-trade-api"
+    program = ["node", str(HERE / "alpaca_js" / "drive.cjs")]
+    driven(served, folder, names, program, {"EXCHANGE_URL": served.url, "SDK": str(sdk)})
+
+
+PROGRAMS = {
+    "alpaca-mcp-server": mcp_server,
+    "alpaca-trade-api": trade_api,
+    "alpaca-py": alpaca_py,
+    "py-alpaca-api": py_alpaca_api,
+    "alpaca-trade-api-js": javascript,
+}
 
 
 def main() -> int:
