@@ -654,3 +654,17 @@ def test_a_position_in_options_or_coins_is_read_like_any_other() -> None:
     assert parsing.position({**row, "current_price": None}).quantity == Decimal("0.5")
     option = {**row, "symbol": "AAPL241213C00250000", "asset_class": "us_option", "qty": "-2", "side": "short"}
     assert parsing.position(option).quantity == -2
+
+
+def test_when_no_time_is_left_nothing_more_is_read_and_a_reader_may_be_closed_twice() -> None:
+    deadline = transport.Deadline()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"late")
+        reader = transport._TimedReader(ours, deadline)
+        assert reader.readinto(bytearray(1)) == 1
+        deadline.until = time.monotonic() - 1
+        with pytest.raises(TimeoutError, match="not whole after"):
+            reader.readinto(bytearray(1))
+        reader.close()
+        reader.close()
