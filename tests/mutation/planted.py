@@ -226,4 +226,15 @@ BUGS = (
             "_by_symbol(targets.symbols, targets.aim)", "_by_symbol(targets.symbols, targets.weights)",
             "tests/test_execution/test_planning.py::"
             "test_rounding_is_that_of_the_target_book_not_of_its_first_step"),
+    Planted("let any page of a browser in", "execution/exchange/gate.py",
+            "if not own.issuperset(origins) or not FROM_ELSEWHERE.isdisjoint(sites):", "if False:",
+            "tests/test_execution/test_exchange_gate.py::test_no_page_of_a_browser_passes"),
+    Planted("steer the simulation without its token", "execution/exchange/gate.py",
+            "return len(given) == 1 and hmac.compare_digest(given[0].encode(), self.token.encode())", "return True",
+            "tests/test_execution/test_exchange_gate.py::"
+            "test_only_the_clock_of_the_simulation_is_told_without_its_token"),
+    Planted("tell the stream of what was taken back", "execution/exchange/exchange.py",
+            "self.venue.updates.cut(told)", "pass",
+            "tests/test_execution/test_exchange_gate.py::"
+            "test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served"),
 )  # fmt: skip
