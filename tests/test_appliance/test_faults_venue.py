@@ -186,19 +186,19 @@ def test_a_market_wide_halt_leaves_orders_new_and_sends_none_twice(tmp_path: Pat
 ACTIONS = {
     "F47-rename": (
         Action(ActionKind.SYMBOL_CHANGE, "CCC", NEXT, D, new_symbol="CCX"),
-        {"AAA": Decimal(298), "BBB": Decimal(-396), "CCX": Decimal(487)}, "NC",
+        {"AAA": Decimal(299), "BBB": Decimal(-396), "CCX": Decimal(488)}, "NC",
     ),
     "F47-delisting": (
         Action(ActionKind.DELISTING, "CCC", NEXT, D, cash=Decimal(0)),
-        {"AAA": Decimal(298), "BBB": Decimal(-396)}, "REORG",
+        {"AAA": Decimal(299), "BBB": Decimal(-396)}, "REORG",
     ),
     "F47-split": (
         Action(ActionKind.SPLIT, "AAA", NEXT, D, ratio=Decimal("1.5")),
-        {"AAA": Decimal(447), "BBB": Decimal(-396), "CCC": Decimal(487)}, "SPLIT",
+        {"AAA": Decimal(448), "BBB": Decimal(-396), "CCC": Decimal(488)}, "SPLIT",
     ),
     "F47-merger": (
         Action(ActionKind.DELISTING, "BBB", NEXT, D, cash=Decimal("60.25")),
-        {"AAA": Decimal(298), "CCC": Decimal(487)}, "MA",
+        {"AAA": Decimal(299), "CCC": Decimal(488)}, "MA",
     ),
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ IN_MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def life() -> Iterator[Rehearsal]:
-    """At 09:10 of D the auction orders are at the broker: A sells 40 to close (200 more wait for it), B buys 601."""
+    """At 09:10 of D the auction orders are at the broker: A sells 40 to close (201 more wait for it), B buys 602."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
         made = calm(Path(folder))
         made.to("09:10")
@@ -94,7 +94,7 @@ EVERYWHERE = ("orders", "order", "order_of_id")
 
 @pytest.mark.parametrize(
     "lie",
-    [ended(OrderStatus.EXPIRED), ended(OrderStatus.FILLED), ended(OrderStatus.FILLED, "601")],
+    [ended(OrderStatus.EXPIRED), ended(OrderStatus.FILLED), ended(OrderStatus.FILLED, "602")],
     ids=["expired", "filled with nothing", "filled"],
 )
 def test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_said(
@@ -104,7 +104,7 @@ def test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_s
     confirm(D, deps)
     assert liar.told > 0
     assert not entry_of_b(deps).state.is_terminal
-    assert bought(life) == 601 and [row.symbol for row in life.broker.rows.values()].count("B") == 1
+    assert bought(life) == 602 and [row.symbol for row in life.broker.rows.values()].count("B") == 1
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_one_answer_of_an_ending_is_followed_by_nothing(deps: Deps, life: Rehear
         setattr(life.broker, name, ask)
     confirm(D, deps)
     assert entry_of_b(deps).state is IntentState.EXPIRED
-    assert bought(life) == 601 and [row.symbol for row in life.broker.rows.values()].count("B") == 2
+    assert bought(life) == 602 and [row.symbol for row in life.broker.rows.values()].count("B") == 2
 
 
 def test_an_ending_that_cannot_be_asked_for_again_is_followed_by_nothing(deps: Deps, life: Rehearsal) -> None:
@@ -159,7 +159,7 @@ def test_what_stays_filled_with_nothing_is_a_break(deps: Deps, life: Rehearsal) 
 def test_nothing_follows_a_leader_that_is_not_filled_when_it_is_asked_for_again(
     deps: Deps, life: Rehearsal, way: str
 ) -> None:
-    """A sells 40 to close; the 200 that open the short leave only when every answer says that those are sold."""
+    """A sells 40 to close; the 201 that open the short leave only when every answer says that those are sold."""
     life.to("09:30")
     life.broker.auction(lambda order: Decimal(1))
     life.to("09:45")

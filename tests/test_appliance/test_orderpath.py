@@ -53,7 +53,7 @@ IN_MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def life() -> Iterator[Rehearsal]:
-    """An armed device at 09:10 of D: A 40 -> -200 (a flip), B 0 -> 601, C -30 -> 0, D 0 -> 50."""
+    """An armed device at 09:10 of D: A 40 -> -201 (a flip), B 0 -> 602, C -30 -> 0, D 0 -> 50."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
         made = calm(Path(folder))
         made.to("09:10")
@@ -123,7 +123,7 @@ def leaving(path: OrderPath, **changes: Any) -> Intent:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"quantity": Decimal(602)}, {"side": Side.SELL}, {"reference_price": Decimal(49)}, {"type": OrderType.LIMIT},
+        {"quantity": Decimal(603)}, {"side": Side.SELL}, {"reference_price": Decimal(49)}, {"type": OrderType.LIMIT},
         {"key": "stranger"}, {"key": "slice"}, {"key": "account"},
     ],
     ids=lambda changes: "-".join(map(str, changes.items())),
@@ -144,11 +144,11 @@ def test_nothing_beyond_the_frozen_plan_leaves(path: OrderPath, changes: dict[st
 def test_attempts_together_stay_within_the_planned_quantity_one_alive_at_a_time(path: OrderPath) -> None:
     plan = plans.require(path.ledger, D)
     entry = replace(entry_of(path, "B"), state=S.EXPIRED, filled_quantity=Decimal(250))
-    follow_up = entry.intent.next_attempt(Decimal(351), TimeInForce.DAY)
+    follow_up = entry.intent.next_attempt(Decimal(352), TimeInForce.DAY)
     conserve(plan, [entry], follow_up)
-    with pytest.raises(TripwireHalt, match="250 of 601"):
-        conserve(plan, [entry], replace(follow_up, quantity=Decimal(352)))
-    with pytest.raises(TripwireHalt, match="601 of 601"):
+    with pytest.raises(TripwireHalt, match="250 of 602"):
+        conserve(plan, [entry], replace(follow_up, quantity=Decimal(353)))
+    with pytest.raises(TripwireHalt, match="602 of 602"):
         conserve(plan, [replace(entry, state=S.WORKING)], follow_up)
     tiny = replace(entry, state=S.UNKNOWN, intent=replace(entry.intent, quantity=Decimal(1)))
     with pytest.raises(TripwireHalt, match="alive"):
@@ -334,7 +334,7 @@ def stand(path: OrderPath, order: BrokerOrder) -> JournalEntry:
     ("before", "after", "error"),
     [
         ({}, {"id": "b9"}, UnknownOrder),
-        ({}, {"filled_quantity": Decimal(602)}, ReconBreak),
+        ({}, {"filled_quantity": Decimal(603)}, ReconBreak),
         ({"filled_quantity": Decimal(5)}, {"filled_quantity": Decimal(4)}, ReconBreak),
         ({"status": OrderStatus.CANCELED}, {"status": OrderStatus.NEW}, ReconBreak),
         ({"status": OrderStatus.CANCELED}, {"status": OrderStatus.EXPIRED}, ReconBreak),
@@ -510,7 +510,7 @@ def test_a_closing_half_filled_by_its_follow_up_releases_the_opening_half(life: 
     life.broker.auction(lambda order: Decimal("0.5") if order.symbol == "A" else Decimal(1))
     life.to("09:45")
     life.run(confirm, [], at("15:45"))
-    assert life.broker.held["A"] == -200
+    assert life.broker.held["A"] == -201
     assert [(i.key.slice, i.key.attempt) for _, i in life.broker.posts if i.key.symbol == "A"] == [
         (0, 0),
         (0, 1),
@@ -557,7 +557,7 @@ def test_an_agreement_books_fills_with_their_orders_and_becomes_the_next_beginni
     assert report is not None
     deps = life.open()
     booked = fills.of_session(deps.ledger, D)
-    assert {(b.fill.symbol, b.fill.quantity) for b in booked} == {("A", 40), ("B", 601), ("C", 30), ("D", 50)}
+    assert {(b.fill.symbol, b.fill.quantity) for b in booked} == {("A", 40), ("B", 602), ("C", 30), ("D", 50)}
     assert all(intents.find(deps.ledger, b.client_order_id) for b in booked)
     latest = snapshots.latest(deps.ledger)
     assert latest is not None
