@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.fakes.device import Workbench
 from tests.fakes.store import publish_store
-from tests.hostile.day import ENDPOINTS, Ended, Strike, live
+from tests.hostile.day import ENDPOINTS, EVENING, Ended, Strike, live
 from tests.hostile.judging import broken_rules, outcome
 from tests.hostile.lies import LIES
 
@@ -84,6 +84,8 @@ def prepare(root: Path) -> Stage:
     for day in days[:2]:
         done = bench("run-day", "--session", str(day), "--json")
         assert done.code == 0, done.out
+    for job in EVENING:
+        assert bench("job", job, "--session", str(days[2])).code == 0
     return Stage(bench.state, days[2], days[3])
 
 
