@@ -12,12 +12,13 @@ from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher
 from appliance.folder import StateFolder
 from appliance.latch import Latch
-from appliance.ledger import Ledger
+from appliance.ledger import Ledger, choices
 from appliance.machine import Machine, ThisMachine
 from appliance.market import Market
 from appliance.seams import Clock, Fs, Heartbeat, Notifier
 from appliance.sources import Sources
 from execution.brokers.base import Broker
+from execution.without import BrokerWithout
 from signals.sessions import Calendar
 
 
@@ -85,8 +86,9 @@ class Deps:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker of the configured venue, connected now if it was not."""
-        return self.open_broker()
+        """The broker of the configured venue, connected now if it was not; without the names that a person keeps."""
+        kept = choices.chosen(self.ledger, choices.Choice.KEPT)
+        return BrokerWithout(self.open_broker(), kept) if kept else self.open_broker()
 
     @cached_property
     def prices(self) -> PriceSource | None:

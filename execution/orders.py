@@ -15,6 +15,7 @@ from functools import cached_property
 from signals.errors import InvariantBroken
 
 BOOK = "main"
+FAMILY = "tm1"
 CLIENT_ORDER_ID_MAX = 48
 FIRST_STEP = 10
 """Slices from here on are steps of a schedule through the day; 0 is an auction order, 1 the second half of a flip."""
@@ -107,7 +108,7 @@ class IntentKey:
             (self.account, self.session.isoformat(), self.book, self.symbol, str(self.slice), str(self.attempt))
         )
         parts = (
-            "tm1",
+            FAMILY,
             _sanitised(self.account)[-4:],
             f"{self.session:%Y%m%d}",
             _sanitised(self.book)[:8],
@@ -116,6 +117,11 @@ class IntentKey:
             hashlib.sha256(full.encode()).hexdigest()[:6],
         )
         return "-".join(parts)
+
+
+def is_of_family(client_order_id: str, account: str) -> bool:
+    """Whether a device like this one, on this account, names its orders so."""
+    return client_order_id.startswith(f"{FAMILY}-{_sanitised(account)[-4:]}-")
 
 
 def _sanitised(text: str) -> str:

@@ -1,34 +1,122 @@
-"""What a person decides about the books: `accept` a break that is understood, `rebuild` a ledger that was lost."""
+"""What a person decides about the books.
+
+`adopt` or `keep` what the account held before this device, `accept` a break that is understood, `rebuild` a ledger that
+was lost.
+"""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from appliance.commands.table import render
 from appliance.deps import Deps
 from appliance.device import opened
 from appliance.halting import carry_out
-from appliance.ledger import meta, snapshots
+from appliance.ledger import choices, meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept_break, fetch, oldest
+from appliance.orderpath.agreement import accept_break, fetch, oldest, undecided
 from appliance.orderpath.rebuilding import HALT_NAME
 from appliance.orderpath.rebuilding import rebuild as begin_again
 from appliance.person import confirm_typed, who
+from execution.brokers.base import Position
 from signals.console import emit
-from signals.errors import FixInput
+from signals.errors import FixInput, TryAgain
+from signals.plain_text import clean_lines
 
 ACCEPTED = "accepted_by_hand"
+WORDS = {
+    choices.Choice.ADOPTED: ("ADOPT", "let this device trade them to its target"),
+    choices.Choice.KEPT: ("KEEP", "leave them out of this device's book for good"),
+}
+Symbols = Annotated[
+    str, typer.Option("--symbols", metavar="AAA,BBB", help="Default: every position that is to be decided about.",
+                      show_default=False)]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")]
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands of this file on `app`."""
+    app.command()(adopt)
+    app.command()(keep)
     app.command()(accept)
     app.command()(rebuild)
+
+
+def adopt(
+    symbols: Symbols = "",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take positions that the account held before this device into its book, before it begins.
+
+    They are traded to the target like everything that is held, step by step through the ramp; a name without a target
+    is sold or bought back. Nothing is sent by this command.
+    """
+    _decide(choices.Choice.ADOPTED, symbols, state, credentials, yes=yes, as_json=as_json)
+
+
+def keep(
+    symbols: Symbols = "",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave positions of the account out of this device's book for good.
+
+    The names are never traded, and what they are worth counts neither as equity nor as exposure. There is no way back
+    but a new device.
+    """
+    _decide(choices.Choice.KEPT, symbols, state, credentials, yes=yes, as_json=as_json)
+
+
+def _decide(
+    choice: choices.Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool
+) -> None:
+    word, what = WORDS[choice]
+    with opened(state, credentials=credentials) as device, device.deps() as deps:
+        if choice is choices.Choice.ADOPTED and snapshots.latest(deps.ledger) is not None:
+            raise FixInput("this device's book has begun; nothing is adopted into it any more",
+                           mend="`appliance accept` takes what a break was about, `keep` leaves it out")  # fmt: skip
+        open_ = {position.symbol: position for position in undecided(OrderPath.of(deps), deps.broker.positions())}
+        named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] or sorted(open_)
+        there = ", ".join(sorted(open_)) or "there is none"
+        if unknown := [symbol for symbol in named if symbol not in open_]:
+            raise FixInput(
+                "nothing is to be decided about a name", where=", ".join(unknown),
+                mend=f"Name positions that the account holds and this device does not: {there}",
+            )  # fmt: skip
+        if not named:
+            raise FixInput("the account holds nothing that is to be decided about")
+        rows = [_liquidation(open_[symbol]) for symbol in sorted(named)]
+        total = sum((row["value"] for row in rows), Decimal(0))
+        shown = f"{render(rows, tuple(rows[0]), empty='')}\n{len(rows)} positions, {total:,.2f} USD to liquidate"
+        if not as_json:
+            typer.echo(clean_lines(shown))
+        confirm_typed(word, what, yes=yes)
+        choices.decide(deps.ledger, named, choice, who(), deps.clock.now())
+    emit({"choice": choice.value, "positions": rows, "value": total, "by": who()}, as_json=as_json,
+         text=f"{len(rows)} positions are {choice.value}.")  # fmt: skip
+
+
+def _liquidation(position: Position) -> dict[str, Any]:
+    """What a person sees of a position before they decide: what selling it, or buying it back, comes to."""
+    if position.current_price is None:
+        raise TryAgain("the broker names no price of a position", where=position.symbol)
+    value = (position.quantity * position.current_price).quantize(Decimal("0.01"))
+    return {
+        "symbol": position.symbol, "quantity": position.quantity, "entry": position.average_entry_price,
+        "price": position.current_price, "value": value,
+    }  # fmt: skip
 
 
 def accept(

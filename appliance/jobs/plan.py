@@ -16,7 +16,7 @@ from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
-from appliance.ledger import plans
+from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
 from appliance.measures import planned_book, rounding_figures, turnover, turnover_jump
@@ -59,7 +59,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = _morning(session, asof, bundle, snapshot, deps)
+    seen = opinions.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle.sha256)
     path = morning.path_since(
         plans.before(deps.ledger, session), account, session, deps.calendar,
@@ -101,6 +101,11 @@ def plan(session: date, deps: Deps) -> JobReport:
         "compared": opinion.compared, "left_out": dict(opinion.reasons),
         "manifest_id": snapshot.manifest_id, "completed": len(snapshot.completed),
     })  # fmt: skip
+
+
+def _kept(deps: Deps) -> dict[str, str]:
+    """The names that are no part of the book, so that none is aimed at."""
+    return dict.fromkeys(choices.chosen(deps.ledger, choices.Choice.KEPT), "kept by a person")
 
 
 def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:

@@ -5,25 +5,28 @@ Invariants
 1. Nothing is compared until every report has arrived whole; a report that could not be had raises.
 2. Activities, fills and the new snapshot are recorded in one transaction, and only when both books agree.
 3. A difference that another look settles is no break: reports are read again after each of the configured waits.
-4. A book begins by taking what the broker has, and only while the device is not armed or the account is empty.
+4. A book begins by taking what the broker has: while the device is not armed or the account is empty, and only what a
+   person adopted of it. What a person keeps is no part of any book.
+5. An order of this device's own family that its ledger does not know is another device's, or the ledger is not whole.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import activities, broker_orders, fills, intents, meta, snapshots
+from appliance.ledger import activities, broker_orders, choices, fills, intents, meta, snapshots
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
-from appliance.orderpath.path import OrderPath
+from appliance.orderpath.path import OrderPath, another_device
 from appliance.orderpath.tracking import adopt, differs, track
 from execution.brokers.base import Account, Activity, Position
-from execution.orders import BrokerOrder, OrderStatus
+from execution.orders import BrokerOrder, OrderStatus, is_of_family
 from execution.reconcile import (
     FILL,
     Book,
@@ -38,7 +41,7 @@ from execution.reconcile import (
     fill_of,
     reconcile,
 )
-from signals.errors import ReconBreak, TripwireHalt
+from signals.errors import FixInput, ReconBreak, TripwireHalt
 
 LAST = "last_reconciliation"
 ACCEPTED = "accepted_differences"
@@ -73,7 +76,7 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
     ReconBreak
         Something differs and nothing explains it; what was foreign is on record then.
     TripwireHalt
-        It is another account than before.
+        It is another account than before, or another device trades it.
     BrokerUnreachable
         A report could not be had whole; nothing was recorded.
     """
@@ -86,6 +89,8 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
         _record(path, session, phase, reports, result)
         return Agreement(reports.account, reports.positions, result.differences)
     _adopt_strangers(path, reports, result)
+    foreign = [d.subject for d in result.breaks if d.cause is Cause.FOREIGN_ORDER]
+    _require_alone(reports.account, foreign)
     told = "; ".join(difference.sentence() for difference in result.breaks[:NAMED_IN_ERROR])
     more = len(result.breaks) - NAMED_IN_ERROR
     raise ReconBreak(
@@ -103,8 +108,14 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
     ------
     ReconBreak
         The device is armed, its ledger is empty and the account is not: the ledger was lost.
+    TripwireHalt
+        Orders of this device's own family are at the broker: another device trades the account.
+    FixInput
+        The account holds what no person has adopted or keeps, or an order works there; nothing was recorded.
     """
-    reports = fetch(path, session)
+    back = min(path.config.reconcile.activity_sessions, path.calendar.index(session))
+    reports = fetch(path, path.calendar.offset(session, -back) if back else session)
+    _refuse_anothers(path, reports)
     working = [order for order in reports.orders if not order.status.is_terminal]
     if path.latch.read().is_armed and (reports.positions or working):
         raise ReconBreak(
@@ -112,8 +123,48 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
             where=f"{len(reports.positions)} positions, {len(working)} orders",
             mend="Restore the ledger from a backup, or re-arm to begin with what the account holds",
         )
+    _refuse_undecided(path, reports, working)
     accept(path, session, phase, reports)
     return Agreement(reports.account, reports.positions, ())
+
+
+def undecided(path: OrderPath, positions: Sequence[Position]) -> tuple[Position, ...]:
+    """Return the holdings that no agreement has and no person has decided about."""
+    before = snapshots.latest(path.ledger)
+    agreed = {position.symbol for position in before.positions} if before else set()
+    known = agreed.union(*(choices.chosen(path.ledger, choice) for choice in choices.Choice))
+    return tuple(p for p in positions if p.quantity != 0 and p.symbol not in known)
+
+
+def _refuse_undecided(path: OrderPath, reports: Reports, working: Sequence[BrokerOrder]) -> None:
+    if working:
+        raise FixInput(
+            "orders that this device did not send work in the account", mend="Cancel them at the broker",
+            where=", ".join(order.client_order_id for order in working[:NAMED_IN_ERROR]),
+        )  # fmt: skip
+    if found := undecided(path, reports.positions):
+        raise FixInput(
+            f"the account holds {len(found)} positions that are not this device's",
+            where=", ".join(f"{p.symbol} {p.quantity}" for p in found[:NAMED_IN_ERROR]),
+            mend="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; "
+            "both list them first",
+        )  # fmt: skip
+
+
+def _refuse_anothers(path: OrderPath, reports: Reports) -> None:
+    """Raise on orders of our family in a book that begins; they are on record then, so that it is said once."""
+    known = {order.id for order in broker_orders.foreign(path.ledger)}
+    account = reports.account.number
+    found = [o for o in reports.orders if is_of_family(o.client_order_id, account) and o.id not in known]
+    for order in found:
+        broker_orders.save(path.ledger, order, path.clock.now())
+    _require_alone(reports.account, [order.client_order_id for order in found])
+
+
+def _require_alone(account: Account, foreign: Sequence[str]) -> None:
+    found = sorted(cid for cid in foreign if is_of_family(cid, account.number))
+    if found:
+        raise another_device(f"{len(found)} orders that this ledger does not know bear this device's own ids", found[0])
 
 
 def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None = None) -> None:

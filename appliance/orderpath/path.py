@@ -13,7 +13,10 @@ from appliance.ledger import Ledger
 from appliance.seams import Clock
 from execution.brokers.base import Broker
 from execution.config import ExecutionConfig
+from signals.errors import TripwireHalt
 from signals.sessions import Calendar
+
+OTHER_DEVICE = "OTHER_DEVICE"
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,13 @@ class OrderPath:
     def midnight(self, session: date) -> datetime:
         """New York midnight at which the session's day begins, in UTC: no order of the session is older."""
         return self.calendar.session(session).at(time(0))
+
+
+def another_device(what: str, where: str) -> TripwireHalt:
+    """Return the halt of a device whose own kind of orders come from somewhere else, with what a person can do."""
+    return TripwireHalt(
+        f"{what}: another device trades this account, or this ledger is lost or older than the account ({where})",
+        where=OTHER_DEVICE,
+        mend="Is there another device? Stop one of the two for good. Is there none? Restore the newest backup, or fill "
+        "an empty ledger by `appliance rebuild`. Otherwise leave this one halted",
+    )  # fmt: skip

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appliance.ledger import intents, plans
+from appliance.ledger import broker_orders, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
 from appliance.orderpath import windows
 from appliance.orderpath.conservation import conserve
-from appliance.orderpath.path import OrderPath
-from appliance.orderpath.resolution import resolve
+from appliance.orderpath.path import OrderPath, another_device
+from appliance.orderpath.resolution import resolve, seek
 from appliance.orderpath.tracking import adopt
 from execution.brokers.base import Acked, Refused
 from execution.orders import Intent, Plan
@@ -126,7 +126,22 @@ def _post(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     if isinstance(outcome, Refused):
         refused = (outcome.status, outcome.code)
         return intents.move(ledger, cid, IntentState.REFUSED, at, outcome.message, refusal=refused)
-    return intents.move(ledger, cid, IntentState.UNKNOWN, at, outcome.reason)
+    entry = intents.move(ledger, cid, IntentState.UNKNOWN, at, outcome.reason)
+    if outcome.is_taken and entry.posts == 1:
+        _refuse_anothers(path, entry)
+    return entry
+
+
+def _refuse_anothers(path: OrderPath, entry: JournalEntry) -> None:
+    """Raise when an order of this id was at the broker before this ledger first sent one.
+
+    A person who re-arms nevertheless has seen it: it is looked up then like any other in doubt.
+    """
+    order = seek(path, entry)
+    if order is None or broker_orders.of_client(path.ledger, entry.client_order_id):
+        return
+    broker_orders.save(path.ledger, order, path.clock.now())
+    raise another_device("an order was at the broker before this device first sent it", entry.client_order_id)
 
 
 def _after_absence(path: OrderPath, entry: JournalEntry) -> JournalEntry:

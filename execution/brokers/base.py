@@ -102,9 +102,17 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """The request may have reached the broker: only a look-up can tell."""
+    """The request may have reached the broker: only a look-up can tell.
+
+    Attributes
+    ----------
+    reason : str
+    is_taken : bool
+        The broker says that it has an order of this client order id already.
+    """
 
     reason: str
+    is_taken: bool = False
 
 
 Submission = Acked | Refused | Unknown

@@ -119,7 +119,7 @@ class FakeBroker:
             raise UnknownOrder("the broker acknowledged another order")
         cid = intent.key.client_order_id
         if self.is_unique and any(row.client_order_id == cid for row in self.rows.values()):
-            return Unknown("status 422 code 40010001")
+            return Unknown("status 422 code 40010001", is_taken=True)
         order = self._accept(intent)
         if fault is Fault.CRASH_AFTER:
             raise Crash

@@ -22,7 +22,7 @@ from appliance.jobs.reconcile import reconcile
 from appliance.jobs.running import Entry, run_job
 from appliance.jobs.trade import trade
 from appliance.latch import FILE_NAME, Latch
-from appliance.ledger import intents, plans, snapshots
+from appliance.ledger import choices, intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
 from appliance.orderpath import OrderPath
@@ -91,8 +91,9 @@ class Rehearsal:
         return Latch(self.root, self.fs)
 
     def start(self) -> None:
-        """Begin the book at 08:00 of D with what the account holds, and arm."""
+        """Begin the book at 08:00 of D with what the account holds, adopted by a person, and arm."""
         deps = self.open()
+        choices.decide(deps.ledger, self.broker.held, choices.Choice.ADOPTED, "test", self.clock.now())
         begin(OrderPath.of(deps), CALENDAR.previous(D), Phase.CLOSE)
         self.latch.arm(by="test", at=self.clock.now())
         deps.close()

@@ -26,7 +26,7 @@ from appliance.job import JobReport
 from appliance.jobs.running import run_job
 from appliance.jobs.table import ENTRIES
 from appliance.latch import Latch
-from appliance.ledger import Ledger, intents, plans
+from appliance.ledger import Ledger, choices, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.machine import FixedMachine, Machine
@@ -90,8 +90,10 @@ class Standing:
         return AlpacaBroker(self.url, Credentials("key", "secret"), self.clock, random.Random(0), adapter=adapter)
 
     def start(self) -> None:
-        """Begin the book with what the account holds, and arm."""
+        """Begin the book with what the account holds, adopted by a person, and arm."""
         deps = self.deps()
+        held = [position.symbol for position in deps.broker.positions()]
+        choices.decide(deps.ledger, held, choices.Choice.ADOPTED, "test", self.clock.now())
         begin(OrderPath.of(deps), small.calendar().previous(self.session), Phase.CLOSE)
         deps.latch.arm(by="test", at=self.clock.now())
         deps.close()

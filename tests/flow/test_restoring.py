@@ -35,9 +35,17 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
     assert bench("restore", "--yes").code == 2  # there is a ledger
     assert bench("restore", "--name", "20010101T000000Z", "--replace", "--yes").code == 2
     assert bench.tables() == before
+    held = [row[0] for row in bench.rows("SELECT DISTINCT symbol FROM positions WHERE phase = 'close' ORDER BY symbol")]
     for path in bench.state.glob("ledger.sqlite*"):
         path.unlink()
     assert bench("run-day", "--session", str(second)).code == 4  # an empty ledger and an account that is not: halted
+    refused = bench("adopt", "--symbols", "NOBODY", "--yes")
+    assert refused.code == 2 and "the account holds" in refused.err
+    kept = bench("keep", "--symbols", held[0], "--yes", "--json")
+    assert [row["symbol"] for row in kept.json["positions"]] == held[:1] and float(kept.json["value"]) != 0
+    listed = bench("adopt", "--yes")
+    assert listed.code == 0 and f"{len(held) - 1} positions, " in listed.out and held[1] in listed.out
+    assert bench("adopt", "--yes").code == bench("keep", "--yes").code == 2  # nothing is left to decide about
 
     assert ("the ledger holds less than an earlier backup",) in bench.rows("SELECT title FROM alerts")
     unsure = bench("restore", "--replace", "--yes")
@@ -48,7 +56,7 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
     assert done.code == 0, done.err
     assert bench("status").code == 2
     latch = json.loads((bench.state / "latch.json").read_text())
-    assert latch["name"] == "RECON_BREAK" and "RESTORED" in latch["later"][0]  # the earlier halt goes on standing
+    assert latch["name"] == "OTHER_DEVICE" and "RESTORED" in latch["later"][0]  # the earlier halt goes on standing
     assert ("HALTED by RESTORED",) in bench.rows("SELECT title FROM alerts")
     after = bench.tables()
     for table in ("plans", "intents", "intent_events", "fills", "activities", "positions", "accounts", "nav", "scores"):
@@ -80,7 +88,7 @@ def test_a_backup_of_before_a_traded_day_meets_the_brokers_books_and_ends_only_b
     halt = done.json["halt_id"]
     refused = bench("rearm", "--halt-id", halt, "--reason", "a day is missing", "--yes")
     if refused.code:  # orders that nothing of ours explains
-        assert refused.code == 4 and "disagree" in refused.err
+        assert refused.code == 4 and "another device" in refused.err
         assert bench("accept", "--session", str(third), "--reason", "the lost day", "--yes").code == 0
         assert bench("rearm", "--halt-id", halt, "--reason", "the lost day", "--yes").code == 0
     assert bench.rows("SELECT count(*) FROM broker_orders WHERE is_foreign = 1") != [(0,)]

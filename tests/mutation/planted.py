@@ -27,6 +27,7 @@ ALPACA = "tests/test_execution/test_alpaca.py"
 CONTRACT = "tests/test_execution/test_alpaca_contract.py"
 STEPS = "tests/test_appliance/test_steps.py"
 ROUNDING = "tests/test_execution/test_rounding.py"
+STRANGERS = "tests/test_appliance/test_strangers.py"
 ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
 
 LATCH_FIRST = """\
@@ -237,4 +238,9 @@ BUGS = (
             "self.venue.updates.cut(told)", "pass",
             "tests/test_execution/test_exchange_gate.py::"
             "test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served"),
+    Planted("take another device's order for its own", SUBMISSION, "if outcome.is_taken and entry.posts == 1:",
+            "if False:", f"{STRANGERS}::test_the_second_of_two_devices_halts_at_its_first_order"),
+    Planted("begin a book over positions that nobody decided about", "appliance/orderpath/agreement.py",
+            "    _refuse_undecided(path, reports, working)\n", "",
+            f"{STRANGERS}::test_no_book_begins_over_positions_that_nobody_decided_about"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from appliance.job import JobStatus
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
-from appliance.ledger import broker_orders, fills, intents, meta, plans, snapshots
+from appliance.ledger import broker_orders, choices, fills, intents, meta, plans, snapshots
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
@@ -647,6 +647,10 @@ def test_an_armed_device_with_an_empty_ledger_and_a_full_account_has_lost_its_le
     with pytest.raises(ReconBreak, match="empty ledger"):
         agree(path, D, Phase.OPEN)
     life.latch.halt("MANUAL", "test", life.clock.now())
+    with pytest.raises(FixInput, match="2 positions that are not this device's"):
+        begin(path, D, Phase.OPEN)
+    assert snapshots.latest(path.ledger) is None
+    choices.decide(path.ledger, ["A", "C"], choices.Choice.ADOPTED, "test", life.clock.now())
     assert len(begin(path, D, Phase.OPEN).positions) == 2
     assert agree(path, D, Phase.OPEN).notes == ()
     path.ledger.close()
@@ -665,6 +669,7 @@ def test_a_book_may_begin_in_the_calendars_first_session(life: Rehearsal) -> Non
     deps = life.open()
     path = replace(OrderPath.of(deps), ledger=type(deps.ledger)(life.root / "first" / "ledger.sqlite"))
     life.latch.halt("MANUAL", "test", life.clock.now())
+    choices.decide(path.ledger, life.broker.held, choices.Choice.ADOPTED, "test", life.clock.now())
     begin(path, CALENDAR.days[0], Phase.CLOSE)
     assert agree(path, CALENDAR.days[0], Phase.CLOSE).notes == ()
     assert agreement.LAST == LAST

@@ -1,0 +1,36 @@
+"""What a person decided about names that the account held before this device: adopted into its book, or kept out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+from appliance.ledger import meta
+from appliance.ledger.database import Ledger
+
+KEY = "foreign_positions"
+
+
+class Choice(StrEnum):
+    """What becomes of a name."""
+
+    ADOPTED = "adopted"
+    KEPT = "kept"
+
+
+def decide(ledger: Ledger, symbols: Iterable[str], choice: Choice, by: str, at: datetime) -> None:
+    """Record the choice for each symbol, in place of an earlier one."""
+    rows = _rows(ledger) | {s: {"choice": choice.value, "by": by, "at": at.isoformat()} for s in symbols}
+    meta.write(ledger, KEY, json.dumps(rows, sort_keys=True))
+
+
+def chosen(ledger: Ledger, choice: Choice) -> frozenset[str]:
+    """Return the symbols with this choice."""
+    return frozenset(symbol for symbol, row in _rows(ledger).items() if row["choice"] == choice.value)
+
+
+def _rows(ledger: Ledger) -> dict[str, dict[str, str]]:
+    content = meta.read(ledger, KEY)
+    return json.loads(content) if content else {}

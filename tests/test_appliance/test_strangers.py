@@ -1,0 +1,152 @@
+"""A second device, a lost ledger, and what the account held before: noticed, and decided by a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import VirtualClock
+from appliance.job import JobStatus
+from appliance.ledger import choices, plans, snapshots
+from appliance.ledger.choices import Choice
+from appliance.ledger.snapshots import Phase
+from appliance.orderpath import OrderPath
+from appliance.orderpath.agreement import agree, begin, undecided
+from appliance.orderpath.path import OTHER_DEVICE
+from execution.brokers.base import Activity
+from execution.orders import IntentKey, is_of_family
+from execution.without import BrokerWithout
+from signals.errors import BrokerUnreachable, FixInput, InvariantBroken
+from tests.fakes import exchange as small
+from tests.fakes.broker import FakeBroker
+from tests.fakes.rehearsal import CALENDAR, D, Rehearsal, at
+from tests.fakes.standing import Standing, stand
+
+
+def twin(first: Standing, root: Path, weights: dict[str, float] | None = None) -> Standing:
+    """Another device on the same account, begun while it was empty, with a plan of its own."""
+    root.mkdir()
+    second = Standing(root, first.served)
+    second.start()
+    second.freeze(weights)
+    return second
+
+
+def test_the_second_of_two_devices_halts_at_its_first_order(tmp_path: Path) -> None:
+    """Both know the same plan: the ids collide, nothing is sent twice, and the later one does not take them for its."""
+    first = stand(tmp_path)
+    second = twin(first, tmp_path / "second")
+    assert first.run("trade", "09:10").status is JobStatus.DONE
+    sent = dict(first.posts())
+    report = second.run("trade", "09:10")
+    assert (report.status, second.latch) == (JobStatus.HALTED, OTHER_DEVICE)
+    assert "rebuild" in report.summary and "Stop one of the two" in report.summary
+    assert sum(first.posts().values()) == sum(sent.values()) + 1  # one refused request, and no more
+    assert len(first.served.venue.book.orders) == len(sent)
+    assert second.run("trade").status is JobStatus.HALTED
+
+
+def test_the_first_halts_when_it_sees_the_orders_of_the_other(tmp_path: Path) -> None:
+    first = Standing(tmp_path, small.exchange("2021-11-22 08:00"))
+    first.start()
+    first.freeze({"AAA": 0.03})
+    second = twin(first, tmp_path / "second", {"BBB": 0.02})
+    assert first.run("trade", "09:10").status is second.run("trade", "09:10").status is JobStatus.DONE
+    for device in (first, second):
+        device.to("16:20")
+    for device in (first, second):
+        assert device.run("reconcile_close").status is JobStatus.HALTED
+        assert device.latch == OTHER_DEVICE
+
+
+def test_a_device_without_a_past_halts_at_the_orders_of_its_own_family(tmp_path: Path) -> None:
+    """A second card, or a ledger that was lost: nothing begins, and it is said once."""
+    first = stand(tmp_path)
+    assert first.run("trade", "09:10").status is JobStatus.DONE
+    (tmp_path / "blank").mkdir()
+    blank = Standing(tmp_path / "blank", first.served)
+    report = blank.run("reconcile_morning")
+    assert (report.status, blank.latch) == (JobStatus.HALTED, OTHER_DEVICE)
+    deps = blank.deps()
+    assert snapshots.latest(deps.ledger) is None
+    assert begin(OrderPath.of(deps), blank.session, Phase.OPEN).positions == ()  # a person has seen them now
+    deps.close()
+
+
+def test_a_family_is_of_one_account() -> None:
+    cid = IntentKey("PA3XYZ0042", date(2024, 3, 12), "main", "AAA").client_order_id
+    assert (
+        is_of_family(cid, "PA3XYZ0042") and not is_of_family(cid, "PA3XYZ0043") and not is_of_family("hand-1", "0042")
+    )
+
+
+# -- what the account held before ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Rehearsal:
+    """A device that has never begun, at an account that holds two names."""
+    clock = VirtualClock(at("08:00"))
+    broker = FakeBroker(clock, CALENDAR, {"AAA": Decimal(100), "ZZZ": Decimal(20)})
+    broker.held = {"AAA": Decimal(30), "ZZZ": Decimal(-5)}
+    return Rehearsal(tmp_path, broker, clock)
+
+
+def test_no_book_begins_over_positions_that_nobody_decided_about(blank: Rehearsal) -> None:
+    deps = blank.open()
+    path = OrderPath.of(deps)
+    choices.decide(deps.ledger, ["AAA"], Choice.ADOPTED, "ana", blank.clock.now())
+    assert [p.symbol for p in undecided(path, deps.broker.positions())] == ["ZZZ"]
+    with pytest.raises(FixInput, match=r"1 positions .*ZZZ -5.*appliance keep"):
+        agree(path, D, Phase.OPEN)
+    assert snapshots.latest(deps.ledger) is None and blank.broker.posts == []
+    deps.close()
+
+
+def test_what_is_kept_is_no_part_of_the_book(blank: Rehearsal) -> None:
+    """Neither held, nor equity, nor disagreed about; and it stays so for every process that comes."""
+    deps = blank.open()
+    worth = deps.broker.account().equity
+    choices.decide(deps.ledger, ["AAA"], Choice.ADOPTED, "ana", blank.clock.now())
+    choices.decide(deps.ledger, ["ZZZ"], Choice.KEPT, "ana", blank.clock.now())
+    deps.close()
+    deps = blank.open()
+    path = OrderPath.of(deps)
+    assert [p.symbol for p in agree(path, D, Phase.OPEN).positions] == ["AAA"]
+    assert deps.broker.account().equity == worth + 100  # a short of 5 shares at 20
+    blank.broker.held["ZZZ"] = Decimal(-50)  # a split of what is kept
+    assert agree(path, D, Phase.OPEN).notes == ()
+    deps.close()
+
+
+def test_an_order_for_a_kept_name_is_never_sent(blank: Rehearsal) -> None:
+    blank.broker.held = {}
+    blank.start()
+    blank.freeze({"AAA": 0.01})
+    deps = blank.open()
+    [intent] = plans.require(deps.ledger, D).intents
+    with pytest.raises(InvariantBroken, match="kept"):
+        BrokerWithout(blank.broker, {"AAA"}).submit(intent)
+    assert blank.broker.posts == []
+    deps.close()
+
+
+def test_a_kept_position_without_a_price_is_no_equity_of_zero(blank: Rehearsal) -> None:
+    real = blank.broker.positions
+    blank.broker.positions = lambda: tuple(replace(p, current_price=None) for p in real())  # type: ignore[method-assign]
+    with pytest.raises(BrokerUnreachable, match="no price"):
+        BrokerWithout(blank.broker, {"ZZZ"}).account()
+
+
+def test_shares_that_a_kept_name_gains_are_not_expected(blank: Rehearsal) -> None:
+    split = Activity(
+        "1", "SPLIT", "ZZZ", D, datetime(2024, 3, 12, tzinfo=UTC), Decimal(-45), None, Decimal(0), "", "", ""
+    )
+    paid = replace(split, id="2", kind="DIV", quantity=Decimal(-5), net_amount=Decimal("-1.50"))
+    blank.broker.activities = lambda after: (split, paid)  # type: ignore[method-assign]
+    found = BrokerWithout(blank.broker, {"ZZZ"}).activities(D)
+    assert [(row.quantity, row.net_amount) for row in found] == [(None, Decimal(0)), (Decimal(-5), Decimal("-1.50"))]
