@@ -74,6 +74,10 @@ class BrokerWithout:
         """Return all orders submitted after `after`."""
         return self._broker.orders(open_only=open_only, after=after)
 
+    def order_of_id(self, order_id: str) -> BrokerOrder | None:
+        """Return the order that has the broker's own id."""
+        return self._broker.order_of_id(order_id)
+
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None when the broker proves that it has none."""
         return self._broker.order(client_order_id)
