@@ -4,9 +4,8 @@
         [--peers pandas polars duckdb] [--peer-python PYTHON]
 
 Every run is a process of its own, one thread, the sides taking turns; printed are ratios of median CPU times, memory,
-and how far the peer's values lie from ours. A peer that the environment lacks runs where `--peer-python` points:
-
-    python3 -m venv var/peers && var/peers/bin/pip install pandas==3.1.1 polars==2.1.0 duckdb==2.0.0 pyarrow
+and how far the peer's values lie from ours. A peer that this environment lacks runs in the pinned one of
+`make peers`, or where `--peer-python` points.
 """
 
 from __future__ import annotations
@@ -110,15 +109,19 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["500x2520", "3000x1260"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", nargs="+", choices=("pandas", "polars", "duckdb"), default=["pandas", "polars"])
-    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--peer-python", default=str(ROOT / "var/peers-features/bin/python"))
     options = parser.parse_args()
     peers = {}
     for peer in options.peers:
-        found = [python for python in (sys.executable, options.peer_python) if importable(python, peer)]
+        found = [
+            python
+            for python in (sys.executable, options.peer_python)
+            if Path(python).exists() and importable(python, peer)
+        ]
         if found:
             peers[peer] = found[0]
         else:
-            print(f"{peer} is not importable here: name an environment that has it with --peer-python")
+            print(f"{peer} is not importable here: run `make peers`, or name its environment with --peer-python")
     for shape in options.shapes:
         symbols, sessions = (int(part) for part in shape.split("x"))
         with tempfile.TemporaryDirectory() as name:

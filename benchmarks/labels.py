@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/labels.py [--shape 100x1260] [--runs 5] [--peer-python PYTHON]
 
 One thread, process CPU, medians of interleaved runs in one process; both sides must give the same labels. mlfinpy runs
-in processes of an environment of its own (`python3 -m venv var/peers && var/peers/bin/pip install mlfinpy==0.1.2`); its
+in processes of the environment that `make peers` pins, where `--peer-python var/peers-labels/bin/python` names it; its
 triple barrier knows closes alone, and its bootstrap draws other numbers: there only time is compared.
 """
 
