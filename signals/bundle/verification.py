@@ -215,10 +215,19 @@ def _check_sequence(manifest: BundleManifest, policy: Policy, where: str) -> Non
     )  # fmt: skip
 
 
+UNPROVEN = (
+    "Publish a champion (`trainer promote`, then `trainer publish --role champion`), or write `accept_unproven: true` "
+    "in the device's config.yml: an unproven bundle then trades the paper account at half of the gross target"
+)
+
+
 def _check_role(manifest: BundleManifest, policy: Policy, where: str) -> None:
     if manifest.role not in policy.roles:
         accepted = ", ".join(sorted(policy.roles))
-        raise BundleRefused(f"its role is {manifest.role}; accepted here: {accepted}", where=where)
+        raise BundleRefused(
+            f"its role is {manifest.role}; accepted here: {accepted}", where=where,
+            mend=UNPROVEN if manifest.role is Role.EVALUATION else "Run `trainer publish --role champion`",
+        )  # fmt: skip
 
 
 def _check_file_set(manifest: BundleManifest, contents: Contents) -> None:
