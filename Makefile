@@ -27,8 +27,8 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE.parquet
-	@VENV="$(VENV)" DATA="$(DATA)" FIXED_IC="$(FIXED_IC)" demo/run
+demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE [MAPPING= BASIS= ACTIONS=]
+	@VENV="$(VENV)" DATA="$(DATA)" MAPPING="$(MAPPING)" BASIS="$(BASIS)" ACTIONS="$(ACTIONS)" FIXED_IC="$(FIXED_IC)" demo/run
 
 screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
 	$(BIN)/python -m tests.campaigns.pictures
