@@ -15,6 +15,7 @@ from signals.bars import Days
 from signals.defects import Defects, Reason
 from signals.delivered_rows import Delivered
 from signals.quality import Coverage, CoverageConfig, audit_sessions, expected
+from signals.session_checks import session_faults
 
 Flags = NDArray[np.bool_]
 
@@ -71,7 +72,8 @@ def audit_rows(
     counts = {
         reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
     }
-    return audit_sessions(days, coverage, counts, config), missing
+    faults = session_faults(data.rows, data.session, ~defects.quarantined, count)
+    return audit_sessions(days, coverage, counts, config, faults), missing
 
 
 def touches_red(audits: Sequence[SessionAudit], session: NDArray[np.int64]) -> Flags:

@@ -5,7 +5,8 @@ bars or only warns.
 
 Invariants
 ----------
-1. A price move alone never quarantines a row: large returns and suspected splits are warnings.
+1. A price move alone never quarantines a row: large returns and suspected splits are warnings. The exceptions are a
+   level that slipped by 100 or 1000, for five rows at most, and a recorded split that did not happen.
 2. Recorded corporate actions are consulted before a move is called large or a split suspected.
 3. Comparisons of prices within a bar tolerate float32 rounding (`body_tolerance`), nothing more.
 """
@@ -27,6 +28,9 @@ Flags = NDArray[np.bool_]
 # Ratios at which companies split shares, new per old; their inverses are the reverse splits.
 SPLIT_RATIOS = np.array([1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0])
 VOLUME_WINDOW_ROWS = 20
+# A vendor's slip between cents and dollars; a level that holds for longer than a week is believed.
+SHIFTS, SHIFT_TOLERANCE, SHIFT_ROWS = (2.0, 3.0), 0.1, 5  # powers of ten, and how near
+LEAST_CHECKED_SPLIT = np.log(1.4)  # smaller ones drown in a session's own move
 
 
 class Reason(StrEnum):
@@ -42,6 +46,8 @@ class Reason(StrEnum):
     NEGATIVE_VOLUME = "negative_volume"
     DUPLICATE = "duplicate"
     DUPLICATE_CONFLICT = "duplicate_conflict"
+    SHIFTED_LEVEL = "shifted_level"
+    SPLIT_CONTRADICTED = "split_contradicted"
     ZERO_VOLUME = "zero_volume"
     STALE_RUN = "stale_run"
     EXTREME_RETURN = "extreme_return"
@@ -72,6 +78,8 @@ DEFECTS = (
     Defect(Reason.NEGATIVE_VOLUME, True, "volume is negative"),
     Defect(Reason.DUPLICATE, True, "a further identical copy of a row; the first copy is kept"),
     Defect(Reason.DUPLICATE_CONFLICT, True, "several rows of one symbol and date disagree; none is believed"),
+    Defect(Reason.SHIFTED_LEVEL, True, "open and close moved by 100 or 1000, up or down, for a week at most"),
+    Defect(Reason.SPLIT_CONTRADICTED, True, "open and close did not move as the recorded split says"),
     Defect(Reason.ZERO_VOLUME, False, "no share traded"),
     Defect(Reason.STALE_RUN, False, "part of a run of sessions without trade at one unchanged close"),
     Defect(Reason.EXTREME_RETURN, False, "the close more than doubled or more than halved, recorded splits applied"),
@@ -176,7 +184,12 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     for told_elsewhere in (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED):
         flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
+    flags[Reason.SHIFTED_LEVEL] = _shifted(rows, ~blocked, split_ratio)
+    blocked |= flags[Reason.SHIFTED_LEVEL]
+    flags[Reason.SPLIT_CONTRADICTED] = _contradicted(rows, ~blocked, split_ratio)
+    blocked |= flags[Reason.SPLIT_CONTRADICTED]
     flags |= _move_defects(rows, ~blocked, split_ratio, config)
+    flags[Reason.EXTREME_RETURN] |= flags[Reason.SHIFTED_LEVEL]
     flags[Reason.STALE_RUN] = _stale_runs(rows, config.stale_rows)
     return Defects(flags)
 
@@ -217,6 +230,53 @@ def _duplicates(rows: Rows) -> dict[Reason, Flags]:
         else:
             conflicts[first:last] = True
     return {Reason.DUPLICATE: copies, Reason.DUPLICATE_CONFLICT: conflicts}
+
+
+def _shifted(rows: Rows, good: Flags, split_ratio: Floats) -> Flags:
+    """Rows that lie a power of ten away from the last good row of their security, until that has held for a week."""
+    result = np.zeros(len(rows), dtype=bool)
+    kept = np.flatnonzero(good)
+    level = np.cumsum(np.log10(split_ratio))[kept]
+    prices = np.stack([rows.open[kept], rows.close[kept]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = np.log10(prices[:, 1:]) - np.log10(prices[1, :-1]) + np.diff(level)
+    start = 0
+    for place in map(int, np.flatnonzero(_is_shift(moves) & (np.diff(rows.security[kept]) == 0)) + 1):
+        base = place - 1
+        if base < start:
+            continue  # the way back from a level that was not believed
+        here = range(place, min(place + SHIFT_ROWS, len(kept)))
+        run = 0
+        for at in here:
+            away = np.log10(prices[:, at]) - np.log10(prices[1, base]) + level[at] - level[base]
+            if rows.security[kept[at]] != rows.security[kept[base]] or not _is_shift(away[:, None])[0]:
+                break
+            result[kept[at]] = True
+            run += 1
+        start = place + run
+    return result
+
+
+def _is_shift(moves: Floats) -> Flags:
+    """Whether both moves, in powers of ten, are one of `SHIFTS`."""
+    near = [(np.abs(np.abs(moves) - shift) <= SHIFT_TOLERANCE).all(axis=0) for shift in SHIFTS]
+    result: Flags = np.logical_or.reduce(near) & (np.sign(moves[0]) == np.sign(moves[1]))
+    return result
+
+
+def _contradicted(rows: Rows, good: Flags, split_ratio: Floats) -> Flags:
+    """Rows with a recorded split whose open and close are both nearer to where they were without it."""
+    result = np.zeros(len(rows), dtype=bool)
+    kept = np.flatnonzero(good)
+    if kept.size > 1:
+        before, after = kept[:-1], kept[1:]
+        split = np.diff(np.cumsum(np.log(split_ratio))[kept])
+        checked = (rows.security[before] == rows.security[after]) & (np.abs(split) >= LEAST_CHECKED_SPLIT)
+        for price in (rows.open, rows.close):
+            move = np.log(price[after]) - np.log(rows.close[before])
+            checked &= np.abs(move) < np.abs(move + split)
+        result[after] = checked
+    return result
 
 
 def _move_defects(rows: Rows, good: Flags, split_ratio: Floats, config: DefectConfig) -> dict[Reason, Flags]:

@@ -4,16 +4,17 @@ Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER
 
 Invariants
 ----------
-1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, or files that the
-   manifest does not vouch for. AMBER: not RED, but rows quarantined or an expected name absent. GREEN: neither.
-   Warnings (zero volume, stale runs, suspected splits) are named in `reasons` and change no status.
+1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, a fault of the whole
+   session (`signals.session_checks`), or files that the manifest does not vouch for. AMBER: not RED, but rows
+   quarantined or an expected name absent. GREEN: neither. Warnings (zero volume, stale runs, suspected splits) are
+   named in `reasons` and change no status.
 2. The status of a session depends on that session and earlier ones only: cutting the future changes no status.
 3. A name that stops appearing is missing for at most `expected_sessions` sessions, then forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -87,8 +88,9 @@ class Coverage:
 
 
 def audit_sessions(
-    days: Days, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig
-) -> tuple[SessionAudit, ...]:
+    days: Days, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
+    faults: Sequence[tuple[str, ...]] = (),
+) -> tuple[SessionAudit, ...]:  # fmt: skip
     """Give each session its status and reasons.
 
     Parameters
@@ -98,13 +100,17 @@ def audit_sessions(
     counts : mapping of Reason to int64, shape (T,)
         Rows per session and reason.
     config : CoverageConfig
+    faults : sequence of tuple of str, length T
+        What makes a session RED as a whole; none where empty.
     """
-    return tuple(_audit_of(day.astype(object), t, coverage, counts, config) for t, day in enumerate(days))
+    every = faults or [()] * len(days)
+    return tuple(_audit_of(day.astype(object), t, coverage, counts, config, every[t]) for t, day in enumerate(days))
 
 
 def _audit_of(
-    day: date, t: int, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig
-) -> SessionAudit:
+    day: date, t: int, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
+    faults: tuple[str, ...],
+) -> SessionAudit:  # fmt: skip
     wanted, absent = int(coverage.expected[t]), int(coverage.absent[t])
     usable, rows = int(coverage.usable[t]), int(coverage.rows[t])
     reasons: list[str] = []
@@ -119,6 +125,9 @@ def _audit_of(
     elif wanted and (wanted - absent) / wanted < config.min_usable_share:
         status = SessionStatus.RED
         reasons.insert(0, f"only {(wanted - absent) / wanted:.1%} of expected names usable")
+    if faults:
+        status = SessionStatus.RED
+        reasons[:0] = faults
     reasons += [f"{defect.reason}: {counts[defect.reason][t]}" for defect in DEFECTS if counts[defect.reason][t]]
     return SessionAudit(day, status, tuple(reasons), int(coverage.eligible[t]), usable, rows, rows - usable)
 

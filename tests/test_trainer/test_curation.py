@@ -36,7 +36,8 @@ def frame_of(rows: list[tuple[object, ...]], columns: str = "date symbol open hi
 
 
 def flat(symbol: str, days: tuple[date, ...], close: float = 10.0) -> list[tuple[object, ...]]:
-    return [(day, symbol, close, close, close, close, 1000.0) for day in days]
+    """Bars at one price; the volume tells the days apart."""
+    return [(day, symbol, close, close, close, close, 1000.0 + day.day) for day in days]
 
 
 def curated(frame: pd.DataFrame, actions: tuple[Action, ...] = (), universe: pa.Table | None = None,
@@ -179,7 +180,13 @@ def test_a_member_that_leaves_the_universe_is_no_longer_expected() -> None:
 
 
 def crowd(count: int, days: tuple[date, ...]) -> list[tuple[object, ...]]:
-    return [row for i in range(count) for row in flat(f"S{i:03}", days, 10.0 + i)]
+    """Names of which each goes its own way, a few per cent at most."""
+    return [
+        row
+        for i in range(count)
+        for t, day in enumerate(days)
+        for row in flat(f"S{i:03}", (day,), (10.0 + i) * (1 + (7 * i + 3 * t + i * t) % 5 / 100))
+    ]
 
 
 def without(rows: list[tuple[object, ...]], symbols: set[str], days: set[date]) -> list[tuple[object, ...]]:
@@ -271,6 +278,7 @@ def dirty(seed: int = 5, count: int = 70, sessions: int = 40) -> tuple[pd.DataFr
     rows = []
     for i in range(count):
         close = np.round(np.cumprod(1 + rng.normal(0, 0.02, sessions)) * (20 + i), 2)
+        close[12:] /= 1.5 if i == 3 else 1.0  # the split of S003
         for day, price in zip(DAYS[:sessions], close, strict=True):
             rows.append((day, f"S{i:03}", price, price + 0.5, price - 0.5, price, float(rng.integers(1, 99)) * 100))
     frame = frame_of(rows)

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pytest
 from typer.testing import CliRunner
 
-from signals.dataset import load_actions, load_bars, read_manifest
+from signals.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.errors import BadBars, TrademlError
-from signals.manifest import Manifest, PriceBasis
+from signals.manifest import FileRole, Manifest, PriceBasis
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
@@ -489,3 +490,122 @@ def test_a_file_of_no_actions_is_no_fault(tmp_path: Path) -> None:
                      "--to", tmp_path / "d")  # fmt: skip
     assert (code, "10 bars" in said) == (0, True)
     assert load_actions(tmp_path / "d", read_manifest(tmp_path / "d")) == ()
+
+
+# what the prices themselves contradict
+
+
+def split_case(tmp_path: Path, bars: str, line: str) -> tuple[int, str]:
+    return run("ingest", "--bars", written(tmp_path, "b.csv", bars), "--actions",
+               written(tmp_path, "a.csv", actions(line)), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bars", "line", "said"),
+    [
+        (text(), "split,AAA,2021-06-09,4,", "the recorded split 4:1 contradicts the prices (AAA 2021-06-09: open"),
+        (RAW, "split,AAA,2021-06-09,0.25,", "the recorded split 1:4 contradicts the prices (AAA 2021-06-09"),
+        (RAW, "split,AAA,2021-06-08,4,", "the recorded split 4:1 contradicts the prices (AAA 2021-06-08"),
+        (RAW, "split,AAA,2021-06-10,4,", "the recorded split 4:1 contradicts the prices (AAA 2021-06-10"),
+    ],
+    ids=["adjusted prices", "inverted", "a day early", "a day late"],
+)  # fmt: skip
+def test_a_split_that_the_prices_did_not_follow_is_refused(tmp_path: Path, bars: str, line: str, said: str) -> None:
+    code, told = split_case(tmp_path, bars, line)
+    assert code == 2
+    assert told.startswith(said)
+    assert "--basis split_adjusted" in told
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_true_split_is_accepted(tmp_path: Path) -> None:
+    assert split_case(tmp_path, RAW, "split,AAA,2021-06-09,4,")[0] == 0
+
+
+def red_of(table: pd.DataFrame, tmp_path: Path) -> dict[str, str]:
+    """RED session -> its first reason."""
+    path = written(tmp_path, "b.csv", table.to_csv(index=False))
+    manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+                      config=CurationConfig())  # fmt: skip
+    return {str(a.session): a.reasons[0] for a in manifest.audits if a.status == "RED"}
+
+
+def crowd() -> pd.DataFrame:
+    """Twenty names of very different prices, each going its own way, over five sessions."""
+    table = []
+    for at, day in enumerate(DAYS):
+        for n in range(20):
+            close = round(5.0 * 1.5**n * (1 + (3 * n + 5 * at + n * at) % 7 / 100), 2)
+            table.append((day, f"N{chr(65 + n)}", close, close, close, close, 1000 + 10 * n + at))
+    return pd.DataFrame(table, columns=["date", "symbol", *FIGURES])
+
+
+PRICES = ["open", "high", "low", "close"]
+
+
+def changed(kind: str) -> pd.DataFrame:
+    table = crowd()
+    monday, tuesday = (table.index[table["date"] == day] for day in DAYS[:2])
+    if kind == "repeated":
+        table.loc[tuesday, [*FIGURES]] = table.loc[monday, [*FIGURES]].to_numpy()
+    elif kind == "idle":
+        table.loc[tuesday, "volume"] = 0
+    elif kind == "factor":
+        table.loc[tuesday, PRICES] = (table.loc[monday, PRICES] * 1.013).round(2).to_numpy()
+    elif kind == "rolled":
+        table.loc[tuesday, [*FIGURES]] = np.roll(table.loc[tuesday, [*FIGURES]].to_numpy(), 2, axis=0)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("sane", {}),
+        ("repeated", {"2021-06-08": "the bars of the session before, again"}),
+        ("idle", {"2021-06-08": "no share traded in any name"}),
+        ("factor", {"2021-06-08": "all closes moved by one factor"}),
+        ("rolled", {"2021-06-08": "a quarter of the closes doubled or halved"}),
+    ],
+)
+def test_a_session_that_is_no_day_of_trading_is_red_and_the_day_after_is_not(
+    tmp_path: Path, kind: str, found: dict[str, str]
+) -> None:
+    assert red_of(changed(kind), tmp_path) == found
+
+
+def test_a_session_repeated_in_two_names_is_red(tmp_path: Path) -> None:
+    table = frame().head(6)
+    table.loc[2:3, list(FIGURES)] = table.loc[0:1, list(FIGURES)].to_numpy()
+    assert red_of(table, tmp_path) == {"2021-06-08": "the bars of the session before, again"}
+
+
+def test_a_row_that_moved_by_100_and_back_is_quarantined_alone(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[4, PRICES] *= 100
+    assert red_of(table, tmp_path) == {}
+    found = bars_of(tmp_path / "d")
+    assert ("2021-06-09", "AAA") not in found
+    assert len(found) == 9
+    manifest = read_manifest(tmp_path / "d")
+    held = [row for r in manifest.of_role(FileRole.QUARANTINE) for row in read_table(tmp_path / "d", r).to_pylist()]
+    assert [(row["symbol"], row["reasons"]) for row in held] == [("AAA", "shifted_level; extreme_return")]
+
+
+def test_words_of_others_are_never_markup(tmp_path: Path) -> None:
+    """A reason, a symbol and a folder with brackets are shown as they are written."""
+    table = frame().replace({"symbol": {"BBB": "BAC[/PL]"}}).head(6)
+    table.loc[2:3, list(FIGURES)] = table.loc[0:1, list(FIGURES)].to_numpy()
+    days = pd.bdate_range("2021-06-10", periods=120).difference(pd.DatetimeIndex(["2021-07-05", "2021-09-06"]))
+    more = [(str(day.date()), name, 99.0 + at % 7, 109.0, 98.0, 100.0 + at % 7, 900 + at)
+            for at, day in enumerate(days) for name in ("AAA", "BAC[/PL]")]  # fmt: skip
+    table = pd.concat([table, pd.DataFrame(more, columns=table.columns)])
+    table.loc[table.index[-1], "volume"] = 0
+    data = tmp_path / "data[v2]"
+    assert run("ingest", "--bars", written(tmp_path, "b.csv", table.to_csv(index=False)), "--to", data)[0] == 0
+    reason = "[Stooq] lost it [/today]"
+    code, said = run("accept-red", "--data", data, "--session", "2021-06-08", "--reason", reason)
+    assert code == 0, said
+    code, said = run("audit", "--data", data)
+    assert code == 1
+    for words in (reason, "BAC[/PL]", "data[v2]"):
+        assert words in " ".join(said.split())

@@ -89,6 +89,7 @@ def curate(
     if basis is PriceBasis.RAW and data.rows.has_adjusted:
         recorded, inferred = with_inferred_splits(data, recorded, days)
     defects = find_defects(data.rows, days, recorded.ratio, config.defects)
+    _refuse_contradicted(data, recorded.ratio, defects.flags[Reason.SPLIT_CONTRADICTED])
     defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
     membership = None if universe is None else Membership.of(universe, days)
@@ -114,6 +115,24 @@ def curate(
         min_history=config.min_history,
         revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
     )  # fmt: skip
+
+
+def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Flags) -> None:
+    """Raise `BadBars` for recorded splits that the prices did not follow: only holdings would change."""
+    rows = np.flatnonzero(wrong)
+    if rows.size:
+        row = int(rows[0])
+        more = f", and {rows.size - 1:,} more" if rows.size > 1 else ""
+        raise BadBars(
+            f"the recorded split {_told(ratio[row])} contradicts the prices",
+            where=f"{data.symbol[row]} {data.rows.day[row]}: open {data.rows.open[row]:g}, close "
+            f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
+            mend="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
+        )  # fmt: skip
+
+
+def _told(ratio: float) -> str:
+    return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
 
 
 def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfig) -> Days:
