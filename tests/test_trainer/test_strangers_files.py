@@ -404,7 +404,7 @@ def test_symbols_that_no_broker_knows_are_named_and_the_mapping_mends_them() -> 
     found = read_bars(content, BarColumns(), where="b.csv", note=notes.append)
     assert found["symbol"].tolist() == ["aapl", "AAPL", "CAT.US", "BRK-B", "BRK/B", "XNYS:CAT", '"QQQ"']
     assert len(notes) == 1
-    assert notes[0].startswith("5 symbols are not written as the broker writes them: ")
+    assert notes[0].startswith("6 symbols are not written as the broker writes them: ")
     assert notes[0].endswith("`symbols: broker` in the mapping writes them so")
     again: list[str] = []
     found = read_bars(content, BarColumns(symbols=SymbolForm.BROKER), where="b.csv", note=again.append)

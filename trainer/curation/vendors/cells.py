@@ -209,7 +209,7 @@ def symbols(
     if form is SymbolForm.BROKER:
         names = {name: as_broker(name) for name in names}
         text = text.map(names)
-    foreign = sorted({name for name in names.values() if not BROKER_SYMBOL.fullmatch(name)})
+    foreign = sorted({name for name in names.values() if as_broker(name) != name or not BROKER_SYMBOL.fullmatch(name)})
     if foreign:
         mend = "" if form is SymbolForm.BROKER else "; `symbols: broker` in the mapping writes them so"
         note(f"{len(foreign)} symbols are not written as the broker writes them: {listed(foreign)}{mend}")
