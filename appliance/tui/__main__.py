@@ -13,6 +13,7 @@ from pathlib import Path
 from appliance.clock import SystemClock
 from appliance.control import SOCKET_NAME
 from appliance.person import who
+from appliance.tui import terminal
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.invented import InventedSource
 from appliance.tui.source import LedgerSource
@@ -29,7 +30,10 @@ a typed word, and never from a browser. Press ? for the keys."""
 def main() -> None:
     """Open them as the command line asks."""
     asked = _parsed(sys.argv[1:])
-    with tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True) as folder:
+    if not asked.serve:
+        terminal.require()
+    temporary = tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True)
+    with temporary as folder:
         clock = SystemClock()
         source = InventedSource(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
         settings = Settings(
@@ -39,11 +43,13 @@ def main() -> None:
         screens = ApplianceApp(source, settings)
         keep_what_is_loaded()
         if not asked.serve:
+            terminal.end_with_it(temporary.cleanup)
             screens.run()
             return
         from appliance.tui import serving  # a web server, which a terminal does without
 
-        serving.serve(screens, asked.port)
+        runtime = os.environ.get("RUNTIME_DIRECTORY")
+        serving.serve(screens, asked.port, Path(runtime) if runtime else None)
 
 
 def keep_what_is_loaded() -> None:

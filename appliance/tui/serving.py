@@ -16,7 +16,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import socket
@@ -124,8 +123,15 @@ def door(app: ApplianceApp, token: str) -> Starlette:
     )
 
 
-def serve(app: ApplianceApp, port: int) -> None:
-    """Serve the screens on 127.0.0.1 until interrupted; print the address, or leave it in systemd's runtime folder.
+def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
+    """Serve the screens on 127.0.0.1 until interrupted.
+
+    Parameters
+    ----------
+    app : ApplianceApp
+    port : int
+    runtime : Path or None
+        The folder that systemd gives, where the address is left; without one it is printed.
 
     Raises
     ------
@@ -142,7 +148,7 @@ def serve(app: ApplianceApp, port: int) -> None:
             mend="Choose another with --port",
         ) from None
     with listener:
-        _announce(f"http://{HOST}:{port}/{token}/")
+        _announce(f"http://{HOST}:{port}/{token}/", runtime)
         uvicorn.Server(uvicorn.Config(door(app, token), log_level="warning")).run(sockets=[listener])
 
 
@@ -157,9 +163,9 @@ def _of_the_owner(endpoint: Endpoint, token: str) -> Endpoint:
     return answer
 
 
-def _announce(address: str) -> None:
-    if runtime := os.environ.get("RUNTIME_DIRECTORY"):
-        DurableFs().write(Path(runtime) / ADDRESS_FILE, f"{address}\n".encode())
+def _announce(address: str, runtime: Path | None) -> None:
+    if runtime is not None:
+        DurableFs().write(runtime / ADDRESS_FILE, f"{address}\n".encode())
         return
     sys.stdout.write(f"{address} shows the screens to whoever has this address, read-only; Ctrl+C ends it\n")
     sys.stdout.flush()

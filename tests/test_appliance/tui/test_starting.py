@@ -7,13 +7,14 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,44 @@ def test_a_look_for_garbage_keeps_no_key_waiting() -> None:
     assert walked < 1_000 and kept > 30_000
 
 
+@pytest.mark.parametrize("without", [["stdin"], ["stdout"], ["stderr"], ["stdin", "stdout", "stderr"]], ids="+".join)
+def test_without_a_terminal_they_say_so_in_one_line(tmp_path: Path, without: list[str]) -> None:
+    """Each stream in turn is a file or nothing while the others are a real terminal."""
+    with _terminal() as (main, terminal), (tmp_path / "out").open("w+b") as file:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        streams |= {name: subprocess.DEVNULL if name == "stdin" else file.fileno() for name in without}
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance.tui", "--demo"], **streams, timeout=60, check=False, cwd=tmp_path
+        )
+        said = (tmp_path / "out").read_bytes() if "stderr" in without else os.read(main, 65_536)
+    spoken = {"stdin": "input", "stdout": "output", "stderr": "error"}
+    assert f"standard {' and '.join(spoken[name] for name in without)})".encode() in said
+    assert done.returncode == 2
+    assert said.count(b"\n") == 1 and b"the screens need a terminal" in said and b"--serve" in said
+    assert b"\x1b" not in said
+
+
+def test_with_standard_input_closed_they_say_so_in_one_line(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m appliance tui --demo <&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b"no terminal at standard input" in done.stderr
+
+
+@pytest.mark.parametrize("goes", ["closed", "hang-up"])
+def test_they_end_when_their_terminal_goes(tmp_path: Path, goes: str) -> None:
+    """Whether the terminal is closed under them or a hang-up is signalled; the invented device goes with them."""
+    with _demo(tmp_path, TMPDIR=str(tmp_path)) as (process, main):
+        _painted(main, b"ARMED")
+        assert len(list(tmp_path.glob("appliance-demo-*"))) == 1
+        if goes == "closed":
+            os.close(main)
+        else:
+            process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 129
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("options", [["--port", "0"], ["--port", "web"], ["--stat", "x"], ["--seed", "x"]])
 def test_an_option_that_is_none_ends_the_command_with_its_name(options: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "appliance", "tui", *options], capture_output=True, text=True)
@@ -108,24 +147,35 @@ def test_the_invented_device_has_the_limits_of_a_real_one() -> None:
 
 
 @contextmanager
-def _demo(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """`appliance tui --demo` in a terminal of 80 x 24, in an empty home."""
+def _terminal() -> Iterator[tuple[int, int]]:
+    """A pseudo-terminal of 80 x 24: its near end and its far end, either of which the test may close."""
     try:
         main, terminal = pty.openpty()
     except OSError as none:
         pytest.skip(f"this machine has no pseudo-terminals: {none}")
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "tui", "--demo"], stdin=terminal, stdout=terminal, stderr=terminal,
-        cwd=home, env={"TERM": "xterm-256color", "HOME": str(home), "PATH": os.defpath}, start_new_session=True,
-    )  # fmt: skip
     try:
-        yield process, main
+        yield main, terminal
     finally:
-        process.terminate()
-        process.wait(10)
-        os.close(main)
-        os.close(terminal)
+        for descriptor in (main, terminal):
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+@contextmanager
+def _demo(home: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`appliance tui --demo` in a terminal of its own, which is not its controlling one, in an empty home."""
+    with _terminal() as (main, terminal):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "appliance", "tui", "--demo"], stdin=terminal, stdout=terminal, stderr=terminal,
+            cwd=home, env={"TERM": "xterm-256color", "HOME": str(home), "PATH": os.defpath} | environment,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield process, main
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def _painted(main: int, word: bytes) -> bytes:
