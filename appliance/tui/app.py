@@ -127,7 +127,7 @@ class ApplianceApp(App[None]):
         self.answer: Answer | None = None
         self.front: Screen = BY_NAME[settings.start]
         self.session: date | None = None
-        self.order = ""
+        self.order, self._asked_on = "", TRACE.above
 
     def compose(self) -> ComposeResult:
         """Banner, notice, bar of screens, the pane in front, the line to ask on, the keys."""
@@ -247,16 +247,12 @@ class ApplianceApp(App[None]):
         self.action_refresh_now()
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
-        """Enter on a row: the orders' trace, a symbol's order, a job's session."""
+        """Enter on a row: the trace of its order; a name without one in the shown session is said to have none."""
         if order := event.row.get("client_order_id"):
-            self.order = str(order)
+            self.order, self._asked_on = str(order), self.front.name
             self.action_show(TRACE.name)
-        elif "symbol" in event.row:
-            self._show_symbol(str(event.row["symbol"]))
-
-    def _show_symbol(self, symbol: str) -> None:
-        self.action_show("blotter")
-        self.call_after_refresh(self._go_to, symbol)
+        elif "symbol" in event.row and self.pane is not None:
+            self.notify(f"no order of {event.row['symbol']} in the session {self.pane.shown.session}")
 
     async def action_back(self) -> None:
         """Close the line, clear the filter, or go back to the screen that this one belongs to."""
@@ -265,6 +261,8 @@ class ApplianceApp(App[None]):
             ask.close()
         elif self.pane is not None and self.pane.arrangement.words:
             self.pane.arrangement = replace(self.pane.arrangement, words="")
+        elif self.front is TRACE:
+            self.action_show(self._asked_on)
         elif self.front.above:
             self.action_show(self.front.above)
         self._focus_grid()

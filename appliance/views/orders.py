@@ -16,7 +16,7 @@ BPS = 10_000
 def blotter(ledger: Ledger, session: date) -> View:
     """Return the orders of the session D, the largest first, with their average fill prices and their provenance."""
     prices = average_prices(ledger, session)
-    entries = sorted(intents.of_session(ledger, session), key=lambda e: (-abs(e.intent.notional), e.client_order_id))
+    entries = _largest_first(ledger, session)
     plan = plans.load(ledger, session)
     facts = {
         "provenance": vars(plan.provenance) if plan else {},
@@ -24,6 +24,14 @@ def blotter(ledger: Ledger, session: date) -> View:
     }
     rows = tuple(_row(entry, prices.get(entry.client_order_id)) for entry in entries)
     return View(COLUMNS, rows, f"no orders for {session}", session, facts)
+
+
+def by_symbol(ledger: Ledger, session: date) -> dict[str, str]:
+    """Client order id of each symbol's order of the session D; of several that symbol's largest."""
+    found: dict[str, str] = {}
+    for entry in _largest_first(ledger, session):
+        found.setdefault(entry.intent.key.symbol, entry.client_order_id)
+    return found
 
 
 def average_prices(ledger: Ledger, session: date) -> dict[str, Decimal]:
@@ -34,6 +42,10 @@ def average_prices(ledger: Ledger, session: date) -> dict[str, Decimal]:
         fill = booked.fill
         found[booked.client_order_id] = (quantity + fill.quantity, value + fill.quantity * fill.price)
     return {key: value / quantity for key, (quantity, value) in found.items() if quantity}
+
+
+def _largest_first(ledger: Ledger, session: date) -> list[JournalEntry]:
+    return sorted(intents.of_session(ledger, session), key=lambda e: (-abs(e.intent.notional), e.client_order_id))
 
 
 def _row(entry: JournalEntry, price: Decimal | None) -> Row:

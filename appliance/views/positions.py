@@ -8,6 +8,7 @@ from decimal import Decimal
 from appliance.ledger import Ledger, snapshots, targets
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.targets import TargetRow
+from appliance.views import orders
 from appliance.views.view import Row, View, percent
 from execution.brokers.base import Position
 
@@ -19,7 +20,7 @@ def positions(ledger: Ledger, session: date | None = None) -> View:
     """Return the holdings of the newest snapshot, or of the newest one of `session`, by symbol.
 
     `drift` is the weight held minus the weight aimed at, where that session has targets; names aimed at and not held
-    are rows of quantity 0.
+    are rows of quantity 0. `client_order_id` is the name's order of that session, None where there was none.
     """
     held = snapshots.latest(ledger) if session is None else _newest_of(ledger, session)
     if held is None:
@@ -27,7 +28,14 @@ def positions(ledger: Ledger, session: date | None = None) -> View:
     aimed = {row.symbol: row for row in targets.load(ledger, held.session)}
     by_symbol = {position.symbol: position for position in held.positions}
     names = sorted({*by_symbol, *(name for name, row in aimed.items() if row.weight)})
-    rows = tuple(_row(name, by_symbol.get(name), aimed.get(name), bool(aimed), held.equity) for name in names)
+    sent = orders.by_symbol(ledger, held.session)
+    rows = tuple(
+        {
+            **_row(name, by_symbol.get(name), aimed.get(name), bool(aimed), held.equity),
+            "client_order_id": sent.get(name),
+        }
+        for name in names
+    )
     facts = {
         "phase": held.phase.value, "equity": str(held.equity), "cash": str(held.cash),
         "at": held.at.isoformat(timespec="seconds"),

@@ -6,6 +6,7 @@ import math
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
+from appliance.views import orders
 from appliance.views.view import Row, View, percent
 
 SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
@@ -18,11 +19,12 @@ def signals(ledger: Ledger, session: date) -> View:
     A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
     `change` is z minus the z of the scored session before; None for a name that had none. `contribution` is the
     sleeve's part of the blend that D was planned on, share times z, which sums over the sleeves to the name's blended
-    score; None before the plan.
+    score; None before the plan. `client_order_id` is the name's order of D, None where there was none.
     """
     plan = job_runs.find(ledger, session, "plan")
     shares = (plan.figures.get("sleeves") or {}) if plan else {}
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
+    sent = orders.by_symbol(ledger, session)
     rows: list[Row] = []
     for asof, sleeve in _scored(ledger, session):
         before = _z_before(ledger, asof, sleeve)
@@ -43,6 +45,7 @@ def signals(ledger: Ledger, session: date) -> View:
                 "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
                 "asof": row.asof,
                 "source": row.source,
+                "client_order_id": sent.get(row.symbol),
             })  # fmt: skip
     return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
 

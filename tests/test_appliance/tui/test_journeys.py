@@ -85,6 +85,53 @@ async def test_escape_leads_back_from_a_trace(screens: Screens, settled: Settled
         assert app.pane.grid.row == before  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("screen", ["2", "4"])
+@pytest.mark.parametrize("earlier", [0, 2])
+async def test_enter_on_a_name_shows_why_its_order_of_the_shown_session_was_sent(
+    screens: Screens, settled: Settled, screen: str, earlier: int
+) -> None:
+    """On Positions and Signals, of the newest session and of one before it; escape leads back to the same row."""
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3", *["left_square_bracket"] * earlier)
+        assert app.pane is not None and app.answer is not None
+        session = f"{app.answer.session:%Y%m%d}"
+        sent: dict[str, str] = {}
+        for row in app.pane.grid.content.rows:  # the largest first
+            sent.setdefault(row["symbol"], row["client_order_id"])
+        await press(pilot, settled, screen)
+        front, names = app.front.name, symbols(app)
+        line = max(i for i, name in enumerate(names) if name in sent)
+        app.pane.grid.cursor = line
+        await press(pilot, settled, "enter")
+        rows = app.pane.grid.content.rows
+        assert app.front.name == "trace"
+        assert sent[names[line]] in [row["value"] for row in rows]
+        assert app.order == sent[names[line]] and f"-{session}-" in app.order and f"-{names[line]}-" in app.order
+        await press(pilot, settled, "escape")
+        assert (app.front.name, app.pane.grid.cursor, symbols(app)[line]) == (front, line, names[line])
+
+
+@pytest.mark.parametrize("screen", ["2", "4"])
+async def test_enter_on_a_name_without_an_order_says_so_and_stays(
+    screens: Screens, settled: Settled, screen: str
+) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "3")
+        assert app.pane is not None and app.answer is not None
+        sent, session = set(symbols(app)), app.answer.session
+        await press(pilot, settled, screen)
+        front, names = app.front.name, symbols(app)
+        line = next(i for i, name in enumerate(names) if name not in sent)
+        app.pane.grid.cursor = line
+        await press(pilot, settled, "enter")
+        assert app.front.name == front
+        assert [note.message for note in app._notifications] == [f"no order of {names[line]} in the session {session}"]
+
+
 async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(
     screens: Screens, settled: Settled
 ) -> None:
