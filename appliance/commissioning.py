@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from appliance.bundles import BundleStore
+from appliance.bundles import KEYSET_FILE, BundleStore
 from appliance.config import ApplianceConfig, BarsFrom, Venue
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode
-from appliance.sources import Sources, published
-from signals.bundle import PublicKey
+from appliance.sources import Sources, signed
+from signals.bundle import PublicKey, read_keyset
 from signals.config import parse
 from signals.errors import BadConfig, FixInput
 from signals.manifest import Manifest
@@ -45,8 +46,9 @@ def commission(
     ------
     FixInput
         The folder holds a device already, or something that is none of one's.
-    StoreUnreachable, BadDataset
-        The dataset cannot be read; nothing was written.
+    StoreUnreachable, BadDataset, BundleRefused
+        The dataset or the key set cannot be read, or is signed by others; nothing was written. (Whether the signers'
+        time is over is judged by the first pull, by the device's own clock.)
     BadConfig
         The settings name a store that cannot be opened.
     """
@@ -55,10 +57,13 @@ def commission(
     sources = Sources(config.stores, credentials)
     if config.venue.is_hosted:
         sources.require_folder()  # refused now rather than by the first command
-    manifest = published(sources.data())
+    keyset = sources.bundles().read(KEYSET_FILE)
+    manifest = signed(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
     fs = DurableFs()
     with exclusive(folder):
-        BundleStore(folder.bundles, fs).trust(root_key)
+        bundles = BundleStore(folder.bundles, fs)
+        bundles.trust(root_key)
+        bundles.install_keyset(keyset)
         with Ledger(folder.ledger, Mode.WRITE):
             pass  # opening creates the schema
         sources.remember(manifest, folder)

@@ -55,7 +55,7 @@ class StateFolder:
 
     @property
     def manifest(self) -> Path:
-        """The dataset's manifest as the last pull from an object store left it."""
+        """The dataset's manifest as the last pull left it."""
         return self.root / "dataset.json"
 
     @property

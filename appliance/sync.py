@@ -1,6 +1,6 @@
 """Published things to this device: verified before they are used, gated by the device's clock, all or nothing.
 
-Entry points: `pull_data`, `pull_bundle`.
+Entry points: `pull_keyset` (always first), `pull_data`, `pull_bundle`.
 
 What was transferred and verified when a pull breaks off stays in the scratch folder under its content's name, and the
 next pull goes on from there; whatever else lies in it is thrown away.
@@ -8,7 +8,7 @@ next pull goes on from there; whatever else lies in it is thrown away.
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,18 +16,20 @@ from pathlib import Path
 
 from appliance.bundles import BundleStore
 from appliance.market import Delivered, Market
-from appliance.snapshot import Snapshot
 from appliance.stores import Store
 from appliance.transfer import PART, bring
 from signals.actions import Action
 from signals.bundle import BundleManifest, Policy
 from signals.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
-from signals.bundle.seal import parse
+from signals.bundle.seal import parse, parse_json
 from signals.errors import BadDataset, BundleRefused, StoreUnreachable
 from signals.manifest import FileRecord, FileRole, Manifest
 
 LATEST, KEYSET = "bundles/latest.json", "keyset.json"
 MOST_FILES = 64
+MAX_LATEST_BYTES = 64 * 1024
+FOLDER_NAME = re.compile(r"[0-9]{1,18}-[0-9a-f]{16}", re.ASCII)
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 PUBLISH_AGAIN = "Publish the dataset again on the trainer"
 
 
@@ -76,7 +78,7 @@ def pull_data(
         A published dataset.
     market : Market
     manifest : Manifest
-        As the store publishes it now.
+        As the store publishes it now: signed, and no older than what was taken over before.
     through : date
         The last session whose close the device's clock has passed; later rows are never stored.
     incoming : Path
@@ -89,9 +91,8 @@ def pull_data(
     BadDataset
         A file differs from what the manifest vouches for; the market store is as it was.
     StoreUnreachable
-        The store could not be read, or answers with an older version than it did; the market store is as it was.
+        The store could not be read; the market store is as it was.
     """
-    _require_successor(manifest, market.dataset())
     pending = set(market.pending(manifest, through))
     actions = manifest.of_role(FileRole.ACTIONS)
     bars = [record for record in manifest.files if record.path in pending]
@@ -126,6 +127,9 @@ class BundlePull:
 def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, prefix: str = "") -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
+    The bundle in force is verified again where it stays: under the key set that `pull_keyset` has just brought, its
+    signers may count no more. It then stays where it is, refused, and nothing is scored or planned with it.
+
     Parameters
     ----------
     store : Store
@@ -134,7 +138,7 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
     incoming : Path
         Scratch folder; emptied before and after.
     prefix : str
-        Below which the bundles are published, ending in a slash; the key set is the store's own.
+        Below which the bundles are published, ending in a slash.
 
     Raises
     ------
@@ -148,8 +152,8 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
     try:
         folder, files = _latest(store.read(prefix + LATEST))
         if standing is not None and standing.folder == folder and standing.grant is None:
+            bundles.load(policy)
             return BundlePull(folder, is_new=False)
-        bundles.install_keyset(store.read(KEYSET))
         for name in files:
             store.fetch(f"{prefix}bundles/{folder}/{name}", incoming / folder / name)
         done = bundles.activate(incoming / folder, policy)
@@ -160,6 +164,26 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
         return BundlePull(standing.folder, is_new=False, refusal=str(error))
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def pull_keyset(store: Store, bundles: BundleStore) -> str:
+    """Bring the newest key set, before anything that it judges; return why the published one was refused, if it was.
+
+    A refused one leaves the kept one in force.
+
+    Raises
+    ------
+    BundleRefused
+        It is refused and none is kept.
+    StoreUnreachable
+        The store could not be read.
+    """
+    try:
+        bundles.install_keyset(store.read(KEYSET))
+    except BundleRefused as error:
+        bundles.keyset()
+        return str(error)
+    return ""
 
 
 def fetch_bundle(store: Store, folder: str, to: Path) -> bool:
@@ -182,27 +206,23 @@ def fetch_bundle(store: Store, folder: str, to: Path) -> bool:
 
 
 def _latest(content: bytes) -> tuple[str, tuple[str, ...]]:
-    try:
-        document = json.loads(content)
-        folder, files = str(document["folder"]), tuple(str(name) for name in document["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleRefused(
-            f"latest.json cannot be read ({error!r})", where=LATEST, mend="Publish the bundle again"
-        ) from None
-    if len(files) > MOST_FILES:
-        raise BundleRefused(f"latest.json names {len(files)} files", where=folder, mend="Publish the bundle again")
-    if any("/" in name or name in ("", ".", "..") for name in (folder, *files)):
-        raise BundleRefused("latest.json names a path outside its bundle", where=folder)
-    return folder, files
+    """Return the folder and the files of the newest bundle; nothing else of the pointer is used."""
+    if len(content) > MAX_LATEST_BYTES:
+        raise _not_a_pointer(f"{len(content)} bytes, more than {MAX_LATEST_BYTES}")
+    document = parse_json(content, LATEST)
+    found = document if isinstance(document, dict) else {}
+    folder, files = found.get("folder"), found.get("files")
+    if not isinstance(folder, str) or not FOLDER_NAME.fullmatch(folder):
+        raise _not_a_pointer("it names no folder of a bundle")
+    if not isinstance(files, list) or not files or len(files) > MOST_FILES:
+        raise _not_a_pointer(f"it names no list of 1 to {MOST_FILES} files")
+    if not all(isinstance(name, str) and FILE_NAME.fullmatch(name) for name in files):
+        raise _not_a_pointer("it names something that is no file of a bundle")
+    return folder, tuple(files)
 
 
-def _require_successor(manifest: Manifest, held: Snapshot | None) -> None:
-    """Refuse to go back: a cache in front of a store may still answer with what was published before."""
-    if held is not None and held.name == manifest.name and manifest.version < held.version:
-        raise StoreUnreachable(
-            f"the store answers with version {manifest.version} after it gave out version {held.version}",
-            where=manifest.name, mend="pull tries again; if it stays so, publish the newest version again",
-        )  # fmt: skip
+def _not_a_pointer(why: str) -> BundleRefused:
+    return BundleRefused(f"latest.json cannot be read: {why}", where=LATEST, mend="Publish the bundle again")
 
 
 def _keep_only(incoming: Path, wanted: list[str]) -> None:

@@ -38,6 +38,7 @@ from signals.places import Place  # noqa: E402
 from signals.s3 import Objects, S3Config, S3Keys  # noqa: E402
 from tests.fakes import exchange as fake  # noqa: E402
 from tests.fakes.seaweed import BUCKET, READER, WRITER, Server, serving  # noqa: E402
+from tests.fakes.store import SIGNER  # noqa: E402
 from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
 from trainer.curation.ingest import Sources, ingest  # noqa: E402
@@ -125,7 +126,7 @@ def main() -> None:
         with serving(root / "weed") as server:
             for name in versions:
                 store = BucketStore(place_of(server, name))
-                publish_data(root / name, store)
+                publish_data(root / name, store, SIGNER)
             keys = root / "keys"
             keys.mkdir()
             for file, content in zip(("s3-key-id", "s3-secret-key"), READER, strict=True):

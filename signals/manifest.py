@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from signals import strict_json
 from signals.audits import SessionAudit, SessionStatus
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
@@ -22,6 +23,8 @@ from signals.sessions import Calendar
 FORMAT = "trademl-curated-1"
 MIN_HISTORY_SESSIONS = 253
 CHECKSUM = "checksum"
+MOST_VERSIONS = 2**31 - 1
+MAX_NAME = 200
 
 
 class PriceBasis(StrEnum):
@@ -140,8 +143,10 @@ class Manifest:
     waivers: tuple[Waiver, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.version < 1:
-            raise InvariantBroken("versions count from 1", where=str(self.version))
+        if not 1 <= self.version <= MOST_VERSIONS:
+            raise InvariantBroken(f"versions count from 1 to {MOST_VERSIONS}", where=str(self.version))
+        if not 0 < len(self.name) <= MAX_NAME:
+            raise InvariantBroken(f"a dataset's name has 1 to {MAX_NAME} characters")
         if tuple(audit.session for audit in self.audits) != self.calendar.between(self.first, self.last):
             raise InvariantBroken("one audit per session, oldest first", where=f"{self.first} to {self.last}")
         paths = [record.path for record in self.files]
@@ -189,7 +194,7 @@ class Manifest:
     def from_bytes(cls, content: bytes, *, where: str) -> Manifest:
         """Read back what `to_bytes` wrote; raise `BadDataset` for anything else."""
         try:
-            document = json.loads(content)
+            document = strict_json.loads(content, decimals=float)
             claimed = document.pop(CHECKSUM)
             if document["format"] != FORMAT:
                 raise BadDataset(

@@ -1,4 +1,4 @@
-"""The way back to an older bundle, for a person who holds a grant that the root key signed: `rollback-bundle`."""
+"""The ways back, for a person who holds a grant that the root key signed: `rollback-bundle`, `rollback-data`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from appliance.bundles import BundleStore
+from appliance.dataset_mark import DatasetMark
 from appliance.device import Device, opened
 from appliance.halting import tell
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
@@ -17,7 +18,7 @@ from appliance.policy import bundle_policy
 from appliance.seams import Severity
 from appliance.sources import Sources
 from appliance.sync import fetch_bundle
-from signals.bundle import RollbackGrant, read_grant
+from signals.bundle import RollbackGrant, read_data_grant, read_grant
 from signals.console import emit
 from signals.errors import FixInput
 
@@ -25,6 +26,7 @@ from signals.errors import FixInput
 def register(app: typer.Typer) -> None:
     """Put the command of this file on `app`."""
     app.command("rollback-bundle")(rollback_bundle)
+    app.command("rollback-data")(rollback_data)
 
 
 def rollback_bundle(
@@ -39,10 +41,7 @@ def rollback_bundle(
     The bundle is taken from this device, where it was in force before, or from the published store, and passes every
     check again. Exit code 6: refused, and nothing was changed.
     """
-    try:
-        content = grant.read_bytes()
-    except OSError as error:
-        raise FixInput("the grant cannot be read", where=f"{grant}: {error.strerror}") from None
+    content = _read(grant)
     with opened(state, credentials=credentials) as device:
         bundles = BundleStore(device.folder.bundles, device.fs)
         named = read_grant(content, bundles.roots())
@@ -59,6 +58,38 @@ def rollback_bundle(
                  f"{who()} went back to {name}: {named.reason}")  # fmt: skip
     emit({"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason}, as_json=as_json,
          text=f"Bundle {name} is in force: {named.reason}")  # fmt: skip
+
+
+def rollback_data(
+    grant: Annotated[Path, typer.Option("--grant", help="File that `trainer grant-data` wrote.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on from an older version of the dataset than the newest one seen, by a grant that names both.
+
+    For a version that should never have been published. It is never taken over again; the next pull takes what the
+    store holds then. Exit code 6: refused, and nothing was changed.
+    """
+    content = _read(grant)
+    with opened(state, credentials=credentials) as device:
+        named = read_data_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+        confirm_typed("ROLLBACK", f"go on from version {named.version} of {named.name}: {named.reason}", yes=yes)
+        today = device.calendar.last_closed(device.clock.now())
+        mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
+        with device.deps() as deps:
+            tell(deps, Severity.WARN, f"rollback-data-{named.high_water}", "an older dataset is accepted",
+                 f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}")  # fmt: skip
+    emit({"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason}, as_json=as_json,
+         text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}")  # fmt: skip
+
+
+def _read(grant: Path) -> bytes:
+    try:
+        return grant.read_bytes()
+    except OSError as error:
+        raise FixInput("the grant cannot be read", where=f"{grant}: {error.strerror}") from None
 
 
 def _source(device: Device, named: RollbackGrant) -> Path:

@@ -8,6 +8,7 @@ from appliance import overlap
 from appliance.bundles import BundleStore
 from appliance.completing import Completed, complete
 from appliance.config import BarsFrom
+from appliance.dataset_mark import DatasetMark
 from appliance.deps import Deps
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
@@ -15,8 +16,8 @@ from appliance.jobs.gate import require_closed
 from appliance.policy import bundle_policy
 from appliance.seams import Severity
 from appliance.slots import Slot, SlotPull, pull_slot
-from appliance.sources import published
-from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data
+from appliance.sources import signed
+from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
 from signals.errors import InvariantBroken, StoreUnreachable
 from signals.manifest import Manifest
 
@@ -33,11 +34,16 @@ def pull(session: date, deps: Deps) -> JobReport:
     BrokerUnreachable, BadBars
         Bars are asked of Alpaca, and it does not answer, or not in the shape of bars.
     BadDataset
-        What is published is not what its manifest vouches for; the store stays as it was.
+        What is published is not signed by the data keys, or not what its manifest vouches for; the market store stays
+        as it was.
     """
     asof = require_closed(session, deps)
+    bundles, own = deps.sources.bundles(), BundleStore(deps.folder.bundles, deps.fs)
+    # First, so that a revocation arrives whatever else is published, missing or garbage.
+    if refusal := pull_keyset(bundles, own):
+        tell(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
     store = deps.sources.data()
-    manifest = published(store)
+    manifest = signed(store, own.keyset(), asof, deps.config.stores.data)
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
     if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
@@ -50,18 +56,17 @@ def pull(session: date, deps: Deps) -> JobReport:
             deps, Severity.WARN, f"market-{session}", "the market store was damaged",
             "It is built anew from what is published; the damaged file is kept beside it.",
         )  # fmt: skip
+    mark = DatasetMark(deps.folder.bundles, deps.fs)
+    mark.require_successor(manifest, deps.market.dataset())
     through = min(manifest.last, deps.calendar.last_closed(now))
     done = DataPull(manifest.snapshot_id, manifest.version, through)
     if not (is_completed and is_current(deps.market, manifest, through)):
         done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
+    mark.advance(manifest)
     deps.sources.remember(manifest, deps.folder)
     _tell_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else Completed()
-    bundles = deps.sources.bundles()
-    bundle = pull_bundle(
-        bundles, BundleStore(deps.folder.bundles, deps.fs),
-        bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming,
-    )  # fmt: skip
+    bundle = pull_bundle(bundles, own, bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming)
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
     beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
@@ -81,6 +86,8 @@ def _report(
     if added.derived:
         told.append(f"{len(added.derived)} of this device's own derived again over the newer dataset")
     snapshot = deps.market.snapshot(asof)
+    if snapshot and snapshot.completed:
+        told.append(f"{len(snapshot.completed)} sessions are this device's own, unsigned")
     told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
     if bundle.refusal:
         told.append(f"refused: {bundle.refusal}")

@@ -6,8 +6,8 @@ the one exception from the sequence rule. Everything else serves them or the pub
 
 from signals.bundle.contents import Contents, read_folder
 from signals.bundle.golden import Golden
-from signals.bundle.grant import RollbackGrant, read_grant
-from signals.bundle.keyset import Keyset, SigningKey, read_keyset
+from signals.bundle.grant import DataGrant, RollbackGrant, read_data_grant, read_grant
+from signals.bundle.keyset import DataKeys, Keyset, SigningKey, read_keyset
 from signals.bundle.manifest import BundleManifest, Part, Role
 from signals.bundle.seal import PublicKey
 from signals.bundle.verification import Bundle, HighWater, Policy, verify, verify_contents
@@ -16,6 +16,8 @@ __all__ = [
     "Bundle",
     "BundleManifest",
     "Contents",
+    "DataGrant",
+    "DataKeys",
     "Golden",
     "HighWater",
     "Keyset",
@@ -25,6 +27,7 @@ __all__ = [
     "Role",
     "RollbackGrant",
     "SigningKey",
+    "read_data_grant",
     "read_folder",
     "read_grant",
     "read_keyset",

@@ -1,4 +1,7 @@
-"""The key set: which online keys may sign bundles, how many must, and until when. The offline root key signs it.
+"""The key set: which online keys may sign what, how many must, and until when. The offline root key signs it.
+
+Two roles: the keys of the key set itself sign bundles and scores, those of its part `data` sign published datasets.
+No key has both, so that a key which publishes every night, unattended, can never put a model in force.
 
 A device is given the root's public key once, when it is initialised. Everything else about keys arrives in
 `keyset.json`, so that online keys are added, retired and revoked without touching a device.
@@ -8,6 +11,7 @@ Invariants
 1. A key set is used only after a trusted root signed exactly its stored payload.
 2. Its version never goes back (`appliance.bundles` keeps the newest).
 3. A revoked key, or one past its `valid_until`, never counts towards the threshold.
+4. Format 1, without data keys, is still read; no dataset is believed under it.
 """
 
 from __future__ import annotations
@@ -59,8 +63,30 @@ class SigningKey(Document):
         return key
 
 
-class Keyset(Document):
-    """The payload of `keyset.json`.
+class DataKeys(Document):
+    """Who may sign published datasets.
+
+    Attributes
+    ----------
+    threshold : int
+        Distinct valid keys that must have signed a dataset's manifest.
+    keys : tuple of SigningKey
+    """
+
+    threshold: int = Field(ge=1)
+    keys: tuple[SigningKey, ...] = Field(min_length=1, max_length=16)
+
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        """Every key that it names, usable or not."""
+        return tuple(key.key() for key in self.keys)
+
+    def usable(self, today: date) -> frozenset[str]:
+        """Key ids whose signatures count on the session `today`."""
+        return frozenset(key.keyid for key in self.keys if not key.revoked and today <= key.valid_until)
+
+
+class Keyset(DataKeys):
+    """The payload of `keyset.json`; its own threshold and keys are for bundles and scores.
 
     Attributes
     ----------
@@ -71,27 +97,31 @@ class Keyset(Document):
     valid_until : date
         Last session on which anything is accepted under this key set.
     keys : tuple of SigningKey
+    data : DataKeys or None
+        None in format 1 alone.
     """
 
-    format: Literal["trademl-keyset/1"] = "trademl-keyset/1"
+    format: Literal["trademl-keyset/1", "trademl-keyset/2"] = "trademl-keyset/2"
     version: int = Field(ge=1)
-    threshold: int = Field(ge=1)
     valid_until: date
-    keys: tuple[SigningKey, ...] = Field(min_length=1, max_length=16)
+    data: DataKeys | None = None
 
     @model_validator(mode="after")
-    def _ids_are_distinct(self) -> Keyset:
-        if len({key.keyid for key in self.keys}) != len(self.keys):
+    def _is_of_its_format(self) -> Keyset:
+        if (self.data is None) != (self.format == "trademl-keyset/1"):
+            raise ValueError("format 2 names the data keys, format 1 does not")
+        if len({key.keyid for key in self.all_keys}) != len(self.all_keys):
             raise ValueError("a key stands twice")
         return self
 
-    def public_keys(self) -> tuple[PublicKey, ...]:
-        """Every key that it names, usable or not."""
-        return tuple(key.key() for key in self.keys)
+    @property
+    def all_keys(self) -> tuple[SigningKey, ...]:
+        """The keys of both roles."""
+        return (*self.keys, *(self.data.keys if self.data else ()))
 
-    def usable(self, today: date) -> frozenset[str]:
-        """Key ids whose signatures count on the session `today`."""
-        return frozenset(key.keyid for key in self.keys if not key.revoked and today <= key.valid_until)
+    def to_bytes(self) -> bytes:
+        """Canonical JSON; of format 1 as it always was."""
+        return canonical_json(self.model_dump(mode="json", exclude={"data"} if self.data is None else None))
 
 
 def seal_keyset(payload: Keyset, signatures: bytes) -> bytes:
@@ -118,7 +148,8 @@ def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: 
     """
     payload = open_sealed(content, KEYSET_KIND, roots, "keyset.json", MAX_KEYSET_BYTES)
     keyset = parse(payload, Keyset, "keyset.json")
-    keyset.public_keys()
+    for key in keyset.all_keys:
+        key.key()
     if keyset.version < minimum_version:
         raise BundleRefused(
             f"key set version {keyset.version} is older than {minimum_version}, which this device has seen",
@@ -148,13 +179,19 @@ def sealed_parts(content: bytes, where: str, limit: int) -> tuple[bytes, bytes]:
     return document["payload"].encode(), canonical_json({"signatures": document["signatures"]})
 
 
-def require_signers(signers: frozenset[str], keyset: Keyset, today: date, where: str) -> frozenset[str]:
-    """Return the signers that count today; raise `BundleRefused` when they are fewer than the key set asks for."""
+def require_signers(
+    signers: frozenset[str], keyset: Keyset, today: date, where: str, *, of: DataKeys | None = None
+) -> frozenset[str]:
+    """Return the signers that count today; raise `BundleRefused` when they are fewer than the key set asks for.
+
+    `of` is the role in question, where it is not that of bundles.
+    """
+    role = of or keyset
     if today > keyset.valid_until:
         raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, mend="Publish a new key set")
-    counted = signers & keyset.usable(today)
-    if len(counted) < keyset.threshold:
+    counted = signers & role.usable(today)
+    if len(counted) < role.threshold:
         lost = ", ".join(sorted(signers - counted))
         why = f"; revoked or expired: {lost}" if lost else ""
-        raise BundleRefused(f"signed by {len(counted)} trusted keys, {keyset.threshold} are needed{why}", where=where)
+        raise BundleRefused(f"signed by {len(counted)} trusted keys, {role.threshold} are needed{why}", where=where)
     return counted

@@ -26,6 +26,8 @@ from signals.strict_json import BadJson
 MANIFEST_KIND = "application/vnd.trademl.bundle+json"
 KEYSET_KIND = "application/vnd.trademl.keyset+json"
 GRANT_KIND = "application/vnd.trademl.rollback+json"
+DATASET_KIND = "application/vnd.trademl.dataset+json"
+DATA_GRANT_KIND = "application/vnd.trademl.data-rollback+json"
 MAX_SIGNATURES = 16
 
 

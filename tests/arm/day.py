@@ -87,7 +87,7 @@ def published(scratch: Path, bars: Path | None, sessions: int) -> Bench:
     trainer("train", "--sleeve", "equities_xs", "--data", str(data), "--end", listed[0], "--run", str(run))
     trainer("keys", "--to", str(keys))
     trainer("publish", "--run", str(run), "--role", "evaluation", "--keys", str(keys), "--to", str(store))
-    trainer("publish-data", "--data", str(data), "--to", str(store / "data"))
+    trainer("publish-data", "--data", str(data), "--keys", str(keys), "--to", str(store / "data"))
     shutil.copy(keys / "root.pub", store)
     return Bench(store, tuple(date.fromisoformat(day) for day in listed[1:]))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signals.bundle import BundleManifest, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
+from signals.bundle import BundleManifest, DataKeys, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
 from signals.bundle.grant import seal_grant
 from signals.bundle.keyset import seal_keyset
 from signals.bundle.manifest import (
@@ -38,7 +38,7 @@ def private_key(seed: int) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
 
 
-ROOT, FIRST, SECOND, STRANGER = (private_key(seed) for seed in (1, 2, 3, 9))
+ROOT, FIRST, SECOND, DATA, STRANGER = (private_key(seed) for seed in (1, 2, 3, 4, 9))
 
 
 def weekdays(first: date = date(2023, 1, 2), count: int = 520) -> Calendar:
@@ -54,8 +54,13 @@ def signing_key(key: Ed25519PrivateKey, *, until: date = FAR, revoked: bool = Fa
     return SigningKey(keyid=public.keyid, public=public.text, valid_until=until, revoked=revoked)
 
 
-def keyset(*keys: SigningKey, version: int = 1, threshold: int = 1, until: date = FAR) -> Keyset:
-    return Keyset(version=version, threshold=threshold, valid_until=until, keys=keys or (signing_key(FIRST),))
+def keyset(
+    *keys: SigningKey, version: int = 1, threshold: int = 1, until: date = FAR, data: DataKeys | None = None
+) -> Keyset:
+    return Keyset(
+        version=version, threshold=threshold, valid_until=until, keys=keys or (signing_key(FIRST),),
+        data=data or DataKeys(threshold=1, keys=(signing_key(DATA),)),
+    )  # fmt: skip
 
 
 def keyset_file(payload: Keyset, root: Ed25519PrivateKey = ROOT) -> bytes:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from signals.dataset import read_manifest
 from signals.files import sha256_of, write_atomic
 from signals.manifest import FileRecord, FileRole, Manifest
+from tests.fakes.store import sign_data
 from trainer.curation.vendors.minutes import SPREADS_SCHEMA
 from trainer.curation.writer import parquet_bytes
 
@@ -31,4 +32,5 @@ def quote(folder: Path, rows: Sequence[tuple[date, str, float]]) -> Manifest:
     fresh = replace(old, files=(*others, record), version=old.version + 1)
     for name in ("manifest.json", f"manifests/{fresh.version}.json"):
         write_atomic(folder / name, fresh.to_bytes())
+    sign_data(folder)
     return read_manifest(folder)

@@ -11,13 +11,16 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.audits import SessionStatus
 from signals.bundle import Golden, Part
+from signals.bundle.dataset import seal_dataset, signature_name
 from signals.bundle.manifest import Graph
 from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
+from signals.files import write_atomic
 from signals.manifest import Manifest, PriceBasis
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
@@ -32,6 +35,7 @@ from tests.fakes.onnx_models import (
 )
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
+from trainer.curation.publish import Signer
 from trainer.curation.vendors.mapping import Mapping
 
 SLEEVE = SLEEVES["equities_xs"]
@@ -67,11 +71,22 @@ def publish_store(root: Path, market: GeneratedMarket | None = None) -> Publishe
 
 
 def publish_data(folder: Path, market: GeneratedMarket) -> Manifest:
-    """Ingest the market as a vendor's delivery."""
+    """Ingest the market as a vendor's delivery, and sign it."""
     bars, actions = market.write(folder.parent / "vendor")
-    return ingest(
+    manifest = ingest(
         Sources(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests"
     )
+    sign_data(folder)
+    return manifest
+
+
+SIGNER = Signer(bundles.keyset(), (bundles.DATA,), bundles.TODAY)
+
+
+def sign_data(folder: Path, *keys: Ed25519PrivateKey) -> None:
+    """Sign the manifest that lies there, by the data key unless others are given."""
+    content = (folder / "manifest.json").read_bytes()
+    write_atomic(folder / signature_name(content), seal_dataset(content, keys or (bundles.DATA,)))
 
 
 def republish(published: Published, *days: date | SessionStatus) -> None:
@@ -85,6 +100,7 @@ def republish(published: Published, *days: date | SessionStatus) -> None:
     fresh = replace(old, audits=audits, version=old.version + 1)
     for name in ("manifest.json", f"manifests/{fresh.version}.json"):
         (published.root / "data" / name).write_bytes(fresh.to_bytes())
+    sign_data(published.root / "data")
 
 
 def publish_bundle(root: Path, of: bundles.Recipe) -> str:
@@ -166,4 +182,6 @@ def rank_model(weights: np.ndarray | None = None) -> bytes:
     return model([node("TreeEnsembleRegressor", ["features"], ["score"], "ai.onnx.ml", attributes)], width)
 
 
-__all__ = ["Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe", "republish"]
+__all__ = [
+    "SIGNER", "Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe", "republish", "sign_data",
+]  # fmt: skip

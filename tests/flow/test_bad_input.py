@@ -242,11 +242,13 @@ def test_initialising_twice_or_without_what_it_needs_writes_nothing(
     assert not other.state.exists()
 
 
-def test_a_bundle_that_another_root_signed_is_refused(make: Make, own_store: Published, tmp_path: Path) -> None:
+def test_a_store_that_another_root_signed_makes_no_device(own_store: Published, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.pub"
     stranger.write_text(bundles.public_half(bundles.STRANGER).text)
-    bench = make(replace(own_store, trust=stranger), "stranger")
-    one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "BundleRefused")
+    bench = Workbench(tmp_path / "stranger")
+    options = ("--venue", "exchange", "--store", str(own_store.root), "--trust", str(stranger))
+    one_line(bench("init", *options), 6, "BundleRefused", "not signed by a root key")
+    assert not (bench.state / "config.yml").exists()
 
 
 def test_an_error_is_json_too_where_json_was_asked_for(bench: Workbench) -> None:

@@ -28,6 +28,7 @@ from appliance.stores import FolderStore
 from appliance.transfer import PART, bring
 from execution.exchange.generated import generate
 from signals.bundle import Role
+from signals.bundle.dataset import signature_name
 from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.places import Place
@@ -36,7 +37,7 @@ from tests.fakes import bundles as fake_bundles
 from tests.fakes.device import Workbench
 from tests.fakes.publishing import CREATED, SPECS, run_folder
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
-from tests.fakes.store import publish_bundle, recipe
+from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
 from trainer import sign
 from trainer.__main__ import app
 from trainer.curation.bucket import BucketStore
@@ -111,6 +112,7 @@ def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
             ingest(Sources(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(),
                    name="market")
         )  # fmt: skip
+        sign_data(data)
         last = versions[-1].calendar.offset(versions[-1].last, -10)
         publish_bundle(root / "second", recipe(data, last, seq=len(versions)))
         if folder.name == "first":
@@ -483,17 +485,19 @@ def test_a_dataset_is_published_content_first_and_manifest_last(
     proxy: Proxy, publications: Publications, tmp_path: Path
 ) -> None:
     """By the command line; a second time nothing but the unchanged manifest is written."""
-    keys = credentials(tmp_path / "keys", WRITER)
-    command = ["publish-data", "--data", str(publications.second / "data"), "--to", f"s3://{BUCKET}/made/data",
+    keys, signing = credentials(tmp_path / "keys", WRITER), tmp_path / "signing"
+    sign.create_keys(signing, date(2099, 1, 2))
+    command = ["publish-data", "--data", str(publications.second / "data"), "--keys", str(signing), "--to", f"s3://{BUCKET}/made/data",
                "--endpoint", proxy.endpoint, "--credentials", str(keys), "--json"]  # fmt: skip
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     written = [path.removeprefix(f"/{BUCKET}/made/data/") for method, path, _ in proxy.seen if method == "PUT"]
-    assert written[-2:] == ["manifests/2.json", "manifest.json"] and any(p.startswith("bars/") for p in written)
+    content = (publications.second / "data" / "manifest.json").read_bytes()
+    assert written[-3:] == ["manifests/2.json", signature_name(content), "manifest.json"] and any(p.startswith("bars/") for p in written)
     document = json.loads(result.stdout)
-    assert (document["copied"], document["present"]) == (len(written) - 2, 0)
+    assert (document["copied"], document["present"]) == (len(written) - 3, 0)
     proxy.heal()
     again = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)
-    assert (again["copied"], again["present"]) == (0, len(written) - 2)
+    assert (again["copied"], again["present"]) == (0, len(written) - 3)
     assert not any("bars/" in path for method, path, _ in proxy.seen if method in ("PUT", "GET"))
 
 
@@ -502,17 +506,17 @@ def test_a_published_version_never_goes_back_even_between_two_publishers(
 ) -> None:
     """The one whose manifest was read before the other's was written is told to start again."""
     store = BucketStore(objects(server, "race/data"))
-    publish_data(publications.second / "data", store)
+    publish_data(publications.second / "data", store, SIGNER)
     with pytest.raises(BadDataset, match="holds version 2"):
-        publish_data(publications.first / "data", store)
+        publish_data(publications.first / "data", store, SIGNER)
 
     class Late(BucketStore):
         def replace(self, name: str, content: bytes, was: bytes | None) -> None:
-            publish_data(publications.second / "data", BucketStore(objects(server, "late/data")))
+            publish_data(publications.second / "data", BucketStore(objects(server, "late/data")), SIGNER)
             super().replace(name, content, was)
 
     with pytest.raises(StoreUnreachable, match="meanwhile"):
-        publish_data(publications.first / "data", Late(objects(server, "late/data")))
+        publish_data(publications.first / "data", Late(objects(server, "late/data")), SIGNER)
     held = objects(server, "late/data").get("manifest.json")
     assert held is not None and Manifest.from_bytes(held, where="").version == 2
 

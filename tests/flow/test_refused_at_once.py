@@ -18,18 +18,31 @@ from tests.test_appliance.test_bundle_attacks import Device, policy
 
 Make = Callable[..., Workbench]
 
+NAME = "2-0123456789abcdef"
 POINTERS = {
-    b"": "cannot be read",
-    b"[]": "cannot be read",
-    b'{"folder": "2-x"}': "cannot be read",
-    b'{"folder": "2-x", "files": 3}': "cannot be read",
-    json.dumps({"folder": "2-x", "files": [str(n) for n in range(65)]}).encode(): "names 65 files",
+    b"": "not a JSON document",
+    b"[]": "no folder of a bundle",
+    b"<html><body>sign in</body></html>": "not a JSON document",
+    bytes(range(256)): "not a JSON document",
+    b"[" * 5000: "not a JSON document: nested more than 64 levels deep",
+    b" " * 70_000 + b"{}": "70002 bytes, more than 65536",
+    b'{"seq": 1E+99999999999999999999}': "not a JSON document: a number is too large",
+    b'{"seq": NaN}': "not a JSON document",
+    b'{"folder": "a\\ud800"}': "not a JSON document: a text holds half of a character",
+    b'{"a\\ud800": 1}': "not a JSON document: a text holds half of a character",
+    b'{"folder": 3, "files": ["a"]}': "no folder of a bundle",
+    b'{"folder": "2-x", "files": ["a"]}': "no folder of a bundle",
+    json.dumps({"folder": NAME}).encode(): "no list of 1 to 64 files",
+    json.dumps({"folder": NAME, "files": 3}).encode(): "no list of 1 to 64 files",
+    json.dumps({"folder": NAME, "files": []}).encode(): "no list of 1 to 64 files",
+    json.dumps({"folder": NAME, "files": [str(n) for n in range(65)]}).encode(): "no list of 1 to 64 files",
     **{
-        json.dumps({"folder": folder, "files": [name]}).encode(): "a path outside its bundle"
-        for folder, name in (
-            ("..", "a"), ("", "a"), (".", "a"), ("2-x/..", "a"), ("2-x", "../../keyset.json"), ("2-x", "/etc/passwd"),
-            ("2-x", ".."), ("2-x", ""),
-        )
+        json.dumps({"folder": folder, "files": ["a"]}).encode(): "no folder of a bundle"
+        for folder in ("..", "", ".", f"{NAME}/..", f"{NAME}\0", f"{'9' * 40}-0123456789abcdef")
+    },
+    **{
+        json.dumps({"folder": NAME, "files": [name]}).encode(): "no file of a bundle"
+        for name in ("../../keyset.json", "/etc/passwd", "..", "", "a\0b", "a\nb", 7, None, ["a"], "x" * 200)
     },
 }  # fmt: skip
 
@@ -51,7 +64,7 @@ def test_a_device_without_a_bundle_says_so_instead(tmp_path: Path) -> None:
     (device.folder / "bundles" / "current.json").unlink()
     (published / "bundles").mkdir(parents=True)
     (published / LATEST).write_bytes(b"[]")
-    with pytest.raises(BundleRefused, match="cannot be read"):
+    with pytest.raises(BundleRefused, match="no folder of a bundle"):
         pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "incoming")
 
 

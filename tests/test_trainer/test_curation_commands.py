@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from signals.bundle.dataset import signature_name
 from signals.dataset import FileRole, load_actions, load_bars, read_manifest
 from signals.errors import BadDataset, StoreUnreachable, TrademlError
+from tests.fakes.store import SIGNER
 from trainer.commands import data as data_commands
 from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.publish import publish_data
+from trainer.sign import create_keys
 from trainer.curation.store import FolderStore
 
 RUNNER = CliRunner()
@@ -211,8 +215,14 @@ def test_the_real_command_tells_an_error_in_one_line_and_as_json(tmp_path: Path)
     assert done.stderr.count("\n") == 1
 
 
-def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset: Path, tmp_path: Path) -> None:
-    code, out = run("publish-data", "--data", dataset, "--to", tmp_path / "store", "--json")
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    create_keys(tmp_path / "keys", date(2099, 1, 2))
+    return tmp_path / "keys"
+
+
+def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset: Path, keys: Path, tmp_path: Path) -> None:
+    code, out = run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")
     ours, theirs = read_manifest(dataset), read_manifest(tmp_path / "store")
     assert (code, theirs.snapshot_id) == (0, ours.snapshot_id)
     assert json.loads(out)["copied"] == len(ours.files) - len(ours.of_role(FileRole.RAW))
@@ -221,13 +231,13 @@ def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset
     assert load_actions(tmp_path / "store", theirs) == load_actions(dataset, ours)
     assert not (tmp_path / "store" / "raw").exists()
     assert run("audit", "--data", tmp_path / "store")[0] == 0
-    assert json.loads(run("publish-data", "--data", dataset, "--to", tmp_path / "store", "--json")[1])["copied"] == 0
+    assert json.loads(run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")[1])["copied"] == 0
 
 
-def test_a_damaged_dataset_is_not_published(delivery: Path, tmp_path: Path) -> None:
+def test_a_damaged_dataset_is_not_published(delivery: Path, keys: Path, tmp_path: Path) -> None:
     folder = ingested(delivery, tmp_path / "us")
     (folder / read_manifest(folder).of_role(FileRole.BARS)[-1].path).write_bytes(b"broken")
-    code, text = run("publish-data", "--data", folder, "--to", tmp_path / "store")
+    code, text = run("publish-data", "--data", folder, "--keys", keys, "--to", tmp_path / "store")
     assert (code, text.split(":")[0]) == (2, "BadDataset")
     assert not (tmp_path / "store" / "manifest.json").exists()
 
@@ -241,7 +251,7 @@ class Forgetful(FolderStore):
 
 def test_a_store_that_loses_bytes_is_noticed_before_the_manifest_is_there(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachable, match="gave back something else"):
-        publish_data(dataset, Forgetful(tmp_path))
+        publish_data(dataset, Forgetful(tmp_path), SIGNER)
     assert FolderStore(tmp_path).get("manifest.json") is None
 
 
@@ -259,8 +269,9 @@ class Recorder(FolderStore):
 
 def test_the_manifest_is_the_last_write(dataset: Path, tmp_path: Path) -> None:
     store = Recorder(tmp_path)
-    publish_data(dataset, store)
-    assert store.written[-2:] == ["manifests/1.json", "manifest.json"]
+    publish_data(dataset, store, SIGNER)
+    content = (dataset / "manifest.json").read_bytes()
+    assert store.written[-3:] == ["manifests/1.json", signature_name(content), "manifest.json"]
     assert set(store.written) == set(store.list(""))
 
 
@@ -274,17 +285,17 @@ def test_a_store_never_goes_back_and_never_changes_hands(delivery: Path, tmp_pat
     table = pq.read_table(delivery / "bars.parquet").slice(5)
     pq.write_table(table, tmp_path / "bars.parquet")
     run("ingest", "--bars", tmp_path / "bars.parquet", "--basis", "raw", "--to", folder)
-    publish_data(folder, store)
+    publish_data(folder, store, SIGNER)
     with pytest.raises(BadDataset, match="holds version 2"):
-        publish_data(tmp_path / "old", store)
+        publish_data(tmp_path / "old", store, SIGNER)
     run("ingest", "--bars", tmp_path / "bars.parquet", "--basis", "raw", "--to", tmp_path / "another")
     with pytest.raises(BadDataset, match="holds the dataset 'us'"):
-        publish_data(tmp_path / "another", store)
+        publish_data(tmp_path / "another", store, SIGNER)
 
 
-def test_a_store_that_cannot_be_written_is_unreachable(dataset: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_unreachable(dataset: Path, keys: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    code, text = run("publish-data", "--data", dataset, "--to", tmp_path / "file")
+    code, text = run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "file")
     assert (code, text.split(":")[0]) == (5, "StoreUnreachable")
 
 

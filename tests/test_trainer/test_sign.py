@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.bundle import PublicKey, RollbackGrant, read_grant, read_keyset
+from signals.bundle.seal import KEYSET_KIND
+from signals.bundle.seal import sign as bundle_sign
 from signals.errors import BundleRefused, FixInput
 from tests.fakes.bundles import private_key
 from trainer import sign
@@ -26,7 +29,7 @@ def made(folder: Path, **options: int) -> Path:
 def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     keys = made(tmp_path / "keys", signers=2)
     modes = {path.name: path.stat().st_mode & 0o777 for path in keys.glob("*.key")}
-    assert len(modes) == 3 and set(modes.values()) == {0o600}
+    assert len(modes) == 4 and set(modes.values()) == {0o600}
 
 
 def test_keys_are_never_written_over(tmp_path: Path) -> None:
@@ -85,8 +88,33 @@ def test_adding_retiring_and_revoking_each_raise_the_version_and_decide_who_sign
     assert sign.load_keyset(keys) == revoked
     with pytest.raises(FixInput, match="0 usable signing keys here"):
         sign.signing_keys(keys, revoked, date(2024, 6, 29))
-    with pytest.raises(FixInput, match="no signing key nobody"):
+    with pytest.raises(FixInput, match="no key nobody"):
         sign.revoke_key(keys, "nobody")
+
+
+def test_an_older_key_set_is_read_and_gets_its_data_key_from_the_root(tmp_path: Path) -> None:
+    """What format 1 looked like, to the byte; nothing of it is written again but by a change."""
+    keys = made(tmp_path / "keys")
+    next(keys.glob("data-*.key")).unlink()
+    now = sign.load_keyset(keys)
+    old = {"format": "trademl-keyset/1", "version": 1, "threshold": 1, "valid_until": "2030-01-02",
+           "keys": [key.model_dump(mode="json") for key in now.keys]}  # fmt: skip
+    payload = json.dumps(old, sort_keys=True, separators=(",", ":")).encode()
+    (keys / "keyset.json").write_bytes(
+        json.dumps({"payload": payload.decode(), **json.loads(bundle_sign(KEYSET_KIND, payload, [private_key(10)]))}).encode()
+    )
+    held = sign.load_keyset(keys)
+    assert (held.data, held.to_bytes()) == (None, payload)
+    with pytest.raises(FixInput, match="names no data keys.*rotate-keys --add-data"):
+        sign.data_keys(keys, held, date(2024, 1, 2))
+    made_now = sign.add_data_key(keys, UNTIL, generate=lambda: private_key(41))
+    assert sign.load_keyset(keys) == made_now and (made_now.format, made_now.version) == ("trademl-keyset/2", 2)
+    assert len(sign.data_keys(keys, made_now, date(2024, 1, 2))) == 1
+    assert made_now.keys == held.keys and sign.signing_keys(keys, made_now, date(2024, 1, 2))
+    second = sign.add_data_key(keys, UNTIL, generate=lambda: private_key(42))
+    assert second.data is not None and len(second.data.keys) == 2
+    revoked = sign.revoke_key(keys, second.data.keys[0].keyid)
+    assert revoked.data is not None and revoked.data.usable(date(2024, 1, 2)) == {second.data.keys[1].keyid}
 
 
 def test_without_the_offline_root_the_key_set_cannot_change(tmp_path: Path) -> None:
@@ -114,4 +142,4 @@ def test_no_command_prints_a_private_key(tmp_path: Path) -> None:
     shown += run(app, ["rotate-keys", "--keys", str(keys), "--add", "--to", str(tmp_path / "store")]).output
     assert (tmp_path / "store" / "keyset.json").read_bytes() == (keys / "keyset.json").read_bytes()
     secrets = [line for path in keys.glob("*.key") for line in path.read_text().splitlines() if "-" not in line]
-    assert len(secrets) == 3 and not any(secret in shown for secret in secrets)
+    assert len(secrets) == 4 and not any(secret in shown for secret in secrets)

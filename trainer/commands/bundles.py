@@ -1,4 +1,4 @@
-"""`trainer keys | rotate-keys | publish | grant-rollback`: keys, signed bundles, and the way back."""
+"""`trainer keys | rotate-keys | publish | grant-rollback | grant-data`: keys, signed bundles, and the way back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from signals.bundle import Keyset, Role
+from signals.bundle import DataGrant, Keyset, Role, SigningKey
 from signals.console import emit
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
@@ -30,16 +30,22 @@ def keys_command(
     valid_until: str = typer.Option("", help="Last day on which they are accepted.", show_default="three years"),
     signers: int = typer.Option(1, min=1, max=8, help="Signing keys to make."),
     threshold: int = typer.Option(1, min=1, help="How many of them must sign a bundle."),
+    data_signers: int = typer.Option(1, min=1, max=8, help="Data keys to make."),
+    data_threshold: int = typer.Option(1, min=1, help="How many of them must sign a published dataset."),
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
-    """Make the offline root key, the online signing keys and the first key set."""
-    keyset = sign.create_keys(to, _until(valid_until), signers=signers, threshold=threshold)
+    """Make the offline root key, the online signing and data keys and the first key set."""
+    keyset = sign.create_keys(
+        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers,
+        data_threshold=data_threshold,
+    )  # fmt: skip
     _tell(keyset, to, as_json, f"Give {to / sign.ROOT_PUBLIC} to each device; move {to / sign.ROOT_KEY} offline.")
 
 
 def rotate_keys_command(
     keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
     add: bool = typer.Option(False, help="Add a signing key; bundles are signed with every usable key."),
+    add_data: bool = typer.Option(False, help="Add a data key; a key set that had none is brought to format 2."),
     retire: str = typer.Option("", help="Key id whose signatures end with --valid-until."),
     revoke: str = typer.Option("", help="Key id to refuse at once."),
     valid_until: str = typer.Option("", help="Last day of the added or retired key.", show_default="three years"),
@@ -48,11 +54,14 @@ def rotate_keys_command(
     credentials: S3Credentials = None,
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
-    """Change the key set: exactly one of --add, --retire, --revoke."""
-    if bool(add) + bool(retire) + bool(revoke) != 1:
-        raise FixInput("exactly one change at a time", mend="Use one of --add, --retire KEYID, --revoke KEYID")
+    """Change the key set: exactly one of --add, --add-data, --retire, --revoke."""
+    if sum(map(bool, (add, add_data, retire, revoke))) != 1:
+        raise FixInput("exactly one change at a time",
+                       mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")  # fmt: skip
     if add:
         keyset = sign.add_key(keys, _until(valid_until))
+    elif add_data:
+        keyset = sign.add_data_key(keys, _until(valid_until))
     elif retire:
         if not valid_until:
             raise FixInput("retiring a key needs its last day", where="--valid-until", mend="Give --valid-until")
@@ -113,12 +122,32 @@ def grant_rollback_command(
     typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
 
 
+def grant_data_command(
+    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
+    name: str = typer.Option(..., help="Name of the dataset."),
+    version: int = typer.Option(..., min=1, help="Oldest version that devices shall accept from now on."),
+    high_water: int = typer.Option(..., min=1, help="Newest version that the device has seen; its refusal names it."),
+    valid_until: str = typer.Option(..., help="Last day on which it may be used."),
+    reason: str = typer.Option(..., help="For the record."),
+    to: Path = typer.Option(..., help="File to write."),
+) -> None:
+    """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
+    if version > high_water:
+        raise FixInput(f"version {version} is not older than {high_water}", where="--version",
+                       mend="Name an older version")  # fmt: skip
+    grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=_until(valid_until), reason=reason)
+    write_atomic(to, sign.grant_data(keys, grant))
+    typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until"
+               f" {grant.valid_until}.")  # fmt: skip
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command("keys")(keys_command)
     app.command("rotate-keys")(rotate_keys_command)
     app.command("publish")(publish_command)
     app.command("grant-rollback")(grant_rollback_command)
+    app.command("grant-data")(grant_data_command)
 
 
 def _until(text: str) -> date:
@@ -131,6 +160,13 @@ def _until(text: str) -> date:
 
 
 def _tell(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:
-    rows = [f"  {key.keyid}  until {key.valid_until}{'  REVOKED' if key.revoked else ''}" for key in keyset.keys]
+    rows = [f"  {_line(key)}" for key in keyset.keys]
     head = f"Key set {keyset.version} in {folder}: {keyset.threshold} of {len(keyset.keys)} keys must sign"
+    if keyset.data is not None:
+        head = f"{head} a bundle, {keyset.data.threshold} of {len(keyset.data.keys)} a dataset"
+        rows += [f"  {_line(key)}  data" for key in keyset.data.keys]
     emit(keyset.model_dump(mode="json"), as_json=as_json, text="\n".join([head, *rows, advice]))
+
+
+def _line(key: SigningKey) -> str:
+    return f"{key.keyid}  until {key.valid_until}{'  REVOKED' if key.revoked else ''}"

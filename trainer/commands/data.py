@@ -1,4 +1,4 @@
-"""`trainer ingest | audit | sessions | publish-data | generate`: from vendors' files to a published dataset.
+"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: from vendors' files to a published dataset.
 
 What concerns single deliveries is in `trainer.commands.deliveries`.
 """
@@ -32,6 +32,7 @@ from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.ingest import Sources, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.proposals import to_csv
+from trainer.curation.publish import Signer, sign_in_place
 from trainer.curation.publish import publish_data as publish_dataset
 from trainer.curation.receipts import Scope
 from trainer.curation.vendors.mapping import read_mapping
@@ -41,6 +42,7 @@ PANEL = "Data"
 RED_EXIT = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Keys = Annotated[Path, typer.Option(help="Folder made by `trainer keys`, with its data keys.")]
 Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
 
 
@@ -51,6 +53,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(sessions)
     app.command("accept-red", rich_help_panel=PANEL)(accept_red)
     app.command("publish-data", rich_help_panel=PANEL)(publish_data)
+    app.command("sign-data", rich_help_panel=PANEL)(sign_data)
     app.command(rich_help_panel=PANEL)(generate)
 
 
@@ -103,8 +106,8 @@ def ingest(
             known_at=known, today=now().astimezone(NEW_YORK).date(), note=remarks.append, **how,
         )  # fmt: skip
     said = list(dict.fromkeys(remarks))
-    text = "\n".join([_sentence(manifest, to), *(f"NOTE: {remark}" for remark in said)])
-    emit({**_summary(manifest, to), "notes": said}, as_json=as_json, text=text)
+    text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {remark}" for remark in said)])
+    emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)
 
 
 def audit(
@@ -162,34 +165,58 @@ def accept_red(
     days = [day for day in (_day(text, "--session") for text in session) if day is not None]
     manifest = accept(data, days, reason)
     sessions = ", ".join(str(waiver.session) for waiver in manifest.waivers)
-    text = f"{data}: version {manifest.version}, accepted as missing: {sessions}"
-    emit({**_summary(manifest, data), "accepted": sessions}, as_json=as_json, text=text)
+    text = f"{data}: version {manifest.version}, accepted as missing: {sessions}; unsigned"
+    emit({**_summary(manifest, data), "signed": False, "accepted": sessions}, as_json=as_json, text=text)
 
 
 def publish_data(
     data: Dataset,
     to: Annotated[str, typer.Option(help="Folder that devices pull from, or s3://bucket/prefix.")],
+    keys: Keys,
     with_raw: Annotated[bool, typer.Option(help="Copy the vendors' own files too.")] = False,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the dataset's current version to a store, verified, manifest last.
+    """Sign the dataset's current version and copy it to a store, verified, manifest last.
 
-    Example: trainer publish-data --data var/data/us --to var/store/data
-    Example: trainer publish-data --data var/data/us --to s3://market/store/data --endpoint http://nas:8333
+    Devices take over nothing that the data keys of their key set have not signed.
+
+    Example: trainer publish-data --data var/data/us --keys KEYS --to var/store/data
+    Example: trainer publish-data --data var/data/us --keys KEYS --to s3://market/store/data --endpoint http://nas:8333
     """
+    signer = Signer.of(keys, now().date())
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("publishing")
         result = publish_dataset(
-            data, dataset_store(to, endpoint, credentials), with_raw=with_raw,
+            data, dataset_store(to, endpoint, credentials), signer, with_raw=with_raw,
             on_file=lambda done, of: progress.update(task, completed=done, total=of),
         )  # fmt: skip
     manifest = result.manifest
     text = (
-        f"{manifest.name} version {manifest.version} is in {to}: {result.copied} files copied, {result.present} there"
+        f"{manifest.name} version {manifest.version} is in {to}, signed: {result.copied} files copied,"
+        f" {result.present} there"
     )
-    emit({**_summary(manifest, to), "copied": result.copied, "present": result.present}, as_json=as_json, text=text)
+    emit({**_summary(manifest, to), "signed": True, "copied": result.copied, "present": result.present}, as_json=as_json, text=text)
+
+
+def sign_data(
+    at: Annotated[str, typer.Option(help="A store's dataset: a folder, or s3://bucket/prefix.")],
+    keys: Keys,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a published dataset where it lies: one that an earlier version of this program published unsigned.
+
+    Every file is read and hashed first, but whether its prices are yours is for you to know: compare the snapshot that
+    is printed with the one of your own dataset (`trainer publish-data` signs that one).
+
+    Example: trainer sign-data --at var/store/data --keys KEYS
+    """
+    manifest = sign_in_place(dataset_store(at, endpoint, credentials), Signer.of(keys, now().date()))
+    text = f"{manifest.name} version {manifest.version} in {at} is signed: snapshot {manifest.snapshot_id}"
+    emit({**_summary(manifest, at), "signed": True}, as_json=as_json, text=text)
 
 
 def generate(
