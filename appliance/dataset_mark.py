@@ -84,8 +84,9 @@ class DatasetMark:
         if manifest.version < mark.version:
             raise StoreUnreachable(
                 f"the store answers with version {manifest.version} after it gave out version {mark.version}",
-                where=manifest.name, mend=f"pull tries again; if it stays so, publish the newest version again, {GRANT}",
-            )  # fmt: skip
+                where=manifest.name,
+                mend=f"pull tries again; if it stays so, publish the newest version again, {GRANT}",
+            )
         is_other = manifest.version == mark.version and mark.snapshot_id not in (None, manifest.snapshot_id)
         if is_other or manifest.snapshot_id in mark.withdrawn:
             raise BadDataset(

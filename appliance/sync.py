@@ -22,7 +22,7 @@ from signals.actions import Action
 from signals.bundle import BundleManifest, Policy
 from signals.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from signals.bundle.seal import parse, parse_json
-from signals.errors import BadDataset, BundleRefused, StoreUnreachable
+from signals.errors import BadDataset, BundleRefused
 from signals.manifest import FileRecord, FileRole, Manifest
 
 LATEST, KEYSET = "bundles/latest.json", "keyset.json"

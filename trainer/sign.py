@@ -1,8 +1,9 @@
 """Key custody: the offline root, the online signing keys, and the key set that the root vouches for.
 
 A key folder holds `root.key`, `signing-<keyid>.key` for bundles and scores and `data-<keyid>.key` for datasets
-(PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved to offline storage and brought back only to change the
-key set or to sign a rollback grant; publishing needs the signing keys alone, and data the data keys alone.
+(PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved
+to offline storage and brought back only to change the key set or to sign a rollback grant; publishing needs the
+signing keys alone, and publishing data the data keys alone.
 
 Invariants
 ----------
@@ -61,7 +62,10 @@ def create_keys(
     if folder.exists() and any(folder.glob("*.key")):
         raise FixInput("this folder holds keys; they are never written over", where=str(folder),
                        mend="Name a new folder, or use `trainer rotate-keys`")  # fmt: skip
-    for least, many, option in ((threshold, signers, "--threshold"), (data_threshold, data_signers, "--data-threshold")):
+    for least, many, option in (
+        (threshold, signers, "--threshold"),
+        (data_threshold, data_signers, "--data-threshold"),
+    ):
         if not 1 <= least <= many:
             raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
     root = generate()

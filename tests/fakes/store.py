@@ -183,5 +183,13 @@ def rank_model(weights: np.ndarray | None = None) -> bytes:
 
 
 __all__ = [
-    "SIGNER", "Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe", "republish", "sign_data",
-]  # fmt: skip
+    "SIGNER",
+    "Published",
+    "publish_bundle",
+    "publish_data",
+    "publish_store",
+    "rank_scores",
+    "recipe",
+    "republish",
+    "sign_data",
+]

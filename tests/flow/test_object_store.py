@@ -492,7 +492,9 @@ def test_a_dataset_is_published_content_first_and_manifest_last(
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     written = [path.removeprefix(f"/{BUCKET}/made/data/") for method, path, _ in proxy.seen if method == "PUT"]
     content = (publications.second / "data" / "manifest.json").read_bytes()
-    assert written[-3:] == ["manifests/2.json", signature_name(content), "manifest.json"] and any(p.startswith("bars/") for p in written)
+    assert written[-3:] == ["manifests/2.json", signature_name(content), "manifest.json"] and any(
+        p.startswith("bars/") for p in written
+    )
     document = json.loads(result.stdout)
     assert (document["copied"], document["present"]) == (len(written) - 3, 0)
     proxy.heal()

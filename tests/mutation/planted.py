@@ -197,6 +197,16 @@ BUGS = (
             "tests/test_execution/test_pretrade.py::test_what_an_order_reserves"),
     Planted("accept an older bundle", "signals/bundle/verification.py", "if manifest.seq > seen.seq or (",
             "if manifest.seq > 0 or (", f"{ATTACKS}::test_a_replayed_bundle_is_refused_once_a_newer_one_has_run"),
+    Planted("look at latest.json before the key set", "appliance/jobs/pull.py",
+            "if refusal := pull_keyset(bundles, own):", "if refusal := \"\":",
+            "tests/flow/test_revocation.py::test_a_revocation_arrives_even_where_no_bundle_can_be_pulled"),
+    Planted("believe a dataset of any signer", "signals/bundle/dataset.py",
+            "        require_signers(signers, keyset, today, place, of=keyset.data)\n", "",
+            "tests/test_appliance/test_dataset_signatures.py"
+            "::test_a_dataset_that_the_data_keys_did_not_sign_is_refused_in_one_sentence"),
+    Planted("forget the newest version of a dataset", "appliance/jobs/pull.py", "    mark.advance(manifest)\n", "",
+            "tests/flow/test_signed_data.py"
+            "::test_a_replayed_older_version_is_not_taken_even_when_the_market_store_is_lost"),
     Planted("accept any signature", "signals/bundle/seal.py", "except InvalidSignature:\n            return False\n",
             "except InvalidSignature:\n            return True\n",
             f"{ATTACKS}::test_a_tampered_folder_is_refused_and_changes_nothing"),

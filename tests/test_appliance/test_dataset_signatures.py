@@ -64,6 +64,7 @@ def swapped(content: bytes) -> bytes:
     return replace(found, files=files).to_bytes()
 
 
+HUGE = b'{"version":1E+99999999999999999999}'
 ATTACKS: dict[str, tuple[Callable[[bytes], tuple[bytes, bytes | None]], Keyset | None, str]] = {
     "no signature": (lambda c: (c, None), None, f"unsigned.*trainer sign-data --keys DIR --at {PLACE}"),
     "an empty signature": (lambda c: (c, b""), None, "not a JSON document"),
@@ -93,8 +94,7 @@ ATTACKS: dict[str, tuple[Callable[[bytes], tuple[bytes, bytes | None]], Keyset |
                                             "signed by 0"),
     "a signed document that is no manifest": (lambda c: (b"[]", seal_dataset(b"[]", [DATA])), None, "not a manifest"),
     "a signed number beyond all bounds": (
-        lambda c: (b'{"version":1E+99999999999999999999}', seal_dataset(b'{"version":1E+99999999999999999999}', [DATA])),
-        None, "not a manifest.*too large"),
+        lambda c: (HUGE, seal_dataset(HUGE, [DATA])), None, "not a manifest.*too large"),
 }  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_a_version_never_goes_back_but_by_a_grant_that_names_it(manifest: Manife
     mark.require_successor(manifest, None)
     mark.advance(replace(manifest, version=7))
     poisoned = replace(manifest, version=2**31 - 1)
-    with pytest.raises(StoreUnreachable, match="version 6 after it gave out version 7.*rollback-data"):
+    with pytest.raises(StoreUnreachable, match=r"version 6 after it gave out version 7.*rollback-data"):
         mark.require_successor(replace(manifest, version=6), None)
     with pytest.raises(BadDataset, match="not the one that was taken over"):
         mark.require_successor(replace(manifest, version=7, vendor="another"), None)

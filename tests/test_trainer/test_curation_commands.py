@@ -24,8 +24,8 @@ from tests.fakes.store import SIGNER
 from trainer.commands import data as data_commands
 from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.publish import publish_data
-from trainer.sign import create_keys
 from trainer.curation.store import FolderStore
+from trainer.sign import create_keys
 
 RUNNER = CliRunner()
 
@@ -221,7 +221,9 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
-def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset: Path, keys: Path, tmp_path: Path) -> None:
+def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(
+    dataset: Path, keys: Path, tmp_path: Path
+) -> None:
     code, out = run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")
     ours, theirs = read_manifest(dataset), read_manifest(tmp_path / "store")
     assert (code, theirs.snapshot_id) == (0, ours.snapshot_id)
@@ -231,7 +233,12 @@ def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset
     assert load_actions(tmp_path / "store", theirs) == load_actions(dataset, ours)
     assert not (tmp_path / "store" / "raw").exists()
     assert run("audit", "--data", tmp_path / "store")[0] == 0
-    assert json.loads(run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")[1])["copied"] == 0
+    assert (
+        json.loads(run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")[1])[
+            "copied"
+        ]
+        == 0
+    )
 
 
 def test_a_damaged_dataset_is_not_published(delivery: Path, keys: Path, tmp_path: Path) -> None:

@@ -101,11 +101,13 @@ def test_an_older_key_set_is_read_and_gets_its_data_key_from_the_root(tmp_path: 
            "keys": [key.model_dump(mode="json") for key in now.keys]}  # fmt: skip
     payload = json.dumps(old, sort_keys=True, separators=(",", ":")).encode()
     (keys / "keyset.json").write_bytes(
-        json.dumps({"payload": payload.decode(), **json.loads(bundle_sign(KEYSET_KIND, payload, [private_key(10)]))}).encode()
+        json.dumps(
+            {"payload": payload.decode(), **json.loads(bundle_sign(KEYSET_KIND, payload, [private_key(10)]))}
+        ).encode()
     )
     held = sign.load_keyset(keys)
     assert (held.data, held.to_bytes()) == (None, payload)
-    with pytest.raises(FixInput, match="names no data keys.*rotate-keys --add-data"):
+    with pytest.raises(FixInput, match=r"names no data keys.*rotate-keys --add-data"):
         sign.data_keys(keys, held, date(2024, 1, 2))
     made_now = sign.add_data_key(keys, UNTIL, generate=lambda: private_key(41))
     assert sign.load_keyset(keys) == made_now and (made_now.format, made_now.version) == ("trademl-keyset/2", 2)

@@ -1,4 +1,4 @@
-"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: from vendors' files to a published dataset.
+"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: from files to a published dataset.
 
 What concerns single deliveries is in `trainer.commands.deliveries`.
 """
@@ -197,7 +197,11 @@ def publish_data(
         f"{manifest.name} version {manifest.version} is in {to}, signed: {result.copied} files copied,"
         f" {result.present} there"
     )
-    emit({**_summary(manifest, to), "signed": True, "copied": result.copied, "present": result.present}, as_json=as_json, text=text)
+    emit(
+        {**_summary(manifest, to), "signed": True, "copied": result.copied, "present": result.present},
+        as_json=as_json,
+        text=text,
+    )
 
 
 def sign_data(

@@ -63,7 +63,12 @@ class Published:
 
 
 def publish_data(
-    folder: Path, store: Store, signer: Signer, *, with_raw: bool = False, on_file: Callable[[int, int], None] = lambda done, of: None
+    folder: Path,
+    store: Store,
+    signer: Signer,
+    *,
+    with_raw: bool = False,
+    on_file: Callable[[int, int], None] = lambda done, of: None,
 ) -> Published:
     """Sign the current version of the dataset in `folder` and copy it to `store`.
 
