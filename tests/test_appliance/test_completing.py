@@ -31,7 +31,7 @@ from signals.manifest import PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
-from tests.fakes.store import publish_bundle, recipe
+from tests.fakes.store import publish_bundle, recipe, sign_data
 from tests.fakes.vendor import NEW, Evening, World, build, curated_as_told, evening, serving, source
 
 ROWS = """
@@ -234,6 +234,7 @@ def test_an_evening_by_the_command_line_asks_the_venue_s_market_data(
     """The published dataset ends a month ago; the exchange tells the rest, and its clock decides what may be asked."""
     store = tmp_path / "store"
     shutil.copytree(world.root / "base" / "data", store / "data")
+    sign_data(store / "data")
     publish_bundle(store, recipe(store / "data", world.base.last))
     (store / "root.pub").write_text(bundles.roots()[0].text)
     bench, asof = Workbench(tmp_path / "state"), world.whole.last
