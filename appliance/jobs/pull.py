@@ -18,7 +18,7 @@ from appliance.seams import Severity
 from appliance.slots import Slot, SlotPull, pull_slot
 from appliance.sources import signed
 from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
-from signals.errors import InvariantBroken, StoreUnreachable
+from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.manifest import Manifest
 
 
@@ -66,6 +66,9 @@ def pull(session: date, deps: Deps) -> JobReport:
     deps.sources.remember(manifest, deps.folder)
     _tell_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else Completed()
+    if refusal:  # nothing new is put in force under a key set that may be behind
+        bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
+        return _report(session, asof, deps, done, added, bundle, [])
     bundle = pull_bundle(bundles, own, bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming)
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
@@ -74,6 +77,13 @@ def pull(session: date, deps: Deps) -> JobReport:
         if one.refusal:
             tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
     return _report(session, asof, deps, done, added, bundle, beside)
+
+
+def _in_force(own: BundleStore, refusal: str) -> str:
+    standing = own.current()
+    if standing is None:
+        raise BundleRefused(f"no bundle is in force, and the published key set is refused: {refusal}")
+    return standing.folder
 
 
 def _report(

@@ -35,7 +35,7 @@ from signals.manifest import Manifest, PriceBasis
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
-from tests.fakes.store import END, RANKED, publish_bundle, recipe
+from tests.fakes.store import END, RANKED, publish_bundle, recipe, sign_data
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
@@ -177,6 +177,7 @@ def year(root: Path, equity: int, sessions: int, seed: int) -> Seen:
     bars, actions = market.write(root / "vendor")
     manifest = ingest(Sources(bars, actions), store / "data", mapping=Mapping(), basis=PriceBasis.RAW,
                       config=CurationConfig(), name="generated")  # fmt: skip
+    sign_data(store / "data")
     days = manifest.calendar.between(manifest.first, manifest.last)[-sessions:]
     trust = store / "root.pub"
     trust.write_text(bundles.roots()[0].text + "\n")
