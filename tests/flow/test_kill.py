@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -177,3 +178,47 @@ def test_a_request_that_the_process_at_work_never_saw_is_carried_out_by_the_halt
     assert (bench.state / "HALT").exists() is (turns > 1)
     assert "from the shell" in bench("status", "--json").json["latch"]
     assert bool(bench.rows("SELECT count(*) FROM halts WHERE name = 'MANUAL'")[0][0]) is (turns == 1)
+
+
+@pytest.fixture
+def resting(make: Make, published: Published, url: str) -> Workbench:
+    """A device whose orders of the day work at an exchange in another process; nothing of it runs any more."""
+    bench, day = make(published, "resting", "--url", url), published.sessions(1)[0]
+    assert bench("arm", "--yes").code == 0
+    for row in timetable(day, published.manifest.calendar):
+        steering.advance(url, row.at)
+        assert bench("tick").code == 0
+        if row.job == "trade":
+            break
+    assert len(open_orders(url)) > 10
+    return bench
+
+
+def open_orders(url: str) -> list[dict[str, Any]]:
+    asked = {"status": "open", "limit": 500}
+    found: list[dict[str, Any]] = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=10).json()
+    return found
+
+
+def _no_room() -> None:
+    """The kernel takes no byte of this process into any file, the ledger's included; a name is still moved."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["a reason in Latin-1", "and a full disk"])
+def test_a_halt_from_the_shell_cancels_whatever_its_words_and_its_disk(
+    resting: Workbench, url: str, *, is_full: bool
+) -> None:
+    """The bytes of the reason are no UTF-8, as a shell of another encoding hands them over."""
+    command: list[str | bytes] = [sys.executable, "-m", "appliance", "halt", "--reason", "arr\xeat".encode("latin-1")]
+    command += ["--state", str(resting.state)]
+    done = subprocess.run(
+        command, capture_output=True, timeout=PATIENCE_SECONDS, check=False, preexec_fn=_no_room if is_full else None
+    )
+    assert done.returncode == 0, done.stderr
+    assert (b"not recorded yet" in done.stdout) is is_full, "the fault did not happen"
+    assert [row["method"] for row in log(url)].count("DELETE") >= 1
+    assert open_orders(url) == []
+    status = resting("status", "--json")
+    assert status.code == 2 and not status.json["armed"]
+    assert is_full or "arr" in status.json["latch"]

@@ -38,7 +38,12 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
     held = [row[0] for row in bench.rows("SELECT DISTINCT symbol FROM positions WHERE phase = 'close' ORDER BY symbol")]
     for path in bench.state.glob("ledger.sqlite*"):
         path.unlink()
-    assert bench("run-day", "--session", str(second)).code == 4  # an empty ledger and an account that is not: halted
+    assert bench("run-day", "--session", str(second)).code == 4
+    assert not (bench.state / "ledger.sqlite").exists()  # an armed device halts, and begins no new one
+    codes = [
+        bench("job", job, "--session", str(second)).code for job in ("pull", "score", "reconcile_morning", "backup")
+    ]
+    assert (codes[2], codes[3]) == (4, 0)  # a halted device begins an empty one, beside an account that is not
     refused = bench("adopt", "--symbols", "NOBODY", "--yes")
     assert refused.code == 2 and "the account holds" in refused.err
     kept = bench("keep", "--symbols", held[0], "--yes", "--json")
@@ -56,7 +61,8 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
     assert done.code == 0, done.err
     assert bench("status").code == 2
     latch = json.loads((bench.state / "latch.json").read_text())
-    assert latch["name"] == "OTHER_DEVICE" and "RESTORED" in latch["later"][0]  # the earlier halt goes on standing
+    assert latch["name"] == "LEDGER_DAMAGED" and "RESTORED" in latch["later"][-1]  # the first halt goes on standing
+    assert any("OTHER_DEVICE" in later for later in latch["later"])
     assert ("HALTED by RESTORED",) in bench.rows("SELECT title FROM alerts")
     after = bench.tables()
     for table in ("plans", "intents", "intent_events", "fills", "activities", "positions", "accounts", "nav", "scores"):
