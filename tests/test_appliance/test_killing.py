@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
+from appliance import halt_file
 from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig, Venue, VenueConfig
 from appliance.device import Device
@@ -100,6 +102,17 @@ def another_encoding(bench: Bench) -> None:
     bench.folder.halt_request.write_bytes("prêt".encode("latin-1"))
 
 
+def unreadable(bench: Bench) -> None:
+    """A file of another user: opening it is refused, as it is to a service that is not root."""
+
+    class Refused(DurableFs):
+        def head(self, path: Path, size: int) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+    object.__setattr__(bench.device, "fs", Refused())
+    bench.folder.halt_request.write_text("stop")
+
+
 def full_disk(bench: Bench) -> None:
     """Neither the side files nor the ledger take a byte more."""
 
@@ -112,7 +125,7 @@ def full_disk(bench: Bench) -> None:
     bench.folder.ledger.mkdir()
 
 
-@pytest.mark.parametrize("fault", [nothing, a_folder, another_encoding, full_disk])
+@pytest.mark.parametrize("fault", [nothing, a_folder, another_encoding, unreadable, full_disk])
 def test_a_kill_inside_a_request_is_no_error_of_the_transport(bench: Bench, fault: Callable[[Bench], None]) -> None:
     """One order leaves, it is killed, cancel-all follows; the latch is closed, a person told."""
     kill = bench.wire.kill
@@ -133,6 +146,7 @@ def test_a_kill_inside_a_request_is_no_error_of_the_transport(bench: Bench, faul
         assert "not in the ledger" in bench.inbox.alerts[0].body
     else:
         assert bench.rows() == ["MANUAL"]
+    assert fault is not unreadable or "it cannot be read: Permission denied" in bench.latch.read().reason
 
 
 def test_whatever_goes_wrong_inside_the_handler_the_work_meets_the_kill_alone() -> None:
@@ -142,6 +156,34 @@ def test_whatever_goes_wrong_inside_the_handler_the_work_meets_the_kill_alone() 
 
     with pytest.raises(Killed):
         KillSwitch(Failing(), breaks_off=True)(signal.SIGUSR1, None)  # type: ignore[arg-type]
+
+
+def test_the_appearance_of_the_file_halt_breaks_the_work_off(bench: Bench) -> None:
+    with pytest.raises(DeviceHalted, match="HALT was found: no reason given"), killable(bench.device):
+        bench.folder.halt_request.touch()
+        sleep(20)
+        raise AssertionError("the work went on")
+    assert bench.wire.sent[0] == "DELETE /v2/orders" and not os.path.lexists(bench.folder.halt_request)
+
+
+def test_a_second_signal_changes_nothing() -> None:
+    closed: list[int] = []
+    switch = KillSwitch(SimpleNamespace(close=lambda: closed.append(1)), breaks_off=False)  # type: ignore[arg-type]
+    switch(signal.SIGUSR1, None)
+    switch(signal.SIGTERM, None)
+    assert (closed, switch.by) == ([1], "signal SIGUSR1")
+
+
+def test_a_request_to_halt_is_left_even_by_a_disk_that_takes_no_words(tmp_path: Path) -> None:
+    class Full(DurableFs):
+        def write(self, path: Path, content: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    folder = StateFolder(tmp_path)
+    assert halt_file.ask(Full(), folder, "stop") and folder.halt_request.read_bytes() == b""
+    assert halt_file.ask(DurableFs(), folder, "arr\udceat") and folder.halt_request.read_text() == "arr\\udceat"
+    gone = StateFolder(tmp_path / "none")
+    assert not halt_file.ask(Full(), gone, "stop") and not gone.root.exists()
 
 
 def test_a_file_halt_is_carried_out_before_the_work_though_there_is_no_ledger(bench: Bench) -> None:
