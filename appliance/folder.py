@@ -108,7 +108,7 @@ class StateFolder:
         if not self.config.is_file():
             raise FixInput(
                 "this is not a device's state folder", where=str(self.root),
-                mend="Run `appliance init --state DIR` or name another folder with --state",
+                mend="Run `appliance init --state DIR --venue VENUE --store STORE` or name another folder with --state",
             )  # fmt: skip
 
 

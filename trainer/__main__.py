@@ -7,6 +7,7 @@ import os
 import typer
 
 from signals.console import run
+from signals.version_option import version_option
 from trainer.commands import (
     backtest,
     bundles,
@@ -44,7 +45,7 @@ UNLESS_SET = {
 
 
 @app.callback()
-def _environment() -> None:
+def _environment(version: bool = version_option("trainer", "trainer")) -> None:
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)
 

@@ -21,6 +21,7 @@ from appliance.commands import (
     updating,
     watching,
 )
+from signals.version_option import version_option
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -34,3 +35,8 @@ FAMILIES = (
 )  # fmt: skip
 for family in FAMILIES:
     family.register(app)
+
+
+@app.callback()
+def _program(version: bool = version_option("appliance", "appliance")) -> None:
+    pass

@@ -11,15 +11,16 @@ from signals.errors import Locked, TrademlError
 
 Check = Callable[[Patient], Iterable[Finding]]
 
+MEND_SETTINGS = "Correct config.yml of the state folder or run `appliance init --state DIR --venue VENUE --store STORE`"
 CHECKS: dict[str, tuple[Check, str]] = {
-    "config": (around.config, "Correct config.yml in the state folder, or run `appliance init --state DIR`"),
+    "config": (around.config, MEND_SETTINGS),
     "disk": (around.disk, "Put the state folder on a disk that answers"),
     "credentials": (around.credentials, "Give the folder with the key files with --credentials"),
     "clock": (around.clock, "Start chrony and give it a time server"),
     "network": (around.network, "Look at the cable, the router and the firewall's list of what may leave"),
     "calendar": (around.calendar, "Publish the dataset: its manifest carries the calendar"),
-    "bundle": (inside.bundle, "Publish a bundle, then run `appliance pull`"),
-    "data": (inside.data, "Publish the dataset, then run `appliance pull`"),
+    "bundle": (inside.bundle, "Publish a bundle, then run `appliance pull --session D`"),
+    "data": (inside.data, "Publish the dataset, then run `appliance pull --session D`"),
     "ledger": (inside.ledger, "Stop the device and run `appliance restore`"),
     "latch": (inside.latch, "Run `appliance status`"),
     "backup": (inside.backup, "Write a folder on another disk to backup.to in config.yml"),

@@ -28,7 +28,7 @@ def bundle(patient: Patient) -> Iterator[Finding]:
     found = BundleStore(patient.folder.bundles, DurableFs()).load(policy)
     manifest, age, most = found.manifest, found.age_sessions, found.age_limit_sessions
     says = f"{manifest.seq}-{manifest.bundle_id}, {manifest.role.value}, {age} of {most} sessions old"
-    mend = "Publish a newer bundle: `trainer promote`"
+    mend = "Publish a newer bundle: `trainer promote --run FOLDER --data FOLDER`"
     if age > most * patient.config.tripwires.max_bundle_age:
         yield bad("bundle", f"{says}: nothing that adds risk leaves", mend)
     elif age > most * patient.config.tripwires.warn_bundle_age:
@@ -43,11 +43,11 @@ def data(patient: Patient) -> Iterator[Finding]:
     if patient.manifest.last < closed:
         behind = patient.manifest.calendar.between(patient.manifest.last, closed)
         yield warn("data", f"what is published ends {patient.manifest.last}, {len(behind) - 1} sessions ago",
-                   "Publish the dataset: `trainer publish-data`")  # fmt: skip
+                   "Publish the dataset: `trainer publish-data --data FOLDER --to STORE`")  # fmt: skip
     with Ledger(patient.folder.ledger, Mode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
     pulls = [run for run in runs if run is not None and "asof" in run.figures]
-    mend = "Run `appliance pull --session D`; `trainer audit` says what is wrong with a session"
+    mend = "Run `appliance pull --session D`; `trainer audit --data FOLDER` says what is wrong with a session"
     if not pulls:
         yield warn("data", "nothing has been pulled yet", "Run `appliance pull --session D`")
         return
@@ -106,7 +106,7 @@ def backup(patient: Patient) -> Iterator[Finding]:
     says = f"{len(found)}, the newest of {newest.at:%Y-%m-%d %H:%M} UTC"
     if fuller := shorter(newest, found):
         yield warn("backup", f"the newest holds less than that of {fuller.at:%Y-%m-%d %H:%M} UTC",
-                   "Was the ledger lost? `appliance restore --name` takes the one that you name")  # fmt: skip
+                   "Was the ledger lost? `appliance restore --name NAME` takes the one that you name")  # fmt: skip
     if age > OLD_BACKUP and not patient.config.venue.is_hosted:
         yield warn("backup", says, "See why in `appliance jobs`, then run `appliance backup`")
     else:

@@ -25,6 +25,7 @@ from signals.config import load, parse
 from signals.console import run
 from signals.errors import BadConfig
 from signals.sessions import NEW_YORK
+from signals.version_option import version_option
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 BEFORE_TRADING = time(8, 0)
@@ -39,7 +40,7 @@ class ClockKind(StrEnum):
 
 
 @app.callback()
-def main_help() -> None:
+def main_help(version: bool = version_option("paper-exchange", "execution")) -> None:
     """Serve an Alpaca-compatible paper exchange on loopback."""
 
 
