@@ -113,7 +113,8 @@ def _figures(
     account: Account, positions: Sequence[Position],
 ) -> Figures:  # fmt: skip
     names, gross = shares_disputed(reasons, len(reasons) + len(believed), _exposure(decided))
-    agreed = snapshots.find(deps.ledger, session, Phase.OPEN)
+    # a reconcile that ran after the open has named its agreement by the close
+    agreed = snapshots.find(deps.ledger, session, Phase.OPEN) or snapshots.find(deps.ledger, session, Phase.CLOSE)
     if agreed is None:  # a reconcile that left nothing behind confirms nothing
         return Figures(disputed_names=names, disputed_gross=gross)
     gap = deps.config.execution.pretrade.gap_collar

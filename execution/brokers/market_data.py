@@ -312,7 +312,9 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
 
 def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
     try:
-        rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row]
+        rows = [
+            (symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])
+        ]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of trades ({error})", where="alpaca", mend="Try later") from None
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}

@@ -34,7 +34,7 @@ from signals.manifest import Manifest, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
-from tests.fakes.store import publish_bundle, recipe
+from tests.fakes.store import publish_bundle, recipe, sign_data
 from tests.fakes.vendor import NEW, Recorded, World, build, curated_as_told, evening, serving, source
 
 SPLIT, RENAME, DELISTING = date(2025, 6, 9), date(2025, 6, 16), date(2025, 6, 23)
@@ -512,6 +512,7 @@ def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(
     the order keeps its own id; a spoilt record is named."""
     store, bench = tmp_path / "store", Workbench(tmp_path / "state")
     shutil.copytree(world.root / "base" / "data", store / "data")
+    sign_data(store / "data")
     publish_bundle(store, recipe(store / "data", world.base.last))
     (store / "root.pub").write_text(bundles.roots()[0].text)
     asof = world.calendar.previous(world.whole.last)
@@ -536,6 +537,7 @@ def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(
         curated_as_told(world, other, eve, tmp_path / "newer")
         shutil.rmtree(store / "data")
         shutil.copytree(tmp_path / "newer" / "data", store / "data")
+        sign_data(store / "data")
         done = bench("pull", "--session", following, "--json")
         figures = done.json["figures"]
         assert figures["derived"] == [str(asof)] and figures["sessions"] == [str(world.whole.last)]
