@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
 from appliance import halt_file
-from appliance.clock import VirtualClock, instant
+from appliance.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.config import ApplianceConfig
 from appliance.deadman import NoWatcher, watcher
 from appliance.deps import Deps
@@ -37,7 +37,6 @@ from signals.config import load
 from signals.errors import (
     DeviceHalted,
     FixInput,
-    InvariantBroken,
     LedgerDamaged,
     LedgerUnusable,
     Locked,
@@ -46,8 +45,6 @@ from signals.errors import (
 )
 from signals.manifest import Manifest
 from signals.sessions import Calendar
-
-CLOCK_FILE = "clock.json"
 
 
 @dataclass(frozen=True)
@@ -251,10 +248,4 @@ def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
 
 def clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
     """Where a hosted clock stands: where the last process left it, or where the dataset begins."""
-    content = DurableFs().read(folder.root / CLOCK_FILE)
-    if content is None:
-        return manifest.calendar.session(manifest.first).close
-    try:
-        return datetime.fromisoformat(json.loads(content)["now"]).astimezone(UTC)
-    except (ValueError, KeyError, TypeError):
-        raise InvariantBroken("the hosted clock's file cannot be read", where=str(folder.root / CLOCK_FILE)) from None
+    return hosted_time(folder.root) or manifest.calendar.session(manifest.first).close

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from appliance import reductions
-from appliance.clock import SystemClock
+from appliance.clock import SystemClock, venue_time
 from appliance.commands.table import render
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, Venue
 from appliance.folder import StateFolder
 from appliance.health import Verdict
 from appliance.ledger import Ledger, Mode
@@ -56,8 +56,9 @@ def timetable(
 
     Uses the dataset's frozen calendar inside a state folder, and the exchange's own outside of one.
     """
-    calendar = _calendar(StateFolder(state), day)
-    session = to_session(day) if day else calendar.next(calendar.last_closed(SystemClock().now()))
+    folder = StateFolder(state)
+    calendar = _calendar(folder, day)
+    session = to_session(day) if day else calendar.next(calendar.last_closed(_venue_time(folder)))
     found = rows_of(session, calendar, _table(StateFolder(state)))
     rows = [
         {
@@ -84,6 +85,17 @@ def _calendar(folder: StateFolder, day: str) -> Calendar:
         return Sources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
+
+
+def _venue_time(folder: StateFolder) -> datetime:
+    if not folder.config.is_file():
+        return SystemClock().now()
+    config = load(folder.config, ApplianceConfig)
+    is_exchange = config.venue.broker is Venue.EXCHANGE
+    if found := venue_time(folder.root, SystemClock(), is_exchange=is_exchange, url=config.venue.url):
+        return found
+    manifest = Sources(config.stores).manifest(folder)
+    return manifest.calendar.session(manifest.first).close  # a hosted clock begins here
 
 
 def _table(folder: StateFolder) -> Table:

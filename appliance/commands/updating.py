@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 
 import typer
 
-from appliance.clock import SystemClock
+from appliance.clock import ExchangeTime, SystemClock
 from appliance.daemon import briefing
-from appliance.daemon.clocks import ExchangeTime
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode, job_runs

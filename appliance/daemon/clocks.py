@@ -9,7 +9,6 @@ Invariants
 from __future__ import annotations
 
 import ctypes
-import json
 import shutil
 import subprocess
 import time
@@ -17,52 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from urllib.parse import urlsplit
+from http.client import HTTPException
 
-from appliance.clock import SystemClock
+from appliance.clock import ASK_SECONDS, SystemClock, get
 from signals.errors import BrokerUnreachable
 
-ASK_SECONDS = 5.0
-CLOCK_PATH = "/_sim/clock"
 MAX_SKEW_SECONDS = 2.0
 DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant lies in the second after it
 STA_UNSYNC = 0x40
 TIME_ERROR = 5
 CHRONY = ("chronyc", "-n", "-h", "127.0.0.1", "-c", "tracking")
 UNSYNCHRONISED = "the clock is not synchronised"
-
-
-class ExchangeTime:
-    """The clock of a served exchange: it owns the time, we read it; the light twin of the jobs' own reader.
-
-    Parameters
-    ----------
-    url : str
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._real = SystemClock()
-
-    def now(self) -> datetime:
-        """Ask the exchange for its instant; raise `BrokerUnreachable` when it does not answer."""
-        try:
-            answer = _get(self._url, CLOCK_PATH)[1]
-            return datetime.fromisoformat(str(json.loads(answer)["now"])).astimezone(UTC)
-        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-            raise BrokerUnreachable(
-                "the exchange does not tell the time", where=f"{self._url}: {type(error).__name__}",
-                mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
-            ) from None  # fmt: skip
-
-    def monotonic(self) -> float:
-        """Return real seconds: time-outs are always measured in them."""
-        return self._real.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Block the calling thread for real seconds."""
-        self._real.sleep(seconds)
 
 
 def chrony_says(run: Callable[[Sequence[str]], str | None]) -> str | None:
@@ -110,7 +74,7 @@ def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
     """
     before = now()
     try:
-        dated, _ = _get(url, "/v2/clock")
+        dated, _ = get(url, "/v2/clock")
         told = parsedate_to_datetime(dated).astimezone(UTC)
     except (OSError, HTTPException, ValueError, TypeError) as error:
         raise BrokerUnreachable("the broker does not tell the date", where=type(error).__name__) from None
@@ -156,19 +120,6 @@ def instants() -> Instants:
     """Read the three clocks of this machine."""
     wall = SystemClock().now().timestamp()
     return Instants(wall, SystemClock().monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
-
-
-def _get(url: str, path: str) -> tuple[str, bytes]:
-    """Return the Date header and the body of one answer, whatever its status."""
-    address = urlsplit(url)
-    kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
-    connection = kind(address.netloc, timeout=ASK_SECONDS)
-    try:
-        connection.request("GET", address.path.rstrip("/") + path)
-        answer = connection.getresponse()
-        return answer.headers["Date"] or "", answer.read(65_536)
-    finally:
-        connection.close()
 
 
 def _output(command: Sequence[str]) -> str | None:

@@ -26,10 +26,11 @@ import structlog
 
 from appliance import halt_file
 from appliance.catching_up import ABSENT, catch_up, first_session
+from appliance.clock import ExchangeTime
 from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.children import Child, Ended, Limits
-from appliance.daemon.clocks import ExchangeTime, Jump
+from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace

@@ -74,7 +74,8 @@ def standing(answer: Answer | None, age_seconds: float, note: str = "") -> Stand
     old = f"STALE: last read {int(age_seconds)} s ago; {why}" if is_old else ""
     if answer is None:
         return Standing(READING.level, READING.symbol, READING.word, READING.sentence, notice=old, is_old=is_old)
-    right = f"{answer.session or ''}  {answer.now.astimezone(NEW_YORK):%H:%M} NY".strip()
+    time = f"{answer.now.astimezone(NEW_YORK):%H:%M} NY" if answer.now else ""
+    right = f"{answer.session or ''}  {time}".strip()
     if answer.overview is None:
         trouble = answer.trouble
         word, what = (trouble.condition.value, trouble.what) if trouble else ("UNKNOWN", "nothing could be read")
@@ -103,9 +104,8 @@ def _notice(answer: Answer, shown: Overview) -> str:
     if shown.daemon is DaemonState.ABSENT:
         return "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"
     if shown.daemon is DaemonState.SILENT:
-        silent = (
-            f"silent for {in_words(answer.now - shown.daemon_at)}" if shown.daemon_at else "its health file is damaged"
-        )
+        seen = shown.daemon_at
+        silent = f"silent for {in_words(answer.read_at - seen)}" if seen else "its health file is damaged"
         return f"DAEMON DOWN: {silent}. Next: systemctl status appliance"
     if shown.is_stale:
         return (

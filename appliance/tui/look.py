@@ -40,7 +40,9 @@ def account(shown: Overview) -> Said:
 def coming(shown: Overview, answer: Answer) -> Said:
     """What happens next, and on what it stands."""
     text = Said()
-    if shown.next_job is None:
+    if answer.now is None:
+        _line(text, "next job", "unknown: so is the venue's time", Tone.WARN)
+    elif shown.next_job is None:
         _line(text, "next job", "unknown: no calendar can be read", Tone.WARN)
     else:
         at = shown.next_job.at.astimezone(NEW_YORK)

@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
 import apsw
 import yaml
 
+from appliance.clock import venue_time
 from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.schedule import AT_THE_OPEN, Entering
@@ -30,8 +31,6 @@ from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
 from signals.places import is_s3
 from signals.sessions import Calendar
-
-CLOCK_FILE = "clock.json"
 
 
 class Condition(StrEnum):
@@ -83,10 +82,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reading came to; `views` are empty and `overview` is None when there is trouble."""
+    """What a reading came to; `views` are empty and `overview` is None when there is trouble.
+
+    `now` is the time where the device trades; None where that cannot be told. `read_at` is the machine's.
+    """
 
     question: Question
-    now: datetime
+    now: datetime | None
+    read_at: datetime
     overview: Overview | None = None
     views: Mapping[str, View] | None = None
     session: date | None = None
@@ -106,7 +109,7 @@ class LedgerSource:
     root : Path
         State folder.
     clock : Clock
-        The device's clock where its venue has time of its own; a hosted exchange's clock is read from the folder.
+        The machine's, which counts at a broker: an exchange of ours is asked for its own.
     """
 
     def __init__(self, root: Path, clock: Clock) -> None:
@@ -115,9 +118,12 @@ class LedgerSource:
         self._ledger: Ledger | None = None
         self._identity: tuple[int, int] | None = None
         self._calendar: tuple[int, Calendar] | None = None
+        self._now: datetime | None = None
+        self._no_time = ""
 
     def read(self, question: Question) -> Answer:
         """Answer one question; blocks for as long as the disk and other processes make it."""
+        self._now, self._no_time = None, ""
         try:
             return self._answer(question)
         except LedgerUnusable as error:
@@ -133,7 +139,7 @@ class LedgerSource:
             mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
             trouble = Trouble(Condition.UNREADABLE, f"{type(error).__name__}: {error}", mend)
         self.close()
-        return Answer(question, self._now(hosted=False), trouble=trouble)
+        return Answer(question, self._now, self._clock.now(), trouble=trouble)
 
     def close(self) -> None:
         """Close the ledger; the next question opens it again."""
@@ -144,27 +150,28 @@ class LedgerSource:
     def _answer(self, question: Question) -> Answer:
         self.folder.require()
         venue = _venue(self.folder.config)
+        self._look_at_the_clock(venue)
         if not self.folder.ledger.is_file():
             raise FixInput(
                 "this device has no ledger yet", where=str(self.folder.ledger),
                 mend="Start the device, or run `appliance run-day`; the ledger is made then",
             )  # fmt: skip
         ledger = self._opened()
-        now = self._now(hosted=venue.is_hosted)
+        now, real = self._now, self._clock.now()
         newest = newest_session(ledger)
         found = overview(ledger, self.folder, now, self._published(venue.manifest), is_hosted=venue.is_hosted,
-                         entering=venue.entering)  # fmt: skip
+                         entering=venue.entering, real=real, no_time=self._no_time)  # fmt: skip
         if newest is None:
             trouble = Trouble(
                 Condition.EMPTY, "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
             )  # fmt: skip
-            return Answer(question, now, found, {}, trouble=trouble)
+            return Answer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
         context = Context(self.folder, session, question.order)
         views = question.query(ledger, context) if question.query else {}
         before, after = neighbours(ledger, session)
-        return Answer(question, now, found, views, session, before, after)
+        return Answer(question, now, real, found, views, session, before, after)
 
     def _opened(self) -> Ledger:
         found = self.folder.ledger.stat()
@@ -174,14 +181,12 @@ class LedgerSource:
             self._ledger, self._identity = Ledger(self.folder.ledger, Mode.READ), identity
         return self._ledger
 
-    def _now(self, *, hosted: bool) -> datetime:
-        if hosted:
-            try:
-                row = json.loads((self.folder.root / CLOCK_FILE).read_bytes())
-                return datetime.fromisoformat(row["now"]).astimezone(UTC)
-            except (OSError, ValueError, KeyError, TypeError):
-                pass  # the file is written after the first job; until then the machine's clock is the best there is
-        return self._clock.now()
+    def _look_at_the_clock(self, venue: _Venue) -> None:
+        """Note what time it is where the device trades, or why that is not known: another clock is no substitute."""
+        try:
+            self._now = venue_time(self.folder.root, self._clock, is_exchange=venue.is_exchange, url=venue.url)
+        except TrademlError as error:
+            self._no_time = _sentence(error)
 
     def _published(self, path: Path) -> Calendar | None:
         """The calendar of the published dataset; None when it cannot be read, which the overview says."""
@@ -198,8 +203,13 @@ class LedgerSource:
 @dataclass(frozen=True)
 class _Venue:
     manifest: Path
-    is_hosted: bool
+    is_exchange: bool
+    url: str
     entering: Entering = AT_THE_OPEN
+
+    @property
+    def is_hosted(self) -> bool:
+        return self.is_exchange and not self.url
 
 
 def _venue(path: Path) -> _Venue:
@@ -207,12 +217,12 @@ def _venue(path: Path) -> _Venue:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         venue = content.get("venue") or {}
-        is_hosted = venue.get("broker", "exchange") == "exchange" and not venue.get("url")
+        is_exchange, url = venue.get("broker", "exchange") == "exchange", str(venue.get("url") or "")
         entry = (content.get("execution") or {}).get("entry") or {}
         known = {name: entry[name] for name in ("kind", "steps", "first_minutes", "last_minutes") if name in entry}
         data = str(content["stores"]["data"])
         kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
-        return _Venue(kept, is_hosted, Entering(**known))
+        return _Venue(kept, is_exchange, url, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise BadConfig(
             "the device's settings cannot be read", where=f"{path}: {error}", mend="Correct the file"

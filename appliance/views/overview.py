@@ -142,8 +142,8 @@ class Overview:
 
 
 def overview(
-    ledger: Ledger, folder: StateFolder, now: datetime, calendar: Calendar | None, *, is_hosted: bool,
-    entering: Entering = AT_THE_OPEN,
+    ledger: Ledger, folder: StateFolder, now: datetime | None, calendar: Calendar | None, *, is_hosted: bool,
+    real: datetime, entering: Entering = AT_THE_OPEN, no_time: str = "",
 ) -> Overview:  # fmt: skip
     """Gather everything one look needs.
 
@@ -151,14 +151,18 @@ def overview(
     ----------
     ledger : Ledger
     folder : StateFolder
-    now : datetime
-        The device's clock, UTC.
+    now : datetime or None
+        What time it is where the device trades, UTC; None where that is not known: nothing is called late then.
     calendar : Calendar or None
         The frozen sessions of the published dataset, where they could be read.
     is_hosted : bool
         The venue is an exchange inside the device's own processes: time moves with `run-day`, without a daemon.
+    real : datetime
+        The machine's clock, by which a daemon is silent or not.
     entering : Entering
         When plans enter the market: it decides the timetable.
+    no_time : str
+        Why `now` is not known, where that is a concern.
     """
     latch = Latch(folder.root, DurableFs()).read()
     session = newest_session(ledger)
@@ -167,12 +171,14 @@ def overview(
     undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
     health = assess(latch, todays, undelivered, found is not None)
     tripped = [row for row in tripwires.of_session(ledger, session) if row.tripped] if session else []
-    daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, now)
+    daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, real)
     asof, status = _data(ledger)
     behind = _behind(asof, now, calendar)
     concerns = [*health.reasons] if health.verdict is not Verdict.OK else []
     concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
     concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
+    if no_time:
+        concerns.append(f"{no_time}: neither the next job nor whether the data are late is known")
     if behind:
         concerns.append(f"the newest scores are of {asof}, {behind} sessions behind the last close")
     checked = checks.checks(ledger, session).rows if session else ()
@@ -202,7 +208,7 @@ def overview(
 
 
 def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datetime | None]:
-    """Return whether `health.json` has been written within the last two minutes of the device's clock."""
+    """Return whether `health.json` has been written within the last two minutes of the machine's clock."""
     content = DurableFs().read(folder.root / "health.json")
     if content is None:
         return DaemonState.ABSENT, None
@@ -214,9 +220,11 @@ def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datet
     return (DaemonState.ALIVE if age <= SILENT_AFTER_SECONDS else DaemonState.SILENT), seen
 
 
-def next_job(ledger: Ledger, now: datetime, calendar: Calendar | None, table: Table = TIMETABLE) -> NextJob | None:
+def next_job(
+    ledger: Ledger, now: datetime | None, calendar: Calendar | None, table: Table = TIMETABLE
+) -> NextJob | None:
     """Return the first job of the timetable that is still to come."""
-    if calendar is None:
+    if calendar is None or now is None:
         return None
     try:
         session = calendar.last_closed(now)
@@ -249,9 +257,9 @@ def _data(ledger: Ledger) -> tuple[date | None, str | None]:
     return (date.fromisoformat(newest) if isinstance(newest, str) else None), status
 
 
-def _behind(asof: date | None, now: datetime, calendar: Calendar | None) -> int | None:
+def _behind(asof: date | None, now: datetime | None, calendar: Calendar | None) -> int | None:
     """Sessions whose scores are overdue: those of a session are due in the evening after its close."""
-    if asof is None or calendar is None:
+    if asof is None or now is None or calendar is None:
         return None
     try:
         last = calendar.last_closed(now)

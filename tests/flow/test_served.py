@@ -49,6 +49,10 @@ def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time
         ran += [(job["job"], job["status"]) for job in done.json["jobs"] if job["session"] == str(day)]
         assert bench("tick").out == "nothing is due\n"
     assert ran == [(row.job, "done") for row in timetable(day, published.manifest.calendar)]
+    following = published.manifest.calendar.next(day)
+    shown = {row["fact"]: row["value"] for row in bench("overview", "--json").json["rows"]}
+    assert (shown["sessions behind"], shown["job"]) == ("0", "pull")  # by the exchange's clock: ours is years ahead
+    assert bench("timetable", "--json").json["session"] == str(following)
     assert bench.rows("SELECT DISTINCT state FROM intents") == [("filled",)]
     assert bench.rows("SELECT job, attempts FROM job_runs WHERE session = ? AND attempts <> 1", str(day)) == []
 

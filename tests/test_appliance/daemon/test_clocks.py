@@ -10,10 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from appliance.clock import SystemClock, VirtualClock
+from appliance.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.clocks import (
-    ExchangeTime,
     Instants,
     between,
     chrony_says,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import apsw
 import pytest
+import yaml
 from textual.pilot import Pilot
 
 from appliance.ledger import Ledger
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner, Level, Notice, standing
+from appliance.tui.look import coming
 from appliance.tui.screens import BY_NAME
 from appliance.tui.source import Answer, Condition, LedgerSource, Question
+from appliance.views.overview import DaemonState
+from tests.fakes.exchange import exchange, serving
+from tests.fakes.screens import NOW, StoppedClock
 
 Settled = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -158,6 +164,71 @@ def test_an_old_reading_is_called_stale(device: Path) -> None:
     assert standing(answer, 3.0).notice == "" and standing(answer, 3.0).level is Level.GOOD
     old = standing(answer, 11.0)
     assert old.is_old and old.notice.startswith("STALE: last read 11 s ago")
+
+
+DAYS_LATER = NOW + timedelta(days=5)
+YEARS_AGO = datetime(2021, 11, 22, 13, 0, tzinfo=UTC)
+
+
+def _venue(device: Path, broker: str, url: str = "") -> None:
+    settings = yaml.safe_load((device / "config.yml").read_text())
+    settings["venue"] = {"broker": broker, "url": url}
+    (device / "config.yml").write_text(yaml.safe_dump(settings))
+
+
+def _read_later(device: Path) -> Answer:
+    """What is answered while the machine's clock is five days past the newest session."""
+    source = LedgerSource(device, StoppedClock(DAYS_LATER))
+    try:
+        return source.read(Question())
+    finally:
+        source.close()
+
+
+def test_a_served_exchange_is_asked_for_its_time(device: Path) -> None:
+    """Its clock is years behind the machine's: nothing is late by it, and the daemon is judged by the machine's own.
+
+    At a broker the machine's clock counts, and the same data are late by it.
+    """
+    _venue(device, "alpaca-paper")
+    at_a_broker = _read_later(device)
+    assert at_a_broker.now == DAYS_LATER
+    assert at_a_broker.overview is not None and at_a_broker.overview.behind_sessions == 3  # 12, 13 and 16 March
+    (device / "health.json").write_text(json.dumps({"at": (DAYS_LATER - timedelta(seconds=30)).isoformat()}))
+    with serving(exchange("2021-11-22 08:00")) as url:
+        _venue(device, "exchange", url)
+        answer = _read_later(device)
+    assert (answer.now, answer.read_at) == (YEARS_AGO, DAYS_LATER)
+    assert answer.overview is not None and answer.overview.behind_sessions is None  # in 2021 it has no session
+    assert not [text for text in answer.overview.concerns if "behind" in text or "time" in text]
+    assert answer.overview.daemon is DaemonState.ALIVE
+    assert standing(answer, 0.0).right.endswith("08:00 NY")
+
+
+@pytest.mark.parametrize("why", ["no exchange", "hosted, unreadable"])
+def test_where_the_venue_does_not_tell_the_time_nothing_is_called_late(device: Path, why: str) -> None:
+    """The machine's clock takes its place nowhere; the concern says what is not known, and why."""
+    if why == "no exchange":
+        _venue(device, "exchange", "http://127.0.0.1:1")
+    else:
+        (device / "clock.json").write_text('{"now": "2026-03-12T20:25:00"}')  # without an offset it is no instant
+    answer = _read_later(device)
+    assert answer.trouble is None and answer.now is None
+    shown = answer.overview
+    assert shown is not None and (shown.behind_sessions, shown.next_job) == (None, None)
+    reason = "does not tell the time" if why == "no exchange" else "clock's file cannot be read"
+    [concern] = [text for text in shown.concerns if reason in text]
+    assert concern.endswith("neither the next job nor whether the data are late is known")
+    assert "NY" not in standing(answer, 0.0).right
+    assert "unknown: so is the venue's time" in coming(shown, answer).plain
+
+
+@pytest.mark.parametrize("answered", [b"", b"{}", b'{"now": 5}', b'{"now": "0001-01-01T00:00:00+14:00"}', b"[" * 60_000,
+                                      b'{"now": "2021-11-22T13:00:00"}', b'{"now": "\xff"}'])  # fmt: skip
+def test_an_answer_that_is_no_time_is_no_time(device: Path, monkeypatch: pytest.MonkeyPatch, answered: bytes) -> None:
+    monkeypatch.setattr("appliance.clock.get", lambda *_: ("", answered))
+    _venue(device, "exchange", "http://127.0.0.1:1")
+    assert _read_later(device).now is None
 
 
 def _lock(path: Path) -> apsw.Connection:
