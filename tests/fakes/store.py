@@ -97,10 +97,14 @@ def republish(published: Published, *days: date | SessionStatus) -> None:
         replace(audit, status=status, reasons=("set by a test",)) if audit.session in sessions else audit
         for audit in old.audits
     )
-    fresh = replace(old, audits=audits, version=old.version + 1)
-    for name in ("manifest.json", f"manifests/{fresh.version}.json"):
-        (published.root / "data" / name).write_bytes(fresh.to_bytes())
-    sign_data(published.root / "data")
+    publish_version(published.root / "data", replace(old, audits=audits, version=old.version + 1))
+
+
+def publish_version(folder: Path, manifest: Manifest) -> None:
+    """Put a manifest in force in the published dataset of `folder`, signed."""
+    for name in ("manifest.json", f"manifests/{manifest.version}.json"):
+        (folder / name).write_bytes(manifest.to_bytes())
+    sign_data(folder)
 
 
 def publish_bundle(root: Path, of: bundles.Recipe) -> str:

@@ -29,12 +29,13 @@ from execution.brokers.market_data import DailyBar
 from execution.exchange.exchange import Exchange
 from signals.actions import Action, ActionKind
 from signals.audits import SessionStatus
+from signals.dataset import read_manifest
 from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
 from signals.manifest import Manifest, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
-from tests.fakes.store import publish_bundle, recipe, sign_data
+from tests.fakes.store import publish_bundle, publish_version, recipe, sign_data
 from tests.fakes.vendor import NEW, Recorded, World, build, curated_as_told, evening, serving, source
 
 SPLIT, RENAME, DELISTING = date(2025, 6, 9), date(2025, 6, 16), date(2025, 6, 23)
@@ -537,8 +538,9 @@ def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(
         curated_as_told(world, other, eve, tmp_path / "newer")
         shutil.rmtree(store / "data")
         shutil.copytree(tmp_path / "newer" / "data", store / "data")
-        sign_data(store / "data")
+        publish_version(store / "data", replace(read_manifest(store / "data"), version=2))
         done = bench("pull", "--session", following, "--json")
+        assert done.code == 0, (done.out, done.err)
         figures = done.json["figures"]
         assert figures["derived"] == [str(asof)] and figures["sessions"] == [str(world.whole.last)]
         assert "1 of this device's own derived again" in done.json["summary"]
