@@ -94,7 +94,9 @@ class Vitals:
     unfinished_orders: int
     equity: str | None
     positions: int | None
+    account_of: str | None
     real_nav: str | None
+    real_nav_of: str | None
     scored_asof: str | None
     bundle: str | None
     bundle_age: float | None
@@ -113,7 +115,9 @@ class Vitals:
             "session": self.session.isoformat() if self.session else None,
             "equity": self.equity,
             "positions": self.positions,
+            "account_of": self.account_of,
             "real_nav": self.real_nav,
+            "real_nav_of": self.real_nav_of,
             "bundle": self.bundle,
             "bundle_age": self.bundle_age,
             "scored_asof": self.scored_asof,
@@ -160,7 +164,8 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
         health=Health(max(base.verdict, verdict), (*reasons, *base.reasons)), latch=latch, session=session, runs=runs,
         last_done=_last_done(recent), checks=checks, reductions=tuple(row.name for row in reduced),
         undelivered=undelivered, unfinished_orders=len(intents.unfinished(ledger)),
-        equity=str(held.equity) if held else None,
+        equity=str(held.equity) if held else None, account_of=held.when if held else None,
+        real_nav_of=f"close of {value[-1].session}" if value else None,
         positions=len(held.positions) if held else None, real_nav=str(value[-1].real_nav) if value else None,
         scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")), bundle=bundle,
         bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),

@@ -25,8 +25,8 @@ from signals.errors import FixInput, LedgerUnusable
 from signals.sessions import NEW_YORK, Calendar, xnys
 
 SHOWN = (
-    "state", "latch", "halt_id", "daemon", "session", "equity", "positions", "real_nav", "bundle", "last_job", "report",
-    "reductions",
+    "state", "latch", "halt_id", "daemon", "session", "account_of", "equity", "positions", "real_nav_of", "real_nav",
+    "bundle", "last_job", "report", "reductions",
 )  # fmt: skip
 
 

@@ -39,6 +39,17 @@ class Snapshot:
     multiplier: Decimal
     positions: tuple[Position, ...]
 
+    @property
+    def when(self) -> str:
+        """Of which phase of which session it is."""
+        return f"{self.phase.value} of {self.session}"
+
+    @property
+    def values(self) -> tuple[Decimal, ...] | None:
+        """What each holding is worth in USD, negative for a short one; None when a price is missing."""
+        priced = [held.quantity * held.current_price for held in self.positions if held.current_price is not None]
+        return tuple(priced) if len(priced) == len(self.positions) else None
+
 
 def save(
     ledger: Ledger, session: date, phase: Phase, account: Account, positions: Sequence[Position], at: datetime

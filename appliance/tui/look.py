@@ -24,16 +24,17 @@ JOB_WIDTH = 19
 
 
 def account(shown: Overview) -> Said:
-    """What the account is worth, and how much of it is at risk."""
-    text = Said()
-    _line(text, "equity", "-" if shown.equity is None else f"{shown.equity:,.2f} USD")
-    if shown.day_pnl is not None and shown.day_return is not None:
-        mark = "▲" if shown.day_pnl > 0 else "▼" if shown.day_pnl < 0 else "="
-        tone = Tone.GOOD if shown.day_pnl > 0 else Tone.BAD if shown.day_pnl < 0 else Tone.PLAIN
-        _line(text, "day", f"{mark} {words.signed_money(shown.day_pnl)} ({shown.day_return:+.2%})", tone)
-    _line(text, "real NAV", "-" if shown.real_nav is None else f"{shown.real_nav:,.2f} USD")
-    _line(text, "gross/net", f"{_share(shown.gross)} / {_share(shown.net)}")
-    _line(text, "positions", str(shown.positions if shown.positions is not None else "-"))
+    """What the account is worth, and how much of it is at risk: one agreement with the broker."""
+    text, held = Said(), shown.account
+    _line(text, "equity", "-" if held.equity is None else f"{held.equity:,.2f} USD")
+    if held.day_pnl is not None and held.day_return is not None:
+        mark = "▲" if held.day_pnl > 0 else "▼" if held.day_pnl < 0 else "="
+        tone = Tone.GOOD if held.day_pnl > 0 else Tone.BAD if held.day_pnl < 0 else Tone.PLAIN
+        _line(text, "day", f"{mark} {words.signed_money(held.day_pnl)} ({held.day_return:+.2%})", tone)
+    of = "" if shown.real_nav_of in (None, held.session) else f", {shown.real_nav_of:%d %b}"
+    _line(text, "real NAV", "-" if shown.real_nav is None else f"{shown.real_nav:,.2f} USD{of}")
+    _line(text, "gross/net", f"{_share(held.gross)} / {_share(held.net)}")
+    _line(text, "positions", str(held.positions if held.positions is not None else "-"))
     return text
 
 
@@ -152,6 +153,8 @@ class LookPane(Container):
         self.query_one("#curve").border_title = f"paper NAV, {len(curve)} sessions"
         said = f"{min(curve):,.0f} to {max(curve):,.0f} USD" if curve else "no session has closed yet"
         self.query_one("#range", Static).update(said)
+        of = answer.overview.account.of
+        self.query_one("#account").border_title = f"account, {of}" if of else "account"
         self.query_one("#jobs").border_title = (
             f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
         )

@@ -14,6 +14,7 @@ from appliance.fs import DurableFs
 from appliance.health import Verdict, assess
 from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
+from appliance.ledger.snapshots import Snapshot
 from appliance.schedule import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
 from appliance.schedule import timetable as rows_of
 from appliance.tripwires import Action
@@ -58,6 +59,30 @@ class NextJob:
 
 
 @dataclass(frozen=True)
+class Account:
+    """The account at one agreement with the broker; all of it of the same session and phase.
+
+    Attributes
+    ----------
+    of : str
+        Phase and session; empty before the first agreement.
+    day_pnl, day_return
+        Against the close before that session.
+    gross, net : float or None
+        Shares of equity; None when a holding has no price.
+    """
+
+    of: str = ""
+    session: date | None = None
+    equity: Decimal | None = None
+    day_pnl: Decimal | None = None
+    day_return: float | None = None
+    gross: float | None = None
+    net: float | None = None
+    positions: int | None = None
+
+
+@dataclass(frozen=True)
 class Overview:
     """What one look must answer.
 
@@ -70,6 +95,9 @@ class Overview:
         Of the halt that stands; empty while armed or on a fresh device.
     session : date or None
         Newest session with a job.
+    account : Account
+    real_nav_of : date or None
+        The session at whose close the real NAV was taken.
     curve : tuple of float
         Paper NAV of the last sessions in USD, oldest first.
     behind_sessions : int or None
@@ -82,13 +110,9 @@ class Overview:
     concerns: tuple[str, ...]
     latch: LatchRecord
     session: date | None
-    equity: Decimal | None
-    day_pnl: Decimal | None
-    day_return: float | None
+    account: Account
     real_nav: Decimal | None
-    gross: float | None
-    net: float | None
-    positions: int | None
+    real_nav_of: date | None
     curve: tuple[float, ...]
     asof: date | None
     data_status: str | None
@@ -115,19 +139,22 @@ class Overview:
 
     def view(self) -> View:
         """The same facts as a table."""
+        held = self.account
         rows = [
             fact("state", "mode", self.mode.value),
             fact("state", "latch", self.latch.sentence()),
             *(fact("state", "look at", text) for text in self.concerns),
             fact("state", "daemon", self.daemon.value),
             fact("state", "daemon seen", self.daemon_at),
-            fact("account", "equity", self.equity),
-            fact("account", "day P&L", self.day_pnl),
-            fact("account", "day return", None if self.day_return is None else percent(self.day_return)),
+            fact("account", "of", held.of),
+            fact("account", "equity", held.equity),
+            fact("account", "day P&L", held.day_pnl),
+            fact("account", "day return", None if held.day_return is None else percent(held.day_return)),
+            fact("account", "gross", None if held.gross is None else percent(held.gross)),
+            fact("account", "net", None if held.net is None else percent(held.net)),
+            fact("account", "positions", held.positions),
             fact("account", "real NAV", self.real_nav),
-            fact("account", "gross", None if self.gross is None else percent(self.gross)),
-            fact("account", "net", None if self.net is None else percent(self.net)),
-            fact("account", "positions", self.positions),
+            fact("account", "real NAV of", "" if self.real_nav_of is None else f"close of {self.real_nav_of}"),
             fact("account", "both books", self.agreed),
             fact("data", "asof", self.asof),
             fact("data", "status", self.data_status),
@@ -184,18 +211,12 @@ def overview(
     checked = checks.checks(ledger, session).rows if session else ()
     held, values = snapshots.latest(ledger), nav.history(ledger, date.max, CURVE_SESSIONS)
     start = snapshots.first(ledger)
-    before = values[-2].paper_nav if len(values) > 1 else (start.last_equity if start else None)
     last = values[-1] if values else None
+    account = _account(held, values, start.last_equity if start else None)
     manifest: dict[str, Any] = found.manifest if found else {}
     return Overview(
         mode=_mode(latch, tripped), concerns=tuple(concerns), latch=latch, session=session,
-        equity=last.paper_nav if last else (held.equity if held else None),
-        day_pnl=last.paper_nav - before if last and before is not None else None,
-        day_return=float(last.paper_nav / before - 1) if last and before else None,
-        real_nav=last.real_nav if last else None,
-        gross=float(last.gross / last.paper_nav) if last and last.paper_nav > 0 else None,
-        net=float(last.net / last.paper_nav) if last and last.paper_nav > 0 else None,
-        positions=len(held.positions) if held else None,
+        account=account, real_nav=last.real_nav if last else None, real_nav_of=last.session if last else None,
         curve=tuple(float(row.paper_nav) for row in values),
         asof=asof, data_status=status, behind_sessions=behind,
         bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,
@@ -204,6 +225,22 @@ def overview(
         near=tuple(checked[:TOP_CHECKS]),
         jobs=tuple(runs.jobs(ledger, session).rows) if session else (),
         agreed=_agreed(ledger, todays),
+    )  # fmt: skip
+
+
+def _account(held: Snapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> Account:
+    """Everything from one agreement with the broker, against the close before it."""
+    if held is None:
+        return Account()
+    before = next((row.paper_nav for row in reversed(values) if row.session < held.session), first)
+    worth, equity = held.values, held.equity
+    is_priced = worth is not None and equity > 0
+    return Account(
+        of=held.when, session=held.session, equity=equity, positions=len(held.positions),
+        day_pnl=equity - before if before is not None else None,
+        day_return=float(equity / before - 1) if before else None,
+        gross=float(sum(map(abs, worth or ())) / equity) if is_priced else None,
+        net=float(sum(worth or ()) / equity) if is_priced else None,
     )  # fmt: skip
 
 

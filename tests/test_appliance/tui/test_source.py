@@ -7,7 +7,8 @@ import json
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import apsw
@@ -15,13 +16,17 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from appliance.ledger import Ledger
+from appliance.folder import StateFolder
+from appliance.ledger import Ledger, Mode, nav, snapshots
+from appliance.ledger.snapshots import Phase
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner, Level, Notice, standing
 from appliance.tui.look import coming
 from appliance.tui.screens import BY_NAME
 from appliance.tui.source import Answer, Condition, LedgerSource, Question
 from appliance.views.overview import DaemonState
+from appliance.vitals import DaemonFacts, vitals
+from execution.brokers.base import Account, Position
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.screens import NOW, StoppedClock
 
@@ -229,6 +234,35 @@ def test_an_answer_that_is_no_time_is_no_time(device: Path, monkeypatch: pytest.
     monkeypatch.setattr("appliance.clock.get", lambda *_: ("", answered))
     _venue(device, "exchange", "http://127.0.0.1:1")
     assert _read_later(device).now is None
+
+
+def test_equity_and_positions_are_of_one_agreement_which_is_named(device: Path) -> None:
+    """On the morning after a close the broker says 1,000: all figures are of then, the real NAV of the close."""
+    morning = date(2026, 3, 13)
+    at_the_broker = Account("id", "A1", "ACTIVE", Decimal(700), Decimal(1000), Decimal(1000), Decimal(0), Decimal(2),
+                            False, True)  # fmt: skip
+    held = (
+        Position("AAA", Decimal(5), Decimal(90), Decimal(100)),
+        Position("BBB", Decimal(-2), Decimal(90), Decimal(100)),
+    )
+    with Ledger(device / "ledger.sqlite") as ledger:
+        closed = nav.history(ledger, date.max, 1)[0]
+        snapshots.save(ledger, morning, Phase.OPEN, at_the_broker, held, NOW + timedelta(days=1))
+    shown = read(device).overview
+    assert shown is not None and closed.session < morning
+    account = shown.account
+    assert (account.of, account.session) == ("open of 2026-03-13", morning)
+    assert (account.equity, account.positions) == (Decimal(1000), 2)
+    assert account.day_pnl == Decimal(1000) - closed.paper_nav
+    assert (account.gross, account.net) == (0.7, 0.3)
+    assert (shown.real_nav, shown.real_nav_of) == (closed.real_nav, closed.session)
+    facts = {row["fact"]: row["value"] for row in shown.view().rows if row["section"] == "account"}
+    assert (facts["of"], facts["equity"], facts["positions"]) == ("open of 2026-03-13", "1000", "2")
+    assert facts["real NAV of"] == f"close of {closed.session}"
+    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+        status = vitals(ledger, StateFolder(device), NOW, DaemonFacts(False, False)).facts()
+    assert (status["account_of"], status["equity"], status["positions"]) == ("open of 2026-03-13", "1000", 2)
+    assert status["real_nav_of"] == f"close of {closed.session}"
 
 
 def _lock(path: Path) -> apsw.Connection:
