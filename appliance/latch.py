@@ -91,11 +91,18 @@ class LatchRecord:
     def sentence(self) -> str:
         """One sentence for a person."""
         if self.is_armed:
-            return f"ARMED since {self.at} by {self.by}"
+            return f"ARMED since {_to_seconds(self.at)} by {self.by}"
         if self.is_fresh:
             return f"HALTED: {self.reason}"
-        when = f" at {self.at}" if self.at else ""
+        when = f" at {_to_seconds(self.at)}" if self.at else ""
         return f"HALTED by {self.name}{when}, halt id {self.halt_id}: {self.reason}"
+
+
+def _to_seconds(at: str) -> str:
+    try:
+        return datetime.fromisoformat(at).isoformat(timespec="seconds")
+    except ValueError:
+        return at
 
 
 FRESH = LatchRecord(LatchState.HALTED, name="FRESH", reason=FRESH_WORDS)

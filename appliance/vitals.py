@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -55,7 +56,7 @@ class DaemonFacts:
         if not self.is_expected:
             return Verdict.OK, ()
         if not self.runs:
-            return Verdict.DOWN, ("no daemon runs: nothing is done at its hour",)
+            return Verdict.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
             return Verdict.DOWN, ("the daemon has been silent for more than two minutes",)
         waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
@@ -136,7 +137,9 @@ class Vitals:
         }
 
 
-def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts) -> Vitals:
+def vitals(
+    ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()
+) -> Vitals:
     """Gather the facts.
 
     Parameters
@@ -147,6 +150,8 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
     now : datetime
         The machine's clock.
     daemon : DaemonFacts
+    concerns : sequence of str
+        What else degrades it, in sentences.
     """
     latch = Latch(folder.root, DurableFs()).read()
     recent = job_runs.since(ledger, min(job_runs.sessions(ledger), default=date.min))
@@ -158,10 +163,11 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
     bundle = _bundle(folder)
     base = assess(latch, runs, undelivered, bundle is not None, [row.name for row in reduced])
     verdict, reasons = daemon.reasons(now)
+    worst = max(base.verdict, verdict, Verdict.DEGRADED if concerns else Verdict.OK)
     value = nav.history(ledger, date.max, 1)
     held = snapshots.latest(ledger)
     return Vitals(
-        health=Health(max(base.verdict, verdict), (*reasons, *base.reasons)), latch=latch, session=session, runs=runs,
+        health=Health(worst, (*reasons, *base.reasons, *concerns)), latch=latch, session=session, runs=runs,
         last_done=_last_done(recent), checks=checks, reductions=tuple(row.name for row in reduced),
         undelivered=undelivered, unfinished_orders=len(intents.unfinished(ledger)),
         equity=str(held.equity) if held else None, account_of=held.when if held else None,

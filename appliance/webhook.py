@@ -15,11 +15,11 @@ from threading import Thread
 
 import httpx
 
+from appliance.attendance import ADDRESSES
 from appliance.seams import Alert, Severity
 from signals.errors import BadConfig
 from signals.plain_text import clean
 
-ADDRESSES = "alert-urls"
 STEP_SECONDS, TOTAL_SECONDS = 4.0, 8.0
 PRIORITIES = {Severity.INFO: "low", Severity.WARN: "default", Severity.PAGE: "urgent"}
 

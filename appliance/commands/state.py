@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from appliance import reductions
-from appliance.clock import SystemClock, venue_time
+from appliance.attendance import concerns_of, count_addresses
+from appliance.clock import ExchangeTime, SystemClock, venue_time
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig, Venue
 from appliance.folder import StateFolder
+from appliance.fs import DurableFs
 from appliance.health import Verdict
+from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode
-from appliance.options import DEFAULT_STATE, AsJson, State, to_session
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.schedule import TIMETABLE, Table, table_of
 from appliance.schedule import timetable as rows_of
 from appliance.sources import Sources
-from appliance.vitals import daemon_facts, vitals
+from appliance.venue import time_addresses
+from appliance.vitals import DaemonFacts, daemon_facts, vitals
 from signals.config import load
 from signals.console import emit
-from signals.errors import FixInput, LedgerUnusable
+from signals.errors import FixInput, LedgerUnusable, TrademlError
 from signals.sessions import NEW_YORK, Calendar, xnys
 
 SHOWN = (
@@ -36,9 +42,9 @@ def register(app: typer.Typer) -> None:
     app.command()(timetable)
 
 
-def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Say how the device is, without disturbing it. Exit code: 0 ok, 1 degraded, 2 halted, 3 down."""
-    facts = _vitals(StateFolder(state))
+    facts = _vitals(StateFolder(state), credentials)
     lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
     emit(facts, as_json=as_json, text="\n".join(lines))
@@ -102,12 +108,13 @@ def _table(folder: StateFolder) -> Table:
     return table_of(load(folder.config, ApplianceConfig).entering) if folder.config.is_file() else TIMETABLE
 
 
-def _vitals(folder: StateFolder) -> dict[str, Any]:
+def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
     at = SystemClock().now()
     try:
         folder.require()
         with Ledger(folder.ledger, Mode.READ) as ledger:
-            found = vitals(ledger, folder, at, daemon_facts(folder))
+            daemon, concerns = _looked_after(ledger, folder, credentials, daemon_facts(folder), at)
+            found = vitals(ledger, folder, at, daemon, concerns)
             reduced = [reductions.sentence(row) for row in reductions.standing(ledger)]
     except (FixInput, LedgerUnusable) as error:
         return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
@@ -116,3 +123,22 @@ def _vitals(folder: StateFolder) -> dict[str, Any]:
         **found.facts(), "state": str(folder.root), "reductions": "; ".join(reduced) or None,
         "report": str(report) if report.is_file() else None,
     }  # fmt: skip
+
+
+def _looked_after(
+    ledger: Ledger, folder: StateFolder, credentials: Path | None, daemon: DaemonFacts, at: datetime
+) -> tuple[DaemonFacts, tuple[str, ...]]:
+    """Judge what a rehearsal that moves its own time does not need: a daemon, addresses, every session served."""
+    config = load(folder.config, ApplianceConfig)
+    latch = Latch(folder.root, DurableFs()).read()
+    if config.venue.is_hosted or latch.is_fresh:
+        return daemon, ()
+    published = daemon.said.get("process") or {}
+    told = count_addresses(credentials) if credentials else published.get("alert_addresses", 0)
+    try:
+        exchange = time_addresses(config)[0]
+        now = ExchangeTime(exchange).now() if exchange else at
+        found = concerns_of(ledger, folder.bundles, latch, now, told, _calendar(folder, ""), _table(folder))
+    except TrademlError as error:
+        found = (str(error),)
+    return replace(daemon, is_expected=True), found

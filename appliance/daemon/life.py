@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from threading import Thread
@@ -34,7 +35,7 @@ from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace
-from appliance.daemon.publishing import own_facts, process_facts, publish
+from appliance.daemon.publishing import own_facts, own_vitals, process_facts, publish
 from appliance.daemon.record import Ending, Record
 from appliance.daemon.voice import SAID_AGAIN_SECONDS, Voice
 from appliance.daemon.work import Work, Workplace
@@ -47,7 +48,7 @@ from appliance.ledger import halts
 from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
 from appliance.seams import Alert, Beat, Clock, Severity
 from appliance.unheard import is_unheard, is_unsaid
-from appliance.vitals import Vitals, is_filling, vitals
+from appliance.vitals import Vitals, is_filling
 from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
 from signals.plain_text import clean
 
@@ -85,7 +86,7 @@ class Daemon:
         self._folder, self._runtime, self._environment = folder, runtime, environment
         self._real, self._gate, self._pace, self._log = real, gate, pace, log
         self._record, self._latch = Record(folder), Latch(folder.root, DurableFs())
-        self._watcher = watcher(credentials)
+        self._watcher, self._credentials = watcher(credentials), credentials
         self._started_at = real.now()
         self.liveness = Liveness(real.monotonic())
         self._at_work = Workplace()
@@ -399,21 +400,20 @@ class Daemon:
 
     def vitals(self) -> Vitals:
         """The facts as they are now, from a connection of its own: any thread may ask."""
-        record = Record(self._folder)
-        try:
-            at = self._real.now()
-            return vitals(record.reader(), self._folder, at, own_facts(self.waits_for, self.tries_again, at))
-        finally:
-            record.close()
+        with closing(Record(self._folder)) as record:
+            return self._vitals(record, self._real.now())
+
+    def _vitals(self, record: Record, at: datetime) -> Vitals:
+        said, now = own_facts(self.waits_for, self.tries_again, at), self._clock_or_real()
+        return own_vitals(record.reader(), self._folder, at, said, self._brief, now, self._credentials)
 
     def _publish(self, now: float) -> None:
         if now - self._published < self._pace.publish:
             return
         at = self._real.now()
         try:
-            found = vitals(self._record.reader(), self._folder, at, own_facts(self.waits_for, self.tries_again, at))
-            process = process_facts(self._started_at, self.working_on)
-            publish(self._runtime, self._folder, found, process, at)
+            process = process_facts(self._started_at, self.working_on, self._credentials)
+            publish(self._runtime, self._folder, self._vitals(self._record, at), process, at)
             self._published = now
         except (TrademlError, OSError) as error:
             self._is_in_trouble(error, now)

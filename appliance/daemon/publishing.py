@@ -13,8 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.attendance import concerns_of, count_addresses
+from appliance.daemon.briefing import Briefing
 from appliance.folder import StateFolder
-from appliance.vitals import DaemonFacts, Vitals, metrics
+from appliance.fs import DurableFs
+from appliance.latch import Latch
+from appliance.ledger import Ledger
+from appliance.schedule import table_of
+from appliance.vitals import DaemonFacts, Vitals, metrics, vitals
 from signals.files import write_atomic
 
 HEALTH, METRICS = "health.json", "metrics.prom"
@@ -36,10 +42,11 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str
     _link(folder.health, runtime / HEALTH)
 
 
-def process_facts(started_at: datetime, working_on: str) -> dict[str, Any]:
+def process_facts(started_at: datetime, working_on: str, credentials: Path | None) -> dict[str, Any]:
     """What only the daemon itself knows."""
     return {
         "pid": os.getpid(), "started_at": started_at.timestamp(), "working_on": working_on,
+        "alert_addresses": count_addresses(credentials),
         "resident_bytes": resident_bytes(),
     }  # fmt: skip
 
@@ -48,6 +55,25 @@ def own_facts(waits_for: tuple[str, ...], tries_again: tuple[str, ...], at: date
     """What the daemon says of itself while it writes: what it waits for, and which jobs ended without an end."""
     said = {"waits_for": list(waits_for), "tries_again": list(tries_again)}
     return DaemonFacts(runs=True, is_expected=True, at=at, said=said)
+
+
+def own_vitals(
+    ledger: Ledger,
+    folder: StateFolder,
+    at: datetime,
+    said: DaemonFacts,
+    brief: Briefing | None,
+    now: datetime,
+    credentials: Path | None,
+) -> Vitals:
+    """Return the device's facts at `at` of the machine and `now` of the venue, which the briefing tells of."""
+    if brief is None:
+        return vitals(ledger, folder, at, said)
+    latch, table = Latch(folder.root, DurableFs()).read(), table_of(brief.entering)
+    told = count_addresses(credentials)
+    return vitals(
+        ledger, folder, at, said, concerns_of(ledger, folder.bundles, latch, now, told, brief.calendar, table)
+    )
 
 
 def resident_bytes() -> int:

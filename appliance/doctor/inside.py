@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+from appliance.attendance import keys_reason
 from appliance.backups import listed, shorter
 from appliance.bundles import BundleStore
 from appliance.doctor.finding import Finding, bad, ok, warn
@@ -35,6 +36,9 @@ def bundle(patient: Patient) -> Iterator[Finding]:
         yield warn("bundle", says, mend)
     else:
         yield ok("bundle", f"{says}; signature and golden vectors hold")
+    if expiring := keys_reason(patient.folder.bundles, patient.now.date()):
+        says, _, advice = expiring.partition(": ")
+        yield warn("bundle", says, advice[:1].upper() + advice[1:])
 
 
 def data(patient: Patient) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from appliance.attendance import ADDRESSES
 from appliance.doctor.finding import Finding, bad, fault, ok, warn
 from appliance.seams import Alert, Severity
-from appliance.webhook import ADDRESSES, webhooks
+from appliance.webhook import webhooks
 from signals.errors import BadConfig
 
 CHECK = "alert"

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from appliance.attendance import keys_end
 from appliance.ledger import Ledger, job_runs, values
 from appliance.views.view import Row, View, fact
 from signals.files import sha256_of
@@ -139,10 +140,16 @@ def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[Row]:
     return [
         fact("proof", "files", "; ".join(found.faults) or matching),
         fact("proof", "signature", _signed(folder / found.name, folder)),
+        fact("proof", "key set", _until(folder)),
         fact("proof", "golden vectors", f"reproduced within {tolerance} sd before use"),
         fact("proof", "last proven", f"{proven}; now: `appliance bundle --verify`"),
         fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
     ]
+
+
+def _until(keys: Path) -> str:
+    ends = keys_end(keys)
+    return f"suffices until {ends}" if ends else "cannot be read"
 
 
 def _signed(home: Path, keys: Path) -> str:

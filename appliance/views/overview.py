@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from appliance.attendance import keys_reason
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.health import Verdict, assess
@@ -206,6 +207,8 @@ def overview(
     concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
     if no_time:
         concerns.append(f"{no_time}: neither the next job nor whether the data are late is known")
+    if now and (expiring := keys_reason(folder.bundles, now.date())):
+        concerns.append(expiring)
     if behind:
         concerns.append(f"the newest scores are of {asof}, {behind} sessions behind the last close")
     checked = checks.checks(ledger, session).rows if session else ()

@@ -22,6 +22,7 @@ from signals.errors import Locked
 D = date(2024, 3, 12)
 NOW = datetime(2024, 3, 12, 21, 0, tzinfo=UTC)
 SILENT = ("the daemon has been silent for more than two minutes",)
+ABSENT = ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
 NONE = DaemonFacts(runs=False, is_expected=False)
 LIVE = DaemonFacts(runs=True, is_expected=True, at=NOW)
 
@@ -52,7 +53,7 @@ def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
         (DaemonFacts(True, True, NOW - timedelta(seconds=150)), Verdict.OK, ()),
         (DaemonFacts(True, True, NOW - timedelta(seconds=151)), Verdict.DOWN, SILENT),
         (DaemonFacts(True, True, None), Verdict.DOWN, SILENT),
-        (DaemonFacts(False, True, NOW), Verdict.DOWN, ("no daemon runs: nothing is done at its hour",)),
+        (DaemonFacts(False, True, NOW), Verdict.DOWN, ABSENT),
         (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), Verdict.DEGRADED, ("the clock",)),
         (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), Verdict.DEGRADED, ("plan",)),
     ],
