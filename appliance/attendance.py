@@ -13,9 +13,9 @@ from pathlib import Path
 from appliance.latch import LatchRecord
 from appliance.ledger import Ledger, job_runs
 from appliance.schedule import Table, timetable
+from appliance.seams import ADDRESSES
 from signals.sessions import Calendar
 
-ADDRESSES = "alert-urls"
 DECIDING = ("plan", "trade")
 RECENT_SESSIONS = 5  # what was missed longer ago is history, and in the ledger
 EARLY_DAYS = 60

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
     from requests.adapters import BaseAdapter
 
+ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
+
 
 class Clock(Protocol):
     """Where `now` comes from."""

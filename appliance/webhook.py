@@ -15,8 +15,7 @@ from threading import Thread
 
 import httpx
 
-from appliance.attendance import ADDRESSES
-from appliance.seams import Alert, Severity
+from appliance.seams import ADDRESSES, Alert, Severity
 from signals.errors import BadConfig
 from signals.plain_text import clean
 

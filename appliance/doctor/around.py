@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.attendance import ADDRESSES
 from appliance.daemon.clocks import MAX_SKEW_SECONDS
 from appliance.deadman import ADDRESS, watcher
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.patient import Patient
+from appliance.seams import ADDRESSES
 from appliance.venue import KEY_FILE, SECRET_FILE
 from appliance.webhook import webhooks
 from signals.places import is_s3
