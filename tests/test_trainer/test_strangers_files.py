@@ -359,6 +359,7 @@ def test_figures_that_could_be_two_numbers_are_refused(prices: str, said: str) -
         ("b.csv", text().replace("99.8,", "99,8,"), "not a readable CSV file"),
         ("b.csv", text(header="date,symbol,open,high,low,close,Close,volume\n"), "2 columns are called close"),
     ],
+    ids=["gzip", "zip", "stranger", "no symbol", "cut off", "comma", "close twice"],  # packed bytes hold the time
 )
 def test_a_broken_delivery_is_one_clear_error(name: str, content: str | bytes, said: str) -> None:
     payload = content.encode() if isinstance(content, str) else content
