@@ -47,7 +47,7 @@ def data(patient: Patient) -> Iterator[Finding]:
     if patient.manifest.last < closed:
         behind = patient.manifest.calendar.between(patient.manifest.last, closed)
         yield warn("data", f"what is published ends {patient.manifest.last}, {len(behind) - 1} sessions ago",
-                   "Publish the dataset: `trainer publish-data --data FOLDER --to STORE`")  # fmt: skip
+                   "Publish the dataset: `trainer publish-data --data FOLDER --to STORE --keys FOLDER`")  # fmt: skip
     with Ledger(patient.folder.ledger, Mode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
     pulls = [run for run in runs if run is not None and "asof" in run.figures]

@@ -16,6 +16,7 @@ from appliance.job import JobReport, JobStatus
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
 from appliance.schedule import TIMETABLE
+from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
 from signals.sessions import xnys
 from tests.fakes.device import Workbench
 
@@ -130,3 +131,13 @@ def test_keys_that_end_soon_and_missed_sessions_degrade(bench: Workbench, monkey
     assert found.code == 1, found.out
     assert "nothing was planned or traded for" in found.out
     assert "trainer rotate-keys" in found.out
+
+
+def test_the_end_of_a_key_set_as_it_is_published_is_read(tmp_path: Path) -> None:
+    ends = date(2030, 5, 6)
+    key, other = (SigningKey(keyid=name, public=name, valid_until=ends) for name in ("a", "b"))
+    published = Keyset(
+        version=1, threshold=1, valid_until=date(2031, 1, 1), keys=(key,), data=DataKeys(threshold=1, keys=(other,))
+    )
+    (tmp_path / "keyset.json").write_bytes(seal_keyset(published, b'{"signatures": []}'))
+    assert keys_end(tmp_path) == ends

@@ -31,6 +31,7 @@ FEATURES = (
 )  # fmt: skip
 EXPIRY_SESSIONS = 70
 KEYID = sha256_of(b"the key of a demonstration")
+KEYS_END = "2099-12-31"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def write_bundle(
 
 def write_keyset(folder: Path) -> None:
     """Write the key set that knows the invented signature's key."""
-    payload = json.dumps({"keys": [{"keyid": KEYID, "revoked": False}]})
+    key = {"keyid": KEYID, "revoked": False, "valid_until": KEYS_END}
+    payload = json.dumps({"keys": [key], "threshold": 1, "valid_until": KEYS_END})
     write_atomic(folder / "keyset.json", json.dumps({"payload": payload, "signatures": []}).encode())
 
 
