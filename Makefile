@@ -61,10 +61,10 @@ test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
 
 ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py latch.py ledger.py ledger_rows.py \
-	orderpath.py one_word.py accepting.py recovery.py running.py tripwires.py reductions.py restating.py steps.py day_batches.py) \
-	$(addprefix tests/test_execution/test_,alpaca.py alpaca_contract.py alpaca_exactness.py intents.py planning.py \
+	orderpath.py one_word.py accepting.py recovery.py running.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \
+	$(addprefix tests/test_execution/test_,alpaca.py alpaca_contract.py alpaca_exactness.py intents.py market_data.py opinions.py planning.py \
 	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py) $(addprefix tests/test_signals/test_bundle_,parsing.py rules.py) \
-	tests/contracts/test_parsers_spoilt.py
+	tests/contracts/test_parsers_spoilt.py tests/flow/test_flat_targets.py
 
 coverage-orders: $(VENV)/.dev ## One minute: every branch of planning, journal, reconciliation, tripwires, broker adapter and bundle
 	@mkdir -p var

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from appliance.dataset_mark import DatasetMark
 from appliance.fs import DurableFs
@@ -44,6 +45,12 @@ def test_what_a_data_key_signed_is_read(manifest: Manifest) -> None:
     assert opened(content, seal_dataset(content, [DATA])) == manifest
     two = data_keys(signing_key(DATA), signing_key(SECOND), threshold=2)
     assert opened(content, seal_dataset(content, [DATA, SECOND]), two) == manifest
+
+
+def test_no_key_has_two_roles() -> None:
+    """A key that signs bundles may not sign data as well: whoever holds one has one power."""
+    with pytest.raises(ValidationError, match="a key stands twice"):
+        data_keys(signing_key(FIRST))
 
 
 def test_every_flipped_bit_of_the_manifest_is_refused(manifest: Manifest) -> None:
