@@ -3,13 +3,15 @@
 Invariants
 ----------
 1. It never raises and never takes longer than `TOTAL_SECONDS`: trading does not wait for a message.
-2. What leaves is the title, how loud it is, when, and the key: no figures, no account, no text from anywhere else.
+2. What leaves is the title, the machine's name, how loud it is, when, and the key: no figures, no account, no text
+   from anywhere else.
 3. The address is a secret. It comes from the credentials folder and is neither logged nor shown.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
 from threading import Thread
 
@@ -31,10 +33,12 @@ class WebhookNotifier:
     url : str
     transport : httpx.BaseTransport, optional
         Tests put their own here.
+    device : str
+        Name of the machine, by which a person with several knows which one calls; empty leaves it out.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._url, self._transport = url, transport
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, *, device: str = "") -> None:
+        self._url, self._transport, self._device = url, transport, device
         for name in ("httpx", "httpcore"):  # both log the address at INFO and DEBUG
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -48,22 +52,27 @@ class WebhookNotifier:
         return taken == [True]
 
     def _post(self, alert: Alert) -> bool:
-        title = clean(alert.title).encode("ascii", "replace").decode()
+        title = headline(alert, self._device).encode("ascii", "replace").decode()
         headers = {"Title": title, "Priority": PRIORITIES[alert.severity]}
         try:
             with (
                 httpx.Client(timeout=STEP_SECONDS, transport=self._transport, trust_env=False) as client,
-                client.stream("POST", self._url, content=message(alert), headers=headers) as answer,
+                client.stream("POST", self._url, content=message(alert, self._device), headers=headers) as answer,
             ):
                 return answer.is_success
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
             return False
 
 
-def message(alert: Alert) -> str:
+def headline(alert: Alert, device: str) -> str:
+    """Return the title with the device that calls."""
+    return clean(f"{alert.title} on {device}" if device else alert.title)
+
+
+def message(alert: Alert, device: str = "") -> str:
     """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
     at = alert.at.isoformat(timespec="seconds")
-    what = f"{clean(alert.title)} ({alert.severity}, {at}, {clean(alert.key)})"
+    what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
     return f"{what}. `appliance status` and `appliance alerts` say more."
 
 
@@ -85,4 +94,4 @@ def webhooks(credentials: Path | None) -> tuple[WebhookNotifier, ...]:
             f"address {wrong[0]} of {ADDRESSES} is no http(s) address", where=str(credentials / ADDRESSES),
             mend="Write one address a line",
         )  # fmt: skip
-    return tuple(WebhookNotifier(line) for line in found)
+    return tuple(WebhookNotifier(line, device=socket.gethostname()) for line in found)

@@ -21,7 +21,7 @@ from appliance.ledger import Ledger, alerts, halts
 from appliance.notify import Channels
 from appliance.paging import acknowledge, attend, repeat, send_again
 from appliance.seams import Alert, Severity
-from appliance.webhook import WebhookNotifier, message, webhooks
+from appliance.webhook import WebhookNotifier, headline, message, webhooks
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -56,6 +56,17 @@ def test_a_message_is_posted_once_with_its_loudness_and_no_figure() -> None:
     text = request.content.decode()
     assert "halt-1a2b3c4d" in text and "2024-03-12T13:00:00" in text
     assert "PA3XYZ" not in text and "101.5" not in text and text == message(ALERT)
+
+
+def test_a_message_says_which_device_calls() -> None:
+    """Whoever has two devices knows from the title alone; without a name the title is as it was."""
+    assert headline(ALERT, "pi-desk") == f"{ALERT.title} on pi-desk"
+    assert headline(ALERT, "") == ALERT.title
+    post = Post()
+    WebhookNotifier(SECRET, post, device="pi-desk").notify(ALERT)
+    (request,) = post.seen
+    assert request.headers["Title"].endswith(" on pi-desk")
+    assert request.content.decode().startswith(f"{ALERT.title} on pi-desk (")
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,15 @@
 
     appliance-alert UNIT     run by appliance-alert@UNIT.service, which OnFailure= of the unit starts
 
-It needs the system's Python and nothing else: it has to work when every release is broken. What leaves is the unit's
-name alone; the addresses are the credential alert-urls and are neither shown nor logged.
+It needs the system's Python and nothing else: it has to work when every release is broken. What leaves is the names of
+the unit and the machine; the addresses are the credential alert-urls and are neither shown nor logged.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -43,7 +44,7 @@ def addresses(credentials: str) -> list[str]:
 
 def takes(address: str, unit: str) -> bool:
     """Post one message; whether the other side took it."""
-    title = f"{unit} needs a person"
+    title = f"{unit} needs a person on {socket.gethostname()}"
     body = f"{title}, and the release's own program does not run. `systemctl --failed` says more."
     try:
         to = urlsplit(address)
