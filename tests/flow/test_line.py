@@ -212,7 +212,7 @@ def test_a_delivery_that_is_not_published_yet_is_tried_again(make: Make, own_sto
     publish_data_into(own_store, cut_after(generate(11, SYMBOLS, SESSIONS, END), day))
     after = own_store.manifest.calendar.offset(day, 2)
     done = bench("pull", "--session", str(after))
-    assert done.code == 2 and "lies in the future" in done.err
+    assert done.code == 5 and "are not published yet" in done.err
 
 
 def test_parquet_on_the_device_s_side_needs_no_arrow(published: Published) -> None:
