@@ -24,8 +24,9 @@ from trainer.chain import Anchor, Chain, Record
 from trainer.history import CHAMPIONS, OPENINGS, Event
 from trainer.holdout import open_holdout
 from trainer.measure import FOLDER, Step, challenger_id, measured, model_hashes
-from trainer.promote import Case, Verdict, is_worth_opening, judge
-from trainer.promotion_bars import PromotionConfig
+from trainer.promotion.case import Case, Verdict
+from trainer.promotion.config import PromotionConfig
+from trainer.promotion.judge import is_worth_opening, judge
 from trainer.search import store
 from trainer.search.tried import BARS_KEY
 from trainer.shadow import SHADOW

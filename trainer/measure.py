@@ -21,7 +21,7 @@ from trainer.backtest.figures import annual_sharpe, stretch_sharpes, worth
 from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
-from trainer.promote import PERCENTILES
+from trainer.promotion.holdout import PERCENTILES
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"

@@ -27,7 +27,8 @@ from trainer.backtest.subject import read_document
 from trainer.chain import Record
 from trainer.champions import case_path
 from trainer.history import CHAMPIONS, Event
-from trainer.promote import Case, Row, deflated_sharpe
+from trainer.promotion.case import Case, Row
+from trainer.promotion.trials import deflated_sharpe
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CHAMPION, CHALLENGER = "champion", "challenger"

@@ -10,7 +10,7 @@ from trainer import history
 from trainer.artefacts import canonical_json
 from trainer.champions import case_path
 from trainer.history import CHAMPIONS
-from trainer.promote import judge
+from trainer.promotion.judge import judge
 
 SLEEVE = "equities_xs"
 NET = "measured.walk_forward.net.annual_sharpe"

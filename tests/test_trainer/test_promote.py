@@ -12,9 +12,12 @@ import yaml
 from signals.errors import BadConfig
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, NET, SHADOW, case
 from trainer.artefacts import canonical_json
-from trainer.promote import BARS as ROWS
-from trainer.promote import Case, Row, Verdict, deflated_sharpe, is_worth_opening, judge, quantile_of
-from trainer.promotion_bars import PromotionConfig, read_bars
+from trainer.promotion.case import Case, Row, Verdict
+from trainer.promotion.config import PromotionConfig, read_bars
+from trainer.promotion.holdout import quantile_of
+from trainer.promotion.judge import BARS as ROWS
+from trainer.promotion.judge import is_worth_opening, judge
+from trainer.promotion.trials import deflated_sharpe
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RIVAL = {"champion": CHAMPION, "shadow": SHADOW}

@@ -33,7 +33,7 @@ from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.history import CHAMPIONS, OPENINGS
 from trainer.models.parameters import LightGbmConfig
-from trainer.promotion_bars import read_bars
+from trainer.promotion.config import read_bars
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 

@@ -16,7 +16,7 @@ from trainer.commands.training import day, progress
 if TYPE_CHECKING:
     from trainer.backtest.subject import Settings
     from trainer.chain import Record
-    from trainer.promote import Verdict
+    from trainer.promotion.case import Verdict
 
 PANEL = "Promotion"
 REFUSED_EXIT = 1
@@ -63,7 +63,7 @@ def promote(
     from trainer import tracking as mirror
     from trainer.champions import Request
     from trainer.champions import promote as judged
-    from trainer.promotion_bars import read_bars
+    from trainer.promotion.config import read_bars
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
@@ -98,7 +98,7 @@ def shadow(
     are reported and judged by nothing.
     """
     from trainer.backtest.subject import subject_of
-    from trainer.promotion_bars import read_bars
+    from trainer.promotion.config import read_bars
     from trainer.shadow import shadow as measured
 
     band = read_bars(bars).shadow_band

@@ -69,7 +69,7 @@ def search(
     """
     from trainer.fanout import cluster as connected
     from trainer.material import Range, prepare
-    from trainer.promotion_bars import read_bars
+    from trainer.promotion.config import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.search.run import steps
     from trainer.search.tried import SearchRequest, per_split, searched

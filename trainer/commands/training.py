@@ -69,7 +69,7 @@ def train(
     from trainer.commands.forecasting import SLEEVE as RISK
     from trainer.commands.forecasting import train_risk
     from trainer.fanout import cluster as connected
-    from trainer.promotion_bars import read_bars
+    from trainer.promotion.config import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.train import Request, steps
     from trainer.train import train as train_recipe

@@ -1,0 +1,32 @@
+"""Champion or not: a pure function of stored evidence and of bars that were fixed before.
+
+Entry point: `judge`. Every bar is a row of `BARS`: a name and a function of the case. What has no evidence fails; what
+does not apply says why. The sealed holdout is judged last, because opening it is only worth it when everything else
+passes (`is_worth_opening`).
+"""
+
+from __future__ import annotations
+
+from trainer.promotion import book, data, scores, shadow, successor, trials
+from trainer.promotion.case import Case, Judge, Verdict
+from trainer.promotion.config import PromotionConfig
+from trainer.promotion.holdout import holdout
+
+BARS: tuple[Judge, ...] = (
+    *(data.bars_first, data.leaks, data.long_embargo, data.universe),
+    *(book.sessions, book.sharpe, book.drawdown),
+    *(trials.dsr, trials.pbo),
+    *(book.paths, book.turnover, book.costs),
+    *(scores.reliability, scores.decile_order),
+    *(successor.champion, shadow.shadow),
+)
+
+
+def judge(case: Case, bars: PromotionConfig) -> Verdict:
+    """Return the verdict: the same case and bars, the same rows."""
+    return Verdict(tuple(row(case, bars) for row in (*BARS, holdout)), bars.fingerprint())
+
+
+def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:
+    """Whether every bar but the holdout's passes and there is a holdout to open."""
+    return case.evidence.get("holdout") is not None and all(row(case, bars).passed for row in BARS)
