@@ -21,7 +21,7 @@ from trainer.recipes.base import RecipeConfig
 from trainer.search.trial import sharpe_of
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.ic import Mean, newey_west, rank_ic
+from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.oof import Step, fit, scored
 
 SEALED = "The sealed holdout is not shown: only a promotion opens it. Train is in-sample: its gap to out-of-fold is "
@@ -64,7 +64,7 @@ def compare(
         own = rank_ic(
             proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label)
         )  # fmt: skip
-        train = newey_west(own, 2 * (config.label.k - 1))
+        train = overlapping_mean(own, config.label.k)
         rows.append(Row(kind, learner.device, train, worth, _annual_sharpe(proof, following, config.label.k)))
     return tuple(rows)
 

@@ -9,7 +9,7 @@ figures together, and the quantiles of
 
 are the fan that a device draws its own life into. For the sequential test the ICs are held to +-b, the 99.5 % quantile
 of their size; m, the mean that counts as promised, is the lower end of the 90 % confidence interval of the proof's own
-mean, with Newey and West's error: what the proof itself leaves open is no broken promise.
+mean, with the error of `persistent_mean`: what the proof itself leaves open is no broken promise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from execution.costs.impact import Y_DEFAULT
 from execution.yardstick import Lived, lived
 from signals.bars import Floats
-from trainer.validation.ic import newey_west
+from trainer.validation.ic import persistent_mean
 
 FORMAT = "trademl-expectation/1"
 MIN_SESSIONS = 60
@@ -63,7 +63,7 @@ def expectation(
         return None
     block = max(2 * k, 10)
     bound = max(float(np.quantile(np.abs(seen.ic[known]), BOUND_QUANTILE)), MIN_BOUND)
-    mean = newey_west(np.clip(seen.ic, -bound, bound), block)
+    mean = persistent_mean(np.clip(seen.ic, -bound, bound), block)
     promised = float(np.clip(mean.mean - Z_90 * mean.standard_error, -0.9 * bound, 0.9 * bound))
     return {
         "format": FORMAT,

@@ -24,7 +24,7 @@ from trainer.validation.deciles import (
     trading_conditions,
     turnover,
 )
-from trainer.validation.ic import Mean, by_offset, newey_west, rank_ic
+from trainer.validation.ic import Mean, by_offset, overlapping_mean, rank_ic
 from trainer.validation.oof import OutOfFold, Step, cross_validate
 from trainer.validation.walk_forward import walk_forward
 
@@ -97,7 +97,7 @@ def prove(rows: Samples, learner: Learner, config: CpcvConfig, *, workers: int, 
 
 def figures(proof: Proof, bars: Bars, k: int) -> Figures:
     """Compute every figure of a proof; `bars` lie on the rows' axes."""
-    rows, lag = proof.rows, 2 * (k - 1)
+    rows = proof.rows
     labels = rows.dense(rows.label)
     paths = [rows.dense(scores) for scores in proof.oof.scores]
     by_path = np.array([rank_ic(path, labels) for path in paths])
@@ -106,14 +106,14 @@ def figures(proof: Proof, bars: Bars, k: int) -> Figures:
     distant = None
     if proof.long_embargo is not None:
         ics = [rank_ic(rows.dense(scores), labels) for scores in proof.long_embargo.scores]
-        distant = newey_west(_mean_over_paths(np.array(ics)), lag)
+        distant = overlapping_mean(_mean_over_paths(np.array(ics)), k)
     present = np.unique(rows.t0)
     held, beyond = capped(labels[present])
     curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
     return Figures(
-        ic=newey_west(series, lag), ic_lag=lag, ic_series=series,
-        ic_by_path=tuple(newey_west(path, lag) for path in by_path), ic_by_offset=by_offset(series, k),
-        ic_long_embargo=distant, ic_walk_forward=newey_west(forward, lag), walk_forward_series=forward,
+        ic=overlapping_mean(series, k), ic_lag=k - 1, ic_series=series,
+        ic_by_path=tuple(overlapping_mean(path, k) for path in by_path), ic_by_offset=by_offset(series, k),
+        ic_long_embargo=distant, ic_walk_forward=overlapping_mean(forward, k), walk_forward_series=forward,
         curve=curve, spread=spread, turnover=book, capacity=worth,
         capped_labels=beyond,
     )  # fmt: skip
@@ -143,7 +143,7 @@ def _decile_figures(
         worths.append(capacity(spread, weights, volatility[k - 1 :], adv_usd[k - 1 :], k))
     return (
         np.mean(curves, axis=0),
-        newey_west(_mean_over_paths(np.array(spreads)), 2 * (k - 1)),
+        overlapping_mean(_mean_over_paths(np.array(spreads)), k),
         Turnover(*(float(np.mean([getattr(b, f) for b in books])) for f in Turnover.__dataclass_fields__)),
         Capacity(*(float(np.mean([getattr(w, f) for w in worths])) for f in Capacity.__dataclass_fields__)),
     )

@@ -11,15 +11,15 @@ from signals.bars import Bars
 from signals.features.market import market_return
 from trainer.proof import Figures
 from trainer.regimes import Regime, regimes
-from trainer.validation.ic import Mean, newey_west
+from trainer.validation.ic import Mean, overlapping_mean
 
 
 @dataclass(frozen=True)
 class RegimeFigures:
     """One regime: how many of the judged sessions were of it, and the IC there.
 
-    The sessions of a regime are not neighbours throughout; lags are counted among them, which keeps most of the overlap
-    of labels in the error and never makes it look smaller than independent sessions would.
+    The sessions of a regime are not neighbours throughout: labels of sessions further apart than they reach count as
+    independent, those inside it as overlapping.
     """
 
     regime: str
@@ -37,7 +37,7 @@ def by_regime(bars: Bars, worth: Figures, k: int) -> list[dict[str, Any]]:
         inside = kinds == regime.value
         if not (inside & judged).any():
             continue
-        of = [newey_west(np.where(inside, series, np.nan), 2 * (k - 1))
+        of = [overlapping_mean(np.where(inside, series, np.nan), k)
               for series in (worth.ic_series, worth.walk_forward_series)]  # fmt: skip
         found.append(asdict(RegimeFigures(regime.value, int((inside & judged).sum()), *of)))
     return found

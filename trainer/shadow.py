@@ -135,7 +135,7 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
 def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:
     r"""Predicted mean IC of `sessions` coming sessions, and the ends of its band.
 
-    predicted +- z SE sqrt(1 + T / n): SE is the Newey-West error of the walk-forward mean over T sessions; the mean of
+    predicted +- z SE sqrt(1 + T / n): SE is the standard error of the walk-forward mean over T sessions; the mean of
     n later ones has variance SE^2 T / n, and the prediction itself SE^2.
     """
     forward = subject.evidence["walk_forward"]["ic"]

@@ -9,7 +9,7 @@ import numpy as np
 from execution.yardstick import Lived, lived
 from signals.expectation import read_expectation
 from trainer.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
-from trainer.validation.ic import newey_west
+from trainer.validation.ic import persistent_mean
 
 NAMES, SESSIONS = 60, 500
 
@@ -50,7 +50,7 @@ def test_what_is_promised_is_the_proof_s_mean_less_its_own_uncertainty() -> None
     seen = lived(scores, following, 5)
     bound = found["ic"]["bound"]
     assert np.mean(np.abs(seen.ic) <= bound) >= 0.99
-    mean = newey_west(np.clip(seen.ic, -bound, bound), 10)
+    mean = persistent_mean(np.clip(seen.ic, -bound, bound), 10)
     assert found["ic"]["promised"] == mean.mean - 1.6448536269514722 * mean.standard_error
     assert 0.03 < found["ic"]["promised"] < found["ic"]["mean"]
 

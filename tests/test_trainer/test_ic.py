@@ -20,7 +20,7 @@ from trainer.validation.deciles import (
     trading_conditions,
     turnover,
 )
-from trainer.validation.ic import by_offset, newey_west, rank_ic
+from trainer.validation.ic import by_offset, overlapping_mean, persistent_mean, rank_ic
 
 
 def test_each_session_s_ic_is_scipy_s_spearman_of_the_names_present_in_both() -> None:
@@ -44,18 +44,60 @@ def test_constant_scores_and_thin_sessions_have_no_ic() -> None:
     assert rank_ic(labels, labels).tolist() == pytest.approx([1.0, 1.0])
 
 
-def test_newey_west_of_four_numbers_by_hand() -> None:
-    """1, 2, 3, 6: mean 3, deviations -2 -1 0 3, g0 = 14/4, g1 = (2 + 0 + 0)/4 = 1/2; lag 1 weighs it 1/2.
+def test_the_error_of_overlapping_labels_by_hand() -> None:
+    """1, 2, 3, 6 with k = 2: deviations -2 -1 0 3, g0 = 14, g1 = 2 + 0 + 0 = 2, in full: 14 + 2 * 2 = 18.
 
-    S = 3.5 + 2 * 0.5 * 0.5 = 4, SE = sqrt(4 / 4) = 1.
+    Pairs: 4 + 2 * 3 = 10 of 16, so SE^2 = 18 / (1 - 10/16) / 16 = 3 and t = 3 / sqrt 3.
     """
-    found = newey_west(np.array([1.0, np.nan, 2.0, 3.0, 6.0]), 1)
-    assert (found.mean, found.standard_error, found.t, found.sessions) == pytest.approx((3.0, 1.0, 3.0, 4))
+    found = overlapping_mean(np.array([1.0, 2.0, 3.0, 6.0]), 2)
+    expected = (3.0, np.sqrt(3.0), np.sqrt(3.0), 4)
+    assert (found.mean, found.standard_error, found.t, found.sessions) == pytest.approx(expected)
+    assert found.p == pytest.approx(0.0416323, abs=1e-7)
 
 
-def test_lag_zero_is_the_plain_standard_error_with_ddof_zero() -> None:
+def test_sessions_without_a_figure_keep_the_others_apart() -> None:
+    """1, -, 2, 3, 6: only 2 to 3 and 3 to 6 are neighbours. g0 = 14, g1 = 0 + 0; pairs 4 + 2 * 2 = 8 of 16."""
+    found = overlapping_mean(np.array([1.0, np.nan, 2.0, 3.0, 6.0]), 2)
+    assert (found.mean, found.standard_error, found.sessions) == pytest.approx((3.0, np.sqrt(14 / 0.5) / 4, 4))
+
+
+def test_labels_that_share_nothing_have_the_plain_standard_error_with_ddof_one() -> None:
     series = np.random.default_rng(1).normal(size=200)
-    assert newey_west(series, 0).standard_error == pytest.approx(series.std() / np.sqrt(200))
+    assert overlapping_mean(series, 1).standard_error == pytest.approx(series.std(ddof=1) / np.sqrt(200))
+
+
+def test_the_error_of_a_persistent_series_by_hand() -> None:
+    """1, 2, 3, 6 at lag 1: 14 + 2 * 1/2 * 2 = 16; b = 2/4, critical value 1.96 + 1.4847 + 0.104 - 0.06655 = 3.48215."""
+    found = persistent_mean(np.array([1.0, 2.0, 3.0, 6.0]), 1)
+    assert found.standard_error == pytest.approx(np.sqrt(16) / 4 * 3.48215 / 1.96)
+    assert found.t == pytest.approx(3.0 / found.standard_error)
+
+
+def test_a_sum_that_is_not_positive_falls_back_to_weights_that_are() -> None:
+    """+1, -1, +1, ... with k = 2: 8 + 2 * (-7) is below zero; Bartlett weights never are."""
+    series = np.tile([1.0, -1.0], 4)
+    assert overlapping_mean(series, 2) == persistent_mean(series, 10)
+    assert overlapping_mean(series, 2).standard_error > 0.0
+    two = overlapping_mean(np.array([0.1, 0.3]), 5)
+    assert two == persistent_mean(np.array([0.1, 0.3]), 25) and np.isfinite(two.standard_error)
+    for nothing in (overlapping_mean(np.array([0.1, np.nan]), 5), overlapping_mean(np.array([0.2, 0.2]), 1)):
+        assert np.isnan(nothing.t) and np.isnan(nothing.p)
+
+
+@pytest.mark.parametrize(("sessions", "least", "most"), [(1_050, 0.021, 0.029), (252, 0.021, 0.032)])
+def test_noise_with_5_session_labels_is_called_skill_as_often_as_the_p_value_says(
+    sessions: int, least: float, most: float
+) -> None:
+    """10,000 histories of noise, both tails: how often p is below 2.5 % one-sided."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(10_000):
+        summed = np.cumsum(np.concatenate([[0.0], rng.normal(size=sessions + 4)]))
+        p = overlapping_mean(summed[5:] - summed[:-5], 5).p
+        found.append(min(p, 1.0 - p))
+    rate = float(np.mean(np.array(found) < 0.025)) / 2.0
+    print(f"{sessions} sessions: {rate:.2%} one-sided at nominal 2.5 %")
+    assert least <= rate <= most
 
 
 def test_offsets_take_every_kth_session_and_use_ddof_one() -> None:
@@ -66,16 +108,16 @@ def test_offsets_take_every_kth_session_and_use_ddof_one() -> None:
 
 
 def test_overlapping_labels_make_the_naive_error_too_small() -> None:
-    """A 5-session moving sum of noise: the true error of the mean is about sqrt(5) times the naive one."""
+    """A 5-session moving sum of noise: the true error of the mean is sqrt(5) times the naive one."""
     noise = np.random.default_rng(2).normal(size=20_000)
     overlapping = np.convolve(noise, np.ones(5), mode="valid")
-    ratio = newey_west(overlapping, 8).standard_error / newey_west(overlapping, 0).standard_error
-    assert ratio == pytest.approx(np.sqrt(5) * np.sqrt(0.75), rel=0.12)  # Bartlett at lag 8 keeps about 3/4 of it
-    assert newey_west(overlapping, 80).standard_error == pytest.approx(np.sqrt(5) * np.sqrt(5 / 20_000), rel=0.15)
+    naive, honest = overlapping_mean(overlapping, 1), overlapping_mean(overlapping, 5)
+    assert honest.standard_error / naive.standard_error == pytest.approx(np.sqrt(5), rel=0.05)
+    assert persistent_mean(overlapping, 80).standard_error == pytest.approx(honest.standard_error, rel=0.1)
 
 
 def test_momentum_on_the_real_file_is_not_significant_once_overlap_is_counted() -> None:
-    """12-1 momentum against 5-session labels, 2013-2021: naive t 2.45, Newey-West 1.21, every fifth session 1.03."""
+    """12-1 momentum against 5-session labels, 2013-2021: naive t 2.45, honest 1.12, every fifth session 1.03."""
     bars = yf_bars(symbols=10_000, first=date(2013, 1, 1), last=date(2021, 12, 31), min_history=253)
     growth = np.log1p(bars.total_return)
     momentum = np.full(growth.shape, np.nan)
@@ -84,9 +126,9 @@ def test_momentum_on_the_real_file_is_not_significant_once_overlap_is_counted() 
     momentum[~bars.eligible] = np.nan
     labels = horizon_labels(bars, 5)
     series = rank_ic(momentum, labels.values)
-    naive, honest = newey_west(series, 0), newey_west(series, 8)
+    naive, honest = overlapping_mean(series, 1), overlapping_mean(series, 5)
     apart = np.mean([m.t for m in by_offset(series, 5)])
-    assert (naive.t, honest.t, apart) == pytest.approx((2.45, 1.21, 1.03), abs=0.15)
+    assert (naive.t, honest.t, apart) == pytest.approx((2.45, 1.12, 1.03), abs=0.1)
 
 
 def ten_by(labels_of_decile: list[float], sessions: int = 6) -> tuple[np.ndarray, np.ndarray]:

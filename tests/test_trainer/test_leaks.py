@@ -19,7 +19,7 @@ from trainer.models.parameters import LightGbmConfig, RidgeConfig
 from trainer.proof import figures, prove
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.validation.cpcv import leaks, splits
-from trainer.validation.ic import newey_west, rank_ic
+from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.oof import cross_validate, fit, scored
 from trainer.validation.walk_forward import folds, walk_forward
 
@@ -152,10 +152,10 @@ def test_labels_that_end_inside_the_next_fold_are_what_walking_forward_drops() -
     rows, _ = market(4, sessions=150)
     for train, test in folds(rows.t0, rows.t1, 5):
         assert rows.t1[train].max() < rows.t0[test].min()
-    ic = newey_west(
+    ic = overlapping_mean(
         rank_ic(
             rows.dense(walk_forward(rows, LEARNER, groups=5, workers=1, step=no_step)), rows.dense(rows.label)
         ),
-        8,
+        5,
     )  # fmt: skip
     assert abs(ic.t) < 3.0

@@ -9,7 +9,7 @@ import numpy as np
 from signals.bars import Floats
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof, common
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
-from trainer.validation.ic import Mean, newey_west, rank_ic
+from trainer.validation.ic import Mean, persistent_mean, rank_ic
 
 LEARNED = ("har", "trees")
 BINS = 20
@@ -80,7 +80,7 @@ def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:
         coverage=coverage(realised, proof.low, proof.high, k),
         below=coverage(realised, _edge(proof.low, -np.inf), _under(proof.low), k),
         above=coverage(realised, _over(proof.high), _edge(proof.high, np.inf), k),
-        ic=newey_west(rank_ic(har, realised), 2 * (k - 1)),
+        ic=persistent_mean(rank_ic(har, realised), 2 * (k - 1)),
         calibration=calibration_curve(har * shared, realised * shared),
     )
 

@@ -17,7 +17,7 @@ def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: 
     axes = new_axes("Rank IC by path (out of fold)", "path", "mean rank IC")
     axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6, zorder=3)
     low, high = mean - 1.96 * standard_error, mean + 1.96 * standard_error
-    axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean (Newey-West)")
+    axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean")
     axes.axhline(mean, color=SECOND, linewidth=1.5, zorder=4, label=f"mean {mean:+.4f}")
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xticks(range(len(figures)))

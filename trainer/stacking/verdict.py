@@ -19,7 +19,7 @@ from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
 from trainer.validation.book import book_returns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.ic import Mean, newey_west, rank_ic
+from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.pbo import probability_of_overfitting
 
 STACK, AVERAGE = "stack", "weighted average"
@@ -67,13 +67,13 @@ def records(members: Members, proof: StackProof, average: StackProof, following:
         **{m.name: (m.out_of_fold, m.forward, _tries(m.evidence)) for m in members.members},
         AVERAGE: (average.out_of_fold, average.forward, tries), STACK: (proof.out_of_fold, proof.forward, tries + 1),
     }  # fmt: skip
-    lag = 2 * (members.horizon - 1)
     found = {}
     for name, (out, forward, count) in asked.items():
         ahead = np.where(common[:, None], forward, np.nan)
         series = rank_ic(out, members.label)
         found[name] = Record(
-            newey_west(series, lag), newey_west(rank_ic(ahead, members.label), lag), series,
+            overlapping_mean(series, members.horizon), overlapping_mean(rank_ic(ahead, members.label), members.horizon),
+            series,
             book_returns(ahead, following, members.horizon).net, count,
         )  # fmt: skip
     return found
@@ -88,7 +88,7 @@ def best_of(found: Mapping[str, Record]) -> str:
 def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
     """Return the conditions: better out of fold and walking forward, and neither DSR nor PBO worse."""
     stack, best = found[STACK], found[best_of(found)]
-    gain = newey_west(stack.series - best.series, 2 * (horizon - 1))
+    gain = overlapping_mean(stack.series - best.series, horizon)
     deflated, least = _deflated(stack), _deflated(best)
     lost, usual = _lost(found, with_stack=True), _lost(found, with_stack=False)
     sharpe, bar = annual(stack.net), annual(best.net)

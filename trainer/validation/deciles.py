@@ -28,14 +28,13 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, LABEL_CAP, book_weights, capped, decile_of
 from signals.bars import Bars, Floats
-from trainer.validation.ic import Mean, newey_west
 
 SESSIONS_PER_YEAR = 252
 CONDITIONS_WINDOW_SESSIONS = 20
 
 __all__ = [
     "DECILES", "LABEL_CAP", "Capacity", "Turnover", "book_weights", "capacity", "capped", "decile_curve", "decile_of",
-    "spread_mean", "spread_series", "trading_conditions", "turnover",
+    "spread_series", "trading_conditions", "turnover",
 ]  # fmt: skip
 
 
@@ -132,11 +131,6 @@ def trading_conditions(bars: Bars) -> tuple[Floats, Floats]:
         _trailing(bars.total_return, lambda count, total, square: np.sqrt((square - total**2 / count) / (count - 1))),
         _trailing(bars.close * bars.volume, lambda count, total, square: total / count),
     )
-
-
-def spread_mean(spread: Floats, k: int) -> Mean:
-    """Mean decile spread with Newey-West error."""
-    return newey_west(spread, 2 * (k - 1))
 
 
 def _trailing(values: Floats, figure) -> Floats:  # type: ignore[no-untyped-def]  # (count, sum, sum of squares) -> array

@@ -1,7 +1,8 @@
 r"""How good a risk forecast is: QLIKE for volatilities, coverage and pinball loss for quantiles.
 
-All series are per session, averaged over the session's names; their means carry Newey-West errors with a lag of at
-least 2 (k - 1), because k-session outcomes overlap and names fall together.
+All series are per session, averaged over the session's names; their means carry the errors of
+`persistent_mean` with a lag of 2 (k - 1), because k-session outcomes overlap, names fall together and calm and storm
+last.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from signals.bars import Floats
-from trainer.validation.ic import Mean, newey_west
+from trainer.validation.ic import Mean, persistent_mean
 
 
 def qlike(realised: Floats, forecast: Floats) -> Floats:
@@ -60,13 +61,13 @@ def session_mean(losses: Floats) -> Floats:
 
 def mean_loss(losses: Floats, k: int) -> Mean:
     """Mean over sessions of the session means; `losses` float64 (T, N), NaN where there is no forecast or outcome."""
-    return newey_west(session_mean(losses), 2 * (k - 1))
+    return persistent_mean(session_mean(losses), 2 * (k - 1))
 
 
 def advantage(losses: Floats, others: Floats, k: int) -> Mean:
     """Mean of others' loss minus ours where both exist; positive when ours is the better forecast.
 
-    Its t is that of Diebold and Mariano (1995), "Comparing predictive accuracy", with Newey-West errors.
+    Its t is that of Diebold and Mariano (1995), "Comparing predictive accuracy", with the errors of `persistent_mean`.
     """
     return mean_loss(others - losses, k)
 

@@ -1,12 +1,21 @@
 r"""Rank information coefficient, and how little a few years of overlapping labels say about it.
 
-The series of per-session rank ICs is autocorrelated because k-session labels overlap. Its mean's standard error is
-Newey and West's (1987) with Bartlett weights and a lag of at least 2 (k - 1) sessions:
+Every standard error of a session series in this program is one of the two below. With c_t the deviation from the mean,
+0 on a session without a figure, n the sessions that have one and g_l = sum_t c_t c_{t+l}:
 
-    SE^2 = (g_0 + 2 sum_{l=1}^{L} (1 - l / (L + 1)) g_l) / T
+    SE^2 = (sum_{|l| <= L} w_l g_l) / n^2
 
-with g_l the autocovariance at lag l (divided by T) of the T sessions' ICs. Beside it stand the k series that take every
-k-th session, whose labels do not overlap. A t-statistic over splits or paths is never formed: they share their data.
+`overlapping_mean`, for what is made of k-session labels: w = 1, L = k - 1 (Hansen and Hodrick 1980, "Forward exchange
+rates as optimal predictors of future spot rates"). Labels of sessions k apart share nothing, so the autocovariances end
+there, and every one that exists counts in full. The sum is divided by 1 - P / n^2, P the number of its pairs: what the
+estimated mean takes from it (for k = 1 that is ddof 1).
+
+`persistent_mean`, for what depends on the past without an end: w_l = 1 - l / (L + 1) (Newey and West 1987, Bartlett
+weights), times the fixed-b critical value over 1.96 (Kiefer and Vogelsang 2005, "A new asymptotic theory for
+heteroskedasticity-autocorrelation robust tests"). It stands in for the first where that is not positive.
+
+Either way t is to be compared with the standard normal distribution. A t-statistic over splits or paths is never
+formed: they share their data.
 """
 
 from __future__ import annotations
@@ -14,11 +23,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from signals.bars import Floats
 from signals.ic import rank_ic
 
-__all__ = ["Mean", "by_offset", "newey_west", "rank_ic"]
+__all__ = ["Mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
+
+NORMAL_975 = 1.96
+FALLBACK_LAGS = 5  # times k: so long a Bartlett window keeps 90 % and more of what the overlap adds
 
 
 @dataclass(frozen=True)
@@ -30,41 +43,77 @@ class Mean:
     t: float
     sessions: int
 
+    @property
+    def p(self) -> float:
+        """One-sided p-value of no skill; NaN without a t."""
+        return float(norm.sf(self.t))
 
-def newey_west(series: Floats, lag: int) -> Mean:
-    """Mean of a session series with Newey-West standard error; NaN entries are dropped before lags are counted.
+
+def overlapping_mean(series: Floats, k: int) -> Mean:
+    """Mean of a session series made of k-session labels.
 
     Parameters
     ----------
     series : float64, shape (T,)
-    lag : int, sessions
-        At least 2 (k - 1) for k-session labels; cut to T - 1.
+        By session; NaN where a session has no figure, which keeps the distances of the others.
+    k : int, sessions
+        1 for figures that share nothing.
     """
-    values = series[np.isfinite(series)]
-    count = len(values)
+    centred, mean, count = _centred(series)
     if count < 2:
-        return Mean(float(values.mean()) if count else float("nan"), float("nan"), float("nan"), count)
-    centred = values - values.mean()
-    variance = float(centred @ centred) / count
-    lags = min(lag, count - 1)
-    for step in range(1, lags + 1):
-        variance += 2.0 * (1.0 - step / (lags + 1)) * float(centred[step:] @ centred[:-step]) / count
-    return _with_t(float(values.mean()), float(np.sqrt(max(variance, 0.0) / count)), count)
+        return Mean(mean, float("nan"), float("nan"), count)
+    known = np.isfinite(series).astype(np.float64)
+    uniform = np.ones(min(k, len(series)))
+    pairs = _weighted(known, uniform) / count**2
+    total = _weighted(centred, uniform)
+    if pairs >= 1.0 or total <= 0.0:
+        return persistent_mean(series, FALLBACK_LAGS * k) if k > 1 else _with_t(mean, 0.0, count)
+    return _with_t(mean, total / (1.0 - pairs), count)
+
+
+def persistent_mean(series: Floats, lag: int) -> Mean:
+    """Mean of a session series that depends on its past for longer than labels overlap.
+
+    Parameters
+    ----------
+    series : float64, shape (T,)
+        As in `overlapping_mean`.
+    lag : int, sessions
+        Cut to the sessions that have a figure, less one.
+    """
+    centred, mean, count = _centred(series)
+    if count < 2:
+        return Mean(mean, float("nan"), float("nan"), count)
+    window = min(lag, count - 1) + 1
+    total = _weighted(centred, 1.0 - np.arange(window) / window)
+    return _with_t(mean, max(total, 0.0) * (_fixed_b(window / count) / NORMAL_975) ** 2, count)
 
 
 def by_offset(series: Floats, k: int) -> tuple[Mean, ...]:
-    """Means of the k series that take every k-th session, with plain standard errors (ddof 1)."""
-    means = []
-    for offset in range(k):
-        values = series[offset::k]
-        values = values[np.isfinite(values)]
-        if len(values) < 2:
-            means.append(Mean(float("nan"), float("nan"), float("nan"), len(values)))
-        else:
-            error = float(values.std(ddof=1) / np.sqrt(len(values)))
-            means.append(_with_t(float(values.mean()), error, len(values)))
-    return tuple(means)
+    """Means of the k series that take every k-th session, whose labels do not overlap."""
+    return tuple(overlapping_mean(series[offset::k], 1) for offset in range(k))
 
 
-def _with_t(mean: float, standard_error: float, sessions: int) -> Mean:
-    return Mean(mean, standard_error, mean / standard_error if standard_error > 0.0 else float("nan"), sessions)
+def _centred(series: Floats) -> tuple[Floats, float, int]:
+    known = np.isfinite(series)
+    count = int(known.sum())
+    mean = float(series[known].mean()) if count else float("nan")
+    return np.where(known, series - mean, 0.0), mean, count
+
+
+def _weighted(values: Floats, weights: Floats) -> float:
+    """Sum over |l| < len(weights) of w_l sum_t v_t v_{t+l}."""
+    total = float(values @ values)
+    for lag in range(1, len(weights)):
+        total += 2.0 * float(weights[lag]) * float(values[lag:] @ values[:-lag])
+    return total
+
+
+def _fixed_b(b: float) -> float:
+    """Two-sided 5 % critical value of a t with Bartlett weights over the share b of the sessions."""
+    return NORMAL_975 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3
+
+
+def _with_t(mean: float, total: float, count: int) -> Mean:
+    error = float(np.sqrt(total)) / count
+    return Mean(mean, error, mean / error if error > 0.0 else float("nan"), count)

@@ -26,7 +26,7 @@ from signals.errors import FixInput
 from trainer.models.base import Learner, Matrix, Model
 from trainer.samples import Samples
 from trainer.validation.cpcv import splits
-from trainer.validation.ic import Mean, newey_west, rank_ic
+from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.oof import Step, fit, scored
 
 ALIKE = 0.5  # absolute rank correlation from which on average features share a cluster
@@ -88,14 +88,14 @@ def importance(
         step(f"importance {split.number + 1} of {groups}")
     labels = rows.dense(rows.label)
     base = rank_ic(rows.dense(plain), labels)
-    losses = [newey_west(base - rank_ic(rows.dense(scores), labels), 2 * (k - 1)) for scores in permuted]
+    losses = [overlapping_mean(base - rank_ic(rows.dense(scores), labels), k) for scores in permuted]
     named = [
         Loss(tuple(rows.names[c] for c in columns), loss) for columns, loss in zip(sets, losses, strict=True)
     ]  # fmt: skip
     count = len(rows.names)
     has_shap = all(len(part) for part in shap)
     return Importance(
-        newey_west(base, 2 * (k - 1)), tuple(named[:count]), tuple(named[count:]),
+        overlapping_mean(base, k), tuple(named[:count]), tuple(named[count:]),
         np.mean(shap, axis=0) if has_shap else None,
     )  # fmt: skip
 
