@@ -23,7 +23,7 @@ from trainer.backtest.subject import Settings, Subject, read_document, subject_o
 from trainer.chain import Anchor, Chain, Record
 from trainer.history import CHAMPIONS, OPENINGS, Event
 from trainer.holdout import open_holdout
-from trainer.measure import FOLDER, Step, challenger_id, measured, model_hashes
+from trainer.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
 from trainer.promotion.case import Case, Verdict
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.judge import is_worth_opening, judge
@@ -31,7 +31,7 @@ from trainer.search import store
 from trainer.search.tried import BARS_KEY
 from trainer.shadow import SHADOW
 
-PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"
+EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The verdict and its record; `is_new` is False when this very model was champion already."""
+    """The verdict and its record; `is_new` is False when this very model was champion already, on this evidence."""
 
     verdict: Verdict
     record: Record
@@ -86,7 +86,7 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         known = history.read(request.registry / CHAMPIONS)
         subject = subject_of(request.run, request.data)
         now = history.champion(known, str(subject.evidence["sleeve"]))
-        if now is not None and tuple(now["model_sha256"]) == model_hashes(request.run):
+        if now is not None and _is_of(request.registry, now, request.run):
             _permit(request.run, now)
             return Outcome(Verdict.of(now), now, is_new=False)
         case = _case(subject, request, now, step)
@@ -135,15 +135,35 @@ def confirm(registry: Path, run: Path) -> Record:
     Raises
     ------
     FixInput
-        The registry's champion is another model, or none.
+        The registry's champion is another model, the same one judged on other evidence, or none.
     """
-    sleeve = str(read_document(run / "evidence.json").get("sleeve"))
+    sleeve = str(read_document(run / EVIDENCE).get("sleeve"))
     now = history.champion(history.read(registry / CHAMPIONS), sleeve)
-    if now is None or tuple(now["model_sha256"]) != model_hashes(run):
+    if now is None or not _is_of(registry, now, run):
         said = f"{now['version']} of {now['run']}" if now else "nobody"
-        raise FixInput(f"the champion of {sleeve} is {said}, not this run", where=str(registry),
+        same = now is not None and tuple(now["model_sha256"]) == model_hashes(run)
+        why = ": the model is the same, the evidence that it was judged on is not" if same else ""
+        raise FixInput(f"the champion of {sleeve} is {said}, not this run{why}", where=str(registry),
                        mend="`trainer promote` it first, or publish it as an evaluation")  # fmt: skip
     return now
+
+
+def evidence_hash(run: Path) -> str:
+    """SHA-256 of the run's evidence, by which a bundle carries it."""
+    return file_hash(run / EVIDENCE)
+
+
+def _is_of(registry: Path, record: Record, run: Path) -> bool:
+    """Whether the verdict of `record` was given on this run's model and on this run's evidence.
+
+    A record of a version that did not name its evidence is asked through its case, which holds it.
+    """
+    if tuple(record["model_sha256"]) != model_hashes(run):
+        return False
+    if "evidence_sha256" in record:
+        return bool(record["evidence_sha256"] == evidence_hash(run))
+    judged = read_document(case_path(registry, str(record["case_sha256"])))["evidence"]
+    return bool(judged == read_document(run / EVIDENCE))
 
 
 def audit(registry: Path) -> tuple[Anchor, Anchor]:
@@ -260,6 +280,7 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
         "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED), "sleeve": sleeve,
         "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
         "run": request.run.name, "at": request.at.isoformat(), "model_sha256": list(model_hashes(request.run)),
+        "evidence_sha256": evidence_hash(request.run),
         "challenger": challenger_id(request.run), "snapshot_id": evidence["snapshot_id"],
         "code_version": evidence["code_version"], "judged_by": request.code_version,
         "net_sharpe": book["net"]["annual_sharpe"],

@@ -1,10 +1,7 @@
 r"""Who was champion when and why, and every opening of a sealed holdout: two chains in one folder, the registry.
 
-`champions.jsonl` and `openings.jsonl` are chains (`trainer/chain.py`). Besides:
-
-1. Beside each stands its anchor (`<name>.head`): number of records and last hash. A file whose end was cut off is
-   shorter than its anchor and refused; one line more is what a crash between the two writes leaves, and is taken over.
-2. The whole file is verified at every read. Nothing is ever rewritten: a rollback is one more record.
+`champions.jsonl` and `openings.jsonl` are chains with their anchors (`trainer/chain.py`). Nothing is ever rewritten: a
+rollback is one more record.
 """
 
 from __future__ import annotations
@@ -16,8 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from signals.errors import FixInput, Locked
-from signals.files import write_atomic
+from signals.errors import Locked
 from trainer import chain
 from trainer.chain import Anchor, Chain, Record
 
@@ -34,27 +30,16 @@ class Event(StrEnum):
 
 
 def read(path: Path) -> Chain:
-    """Read and verify; a file that does not exist, without an anchor, is empty.
-
-    Raises
-    ------
-    FixInput
-        The chain is broken, its end was cut off, or its anchor is gone.
-    """
-    found = chain.read(path, mend=MEND)
-    _check_anchor(path, found)
-    return found
+    """Read and verify; raises as `chain.read`."""
+    return chain.read(path, mend=MEND)
 
 
 def append(path: Path, record: Record) -> Anchor:
-    """Add one record behind those that are there, durably; raises as `read`.
+    """Add one record behind those that are there, durably; raises as `chain.read`.
 
     The caller holds the folder (`held`), so that nobody writes in between.
     """
-    number = len(read(path).records) + 1
-    after = chain.append(path, {**record, "number": number}, mend=MEND)
-    write_atomic(_anchor_path(path), f"{after.records} {after.head}\n".encode())
-    return after
+    return chain.append(path, {**record, "number": len(read(path).records) + 1}, mend=MEND)
 
 
 @contextmanager
@@ -92,25 +77,3 @@ def next_version(known: Chain, sleeve: str, *, spec_hash: str, horizon: int, con
     if (now["spec_hash"], now["horizon"]) != (spec_hash, horizon):
         return f"{major + 1}.0.0"
     return f"{major}.{minor + 1}.0" if now["config_hash"] != config_hash else f"{major}.{minor}.{patch + 1}"
-
-
-def _check_anchor(path: Path, found: Chain) -> None:
-    anchor = _anchor_path(path)
-    if not anchor.exists():
-        if len(found.records) > 1:  # the first append may have died before its anchor
-            raise FixInput("the anchor of a history is gone", where=str(anchor), mend=MEND)
-        return
-    try:
-        count, head = anchor.read_text(encoding="utf-8").split()
-        known = Anchor(int(count), head)
-    except ValueError:
-        raise FixInput("the anchor of a history cannot be read", where=str(anchor), mend=MEND) from None
-    if not found.holds(known) or len(found.records) > known.records + 1:
-        raise FixInput(
-            f"{len(found.records)} records where {known.records} were written: the history was cut or replaced",
-            where=str(path), mend=MEND,
-        )  # fmt: skip
-
-
-def _anchor_path(path: Path) -> Path:
-    return path.with_suffix(path.suffix + ".head")

@@ -3,7 +3,8 @@
 Invariants, held at construction
 --------------------------------
 1. `bundle_id` is derived from the content: everything but itself and `created`.
-2. A champion carries the promotion record of exactly its model files; an evaluation carries its refusal.
+2. A champion carries the promotion record of exactly its model files, given on its evidence; an evaluation carries
+   its refusal.
 3. Paths are plain file names, each listed once; every needed part is there exactly once, models at least once.
 4. `spec_hash` is the hash of the ordered features that the manifest itself lists.
 """
@@ -164,6 +165,9 @@ class BundleManifest(Document):
             raise ValueError("a champion, and only a champion, carries a promotion record")
         if self.promotion and sorted(self.promotion.model_sha256) != sorted(f.sha256 for f in self.of(Part.MODEL)):
             raise ValueError("the promotion record is that of another model")
+        judged = self.promotion and self.promotion.record.get("evidence_sha256")
+        if judged and [judged] != [f.sha256 for f in self.of(Part.EVIDENCE)]:
+            raise ValueError("the promotion record was given on other evidence")
         if bool(self.refusal) != (self.role is Role.EVALUATION):
             raise ValueError("an evaluation, and only an evaluation, carries its refusal")
         return self

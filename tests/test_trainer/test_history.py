@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,6 +124,22 @@ def test_no_byte_can_be_changed_unseen(path: Path, data: st.DataObject) -> None:
             read(path)
     finally:
         path.write_bytes(whole)
+
+
+APPEND = "import sys; from pathlib import Path; from trainer import chain\n"
+APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, mend='')"
+
+
+def test_two_processes_that_append_at_once_lose_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "both.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        chain.read(path, mend="")  # a reader between a line and its anchor sees neither as missing
+    assert [writer.returncode for writer in writers] == [0, 0]
+    records = chain.read(path, mend="").records
+    for name in "ab":
+        assert [r["n"] for r in records if r["by"] == name] == list(range(25))
+    assert len({r["previous"] for r in records}) == 50
 
 
 def test_two_promotions_at_once_are_refused(tmp_path: Path) -> None:

@@ -22,12 +22,13 @@ from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
 from signals.dataset import read_manifest
 from signals.errors import FixInput, TrademlError
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
 from signals.manifest import PriceBasis
 from signals.shadow_log import read_shadow_log
 from tests.fakes.shadowing import device_log
 from trainer import champions, history
 from trainer.__main__ import app
+from trainer.artefacts import canonical_json
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
@@ -253,6 +254,37 @@ def test_a_first_champion_clears_every_bar_and_its_seal_is_opened_and_logged(lif
 def test_promoting_the_champion_again_records_nothing(life: Life) -> None:
     again = life.answers["a again"]
     assert not again["is_new"] and again["number"] == life.answers["a"]["number"]
+
+
+def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life, tmp_path: Path) -> None:
+    """The same ONNX file, trained after more trials: it is judged, not waved through, and not published as champion."""
+    run = tmp_path / "a"
+    shutil.copytree(life.run("a"), run)
+    evidence = json.loads((run / "evidence.json").read_bytes())
+    write_atomic(run / "evidence.json", canonical_json({**evidence, "trials": {**evidence["trials"], "dsr": 0.589}}))
+    assert (run / "model.onnx").read_bytes() == (life.run("a") / "model.onnx").read_bytes()
+    registry = life.copied_registry(tmp_path)
+    words = ["--run", str(run), "--role", "champion", "--keys", life.desk.of("keys"), "--to", str(tmp_path / "store")]
+    with pytest.raises(FixInput, match="the model is the same, the evidence that it was judged on is not"):
+        life.desk.call("publish", *words, "--registry", registry)
+    judged = life.desk.promote(run, "--registry", registry, exits=1)
+    assert judged["is_new"] and judged["evidence_sha256"] == sha256_of((run / "evidence.json").read_bytes())
+
+
+def test_a_record_from_before_evidence_was_hashed_is_compared_through_its_case(life: Life, tmp_path: Path) -> None:
+    registry = Path(life.copied_registry(tmp_path))
+    older = [{k: v for k, v in r.items() if k not in ("number", "previous", "evidence_sha256")}
+             for r in history.read(registry / CHAMPIONS).records]  # fmt: skip
+    for name in (CHAMPIONS, f"{CHAMPIONS}.head"):
+        (registry / name).unlink()
+    for record in older:
+        history.append(registry / CHAMPIONS, record)
+    assert champions.confirm(registry, life.run("a"))["version"] == "1.0.0"
+    run = tmp_path / "a"
+    shutil.copytree(life.run("a"), run)
+    write_atomic(run / "evidence.json", canonical_json({"sleeve": SLEEVE}))
+    with pytest.raises(FixInput, match="not this run"):
+        champions.confirm(registry, run)
 
 
 def test_a_challenger_without_a_shadow_is_told_to_make_one(life: Life) -> None:

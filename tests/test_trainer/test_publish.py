@@ -110,6 +110,21 @@ def test_a_champion_needs_the_promotion_record_of_its_own_model(tmp_path: Path, 
     assert published(tmp_path, keys, run, role=Role.CHAMPION).role is Role.CHAMPION
 
 
+def test_a_champion_carries_the_evidence_that_its_verdict_was_given_on(tmp_path: Path, keys: Path) -> None:
+    """The same model under other figures is not the champion; a device refuses such a manifest as well."""
+    run = run_folder(tmp_path / "run")
+    judged = sha256_of((run / "evidence.json").read_bytes())
+    record = {
+        "verdict": "promoted", "model_sha256": [sha256_of((run / "model.onnx").read_bytes())],
+        "record": {"evidence_sha256": judged},
+    }  # fmt: skip
+    (run / "promotion.json").write_text(json.dumps(record))
+    assert published(tmp_path, keys, run, role=Role.CHAMPION).role is Role.CHAMPION
+    change(run / "evidence.json", trials={"dsr": 0.589})
+    with pytest.raises(FixInput, match="given on other evidence"):
+        published(tmp_path, keys, run, role=Role.CHAMPION)
+
+
 def test_a_shadow_carries_no_refusal_and_an_evaluation_carries_the_one_it_is_given(tmp_path: Path, keys: Path) -> None:
     run = run_folder(tmp_path / "run")
     with pytest.raises(FixInput, match="carries no refusal"):

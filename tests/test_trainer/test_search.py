@@ -166,7 +166,7 @@ def test_a_process_that_dies_leaves_a_trial_that_counts(
 
 @pytest.fixture
 def copy(found: tuple[Path, Found], tmp_path: Path) -> Path:
-    for name in (store.FILE, "optuna.db"):
+    for name in (store.FILE, f"{store.FILE}.head", "optuna.db"):
         (tmp_path / name).write_bytes((found[0] / name).read_bytes())
     return tmp_path
 

@@ -23,7 +23,7 @@ from signals.bars import Floats
 from signals.errors import FixInput, Locked
 from trainer.chain import FIRST, Anchor
 from trainer.chain import append as append_record
-from trainer.chain import read as read_chain
+from trainer.chain import unanchored as read_chain
 from trainer.search.trial import State, Trial, unpacked
 
 FILE = "trials.jsonl"
