@@ -319,8 +319,9 @@ class Market:
             raise DataNotUsable(f"the market store holds no bars of {asof}", mend="Run `appliance pull`")
         first = max(last - sessions + 1, self._calendar.index(begins))
         days = days_array(self._calendar.days[first : last + 1])
+        dataset = self.dataset()
         with self._readable():
-            return self._panel(days)
+            return self._panel(days, has_dollars=dataset is None or dataset.basis.has_dollars)
 
     def closes(self, asof: date) -> dict[str, Decimal]:
         """Close of every symbol that has a bar at `asof`, under the name it bore then, exactly as stored (USD)."""
@@ -361,7 +362,7 @@ class Market:
         )
         return tuple(action_of(row) for row in rows)
 
-    def _panel(self, days: Days) -> Bars:
+    def _panel(self, days: Days, *, has_dollars: bool) -> Bars:
         connection = self._open()
         bounds = [days[0].astype(object), days[-1].astype(object)]
         owners = connection.execute(
@@ -396,7 +397,8 @@ class Market:
 
         return Bars(
             sessions=days, symbols=tuple(names[position] for position in order), eligible=eligible,
-            sectors=tuple(owners[position][3] for position in order), **{field: dense(field) for field in FIELDS},
+            sectors=tuple(owners[position][3] for position in order), has_dollars=has_dollars,
+            **{field: dense(field) for field in FIELDS},
         )  # fmt: skip
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

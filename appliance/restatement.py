@@ -22,6 +22,8 @@ from signals.sleeves import SLEEVES
 
 SCORE = "score"
 NAMED = 5
+ROUNDING, NOTHING = 1e-6, 1e-9
+"""Share of a figure, and figure, that are rounding: prices delivered on another base move a feature's last bit."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Restatement:
 
 
 def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
-    """Compare what the model read with the features of the same session as they are now, bit by bit, NaN equal to NaN.
+    """Compare what the model read with the same session's features now; NaN equals NaN, rounding is no difference.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
             changed.append(symbol)
             continue
         now = panel.values[-1, place[symbol]]
-        differs = ~((row == now) | (np.isnan(row) & np.isnan(now)))
+        differs = ~np.isclose(row, now, rtol=ROUNDING, atol=NOTHING, equal_nan=True)
         if differs.any():
             changed.append(symbol)
             counts.update(name for name, is_other in zip(record.names, differs, strict=True) if is_other)

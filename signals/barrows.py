@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from signals.arrow import codes, flags, floats
 from signals.arrow import days as days_of
 from signals.bars import Bars, Days, Floats, days_array
+from signals.manifest import PriceBasis
 from signals.sessions import Calendar
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
@@ -31,10 +32,11 @@ class BarRows:
     calendar : Calendar
     red : sequence of date
         Sessions whose rows are not shown in a panel.
+    basis : PriceBasis
     """
 
-    def __init__(self, table: pa.Table, calendar: Calendar, red: Sequence[date]) -> None:
-        self._calendar, self._red = calendar, days_array(list(red))
+    def __init__(self, table: pa.Table, calendar: Calendar, red: Sequence[date], basis: PriceBasis) -> None:
+        self._calendar, self._red, self._basis = calendar, days_array(list(red)), basis
         self._session = days_of(table.column("session"))
         order = np.argsort(self._session, kind="stable")
         self._session = self._session[order]
@@ -66,7 +68,8 @@ class BarRows:
         eligible[red] = False
         return Bars(
             sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
-            sectors=tuple(sectors[i] for i in order), **{name: dense(name) for name in FIELDS},
+            sectors=tuple(sectors[i] for i in order), has_dollars=self._basis.has_dollars,
+            **{name: dense(name) for name in FIELDS},
         )  # fmt: skip
 
     def securities(self, first: date, last: date) -> Mapping[str, str]:

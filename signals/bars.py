@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 PRICE_FIELDS = ("open", "high", "low", "close")
+NO_PANEL = ("sessions", "symbols", "sectors", "has_dollars")
 
 
 def days_array(days: tuple[date, ...] | list[date]) -> Days:
@@ -48,6 +49,9 @@ class Bars:
         In the universe at that session, by what was known then.
     sectors : tuple of str, length N
         Empty string where unknown.
+    has_dollars : bool
+        Whether close x volume is the dollars that changed hands: so of raw and of split-adjusted bars, whose volume is
+        restated inversely; not of total-return prices, which every later dividend lowers.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class Bars:
     overnight_return: Floats
     eligible: NDArray[np.bool_]
     sectors: tuple[str, ...] = ()
+    has_dollars: bool = True
 
     def __post_init__(self) -> None:
         shape = (len(self.sessions), len(self.symbols))
@@ -129,9 +134,8 @@ class Bars:
 
     def _map(self, view, **axes) -> Self:  # type: ignore[no-untyped-def]  # one array -> one array, over every field
         panels = {
-            field.name: view(getattr(self, field.name)).copy()
-            for field in fields(self)
-            if field.name not in ("sessions", "symbols", "sectors")
+            field.name: view(getattr(self, field.name)).copy() for field in fields(self) if field.name not in NO_PANEL
         }
         sectors = () if "symbols" in axes else self.sectors
-        return type(self)(**{"sessions": self.sessions, "symbols": self.symbols, **panels, **axes, "sectors": sectors})
+        kept = {"sessions": self.sessions, "symbols": self.symbols, "has_dollars": self.has_dollars}
+        return type(self)(**{**kept, **panels, **axes, "sectors": sectors})

@@ -136,7 +136,7 @@ def read_rows(folder: Path, manifest: Manifest, first: date, last: date) -> BarR
     if not tables:
         raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
     red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
-    return BarRows(pa.concat_tables(tables), manifest.calendar, red)
+    return BarRows(pa.concat_tables(tables), manifest.calendar, red, manifest.basis)
 
 
 def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:

@@ -34,6 +34,11 @@ class PriceBasis(StrEnum):
     SPLIT_ADJUSTED = "split_adjusted"
     TOTAL_RETURN = "total_return"
 
+    @property
+    def has_dollars(self) -> bool:
+        """Whether close x volume is the dollars that changed hands."""
+        return self is not PriceBasis.TOTAL_RETURN
+
 
 class FileRole(StrEnum):
     """What a file of the dataset is for."""

@@ -38,7 +38,7 @@ def base() -> dict[str, str]:
     found["residual_volatility_60"] = where_enough(
         "m", 60, f"sqrt(252 * greatest(0, {left}) / (count(r) OVER w60 - 1))"
     )
-    found["log_adv_20"] = where_enough("close", 20, "ln(nullif(avg(close * volume) OVER w20, 0))")
+    found["log_traded_usd_20"] = where_enough("close", 20, "ln(nullif(avg(close * volume) OVER w20, 0))")
     spread = "(4 * nullif(stddev_samp(exp(level)) OVER w20, 0))"
     found["band_position_20"] = where_enough("r", 20, f"(exp(level) - avg(exp(level)) OVER w20) / {spread} + 0.5")
     found["overnight_return"] = "o"
@@ -59,12 +59,20 @@ def query(ending: str, where: str = "") -> str:
         for name in SPEC
     )
     ranks = ", ".join(
-        f"(CASE WHEN eligible AND {n} IS NOT NULL THEN (rank() OVER (PARTITION BY t, eligible ORDER BY {n} NULLS LAST)"
-        f" + (count(*) OVER (PARTITION BY t, eligible, {n}) - 1) / 2 - 0.5)"
+        f"(CASE WHEN eligible AND {n} IS NOT NULL THEN (rank() OVER"
+        f" (PARTITION BY t, eligible ORDER BY x_{n} NULLS LAST)"
+        f" + (count(*) OVER (PARTITION BY t, eligible, x_{n}) - 1) / 2 - 0.5)"
         f" / count({n}) OVER (PARTITION BY t, eligible) END)::FLOAT AS rank_{n}"
         for n in RANKED
     )
     return (
         f"WITH rolled AS (SELECT t, i, eligible, {selected} FROM levels WINDOW {WINDOWS}),"
-        f" wanted AS (SELECT * FROM rolled {where}) SELECT *, {ranks} FROM wanted {ending}"
+        f" wanted AS (SELECT *, {', '.join(_rounded(n) for n in RANKED)} FROM rolled {where})"
+        f" SELECT * EXCLUDE ({', '.join(f'x_{n}' for n in RANKED)}), {ranks} FROM wanted {ending}"
     )
+
+
+def _rounded(name: str) -> str:
+    """Round to the 18 bits that a rank depends on; next to nothing is zero."""
+    split = f"({name} * 65::FLOAT)"
+    return f"CASE WHEN abs({name}) < 1e-9 THEN 0::FLOAT ELSE {split} - ({split} - {name}) END AS x_{name}"

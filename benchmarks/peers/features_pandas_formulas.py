@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from features_workload import RANKED
+from features_workload import RANKED, rounded
 
 ANNUAL = np.sqrt(252.0)
 
@@ -33,7 +33,7 @@ def features(df: pd.DataFrame) -> pd.DataFrame:
     for width in (20, 60):
         out[f"zscore_{width}"] = (df.level - rolled("level", width, "mean")) / rolled("level", width, "std")
         out[f"volatility_{width}"] = ANNUAL * rolled("r", width, "std")
-    out["log_adv_20"] = np.log(rolled("dollars", 20, "mean"))
+    out["log_traded_usd_20"] = np.log(rolled("dollars", 20, "mean"))
     out["band_position_20"] = (df.price - rolled("price", 20, "mean")) / (4 * rolled("price", 20, "std")) + 0.5
     out["overnight_return"] = df.o.to_numpy()
     out["overnight_mean_20"] = rolled("o", 20, "mean")
@@ -50,7 +50,7 @@ def features(df: pd.DataFrame) -> pd.DataFrame:
     per_symbol = [name for name in table if not name.startswith("day_of_week")]
     table.loc[df.close.isna().to_numpy(), per_symbol] = np.nan
     eligible = np.repeat(df.eligible.to_numpy()[:, None], len(RANKED), axis=1)
-    among = table[RANKED].where(eligible).groupby(df.session)
+    among = rounded(table[RANKED]).where(eligible).groupby(df.session)
     ranks = (among.rank() - 0.5) / among.transform("count")
     for name in RANKED:
         table[f"rank_{name}"] = ranks[name].to_numpy(np.float32)

@@ -38,7 +38,7 @@ def features(frame: pl.DataFrame) -> pl.DataFrame:
     base["beta_60"] = pl.col("covariance") / pl.col("market_variance")
     unexplained = pl.col("variance") - pl.col("covariance") ** 2 / pl.col("market_variance")
     base["residual_volatility_60"] = ANNUAL * unexplained.sqrt()
-    base["log_adv_20"] = rolled("dollars", "mean", 20).log()
+    base["log_traded_usd_20"] = rolled("dollars", "mean", 20).log()
     deviation = rolled("price", "std", 20)
     base["band_position_20"] = (pl.col("price") - rolled("price", "mean", 20)) / (4 * deviation) + 0.5
     base["overnight_return"] = pl.col("o")
@@ -52,9 +52,15 @@ def features(frame: pl.DataFrame) -> pl.DataFrame:
         for name, e in base.items()
     }
     lazy = lazy.select("session", "eligible", **cast)
-    among = {name: pl.when("eligible").then(pl.col(name)) for name in RANKED}
+    among = {name: pl.when("eligible").then(_rounded(pl.col(name))) for name in RANKED}
     ranks = {
         f"rank_{name}": ((e.rank("average").over("session") - 0.5) / e.count().over("session")).cast(pl.Float32)
         for name, e in among.items()
     }
     return lazy.select(*cast, **ranks).collect()
+
+
+def _rounded(values: pl.Expr) -> pl.Expr:
+    """Round to the 18 bits that a rank depends on; next to nothing is zero."""
+    split = values * pl.lit(65, pl.Float32)
+    return pl.when(values.abs() < 1e-9).then(pl.lit(0, pl.Float32)).otherwise(split - (split - values))

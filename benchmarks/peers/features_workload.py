@@ -19,12 +19,21 @@ PANELS = ("close", "volume", "total_return", "overnight_return", "eligible", "se
 LOOKBACK_SESSIONS = 252
 SPEC = [
     "momentum_5", "momentum_20", "momentum_60", "momentum_126", "momentum_12_1", "day_of_week_sin", "day_of_week_cos",
-    "zscore_20", "zscore_60", "volatility_20", "volatility_60", "beta_60", "residual_volatility_60", "log_adv_20",
-    "band_position_20", "overnight_return", "overnight_mean_20", "overnight_volatility_20", "drawdown_60",
-    "drawdown_126",
+    "zscore_20", "zscore_60", "volatility_20", "volatility_60", "beta_60", "residual_volatility_60",
+    "log_traded_usd_20", "band_position_20", "overnight_return", "overnight_mean_20", "overnight_volatility_20",
+    "drawdown_60", "drawdown_126",
 ]  # fmt: skip
 RANKED = [name for name in SPEC if not name.startswith("day_of_week")]
 NAMES = SPEC + [f"rank_{name}" for name in RANKED]
+
+
+SPLITTER, NOTHING = np.float32(65), 1e-9
+
+
+def rounded(values):
+    """float32 of anything that has `where`, rounded to the 18 bits that a rank depends on; next to nothing is zero."""
+    split = values * SPLITTER
+    return (split - (split - values)).where(abs(values) >= NOTHING, values * np.float32(0))
 
 
 def load(folder: str) -> dict[str, np.ndarray]:

@@ -271,7 +271,8 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
         raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, mend="Update the device")
     difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
     if difference:
-        raise BundleRefused(f"its features are not this device's: {difference}", where=where, mend="Update the device")
+        raise BundleRefused(f"its features are not this device's: {difference}", where=where,
+                            mend="Publish what the device's version has trained, or update the device")  # fmt: skip
 
 
 def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Reproduce) -> Golden:

@@ -39,6 +39,8 @@ class History:
         As in `Bars`.
     market : float64, shape (T,)
         Equal-weight total return of the eligible universe; NaN where none is eligible.
+    has_dollars : bool
+        Whether close x volume is what was paid on the day; not so of prices that dividends have lowered since.
     newest_only : bool
         Features are wanted at the last session alone.
     """
@@ -49,6 +51,7 @@ class History:
     total_return: Floats
     overnight_return: Floats
     market: Floats
+    has_dollars: bool = True
     newest_only: bool = False
     _kept: dict[str, Fold[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
@@ -56,7 +59,10 @@ class History:
     def of(cls, bars: Bars) -> Self:
         """Every session and symbol of `bars`."""
         market = market_return(bars.total_return, bars.eligible)
-        return cls(bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market)
+        return cls(
+            bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market,
+            has_dollars=bars.has_dollars,
+        )  # fmt: skip
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
@@ -84,6 +90,7 @@ class History:
             total_return=rows(bars.total_return),
             overnight_return=rows(bars.overnight_return),
             market=market,
+            has_dollars=bars.has_dollars,
             newest_only=True,
         )
 
@@ -196,5 +203,6 @@ class History:
 
     @property
     def dollar_volume(self) -> Fold[np.float64]:
-        """Sum of close x volume, USD."""
-        return self._latest("dollar_volume", lambda: self.traded.sums(self.close * self.volume))
+        """Sum of close x volume, USD; NaN where prices do not hold the dollars that were paid."""
+        scale = 1.0 if self.has_dollars else np.nan
+        return self._latest("dollar_volume", lambda: self.traded.sums(self.close * self.volume * scale))

@@ -1,9 +1,11 @@
-"""Liquidity: how many dollars change hands.
+"""Liquidity: how many dollars change hands, as they did.
 
-    log_adv_w(t) = log( mean_{s = t-w+1 .. t} close_s volume_s )                        log USD, look-back w
+    log_traded_usd_w(t) = log( mean_{s = t-w+1 .. t} close_s volume_s )                 log USD, look-back w
 
-Each session's dollar volume comes from that session's own close and volume, which a later split restates inversely:
-their product stays. NaN where fewer than 80 % of the window has a bar, or nothing traded in all of it.
+Each session's dollar volume comes from that session's own close and volume. A later split restates the two inversely
+and their product stays; a later dividend lowers total-return closes and no volume, so that the dollars of a session are
+not in such prices any more: NaN there. NaN too where fewer than 80 % of the window has a bar, or nothing traded in all
+of it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from signals.bars import Floats
 from signals.features.history import History
 
 
-def log_adv(history: History, sessions: int) -> Floats:
-    """Logarithm of the average daily dollar volume; log USD, shape (T, N)."""
+def log_traded_usd(history: History, sessions: int) -> Floats:
+    """Logarithm of the average daily dollar volume as traded; log USD, shape (T, N)."""
     (dollars,) = history.dollar_volume.window(sessions)
     return history.traded.policed(np.log(dollars / history.traded.count(sessions)), sessions)

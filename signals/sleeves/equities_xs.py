@@ -11,7 +11,7 @@ from signals.features.bands import band_position
 from signals.features.beta import beta, residual_volatility
 from signals.features.drawdown import drawdown
 from signals.features.gaps import overnight_mean, overnight_return, overnight_volatility
-from signals.features.liquidity import log_adv
+from signals.features.liquidity import log_traded_usd
 from signals.features.momentum import YEAR_SESSIONS, momentum, momentum_12_1
 from signals.features.panel import Feature
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
@@ -40,7 +40,7 @@ TABLE = (
         "residual_volatility_60", "annualised ratio", 60, partial(residual_volatility, sessions=60),
         is_cross_sectional=True,
     ),
-    Feature("log_adv_20", "log USD", 20, partial(log_adv, sessions=20)),
+    Feature("log_traded_usd_20", "log USD", 20, partial(log_traded_usd, sessions=20)),
     Feature("band_position_20", "ratio", 20, partial(band_position, sessions=20)),
     Feature("overnight_return", "ratio", 1, overnight_return),
     Feature("overnight_mean_20", "ratio", 20, partial(overnight_mean, sessions=20)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from signals.features.drawdown import drawdown
-from signals.features.liquidity import log_adv
+from signals.features.liquidity import log_traded_usd
 from signals.features.momentum import momentum
 from signals.features.panel import Feature
 from signals.features.realised import absolute_return, downside_share, log_volatility, market_log_volatility
@@ -38,7 +38,7 @@ TABLE = (
     _market("market_log_volatility_22", lookback_sessions=22, formula=partial(market_log_volatility, sessions=22)),
     _feature("momentum_20", "ratio", 20, partial(momentum, sessions=20)),
     _feature("drawdown_60", "ratio", 60, partial(drawdown, sessions=60)),
-    _feature("log_adv_20", "log USD", 20, partial(log_adv, sessions=20)),
+    _feature("log_traded_usd_20", "log USD", 20, partial(log_traded_usd, sessions=20)),
 )
 
 RISK = Sleeve("risk", "daily", ("daily_bars",), TABLE, HORIZON_SESSIONS)

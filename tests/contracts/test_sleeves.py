@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.bars import Bars
+from signals.bars import NO_PANEL, Bars
 from signals.errors import NotASession
 from signals.features.panel import FeaturePanel
 from signals.sleeves import SLEEVES
@@ -33,9 +33,7 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, 
 def with_columns(bars: Bars, columns: list[int], symbols: tuple[str, ...]) -> Bars:
     """The panel whose column j is column `columns[j]` of `bars`, under new names."""
     panels = {
-        field.name: getattr(bars, field.name)[:, columns].copy()
-        for field in fields(bars)
-        if field.name not in ("sessions", "symbols", "sectors")
+        field.name: getattr(bars, field.name)[:, columns].copy() for field in fields(bars) if field.name not in NO_PANEL
     }
     return Bars(sessions=bars.sessions, symbols=symbols, **panels)
 
@@ -45,7 +43,7 @@ def with_other_future(bars: Bars, row: int, seed: int) -> Bars:
     other = synthetic_bars(seed, sessions=len(bars.sessions), symbols=len(bars.symbols), missing=0.3)
     panels = {}
     for field in fields(bars):
-        if field.name not in ("sessions", "symbols", "sectors"):
+        if field.name not in NO_PANEL:
             panels[field.name] = getattr(bars, field.name).copy()
             panels[field.name][row + 1 :] = getattr(other, field.name)[row + 1 :]
     return replace(bars, **panels)
@@ -134,7 +132,7 @@ def test_no_row_before_the_look_back_enters(sleeve: Sleeve) -> None:
         panels = {
             field.name: np.vstack([getattr(other, field.name)[:begin], getattr(bars, field.name)[begin:]])
             for field in fields(bars)
-            if field.name not in ("sessions", "symbols", "sectors")
+            if field.name not in NO_PANEL
         }
         mixed = replace(bars, **panels)
         np.testing.assert_array_equal(feature.compute(mixed)[-1], feature.compute(bars)[-1], err_msg=feature.name)

@@ -1,4 +1,4 @@
-"""The past is compared bit by bit: what changed is named, what did not is silence."""
+"""The past is compared: what changed by more than rounding is named, what did not is silence."""
 
 from __future__ import annotations
 
@@ -37,9 +37,19 @@ def test_the_same_bits_are_no_restatement_wherever_a_name_stands() -> None:
     assert compare(RECORD, panel(THEN[::-1], ("CCC", "BBB", "AAA"))).changed == ()
 
 
-def test_one_bit_a_value_that_came_or_went_and_a_name_that_is_gone_are_named() -> None:
+def test_the_last_bit_of_a_float32_is_rounding() -> None:
+    """0.5 with another last bit, and -1e-16 for 0, which is what prices on another base make of the same returns."""
     now = THEN.copy()
     now[0, 1] = np.nextafter(np.float32(0.5), np.float32(1))
+    assert now[0, 1] != THEN[0, 1] and compare(RECORD, panel(now)).changed == ()
+    zero = replace(RECORD, values=np.where(THEN == 0.5, np.float32(0), THEN).astype("<f4").tobytes())
+    now[0, 1] = -1e-16
+    assert compare(zero, panel(now)).changed == ()
+
+
+def test_a_changed_value_one_that_came_or_went_and_a_name_that_is_gone_are_named() -> None:
+    now = THEN.copy()
+    now[0, 1] = np.float32(0.5 * (1 + 2e-6))
     now[1, 1] = 0.0
     now[2, 2] = NAN
     found = compare(RECORD, panel(now))

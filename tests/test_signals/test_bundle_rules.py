@@ -23,7 +23,10 @@ from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _
 from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
 from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
+from signals.features.panel import spec_hash
 from signals.inference import predict
+from signals.sleeves import SLEEVES
+from signals.sleeves.base import Sleeve
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import (
     FIRST,
@@ -218,6 +221,15 @@ def test_lists_of_features_that_agree_differ_nowhere() -> None:
     manifest = Recipe().manifest()
     assert manifest.feature_spec == SPEC
     assert manifest.feature_names == ("mom_5", "vol_20", "rank_mom_5")
+
+
+@pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
+def test_a_bundle_that_learned_from_the_dollar_volume_of_adjusted_prices_is_refused_in_words(sleeve: Sleeve) -> None:
+    """Its figure moved with every later dividend; the feature of today has another name, and so another hash."""
+    older = tuple((name.replace("log_traded_usd_20", "log_adv_20"), units, back) for name, units, back in sleeve.spec)
+    found = first_difference(older, sleeve.spec)
+    assert "'log_adv_20' (log USD, 20 sessions) in the bundle, 'log_traded_usd_20' (log USD, 20 sessions) here" in found
+    assert spec_hash(list(older)) != sleeve.spec_hash
 
 
 def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:

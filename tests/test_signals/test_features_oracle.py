@@ -92,7 +92,7 @@ ORACLE = {
     "zscore_60": zscore(60),
     "volatility_20": volatility("r", 20),
     "volatility_60": volatility("r", 60),
-    "log_adv_20": enough("close", 20, f"ln(nullif(avg(close * volume) OVER {window(20)}, 0))"),
+    "log_traded_usd_20": enough("close", 20, f"ln(nullif(avg(close * volume) OVER {window(20)}, 0))"),
     "band_position_20": band(20),
     "overnight_mean_20": enough("o", 20, f"avg(o) OVER {window(20)}"),
     "overnight_volatility_20": volatility("o", 20),
@@ -175,16 +175,22 @@ def test_sql_gives_the_same_volatility_of_the_market(name: str, width: int) -> N
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
 
 
+def eighteen_bits(values: np.ndarray) -> np.ndarray:
+    """Round the fraction of each value to 18 binary places; below 1e-9 lies nothing."""
+    fraction, exponent = np.frexp(values.astype(np.float64))
+    return np.where(np.abs(values) < 1e-9, 0.0, np.ldexp(np.round(fraction * 2**18), exponent - 18))
+
+
 @both_markets
 @pytest.mark.parametrize("feature", ["momentum_20", "drawdown_60", "overnight_return"])
 def test_sql_ranks_the_same(name: str, feature: str) -> None:
-    """Ties share the average of their places; only eligible names with a value take part."""
+    """Ties share the average of their places; only eligible names with a value take part, rounded to 18 bits."""
     panel = SLEEVE.panel(market(name))
     values = panel.values[..., panel.names.index(feature)].ravel()
     counted = panel.eligible.ravel() & ~np.isnan(values)
     rows, columns = np.indices(panel.eligible.shape)
     # The query sees `ranked` by its name.
-    ranked = pa.table({"t": rows.ravel()[counted], "i": columns.ravel()[counted], "x": values[counted]})
+    ranked = pa.table({"t": rows.ravel()[counted], "i": columns.ravel()[counted], "x": eighteen_bits(values[counted])})
     connection = store(name)
     connection.register("ranked", ranked)
     found = connection.execute(

@@ -17,7 +17,7 @@ from signals.features.beta import beta, residual_volatility
 from signals.features.drawdown import drawdown
 from signals.features.gaps import overnight_mean, overnight_return, overnight_volatility
 from signals.features.history import History
-from signals.features.liquidity import log_adv
+from signals.features.liquidity import log_traded_usd
 from signals.features.market import market_return
 from signals.features.momentum import momentum, momentum_12_1
 from signals.features.panel import Feature
@@ -121,10 +121,11 @@ def test_realised_volatility_by_hand() -> None:
     assert last(realised_volatility(history(), 5)) == pytest.approx(math.sqrt(0.06 / 4 * 252), rel=1e-14)
 
 
-def test_log_adv_by_hand() -> None:
+def test_log_traded_usd_by_hand() -> None:
     """Volumes 1..10 thousand at 100 USD: the mean of the last five is 800,000 USD."""
-    assert last(log_adv(history(volume=[1000.0 * k for k in range(1, 11)]), 5)) == pytest.approx(math.log(800_000.0))
-    assert last(log_adv(history(volume=[0.0] * 10), 5)) == -math.inf  # made NaN where features are evaluated
+    rising = history(volume=[1000.0 * k for k in range(1, 11)])
+    assert last(log_traded_usd(rising, 5)) == pytest.approx(math.log(800_000.0))
+    assert last(log_traded_usd(history(volume=[0.0] * 10), 5)) == -math.inf  # made NaN where features are evaluated
 
 
 def test_gaps_by_hand() -> None:
@@ -213,7 +214,7 @@ def test_the_two_zeros_are_one_value() -> None:
 @pytest.mark.parametrize("symbols", [1, 2, 255, 256, 257, 258, 500, 511, 512, 513, 700])
 def test_ranks_agree_with_scipy(symbols: int) -> None:
     rng = np.random.default_rng(4)
-    values = np.round(rng.normal(size=(120, symbols)), 1).astype(np.float32) * np.float32(1e-30)
+    values = np.round(rng.normal(size=(120, symbols)), 1).astype(np.float32) * np.float32(0.37)
     values[rng.random(values.shape) < 0.05] = NAN
     values[7] = NAN
     eligible = rng.random(values.shape) < 0.9
@@ -245,7 +246,7 @@ def test_every_feature_of_the_requirement_is_there_in_order() -> None:
     windows = "momentum_5 momentum_20 momentum_60 momentum_126 momentum_12_1"
     calendar = "day_of_week_sin day_of_week_cos"
     levels = "zscore_20 zscore_60 volatility_20 volatility_60"
-    others = "beta_60 residual_volatility_60 log_adv_20 band_position_20"
+    others = "beta_60 residual_volatility_60 log_traded_usd_20 band_position_20"
     rest = "overnight_return overnight_mean_20 overnight_volatility_20 drawdown_60 drawdown_126"
     base = " ".join((windows, calendar, levels, others, rest)).split()
     ranks = [f"rank_{name}" for name in base if "day_of_week" not in name]

@@ -26,7 +26,7 @@ EARLY = frozenset({date(2025, 11, 28), date(2025, 12, 24), date(2026, 11, 27), d
 FEATURES = (
     ("momentum_5", "ratio", 5), ("momentum_20", "ratio", 20), ("momentum_60", "ratio", 60),
     ("momentum_126", "ratio", 126), ("momentum_12_1", "ratio", 252), ("zscore_20", "z", 20),
-    ("volatility_20", "annualised ratio", 20), ("beta_60", "ratio", 60), ("log_adv_20", "log USD", 20),
+    ("volatility_20", "annualised ratio", 20), ("beta_60", "ratio", 60), ("log_traded_usd_20", "log USD", 20),
     ("band_position_20", "ratio", 20), ("overnight_mean_20", "ratio", 20), ("drawdown_126", "ratio", 126),
 )  # fmt: skip
 EXPIRY_SESSIONS = 70
