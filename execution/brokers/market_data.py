@@ -52,6 +52,11 @@ REPEATS = 3
 MOST_PAGES = 1000  # of one request: 10 million bars, 250 times the largest that we ask for
 FIRST_WAIT_SECONDS = 1.0
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+PARTS: dict[str, tuple[str, type]] = {  # by path: what an answer holds, and of what its rows are, by symbol or kind
+    "/stocks/bars": ("bars", list),
+    "/stocks/trades/latest": ("trades", dict),
+    "/corporate-actions": ("corporate_actions", list),
+}
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
 
@@ -112,16 +117,28 @@ class _Paged(RESTClient):
     _followed: frozenset[str] = frozenset()
 
     def get(self, path: str, data: Any = None, **options: Any) -> Any:
-        """Return one page; raise `ValueError` for what is none."""
+        """Return one page; raise `ValueError` for what is none, which alpaca-py would stumble over."""
         answer = super().get(path, data, **options)
         if not isinstance(answer, dict):
             raise ValueError("the answer is no JSON object")
+        _require_rows(answer, *PARTS[path])
         asked, following = (data or {}).get("page_token"), answer.get("next_page_token") or None
         self._followed = frozenset() if asked is None else self._followed | {str(asked)}
         if following is not None and (str(following) in self._followed or len(self._followed) >= MOST_PAGES):
             raise ValueError(f"the pages do not end: {str(following)[:40]!r} is told again")
         page = {key: _without_null(part) for key, part in answer.items()}
         return {**page, "next_page_token": following}
+
+
+def _require_rows(answer: Mapping[str, object], name: str, kind: type) -> None:
+    """Raise `ValueError` unless the answer holds what was asked for; null stands for none at all."""
+    if name not in answer:
+        raise ValueError(f"the answer has no {name}")
+    part = answer[name]
+    if part is not None and not isinstance(part, Mapping):
+        raise ValueError(f"{name} is no JSON object")
+    if part and not all(rows is None or isinstance(rows, kind) for rows in part.values()):
+        raise ValueError(f"{name} holds something else than rows")
 
 
 def _without_null(part: object) -> object:
@@ -260,7 +277,7 @@ class AlpacaData:
         wait, reason = FIRST_WAIT_SECONDS, ""
         for attempt in range(REPEATS + 1):
             try:
-                answer = request()
+                answer: Mapping[str, Any] = request()
             except APIError as error:
                 status = error.status_code
                 if status not in AGAIN:
@@ -273,7 +290,7 @@ class AlpacaData:
             except FAILURES as error:
                 reason = f"{type(error).__name__}: {error}"
             else:
-                return answer if isinstance(answer, Mapping) else {}
+                return answer
             if attempt < REPEATS:
                 self._clock.sleep(wait * self._jitter.uniform(0.8, 1.2))
                 wait *= 2

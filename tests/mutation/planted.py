@@ -253,4 +253,17 @@ BUGS = (
     Planted("begin a book over positions that nobody decided about", "appliance/orderpath/agreement.py",
             "    _refuse_undecided(path, reports, working)\n", "",
             f"{STRANGERS}::test_no_book_begins_over_positions_that_nobody_decided_about"),
+    Planted("begin a book while a person's order works in the account", "appliance/orderpath/agreement.py",
+            "    if working:\n", "    if False:\n",
+            f"{STRANGERS}::test_no_book_begins_while_an_order_of_a_person_works_in_the_account"),
+    Planted("count an attempt that never left against its plan", "appliance/orderpath/conservation.py",
+            "    if entry.state in UNSENT:\n", "    if False:\n",
+            f"{ORDERPATH}::test_an_attempt_that_never_left_takes_no_shares_from_its_plan"),
+    Planted("leave an order that arrived after the cancel-all", "appliance/killing.py",
+            "            _cancel_what_arrived_late(deps)\n", "",
+            "tests/test_appliance/test_killing.py::"
+            "test_an_order_that_arrives_after_the_cancel_all_is_looked_up_and_cancelled_as_well"),
+    Planted("take a page without rows for a market without bars", "execution/brokers/market_data.py",
+            "        _require_rows(answer, *PARTS[path])\n", "",
+            "tests/test_execution/test_market_data.py::test_a_page_whose_part_holds_no_rows_is_no_answer"),
 )  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
+import threading
 from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
@@ -25,14 +27,21 @@ from appliance.folder import StateFolder
 from appliance.fs import DurableFs
 from appliance.killing import Killed, KillSwitch, killable
 from appliance.latch import Latch
-from appliance.ledger import Ledger, Mode, halts
+from appliance.ledger import Ledger, Mode, halts, intents, plans
+from appliance.ledger.states import IntentState
 from execution.brokers.alpaca import AlpacaBroker, Credentials
-from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
+from execution.brokers.base import Submission
+from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.errors import DeviceHalted, LedgerDamaged
-from tests.fakes.broker import Inbox, weekdays
+from tests.fakes.broker import FakeBroker, Inbox, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 URL = "http://127.0.0.1:1"
+
+
+def wanted(attempt: int = 0) -> Intent:
+    key = IntentKey("PA1", date(2024, 3, 12), "main", "A", 0, attempt)
+    return Intent(key, Side.BUY, Decimal(10), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5"))
 
 
 class Wire(BaseAdapter):
@@ -65,20 +74,19 @@ class Bench:
         self.latch = Latch(root, DurableFs())
         self.latch.arm(by="me", at=self.clock.now())
         self.wire = Wire(lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        broker = AlpacaBroker(URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire)
-        self.broker = broker
+        self.broker: AlpacaBroker | FakeBroker = AlpacaBroker(
+            URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire
+        )
         venue = VenueConfig(broker=Venue.EXCHANGE, url=URL)
         config = ApplianceConfig(venue=venue, stores=StoresConfig(data=root, bundles=root))
-        counterparty = SimpleNamespace(clock=self.clock, broker=lambda: broker, bars=None)
+        counterparty = SimpleNamespace(clock=self.clock, broker=lambda: self.broker, bars=None)
         manifest = SimpleNamespace(calendar=CALENDAR)
         self.device = Device(self.folder, config, manifest, counterparty, self.inbox)  # type: ignore[arg-type]
 
     def send(self, orders: int = 3) -> None:
         """Send orders as a job does, going on whatever each comes to."""
         for attempt in range(orders):
-            key = IntentKey("PA1", date(2024, 3, 12), "main", "A", 0, attempt)
-            sent = Intent(key, Side.BUY, Decimal(10), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5"))
-            self.broker.submit(sent)
+            self.broker.submit(wanted(attempt))
 
     def rows(self) -> list[str]:
         with Ledger(self.folder.ledger, Mode.READ) as ledger:
@@ -207,3 +215,102 @@ def test_a_ledger_that_is_damaged_at_work_halts_cancels_and_tells(bench: Bench, 
     assert bench.latch.read().name == "LEDGER_DAMAGED"
     assert bench.wire.sent == ["DELETE /v2/orders"]
     assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by LEDGER_DAMAGED"]
+
+
+# -- an order whose request was on its way ----------------------------------------------------------------------------
+
+
+class Late(FakeBroker):
+    """The request of an order is on its way when a kill arrives; it reaches the broker right after the cancel-all."""
+
+    on_its_way: Intent | None = None
+    look_up: Callable[[], None] = staticmethod(lambda: None)
+
+    def submit(self, intent: Intent) -> Submission:
+        self.on_its_way = intent
+        os.kill(os.getpid(), signal.SIGUSR1)
+        raise AssertionError("the work went on")
+
+    def cancel_all(self) -> bool:
+        answer = super().cancel_all()
+        if self.on_its_way is not None:
+            self._accept(self.on_its_way)
+            self.on_its_way = None
+        return answer
+
+    def order(self, client_order_id: str) -> BrokerOrder | None:
+        self.look_up()
+        return super().order(client_order_id)
+
+
+def on_its_way(bench: Bench) -> Late:
+    """Journal one order up to SENDING, and put the broker there that it is sent to."""
+    bench.broker = late = Late(bench.clock, CALENDAR, {"A": Decimal("171.5")})
+    day, now, source = wanted().key.session, bench.clock.now(), Provenance("b" * 64, "s" * 64, "c" * 64, "test")
+    with Ledger(bench.folder.ledger) as ledger:
+        plans.save(ledger, Plan(day, CALENDAR.previous(day), "PA1", Decimal(10_000), (wanted(),), source), now)
+        for state in (IntentState.JOURNALED, IntentState.SENDING):
+            intents.move(ledger, wanted().key.client_order_id, state, now)
+    return late
+
+
+def stands(bench: Bench) -> IntentState:
+    with Ledger(bench.folder.ledger, Mode.READ) as ledger:
+        return intents.require(ledger, wanted().key.client_order_id).state
+
+
+def test_an_order_that_arrives_after_the_cancel_all_is_looked_up_and_cancelled_as_well(bench: Bench) -> None:
+    """Invariant 3."""
+    late = on_its_way(bench)
+    with pytest.raises(DeviceHalted), killable(bench.device):
+        bench.broker.submit(wanted())
+    assert [row.status for row in late.rows.values()] == [OrderStatus.CANCELED]
+    assert (len(late.cancelled), stands(bench)) == (2, IntentState.CANCELED)
+
+
+def test_what_cannot_be_proven_after_a_kill_is_left_to_the_next_reconcile(bench: Bench) -> None:
+    """The kill has been carried out, recorded and told all the same."""
+    late = on_its_way(bench)
+    late.unreachable = lambda number: True
+    with pytest.raises(DeviceHalted, match="HALTED by MANUAL"), killable(bench.device):
+        bench.broker.submit(wanted())
+    assert (late.reads > 0, len(late.cancelled), stands(bench)) == (True, 1, IntentState.UNKNOWN)
+    assert (bench.rows(), [alert.title for alert in bench.inbox.alerts]) == (["MANUAL"], ["HALTED by MANUAL"])
+
+
+def test_a_ledger_that_fails_during_the_look_up_is_followed_by_one_more_cancel_all(bench: Bench) -> None:
+    """Nothing can be journaled any more: what arrived late is cancelled without its name."""
+    late, (soft, hard) = on_its_way(bench), resource.getrlimit(resource.RLIMIT_FSIZE)
+    late.look_up = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # no file takes a byte more
+    try:
+        with pytest.raises(DeviceHalted), killable(bench.device):
+            bench.broker.submit(wanted())
+        assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 1, "the fault did not happen"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [row.status for row in late.rows.values()] == [OrderStatus.CANCELED]
+    assert (len(late.cancelled), stands(bench)) == (2, IntentState.UNKNOWN)
+
+
+def test_outside_the_main_thread_no_signal_is_taken_over(bench: Bench) -> None:
+    """Python hears signals in the main thread alone: work in another one runs, and changes no handler."""
+    seen: list[object] = []
+
+    def work() -> None:
+        with killable(bench.device):
+            seen.append(signal.getsignal(signal.SIGUSR1))
+
+    before = signal.getsignal(signal.SIGUSR1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before] and bench.latch.read().is_armed
+
+
+def test_the_watch_over_the_file_halt_ends_with_the_work(bench: Bench) -> None:
+    before = set(threading.enumerate())
+    with killable(bench.device):
+        [watch] = set(threading.enumerate()) - before
+        sleep(0.3)  # it looked, and found nothing
+    watch.join(2)
+    assert not watch.is_alive() and bench.latch.read().is_armed

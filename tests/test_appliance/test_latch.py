@@ -129,6 +129,14 @@ class Stubborn(DurableFs):
         super().remove(path)
 
 
+def test_a_latch_that_cannot_be_read_counts_as_halted_and_says_so(latch: Latch, tmp_path: Path) -> None:
+    latch.arm(by="me", at=AT)
+    failing = Stubborn("read")
+    found = Latch(tmp_path, failing).read()
+    assert failing.count == 1 and latch.read().is_armed, "the fault did not happen"
+    assert (found.is_armed, found.is_fresh, found.name, len(found.halt_id)) == (False, False, "LATCH_UNREADABLE", 8)
+
+
 def test_closing_needs_no_reading_and_no_room(latch: Latch, tmp_path: Path) -> None:
     latch.arm(by="me", at=AT)
     Latch(tmp_path, Stubborn("read", "write", "remove")).close()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from appliance.job import JobReport, JobStatus
-from appliance.ledger import Ledger, alerts, job_runs
+from appliance.ledger import Ledger, alerts, job_runs, snapshots
+from appliance.ledger.snapshots import Phase
 from appliance.seams import Alert, Severity
+from execution.brokers.base import Account, Position
 
 MONDAY, TUESDAY = date(2024, 3, 11), date(2024, 3, 12)
 AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
@@ -46,3 +50,21 @@ def test_an_alert_is_visibly_undelivered_until_a_channel_takes_it(tmp_path: Path
         assert [row.alert.key for _, row in alerts.undelivered(ledger, AT + timedelta(minutes=1))] == ["halt-2"]
         alerts.mark_delivered(ledger, waiting[0][0])
         assert [row.alert.key for _, row in alerts.undelivered(ledger, AT)] == ["halt-2"]
+
+
+def test_holdings_are_worth_nothing_known_as_soon_as_one_price_is_missing(tmp_path: Path) -> None:
+    account = Account("1", "PA1", "ACTIVE", *[Decimal(1000)] * 4, Decimal(2), False, True)
+    long = Position("AAA", Decimal(3), Decimal(10), Decimal(10))
+    short = Position("BBB", Decimal(-2), Decimal(5), Decimal(5))
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+
+        def values() -> tuple[Decimal, ...] | None:
+            found = snapshots.find(ledger, MONDAY, Phase.OPEN)
+            assert found is not None
+            return found.values
+
+        snapshots.save(ledger, MONDAY, Phase.OPEN, account, [long, short], AT)
+        assert values() == (Decimal(30), Decimal(-10))
+        unpriced = replace(short, current_price=None)
+        snapshots.save(ledger, MONDAY, Phase.OPEN, account, [long, unpriced], AT)
+        assert values() is None

@@ -20,17 +20,18 @@ from appliance.jobs.trade import trade
 from appliance.ledger import broker_orders, choices, fills, intents, meta, plans, snapshots
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import IntentState
+from appliance.ledger.states import UNSENT, IntentState
 from appliance.orderpath import OrderPath, agreement, windows
 from appliance.orderpath.agreement import LAST, accept, agree, begin
 from appliance.orderpath.batch import send
-from appliance.orderpath.conservation import conserve
+from appliance.orderpath.conservation import conserve, exposed
 from appliance.orderpath.desk import open_desk
 from appliance.orderpath.leftovers import add_follow_ups
 from appliance.orderpath.rebuilding import rebuild
 from appliance.orderpath.recovery import recover
 from appliance.orderpath.submission import settle, submit
 from appliance.orderpath.tracking import adopt, track
+from execution.brokers.base import Submission, Unknown
 from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import (
     BrokerUnreachable,
@@ -156,6 +157,17 @@ def test_attempts_together_stay_within_the_planned_quantity_one_alive_at_a_time(
     conserve(plan, [replace(entry, state=S.DENIED)], follow_up)
 
 
+@pytest.mark.parametrize("state", sorted(UNSENT))
+def test_an_attempt_that_never_left_takes_no_shares_from_its_plan(path: OrderPath, state: S) -> None:
+    """All 602 of B may leave beside another attempt that is only planned or journaled."""
+    entry = replace(entry_of(path, "B"), state=state)
+    plan, whole = plans.require(path.ledger, D), entry.intent.next_attempt(Decimal(602), TimeInForce.DAY)
+    assert exposed(entry) == 0
+    conserve(plan, [entry], whole)
+    with pytest.raises(TripwireHalt, match="0 of 602"):
+        conserve(plan, [entry], replace(whole, quantity=Decimal(603)))
+
+
 # -- submission ---------------------------------------------------------
 
 
@@ -221,6 +233,23 @@ def test_an_answer_about_another_order_leaves_ours_unknown_and_halts(path: Order
     with pytest.raises(UnknownOrder):
         send_one(path, "B")
     assert entry_of(path, "B").state is S.UNKNOWN
+
+
+def test_an_id_that_is_taken_by_no_order_that_can_be_shown_is_resolved_like_any_other_in_doubt(
+    path: OrderPath, life: Rehearsal
+) -> None:
+    """No other device is claimed without its order: the look-ups prove it absent, and it is sent once more."""
+    honest, asked = life.broker.submit, list[Intent]()
+
+    def taken_at_first(intent: Intent) -> Submission:
+        asked.append(intent)
+        return Unknown("status 422 code 40010001", is_taken=True) if len(asked) == 1 else honest(intent)
+
+    life.broker.submit = taken_at_first  # type: ignore[method-assign]
+    entry = send_one(path, "B")
+    assert (entry.state, entry.posts, [intent.key for intent in asked]) == (S.WORKING, 2, [entry.intent.key] * 2)
+    assert broker_orders.foreign(path.ledger) == ()
+    assert [row.symbol for row in life.broker.rows.values()] == ["B"]
 
 
 def test_an_unknown_status_is_recorded_and_halts(path: OrderPath, life: Rehearsal) -> None:

@@ -22,7 +22,7 @@ from execution.orders import IntentKey, is_of_family
 from execution.without import BrokerWithout
 from signals.errors import BrokerUnreachable, FixInput, InvariantBroken
 from tests.fakes import exchange as small
-from tests.fakes.broker import FakeBroker
+from tests.fakes.broker import FakeBroker, MemoryFs
 from tests.fakes.rehearsal import CALENDAR, D, Rehearsal, at
 from tests.fakes.standing import Standing, stand
 
@@ -104,6 +104,29 @@ def test_no_book_begins_over_positions_that_nobody_decided_about(blank: Rehearsa
     with pytest.raises(FixInput, match=r"1 positions .*ZZZ -5.*appliance keep"):
         agree(path, D, Phase.OPEN)
     assert snapshots.latest(deps.ledger) is None and blank.broker.posts == []
+    deps.close()
+
+
+def test_no_book_begins_while_an_order_of_a_person_works_in_the_account(blank: Rehearsal) -> None:
+    """It may fill into a book that has just begun; ended, it is in the way of nothing."""
+    blank.broker.held = {}
+    blank.start()
+    blank.freeze({"AAA": 0.01})
+    deps = blank.open()
+    [intent] = plans.require(deps.ledger, D).intents
+    deps.close()
+    blank.broker.submit(intent)
+    [ours] = blank.broker.rows.values()
+    blank.broker.rows[ours.id] = replace(ours, client_order_id="by-hand-1")
+    blank.root = blank.root / "another"
+    blank.root.mkdir()
+    blank.fs = MemoryFs()
+    deps = blank.open()
+    with pytest.raises(FixInput, match=r"did not send work in the account \(by-hand-1\). Cancel them at the broker"):
+        begin(OrderPath.of(deps), D, Phase.OPEN)
+    assert snapshots.latest(deps.ledger) is None
+    assert blank.broker.cancel(ours.id) is True
+    assert begin(OrderPath.of(deps), D, Phase.OPEN).positions == ()
     deps.close()
 
 

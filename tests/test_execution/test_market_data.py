@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,8 +14,10 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from execution.brokers.market_data import REPEATS, AlpacaData, DailyBar, Keys, ToldAction, read_keys
-from signals.errors import BadBars, BadConfig, BrokerUnreachable
+from execution.brokers.market_data import REPEATS, AlpacaData, DailyBar, Keys, ToldAction, _Bars, _tame, read_keys
+from execution.brokers.rate_limit import TokenBucket
+from execution.brokers.transport import GuardedTransport
+from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from tests.fakes.bundles import weekdays
 
 DAY = date(2025, 6, 2)
@@ -178,7 +180,7 @@ def test_the_newest_trades_are_asked_for_as_a_free_key_may_see_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "trade", [{}, {"p": 1.0}, {"t": BAR["t"]}, {"t": BAR["t"], "p": None}, {"t": "soon", "p": 1.0}, 7]
+    "trade", [{}, {"p": 1.0}, {"t": BAR["t"]}, {"t": BAR["t"], "p": None}, {"t": "soon", "p": 1.0}]
 )
 def test_a_row_that_is_no_trade_makes_the_answer_none(trade: object) -> None:
     source, _, _ = data((200, {"trades": {"AAA": trade}}))
@@ -191,3 +193,57 @@ def test_a_thousand_names_take_ten_requests() -> None:
     source, adapter, clock = data((200, {"bars": {}, "next_page_token": None}))
     source.closes([f"N{number}" for number in range(1000)], DAY, weekdays(date(2025, 5, 1), 60))
     assert adapter.asked == 10 and clock.waits == []
+
+
+# -- an answer that is no page ----------------------------------------------------------------------------------------
+
+
+def questions(source: AlpacaData) -> dict[str, Callable[[], object]]:
+    return {
+        "bars": lambda: ask(source), "closes": lambda: source.closes(["AAA"], DAY, weekdays(date(2025, 5, 1), 60)),
+        "trades": lambda: source.latest(["AAA"]), "corporate_actions": lambda: source.actions(["AAA"], DAY, DAY),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("question", ["bars", "closes", "trades", "corporate_actions"])
+@pytest.mark.parametrize(
+    "told", [[], 7, "soon", None, True, {}, [{"bars": {}}], {"news": []}, {"quotes": {}}], ids=repr
+)
+def test_an_answer_that_is_no_page_is_asked_for_again_and_then_refused(question: str, told: object) -> None:
+    """Never taken for a market without bars, and never an error of Python."""
+    source, adapter, _ = data((200, told))
+    with pytest.raises(BrokerUnreachable, match=r"after 4 requests \(.*(no JSON object|has no)"):
+        questions(source)[question]()
+    assert adapter.asked == REPEATS + 1
+
+
+@pytest.mark.parametrize("question", ["bars", "closes", "trades", "corporate_actions"])
+@pytest.mark.parametrize(
+    "part", [[], [BAR], 7, "soon", True, {"AAA": 7}, {"AAA": "soon"}, {"AAA": [], "BBB": True}], ids=repr
+)
+def test_a_page_whose_part_holds_no_rows_is_no_answer(question: str, part: object) -> None:
+    """The second page alone is misshapen; what came on the first is not kept for an answer."""
+    name = "bars" if question == "closes" else question
+    rows: object = {} if question == "trades" else []
+    first, second = (200, {name: {"AAA": rows}, "next_page_token": "b"}), (200, {name: part, "next_page_token": None})
+    source, adapter, _ = data(*[first, second] * (REPEATS + 1))
+    with pytest.raises(BrokerUnreachable, match=f"{name} (is no JSON object|holds something else than rows)"):
+        questions(source)[question]()
+    assert adapter.asked == 2 * (REPEATS + 1)
+
+
+def test_pages_that_do_not_end_are_no_answer() -> None:
+    again = {"bars": {"AAA": [BAR]}, "next_page_token": "b"}
+    source, adapter, _ = data((200, again))
+    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is told again"):
+        ask(source)
+    assert adapter.asked == 2 * (REPEATS + 1)
+
+
+def test_a_client_whose_repeats_cannot_be_switched_off_is_not_used() -> None:
+    """Another version of alpaca-py keeps its session elsewhere: it would wait, and repeat, without a limit of ours."""
+
+    client = _Bars("k", "s", raw_data=True, url_override="http://127.0.0.1:9")
+    del client._session
+    with pytest.raises(InvariantBroken, match="cannot be held to time-outs"):
+        _tame(client, GuardedTransport(TokenBucket(180, 20, Standing()), Answers([])))

@@ -104,6 +104,14 @@ def test_a_key_set_names_each_key_once_and_by_its_own_id() -> None:
         read_keyset(keyset_file(keyset(other)), roots())
 
 
+def test_only_a_key_set_of_format_2_names_the_keys_of_the_data_and_it_must() -> None:
+    for changes in ({"data": None}, {"format": "trademl-keyset/1"}):
+        with pytest.raises(BundleRefused, match="format 2 names the data keys, format 1 does not"):
+            read_keyset(keyset_file(keyset().model_copy(update=changes)), roots())
+    old = keyset().model_copy(update={"data": None, "format": "trademl-keyset/1"})
+    assert read_keyset(keyset_file(old), roots()).data is None
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
