@@ -26,7 +26,6 @@ from signals.errors import InvariantBroken
 from signals.ic import MIN_NAMES, average_ranks, rank_ic
 
 DECILES = 10
-LABEL_CAP = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ def lived(scores: Floats, following: Floats, k: int, coefficient: Floats | None 
 
 
 def following_opens(bars: Bars) -> Floats:
-    """Total return of every name from the open of t + 1 to the open of t + 2, (T, N), held to +-100 %.
+    """Total return of every name from the open of t + 1 to the open of t + 2, (T, N), at its full size.
 
     NaN where a bar is missing, and in the last two rows. A name that leaves in between has none: what it paid out is
     known to the trainer's labels alone.
@@ -90,13 +89,22 @@ def following_opens(bars: Bars) -> Floats:
     found = np.full(bars.close.shape, np.nan)
     if len(found) > 2:
         held = bars.close[1:-1] / bars.open[1:-1] * (1.0 + bars.overnight_return[2:]) - 1.0
-        found[:-2] = np.where(np.isfinite(bars.close[:-2]), capped(held)[0], np.nan)
+        found[:-2] = np.where(np.isfinite(bars.close[:-2]), held, np.nan)
     return found
 
 
-def capped(labels: Floats) -> tuple[Floats, int]:
-    """Labels held to +-100 %, and how many were beyond."""
-    return np.clip(labels, -LABEL_CAP, LABEL_CAP), int(np.count_nonzero(np.abs(labels) > LABEL_CAP))
+def levels(net: Floats) -> Floats:
+    """Value after each net return from a start of 1, along the last axis; once it is zero or below, it stays there.
+
+    Examples
+    --------
+    >>> levels(np.array([0.5, -3.0, 0.5])).tolist()
+    [1.5, -3.0, -3.0]
+    """
+    found = np.cumprod(1.0 + net, axis=-1).astype(np.float64)
+    over = np.logical_or.accumulate(found <= 0.0, axis=-1)
+    final = np.take_along_axis(found, over.argmax(axis=-1, keepdims=True), axis=-1)
+    return np.where(over, final, found)
 
 
 def decile_of(scores: Floats) -> Floats:

@@ -59,12 +59,15 @@ class Nav:
         Spread and impact paid, fraction of equity before trading.
     borrow : float64, shape (T,)
         Fraction of the previous equity.
+    ruined : int or None
+        Session in which nothing was left: the book ends there, and its value, zero or below, stays.
     """
 
     nav: Floats
     turnover: Floats
     cost: Floats
     borrow: Floats
+    ruined: int | None = None
 
 
 def free_of_cost(sessions: int) -> NavCosts:
@@ -91,7 +94,7 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
     Raises
     ------
     InvariantBroken
-        Shapes differ, a weight is not finite, or the book is ruined.
+        Shapes differ, or a weight is not finite.
     """
     if weights.shape != returns.shape or costs.borrow.shape != (len(weights),):
         raise InvariantBroken(f"weights {weights.shape}, returns {returns.shape}, borrow {costs.borrow.shape}")
@@ -102,16 +105,17 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
     filled = np.where(missing, 0.0, returns) if gaps.any() else returns
     has_impact = bool(np.any(costs.impact))
     sessions, n = weights.shape
-    nav, turnover, cost, borrowed = (np.empty(sessions) for _ in range(4))
+    nav, turnover, cost, borrowed = (np.zeros(sessions) for _ in range(4))
     held: Floats = np.zeros(n)
     value = 1.0
     for t in range(sessions):
         borrowed[t] = costs.borrow[t] * _short(held) if costs.borrow[t] else 0.0
         if t:
             growth = 1.0 + float(held @ filled[t]) - borrowed[t]
-            if growth <= 0:
-                raise InvariantBroken(f"the book is ruined in session {t}")
             value *= growth
+            if growth <= 0:
+                nav[t:] = value
+                return Nav(nav, turnover, cost, borrowed, ruined=t)
             held = held * (1.0 + filled[t]) / growth
         target = np.where(missing[t], held, weights[t]) if t and gaps[t] else weights[t]
         traded = np.abs(target - held)
@@ -119,9 +123,10 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
         cost[t] = float((costs.half_spread * traded).sum())
         if has_impact:
             cost[t] += float((costs.impact * traded * np.sqrt(traded)).sum())
-        if cost[t] >= 1:
-            raise InvariantBroken(f"trading costs more than the book in session {t}")
         value *= 1.0 - cost[t]
+        if cost[t] >= 1:
+            nav[t:] = value
+            return Nav(nav, turnover, cost, borrowed, ruined=t)
         nav[t] = value
         held = target / (1.0 - cost[t])
     return Nav(nav, turnover, cost, borrowed)

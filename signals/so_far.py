@@ -28,14 +28,18 @@ def running_mean(values: Sequence[float | None]) -> list[float]:
 def deepest_falls(net: Sequence[float]) -> list[float]:
     """Deepest fall below the highest value so far, as a fraction, after each net return.
 
+    A value of zero or below is the end: no later return changes it.
+
     Examples
     --------
     >>> deepest_falls([0.1, -0.5, 0.2])
     [0.0, 0.5, 0.5]
+    >>> deepest_falls([-1.5, -2.0])
+    [1.5, 1.5]
     """
     value, peak, deepest, found = 1.0, 1.0, 0.0, list[float]()
     for earned in net:
-        value *= 1.0 + earned
+        value *= 1.0 + earned if value > 0 else 1.0
         peak = max(peak, value)
         deepest = max(deepest, 1.0 - value / peak)
         found.append(deepest)

@@ -57,7 +57,9 @@ def evidence(
         "code_version": code_version,
         "ic": _ic(worth),
         "walk_forward": {"ic": _mean(worth.ic_walk_forward), "groups": config.cpcv.groups - 1},
-        "deciles": {"curve": worth.curve.tolist(), "spread": _mean(worth.spread), "capped_labels": worth.capped_labels},
+        "deciles": {
+            "curve": worth.curve.tolist(), "spread": _mean(worth.spread), "extreme_labels": worth.extreme_labels,
+        },
         "turnover": asdict(worth.turnover),
         "capacity": asdict(worth.capacity),
         "cpcv": _cpcv(config, proof),
@@ -92,8 +94,10 @@ def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: s
             f"walking forward, without hindsight, the IC's t is {worth.ic_walk_forward.t:.2f}: not distinguishable "
             "from no skill"
         )
-    if worth.capped_labels:
-        found.append(f"{worth.capped_labels} labels beyond 100 % counted as 100 % in the decile figures: look at them")
+    if worth.extreme_labels:
+        found.append(
+            f"{worth.extreme_labels} labels lie beyond 100 % and count in full: a decile figure may be theirs alone"
+        )
     if worth.ic_long_embargo is not None and worth.ic_long_embargo.mean < (1.0 - MATERIAL_GAP) * worth.ic.mean:
         found.append(
             f"IC {worth.ic.mean:.4f} falls to {worth.ic_long_embargo.mean:.4f} with an embargo of "

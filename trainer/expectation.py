@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from execution.costs.impact import Y_DEFAULT
-from execution.yardstick import Lived, lived
+from execution.yardstick import Lived, levels, lived
 from signals.bars import Floats
 from trainer.validation.ic import persistent_mean
 
@@ -85,7 +85,7 @@ def fans(seen: Lived, block: int, rng: np.random.Generator) -> dict[str, list[li
     places = (starts[:, :, None] + np.arange(block)).reshape(LIVES, -1)[:, :LIFE_SESSIONS]
     places = np.minimum(places, len(seen.rows) - 1)
     count = np.arange(1, LIFE_SESSIONS + 1)
-    value = np.cumprod(1.0 + seen.net[places], axis=1)
+    value = levels(seen.net[places])
     peak = np.maximum(np.maximum.accumulate(value, axis=1), 1.0)
     figures = {
         "ic": np.cumsum(ic[places], axis=1) / count,

@@ -45,8 +45,10 @@ def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, 
     book = held(subject, subject.scores(f"{FOLDER}/{HOLDOUT}").values, settings)[0]
     net = book.net[begun(book) :]
     ic = rank_ic(rows.dense(values), rows.dense(rows.label))
+    figures = worth(net)
     return {
-        "engine": "weight level", **asdict(worth(net)), "annual_sharpe": annual_sharpe(net),
+        "engine": "weight level", **asdict(figures),
+        "annual_sharpe": None if figures.is_ruined else annual_sharpe(net),
         "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None, "ic_sessions": int(np.isfinite(ic).sum()),
         "first": str(rows.sessions[sealed.first]), "last": str(rows.sessions[sealed.last]),
     }  # fmt: skip

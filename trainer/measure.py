@@ -17,7 +17,7 @@ from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from trainer import artefacts
-from trainer.backtest.figures import annual_sharpe, stretch_sharpes, worth
+from trainer.backtest.figures import annual_sharpe, is_ruined, stretch_sharpes, worth
 from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
@@ -112,7 +112,7 @@ def _distribution(subject: Subject, books: tuple[WeightPath, ...]) -> dict[str, 
     stretch = int((subject.evidence.get("holdout") or {}).get("sessions") or USUAL_STRETCH)
     found = stretch_sharpes(nets, stretch, np.random.default_rng(SEED))
     return {
-        "annual_sharpe": [annual_sharpe(net) for net in nets],
+        "annual_sharpe": [None if is_ruined(net) else annual_sharpe(net) for net in nets],
         "max_drawdown": [worth(net).max_drawdown for net in nets],
         "stretch_sessions": stretch,
         "stretch_percentiles": np.percentile(found, np.linspace(0, 100, PERCENTILES)).tolist(),

@@ -13,11 +13,11 @@ from trainer.models.base import Learner
 from trainer.recipes.base import CpcvConfig
 from trainer.samples import Samples, Seal, seal_holdout
 from trainer.validation.deciles import (
+    EXTREME_LABEL,
     Capacity,
     Turnover,
     book_weights,
     capacity,
-    capped,
     decile_curve,
     decile_of,
     spread_series,
@@ -71,7 +71,7 @@ class Figures:
     spread: Mean
     turnover: Turnover
     capacity: Capacity
-    capped_labels: int
+    extreme_labels: int
 
 
 def fits(config: CpcvConfig) -> int:
@@ -108,14 +108,14 @@ def figures(proof: Proof, bars: Bars, k: int) -> Figures:
         ics = [rank_ic(rows.dense(scores), labels) for scores in proof.long_embargo.scores]
         distant = overlapping_mean(_mean_over_paths(np.array(ics)), k)
     present = np.unique(rows.t0)
-    held, beyond = capped(labels[present])
+    held = labels[present]
     curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
     return Figures(
         ic=overlapping_mean(series, k), ic_lag=k - 1, ic_series=series,
         ic_by_path=tuple(overlapping_mean(path, k) for path in by_path), ic_by_offset=by_offset(series, k),
         ic_long_embargo=distant, ic_walk_forward=overlapping_mean(forward, k), walk_forward_series=forward,
         curve=curve, spread=spread, turnover=book, capacity=worth,
-        capped_labels=beyond,
+        extreme_labels=int(np.count_nonzero(np.abs(held) > EXTREME_LABEL)),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, spearmanr
 
+from execution.yardstick import levels
 from signals.bars import Floats
 from signals.config import parse
 from signals.errors import FixInput, SkipSession
@@ -216,5 +217,5 @@ def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, f
     book = held(subject, values[None], settings)[0]
     net = book.net[begun(book) :]
     return {
-        "sessions": len(net), "net_return": float(np.prod(1.0 + net)) - 1.0, "annual_sharpe": annual_sharpe(net),
+        "sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net),
     }  # fmt: skip

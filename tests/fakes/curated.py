@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from execution.exchange.generated import generate
@@ -17,14 +19,25 @@ from trainer.curation.vendors.mapping import Mapping
 END = date(2024, 12, 31)
 
 
-def curate(folder: Path, *, until: date = END, without: tuple[date, ...] = ()) -> Path:
-    """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names."""
+def as_generated(table: pa.Table) -> pa.Table:
+    """The vendor's rows as they are."""
+    return table
+
+
+def curate(
+    folder: Path, *, until: date = END, without: tuple[date, ...] = (),
+    planted: Callable[[pa.Table], pa.Table] = as_generated,
+) -> Path:  # fmt: skip
+    """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names.
+
+    `planted` changes the vendor's rows before they are delivered.
+    """
     market = generate(5, 60, 300, END)
     bars, actions = market.write(folder / "vendor")
     table = pq.read_table(bars)
     day = table["date"].to_numpy().astype("datetime64[D]")
     thin = np.isin(day, np.array(without, dtype="datetime64[D]")) & (np.arange(len(day)) % 3 > 0)
-    pq.write_table(table.filter((day <= np.datetime64(until, "D")) & ~thin), bars)
+    pq.write_table(planted(table.filter((day <= np.datetime64(until, "D")) & ~thin)), bars)
     ingest(
         Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
         config=CurationConfig(min_history=30),

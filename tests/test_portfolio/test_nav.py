@@ -78,11 +78,20 @@ def test_more_cost_is_never_a_better_path() -> None:
     assert ends[0] > ends[1] > ends[2]
 
 
-def test_ruin_and_nonsense_are_errors() -> None:
-    with pytest.raises(InvariantBroken, match="ruined in session 1"):
-        net_asset_value(np.array([[-1.0], [0.0]]), np.array([[0.0], [1.0]]), free_of_cost(2))
-    with pytest.raises(InvariantBroken, match="costs more than the book"):
-        net_asset_value(np.array([[1.0]]), np.zeros((1, 1)), costs(half_spread=1.0, borrow=[0.0]))
+def test_a_short_that_goes_from_twelve_cents_to_27_dollars_costs_322_percent_of_equity() -> None:
+    """225 times: 1.4375 % of equity held short loses 1.4375 % x 224 = 322 %, and the book ends at -2.22."""
+    returns = np.array([[0.0], [27.0 / 0.12 - 1.0], [-0.5]])
+    path = net_asset_value(np.full((3, 1), -0.014375), returns, free_of_cost(3))
+    np.testing.assert_allclose(path.nav, [1.0, -2.22, -2.22])
+    assert path.ruined == 1 and path.turnover[1:].tolist() == [0.0, 0.0]
+
+
+def test_a_book_that_pays_all_it_has_to_trade_is_ruined() -> None:
+    path = net_asset_value(np.array([[1.0]]), np.zeros((1, 1)), costs(half_spread=1.0, borrow=[0.0]))
+    assert path.ruined == 0 and path.nav.tolist() == [0.0]
+
+
+def test_nonsense_is_an_error() -> None:
     with pytest.raises(InvariantBroken, match="not finite"):
         net_asset_value(np.array([[np.nan]]), np.zeros((1, 1)), free_of_cost(1))
     with pytest.raises(InvariantBroken, match="weights"):

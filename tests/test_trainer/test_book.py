@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from execution.yardstick import following_opens
 from signals.actions import Action, ActionKind
 from signals.errors import TooLittleHistory
 from tests.fakes.bars import synthetic_bars
@@ -45,6 +46,21 @@ def test_what_follows_a_session_is_the_return_from_the_next_open_to_the_one_afte
     expected = bars.close[5, 1] / bars.open[5, 1] * (1 + bars.overnight_return[6, 1]) - 1
     assert found[4, 1] == pytest.approx(expected, rel=1e-12)
     assert np.isnan(found[-2:]).all()
+
+
+def test_a_return_beyond_100_percent_counts_in_full_on_both_hosts() -> None:
+    """From 0.12 to 27 USD overnight: 225 times. Held short with half of equity, it costs 112 times the equity."""
+    bars = synthetic_bars(1, sessions=20, symbols=10, missing=0.0)
+    overnight = np.array(bars.overnight_return)
+    overnight[12, 0] = 27.0 / 0.12 - 1.0
+    jumped = replace(bars, overnight_return=overnight)
+    found = next_opens(jumped, ())
+    assert found[10, 0] == pytest.approx(bars.close[11, 0] / bars.open[11, 0] * 225.0 - 1.0)
+    np.testing.assert_array_equal(found, following_opens(jumped))
+    scores = np.full((20, 10), np.nan)
+    scores[9:12] = np.arange(10.0)
+    net = book_returns(scores, np.where(found > 1.0, 224.0, 0.0), 1).net
+    np.testing.assert_allclose(net, [-0.00025, -112.0, 0.0])
 
 
 def test_a_name_that_left_the_universe_while_held_still_earns_and_a_delisted_one_pays_out() -> None:

@@ -13,7 +13,6 @@ from trainer.labels.horizon import horizon_labels
 from trainer.validation.deciles import (
     book_weights,
     capacity,
-    capped,
     decile_curve,
     decile_of,
     spread_series,
@@ -146,11 +145,11 @@ def test_deciles_hold_a_tenth_each_and_the_curve_is_in_excess_of_the_session() -
     assert spread_series(deciles, labels) == pytest.approx([0.09] * 6)
 
 
-def test_a_stitched_series_cannot_be_the_whole_decile_figure() -> None:
-    """+28,233 % in five sessions, as one real vendor's file holds, counts as +100 % and is reported."""
-    held, beyond = capped(np.array([[282.33, -0.5, np.nan, 1.0]]))
-    assert held[0].tolist() == pytest.approx([1.0, -0.5, np.nan, 1.0], nan_ok=True)
-    assert beyond == 1
+def test_a_label_beyond_100_percent_counts_in_full_in_the_decile_figures() -> None:
+    """Twenty names, two a decile; one of the top two gains 28,233 %: the top decile's mean is half of that."""
+    scores, labels = ten_by([0.0] * 10)
+    labels[0, np.argmax(scores[0])] = 282.33
+    assert spread_series(decile_of(scores), labels)[0] == pytest.approx(282.33 / 2.0)
 
 
 def test_an_unchanging_ranking_turns_nothing_over() -> None:

@@ -223,3 +223,12 @@ def test_bad_bars_are_refused(tmp_path: Path, content: str, told: str) -> None:
         read_bars(tmp_path / "t.yml")
     with pytest.raises(BadConfig, match="no such"):
         read_bars(tmp_path / "none.yml")
+
+
+def test_a_ruined_book_is_refused_whatever_it_earned_before() -> None:
+    """On the walk-forward scores, on a path, and on the sealed sessions: each in words, none by a missing figure."""
+    ruined = judge(case({f"{NET_PATH}.is_ruined": True, f"{NET_PATH}.annual_sharpe": 3.0}), BARS)
+    assert "the book was ruined" in ruined.refusal
+    path = judge(case({"measured.paths.annual_sharpe": [2.0, None, 1.5]}), BARS)
+    assert "paths: the book of 1 of 3 paths was ruined" in path.refusal
+    assert "the book of the sealed sessions was ruined" in judge(case({"holdout.is_ruined": True}), BARS).refusal

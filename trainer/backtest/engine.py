@@ -119,15 +119,26 @@ class Day:
     orders: int
     skipped: str = ""
 
+    @property
+    def is_ruined(self) -> bool:
+        """Whether the paper value or the real one is zero or below."""
+        return min(self.equity, self.real_equity) <= 0
+
 
 @dataclass(frozen=True)
 class Course:
-    """A whole backtest."""
+    """A whole backtest; one whose book is ruined ends with that session."""
 
     start_equity: Decimal
     days: tuple[Day, ...]
     orders: tuple[OrderRow, ...]
     fills: tuple[Fill, ...]
+
+    @property
+    def ruined(self) -> date | None:
+        """The session after which nothing was left, of the paper value or of the real one."""
+        last = self.days[-1]
+        return last.session if last.is_ruined else None
 
 
 @dataclass
@@ -234,7 +245,7 @@ class Backtest:
         self._last: Plan | None = None
 
     def run(self, days: Sequence[date], scores_on: ScoresOn, step: Progress = lambda day: None) -> Course:
-        """Trade every session of `days` on the scores of the session before it.
+        """Trade every session of `days`, up to a ruin, on the scores of the session before it.
 
         Parameters
         ----------
@@ -257,6 +268,8 @@ class Backtest:
             orders += sent
             fills += filled
             step(session)
+            if day.is_ruined:
+                break
         return Course(start, tuple(rows), tuple(orders), tuple(fills))
 
     def _session(
@@ -292,6 +305,8 @@ class Backtest:
             return None, f"the data of {asof} are RED" if self._archive.is_red(asof) else "no scores"
         policy = self._policy
         account = self._broker.account()
+        if account.equity <= 0:
+            return None, "no equity is left"
         ramp = min(1.0, (self._plans + 1) / policy.ramp_sessions)
         provenance = Provenance(
             scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version

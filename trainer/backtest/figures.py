@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from execution.yardstick import levels
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
 from trainer.regimes import Regime, regimes
@@ -27,8 +28,14 @@ class Worth:
     ----------
     sessions : int
         T.
-    sharpe, skewness, kurtosis : float
-        Per session; None where returns do not vary.
+    annual_return : float
+        -1 of a book that was ruined.
+    annual_sharpe, sharpe, skewness, kurtosis : float
+        None where returns do not vary, and of a book that was ruined: what it earned before does not offset that.
+    max_drawdown : float
+        1 or more of a book that was ruined.
+    is_ruined : bool
+        Whether nothing, or less, was left after a session.
     """
 
     sessions: int
@@ -40,6 +47,7 @@ class Worth:
     skewness: float | None
     kurtosis: float | None
     max_drawdown: float
+    is_ruined: bool = False
 
 
 def worth(net: Floats) -> Worth:
@@ -52,17 +60,22 @@ def worth(net: Floats) -> Worth:
     """
     if len(net) < 2:
         raise TooLittleHistory(f"{len(net)} sessions of returns", mend="Backtest a longer range")
-    total = float(np.prod(1.0 + net)) - 1.0
-    annual = (1.0 + total) ** (SESSIONS_PER_YEAR / len(net)) - 1.0 if total > -1.0 else -1.0
+    is_over, total = is_ruined(net), float(levels(net)[-1]) - 1.0
+    annual = -1.0 if is_over else (1.0 + total) ** (SESSIONS_PER_YEAR / len(net)) - 1.0
     deviation = float(net.std(ddof=1))
-    moments = sharpe_moments(net) if deviation > 0.0 else None
+    moments = sharpe_moments(net) if deviation > 0.0 and not is_over else None
     scale = float(np.sqrt(SESSIONS_PER_YEAR))
     return Worth(
         sessions=len(net), total_return=total, annual_return=annual, annual_volatility=deviation * scale,
         annual_sharpe=moments.sharpe * scale if moments else None, sharpe=moments.sharpe if moments else None,
         skewness=moments.skewness if moments else None, kurtosis=moments.kurtosis if moments else None,
-        max_drawdown=float(drawdown(net).max()),
+        max_drawdown=float(drawdown(net).max()), is_ruined=is_over,
     )  # fmt: skip
+
+
+def is_ruined(net: Floats) -> bool:
+    """Whether these returns leave nothing, or less, after one of the sessions."""
+    return bool((1.0 + net <= 0.0).any())
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ def beside(net: Floats, index: Floats) -> Beside:
 
 def drawdown(net: Floats) -> Floats:
     """Fall below the highest value so far, start included; fraction, shape (T,), not negative."""
-    level = np.concatenate([[1.0], np.cumprod(1.0 + net)])
+    level = np.concatenate([[1.0], levels(net)])
     fall: Floats = (1.0 - level / np.maximum.accumulate(level))[1:]
     return fall
 

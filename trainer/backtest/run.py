@@ -102,7 +102,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     figures = {
         **told,
         "certainty": UNCERTAIN if request.is_told_in_sample else certainty(told["net"], traded.trials),
-        "scores": origins(evenings, days),
+        "scores": origins(evenings, [day.session for day in course.days]),
         "left_out": _left_out(archive, request, days),
         "provenance": _provenance(traded, request),
         "warnings": [],
@@ -147,6 +147,11 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the figures."""
     known = figures["provenance"]
     found = []
+    if figures["ruined"]:
+        found.append(
+            f"RUINED: on {figures['ruined']} nothing was left of the book, "
+            f"{float(figures['end_equity_usd']):,.2f} USD after all costs. It ends there, and has no Sharpe ratio."
+        )
     learned = sum(row["sessions"] for row in figures["scores"] if row["origin"] == Origin.IN_SAMPLE)
     if learned:
         found.append(

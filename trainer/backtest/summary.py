@@ -33,7 +33,13 @@ def traded_days(course: Course) -> tuple[Day, ...]:
             "no session of the range could be traded", where=reasons[0][0] if reasons else "",
             mend="Mend that, or choose a range whose scores have a year of history before them",
         )  # fmt: skip
-    return course.days[begun:]
+    if course.ruined and len(course.days) == 1:
+        raise TooLittleHistory(
+            f"the book was ruined in its first session, {course.ruined}: one session has no figures",
+            where=f"{course.days[0].real_equity:,.2f} USD after all costs",
+            mend="Start at least a session earlier to see it in a report",
+        )  # fmt: skip
+    return course.days[min(begun, max(0, len(course.days) - 2)) :]
 
 
 def net_returns(course: Course) -> Floats:
@@ -60,6 +66,7 @@ def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None
     return {
         "first": str(sessions[0]), "last": str(sessions[-1]), "sessions": len(days),
         "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
+        "ruined": str(course.ruined) if course.ruined else None,
         "start_equity_usd": str(course.start_equity), "end_equity_usd": str(days[-1].real_equity),
         "net": asdict(worth(net)), "paper": asdict(worth(paper_returns(course))),
         "benchmark": benchmark.document(net, index),
@@ -81,14 +88,19 @@ def _returns(course: Course, values: list[Decimal]) -> Floats:
     return found
 
 
+def _funded(days: tuple[Day, ...]) -> tuple[Day, ...]:
+    """Days with a positive paper value: of no other does a fraction say anything."""
+    return tuple(day for day in days if day.equity > 0)
+
+
 def _turnover(days: tuple[Day, ...]) -> dict[str, float]:
-    one_way = np.array([float(day.traded / day.equity) / 2.0 for day in days])
+    one_way = np.array([float(day.traded / day.equity) / 2.0 for day in _funded(days)] or [0.0])
     return {"per_session": float(one_way.mean()), "annual": float(one_way.mean()) * SESSIONS_PER_YEAR}
 
 
 def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
-    gross = np.array([float(day.gross / day.equity) for day in days])
-    net = np.array([float(day.net / day.equity) for day in days])
+    gross = np.array([float(day.gross / day.equity) for day in _funded(days)] or [0.0])
+    net = np.array([float(day.net / day.equity) for day in _funded(days)] or [0.0])
     return {
         "mean_gross": float(gross.mean()), "max_gross": float(gross.max()),
         "mean_long": float((gross + net).mean()) / 2.0, "mean_short": float((gross - net).mean()) / 2.0,
@@ -104,8 +116,8 @@ def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
         "borrow": 0.0 - sum(float(day.costs.borrow) for day in days),
         "fees": 0.0 - sum(float(day.costs.fees) for day in days),
     }
-    equity = float(np.mean([float(day.equity) for day in days]))
-    annual = SESSIONS_PER_YEAR / len(days) / equity
+    equity = sum(float(day.equity) for day in _funded(days)) / max(1, len(_funded(days)))
+    annual = SESSIONS_PER_YEAR / len(days) / equity if equity else 0.0
     return {
         "usd": paid, "annual": {name: value * annual for name, value in paid.items()},
         "annual_total": sum(paid.values()) * annual,

@@ -41,7 +41,7 @@ class WeightPath:
         Trade sessions: the book of entry i stands after the open of sessions[i].
     nav : Nav
     net : float64, shape (T,)
-        Net return up to each session's open, after its trades; 0 before the first book.
+        Net return up to each session's open, after its trades; 0 before the first book and after a ruin.
     """
 
     sessions: tuple[date, ...]
@@ -83,7 +83,7 @@ def weight_paths(
     costs = _costs(archive, first, last, equity_usd)
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
     navs = [net_asset_value(weights[path], returns, costs) for path in range(len(values))]
-    return tuple(WeightPath(sessions, nav, np.diff(nav.nav, prepend=1.0) / _before(nav)) for nav in navs)
+    return tuple(WeightPath(sessions, nav, _net(nav)) for nav in navs)
 
 
 class _Book:
@@ -93,16 +93,19 @@ class _Book:
         self._portfolio, self._bars = portfolio, bars
         self._ramp_sessions, self._equity_usd = ramp_sessions, equity_usd
         self._plans = 0
+        self._is_ruined = False
         self.held: Floats = np.zeros(len(bars.symbols))
 
     def drift(self, returns: Floats) -> None:
         moved = np.nan_to_num(returns)
-        self.held = self.held * (1.0 + moved) / (1.0 + float(self.held @ moved))
+        growth = 1.0 + float(self.held @ moved)
+        self._is_ruined |= growth <= 0
+        self.held = np.zeros_like(self.held) if self._is_ruined else self.held * (1.0 + moved) / growth
 
     def next(self, scores: Floats, risk: RiskModel | None, row: int) -> Floats:
         names = self._bars.symbols
         chosen = np.flatnonzero(np.isfinite(scores))
-        if risk is None or not len(chosen):
+        if self._is_ruined or risk is None or not len(chosen):
             return self.held
         asof, session = (day.astype(object) for day in self._bars.sessions[row : row + 2])
         told = Scores(asof, "path", tuple(names[c] for c in chosen), scores[chosen], "path")
@@ -149,5 +152,9 @@ def _median(panel: Floats) -> Floats:
     return np.array(medians)
 
 
-def _before(nav: Nav) -> Floats:
-    return np.concatenate([[1.0], nav.nav[:-1]])
+def _net(nav: Nav) -> Floats:
+    """Net return of each session; what was ruined earns and loses nothing any more."""
+    last = len(nav.nav) if nav.ruined is None else nav.ruined + 1
+    net = np.zeros(len(nav.nav))
+    net[:last] = np.diff(nav.nav[:last], prepend=1.0) / np.concatenate([[1.0], nav.nav[: last - 1]])
+    return net

@@ -18,6 +18,8 @@ def sharpe(case: Case, bars: PromotionConfig) -> Row:
     """Net annual Sharpe ratio of the book."""
     net = get(case.measured, "walk_forward", "net")
     found = number(net, "annual_sharpe")
+    if get(net, "is_ruined"):
+        return Row("net Sharpe", None, bars.min_sharpe, False, "the book was ruined: what it earned before is no skill")
     if found is None and number(net, "annual_volatility") == 0.0:
         return Row(
             "net Sharpe", None, bars.min_sharpe, False, "no evidence: the book never traded, its IC asks for none"
@@ -33,7 +35,12 @@ def drawdown(case: Case, bars: PromotionConfig) -> Row:
 
 def paths(case: Case, bars: PromotionConfig) -> Row:
     """The lower end of the cross-validation's paths."""
-    found = floats(get(case.measured, "paths", "annual_sharpe"))
+    stored = get(case.measured, "paths", "annual_sharpe")
+    ruined = stored.count(None) if isinstance(stored, list) else 0
+    if ruined:
+        why = f"the book of {ruined} of {len(stored)} paths was ruined"
+        return Row("paths", None, bars.min_path_sharpe, False, why)
+    found = floats(stored)
     value = float(np.quantile(found, bars.path_quantile)) if found else None
     why = f"net Sharpe ratio at the {bars.path_quantile:.0%} quantile of the cross-validation's paths"
     if value is None:

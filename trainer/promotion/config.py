@@ -55,7 +55,7 @@ class PromotionConfig(Config):
 
     min_sharpe: float = 1.0
     min_sessions: int = Field(default=504, ge=2)
-    max_drawdown: float = Field(default=0.20, gt=0, le=1)
+    max_drawdown: float = Field(default=0.20, gt=0, lt=1)
     min_dsr: float = Field(default=0.95, ge=0, le=1)
     max_pbo: float = Field(default=0.05, ge=0, le=1)
     max_probability_of_loss: float = Field(default=0.05, ge=0, le=1)

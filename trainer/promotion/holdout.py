@@ -29,4 +29,6 @@ def holdout(case: Case, bars: PromotionConfig) -> Row:
     if case.holdout is None:
         return Row(name, None, bound, False, "still sealed: another bar fails")
     why = f"net Sharpe ratio of the sealed sessions; the paths' {bars.holdout_quantile:.0%} quantile for such a stretch"
+    if get(case.holdout, "is_ruined"):
+        return Row(name, None, bound, False, "the book of the sealed sessions was ruined")
     return at_least(name, number(case.holdout, "annual_sharpe"), bound, why)

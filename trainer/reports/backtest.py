@@ -43,6 +43,7 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Sessions", f"{known['sessions']}, {known['first']} to {known['last']}"),
         *((f"Scored by: {row['origin']}", f"{row['sessions']} sessions, {row['first']} to {row['last']}")
           for row in known["scores"]),
+        *((("Ruined", f"on {known['ruined']}; nothing was traded after it"),) if known["ruined"] else ()),
         ("Value", f"{_usd(known['start_equity_usd'])} to {_usd(known['end_equity_usd'])} USD after all costs"),
         ("Net return", f"{_share(net['total_return'])}, {_share(net['annual_return'])} a year"),
         ("Net Sharpe ratio a year", f"{_ratio(net['annual_sharpe'])}, volatility {net['annual_volatility']:.1%}"),
@@ -100,7 +101,7 @@ def _page(known: Mapping[str, Any]) -> page.Page:
         _table("By regime of the market, as it was known on the evening before", known["by_regime"]),
     )
     is_learned = any(row["origin"] == Origin.IN_SAMPLE for row in known["scores"])
-    title = f"{'IN-SAMPLE: ' * is_learned}Backtest of {known['provenance']['run']}"
+    title = f"{'RUINED: ' * bool(known['ruined'])}{'IN-SAMPLE: ' * is_learned}Backtest of {known['provenance']['run']}"
     return page.Page(title, tuple(rows_of(known)), tuple(known["warnings"]), CAPTIONS, tables)
 
 

@@ -65,7 +65,7 @@ def drawdown(sessions: Days, nav: pa.Table, start: float, benchmark: str) -> byt
 def exposure(sessions: Days, nav: pa.Table) -> bytes:
     """Long, short, gross and net exposure at each close, % of paper equity."""
     axes = new_axes("Exposure at the close", "", "% of equity", height=3.2)
-    paper = column(nav, "paper_equity")
+    paper = _positive(nav)
     long, short = (100.0 * column(nav, name) / paper for name in ("long", "short"))
     axes.fill_between(sessions, long, color=ACCENT, alpha=0.35, linewidth=0, label="long")
     axes.fill_between(sessions, short, color=SECOND, alpha=0.35, linewidth=0, label="short")
@@ -80,7 +80,7 @@ def exposure(sessions: Days, nav: pa.Table) -> bytes:
 def turnover(sessions: Days, nav: pa.Table) -> bytes:
     """One-way turnover of each session, and its mean over 20 sessions."""
     axes = new_axes("Turnover, one way", "", "% of equity a session", height=3.0)
-    daily = 50.0 * column(nav, "traded") / column(nav, "paper_equity")
+    daily = np.nan_to_num(50.0 * column(nav, "traded") / _positive(nav))
     axes.fill_between(sessions, daily, step="mid", color="#b9cad6", linewidth=0, label="session")
     axes.set_ylim(bottom=0.0)
     if len(daily) > TURNOVER_WINDOW:
@@ -107,6 +107,12 @@ def costs(sessions: Days, nav: pa.Table, start: float) -> bytes:
 
 def _legend_below(axes: Axes, columns: int) -> None:
     axes.legend(ncols=columns, loc="upper left", bbox_to_anchor=(0.0, -0.1), frameon=False)
+
+
+def _positive(nav: pa.Table) -> Floats:
+    """Paper value of each session; NaN where nothing is left: no fraction of it says anything."""
+    paper = column(nav, "paper_equity")
+    return np.where(paper > 0, paper, np.nan)
 
 
 def _below(values: Floats, start: float) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from execution.yardstick import levels
 from signals.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
@@ -51,7 +52,7 @@ def trials(ratios: Floats, chosen: float, benchmark: float, count: int) -> bytes
 def drawdown(sessions: Days, net: Floats) -> bytes:
     """Wealth below its peak, of the walk-forward decile book after the spread."""
     axes = new_axes("Drawdown of the walk-forward decile book", "", "% below the peak", height=3.0)
-    wealth = np.cumprod(1.0 + net)
+    wealth = levels(net)
     below = 100.0 * (wealth / np.maximum.accumulate(np.concatenate([[1.0], wealth]))[1:] - 1.0)
     axes.fill_between(sessions, below, color=SECOND, alpha=0.35, linewidth=0)
     axes.plot(sessions, below, color=SECOND, linewidth=0.9)

@@ -20,7 +20,7 @@ from signals.bars import Bars, Floats
 from signals.errors import TooLittleHistory
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Rows
-from trainer.validation.deciles import book_weights, capped, decile_of
+from trainer.validation.deciles import book_weights, decile_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,7 @@ class BookReturns:
 def next_opens(bars: Bars, delistings: Iterable[Action]) -> Floats:
     """Return of every name from the open of t + 1 to the open of t + 2, (T, N); NaN where it cannot be held."""
     held = replace(bars, eligible=np.isfinite(bars.close))
-    returns, _ = capped(horizon_labels(held, 1, delistings=delistings).values)
-    return returns
+    return horizon_labels(held, 1, delistings=delistings).values
 
 
 def book_returns(scores: Floats, following: Floats, k: int) -> BookReturns:

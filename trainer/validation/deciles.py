@@ -9,9 +9,9 @@ weighted, in k overlapping cohorts of which one is renewed per session:
     spread cost = s/2 * sum_i |dw_i|                                   s: full quoted spread
     impact cost(E) = sum_i |dw_i| sigma_i sqrt(|dw_i| E / ADV_i)       square-root law, Y = 1
 
-A label beyond +-100 % is counted as +-100 %: on vendors' files such returns are mostly a bankruptcy or a change of
-security stitched into one series, and a single one of them would be the whole figure. How many there were is reported;
-ranks, which learning and the IC use, need no cap.
+A label counts at its full size, as it does in every backtest: what is no return of one security (two of them stitched
+into one series) is kept out by the audit, not by a limit here. A label beyond +100 % can outweigh all others of a
+figure, so how many there are is reported.
 
 Capacity is the equity E at which impact halves what is left after the spread. It scales with sqrt(E), so one sum fixes
 it. These are figures of a ranking, not a backtest: no caps, no neutrality, no borrow.
@@ -26,14 +26,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
-from execution.yardstick import DECILES, LABEL_CAP, book_weights, capped, decile_of
+from execution.yardstick import DECILES, book_weights, decile_of
 from signals.bars import Bars, Floats
 
 SESSIONS_PER_YEAR = 252
 CONDITIONS_WINDOW_SESSIONS = 20
+EXTREME_LABEL = 1.0
 
 __all__ = [
-    "DECILES", "LABEL_CAP", "Capacity", "Turnover", "book_weights", "capacity", "capped", "decile_curve", "decile_of",
+    "DECILES", "EXTREME_LABEL", "Capacity", "Turnover", "book_weights", "capacity", "decile_curve", "decile_of",
     "spread_series", "trading_conditions", "turnover",
 ]  # fmt: skip
 

@@ -1,0 +1,146 @@
+"""Returns beyond 100 %: the same event, at the same size, in the weight-level book and in the order-exact backtest."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from execution.config import ExecutionConfig
+from portfolio.config import PortfolioConfig
+from portfolio.kelly import InformationCoefficient
+from signals.bars import Floats
+from tests.fakes.curated import curate
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.benchmark import universe
+from trainer.backtest.engine import Course, Policy
+from trainer.backtest.figures import annual_sharpe, worth
+from trainer.backtest.run import certainty, origins, warnings_of
+from trainer.backtest.scored import Origin
+from trainer.backtest.subject import Settings, trade
+from trainer.backtest.summary import summary
+from trainer.backtest.tables import Context, nav_table
+from trainer.backtest.unseen import named
+from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.measure import book_figures
+from trainer.reports.backtest import report_files
+
+PORTFOLIO = PortfolioConfig(names_per_side=15)
+IC = InformationCoefficient(0.05, 6.0)
+EQUITY = 1_000_000.0
+JUMPS_ON = date(2024, 12, 2)
+TIMES = 225.0  # 27 / 0.12
+PRICES = ("open", "high", "low", "close")
+
+
+def _jumped(table: pa.Table) -> pa.Table:
+    """One name trades at a hundredth of its price until `JUMPS_ON`, and at 225 times that level from then on."""
+    name = sorted(set(table["symbol"].to_pylist()))[7]
+    is_it = pc.equal(table["symbol"], name)
+    day = table["date"].to_numpy().astype("datetime64[D]")
+    factor = np.where(day >= np.datetime64(JUMPS_ON), TIMES / 100.0, 0.01)
+    for column in (*PRICES, "adj_close"):
+        if column in table.column_names:
+            place = table.column_names.index(column)
+            moved = pc.if_else(is_it, pc.multiply(table[column], pa.array(factor)), table[column])
+            table = table.set_column(place, column, moved)
+    shares = pc.if_else(is_it, pc.multiply(pc.cast(table["volume"], pa.float64()), 100.0), table["volume"])
+    return table.set_column(table.column_names.index("volume"), "volume", shares)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return open_archive(curate(tmp_path_factory.mktemp("market"), planted=_jumped))
+
+
+def jumper(archive: Archive) -> int:
+    return int(np.nanargmax(np.nanmax(archive.whole.total_return, axis=0)))
+
+
+@pytest.fixture(scope="module")
+def scores(archive: Archive) -> Floats:
+    """Noise that ranks the name that will jump last in every session: the book is short of it."""
+    told = np.random.default_rng(0).normal(0.0, 1.0, (1, *archive.whole.close.shape))
+    told[:, :, jumper(archive)] = -10.0
+    told[:, ~archive.whole.eligible] = np.nan
+    told[:, :252] = np.nan
+    return told
+
+
+@pytest.fixture(scope="module")
+def book(archive: Archive, scores: Floats) -> WeightPath:
+    return weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
+
+
+@pytest.fixture(scope="module")
+def course(archive: Archive, scores: Floats, book: WeightPath) -> Course:
+    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
+    return trade(
+        archive, policy, settings, list(book.sessions),
+        lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
+    )  # fmt: skip
+
+
+def test_the_planted_event_is_in_the_returns_at_its_full_size(archive: Archive) -> None:
+    row = archive.whole.index(JUMPS_ON)
+    assert 200.0 < archive.whole.total_return[row, jumper(archive)] < 250.0
+
+
+def test_both_books_are_ruined_by_the_same_event_on_the_same_session(course: Course, book: WeightPath) -> None:
+    """A short position of a hundredth or more of equity times 224: more than all there is, in both alike."""
+    assert course.ruined == JUMPS_ON == course.days[-1].session
+    assert book.nav.ruined is not None and book.sessions[book.nav.ruined] == JUMPS_ON
+    exact = float(course.days[-1].real_equity) / EQUITY
+    assert book.nav.nav[-1] == pytest.approx(exact, rel=0.05) and exact < -0.5
+    assert not book.net[book.nav.ruined + 1 :].any() and len(book.net) > book.nav.ruined + 1
+
+
+def test_a_ruined_backtest_ends_in_figures_that_say_so(course: Course, archive: Archive) -> None:
+    found = summary(course, archive)
+    assert found["ruined"] == str(JUMPS_ON) and found["net"]["is_ruined"]
+    assert found["net"]["annual_sharpe"] is None and found["net"]["annual_return"] == -1.0
+    assert found["net"]["total_return"] == pytest.approx(float(course.days[-1].real_equity) / EQUITY - 1.0, rel=1e-9)
+    assert found["net"]["max_drawdown"] > 1.0
+    assert certainty(found["net"], {"n_trials": 3, "variance_of_sharpes": 0.001})["dsr"] is None
+    assert universe(archive).document(np.array([0.01, -2.0]), np.array([0.0, 0.01]))["beta"] is not None
+
+
+def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: Archive) -> None:
+    told = summary(course, archive)
+    evenings = SimpleNamespace(origin=lambda asof: Origin.WALK_FORWARD)
+    provenance = {
+        "run": "planted", "sleeve": "equities_xs", "bundle": None, "fixed_ic": None, "ic": {"mean": 0.05, "t": 6.0},
+        "survivorship": "point-in-time", "is_trained_on": True, "last_training_session": "2024-01-02", "seed": 0,
+        "dataset": "planted", "vendor": "generated", "snapshot_id": "0" * 64, "settings": "0" * 64,
+        "code_version": "test",
+    }  # fmt: skip
+    figures = {
+        **told, "certainty": certainty(told["net"], None), "left_out": 0, "provenance": provenance,
+        "scores": origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
+    }  # fmt: skip
+    figures["warnings"] = warnings_of(figures)
+    nav = nav_table(course, Context(archive, evenings, universe(archive)))
+    page = report_files(figures, nav)["report.md"].decode()
+    assert page.splitlines()[0] == "# RUINED: Backtest of planted"
+    assert f"RUINED: on {JUMPS_ON} nothing was left of the book" in page and "It ends there" in page
+    assert "| Net Sharpe ratio a year | n/a" in page and "| Net return | -" in page
+
+
+def test_a_ruined_weight_level_book_has_no_sharpe_ratio_and_its_figures_can_be_stored(book: WeightPath) -> None:
+    figures = book_figures(book)
+    assert figures["net"]["is_ruined"] and figures["net"]["annual_sharpe"] is None
+    assert np.isfinite(figures["series"]["net"]).all() and figures["net"]["total_return"] < -1.0
+
+
+def test_what_was_earned_before_a_ruin_is_no_skill() -> None:
+    """A thousand sessions of +0.2 % and one of -101 %: the mean is positive, and the book is gone."""
+    net = np.append(np.full(1000, 0.002), -1.01)
+    assert net.mean() > 0 and annual_sharpe(net) > 0
+    found = worth(net)
+    assert found.is_ruined and found.annual_sharpe is None and found.annual_return == -1.0
+    assert found.max_drawdown == pytest.approx(1.01) and found.total_return == pytest.approx(1.002**1000 * -0.01 - 1.0)
