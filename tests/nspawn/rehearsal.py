@@ -75,6 +75,16 @@ def lacking() -> str:
     return f"missing: {', '.join(missing)}. Run `apt-get install {packages}`" if missing else ""
 
 
+def foreign_python() -> str:
+    """Say it where the environment's Python is not the one that the guest has too; empty where it is."""
+    if Path(sys.base_prefix) == Path("/usr"):
+        return ""
+    return (
+        f"{sys.prefix} is made of the Python in {sys.base_prefix}, which the guest lacks: remove the environment and"
+        " run `make nspawn-test PYTHON=/usr/bin/python3`"
+    )
+
+
 Accident = Callable[["Rehearsal", date], None]
 
 
@@ -391,7 +401,7 @@ def main() -> int:
         "--root", type=Path, default=REPOSITORY / "var/nspawn/root", help="Debian root; built when absent"
     )
     root = parser.parse_args().root.resolve()
-    missing = lacking()
+    missing = lacking() or foreign_python()
     if missing:
         print(missing)
         return 2
