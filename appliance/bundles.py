@@ -23,7 +23,20 @@ from pathlib import Path
 from pydantic import Field
 
 from appliance.seams import Fs
-from signals.bundle import Bundle, HighWater, Keyset, Policy, PublicKey, RollbackGrant, read_grant, read_keyset, verify
+from signals.bundle import (
+    Bundle,
+    BundleManifest,
+    HighWater,
+    Keyset,
+    Policy,
+    PublicKey,
+    Role,
+    RollbackGrant,
+    read_grant,
+    read_keyset,
+    verify,
+)
+from signals.bundle.manifest import MANIFEST_NAME
 from signals.bundle.proof import reproduce_in_child
 from signals.bundle.seal import Document, parse
 from signals.bundle.verification import Reproduce
@@ -139,6 +152,15 @@ class BundleStore:
         """Return what is in force, or None on a device that never activated a bundle."""
         content = self._fs.read(self._folder / CURRENT_FILE)
         return None if content is None else parse(content, Pointer, CURRENT_FILE)
+
+    def role(self) -> Role | None:
+        """Return the role of the bundle in force, as its own manifest says it; None where none can be read."""
+        pointer = self.current()
+        content = self._fs.read(self._folder / pointer.folder / MANIFEST_NAME) if pointer else None
+        try:
+            return parse(content, BundleManifest, MANIFEST_NAME).role if content is not None else None
+        except BundleRefused:
+            return None  # `load` says so
 
     def activate(self, incoming: Path, policy: Policy) -> Activation:
         """Verify the downloaded folder `incoming` and put it in force.

@@ -81,7 +81,7 @@ def settings(
     Parameters
     ----------
     store : Path or str
-        Holds data/, bundles/ and keyset.json: a folder, or `s3://bucket/prefix`.
+        Holds data/, published bundles and keyset.json: a folder, or `s3://bucket/prefix`.
     equity : float
         USD in the account of a hosted exchange.
     configs : Path or None

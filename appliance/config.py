@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -112,6 +112,9 @@ class StoresConfig(Config):
     bars : BarsFrom
         `alpaca`: the published dataset gives history and calendar, Alpaca the sessions after it.
     alpaca : AlpacaBarsConfig
+    prefer : str
+        Where the store has both, which bundle is taken: `champion`, or `evaluation`, which takes part only where
+        unproven bundles are accepted.
     """
 
     data: PlaceText
@@ -119,6 +122,7 @@ class StoresConfig(Config):
     s3: S3Config = S3Config()
     bars: BarsFrom = BarsFrom.PUBLISHED
     alpaca: AlpacaBarsConfig = AlpacaBarsConfig()
+    prefer: Literal["champion", "evaluation"] = "champion"
 
 
 class BackupConfig(Config):

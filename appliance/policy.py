@@ -6,6 +6,7 @@ from datetime import date
 
 from appliance.config import ApplianceConfig, Venue
 from signals.bundle import Policy, Role
+from signals.bundle.layout import TRADED
 from signals.code_version import release
 from signals.sessions import Calendar
 from signals.sleeves import SLEEVES
@@ -18,6 +19,12 @@ def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
     if config.venue.broker is Venue.EXCHANGE or config.accept_unproven:
         return frozenset({Role.CHAMPION, Role.EVALUATION})
     return frozenset({Role.CHAMPION})
+
+
+def sought_roles(config: ApplianceConfig) -> tuple[Role, ...]:
+    """Roles in the order in which the device looks for its bundle: the preferred one first."""
+    preferred = Role(config.stores.prefer)
+    return (preferred, *(role for role in TRADED if role is not preferred))
 
 
 def gross_share(role: Role, config: ApplianceConfig) -> float:

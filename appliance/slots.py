@@ -17,8 +17,9 @@ from appliance.folder import StateFolder
 from appliance.policy import accepted_roles, bundle_policy
 from appliance.seams import Fs
 from appliance.stores import Store
-from appliance.sync import LATEST, pull_bundle
+from appliance.sync import pull_bundle
 from signals.bundle import Bundle, Policy, Role
+from signals.bundle.layout import TRADED, find_latest
 from signals.code_version import release
 from signals.errors import BundleRefused
 from signals.sessions import Calendar
@@ -26,7 +27,7 @@ from signals.sleeves import SLEEVES
 
 
 class Slot(StrEnum):
-    """What a bundle beside the one in force is for; also the prefix under which it is published."""
+    """What a bundle beside the one in force is for."""
 
     RISK = "risk"
     SHADOW = "shadow"
@@ -79,11 +80,12 @@ def pull_slot(
         The store could not be read.
     """
     bundles, policy = slot_store(slot, folder, fs), slot_policy(slot, asof, config, calendar)
-    if store.find(f"{slot}/{LATEST}") is None:
-        standing = bundles.current()
-        return SlotPull(slot, standing.folder if standing else "")
+    roles = (Role.SHADOW,) if slot is Slot.SHADOW else TRADED
     try:
-        done = pull_bundle(store, bundles, policy, folder.incoming, prefix=f"{slot}/")
+        if find_latest(store.find, tuple(policy.sleeves), roles) is None:
+            standing = bundles.current()
+            return SlotPull(slot, standing.folder if standing else "")
+        done = pull_bundle(store, bundles, policy, folder.incoming, sleeves=tuple(policy.sleeves), roles=roles)
     except BundleRefused as error:
         return SlotPull(slot, refusal=str(error))
     return SlotPull(slot, done.in_force, done.is_new, done.refusal)

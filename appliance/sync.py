@@ -8,8 +8,8 @@ next pull goes on from there; whatever else lies in it is thrown away.
 
 from __future__ import annotations
 
-import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -19,17 +19,14 @@ from appliance.market import Delivered, Market
 from appliance.stores import Store
 from appliance.transfer import PART, bring
 from signals.actions import Action
-from signals.bundle import BundleManifest, Policy
-from signals.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
-from signals.bundle.seal import parse, parse_json
-from signals.errors import BadDataset, BundleRefused
+from signals.bundle import BundleManifest, Policy, Role
+from signals.bundle.layout import TRADED, find_latest, latest_of, places_of
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.bundle.seal import parse
+from signals.errors import BadDataset, BundleRefused, StoreUnreachable
 from signals.manifest import FileRecord, FileRole, Manifest
 
-LATEST, KEYSET = "bundles/latest.json", "keyset.json"
-MOST_FILES = 64
-MAX_LATEST_BYTES = 64 * 1024
-FOLDER_NAME = re.compile(r"[0-9]{1,18}-[0-9a-f]{16}", re.ASCII)
-FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
+KEYSET = "keyset.json"
 PUBLISH_AGAIN = "Publish the dataset again on the trainer"
 
 
@@ -124,11 +121,17 @@ class BundlePull:
     refusal: str = ""
 
 
-def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, prefix: str = "") -> BundlePull:
+def pull_bundle(
+    store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str],
+    roles: Sequence[Role] = TRADED,
+) -> BundlePull:  # fmt: skip
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
     The bundle in force is verified again where it stays: under the key set that `pull_keyset` has just brought, its
     signers may count no more. It then stays where it is, refused, and nothing is scored or planned with it.
+
+    A store that names no champion any more, or that of a release of before in which an evaluation took the champion's
+    place, does not turn a device with a champion into one with an unproven bundle.
 
     Parameters
     ----------
@@ -137,26 +140,30 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
     policy : Policy
     incoming : Path
         Scratch folder; emptied before and after.
-    prefix : str
-        Below which the bundles are published, ending in a slash.
+    sleeves : sequence of str
+    roles : sequence of Role
+        In the order in which they are looked for: the first that is published is the one.
 
     Raises
     ------
     BundleRefused
         The published bundle was refused and none is in force.
     StoreUnreachable
-        The store could not be read.
+        The store could not be read, or nothing is published.
     """
     standing = bundles.current()
     shutil.rmtree(incoming, ignore_errors=True)
     try:
-        folder, files = _latest(store.read(prefix + LATEST))
-        if standing is not None and standing.folder == folder and standing.grant is None:
+        latest = find_latest(store.find, sleeves, roles)
+        if latest is None:
+            raise StoreUnreachable("no bundle is published", where=", ".join(sleeves), mend="Run `trainer publish`")
+        if standing is not None and standing.folder == latest.folder and standing.grant is None:
             bundles.load(policy)
-            return BundlePull(folder, is_new=False)
-        for name in files:
-            store.fetch(f"{prefix}bundles/{folder}/{name}", incoming / folder / name)
-        done = bundles.activate(incoming / folder, policy)
+            return BundlePull(latest.folder, is_new=False)
+        for name in latest.files:
+            store.fetch(latest.path(name), incoming / latest.folder / name)
+        _require_no_lesser(incoming / latest.folder, bundles, roles)
+        done = bundles.activate(incoming / latest.folder, policy)
         return BundlePull(f"{done.bundle.manifest.seq}-{done.bundle.manifest.bundle_id}", done.is_new)
     except BundleRefused as error:
         if standing is None:
@@ -164,6 +171,19 @@ def pull_bundle(store: Store, bundles: BundleStore, policy: Policy, incoming: Pa
         return BundlePull(standing.folder, is_new=False, refusal=str(error))
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role]) -> None:
+    """Refuse a role that comes later in `roles` than that of the bundle in force."""
+    role, path = bundles.role(), fetched / MANIFEST_NAME
+    if role not in roles or not path.exists():
+        return
+    offered = parse(path.read_bytes(), BundleManifest, MANIFEST_NAME).role
+    if offered in roles[roles.index(role) + 1 :]:
+        raise BundleRefused(
+            f"a {role} is in force, and the store offers an {offered} in its place", where=fetched.name,
+            mend=f"Publish a {role}, or set `stores.prefer: {offered}` in the device's config.yml",
+        )  # fmt: skip
 
 
 def pull_keyset(store: Store, bundles: BundleStore) -> str:
@@ -186,7 +206,7 @@ def pull_keyset(store: Store, bundles: BundleStore) -> str:
     return ""
 
 
-def fetch_bundle(store: Store, folder: str, to: Path) -> bool:
+def fetch_bundle(store: Store, folder: str, to: Path, *, sleeves: Sequence[str]) -> bool:
     """Copy a bundle that is no longer the newest, by what its own manifest lists; False where there is none.
 
     Raises
@@ -196,33 +216,15 @@ def fetch_bundle(store: Store, folder: str, to: Path) -> bool:
     StoreUnreachable
         The store could not be read.
     """
-    raw = store.find(f"bundles/{folder}/{MANIFEST_NAME}")
-    if raw is None:
-        return False
-    listed = parse(raw, BundleManifest, f"{folder}/{MANIFEST_NAME}")
-    for name in (MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in listed.files)):
-        store.fetch(f"bundles/{folder}/{name}", to / name)
-    return True
-
-
-def _latest(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return the folder and the files of the newest bundle; nothing else of the pointer is used."""
-    if len(content) > MAX_LATEST_BYTES:
-        raise _not_a_pointer(f"{len(content)} bytes, more than {MAX_LATEST_BYTES}")
-    document = parse_json(content, LATEST)
-    found = document if isinstance(document, dict) else {}
-    folder, files = found.get("folder"), found.get("files")
-    if not isinstance(folder, str) or not FOLDER_NAME.fullmatch(folder):
-        raise _not_a_pointer("it names no folder of a bundle")
-    if not isinstance(files, list) or not files or len(files) > MOST_FILES:
-        raise _not_a_pointer(f"it names no list of 1 to {MOST_FILES} files")
-    if not all(isinstance(name, str) and FILE_NAME.fullmatch(name) for name in files):
-        raise _not_a_pointer("it names something that is no file of a bundle")
-    return folder, tuple(files)
-
-
-def _not_a_pointer(why: str) -> BundleRefused:
-    return BundleRefused(f"latest.json cannot be read: {why}", where=LATEST, mend="Publish the bundle again")
+    for place in (place for sleeve in sleeves for place in places_of(sleeve)):
+        raw = store.find(f"{place}/{folder}/{MANIFEST_NAME}")
+        if raw is None:
+            continue
+        listed = latest_of(parse(raw, BundleManifest, f"{folder}/{MANIFEST_NAME}"), place)
+        for name in listed.files:
+            store.fetch(f"{place}/{folder}/{name}", to / name)
+        return True
+    return False
 
 
 def _keep_only(incoming: Path, wanted: list[str]) -> None:

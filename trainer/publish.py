@@ -1,15 +1,13 @@
 """A run folder becomes a signed bundle in a store that devices pull from.
 
-The store: `bundles/<seq>-<bundle id>/`, `bundles/latest.json` (written last) and `keyset.json`; shadows and risk
-forecasts lie likewise below `shadow/` and `risk/`. Before anything is visible the bundle has passed the very `verify`
-that devices run, golden vectors included. With the same run, keys and store state the manifest is the same to the byte
-but for `created`.
+The store is laid out by `signals/bundle/layout.py`; the pointer of the role is written last. Before anything is visible
+the bundle has passed the very `verify` that devices run, golden vectors included. With the same run, keys and store
+state the manifest is the same to the byte but for `created`.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +22,18 @@ from pydantic import ValidationError
 from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, verify
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.graph import check_model
+from signals.bundle.layout import (
+    FOLDER_NAME,
+    former_place,
+    latest_of,
+    place_of,
+    places_of,
+    pointer,
+    read_latest,
+    read_sequence,
+    sequence,
+    sequence_bytes,
+)
 from signals.bundle.manifest import (
     DEFAULT_EXPIRY_SESSIONS,
     MANIFEST_NAME,
@@ -35,18 +45,15 @@ from signals.bundle.manifest import (
     Trainer,
     identified,
 )
-from signals.bundle.seal import MANIFEST_KIND, canonical_json, parse_json, sign
+from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, sign
 from signals.bundle.verification import FeatureSpec
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.sessions import Calendar
-from signals.sleeves.risk import RISK
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
 
-BUNDLES, LATEST, KEYSET = "bundles", "latest.json", "keyset.json"
+KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
-LATEST_FORMAT = "trademl-latest/1"
-BUNDLE_FOLDER = re.compile(r"([0-9]+)-[0-9a-f]{16}")
 
 Files = Mapping[str, tuple[Part, bytes]]
 
@@ -116,18 +123,19 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
     keyset = load_keyset(request.keys)
     if (published := request.store / KEYSET).exists():
         check_store_keys(published.read_bytes(), str(published), keyset)
-    place = request.store / prefix_of(request.role, sleeve_of(request.run))
-    seq = newest_seq(place) + 1
+    sleeve = sleeve_of(request.run)
+    bring_over(request.store, sleeve)
+    seq = newest_seq(request.store, sleeve) + 1
     files = _files(request.run)
     manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
     raw = manifest.to_bytes()
     signature = sign(MANIFEST_KIND, raw, signing_keys(request.keys, keyset, request.created.date()))
-    bundles = place / BUNDLES
-    incoming = bundles / f".incoming-{seq}-{manifest.bundle_id}"
+    contents = {name: content for name, (_, content) in files.items()} | {MANIFEST_NAME: raw, SIGNATURE_NAME: signature}
+    place = place_of(sleeve, request.role)
+    incoming = request.store / place / f".incoming-{seq}-{manifest.bundle_id}"
     shutil.rmtree(incoming, ignore_errors=True)
-    contents = {name: content for name, (_, content) in files.items()}
     try:
-        for name, content in {**contents, MANIFEST_NAME: raw, SIGNATURE_NAME: signature}.items():
+        for name, content in contents.items():
             write_atomic(incoming / name, content)
         policy = Policy(
             today=last, calendar=calendar, sleeves=sleeves, roles=frozenset({request.role}), entry=manifest.entry,
@@ -135,13 +143,46 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
         )  # fmt: skip
         bundle = verify(incoming, keyset, policy)
         write_atomic(request.store / KEYSET, keyset_bytes(request.keys))
-        target = bundles / f"{seq}-{manifest.bundle_id}"
+        latest = latest_of(manifest, place)
+        target = request.store / place / latest.folder
         incoming.rename(target)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
-    sync_folder(bundles)
-    write_atomic(bundles / LATEST, _latest(manifest, bundle.sha256))
+    sync_folder(target.parent)
+    write_atomic(request.store / sequence(sleeve), sequence_bytes(seq))
+    _publish_as_before(request.store, manifest, contents, bundle.sha256)
+    write_atomic(request.store / pointer(place), latest.to_bytes(manifest.bundle_id, bundle.sha256))
     return Publication(target, seq, manifest.bundle_id, bundle.sha256, manifest.role)
+
+
+def bring_over(store: Path, sleeve: str) -> None:
+    """Give the newest bundle of the former layout the place of its role, where that has none yet.
+
+    Otherwise the first pointer of the new layout, an evaluation's, would hide a champion of the former one.
+    """
+    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
+        if not (store / pointer(place)).exists():
+            continue
+        was = read_latest((store / pointer(place)).read_bytes(), place)
+        raw = _read(store / place / was.folder, MANIFEST_NAME)
+        manifest = parse(raw, BundleManifest, was.path(MANIFEST_NAME))
+        latest = latest_of(manifest, place_of(sleeve, manifest.role))
+        if manifest.sleeve != sleeve or (store / pointer(latest.place)).exists():
+            continue
+        for name in latest.files:
+            write_atomic(store / latest.path(name), _read(store / place / was.folder, name))
+        write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256_of(raw)))
+
+
+def _publish_as_before(store: Path, manifest: BundleManifest, contents: Mapping[str, bytes], sha256: str) -> None:
+    """Publish where devices of the release before look; an evaluation does not take the place of a champion there."""
+    champion = store / pointer(place_of(manifest.sleeve, Role.CHAMPION))
+    if manifest.role is Role.EVALUATION and champion.exists():
+        return
+    latest = latest_of(manifest, former_place(manifest.sleeve, manifest.role))
+    for name, content in contents.items():
+        write_atomic(store / latest.path(name), content)
+    write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256))
 
 
 def last_training_session(run: Path) -> date:
@@ -158,42 +199,23 @@ def sleeve_of(run: Path) -> str:
     return str(_field(_document(run, "evidence.json"), "sleeve"))
 
 
-def prefix_of(role: Role, sleeve: str) -> str:
-    """Folder of the store below which such bundles lie, each with a sequence of its own; empty for the ones traded on.
+def newest_seq(store: Path, sleeve: str) -> int:
+    """Newest sequence of a sleeve, whether it became the latest or was interrupted just before; 0 when there is none.
 
-    Risk forecasts and shadows stand beside the bundle in force: a device pulls them into slots of their own.
+    Raises
+    ------
+    BundleRefused
+        A pointer or the sequence's file cannot be read.
     """
-    if role is Role.SHADOW:
-        return Role.SHADOW.value
-    return sleeve if sleeve == RISK.name else ""
-
-
-def newest_seq(store: Path) -> int:
-    """Newest sequence in the store, whether it became the latest or was interrupted just before; 0 when empty."""
-    latest = store / BUNDLES / LATEST
     numbers = [0]
-    if latest.exists():
-        document = parse_json(latest.read_bytes(), str(latest))
-        if not isinstance(document, dict) or not isinstance(document.get("seq"), int):
-            raise FixInput("latest.json names no sequence", where=str(latest), mend="Restore it from a backup")
-        numbers.append(document["seq"])
-    for folder in (store / BUNDLES).glob("*"):
-        if match := BUNDLE_FOLDER.fullmatch(folder.name):
-            numbers.append(int(match[1]))
+    if (own := store / sequence(sleeve)).exists():
+        numbers.append(read_sequence(own.read_bytes(), str(own)))
+    for place in places_of(sleeve):
+        if (path := store / pointer(place)).exists():
+            numbers.append(read_latest(path.read_bytes(), place).seq)
+        folders = (FOLDER_NAME.fullmatch(folder.name) for folder in (store / place).glob("*"))
+        numbers += [int(match[1]) for match in folders if match]
     return max(numbers)
-
-
-def _latest(manifest: BundleManifest, sha256: str) -> bytes:
-    return canonical_json(
-        {
-            "format": LATEST_FORMAT,
-            "seq": manifest.seq,
-            "bundle_id": manifest.bundle_id,
-            "folder": f"{manifest.seq}-{manifest.bundle_id}",
-            "sha256": sha256,
-            "files": sorted([MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in manifest.files)]),
-        }
-    )
 
 
 def _manifest(

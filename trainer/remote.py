@@ -1,14 +1,14 @@
 """Publishing a bundle to an object store: built, signed and verified here, then uploaded, the pointer last.
 
-The pointer and the key set of the store are mirrored into a scratch folder, the bundle is published into that folder
-by the very function that publishes to folders, and what it wrote is uploaded.
+The key set, the sequence and the pointers of the store are mirrored into a scratch folder, the bundle is published into
+that folder by the very function that publishes to folders, and what it wrote is uploaded.
 
 Invariants
 ----------
 1. Nothing is uploaded that a device would refuse.
-2. Devices see the bundle before or this one whole: `latest.json` is the last write.
-3. A sequence never goes back and is never used twice: `latest.json` and the key set are written only in the place of
-   the very ones that were read; of two publishers at once one is told to try again.
+2. Devices see the bundle before or this one whole: the pointer of its role is the last write.
+3. A sequence never goes back and is never used twice: the sequence, the pointers and the key set are written only in
+   the place of the very ones that were read; of two publishers at once one is told to try again.
 """
 
 from __future__ import annotations
@@ -18,22 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from signals.bundle import Role
+from signals.bundle.layout import former_place, place_of, places_of, pointer, read_latest, sequence
 from signals.bundle.verification import FeatureSpec
-from signals.errors import StoreUnreachable
+from signals.errors import FixInput, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.s3 import Objects
 from signals.sessions import Calendar
-from trainer.publish import (
-    BUNDLES,
-    KEYSET,
-    LATEST,
-    Publication,
-    Request,
-    check_store_keys,
-    prefix_of,
-    publish,
-    sleeve_of,
-)
+from trainer.publish import KEYSET, Publication, Request, check_store_keys, publish, sleeve_of
 from trainer.sign import keyset_bytes, load_keyset
 
 Tagged = tuple[bytes, str] | None
@@ -57,20 +49,41 @@ def publish_remote(
         The store could not be read or written, or somebody else published meanwhile; the pointer is as it was.
     """
     with TemporaryDirectory(prefix="publishing-") as scratch:
-        mirror = Path(scratch)
-        place = f"{prefix_of(request.role, sleeve_of(request.run))}/".removeprefix("/")
-        pointer = f"{place}{BUNDLES}/{LATEST}"
-        before = {name: objects.tagged(name) for name in (KEYSET, pointer)}
+        mirror, sleeve = Path(scratch), sleeve_of(request.run)
+        own = pointer(place_of(sleeve, request.role))
+        others = [pointer(place) for place in places_of(sleeve) if pointer(place) != own]
+        # What a device reads is written last: others' pointers tell of a bundle that was there before.
+        heads = (KEYSET, sequence(sleeve), *others, own)
+        before = {name: objects.tagged(name) for name in heads}
         for name, found in before.items():
             if found is not None:
                 write_atomic(mirror / name, found[0])
+        _mirror_former(objects, mirror, sleeve)
         done = publish(replace(request, store=mirror), calendar, sleeves)
-        folder = f"{place}{BUNDLES}/{done.folder.name}"
-        for path in sorted(done.folder.iterdir()):
-            _upload(objects, f"{folder}/{path.name}", path.read_bytes())
-        _put_in_place(objects, KEYSET, (mirror / KEYSET).read_bytes(), before[KEYSET])
-        _put_in_place(objects, pointer, (mirror / pointer).read_bytes(), before[pointer])
-    return done, f"{objects.place}/{folder}"
+        written = sorted(path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file())
+        for name in written:
+            if name not in heads:
+                _upload(objects, name, (mirror / name).read_bytes())
+        for name in heads:
+            if (mirror / name).exists():
+                _put_in_place(objects, name, (mirror / name).read_bytes(), before[name])
+        return done, f"{objects.place}/{done.folder.relative_to(mirror).as_posix()}"
+
+
+def _mirror_former(objects: Objects, mirror: Path, sleeve: str) -> None:
+    """Fetch what a pointer of the former layout names, where the new one has none: it is brought over."""
+    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
+        head = mirror / pointer(place)
+        roles = [role for role in Role if former_place(sleeve, role) == place]
+        if not head.exists() or any((mirror / pointer(place_of(sleeve, role))).exists() for role in roles):
+            continue
+        latest = read_latest(head.read_bytes(), place)
+        for name in latest.files:
+            content = objects.get(latest.path(name))
+            if content is None:
+                raise FixInput("the store lacks a file that its pointer names", where=latest.path(name),
+                               mend="Restore it, or remove the pointer")  # fmt: skip
+            write_atomic(mirror / latest.path(name), content)
 
 
 def deliver_keyset(objects: Objects, keys: Path) -> None:

@@ -7,7 +7,6 @@ Delivering again what did not change changes nothing; a change is a new revision
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from signals.audits import SessionStatus
 from signals.bundle import Bundle, BundleManifest, Keyset, Policy, Role, read_folder, verify_contents
 from signals.bundle.contents import Contents
+from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.bundle.seal import parse, sign
 from signals.code_version import release
@@ -25,11 +25,12 @@ from signals.inference import predict
 from signals.manifest import Manifest
 from signals.scoring import score
 from signals.sleeves import SLEEVES
+from signals.sleeves.risk import RISK
 from trainer.curation.store import Store
-from trainer.publish import BUNDLES, LATEST
 from trainer.sign import load_keyset, signing_keys
 
-BESIDE = ("risk", "shadow")
+BESIDE = (RISK.name, Role.SHADOW.value)
+TRADABLE = tuple(name for name in SLEEVES if name != RISK.name)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = N
     if manifest.status(asof).status is SessionStatus.RED:
         raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), mend="Look at `trainer audit`")
     found = [("", read_folder(folder) if folder else _newest(bundles, ""))]
-    found += [(slot, contents) for slot in BESIDE if (contents := _newest(bundles, f"{slot}/")) is not None]
+    found += [(slot, contents) for slot in BESIDE if (contents := _newest(bundles, slot)) is not None]
     if found[0][1] is None:
         raise FixInput("no bundle is published", mend="Run `trainer publish`, or name a folder with --bundle")
     verified = [(slot, _verified(contents, keyset, manifest, asof)) for slot, contents in found if contents]
@@ -100,19 +101,16 @@ def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = N
     return tuple(_put(to, slot, payload, keyset, evening) for slot, payload in payloads)
 
 
-def _newest(store: Store, prefix: str) -> Contents | None:
-    """The newest bundle published below `prefix`, as its pointer lists it; None where there is none."""
-    pointer = store.get(f"{prefix}{BUNDLES}/{LATEST}")
-    if pointer is None:
+def _newest(store: Store, slot: str) -> Contents | None:
+    """The newest bundle that devices take for this use; None where there is none."""
+    roles = (Role.SHADOW,) if slot == Role.SHADOW else TRADED
+    sleeves = (RISK.name,) if slot == RISK.name else TRADABLE
+    latest = find_latest(store.get, sleeves, roles)
+    if latest is None:
         return None
-    try:
-        document = json.loads(pointer)
-        folder, names = str(document["folder"]), [str(name) for name in document["files"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FixInput(f"the pointer cannot be read: {error!r}", where=f"{prefix}{BUNDLES}/{LATEST}",
-                       mend="Publish the bundle again")  from None  # fmt: skip
-    where = f"{prefix}{BUNDLES}/{folder}"
-    return Contents(where, {name: content for name in names if (content := store.get(f"{where}/{name}")) is not None})
+    where = f"{latest.place}/{latest.folder}"
+    found = {name: content for name in latest.files if (content := store.get(latest.path(name))) is not None}
+    return Contents(where, found)
 
 
 def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:

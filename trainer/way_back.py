@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from signals.bundle import BundleManifest, Part, Role, RollbackGrant
+from signals.bundle.layout import FORMER
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import FixInput
-from trainer.publish import BUNDLES, newest_seq
+from trainer.publish import newest_seq
 
 
 def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> RollbackGrant:
@@ -41,19 +42,17 @@ def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reas
         The store holds no such champion, or it is the newest bundle.
     """
     wanted = sorted(model_sha256)
-    names = [
-        f"{manifest.seq}-{manifest.bundle_id}" for manifest in _champions(store)
-        if sorted(f.sha256 for f in manifest.of(Part.MODEL)) == wanted
-    ]  # fmt: skip
-    if not names:
+    found = [manifest for manifest in _champions(store) if sorted(f.sha256 for f in manifest.of(Part.MODEL)) == wanted]
+    if not found:
         raise FixInput("the store holds no champion bundle of that version", where=str(store),
                        mend="Name the store that it was published to")  # fmt: skip
-    newest = max(names, key=lambda name: int(name.partition("-")[0]))
-    return grant(newest, newest_seq(store), valid_until, reason)
+    newest = max(found, key=lambda manifest: manifest.seq)
+    return grant(f"{newest.seq}-{newest.bundle_id}", newest_seq(store, newest.sleeve), valid_until, reason)
 
 
 def _champions(store: Path) -> Iterator[BundleManifest]:
-    for path in sorted((store / BUNDLES).glob(f"[0-9]*-*/{MANIFEST_NAME}")):
+    below = (f"*/{Role.CHAMPION}", FORMER, f"*/{FORMER}")
+    for path in sorted(path for place in below for path in store.glob(f"{place}/[0-9]*-*/{MANIFEST_NAME}")):
         try:
             manifest = BundleManifest.model_validate_json(path.read_bytes())
         except ValidationError:

@@ -21,6 +21,7 @@ from appliance.sync import fetch_bundle
 from signals.bundle import RollbackGrant, read_data_grant, read_grant
 from signals.console import emit
 from signals.errors import FixInput
+from signals.sleeves import SLEEVES
 
 
 def register(app: typer.Typer) -> None:
@@ -100,6 +101,7 @@ def _source(device: Device, named: RollbackGrant) -> Path:
         return kept
     shutil.rmtree(device.folder.incoming, ignore_errors=True)
     store = Sources(device.config.stores, device.credentials).bundles()
-    if not fetch_bundle(store, name, device.folder.incoming / name):
+    sleeves = [sleeve for sleeve in device.config.router.weights if sleeve in SLEEVES]
+    if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=sleeves):
         raise FixInput(f"bundle {name} is neither on this device nor in the store", mend="Publish it again")
     return device.folder.incoming / name

@@ -37,7 +37,7 @@ def init(
     venue: Annotated[Venue, typer.Option("--venue", help="Where orders go; never switched by the program.")],
     store: Annotated[
         str,
-        typer.Option("--store", help="A folder or s3://bucket/prefix: data/, bundles/, keyset.json."),
+        typer.Option("--store", help="A folder or s3://bucket/prefix: data/, published bundles, keyset.json."),
     ],
     state: State = DEFAULT_STATE,
     equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,

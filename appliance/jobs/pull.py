@@ -13,7 +13,7 @@ from appliance.deps import Deps
 from appliance.halting import tell
 from appliance.job import JobReport, JobStatus
 from appliance.jobs.gate import require_closed
-from appliance.policy import bundle_policy
+from appliance.policy import bundle_policy, sought_roles
 from appliance.seams import Severity
 from appliance.slots import Slot, SlotPull, pull_slot
 from appliance.sources import signed
@@ -69,7 +69,10 @@ def pull(session: date, deps: Deps) -> JobReport:
     if refusal:  # nothing new is put in force under a key set that may be behind
         bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
         return _report(session, asof, deps, done, added, bundle, [])
-    bundle = pull_bundle(bundles, own, bundle_policy(asof, deps.config, deps.calendar), deps.folder.incoming)
+    policy = bundle_policy(asof, deps.config, deps.calendar)
+    bundle = pull_bundle(
+        bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config)
+    )
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
     beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]

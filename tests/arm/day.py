@@ -46,7 +46,7 @@ class Bench:
     Attributes
     ----------
     store : Path
-        A published store: `data/`, `bundles/`, `keyset.json` and the root key `root.pub`.
+        A published store: `data/`, bundles, `keyset.json` and the root key `root.pub`.
     sessions : tuple of date
         The trade sessions.
     """
@@ -57,8 +57,8 @@ class Bench:
     @property
     def bundle(self) -> Path:
         """Folder of the bundle in the store."""
-        latest = json.loads((self.store / "bundles/latest.json").read_bytes())
-        return self.store / "bundles" / str(latest["folder"])
+        latest = json.loads((self.store / "equities_xs/evaluation/latest.json").read_bytes())
+        return self.store / "equities_xs/evaluation" / str(latest["folder"])
 
 
 def here(module: str) -> Program:

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.audits import SessionStatus
-from signals.bundle import Golden, Part
+from signals.bundle import Golden, Part, Role
 from signals.bundle.dataset import seal_dataset, signature_name
+from signals.bundle.layout import former_place, latest_of, place_of, pointer
 from signals.bundle.manifest import Graph
 from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
@@ -46,12 +47,17 @@ CUTS = np.linspace(-0.45, 0.45, 19, dtype=np.float32)
 
 @dataclass(frozen=True)
 class Published:
-    """A store folder with data/, bundles/ and keyset.json, and the root key to trust."""
+    """A store folder with data/, bundles and keyset.json, and the root key to trust."""
 
     root: Path
     trust: Path
     manifest: Manifest
     last_training: date
+
+    @property
+    def bundles(self) -> Path:
+        """Where the bundles lie that devices trade on, with their pointer."""
+        return self.root / place_of(SLEEVE.name, Role.EVALUATION)
 
     def sessions(self, count: int) -> list[date]:
         """The first `count` trade sessions after training."""
@@ -107,18 +113,19 @@ def publish_version(folder: Path, manifest: Manifest) -> None:
     sign_data(folder)
 
 
-def publish_bundle(root: Path, of: bundles.Recipe) -> str:
-    """Write the bundle, the key set and latest.json; return the bundle's folder name."""
+def publish_bundle(root: Path, of: bundles.Recipe, *, as_before: bool = False) -> str:
+    """Write the bundle, the key set and the pointer of its role; return the bundle's folder name.
+
+    `as_before` publishes in the layout of the release before.
+    """
     manifest = of.write(root / "incoming")
-    name = f"{manifest.seq}-{manifest.bundle_id}"
-    target = root / "bundles" / name
+    latest = latest_of(manifest, (former_place if as_before else place_of)(of.sleeve, of.role))
+    target = root / latest.place / latest.folder
     target.parent.mkdir(parents=True, exist_ok=True)
     (root / "incoming").rename(target)
     (root / "keyset.json").write_bytes(bundles.keyset_file(bundles.keyset()))
-    files = sorted(path.name for path in target.iterdir())
-    latest = {"format": "trademl-latest/1", "seq": manifest.seq, "bundle_id": manifest.bundle_id, "folder": name}
-    (root / "bundles" / "latest.json").write_text(json.dumps({**latest, "sha256": "", "files": files}))
-    return name
+    (root / pointer(latest.place)).write_bytes(latest.to_bytes(manifest.bundle_id, ""))
+    return latest.folder
 
 
 def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = None) -> bundles.Recipe:

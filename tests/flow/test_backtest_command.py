@@ -237,7 +237,7 @@ def test_a_bundle_trades_as_the_run_that_it_was_made_of(bench: Bench, published:
     assert known["role"] == "evaluation" and known["refusal"] and len(known["signers"]) == 1
     report = (tmp_path / "x" / "report.md").read_text()
     assert report.startswith("# Backtest of bundle 1-") and "IN-SAMPLE" not in report
-    folder = next(path for path in (published.root / "bundles").iterdir() if path.is_dir())
+    folder = next(path for path in published.bundles.iterdir() if path.is_dir())
     again = bench(tmp_path / "y", days[0], days[1], "--trust", str(published.trust), of=("--bundle", str(folder)))
     assert again["provenance"]["bundle"] == known
 
@@ -262,7 +262,7 @@ def test_what_a_bundle_learned_from_is_traded_only_when_told_and_called_in_sampl
 
 def test_only_a_bundle_that_a_device_would_accept_is_traded(bench: Bench, own_store: Published, tmp_path: Path) -> None:
     day, store = own_store.sessions(1)[0], own_store.root
-    folder = next(path for path in (store / "bundles").iterdir() if path.is_dir())
+    folder = next(path for path in (store / "equities_xs" / "evaluation").iterdir() if path.is_dir())
     with pytest.raises(FixInput, match="of a run or of a bundle"):
         bench(tmp_path / "x", day, day, "--bundle", str(store))
     with pytest.raises(FixInput, match="of a run or of a bundle"):

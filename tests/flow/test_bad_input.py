@@ -85,7 +85,7 @@ def test_a_window_that_has_passed_is_not_traded(bench: Workbench, own_store: Pub
 def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(
     bench: Workbench, own_store: Published, victim: str
 ) -> None:
-    path = next((own_store.root / "bundles").glob(f"*/{victim}"))
+    path = next((own_store.bundles).glob(f"*/{victim}"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
@@ -95,9 +95,9 @@ def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(
 
 
 def test_an_unsigned_bundle_is_refused(bench: Workbench, own_store: Published) -> None:
-    folder = next((own_store.root / "bundles").glob("1-*"))
+    folder = next((own_store.bundles).glob("1-*"))
     (folder / "manifest.sig").unlink()
-    latest = own_store.root / "bundles" / "latest.json"
+    latest = own_store.bundles / "latest.json"
     row = json.loads(latest.read_text())
     latest.write_text(json.dumps({**row, "files": [name for name in row["files"] if name != "manifest.sig"]}))
     one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "BundleRefused", "unsigned")
@@ -111,7 +111,7 @@ def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(
     assert bench("run-day", "--session", str(first)).code == 0
     pointer = (bench.state / "bundles" / "current.json").read_bytes()
     name = publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2))
-    (own_store.root / "bundles" / name / "model.onnx").write_bytes(store.rank_model()[:-1] + b"\x00")
+    (own_store.bundles / name / "model.onnx").write_bytes(store.rank_model()[:-1] + b"\x00")
     done = bench("run-day", "--session", str(second), "--json")
     assert done.code == 0
     assert "its SHA-256 differs" in done.json["jobs"][0]["figures"]["bundle_refusal"]
@@ -120,7 +120,7 @@ def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(
 
 
 def test_a_bundle_with_a_missing_feature_is_refused(bench: Workbench, own_store: Published) -> None:
-    shutil.rmtree(own_store.root / "bundles")
+    shutil.rmtree(own_store.bundles)
     whole = recipe(own_store.root / "data", own_store.last_training)
     publish_bundle(own_store.root, whole.but(spec=whole.spec[:-1]))
     done = bench("pull", "--session", str(own_store.sessions(1)[0]))

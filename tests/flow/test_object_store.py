@@ -99,6 +99,9 @@ class Publications:
     later: Manifest
 
 
+PLACE = "equities_xs/evaluation"
+
+
 @pytest.fixture(scope="module")
 def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
     root = tmp_path_factory.mktemp("publications")
@@ -273,7 +276,7 @@ def test_a_hosted_exchange_reads_its_market_from_a_folder(server: Server, stored
 
 def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Server, stored: None) -> None:
     reader = objects(server, "store/one", READER)
-    assert reader.get("data/manifest.json") is not None and reader.get("risk/bundles/latest.json") is None
+    assert reader.get("data/manifest.json") is not None and reader.get("risk/champion/latest.json") is None
     outside = objects(server, "other", READER)
     objects(server, "other").put("there", b"x")
     for forbidden in (lambda: outside.get("there"), lambda: reader.put("new", b"x"), lambda: reader.names("")):
@@ -339,7 +342,7 @@ ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 @pytest.mark.parametrize(
     ("place", "faults"),
     [("/data/manifest.json", tuple(FAULTS)), ("/data/bars/", ("cut", "half", "flipped")),
-     ("/data/actions", ("half", "flipped")), ("/bundles/latest.json", ("flipped", "html")),
+     ("/data/actions", ("half", "flipped")), (f"/{PLACE}/latest.json", ("flipped", "html")),
      ("/keyset.json", ("flipped",)), ("model.onnx", ("cut", "half", "flipped"))],
 )  # fmt: skip
 def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(
@@ -396,14 +399,14 @@ def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(
 ) -> None:
     device.pull()
     new = device.bundle()
-    (old,) = [p for p in (publications.first / "bundles").iterdir() if p.is_dir()]
+    (old,) = [p for p in (publications.first / PLACE).iterdir() if p.is_dir()]
 
     def stale(path: str, answer: Answer) -> Answer:
         name = path.rsplit("/", 1)[-1]
-        source = publications.first / "bundles" / ("latest.json" if name == "latest.json" else f"{old.name}/{name}")
+        source = publications.first / PLACE / ("latest.json" if name == "latest.json" else f"{old.name}/{name}")
         return Answer(200, {}, source.read_bytes())
 
-    proxy.spoil("/two/bundles/", stale)
+    proxy.spoil(f"/two/{PLACE}/", stale)
     report = device.pull()
     assert "sequence" in report.figures["bundle_refusal"] and device.bundle() == new
 
@@ -551,15 +554,15 @@ def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: P
 
     seq, where = publish()
     written = [path for method, path, _ in proxy.seen if method == "PUT"]
-    assert (seq, written[-1]) == (1, f"/{BUCKET}/bundled/bundles/latest.json")
-    assert f"s3://{BUCKET}/bundled/bundles/1-" in where and place.get(f"bundles/{where.rsplit('/', 1)[1]}/model.onnx")
+    assert (seq, written[-1]) == (1, f"/{BUCKET}/bundled/{PLACE}/latest.json")
+    assert f"s3://{BUCKET}/bundled/{PLACE}/1-" in where and place.get(f"{PLACE}/{where.rsplit('/', 1)[1]}/model.onnx")
     assert publish(datetime(2026, 11, 21, tzinfo=UTC))[0] == 2
-    stale = place.tagged("bundles/latest.json")
+    stale = place.tagged(f"{PLACE}/latest.json")
     assert stale is not None and publish(datetime(2026, 11, 22, tzinfo=UTC))[0] == 3
-    place.tagged = lambda name, **_: stale if name.endswith("latest.json") else Objects.tagged(place, name)  # type: ignore[method-assign]
+    place.tagged = lambda name, **_: stale if name == f"{PLACE}/latest.json" else Objects.tagged(place, name)  # type: ignore[method-assign]
     with pytest.raises(StoreUnreachable, match="meanwhile"):
         publish(datetime(2026, 11, 23, tzinfo=UTC))
-    held = objects(proxy, "bundled").get("bundles/latest.json")
+    held = objects(proxy, "bundled").get(f"{PLACE}/latest.json")
     assert held is not None and json.loads(held)["seq"] == 3
 
 

@@ -15,11 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
+from signals.bundle import Part, Role
+from signals.bundle.manifest import Promotion
 from signals.bundle.seal import sign
 from signals.evening_scores import SCORES_KIND, EveningScores, seal_scores
+from signals.files import sha256_of
 from tests.fakes import bundles
 from tests.fakes.device import Done, Workbench
-from tests.fakes.store import Published
+from tests.fakes.store import Published, publish_bundle, recipe
 
 Make = Callable[..., Workbench]
 trainer = pytest.importorskip("trainer.__main__", reason="the trainer delivers the scores")
@@ -222,6 +225,20 @@ def test_delivering_again_changes_nothing_and_a_change_is_a_new_revision(own_sto
     assert payload(path).scores == stale.scores
 
 
+def test_an_evaluation_published_after_a_champion_does_not_score_in_its_place(own_store: Published, keys: Path) -> None:
+    """The delivered scores are the champion's, by sequence and by SHA-256 of its manifest."""
+    made = recipe(own_store.root / "data", own_store.last_training)
+    models = tuple(sha256_of(content) for part, content in made.files.values() if part is Part.MODEL)
+    promotion = Promotion(verdict="promoted", model_sha256=models, record={})
+    name = publish_bundle(own_store.root, made.but(seq=2, role=Role.CHAMPION, refusal=None, promotion=promotion))
+    publish_bundle(own_store.root, made.but(seq=3))
+    asof = own_store.manifest.calendar.previous(own_store.sessions(1)[0])
+    score_daily(own_store, keys, asof)
+    delivered = payload(own_store.root / "scores" / f"equities_{asof}.json")
+    manifest = own_store.root / "equities_xs" / "champion" / name / "manifest.json"
+    assert (delivered.bundle_seq, delivered.bundle_sha256) == (2, sha256_of(manifest.read_bytes()))
+
+
 def test_the_trainer_refuses_what_a_device_would(own_store: Published, keys: Path, tmp_path: Path) -> None:
     def fails(*changes: str) -> str:
         done = CliRunner().invoke(trainer.app, [
@@ -239,10 +256,10 @@ def test_the_trainer_refuses_what_a_device_would(own_store: Published, keys: Pat
     deliver(document, bundles.STRANGER)
     assert "what was delivered before cannot be believed" in fails("--asof", str(asof))
     document.unlink()
-    latest = own_store.root / "bundles" / json.loads((own_store.root / "bundles" / "latest.json").read_text())["folder"]
+    latest = own_store.bundles / json.loads((own_store.bundles / "latest.json").read_text())["folder"]
     copy = tmp_path / "copy"
     shutil.copytree(latest, copy)
     (copy / "evidence.json").write_bytes(b"{} ")
     assert "evidence.json has 3 bytes" in fails("--asof", str(asof), "--bundle", str(copy))
-    shutil.rmtree(own_store.root / "bundles")
+    shutil.rmtree(own_store.bundles)
     assert "no bundle is published" in fails("--asof", str(asof))

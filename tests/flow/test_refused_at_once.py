@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.stores import FolderStore
-from appliance.sync import LATEST, pull_bundle
+from appliance.sync import pull_bundle
 from appliance.vault import FolderVault
 from signals.errors import BundleRefused, StoreUnreachable
 from tests.fakes.device import Workbench
@@ -18,6 +18,7 @@ from tests.test_appliance.test_bundle_attacks import Device, policy
 
 Make = Callable[..., Workbench]
 
+PLACE, SLEEVES = "equities_xs/champion", ("equities_xs",)
 NAME = "2-0123456789abcdef"
 POINTERS = {
     b"": "not a JSON document",
@@ -51,10 +52,12 @@ POINTERS = {
 def test_a_pointer_that_leads_astray_is_followed_nowhere(pointer: bytes, tmp_path: Path) -> None:
     """The bundle in force stays, nothing else of the store is read, and nothing lands beside the scratch folder."""
     device, published = Device(tmp_path / "device", tmp_path / "incoming"), tmp_path / "store"
-    (published / "bundles").mkdir(parents=True)
-    (published / LATEST).write_bytes(pointer)
+    (published / PLACE).mkdir(parents=True)
+    (published / PLACE / "latest.json").write_bytes(pointer)
     before = device.snapshot()
-    done = pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "scratch" / "incoming")
+    done = pull_bundle(
+        FolderStore(published), device.store, policy(), tmp_path / "scratch" / "incoming", sleeves=SLEEVES
+    )
     assert not done.is_new and POINTERS[pointer] in done.refusal
     assert device.snapshot() == before and not list((tmp_path / "scratch").glob("*"))
 
@@ -62,10 +65,10 @@ def test_a_pointer_that_leads_astray_is_followed_nowhere(pointer: bytes, tmp_pat
 def test_a_device_without_a_bundle_says_so_instead(tmp_path: Path) -> None:
     device, published = Device(tmp_path / "device", tmp_path / "incoming"), tmp_path / "store"
     (device.folder / "bundles" / "current.json").unlink()
-    (published / "bundles").mkdir(parents=True)
-    (published / LATEST).write_bytes(b"[]")
+    (published / PLACE).mkdir(parents=True)
+    (published / PLACE / "latest.json").write_bytes(b"[]")
     with pytest.raises(BundleRefused, match="no folder of a bundle"):
-        pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "incoming")
+        pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "incoming", sleeves=SLEEVES)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
 
 Make = Callable[..., Workbench]
+PLACE = "equities_xs/evaluation"
 REVOKED = (signing_key(FIRST, revoked=True), signing_key(SECOND))
 
 
@@ -22,17 +23,17 @@ def revoke(root: Path) -> None:
 
 
 def _older(root: Path) -> None:
-    row = json.loads((root / "bundles" / "latest.json").read_text())
+    row = json.loads((root / PLACE / "latest.json").read_text())
     row["folder"] = "1-0000000000000000"
-    (root / "bundles" / "latest.json").write_text(json.dumps(row))
+    (root / PLACE / "latest.json").write_text(json.dumps(row))
 
 
 POINTERS: dict[str, Callable[[Path], object]] = {
     "still names the bundle in force": lambda root: None,
-    "garbage": lambda root: (root / "bundles" / "latest.json").write_bytes(b"<html>sign in</html>"),
-    "missing": lambda root: (root / "bundles" / "latest.json").unlink(),
+    "garbage": lambda root: (root / PLACE / "latest.json").write_bytes(b"<html>sign in</html>"),
+    "missing": lambda root: (root / PLACE / "latest.json").unlink(),
     "names a bundle that is not there": _older,
-    "the bundles are gone": lambda root: shutil.rmtree(root / "bundles"),
+    "the bundles are gone": lambda root: shutil.rmtree(root / PLACE),
 }
 
 

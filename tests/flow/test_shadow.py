@@ -33,7 +33,7 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(
 
     data, days = own_store.root / "data", own_store.sessions(SESSIONS)
     made = recipe(data, own_store.last_training).but(role=Role.SHADOW, refusal=None)
-    bundle = own_store.root / "shadow" / "bundles" / publish_bundle(own_store.root / "shadow", made)
+    bundle = own_store.root / "equities_xs" / "shadow" / publish_bundle(own_store.root, made)
     like = make(own_store, "like")
     assert like("shadow", "--json").json["rows"] == []
     refused = like("shadow", "--to", str(tmp_path / "log.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,14 +30,18 @@ def publish_risk(store: Published, seq: int = 1, model: bytes | None = None) -> 
     files["golden.json"] = (
         bundles.Part.GOLDEN, bundles.Golden(inputs, bundles.stump_scores(inputs)).to_bytes()
     )  # fmt: skip
-    return publish_bundle(store.root / RISK.name, made.but(files=files))
+    return publish_bundle(store.root, made.but(files=files))
 
 
 def publish_shadow(store: Published, role: Role = Role.SHADOW) -> str:
     refusal = None if role is Role.SHADOW else "unproven"
-    return publish_bundle(
-        store.root / "shadow", recipe(store.root / "data", store.last_training).but(role=role, refusal=refusal)
-    )
+    made = recipe(store.root / "data", store.last_training).but(role=role, refusal=refusal)
+    if role is Role.SHADOW:
+        return publish_bundle(store.root, made)
+    elsewhere = store.root / "elsewhere"  # and by mistake put where a shadow belongs
+    name = publish_bundle(elsewhere, made)
+    shutil.copytree(elsewhere / made.sleeve / role, store.root / made.sleeve / Role.SHADOW)
+    return name
 
 
 def first_plan(bench: Workbench, day: str) -> dict[str, str]:
@@ -107,13 +112,13 @@ def test_a_forecast_bundle_is_never_taken_for_the_bundle_in_force(own_store: Pub
     bench = make(own_store)
     first_plan(bench, day)
     in_force = bench.rows("SELECT DISTINCT source FROM scores WHERE sleeve = 'equities_xs'")
-    moved = own_store.root / RISK.name / "bundles"
+    moved = own_store.root / RISK.name / Role.EVALUATION
     name = next(path.name for path in moved.iterdir() if path.is_dir())
-    target = own_store.root / "bundles" / name
+    target = own_store.bundles / name
     target.mkdir(parents=True)
     for path in (moved / name).iterdir():
         (target / path.name).write_bytes(path.read_bytes())
-    (own_store.root / "bundles" / "latest.json").write_bytes((moved / "latest.json").read_bytes())
+    (own_store.bundles / "latest.json").write_bytes((moved / "latest.json").read_bytes())
     following = str(own_store.sessions(2)[1])
     assert bench("run-day", "--session", following).code == 0
     assert bench.rows("SELECT DISTINCT source FROM scores WHERE sleeve = 'equities_xs'") == in_force

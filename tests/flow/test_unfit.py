@@ -91,7 +91,7 @@ def test_no_order_leaves_on_a_bundle_in_force_that_is_not_what_was_verified(
     """I10: what lies on the device's own disk is verified again by every job that uses it."""
     bench, day = trading(make, own_store), own_store.sessions(2)[1]
     spoil(own_store, bench, own_store.manifest.calendar.previous(day))
-    for folder in (own_store.root / "bundles").iterdir():  # nothing newer or whole is to be had
+    for folder in (own_store.bundles).iterdir():  # nothing newer or whole is to be had
         shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     bench("run-day", "--session", str(day))
     assert bench.rows(POSTED, str(day)) == [(0,)]
@@ -105,7 +105,7 @@ def test_a_store_that_offers_an_older_bundle_again_changes_nothing_and_the_newer
 ) -> None:
     """I10: every order of the session names the newer bundle."""
     bench, day = make(own_store), own_store.sessions(1)[0]
-    latest = own_store.root / "bundles" / "latest.json"
+    latest = own_store.bundles / "latest.json"
     older = latest.read_bytes()
     publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2))
     assert bench("pull", "--session", str(day)).code == 0

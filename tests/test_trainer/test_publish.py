@@ -23,6 +23,8 @@ from trainer import sign
 from trainer.models.lgbm import LightGbm, LightGbmConfig
 from trainer.publish import Publication, Request, newest_seq, publish
 
+PLACE = "equities_xs/evaluation"
+
 
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -51,12 +53,12 @@ def device(tmp_path: Path, keys: Path) -> BundleStore:
 def test_a_published_run_is_accepted_and_scored_by_a_device(tmp_path: Path, keys: Path) -> None:
     run = run_folder(tmp_path / "run")
     done = published(tmp_path, keys, run)
-    latest = json.loads((tmp_path / "store" / "bundles" / "latest.json").read_bytes())
+    latest = json.loads((tmp_path / "store" / PLACE / "latest.json").read_bytes())
     assert (latest["seq"], latest["bundle_id"], latest["sha256"]) == (done.seq, done.bundle_id, done.sha256) == (
         1, done.bundle_id, sha256_of((done.folder / "manifest.json").read_bytes()),
     )  # fmt: skip
     assert sorted(path.name for path in done.folder.iterdir()) == latest["files"]
-    bundle = device(tmp_path, keys).activate(tmp_path / "store" / "bundles" / latest["folder"], policy()).bundle
+    bundle = device(tmp_path, keys).activate(tmp_path / "store" / PLACE / latest["folder"], policy()).bundle
     assert bundle.manifest.refusal == "not promoted: no promotion has judged this run"
     scores = score(bundle, features())
     assert np.array_equal(scores.values, predict([(run / "model.onnx").read_bytes()], features().values[-1]))
@@ -88,8 +90,8 @@ def test_the_manifest_is_the_same_to_the_byte_but_for_the_time(tmp_path: Path, k
 def test_sequences_increase_and_an_interrupted_publication_uses_its_number_up(tmp_path: Path, keys: Path) -> None:
     run = run_folder(tmp_path / "run")
     assert [published(tmp_path, keys, run).seq for _ in range(2)] == [1, 2]
-    (tmp_path / "store" / "bundles" / f"7-{'0' * 16}").mkdir()
-    assert newest_seq(tmp_path / "store") == 7
+    (tmp_path / "store" / PLACE / f"7-{'0' * 16}").mkdir()
+    assert newest_seq(tmp_path / "store", "equities_xs") == 7
     assert published(tmp_path, keys, run).seq == 8
 
 
@@ -164,7 +166,7 @@ def test_a_run_that_no_device_would_accept_leaves_the_store_as_it_was(
     with pytest.raises(error, match=reason):
         published(tmp_path, keys, run)
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
-    assert not list((store / "bundles").glob(".incoming-*"))
+    assert not list((store / PLACE).glob(".incoming-*"))
 
 
 def test_features_of_another_version_are_not_published(tmp_path: Path, keys: Path) -> None:

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from signals.bundle import Bundle, BundleManifest, Policy, PublicKey, Role, read_keyset, verify
+from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.code_version import release
 from signals.errors import FixInput, SkipSession
@@ -22,8 +23,9 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
+from trainer.curation.store import FolderStore
 
-LATEST, KEYSET, ROOT = "bundles/latest.json", "keyset.json", "root.pub"
+KEYSET, ROOT = "keyset.json", "root.pub"
 MEND = "Name a bundle's folder, or the store that it was published to"
 
 
@@ -89,7 +91,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
         A device would refuse it.
     """
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place)
-    above = [folder.parent.parent, folder.parent.parent.parent]  # shadows and risk forecasts lie one folder deeper
+    above = [folder.parent.parent, folder.parent.parent.parent]  # the former layout has a folder less
     store = next((path for path in above if (path / KEYSET).is_file()), None)
     if store is None:
         raise FixInput("there is no key set beside the bundle", where=str(folder), mend=MEND)
@@ -119,7 +121,8 @@ def name_of(manifest: BundleManifest) -> str:
 
 
 def _newest(store: Path) -> Path:
-    try:
-        return store / "bundles" / str(json.loads((store / LATEST).read_bytes())["folder"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FixInput("no bundle is published here", where=str(store), mend=MEND) from None
+    sleeves = tuple(name for name in SLEEVES if name != RISK.name)
+    latest = find_latest(FolderStore(store).get, sleeves, TRADED)
+    if latest is None:
+        raise FixInput("no bundle is published here", where=str(store), mend=MEND)
+    return store / latest.place / latest.folder
