@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.graph import check_model
 from signals.bundle.layout import (
     FOLDER_NAME,
+    Latest,
     former_place,
     latest_of,
     place_of,
@@ -156,22 +157,27 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
 
 
 def bring_over(store: Path, sleeve: str) -> None:
-    """Give the newest bundle of the former layout the place of its role, where that has none yet.
+    """Give the newest bundle of the former layout the place of its role.
 
     Otherwise the first pointer of the new layout, an evaluation's, would hide a champion of the former one.
     """
-    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
-        if not (store / pointer(place)).exists():
-            continue
-        was = read_latest((store / pointer(place)).read_bytes(), place)
-        raw = _read(store / place / was.folder, MANIFEST_NAME)
+    for was in not_brought_over(store, sleeve):
+        raw = _read(store / was.place / was.folder, MANIFEST_NAME)
         manifest = parse(raw, BundleManifest, was.path(MANIFEST_NAME))
-        latest = latest_of(manifest, place_of(sleeve, manifest.role))
-        if manifest.sleeve != sleeve or (store / pointer(latest.place)).exists():
+        if manifest.sleeve != sleeve:
             continue
+        latest = latest_of(manifest, place_of(sleeve, manifest.role))
         for name in latest.files:
-            write_atomic(store / latest.path(name), _read(store / place / was.folder, name))
+            write_atomic(store / latest.path(name), _read(store / was.place / was.folder, name))
         write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256_of(raw)))
+
+
+def not_brought_over(store: Path, sleeve: str) -> Iterator[Latest]:
+    """What pointers of the former layout name whose roles have none of the new one."""
+    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
+        heads = [store / pointer(place_of(sleeve, role)) for role in Role if former_place(sleeve, role) == place]
+        if (store / pointer(place)).exists() and not any(head.exists() for head in heads):
+            yield read_latest((store / pointer(place)).read_bytes(), place)
 
 
 def _publish_as_before(store: Path, manifest: BundleManifest, contents: Mapping[str, bytes], sha256: str) -> None:

@@ -18,14 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from signals.bundle import Role
-from signals.bundle.layout import former_place, place_of, places_of, pointer, read_latest, sequence
+from signals.bundle.layout import place_of, places_of, pointer, sequence
 from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.s3 import Objects
 from signals.sessions import Calendar
-from trainer.publish import KEYSET, Publication, Request, check_store_keys, publish, sleeve_of
+from trainer.publish import KEYSET, Publication, Request, check_store_keys, not_brought_over, publish, sleeve_of
 from trainer.sign import keyset_bytes, load_keyset
 
 Tagged = tuple[bytes, str] | None
@@ -71,13 +70,8 @@ def publish_remote(
 
 
 def _mirror_former(objects: Objects, mirror: Path, sleeve: str) -> None:
-    """Fetch what a pointer of the former layout names, where the new one has none: it is brought over."""
-    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
-        head = mirror / pointer(place)
-        roles = [role for role in Role if former_place(sleeve, role) == place]
-        if not head.exists() or any((mirror / pointer(place_of(sleeve, role))).exists() for role in roles):
-            continue
-        latest = read_latest(head.read_bytes(), place)
+    """Fetch the bundles of the former layout that the publication brings over."""
+    for latest in not_brought_over(mirror, sleeve):
         for name in latest.files:
             content = objects.get(latest.path(name))
             if content is None:

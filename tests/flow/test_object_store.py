@@ -315,6 +315,11 @@ def flipped(path: str, answer: Answer) -> Answer:
     return replace(answer, body=answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :])
 
 
+def misnamed(path: str, answer: Answer) -> Answer:
+    """A pointer that names no folder of a bundle."""
+    return replace(answer, body=answer.body.replace(b'"folder":"2', b'"folder":"x'))
+
+
 def slow(path: str, answer: Answer) -> Answer:
     return replace(answer, wait=1.0)
 
@@ -333,7 +338,7 @@ def wrong_tag(path: str, answer: Answer) -> Answer:
 
 
 FAULTS: dict[str, Callable[[str, Answer], Answer | None]] = {
-    "down": broken, "cut": cut, "half": half, "flipped": flipped, "html": html,
+    "down": broken, "cut": cut, "half": half, "flipped": flipped, "misnamed": misnamed, "html": html,
     "empty": empty, "500": status(500), "404": status(404), "slow": slow,
 }  # fmt: skip
 ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
@@ -341,8 +346,8 @@ ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 
 @pytest.mark.parametrize(
     ("place", "faults"),
-    [("/data/manifest.json", tuple(FAULTS)), ("/data/bars/", ("cut", "half", "flipped")),
-     ("/data/actions", ("half", "flipped")), (f"/{PLACE}/latest.json", ("flipped", "html")),
+    [("/data/manifest.json", tuple(FAULTS.keys() - {"misnamed"})), ("/data/bars/", ("cut", "half", "flipped")),
+     ("/data/actions", ("half", "flipped")), (f"/{PLACE}/latest.json", ("misnamed", "html")),
      ("/keyset.json", ("flipped",)), ("model.onnx", ("cut", "half", "flipped"))],
 )  # fmt: skip
 def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(
@@ -564,6 +569,32 @@ def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: P
         publish(datetime(2026, 11, 23, tzinfo=UTC))
     held = objects(proxy, "bundled").get(f"{PLACE}/latest.json")
     assert held is not None and json.loads(held)["seq"] == 3
+
+
+def test_a_bundle_of_the_former_layout_is_brought_over_before_another_is_published(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    """Its pointer comes before that of the new bundle, and the sequence goes on from it."""
+    seeds = iter(range(10, 30))
+    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
+    request = Request(
+        run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED
+    )
+    place = objects(proxy, "moved")
+    done, _ = publish_remote(place, request, fake_bundles.weekdays(), SPECS)
+    for name in place.names(""):
+        if not name.startswith("bundles/") and name != "keyset.json":
+            place.remove(name)
+    proxy.seen.clear()
+    later = replace(request, role=Role.SHADOW)
+    publish_remote(place, later, fake_bundles.weekdays(), SPECS)
+    written = [path for method, path, _ in proxy.seen if method == "PUT" and path.endswith("latest.json")]
+    brought, new = (f"/{BUCKET}/moved/equities_xs/{role}/latest.json" for role in ("evaluation", "shadow"))
+    assert brought in written and written[-1] == new
+    held = place.get("equities_xs/evaluation/latest.json")
+    assert held is not None and json.loads(held)["folder"] == done.folder.name
+    newest = place.get("equities_xs/shadow/latest.json")
+    assert newest is not None and json.loads(newest)["seq"] == 2
 
 
 def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_path: Path) -> None:
