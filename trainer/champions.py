@@ -26,12 +26,14 @@ from trainer.holdout import open_holdout
 from trainer.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
 from trainer.promotion.case import Case, Verdict
 from trainer.promotion.config import PromotionConfig
-from trainer.promotion.judge import is_worth_opening, judge
+from trainer.promotion.judge import RULES, is_worth_opening, judge
 from trainer.search import store
 from trainer.search.tried import BARS_KEY
 from trainer.shadow import SHADOW
 
 EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
+FIRST_RULES = 1  # of records that name none
+YEAR_SESSIONS = 252
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Request:
         UTC; stands in the records.
     waiver : str
         Why a survivors-only universe is accepted.
+    word : mapping, optional
+        A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
     """
 
     run: Path
@@ -61,6 +65,7 @@ class Request:
     code_version: str
     at: datetime
     waiver: str = ""
+    word: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,25 +171,44 @@ def _is_of(registry: Path, record: Record, run: Path) -> bool:
     return bool(judged == read_document(run / EVIDENCE))
 
 
-def audit(registry: Path) -> tuple[Anchor, Anchor]:
-    """Verify both chains, every stored case, and that each verdict follows from its case and bars again.
+@dataclass(frozen=True)
+class Audit:
+    """What was verified: both chains, and the numbers of the records whose verdicts were given under earlier rules.
+
+    Those verdicts are kept as they were given; their cases are as they were stored, and were not judged again.
+    """
+
+    records: Anchor
+    openings: Anchor
+    earlier: tuple[int, ...]
+
+
+def audit(registry: Path) -> Audit:
+    """Verify both chains, every stored case, and that each verdict of the rules of now follows from its case again.
 
     Raises
     ------
     FixInput
         Something was removed or changed.
     """
-    known, opened = history.read(registry / CHAMPIONS), history.read(registry / OPENINGS)
+    known, opened, earlier = history.read(registry / CHAMPIONS), history.read(registry / OPENINGS), []
     for record in known.records:
         path = case_path(registry, str(record["case_sha256"]))
         content = path.read_bytes() if path.exists() else b""
         if sha256_of(content) != record["case_sha256"]:
             raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
+        rules = int(record.get("rules", FIRST_RULES))
+        if rules > RULES:
+            raise FixInput(f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS),
+                           mend="Verify it with that program")  # fmt: skip
+        if rules < RULES:
+            earlier.append(int(record["number"]))
+            continue
         again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
         if again.document() != Verdict.of(record).document():
             raise FixInput(f"the verdict of record {record['number']} does not follow from its case",
                            where=str(path), mend="Judge it with the program that wrote it")  # fmt: skip
-    return known.anchor, opened.anchor
+    return Audit(known.anchor, opened.anchor, tuple(earlier))
 
 
 def case_path(registry: Path, sha256: str) -> Path:
@@ -197,11 +221,13 @@ def _case(subject: Subject, request: Request, now: Record | None, step: Step) ->
         evidence=subject.evidence,
         measured=measured(subject, request.settings, request.code_version, step),
         shadow=_shadow(request.run),
-        champion=_champion(request.registry, now),
+        champion=_champion(subject, request, now),
         searched_under=searched_under(request.run, subject.evidence),
         waiver=request.waiver.strip(),
+        word=request.word,
     )
-    return replace(case, holdout=_opened(subject, request, open_now=is_worth_opening(case, request.bars)))
+    shown = _opened(subject, request, open_now=is_worth_opening(case, request.bars))
+    return replace(case, holdout=shown, seen=_seen(subject, request))
 
 
 def _shadow(run: Path) -> dict[str, Any] | None:
@@ -211,12 +237,28 @@ def _shadow(run: Path) -> dict[str, Any] | None:
     return known if known.get("model_sha256") == list(model_hashes(run)) else None
 
 
-def _champion(registry: Path, now: Record | None) -> dict[str, Any] | None:
+def _champion(subject: Subject, request: Request, now: Record | None) -> dict[str, Any] | None:
     """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
     if now is None:
         return None
-    theirs = read_document(case_path(registry, str(now["case_sha256"])))
-    return {"version": now["version"], "series": theirs["measured"]["walk_forward"]["series"]}
+    theirs = read_document(case_path(request.registry, str(now["case_sha256"])))
+    return {
+        "version": now["version"], "series": theirs["measured"]["walk_forward"]["series"],
+        "challengers": _challengers(subject, request, now),
+    }  # fmt: skip
+
+
+def _challengers(subject: Subject, request: Request, now: Record) -> int:
+    """How many challengers were judged against this champion within the last 252 sessions, this one included."""
+    calendar = subject.archive.manifest.calendar
+    days = calendar.days
+    recent = [day for day in days if day <= request.at.date()][-YEAR_SESSIONS:]
+    judged = {
+        str(r["challenger"]) for r in history.read(request.registry / CHAMPIONS).records
+        if r["sleeve"] == now["sleeve"] and r["event"] != Event.ROLLED_BACK and r["instead_of"] == now["version"]
+        and (not recent or datetime.fromisoformat(r["at"]).date() >= recent[0])
+    }  # fmt: skip
+    return len(judged | {challenger_id(request.run)})
 
 
 def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[str, Any] | None:
@@ -224,7 +266,8 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
     path, challenger = request.registry / OPENINGS, challenger_id(request.run)
     settings = request.settings.fingerprint()
     for record in history.read(path).records:
-        if record["kind"] == "result" and record["challenger"] == challenger:
+        # Earlier programs kept no series of what they showed: such a seal is opened again, which counts.
+        if record["kind"] == "result" and record["challenger"] == challenger and "series" in record["result"]:
             if record["settings"] != settings:
                 raise FixInput("the seal was opened for this challenger under other portfolio settings",
                                where=str(path), mend="Judge it under those, or train another challenger")  # fmt: skip
@@ -243,15 +286,30 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
     return found
 
 
+def _seen(subject: Subject, request: Request) -> dict[str, int]:
+    """How often the sealed sessions were seen before this challenger's own opening of them."""
+    mine, before = challenger_id(request.run), 0
+    sleeve, holdout = str(subject.evidence["sleeve"]), subject.evidence.get("holdout") or {}
+    for record in history.read(request.registry / OPENINGS).records if holdout else ():
+        if record["challenger"] == mine and record["kind"] == "result" and "series" in record["result"]:
+            before -= 1  # the opening that this result is of
+            break
+        before += _wears(record, sleeve, holdout)
+    return {"openings": max(before, 0), "looks": 0}
+
+
 def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:
     """How often any challenger's seal over sessions of this holdout was opened: each opening wears it out."""
     if not holdout:
         return 0
-    return sum(
-        r["kind"] == "opened" and r["sleeve"] == sleeve
-        and r["holdout"]["first"] <= holdout["last"] and r["holdout"]["last"] >= holdout["first"]
-        for r in history.read(registry / OPENINGS).records
-    )  # fmt: skip
+    return sum(_wears(record, sleeve, holdout) for record in history.read(registry / OPENINGS).records)
+
+
+def _wears(record: Record, sleeve: str, holdout: Mapping[str, Any]) -> bool:
+    """Whether a record is of an opening of sessions that this holdout has too."""
+    theirs = record["holdout"]
+    overlaps = theirs["first"] <= holdout["last"] and theirs["last"] >= holdout["first"]
+    return record["kind"] == "opened" and record["sleeve"] == sleeve and bool(overlaps)
 
 
 def searched_under(run: Path, evidence: Mapping[str, Any]) -> tuple[str, ...]:
@@ -285,7 +343,7 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
         "code_version": evidence["code_version"], "judged_by": request.code_version,
         "net_sharpe": book["net"]["annual_sharpe"],
         "first": book["first"], "last": book["last"], "bars": request.bars.model_dump(mode="json"),
-        "settings": request.settings.fingerprint(), "waiver": case.waiver,
+        "settings": request.settings.fingerprint(), "waiver": case.waiver, "word": case.word, "rules": RULES,
         "openings": openings(request.registry, sleeve, evidence.get("holdout")),
         "instead_of": now["version"] if now else None,
         "why": "every bar is met" if verdict.is_promoted else verdict.refusal,

@@ -43,7 +43,8 @@ def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, 
     rows, sealed, values = _scored(subject, data)
     write_atomic(subject.run / FOLDER / HOLDOUT, artefacts.walk_forward_parquet(rows, values))
     book = held(subject, subject.scores(f"{FOLDER}/{HOLDOUT}").values, settings)[0]
-    net = book.net[begun(book) :]
+    first = begun(book)
+    net = book.net[first:]
     ic = rank_ic(rows.dense(values), rows.dense(rows.label))
     figures = worth(net)
     return {
@@ -51,6 +52,7 @@ def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, 
         "annual_sharpe": None if figures.is_ruined else annual_sharpe(net),
         "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None, "ic_sessions": int(np.isfinite(ic).sum()),
         "first": str(rows.sessions[sealed.first]), "last": str(rows.sessions[sealed.last]),
+        "series": {"sessions": [str(day) for day in book.sessions[first:]], "net": net.tolist()},
     }  # fmt: skip
 
 

@@ -17,18 +17,15 @@ from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from trainer import artefacts
-from trainer.backtest.figures import annual_sharpe, is_ruined, stretch_sharpes, worth
+from trainer.backtest.figures import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
-from trainer.promotion.holdout import PERCENTILES
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"
 BEFORE_HOLDOUT = "model_before_holdout.txt"
 FORMAT = "trademl-measured-1"
-SEED = 20260101  # of the stretches: fixed, so that the same paths give the same bound
-USUAL_STRETCH = 252  # sessions, of a run without a holdout, which no bar accepts
 Step = Callable[[str], None]
 
 
@@ -68,8 +65,7 @@ def measured(subject: Subject, settings: Settings, code_version: str, step: Step
             return known
     books = held(subject, np.concatenate([found.values for found in scores]), settings)
     step("books")
-    document = {**identity, "walk_forward": book_figures(books[0]), "paths": _distribution(subject, books[1:])}
-    step("stretches")
+    document = {**identity, "walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
     write_atomic(path, artefacts.canonical_json(document))
     return read_document(path)
 
@@ -107,15 +103,11 @@ def book_figures(book: WeightPath) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _distribution(subject: Subject, books: tuple[WeightPath, ...]) -> dict[str, Any]:
+def _distribution(books: tuple[WeightPath, ...]) -> dict[str, Any]:
     nets = [book.net[begun(book) :] for book in books]
-    stretch = int((subject.evidence.get("holdout") or {}).get("sessions") or USUAL_STRETCH)
-    found = stretch_sharpes(nets, stretch, np.random.default_rng(SEED))
     return {
         "annual_sharpe": [None if is_ruined(net) else annual_sharpe(net) for net in nets],
         "max_drawdown": [worth(net).max_drawdown for net in nets],
-        "stretch_sessions": stretch,
-        "stretch_percentiles": np.percentile(found, np.linspace(0, 100, PERCENTILES)).tolist(),
     }
 
 

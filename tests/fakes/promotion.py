@@ -13,6 +13,7 @@ from trainer.promotion.config import PromotionConfig
 BARS = PromotionConfig()
 NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29
 DAYS = [str(date(2020, 1, 1) + timedelta(days=d)) for d in range(len(NET))]
+SEALED = [str(date(2024, 1, 1) + timedelta(days=d)) for d in range(252)]
 CHALLENGER: dict[str, Any] = {
     "evidence": {
         "sleeve": "equities_xs",
@@ -35,15 +36,20 @@ CHALLENGER: dict[str, Any] = {
             "costs": {"annual_total": 0.02},
             "series": {"sessions": DAYS, "net": NET},
         },
-        "paths": {"annual_sharpe": [0.4, 0.5, 0.9, 1.4], "stretch_percentiles": [p / 50.0 - 0.5 for p in range(101)]},
+        "paths": {"annual_sharpe": [0.4, 0.5, 0.9, 1.4]},
     },
-    "holdout": {"annual_sharpe": 0.7},
+    "holdout": {"annual_sharpe": 0.7, "sessions": 252, "series": {"sessions": SEALED, "net": NET[:252]}},
     "shadow": None,
     "champion": None,
     "searched_under": [BARS.fingerprint()],
     "waiver": "",
+    "seen": {"openings": 0, "looks": 0},
+    "word": None,
 }  # fmt: skip
-CHAMPION = {"version": "1.0.0", "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}}
+CHAMPION = {
+    "version": "1.0.0", "challengers": 1, "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}
+}  # fmt: skip
+WORD = {"reason": "age", "text": "trained on the newest year", "by": "A. Person"}
 SHADOW = {
     "sessions": 60, "faults": 0, "ic": 0.02, "band": 0.9, "band_low": -0.01, "band_high": 0.05,
     "profit": {"annual_sharpe": -3.0}, "recorded": {"is_rehearsal": False},

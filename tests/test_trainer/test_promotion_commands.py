@@ -49,9 +49,11 @@ BARS = {
     "min_sessions": 60,
     "champion_sessions": 40,
     "shadow_sessions": 20,
-    "champion_margin": 1.5,
+    "champion_margin": 3.0,
     "min_decile_order": 0.2,
 }
+UNSEALED = ["holdout", "DSR with the seal"]
+WORD = ("--replace-for", "age", "--word", "it knows thirty sessions more", "--by", "A. Person")
 SESSIONS, NAMES, STRENGTH = 620, 45, 0.5
 
 
@@ -127,7 +129,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @dataclass(frozen=True)
 class Life:
-    """What happened, in order: `steep` refused, `a` champion, `b` and then `a` lost, `c` champion, back to `a`."""
+    """`steep` refused, `a` champion, `b` lost, `c` refused without a word and champion with one, back to `a`."""
 
     desk: Desk
     answers: dict[str, dict[str, Any]]
@@ -170,7 +172,8 @@ def life(desk: Desk) -> Life:
     answers["b"] = desk.promote(b, exits=1)
     c = desk.train("c", desk.ends[1])
     shadow(desk, c)
-    answers["c"] = desk.promote(c)
+    answers["c silent"] = desk.promote(c, exits=1)
+    answers["c"] = desk.promote(c, *WORD)
     publish("c published", c, "champion")
     answers["a later"] = desk.promote(a, exits=1)
     grant = [
@@ -214,7 +217,7 @@ def failed(answer: dict[str, Any]) -> list[str]:
 def test_a_refusal_explains_itself_and_the_seal_stays_closed(life: Life) -> None:
     refused = life.answers["steep"]
     assert refused["verdict"] == "refused" and refused["version"] is None
-    assert failed(refused) == ["net Sharpe", "holdout"]
+    assert failed(refused) == ["net Sharpe", *UNSEALED]
     row = next(r for r in refused["rows"] if r["bar"] == "net Sharpe")
     assert row["limit"] == 50.0 and 1.0 < row["value"] < 50.0 and "is below 50" in row["why"]
     assert not (life.run("steep") / "promotion.json").exists()
@@ -328,15 +331,42 @@ def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path:
 
 
 def test_a_challenger_that_is_worse_leaves_the_champion_where_it_is(life: Life) -> None:
-    assert failed(life.answers["b"]) == ["champion", "holdout"]
+    assert failed(life.answers["b"]) == ["champion", *UNSEALED]
     assert life.answers["b"]["instead_of"] == "1.0.0" and not (life.run("b") / "promotion.json").exists()
 
 
 def test_a_challenger_that_holds_up_becomes_the_next_version(life: Life) -> None:
-    """A search's winner, then the recipe as configured: a minor version where they differ, else a patch."""
-    won = life.answers["c"]
+    """Not worse, not proven better: a person's word. A minor version where the recipes differ, else a patch."""
+    silent, won = life.answers["c silent"], life.answers["c"]
+    assert failed(silent) == ["champion", *UNSEALED] and "--replace-for" in silent["why"]
+    row = next(r for r in won["rows"] if r["bar"] == "champion")
+    assert row["passed"] and "by the word of A. Person: it knows thirty sessions more" in row["why"]
+    assert won["word"]["reason"] == "age" and "a true gain of 0.3 a year is seen with" in row["power"]
     assert won["verdict"] == "promoted" and won["instead_of"] == "1.0.0" and won["version"] in ("1.0.1", "1.1.0")
     assert won["openings"] == 2
+
+
+@pytest.mark.parametrize("given", [WORD[:2], WORD[:4], WORD[2:], ("--replace-for", "taste", *WORD[2:])])
+def test_half_a_word_is_refused_before_anything_is_judged(life: Life, given: tuple[str, ...]) -> None:
+    before = (life.registry / CHAMPIONS).read_bytes()
+    with pytest.raises(FixInput, match="a reason, a sentence and a name"):
+        life.desk.promote(life.run("c"), *given)
+    assert (life.registry / CHAMPIONS).read_bytes() == before
+
+
+def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(
+    life: Life, tmp_path: Path
+) -> None:
+    """As an earlier program wrote it: the figures alone."""
+    for record in history.read(life.registry / OPENINGS).records[:2]:
+        kept = {key: value for key, value in record.items() if key not in ("previous", "number")}
+        if kept["kind"] == "result":
+            kept["result"] = {key: value for key, value in kept["result"].items() if key != "series"}
+        history.append(tmp_path / OPENINGS, kept)
+    again = life.desk.call("promote", *life.desk.judging(life.run("a")), "--registry", str(tmp_path))
+    assert again["openings"] == 2
+    told = next(row for row in again["rows"] if row["bar"] == "holdout")
+    assert told["passed"] and "seen 1 time before" in told["why"] and 0.5 < told["limit"] < 2.0
 
 
 def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
@@ -344,7 +374,7 @@ def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
     first, later = (
         next(r for r in life.answers[name]["rows"] if r["bar"] == "holdout") for name in ("a", "a later")
     )  # fmt: skip
-    assert failed(life.answers["a later"]) == ["shadow"] and later["value"] == first["value"]
+    assert failed(life.answers["a later"]) == ["champion", "shadow"] and later["value"] == first["value"]
     opened = history.read(life.registry / OPENINGS).records
     assert [(r["kind"], r["run"]) for r in opened] == [
         ("opened", "a"),
@@ -356,12 +386,13 @@ def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
 
 def test_the_history_says_who_was_champion_and_why(life: Life) -> None:
     records = life.desk.call("history", "--registry", str(life.registry), "--verify")
-    told = [(r["event"], r["run"], r["version"]) for r in records["records"]][:7]
+    told = [(r["event"], r["run"], r["version"]) for r in records["records"]][:8]
     assert told == [
         ("refused", "steep", None), ("promoted", "a", "1.0.0"), ("refused", "b", None), ("refused", "b", None),
-        ("promoted", "c", life.answers["c"]["version"]), ("refused", "a", None), ("rolled_back", "a", "1.0.0"),
+        ("refused", "c", None), ("promoted", "c", life.answers["c"]["version"]), ("refused", "a", None),
+        ("rolled_back", "a", "1.0.0"),
     ]  # fmt: skip
-    assert records["records"][6]["why"] == "it lost money live" and records["openings"] == 2
+    assert records["records"][7]["why"] == "it lost money live" and records["openings"] == 2
     assert records["verified"]["records"] == len(records["records"])
     then = life.desk.call("history", "--registry", str(life.registry), "--at", "2020-01-01")
     assert then["champions"] == {SLEEVE: None}
@@ -456,7 +487,9 @@ def test_an_opening_that_was_interrupted_counts(life: Life, tmp_path: Path) -> N
     del first["previous"], first["number"]
     history.append(tmp_path / OPENINGS, first)
     words = [*life.desk.judging(life.run("a")), "--registry", str(tmp_path)]
-    assert life.desk.call("promote", *words)["openings"] == 2
+    again = life.desk.call("promote", *words)
+    assert again["openings"] == 2
+    assert "seen 1 time before" in next(row["why"] for row in again["rows"] if row["bar"] == "holdout")
     assert [r["kind"] for r in history.read(tmp_path / OPENINGS).records] == ["opened", "opened", "result"]
 
 

@@ -17,7 +17,7 @@ from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Course, Policy
-from trainer.backtest.figures import annual_sharpe, beside, drawdown, regimes_before, stretch_sharpes, worth
+from trainer.backtest.figures import annual_sharpe, beside, drawdown, regimes_before, worth
 from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
@@ -165,26 +165,6 @@ def test_returns_that_never_vary_have_no_sharpe_ratio_and_earn_no_credit() -> No
 
 def test_a_loss_at_once_counts_as_a_drawdown_from_the_start() -> None:
     assert worth(np.array([-0.10, 0.02])).max_drawdown == pytest.approx(0.10)
-
-
-def test_stretches_spread_like_a_sharpe_ratio_of_their_length() -> None:
-    """Independent normal returns: standard error sqrt(1 / n) per session, so 1 a year for 252 sessions (Lo 2002)."""
-    rng = np.random.default_rng(7)
-    paths = [rng.normal(0.001, 0.01, 5000) for _ in range(3)]
-    found = stretch_sharpes(paths, 252, np.random.default_rng(1))
-    assert found.std() == pytest.approx(1.0, abs=0.08)
-    assert found.mean() == pytest.approx(np.mean([annual_sharpe(path) for path in paths]), abs=0.08)
-    assert np.array_equal(found, stretch_sharpes(paths, 252, np.random.default_rng(1)))
-
-
-def test_an_honest_holdout_lies_below_the_bound_once_in_twenty() -> None:
-    """200 histories of five years and the year after each, alike: 2 % to 10 % fall below the 5 % quantile."""
-    rng = np.random.default_rng(3)
-    below = 0
-    for _ in range(200):
-        path, later = rng.normal(0.0015, 0.01, 1260), rng.normal(0.0015, 0.01, 252)
-        below += annual_sharpe(later) < np.quantile(stretch_sharpes([path], 252, rng, draws=200), 0.05)
-    assert 0.02 <= below / 200 <= 0.10
 
 
 def test_a_quoted_name_costs_its_own_half_spread(

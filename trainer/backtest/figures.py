@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,8 +15,6 @@ from signals.errors import TooLittleHistory
 from trainer.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.dsr import sharpe_moments
-
-DRAWS, BLOCK_SESSIONS = 2000, 21
 
 
 @dataclass(frozen=True)
@@ -123,25 +120,6 @@ def annual_sharpe(net: Floats) -> float:
     """Annualised Sharpe ratio, ddof 1; 0 for returns that do not vary: a book that never moved earns no credit."""
     deviation = float(net.std(ddof=1)) if len(net) > 1 else 0.0
     return float(net.mean() / deviation * np.sqrt(SESSIONS_PER_YEAR)) if deviation > 0.0 else 0.0
-
-
-def stretch_sharpes(
-    paths: Sequence[Floats], sessions: int, rng: np.random.Generator, *, draws: int = DRAWS, block: int = BLOCK_SESSIONS
-) -> Floats:
-    """Annualised Sharpe ratio of stretches of `sessions` sessions as the paths might have brought them, shape (draws,).
-
-    A circular block bootstrap: each draw takes one path and fills the stretch with blocks that start anywhere in it, so
-    that dependence within a month stays. The stretches of one history as they lay overlap, and there are few of them:
-    on five years of paths their 5 % quantile turns away one honest holdout in ten, this one in twenty.
-    """
-    found = np.empty(draws)
-    blocks = -(-sessions // block)
-    for draw in range(draws):
-        net = paths[int(rng.integers(len(paths)))]
-        starts = rng.integers(len(net), size=blocks)
-        taken = (starts[:, None] + np.arange(block)).reshape(-1)[:sessions] % len(net)
-        found[draw] = annual_sharpe(net[taken])
-    return found
 
 
 def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, Any]]:

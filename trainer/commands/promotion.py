@@ -16,11 +16,12 @@ from trainer.commands.training import day, progress
 if TYPE_CHECKING:
     from trainer.backtest.subject import Settings
     from trainer.chain import Record
+    from trainer.champions import Audit
     from trainer.promotion.case import Verdict
 
 PANEL = "Promotion"
 REFUSED_EXIT = 1
-MEASURING_STEPS = 2
+MEASURING_STEPS = 1
 
 Run = Annotated[Path, typer.Option(help="Run folder of `trainer train`.")]
 Data = Annotated[Path, typer.Option(help="Dataset folder that the run was trained on.")]
@@ -48,6 +49,11 @@ def promote(
     portfolio: Portfolio = None,
     equity: Equity = 1_000_000.0,
     waive: Annotated[str, typer.Option(help="Why a survivors-only universe is accepted; stands in the record.")] = "",
+    replace_for: Annotated[
+        str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")
+    ] = "",
+    word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; stands in the record.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so; stands in the record.")] = "",
     tracking: Tracking = "",
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +74,10 @@ def promote(
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
     with progress(MEASURING_STEPS, shown=not as_json) as step:
-        request = Request(run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waive)
+        request = Request(
+            run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waive,
+            _word(replace_for, word, by),
+        )  # fmt: skip
         found = judged(request, step)
     emit(
         {**found.record, "is_new": found.is_new},
@@ -186,10 +195,25 @@ def history(
         text = [_line(record) for record in document["records"]]
     document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
     if verify:
-        chains = champions.audit(registry)
-        document["verified"] = {"records": chains[0].records, "head": chains[0].head, "openings": chains[1].records}
-        text.append(f"Verified: {chains[0].records} records, head {chains[0].head[:12]}; every verdict follows again.")
+        found = champions.audit(registry)
+        document["verified"] = {
+            "records": found.records.records, "head": found.records.head, "openings": found.openings.records,
+            "earlier_rules": list(found.earlier),
+        }  # fmt: skip
+        text.append(_verified(found))
     emit(document, as_json=as_json, text="\n".join(text) or "Nothing has been judged yet.")
+
+
+def _verified(found: Audit) -> str:
+    said = f"Verified: {found.records.records} records, head {found.records.head[:12]}; "
+    if not found.earlier:
+        return said + "every verdict follows again."
+    numbers = ", ".join(map(str, found.earlier))
+    return (
+        f"{said}every verdict under the rules of now follows again. Records {numbers} were judged under earlier "
+        "rules: their cases are as they were stored, their verdicts are kept as they were given and were not judged "
+        "again."
+    )
 
 
 def _settings(portfolio: Path | None, equity: float) -> Settings:
@@ -209,6 +233,20 @@ def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module t
     return tracking.client(uri or tracking.default_uri(registry))
 
 
+def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
+    from trainer.promotion.successor import REASONS
+
+    given = {"reason": reason.strip(), "text": text.strip(), "by": by.strip()}
+    if not any(given.values()):
+        return None
+    if reason not in REASONS or not all(given.values()):
+        raise FixInput(
+            "a person's word needs a reason, a sentence and a name", where="--replace-for, --word, --by",
+            mend=f"Give --replace-for {', '.join(REASONS[:-1])} or {REASONS[-1]} with --word and --by",
+        )  # fmt: skip
+    return given
+
+
 def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
     if not is_new:
         return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
@@ -219,6 +257,7 @@ def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
         for row in verdict.rows
     ]
     head = f"{'':4}  {'bar':<{width}}  {'found':>12}  {'asked':>12}"
+    rows += [f"      {row.bar}: {row.power}" for row in verdict.rows if row.power]
     if verdict.is_promoted:
         end = f"PROMOTED: {record['run']} is champion {record['version']} of {record['sleeve']}."
     else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from trainer.promotion.case import Case, Row, at_least, at_most, floats, get, number
 from trainer.promotion.config import PromotionConfig
+from trainer.validation.power import rates
 
 
 def sessions(case: Case, bars: PromotionConfig) -> Row:
@@ -24,7 +27,9 @@ def sharpe(case: Case, bars: PromotionConfig) -> Row:
         return Row(
             "net Sharpe", None, bars.min_sharpe, False, "no evidence: the book never traded, its IC asks for none"
         )
-    return at_least("net Sharpe", found, bars.min_sharpe, "annual, walking forward, after all costs")
+    row = at_least("net Sharpe", found, bars.min_sharpe, "annual, walking forward, after all costs")
+    count = number(get(case.measured, "walk_forward"), "sessions")
+    return replace(row, power=rates(bars.min_sharpe, int(count))) if count is not None and count >= 2 else row
 
 
 def drawdown(case: Case, bars: PromotionConfig) -> Row:

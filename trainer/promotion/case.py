@@ -26,11 +26,17 @@ class Case:
     shadow : mapping or None
         `promotion/shadow.json`.
     champion : mapping or None
-        `version` and net walk-forward `series` of the sleeve's champion; None before the first.
+        `version` and net walk-forward `series` of the sleeve's champion, and how many `challengers` of it were judged
+        within the last year, this one included; None before the first.
     searched_under : tuple of str
         Hashes of the bars that the training and its searches recorded when they started; empty where none was.
     waiver : str
         Why a survivors-only universe is accepted; empty for no waiver.
+    seen : mapping or None
+        How often the sealed sessions were seen before this challenger's opening: `openings` of others' seals over them,
+        and `looks`, models whose results on them were shown; None in a case of an earlier program.
+    word : mapping or None
+        A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
     """
 
     evidence: Mapping[str, Any]
@@ -40,6 +46,8 @@ class Case:
     champion: Mapping[str, Any] | None = None
     searched_under: tuple[str, ...] = ()
     waiver: str = ""
+    seen: Mapping[str, Any] | None = None
+    word: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the case as it is stored."""
@@ -53,13 +61,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar: what was found, what is asked, whether it passes, and why."""
+    """One bar: what was found, what is asked, whether it passes, and why.
+
+    `power` says how often the bar is wrong at the size of this evidence; empty for what is counted, not estimated.
+    """
 
     bar: str
     value: float | str | None
     limit: float | str
     passed: bool
     why: str
+    power: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,12 @@ class Verdict:
     @property
     def refusal(self) -> str:
         """Every failed bar in one sentence each; empty when promoted."""
-        return "; ".join(f"{row.bar}: {row.why}" for row in self.rows if not row.passed)
+        return "; ".join(f"{row.bar}: {row.why}{f' ({row.power})' * bool(row.power)}" for row in self.failed)
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The rows that do not pass."""
+        return tuple(row for row in self.rows if not row.passed)
 
     def document(self) -> dict[str, Any]:
         """Return the verdict as it is stored."""

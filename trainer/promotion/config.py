@@ -30,8 +30,8 @@ class PromotionConfig(Config):
         Probability of backtest overfitting; where it does not apply, P(out-of-sample Sharpe ratio < 0).
     path_quantile, min_path_sharpe : float
         This quantile of the cross-validation's paths must exceed this net annual Sharpe ratio.
-    holdout_quantile : float
-        The sealed holdout may not lie below this quantile of what stretches of its length earn on the paths.
+    min_holdout_sharpe : float
+        The sealed sessions' net annual Sharpe ratio must exceed it; the more often they were seen, the higher.
     max_annual_turnover : float
         One-way, times equity.
     max_cost_share : float
@@ -47,8 +47,10 @@ class PromotionConfig(Config):
     shadow_sessions : int
     shadow_band : float
         Two-sided probability of the band in which the shadow's mean IC must lie.
-    champion_margin : float
-        How far below the champion's net Sharpe ratio, on the sessions that both have, a challenger may be.
+    champion_level : float
+        Probability of error, one-sided, of "better than the champion"; the challengers of a year share it.
+    champion_margin, champion_margin_level : float
+        With a person's word, a net Sharpe ratio lower by less than this a year will do, at this probability of error.
     champion_sessions : int
         Fewer common sessions compare nothing.
     """
@@ -61,7 +63,7 @@ class PromotionConfig(Config):
     max_probability_of_loss: float = Field(default=0.05, ge=0, le=1)
     path_quantile: float = Field(default=0.25, ge=0, le=1)
     min_path_sharpe: float = 0.0
-    holdout_quantile: float = Field(default=0.05, ge=0, le=1)
+    min_holdout_sharpe: float = 0.0
     max_annual_turnover: float = Field(default=40.0, gt=0)
     max_cost_share: float = Field(default=0.5, gt=0, le=1)
     max_calibration_error: float = Field(default=0.05, ge=0, le=1)
@@ -70,7 +72,9 @@ class PromotionConfig(Config):
     require_long_embargo: bool = False
     shadow_sessions: int = Field(default=60, ge=1)
     shadow_band: float = Field(default=0.90, gt=0, lt=1)
-    champion_margin: float = Field(default=0.0, ge=0)
+    champion_level: float = Field(default=0.05, gt=0, lt=0.5)
+    champion_margin: float = Field(default=0.2, ge=0)
+    champion_margin_level: float = Field(default=0.10, gt=0, lt=0.5)
     champion_sessions: int = Field(default=252, ge=2)
 
 

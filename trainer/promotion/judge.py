@@ -3,6 +3,9 @@
 Entry point: `judge`. Every bar is a row of `BARS`: a name and a function of the case. What has no evidence fails; what
 does not apply says why. The sealed holdout is judged last, because opening it is only worth it when everything else
 passes (`is_worth_opening`).
+
+`RULES` names this set of rules. It is raised whenever a row would judge a stored case otherwise: a verdict of earlier
+rules is kept as it was given, and `trainer history --verify` says so instead of judging its case anew.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 from trainer.promotion import book, data, scores, shadow, successor, trials
 from trainer.promotion.case import Case, Judge, Verdict
 from trainer.promotion.config import PromotionConfig
-from trainer.promotion.holdout import holdout
+from trainer.promotion.holdout import holdout, record
+
+RULES = 2
 
 BARS: tuple[Judge, ...] = (
     *(data.bars_first, data.leaks, data.long_embargo, data.universe),
@@ -20,13 +25,14 @@ BARS: tuple[Judge, ...] = (
     *(scores.reliability, scores.decile_order),
     *(successor.champion, shadow.shadow),
 )
+UNSEALED: tuple[Judge, ...] = (holdout, record)
 
 
 def judge(case: Case, bars: PromotionConfig) -> Verdict:
     """Return the verdict: the same case and bars, the same rows."""
-    return Verdict(tuple(row(case, bars) for row in (*BARS, holdout)), bars.fingerprint())
+    return Verdict(tuple(row(case, bars) for row in (*BARS, *UNSEALED)), bars.fingerprint())
 
 
 def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:
-    """Whether every bar but the holdout's passes and there is a holdout to open."""
+    """Whether every bar but the holdout's two passes and there is a holdout to open."""
     return case.evidence.get("holdout") is not None and all(row(case, bars).passed for row in BARS)

@@ -7,9 +7,13 @@ from trainer.promotion.config import PromotionConfig
 from trainer.validation import dsr as deflation
 
 
-def deflated_sharpe(case: Case) -> float | None:
-    """DSR of the net walk-forward returns over every trial of the evidence; None where a part of it is missing."""
-    net, trials = get(case.measured, "walk_forward", "net"), case.evidence.get("trials")
+def deflated_sharpe(case: Case, net: object = None) -> float | None:
+    """DSR of the net walk-forward returns, or of others with moments `net`, over every trial of the evidence.
+
+    None where a part of it is missing.
+    """
+    net = get(case.measured, "walk_forward", "net") if net is None else net
+    trials = case.evidence.get("trials")
     count, variance = number(trials, "n_trials"), number(trials, "variance_of_sharpes")
     moments = [number(net, name) for name in ("sharpe", "sessions", "skewness", "kurtosis")]
     if count is None or variance is None or any(value is None for value in moments):

@@ -1,0 +1,91 @@
+"""Verdicts of earlier rules are kept as they were given, and told apart from those that follow again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from signals.errors import FixInput
+from signals.files import sha256_of, write_atomic
+from tests.fakes.promotion import BARS, CHALLENGER, case
+from trainer import champions, history
+from trainer.__main__ import app
+from trainer.artefacts import canonical_json
+from trainer.champions import case_path
+from trainer.history import CHAMPIONS
+from trainer.promotion.case import Verdict
+from trainer.promotion.judge import RULES, judge
+
+# As the first rules stored it: bars, case and rows of a form that this program no longer writes.
+FIRST_BARS = {"min_sharpe": 1.0, "holdout_quantile": 0.05, "max_calibration_error": 0.05, "champion_margin": 0.0}
+FIRST_CASE = {
+    **{k: v for k, v in CHALLENGER.items() if k not in ("seen", "word")},
+    "measured": {**CHALLENGER["measured"], "paths": {"annual_sharpe": [1.0], "stretch_percentiles": [0.0] * 101}},
+    "holdout": {"annual_sharpe": 0.7},
+}
+FIRST_ROWS = [
+    {"bar": "net Sharpe", "value": 1.2, "limit": 1.0, "passed": True, "why": "annual, walking forward"},
+    {"bar": "holdout", "value": 0.7, "limit": -0.4, "passed": True, "why": "the paths' 5% quantile"},
+]
+
+
+def add(registry: Path, document: dict[str, Any], record: dict[str, Any]) -> Path:
+    content = canonical_json(document)
+    path = case_path(registry, sha256_of(content))
+    write_atomic(path, content)
+    told = {"event": "promoted", "sleeve": "xs", "version": "1.0.0", "run": "a", "at": "2026-01-01T00:00:00+00:00",
+            "case_sha256": sha256_of(content), "instead_of": None, "why": "every bar is met", "config_hash": "c",
+            "spec_hash": "s", "horizon": 5, "model_sha256": ["a" * 64], "challenger": "b" * 64}  # fmt: skip
+    history.append(registry / CHAMPIONS, {**told, **record})
+    return path
+
+
+def add_first(registry: Path) -> Path:
+    return add(registry, FIRST_CASE, {"rows": FIRST_ROWS, "bars": FIRST_BARS, "bars_hash": "0" * 64})
+
+
+def add_now(registry: Path, **changes: Any) -> Path:
+    verdict = judge(case(), BARS).document()
+    return add(
+        registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes}
+    )  # fmt: skip
+
+
+def test_a_record_of_the_first_rules_is_read_and_told_apart(tmp_path: Path) -> None:
+    add_first(tmp_path)
+    add_now(tmp_path)
+    found = champions.audit(tmp_path)
+    assert found.earlier == (1,) and found.records.records == 2
+    first = history.read(tmp_path / CHAMPIONS).records[0]
+    assert Verdict.of(first).is_promoted and Verdict.of(first).rows[0].power == ""
+    done = CliRunner().invoke(app, ["history", "--registry", str(tmp_path), "--verify"])
+    assert done.exit_code == 0 and "Records 1 were judged under earlier rules" in done.stdout
+    assert "every verdict follows again" not in done.stdout
+    told = json.loads(CliRunner().invoke(app, ["history", "--registry", str(tmp_path), "--verify", "--json"]).stdout)
+    assert told["verified"]["earlier_rules"] == [1]
+
+
+def test_its_case_may_still_not_change(tmp_path: Path) -> None:
+    path = add_first(tmp_path)
+    write_atomic(path, path.read_bytes().replace(b"0.7", b"0.9"))
+    with pytest.raises(FixInput, match="a case was removed or changed"):
+        champions.audit(tmp_path)
+
+
+def test_a_verdict_of_the_rules_of_now_must_follow_again(tmp_path: Path) -> None:
+    add_now(tmp_path)
+    assert champions.audit(tmp_path).earlier == ()
+    rows = judge(case(), BARS).document()["rows"]
+    add_now(tmp_path, rows=[{**rows[0], "why": "because"}, *rows[1:]])
+    with pytest.raises(FixInput, match="record 2 does not follow"):
+        champions.audit(tmp_path)
+
+
+def test_rules_that_this_program_does_not_know_are_no_earlier_ones(tmp_path: Path) -> None:
+    add_now(tmp_path, rules=RULES + 1)
+    with pytest.raises(FixInput, match="a newer program judged record 1"):
+        champions.audit(tmp_path)

@@ -1,0 +1,47 @@
+r"""How often a bar is wrong: closed forms for figures that are nearly normal.
+
+SE(annual Sharpe ratio S over n sessions) = sqrt[(252 + S^2 / 2) / n]                    (Lo 2002, returns iid)
+sessions that see an effect e of a mean with session deviation s = [(z_{1-level} + z_power) s / e]^2
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+SESSIONS_PER_YEAR = 252
+LEVEL, POWER = 0.05, 0.80
+SKILL = 1.0  # annual net Sharpe ratio that a wrong refusal is computed for
+
+
+def sharpe_error(annual_sharpe: float, sessions: int) -> float:
+    """Standard error of an annual Sharpe ratio of `sessions` sessions."""
+    return float(np.sqrt((SESSIONS_PER_YEAR + annual_sharpe**2 / 2.0) / sessions))
+
+
+def chance_above(limit: float, true: float, error: float) -> float:
+    """Probability that an estimate of `true` with this standard error exceeds `limit`."""
+    return float(ndtr((true - limit) / error))
+
+
+def sessions_needed(effect: float, deviation: float, *, level: float = LEVEL, power: float = POWER) -> float:
+    """Sessions after which a mean that is off by `effect` is seen, one-sided; infinite for no effect.
+
+    Parameters
+    ----------
+    deviation : float
+        Standard deviation of a session's figure, long-run: dependence between sessions included.
+    """
+    if effect <= 0.0:
+        return float("inf")
+    return float(((ndtri(1.0 - level) + ndtri(power)) * deviation / effect) ** 2)
+
+
+def rates(limit: float, sessions: int) -> str:
+    """Both error rates of "annual Sharpe ratio above `limit`" over `sessions` sessions, in words."""
+    passes = chance_above(limit, 0.0, sharpe_error(0.0, sessions))
+    refuses = 1.0 - chance_above(limit, SKILL, sharpe_error(SKILL, sessions))
+    return (
+        f"over {sessions} sessions the standard error is {sharpe_error(0.0, sessions):.2f}: a true Sharpe ratio of 0 "
+        f"passes with {passes:.0%}, one of {SKILL:.1f} is refused with {refuses:.0%}"
+    )
