@@ -67,7 +67,7 @@ class Stretch:
     days : tuple of date
         Every session after the first close, `session` the last.
     cash_before, value_before, real_before : Decimal
-        Cash, account value and real value at the first close.
+        Cash, account value and restated real value at the first close.
     held_before : tuple of Position
     closing : Snapshot
     row : NavRow
@@ -110,7 +110,8 @@ def attributed(session: date, deps: Deps) -> Attribution | None:
         _miss(holdings, cause, _renamed(before[cause], renamed), _renamed(closes, renamed), missing[cause], arrival)
     both = legs(bars, len(stretch.days), at_close=at_close)
     shares = {name: (_share(both[0], i), _share(both[1], i)) for i, name in enumerate(bars.symbols)}
-    return attribute(holdings, shares, _charges(stretch, holdings), stretch.row.real_nav - stretch.real_before)
+    total = stretch.row.restated_nav - stretch.real_before
+    return attribute(holdings, shares, _charges(stretch, holdings), total)
 
 
 def pending(asof: date, deps: Deps) -> tuple[date, ...]:
@@ -185,7 +186,7 @@ def _stretch(session: date, deps: Deps) -> Stretch | None:
         opened = snapshots.find(deps.ledger, earlier[-1].session, Phase.CLOSE)
         if opened is None:
             return None
-        value, real, first = earlier[-1].paper_nav, earlier[-1].real_nav, deps.calendar.next(earlier[-1].session)
+        value, real, first = earlier[-1].paper_nav, earlier[-1].restated_nav, deps.calendar.next(earlier[-1].session)
     else:
         opened = snapshots.first(deps.ledger)
         if opened is None or opened.session > session:
@@ -310,11 +311,12 @@ def _slippage(fill: Fill, arrival: Mapping[str, Decimal]) -> Decimal:
 
 
 def _dividends(stretch: Stretch, held: Mapping[str, Decimal], deps: Deps) -> ByName:
-    """Credits of the session's ex-dates by name, as the real value counted them."""
+    """Credits of the session's ex-dates by name, as the restated value counts them."""
     dataset = deps.market.dataset()
-    if dataset is None or dataset.basis is PriceBasis.TOTAL_RETURN or not stretch.row.dividends:
+    if dataset is None or dataset.basis is PriceBasis.TOTAL_RETURN or not _credited(stretch.row):
         return {}
-    due = [a for a in _actions(stretch.session, deps) if a.kind is ActionKind.DIVIDEND and a.cash is not None]
+    known = deps.market.actions(stretch.session, date.max)
+    due = [a for a in known if a.kind is ActionKind.DIVIDEND and a.cash is not None]
     return _added({}, ((a.symbol, held.get(a.symbol, ZERO) * (a.cash or ZERO)) for a in due))
 
 
@@ -323,11 +325,15 @@ def _actions(day: date, deps: Deps) -> tuple[Action, ...]:
     return deps.market.actions(day, deps.calendar.previous(day))
 
 
+def _credited(row: NavRow) -> Decimal:
+    return row.dividends + row.late_dividends
+
+
 def _charges(stretch: Stretch, holdings: Mapping[str, Holding]) -> Charges:
     row = stretch.row
     named = sum((h.after - h.before + h.cash for h in holdings.values()), ZERO)
     credited = sum((h.dividend for h in holdings.values()), ZERO)
-    other = (row.paper_nav - stretch.value_before) - named + (row.dividends - credited)
+    other = (row.paper_nav - stretch.value_before) - named + (_credited(row) - credited)
     return Charges(row.impact, row.fees, row.borrow, other)
 
 

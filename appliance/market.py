@@ -362,6 +362,18 @@ class Market:
         )
         return tuple(action_of(row) for row in rows)
 
+    def dividends(self, first: date) -> dict[date, tuple[Action, ...]]:
+        """Every dividend that is known now by its ex-date, from `first` on; sorted by symbol."""
+        rows = self._rows(
+            "SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions"
+            " WHERE kind = 'dividend' AND effective >= ? ORDER BY effective, symbol",
+            [first],
+        )
+        found: dict[date, list[Action]] = {}
+        for action in map(action_of, rows):
+            found.setdefault(action.effective, []).append(action)
+        return {day: tuple(actions) for day, actions in found.items()}
+
     def _panel(self, days: Days, *, has_dollars: bool) -> Bars:
         connection = self._open()
         bounds = [days[0].astype(object), days[-1].astype(object)]

@@ -149,6 +149,6 @@ def _summary(device: Device, done: Sequence[JobReport]) -> Summary:
         fills=len(filled),
         skipped=tuple((item.session, item.summary) for item in plans if item.status is JobStatus.SKIPPED),
         halted="" if latch.is_armed else latch.sentence(), first_equity=start,
-        paper_nav=values[-1].paper_nav if values else start, real_nav=values[-1].real_nav if values else start,
+        paper_nav=values[-1].paper_nav if values else start, real_nav=values[-1].restated_nav if values else start,
         curve=str(device.folder.reports / "equity.png"),
     )  # fmt: skip

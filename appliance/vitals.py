@@ -172,7 +172,7 @@ def vitals(
         undelivered=undelivered, unfinished_orders=len(intents.unfinished(ledger)),
         equity=str(held.equity) if held else None, account_of=held.when if held else None,
         real_nav_of=f"close of {value[-1].session}" if value else None,
-        positions=len(held.positions) if held else None, real_nav=str(value[-1].real_nav) if value else None,
+        positions=len(held.positions) if held else None, real_nav=str(value[-1].restated_nav) if value else None,
         scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")), bundle=bundle,
         bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
         free_disk=_free(folder), daemon=daemon,

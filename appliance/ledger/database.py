@@ -23,14 +23,19 @@ import apsw
 
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
 
 # Statements that lead from schema n to n + 1, by n. Forward only. They add and never take away, so that the release
 # before can go on with the ledger after a rollback.
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {
+    1: """
+ALTER TABLE nav ADD COLUMN late_dividends TEXT NOT NULL DEFAULT '0';
+ALTER TABLE nav ADD COLUMN restatement TEXT NOT NULL DEFAULT '0';
+""",
+}
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
 USABLE_SINCE = 1
 

@@ -14,7 +14,19 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class NavRow:
-    """One session's value in USD; the last four are the day's parts of real minus paper (credits positive)."""
+    """One session's value in USD.
+
+    Attributes
+    ----------
+    real_nav : Decimal
+        As the session's report said it.
+    dividends, borrow, fees, impact : Decimal
+        The day's parts of real minus paper as reported, credits positive.
+    late_dividends : Decimal
+        Of this ex-date, learned after its report.
+    restatement : Decimal
+        What all that was learned since the report adds to `real_nav`.
+    """
 
     session: date
     paper_nav: Decimal
@@ -27,15 +39,25 @@ class NavRow:
     borrow: Decimal = ZERO
     fees: Decimal = ZERO
     impact: Decimal = ZERO
+    late_dividends: Decimal = ZERO
+    restatement: Decimal = ZERO
+
+    @property
+    def restated_nav(self) -> Decimal:
+        """The real value with every dividend on its ex-date, by what is known now."""
+        return self.real_nav + self.restatement
 
 
 def save(ledger: Ledger, row: NavRow) -> None:
     """Record a session's value, replacing an earlier one."""
-    money = (row.paper_nav, row.real_nav, row.cash, row.gross, row.net, row.dividends, row.borrow, row.fees, row.impact)
+    money = (
+        row.paper_nav, row.real_nav, row.cash, row.gross, row.net, row.dividends, row.borrow, row.fees, row.impact,
+        row.late_dividends, row.restatement,
+    )  # fmt: skip
     with ledger.transaction():
         ledger.execute(
             "INSERT OR REPLACE INTO nav (session, paper_nav, real_nav, cash, gross, net, dividends, borrow, fees,"
-            " impact, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " impact, late_dividends, restatement, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row.session.isoformat(), *(values.amount(figure) for figure in money), values.stamp(row.at)),
         )
 
@@ -67,4 +89,6 @@ def _row(row: values.Row) -> NavRow:
         borrow=values.number(row, "borrow"),
         fees=values.number(row, "fees"),
         impact=values.number(row, "impact"),
+        late_dividends=values.number(row, "late_dividends"),
+        restatement=values.number(row, "restatement"),
     )

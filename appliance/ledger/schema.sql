@@ -1,4 +1,4 @@
--- The device's durable record, schema 1. SQLite, WAL, synchronous=FULL, foreign_keys=ON.
+-- The device's durable record, schema 2. SQLite, WAL, synchronous=FULL, foreign_keys=ON.
 -- Instants are ISO 8601 UTC text; sessions are YYYY-MM-DD text; money and quantities are decimal text, exactly as computed.
 -- What happened is never rewritten: plans, events, fills, activities and halts refuse UPDATE or DELETE by trigger.
 
@@ -225,7 +225,9 @@ CREATE TABLE nav (                       -- net asset value at the close: as the
     borrow    TEXT NOT NULL DEFAULT '0',
     fees      TEXT NOT NULL DEFAULT '0',
     impact    TEXT NOT NULL DEFAULT '0',
-    at        TEXT NOT NULL
+    at        TEXT NOT NULL,
+    late_dividends TEXT NOT NULL DEFAULT '0',  -- of this ex-date, learned after its report, USD
+    restatement    TEXT NOT NULL DEFAULT '0'   -- what all that was learned since the report adds to real_nav, USD
 ) STRICT;
 
 CREATE TABLE reports (

@@ -23,7 +23,7 @@ def draw(rows: Sequence[NavRow]) -> bytes:
     FigureCanvasAgg(figure)
     value, fall = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     places = range(len(rows))
-    paper, real = [float(row.paper_nav) for row in rows], [float(row.real_nav) for row in rows]
+    paper, real = [float(row.paper_nav) for row in rows], [float(row.restated_nav) for row in rows]
     value.plot(places, paper, color=PAPER, label="paper account")
     value.plot(places, real, color=REAL, linestyle="--", label="with dividends, borrow, fees and impact")
     value.set_ylabel("USD")

@@ -139,12 +139,16 @@ def _value(session: date, deps: Deps) -> dict[str, Any] | None:
     row = rows[-1]
     first = snapshots.first(deps.ledger)
     before = rows[0].paper_nav if len(rows) == 2 else (first.last_equity if first else row.paper_nav)
-    real_before = rows[0].real_nav if len(rows) == 2 else before
+    real_before = rows[0].restated_nav if len(rows) == 2 else before
     return {
         "paper_nav": str(row.paper_nav), "real_nav": str(row.real_nav), "cash": str(row.cash),
         "gross_usd": str(row.gross), "net_usd": str(row.net),
         "gross": _share(row.gross, row.paper_nav), "net": _share(row.net, row.paper_nav),
         "paper_pnl": str(row.paper_nav - before), "real_pnl": str(row.real_nav - real_before),
+        "restated": None if len(rows) < 2 or not rows[0].restatement else {
+            "session": rows[0].session.isoformat(), "reported": str(rows[0].real_nav),
+            "restated": str(rows[0].restated_nav), "late_dividends": str(rows[0].late_dividends),
+        },
         "dividends": str(row.dividends), "borrow": str(row.borrow), "fees": str(row.fees), "impact": str(row.impact),
     }  # fmt: skip
 

@@ -47,6 +47,10 @@ def _value(content: Mapping[str, Any]) -> str:
         ["gross exposure", money(value["gross_usd"]), _percent(value["gross"])],
         ["net exposure", money(value["net_usd"]), _percent(value["net"])],
     ]
+    if restated := value.get("restated"):
+        change = str(Decimal(restated["restated"]) - Decimal(restated["reported"]))
+        rows.insert(2, [f"real NAV of {restated['session']}, restated by dividends learned since",
+                        money(restated["restated"]), money(change, signed=True)])  # fmt: skip
     costs = [[name, money(value[name], signed=True)] for name in ("dividends", "borrow", "fees", "impact")]
     return "\n".join([
         "## Value", "", table(["USD", "at the close", "change, share"], rows, numbers=(1, 2)), "",

@@ -19,7 +19,7 @@ def value(answer: Answer) -> Chart:
     path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
     expected = [path.get(row["session"], {}) for row in rows]
     lines = [
-        Line("real", _numbers(rows, "real_nav"), Tone.WARN, Stroke.DASHED),
+        Line("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED),
         Line("paper", _numbers(rows, "paper_nav"), Tone.GOOD),
     ]
     if path:

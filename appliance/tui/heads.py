@@ -238,8 +238,8 @@ def performance(answer: Answer, width: int) -> Said:
         text.append("no expected range: the bundle claims no return, or no plan forecasts a volatility", Tone.DIM)
     if costs := view.facts.get("costs"):
         text.append("\nreal costs: " + "  ".join(f"{name} {words.money(value)}" for name, value in costs.items()))
-    if width >= WIDE and None not in (view.rows[0]["real_nav"], view.rows[0]["paper_nav"]):
-        behind = Decimal(view.rows[0]["real_nav"]) - Decimal(view.rows[0]["paper_nav"])
+    if width >= WIDE and None not in (view.rows[0]["restated_nav"], view.rows[0]["paper_nav"]):
+        behind = Decimal(view.rows[0]["restated_nav"]) - Decimal(view.rows[0]["paper_nav"])
         text.append(f"   real NAV {words.signed_money(behind)} USD against paper")
     gains = [f"{row['name']} {words.money(row['pnl'])}" for row in view.facts.get("attribution", [])]
     if gains and width >= WIDE:

@@ -209,6 +209,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("performance", "p", "Performance", "Perf", "performance", (
         Column("session", "session", 10), Column("paper_nav", "paper NAV", 12, right=True, text=words.money),
         Column("real_nav", "real NAV", 12, right=True, text=words.money),
+        Column("restated_nav", "restated", 12, right=True, rank=2, text=words.money),
         Column("pnl", "gain USD", 11, right=True, text=words.money, tone=words.tone_of_sign),
         Column("return", "return", 7, right=True, tone=words.tone_of_sign),
         Column("drawdown", "below top", 9, right=True, tone=words.dim),

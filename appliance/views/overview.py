@@ -219,7 +219,7 @@ def overview(
     manifest: dict[str, Any] = found.manifest if found else {}
     return Overview(
         mode=_mode(latch, tripped), concerns=tuple(concerns), latch=latch, session=session,
-        account=account, real_nav=last.real_nav if last else None, real_nav_of=last.session if last else None,
+        account=account, real_nav=last.restated_nav if last else None, real_nav_of=last.session if last else None,
         curve=tuple(float(row.paper_nav) for row in values),
         asof=asof, data_status=status, behind_sessions=behind,
         bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,

@@ -21,7 +21,7 @@ from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
 from appliance.ledger.nav import NavRow
 from appliance.views.view import Row, View, percent
 
-COLUMNS = ("session", "paper_nav", "real_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
+COLUMNS = ("session", "paper_nav", "real_nav", "restated_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
 SESSIONS_A_YEAR = 252
 Z_90 = 1.6449  # standard normal quantile of 95 %: two sides leave 10 %
 FORECAST, GROSS = "forecast volatility at gross 1", "target gross"
@@ -45,7 +45,8 @@ class Fan:
 def performance(ledger: Ledger, last: date, sessions: int, expected_annual: float | None = None) -> View:
     """Return the value of each session up to `last`, newest first.
 
-    Facts hold attribution, costs, the fan, and `path`: its bounds in USD session by session.
+    `real_nav` is what that session's report said, `restated_nav` adds the dividends that were learned since. Facts hold
+    attribution, costs, the fan, and `path`: its bounds in USD session by session.
     """
     history = nav.history(ledger, last, sessions + 1)
     first = snapshots.first(ledger)
@@ -131,6 +132,7 @@ def _forecast_volatility(ledger: Ledger, session: date) -> float | None:
 def _costs(history: Sequence[NavRow]) -> dict[str, str]:
     names = ("dividends", "borrow", "fees", "impact")
     sums = {name: sum((getattr(row, name) for row in history), start=Decimal(0)) for name in names}
+    sums["dividends"] += sum((row.late_dividends for row in history), start=Decimal(0))
     return {name: f"{amount:+.2f}" for name, amount in sums.items()}
 
 
@@ -139,12 +141,13 @@ def _row(row: NavRow, before: Decimal, peak: Decimal) -> Row:
         "session": row.session.isoformat(),
         "paper_nav": str(row.paper_nav),
         "real_nav": str(row.real_nav),
+        "restated_nav": str(row.restated_nav),
         "pnl": f"{row.paper_nav - before:+.2f}",
         "return": percent(float(row.paper_nav / before - 1)) if before else None,
         "drawdown": percent(float(row.paper_nav / peak - 1)) if peak else None,
         "gross": _share(row.gross, row.paper_nav),
         "net": _share(row.net, row.paper_nav),
-        "costs": f"{row.dividends + row.borrow + row.fees + row.impact:+.2f}",
+        "costs": f"{row.dividends + row.late_dividends + row.borrow + row.fees + row.impact:+.2f}",
     }
 
 

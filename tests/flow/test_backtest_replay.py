@@ -1,38 +1,67 @@
-"""The trainer's backtest and the device's replay: two hosts, one history, the same orders."""
+"""The trainer's backtest and the device's replay: two hosts, one history, the same orders.
+
+In the market of this file every name pays a dividend on two of the sessions replayed that is known on its ex-date only,
+as one that is inferred from adjusted closes: after the session's report, before the next one's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from execution.config import ExecutionConfig
 from execution.entries import Entry, EntryConfig
 from execution.exchange.config import ExchangeConfig
+from execution.exchange.generated.market import generate
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
+from signals.actions import Action, ActionKind
 from signals.errors import FixInput
 from signals.scores import Scores
 from tests.fakes.device import Workbench
-from tests.fakes.store import Published
+from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
 from trainer.backtest.archive import open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, opened
 
-Make = Callable[..., Workbench]
 FIXED_IC = 0.05
+REPLAYED = 9
+PAYING = (4, 6)  # places of the ex-dates among the sessions replayed
 
 
-@pytest.fixture
-def replayed(make: Make, published: Published) -> Workbench:
-    like = make(published, "like")
-    days = published.sessions(8)
-    bench = Workbench(like.state.parent / "replayed")
+@pytest.fixture(scope="module")
+def paying(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    market = generate(11, SYMBOLS, SESSIONS, END)
+    days = market.truth.sessions[-25 + 5 :]  # of the store: its bundle learned until 25 sessions before the end
+    planted = []
+    for day in (days[place] for place in PAYING):
+        rows = market.bars.filter(pc.equal(market.bars.column("date"), pa.scalar(day)))
+        planted += [Action(ActionKind.DIVIDEND, symbol, day, day, cash=Decimal("0.37"))
+                    for symbol in sorted(set(rows.column("symbol").to_pylist()))]  # fmt: skip
+    own = tuple(a for a in market.actions if a.kind is not ActionKind.DIVIDEND or a.effective not in days)
+    return publish_store(tmp_path_factory.mktemp("paying"), replace(market, actions=(*own, *planted)))
+
+
+@pytest.fixture(scope="module")
+def replayed(paying: Published, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    folder = tmp_path_factory.mktemp("replayed")
+    like, bench = Workbench(folder / "like"), Workbench(folder / "replayed")
+    asked = ("init", "--venue", "exchange", "--store", str(paying.root), "--trust", str(paying.trust))
+    assert like(*asked, "--fixed-ic", str(FIXED_IC)).code == 0
+    days = paying.sessions(REPLAYED)
     done = bench("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
     assert done.code == 0, done.err
-    assert (done.json["sessions"], done.json["skipped"], done.json["halted"]) == (8, [], "")
+    assert (done.json["sessions"], done.json["skipped"], done.json["halted"]) == (REPLAYED, [], "")
     return bench
+
+
+@pytest.fixture(scope="module")
+def course(paying: Published, replayed: Workbench) -> Course:
+    return backtest(paying, replayed)
 
 
 def backtest(published: Published, bench: Workbench, seed: int = 0) -> Course:
@@ -47,13 +76,12 @@ def backtest(published: Published, bench: Workbench, seed: int = 0) -> Course:
         return Scores(asof, "equities_xs", tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])  # type: ignore[arg-type]
 
     policy = Policy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), InformationCoefficient(0.03, 3.0), 5, "test")
-    days = published.sessions(8)
+    days = published.sessions(REPLAYED)
     return Backtest(archive, opened(archive, ExchangeConfig(), seed, days[0]), policy).run(days, on)
 
 
-def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, published: Published) -> None:
+def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, course: Course) -> None:
     """Order for order, share for share, fill for fill, and the account to the cent in every session."""
-    course = backtest(published, replayed)
     ours = sorted((o.client_order_id, o.intent.side.value, o.intent.quantity, o.intent.time_in_force.value, o.state)
                   for o in course.orders)  # fmt: skip
     theirs = sorted(
@@ -67,14 +95,37 @@ def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, 
     fills = sorted((f.symbol, f.side.value, f.quantity, f.price) for f in course.fills)
     booked = replayed.rows("SELECT symbol, side, quantity, price FROM fills")
     assert fills == sorted((symbol, side, Decimal(q), Decimal(p)) for symbol, side, q, p in booked)
-    nav = replayed.rows("SELECT session, paper_nav, real_nav FROM nav ORDER BY session")
+    nav = replayed.rows("SELECT session, paper_nav, real_nav, restatement FROM nav ORDER BY session")
     assert [(str(d.session), d.equity, d.real_equity) for d in course.days] == [
-        (day, Decimal(paper), Decimal(real)) for day, paper, real in nav
+        (day, Decimal(paper), Decimal(real) + Decimal(more)) for day, paper, real, more in nav
     ]
 
 
-def test_a_backtest_repeats_itself(replayed: Workbench, published: Published) -> None:
-    assert backtest(published, replayed) == backtest(published, replayed)
+def test_dividends_learned_after_a_report_are_restated_on_their_ex_date_longs_and_shorts(
+    replayed: Workbench, paying: Published, course: Course
+) -> None:
+    """No report knew of one; the sessions after them have them, to the cent of the backtest, and the report says so."""
+    days = paying.sessions(REPLAYED)
+    rows = replayed.rows("SELECT session, dividends, late_dividends, restatement FROM nav ORDER BY session")
+    late = [Decimal(row[2]) for row in rows]
+    assert [Decimal(row[1]) for row in rows] == [0] * REPLAYED
+    assert [place for place, amount in enumerate(late) if amount] == list(PAYING)
+    assert late == [day.costs.dividends for day in course.days]
+    ex_date = days[PAYING[0]]
+    held = [Decimal(q) for (q,) in replayed.rows(
+        "SELECT quantity FROM positions WHERE session = ? AND phase = 'open'", str(ex_date))]  # fmt: skip
+    assert min(held) < 0 < max(held)
+    assert late[PAYING[0]] == (sum(held, Decimal(0)) * Decimal("0.37")).quantize(Decimal("0.01"))
+    # A report goes on from the restated value: only what was reported before a dividend was learned is restated.
+    assert [place for place, row in enumerate(rows) if Decimal(row[3])] == list(PAYING)
+    shown = {row["session"]: row for row in replayed("performance", "--json").json["rows"]}
+    assert shown[str(ex_date)]["real_nav"] != shown[str(ex_date)]["restated_nav"]
+    after = (replayed.state / "reports" / f"report_{days[PAYING[0] + 1]}.md").read_text()
+    assert f"real NAV of {ex_date}, restated" in after
+
+
+def test_a_backtest_repeats_itself(replayed: Workbench, paying: Published, course: Course) -> None:
+    assert backtest(paying, replayed) == course
 
 
 @pytest.mark.parametrize("kind", [Entry.CLS, Entry.TWAP, Entry.ALMGREN_CHRISS])

@@ -160,6 +160,16 @@ def test_a_name_that_changed_overnight_and_paid_a_dividend_is_one_name(ledger: L
     assert found.costs["other"] == 0
 
 
+def test_a_dividend_that_was_learned_after_the_report_is_attributed_to_its_name(ledger: Ledger, tmp_path: Path) -> None:
+    """The report of the session knew nothing of 100 x 0.10: the attribution of the session after explains 83.07."""
+    save_nav(ledger, DAY, "4074.22", "4063.07", fees=D("-0.05"), impact=D("-1.10"), late_dividends=D(10),
+             restatement=D(10))  # fmt: skip
+    known = (Action(ActionKind.DIVIDEND, "AAA", DAY, DAY, cash=D("0.10"), inferred=True),)
+    found = attributed(DAY, deps(ledger, tmp_path, market=Store(known=known)))
+    assert found is not None
+    assert (found.total, sum(found.parts.values()), found.costs["other"]) == (D("83.07"), D("83.07"), 0)
+
+
 def test_a_split_overnight_moves_no_money(ledger: Ledger, tmp_path: Path) -> None:
     """25 shares at 40.00 became 100 at 10.00: the same session as by hand, to the cent."""
     whole = attributed(DAY, deps(ledger, tmp_path))

@@ -58,6 +58,8 @@ from execution.orders import (
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from tests.fakes.full_disk import LimitedDisk, Refusal
 
+NOW = database.SCHEMA_VERSION
+
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
 KEY = IntentKey("PA1", D, "main", "AAPL")
@@ -94,7 +96,7 @@ def test_a_newer_ledger_is_refused_in_words(ledger: Ledger) -> None:
     meta.write(ledger, "schema_version", "99")
     meta.write(ledger, "usable_since", "98")
     for mode in Mode:
-        with pytest.raises(LedgerUnusable, match="schema 99, this program knows 1"):
+        with pytest.raises(LedgerUnusable, match=f"schema 99, this program knows {NOW}"):
             Ledger(ledger.path, mode)
 
 
@@ -157,7 +159,7 @@ def test_a_reader_needs_a_ledger_and_cannot_write(ledger: Ledger, tmp_path: Path
     with pytest.raises(LedgerUnusable, match="cannot be opened"):
         Ledger(tmp_path / "absent", Mode.READ)
     (tmp_path / "empty").touch()
-    with pytest.raises(LedgerUnusable, match="schema 0, a reader needs 1"):
+    with pytest.raises(LedgerUnusable, match=f"schema 0, a reader needs {NOW}"):
         Ledger(tmp_path / "empty", Mode.READ)
     with Ledger(ledger.path, Mode.READ) as reader, pytest.raises(InvariantBroken, match="may not write"):
         meta.write(reader, "key", "value")
@@ -179,13 +181,12 @@ def test_a_second_writer_is_told_that_it_is_locked_out(ledger: Ledger, monkeypat
 
 
 def test_migrations_run_forward_once_in_order(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(
-        database, "MIGRATIONS", {1: "ALTER TABLE meta ADD COLUMN note TEXT", 2: "UPDATE meta SET note = 'three'"}
-    )
+    monkeypatch.setattr(database, "SCHEMA_VERSION", NOW + 2)
+    steps = {NOW: "ALTER TABLE meta ADD COLUMN note TEXT", NOW + 1: "UPDATE meta SET note = 'three'"}
+    monkeypatch.setattr(database, "MIGRATIONS", steps)
     for _ in range(2):
         with Ledger(ledger.path) as migrated:
-            assert migrated.schema_version() == 3
+            assert migrated.schema_version() == NOW + 2
             assert migrated.value("SELECT note FROM meta WHERE key = 'schema_version'") == "three"
 
 
@@ -194,21 +195,22 @@ def test_the_release_before_goes_on_with_a_ledger_that_the_next_one_migrated(
 ) -> None:
     """After a rollback it reads and writes; what the migration added stays. A ledger two schemas ahead is refused."""
     with monkeypatch.context() as newer:
-        newer.setattr(database, "SCHEMA_VERSION", 2)
-        newer.setattr(database, "MIGRATIONS", {1: "ALTER TABLE meta ADD COLUMN note TEXT DEFAULT 'added'"})
+        newer.setattr(database, "SCHEMA_VERSION", NOW + 1)
+        newer.setattr(database, "USABLE_SINCE", NOW)
+        newer.setattr(database, "MIGRATIONS", {NOW: "ALTER TABLE meta ADD COLUMN note TEXT DEFAULT 'added'"})
         with Ledger(ledger.path) as migrated:
-            assert migrated.schema_version() == 2
+            assert migrated.schema_version() == NOW + 1
     with Ledger(ledger.path) as older:
         meta.write(older, "key", "written by the release before")
-        assert older.schema_version() == 2
+        assert older.schema_version() == NOW + 1
     with Ledger(ledger.path, Mode.READ) as reader:
         assert reader.value("SELECT note FROM meta WHERE key = 'key'") == "added"
     with monkeypatch.context() as newest:
-        newest.setattr(database, "SCHEMA_VERSION", 3)
-        newest.setattr(database, "USABLE_SINCE", 2)
-        newest.setattr(database, "MIGRATIONS", {2: "ALTER TABLE meta ADD COLUMN more TEXT"})
+        newest.setattr(database, "SCHEMA_VERSION", NOW + 2)
+        newest.setattr(database, "USABLE_SINCE", NOW + 1)
+        newest.setattr(database, "MIGRATIONS", {NOW + 1: "ALTER TABLE meta ADD COLUMN more TEXT"})
         Ledger(ledger.path).close()
-    with pytest.raises(LedgerUnusable, match="schema 3, this program knows 1"):
+    with pytest.raises(LedgerUnusable, match=f"schema {NOW + 2}, this program knows {NOW}"):
         Ledger(ledger.path)
 
 
@@ -218,6 +220,25 @@ def test_migrations_are_usable_by_the_release_before() -> None:
     assert set(database.MIGRATIONS) == set(range(1, database.SCHEMA_VERSION))
     for statements in database.MIGRATIONS.values():
         assert not re.search(r"\b(DROP|RENAME|DELETE)\b|NOT NULL(?!.*DEFAULT)", statements, flags=re.I)
+
+
+def test_a_ledger_of_schema_one_is_read_with_its_values_as_they_were(tmp_path: Path) -> None:
+    """Its real values were never restated: both columns say the same, and the release before can go on writing."""
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    old = apsw.Connection(str(path))
+    for column in ("late_dividends", "restatement"):
+        old.execute(f"ALTER TABLE nav DROP COLUMN {column}")
+    old.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    values = "(session, paper_nav, real_nav, cash, gross, net, at) VALUES (?, '1000', '990.5', '0', '0', '0', ?)"
+    old.execute(f"INSERT INTO nav {values}", ("2026-03-11", AT.isoformat()))
+    old.close()
+    with Ledger(path) as migrated:
+        assert migrated.schema_version() == NOW
+        with migrated.transaction():
+            migrated.execute(f"INSERT INTO nav {values}", ("2026-03-12", AT.isoformat()))  # as the release before does
+        for row in nav.history(migrated, date(2026, 3, 12), 5):
+            assert (row.real_nav, row.restated_nav, row.late_dividends) == (Decimal("990.5"), Decimal("990.5"), 0)
 
 
 def test_a_backup_is_a_whole_ledger(ledger: Ledger, tmp_path: Path) -> None:

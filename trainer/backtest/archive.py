@@ -62,6 +62,10 @@ class Archive:
         """Actions effective on `session` that were known at the close of `known`, sorted by symbol and kind."""
         return tuple(a for a in self._effective.get(session, ()) if a.known_at <= known)
 
+    def effective_on(self, session: date) -> tuple[Action, ...]:
+        """Actions effective on `session` by all that is known now, whenever it was learned."""
+        return tuple(self._effective.get(session, ()))
+
     def trailing(self, asof: date, sessions: int) -> Bars:
         """Return the panel of the `sessions` sessions that end at `asof`, fewer where the data begin later."""
         return self.rows.panel(self.first_of(asof, sessions), asof)

@@ -342,7 +342,7 @@ class Backtest:
     ) -> RealCosts:  # fmt: skip
         archive = self._archive
         return real_costs(
-            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, archive.actions_on(session, session),
+            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, archive.effective_on(session),
             archive.manifest.basis, session, archive.manifest.calendar.next(session),
         )  # fmt: skip
 
