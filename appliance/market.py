@@ -256,7 +256,7 @@ class Market:
         connection.execute("DELETE FROM snapshot")
         connection.execute(
             "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [manifest.snapshot_id, manifest.name, manifest.version, str(manifest.basis), manifest.survivorship,
+            [manifest.snapshot_id, manifest.name, manifest.version, str(manifest.basis), manifest.universe_state,
              through, at.isoformat()],
         )  # fmt: skip
 

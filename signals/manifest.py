@@ -57,6 +57,7 @@ class Survivorship(StrEnum):
     """Whether names that died are among the names."""
 
     POINT_IN_TIME = "point-in-time"
+    RECONSTRUCTED = "reconstructed"  # a published rule at each date over all assets, inactive ones included
     SURVIVORS_ONLY = "survivors only"
     UNKNOWN = "unknown"
 
@@ -121,7 +122,7 @@ class Manifest:
     files : tuple of FileRecord
         Sorted by path.
     survivorship : str
-        A value of `Survivorship`.
+        A value of `Survivorship`, as stored; `universe_state` is what it is worth.
     min_history : int
         Usable bars that a name needs to be eligible where there is no universe table.
     non_sessions : tuple of SessionAudit
@@ -130,6 +131,8 @@ class Manifest:
         RED sessions that training may treat as missing, by session; they stay RED for everything else.
     known_at : date or None
         Evening whose knowledge this is, where it is a view of the past; None is everything delivered.
+    universe_why : str
+        What the state of the universe rests on; empty in manifests that were written before it had to be said.
     """
 
     name: str
@@ -146,6 +149,7 @@ class Manifest:
     non_sessions: tuple[SessionAudit, ...] = ()
     known_at: date | None = None
     waivers: tuple[Waiver, ...] = ()
+    universe_why: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= MOST_VERSIONS:
@@ -162,6 +166,14 @@ class Manifest:
     def snapshot_id(self) -> str:
         """SHA-256 of the manifest's bytes: the identity of this version of the data."""
         return sha256_of(self.to_bytes())
+
+    @property
+    def universe_state(self) -> Survivorship:
+        """State of the universe; one that is claimed without saying what it rests on is unknown."""
+        state = Survivorship(self.survivorship)
+        if state in (Survivorship.POINT_IN_TIME, Survivorship.RECONSTRUCTED) and not self.universe_why:
+            return Survivorship.UNKNOWN
+        return state
 
     @cached_property
     def _by_session(self) -> dict[date, SessionAudit]:
@@ -251,6 +263,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "min_history": manifest.min_history,
         # Only where it is said, so that manifests written before it was known keep their bytes.
         **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
+        **({} if not manifest.universe_why else {"universe_why": manifest.universe_why}),
         **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
     }
 
@@ -272,10 +285,11 @@ def _parse(document: dict[str, Any]) -> Manifest:
             )
             for row in document["files"]
         ),
-        survivorship=str(Survivorship(document["survivorship"])),
+        survivorship=str(Survivorship(document.get("survivorship", Survivorship.UNKNOWN))),
         min_history=int(document["min_history"]),
         known_at=_day(document.get("known_at")),
         waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
+        universe_why=str(document.get("universe_why", "")),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
+from signals.manifest import Survivorship
 from trainer import history
 from trainer.artefacts import canonical_json
 from trainer.backtest.subject import Settings, Subject, read_document, subject_of
@@ -51,8 +52,8 @@ class Request:
         Of the program that judges.
     at : datetime
         UTC; stands in the records.
-    waiver : str
-        Why a survivors-only universe is accepted.
+    waivers : tuple of mapping
+        Bars that a person answers for: `bar`, `by`, `reason`.
     word : mapping, optional
         A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
     """
@@ -64,7 +65,7 @@ class Request:
     settings: Settings
     code_version: str
     at: datetime
-    waiver: str = ""
+    waivers: tuple[Mapping[str, str], ...] = ()
     word: Mapping[str, str] | None = None
 
 
@@ -219,15 +220,23 @@ def case_path(registry: Path, sha256: str) -> Path:
 def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
     case = Case(
         evidence=subject.evidence,
-        measured=measured(subject, request.settings, request.code_version, step),
+        measured=measured(
+            subject, request.settings, request.code_version, step, unpriced=_unpriced(subject, request.bars)
+        ),
         shadow=_shadow(request.run),
         champion=_champion(subject, request, now),
         searched_under=searched_under(request.run, subject.evidence),
-        waiver=request.waiver.strip(),
+        waivers=request.waivers,
         word=request.word,
     )
     shown = _opened(subject, request, open_now=is_worth_opening(case, request.bars))
     return replace(case, holdout=shown, seen=_seen(subject, request))
+
+
+def _unpriced(subject: Subject, bars: PromotionConfig) -> float | None:
+    """What an end without a recorded price costs, where the universe asks for a book that bears it."""
+    state = (subject.evidence.get("dataset") or {}).get("survivorship")
+    return bars.unpriced_end_cost if state == Survivorship.RECONSTRUCTED else None
 
 
 def _shadow(run: Path) -> dict[str, Any] | None:
@@ -343,7 +352,8 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
         "code_version": evidence["code_version"], "judged_by": request.code_version,
         "net_sharpe": book["net"]["annual_sharpe"],
         "first": book["first"], "last": book["last"], "bars": request.bars.model_dump(mode="json"),
-        "settings": request.settings.fingerprint(), "waiver": case.waiver, "word": case.word, "rules": RULES,
+        "settings": request.settings.fingerprint(), "waivers": [dict(waiver) for waiver in case.waivers],
+        "word": case.word, "rules": RULES,
         "openings": openings(request.registry, sleeve, evidence.get("holdout")),
         "instead_of": now["version"] if now else None,
         "why": "every bar is met" if verdict.is_promoted else verdict.refusal,

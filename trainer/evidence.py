@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from trainer import mortality
 from trainer.export import Parity
 from trainer.models.base import Device
-from trainer.proof import Figures, Proof
+from trainer.proof import Figures, Proof, leaves_rows
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
 from trainer.source import Source, accepted, accepted_warnings
@@ -50,12 +51,13 @@ def evidence(
         "snapshot_id": source.manifest.snapshot_id,
         "dataset": {
             "name": source.manifest.name, "version": source.manifest.version, "vendor": source.manifest.vendor,
-            "basis": str(source.manifest.basis), "survivorship": str(source.manifest.survivorship),
+            "basis": str(source.manifest.basis), "survivorship": str(source.manifest.universe_state),
+            "universe_why": source.manifest.universe_why, "ends": mortality.document(source.bars, source.actions),
             "red_accepted": accepted(source),
         },
         "config_hash": config.fingerprint(),
         "code_version": code_version,
-        "ic": _ic(worth),
+        "ic": {**_ic(worth), "embargoes": _embargoes(recipe, config, proof)},
         "walk_forward": {"ic": _mean(worth.ic_walk_forward), "groups": config.cpcv.groups - 1},
         "deciles": {
             "curve": worth.curve.tolist(), "spread": _mean(worth.spread), "extreme_labels": worth.extreme_labels,
@@ -72,7 +74,7 @@ def evidence(
         "regimes": regimes,
         "expectation": expected,
         "importance": None if importance is None else _importance(importance, rows.names),
-        "warnings": warnings(worth, proof, config, str(source.manifest.survivorship)) + accepted_warnings(source),
+        "warnings": warnings(worth, proof, config, str(source.manifest.universe_state)) + accepted_warnings(source),
     }  # fmt: skip
 
 
@@ -119,6 +121,16 @@ def _ic(worth: Figures) -> dict[str, Any]:
         "by_path": [_mean(path) for path in worth.ic_by_path],
         "by_offset": [_mean(offset) for offset in worth.ic_by_offset],
         "long_embargo": None if worth.ic_long_embargo is None else _mean(worth.ic_long_embargo),
+    }  # fmt: skip
+
+
+def _embargoes(recipe: Recipe, config: RecipeConfig, proof: Proof) -> dict[str, Any]:
+    """Sessions of the long embargo, those that the longest look-back needs, and whether the history has room."""
+    needed, long = recipe.sleeve.lookback_sessions, config.cpcv.long_embargo_sessions
+    is_measured = proof.long_embargo is not None and long >= needed
+    return {
+        "needed": needed, "long": long if proof.long_embargo is not None else 0,
+        "is_possible": is_measured or leaves_rows(proof.rows, config.cpcv, needed),
     }  # fmt: skip
 
 

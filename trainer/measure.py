@@ -39,8 +39,13 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(subject: Subject, settings: Settings, code_version: str, step: Step) -> dict[str, Any]:
+def measured(
+    subject: Subject, settings: Settings, code_version: str, step: Step, *, unpriced: float | None = None
+) -> dict[str, Any]:
     """Return what was measured of this run under these settings, measuring it where it was not.
+
+    With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
+    are measured beside the others, under `unpriced_ends`.
 
     The file is taken as it is when this program made it of these very models, scores, data and settings.
 
@@ -57,24 +62,33 @@ def measured(subject: Subject, settings: Settings, code_version: str, step: Step
     identity = {
         "format": FORMAT, "model_sha256": list(model_hashes(subject.run)), "challenger": challenger_id(subject.run),
         "scores_sha256": [found.source for found in scores], "snapshot_id": subject.archive.manifest.snapshot_id,
-        "settings": settings.fingerprint(), "code_version": code_version,
+        "settings": settings.fingerprint(), "code_version": code_version, "unpriced_end_cost": unpriced,
     }  # fmt: skip
     if path.exists():
         known = read_document(path)
         if all(known.get(key) == value for key, value in identity.items()):
             return known
-    books = held(subject, np.concatenate([found.values for found in scores]), settings)
+    values = np.concatenate([found.values for found in scores])
+    document = {**identity, **_measured(held(subject, values, settings))}
+    if unpriced is not None:
+        books = held(subject, values, settings, unpriced=unpriced)
+        document["unpriced_ends"] = {"cost": unpriced, **_measured(books)}
     step("books")
-    document = {**identity, "walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
     write_atomic(path, artefacts.canonical_json(document))
     return read_document(path)
 
 
-def held(subject: Subject, values: Floats, settings: Settings) -> tuple[WeightPath, ...]:
+def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
+    return {"walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
+
+
+def held(
+    subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None
+) -> tuple[WeightPath, ...]:
     """Run scores, shape (P, T, N), through the policy at the level of weights, sized as a device would size the run."""
     return weight_paths(
         subject.archive, values, settings.portfolio, subject.ic, int(subject.evidence["horizon"]),
-        equity_usd=settings.equity_usd,
+        equity_usd=settings.equity_usd, unpriced=unpriced,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from signals.errors import TooLittleHistory
 from trainer.models.base import Learner
 from trainer.recipes.base import CpcvConfig
 from trainer.samples import Samples, Seal, seal_holdout
+from trainer.validation.cpcv import splits
 from trainer.validation.deciles import (
     EXTREME_LABEL,
     Capacity,
@@ -93,6 +94,15 @@ def prove(rows: Samples, learner: Learner, config: CpcvConfig, *, workers: int, 
             distant = None  # a short history has no training rows that far from its tests; the report says so
     forward = walk_forward(open_rows, learner, groups=config.groups, workers=workers, step=step)
     return Proof(open_rows, seal, oof, distant, forward)
+
+
+def leaves_rows(rows: Samples, config: CpcvConfig, embargo: int) -> bool:
+    """Whether every split of a cross-validation with this embargo has rows to learn from."""
+    shape = {"groups": config.groups, "test_groups": config.test_groups}
+    try:
+        return all(len(split.train) > 0 for split in splits(rows.t0, rows.t1, **shape, embargo=embargo))
+    except TooLittleHistory:
+        return False
 
 
 def figures(proof: Proof, bars: Bars, k: int) -> Figures:

@@ -35,7 +35,9 @@ RECIPE = {
         "trees": 80, "learning_rate": 0.08, "num_leaves": 15, "min_data_in_leaf": 500, "feature_fraction": 0.6,
         "bagging_fraction": 0.6, "lambda_l2": 10.0, "max_bin": 63,
     },
-    "cpcv": {"groups": 6, "test_groups": 2, "embargo_sessions": 10, "holdout_sessions": 252},
+    "cpcv": {
+        "groups": 6, "test_groups": 2, "embargo_sessions": 10, "holdout_sessions": 252, "long_embargo_sessions": 253,
+    },
     "search": {
         "startup_trials": 2,
         "lightgbm": {"num_leaves": [7, 15], "learning_rate": [0.05, 0.1], "min_data_in_leaf": [200, 500]},
@@ -91,7 +93,7 @@ def judged(state: Path, seed: int, *, signal: bool) -> Judged:
     trainer("generate", "--seed", str(seed), "--symbols", str(SYMBOLS), "--sessions", str(SESSIONS), "--strength",
             str(STRENGTH), *(() if signal else ("--no-signal",)), "--to", f"{place}/vendor")  # fmt: skip
     trainer("ingest", "--bars", f"{place}/vendor/bars.parquet", "--actions", f"{place}/vendor/actions.parquet",
-            "--basis", "raw", "--to", f"{place}/data")  # fmt: skip
+            "--universe", f"{place}/vendor/universe.parquet", "--basis", "raw", "--to", f"{place}/data")  # fmt: skip
     trainer("train", "--sleeve", "equities_xs", "--data", f"{place}/data", "--run", f"{place}/run", "--config",
             f"{place}/recipe.yml", "--bars", str(BARS), "--trials", str(TRIALS), "--workers", "1")  # fmt: skip
     verdict = trainer("promote", "--run", f"{place}/run", "--data", f"{place}/data", "--registry", f"{place}/registry",

@@ -17,9 +17,13 @@ SEALED = [str(date(2024, 1, 1) + timedelta(days=d)) for d in range(252)]
 CHALLENGER: dict[str, Any] = {
     "evidence": {
         "sleeve": "equities_xs",
-        "dataset": {"survivorship": "point-in-time"},
+        "dataset": {"survivorship": "point-in-time", "universe_why": "", "ends": {"yearly_end_rate": 0.03}},
         "leak_certificate": {"total": 0},
-        "ic": {"mean": 0.03, "long_embargo": {"mean": 0.02}},
+        "ic": {
+            "mean": 0.03, "standard_error": 0.005, "long_embargo": {"mean": 0.02},
+            "embargoes": {"needed": 253, "long": 253, "is_possible": True},
+        },
+        "walk_forward": {"ic": {"mean": 0.03, "standard_error": 0.006}},
         "calibration": {"figures": {"platt": {"ece": 0.01}}},
         "deciles": {"curve": [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0]},
         "trials": {"n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0}},
@@ -42,9 +46,9 @@ CHALLENGER: dict[str, Any] = {
     "shadow": None,
     "champion": None,
     "searched_under": [BARS.fingerprint()],
-    "waiver": "",
     "seen": {"openings": 0, "looks": 0},
     "word": None,
+    "waivers": [],
 }  # fmt: skip
 CHAMPION = {
     "version": "1.0.0", "challengers": 1, "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}

@@ -13,6 +13,7 @@ import pytest
 
 from execution.exchange.generated import GeneratedMarket, generate
 from execution.exchange.generated.defects import Planted
+from execution.exchange.generated.market import UNIVERSE_FILE
 from execution.exchange.generated.prices import draw_prices
 from execution.exchange.generated.returns import Returns, ar1, characters
 from signals.actions import ActionKind
@@ -178,3 +179,25 @@ def test_an_end_that_is_no_session_and_a_market_too_small_are_refused() -> None:
         generate(1, 20, 60, date(2024, 6, 29))
     with pytest.raises(FixInput, match="too small"):
         generate(1, 3, 60, END)
+
+
+def test_the_universe_table_has_every_stock_from_its_first_year_on_until_its_death(
+    market: GeneratedMarket, tmp_path: Path
+) -> None:
+    """What is told names no future: an end is told at most 10 sessions before it, never at the start."""
+    bars, actions = market.write(tmp_path)
+    table = pq.read_table(tmp_path / UNIVERSE_FILE).to_pylist()
+    dead = {a.symbol: a.effective for a in market.actions if a.kind is ActionKind.DELISTING}
+    ended = {row["symbol"]: row for row in table if row["end"] is not None}
+    days = market.truth.sessions
+    old = {name for name, day in dead.items() if days.index(day) > 300}
+    assert old and all(ended[name]["end"] == dead[name] for name in old)
+    assert all(days.index(row["end"]) - days.index(row["known_at"]) <= 10 for row in ended.values())
+    held = {(row["symbol"], row["start"]) for row in table}
+    assert all(sum(r["end"] is None for r in table if (r["symbol"], r["start"]) == key) <= 1 for key in held)
+    manifest = ingest(
+        Sources(bars, actions, tmp_path / UNIVERSE_FILE), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.RAW,
+        config=CurationConfig(),
+    )  # fmt: skip
+    assert manifest.universe_state == "point-in-time" and manifest.universe_why
+    assert not [audit for audit in manifest.audits if audit.status is SessionStatus.RED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -86,6 +87,27 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     assert bars.total_return[5, 1] == 0.055
     assert np.isnan(bars.overnight_return[0, 0])
     assert load_actions(tmp_path, manifest) == (DIVIDEND, SPLIT)
+
+
+def test_a_universe_that_is_claimed_without_saying_what_it_rests_on_is_unknown(tmp_path: Path) -> None:
+    """Manifests of earlier versions called a table of intervals point-in-time; their bytes and identity stay."""
+    old = write_dataset(tmp_path, replace(content(), survivorship="point-in-time"))
+    assert b"universe_why" not in old.to_bytes() and old.universe_state == "unknown"
+    read = Manifest.from_bytes(old.to_bytes(), where="m")
+    assert (read.snapshot_id, read.universe_state) == (old.snapshot_id, "unknown")
+    new = replace(old, universe_why="a membership table that says when each row became known")
+    read = Manifest.from_bytes(new.to_bytes(), where="m")
+    assert read == new and read.universe_state == "point-in-time"
+    assert replace(old, survivorship="survivors only").universe_state == "survivors only"
+
+
+def test_a_manifest_that_says_nothing_of_its_universe_is_unknown(tmp_path: Path) -> None:
+    document = json.loads(write_dataset(tmp_path, content()).to_bytes())
+    del document["survivorship"], document["checksum"]
+    body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    document["checksum"] = sha256_of(body)
+    read = Manifest.from_bytes(json.dumps(document).encode(), where="m")
+    assert read.universe_state == "unknown"
 
 
 def test_a_part_of_the_range_is_the_same_rows(tmp_path: Path) -> None:

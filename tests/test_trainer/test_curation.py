@@ -18,7 +18,7 @@ from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import curate
-from trainer.curation.writer import UNIVERSE_SCHEMA, DatasetContent, parquet_bytes
+from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA, DatasetContent, parquet_bytes
 
 CALENDAR = xnys(date(2023, 1, 1), date(2027, 12, 31))
 DAYS = CALENDAR.between(date(2024, 1, 2), date(2024, 12, 31))
@@ -155,8 +155,80 @@ def test_etfs_are_eligible_only_if_configured() -> None:
     assert column(curated(frame, config=allowed), "E", "eligible") == [False, False, True, True]
 
 
-def test_with_a_universe_table_its_members_are_eligible_and_the_end_is_exclusive() -> None:
+def members(*rows: tuple[str, int, int | None, int]) -> pa.Table:
+    """A membership table of (symbol, start, end, known_at), the days by their number."""
+    return pa.Table.from_pylist(
+        [{"symbol": symbol, "start": DAYS[start], "end": None if end is None else DAYS[end], "known_at": DAYS[known]}
+         for symbol, start, end, known in rows], schema=TOLD_UNIVERSE_SCHEMA)  # fmt: skip
+
+
+def test_a_membership_row_counts_from_the_evening_on_which_it_was_known() -> None:
+    """Told on day 3 that A left on day 2: A was a member on day 2, by what was known, and not on day 3."""
+    content = curated(frame_of(flat("A", DAYS[:6])), universe=members(("A", 1, None, 1), ("A", 1, 2, 3)))
+    assert column(content, "A", "eligible") == [False, True, True, False, False, False]
+    late = curated(frame_of(flat("A", DAYS[:6])), universe=members(("A", 1, None, 4)))
+    assert column(late, "A", "eligible") == [False] * 4 + [True] * 2
+
+
+def test_a_membership_table_without_known_at_is_not_point_in_time() -> None:
     universe = pa.Table.from_pylist([{"symbol": "A", "start": DAYS[1], "end": DAYS[3]}], schema=UNIVERSE_SCHEMA)
+    found = curated(frame_of(flat("A", DAYS[:5])), universe=universe)
+    assert found.survivorship == "unknown" and "no known_at" in found.universe_why
+    word = CurationConfig(min_history=3, all_assets=True)
+    assert curated(frame_of(flat("A", DAYS[:5])), universe=universe, config=word).survivorship == "reconstructed"
+
+
+def test_an_end_that_was_known_years_before_was_written_after_the_fact() -> None:
+    days = CALENDAR.between(date(2023, 1, 3), date(2025, 6, 30))
+    rows = [{"symbol": "A", "start": days[0], "end": days[500], "known_at": days[0]}]
+    found = curated(frame_of(flat("A", days)), universe=pa.Table.from_pylist(rows, schema=TOLD_UNIVERSE_SCHEMA))
+    assert found.survivorship == "unknown" and f"A {days[500]}" in found.universe_why
+
+
+def leaving(falls: int, of: int = 12) -> tuple[pd.DataFrame, pa.Table]:
+    """Names that leave the table on day 60 and trade on; the first `falls` of them lose a third of it a day later."""
+    days = CALENDAR.between(date(2023, 1, 3), date(2023, 6, 30))
+    rows = crowd(40, days)
+    rows = [
+        tuple(v * 0.6 if place in (2, 3, 4, 5) and int(str(row[1])[1:]) < falls and row[0] > days[61] else v
+              for place, v in enumerate(row))
+        for row in rows
+    ]  # fmt: skip
+    told = [{"symbol": f"S{i:03}", "start": days[0], "end": None, "known_at": days[0]} for i in range(40)]
+    told += [{"symbol": f"S{i:03}", "start": days[0], "end": days[60], "known_at": days[58]} for i in range(of)]
+    return frame_of(rows), pa.Table.from_pylist(told, schema=TOLD_UNIVERSE_SCHEMA)
+
+
+@pytest.mark.parametrize(("falls", "state"), [(0, "point-in-time"), (3, "point-in-time"), (6, "unknown")])
+def test_a_membership_table_that_ends_before_the_falls_is_not_point_in_time(falls: int, state: str) -> None:
+    """Of 12 that left, 5 or more fall by chance in 3.6 % of honest tables, 6 or more in 0.7 %: 1 % is the limit."""
+    frame, universe = leaving(falls)
+    found = curated(frame, universe=universe)
+    assert found.survivorship == state
+    assert ("6 of 12 names that traded on after leaving the table fell at once (S000" in found.universe_why) is (
+        falls > 3
+    )
+
+
+def test_a_membership_table_whose_dead_leave_before_they_die_is_not_point_in_time() -> None:
+    frame, universe = leaving(0)
+    days = sorted(frame["date"].dt.date.unique())
+    dead = frame["symbol"].isin({"S000", "S001", "S002"}) & (frame["date"].dt.date >= days[70])
+    gone = tuple(
+        Action(ActionKind.DELISTING, name, days[70], days[65], cash=Decimal(11)) for name in ("S000", "S001", "S002")
+    )
+    found = curated(frame[~dead].reset_index(drop=True), gone, universe=universe)
+    assert found.survivorship == "unknown" and "3 of 3 recorded delistings" in found.universe_why
+    told = [row for row in universe.to_pylist() if row["end"] is None or row["symbol"] > "S002"]
+    kept = curated(frame[~dead].reset_index(drop=True), gone,
+                   universe=pa.Table.from_pylist([*told, *(
+                       {"symbol": a.symbol, "start": days[0], "end": days[70], "known_at": days[65]} for a in gone)],
+                       schema=TOLD_UNIVERSE_SCHEMA))  # fmt: skip
+    assert kept.survivorship == "point-in-time"
+
+
+def test_with_a_universe_table_its_members_are_eligible_and_the_end_is_exclusive() -> None:
+    universe = members(("A", 1, 3, 1))
     content = curated(frame_of(flat("A", DAYS[:5]) + flat("B", DAYS[:5])), universe=universe)
     assert column(content, "A", "eligible") == [False, True, True, False, False]
     assert column(content, "B", "eligible") == [False] * 5
@@ -164,10 +236,8 @@ def test_with_a_universe_table_its_members_are_eligible_and_the_end_is_exclusive
 
 
 def test_a_universe_table_whose_dead_members_have_no_bars_is_not_point_in_time() -> None:
-    universe = pa.Table.from_pylist(
-        [{"symbol": symbol, "start": DAYS[0], "end": None} for symbol in ("A", "DEAD")], schema=UNIVERSE_SCHEMA
-    )
-    assert curated(frame_of(flat("A", DAYS[:5])), universe=universe).survivorship == "unknown"
+    found = curated(frame_of(flat("A", DAYS[:5])), universe=members(("A", 0, None, 0), ("DEAD", 0, None, 0)))
+    assert found.survivorship == "unknown" and "50.0% of the members' sessions have no bar" in found.universe_why
 
 
 def test_a_member_that_leaves_the_universe_is_no_longer_expected() -> None:
@@ -335,6 +405,10 @@ def test_a_long_set_whose_names_all_live_is_survivors_only_and_a_death_makes_it_
     assert curated(frame_of(rows)).survivorship == "survivors only"
     assert curated(frame_of(without(rows, {"S001"}, set(days[300:])))).survivorship == "unknown"
     assert curated(frame_of(crowd(4, days[:100]))).survivorship == "unknown"
+    word = CurationConfig(min_history=3, all_assets=True)
+    died = frame_of(without(rows, {"S001"}, set(days[300:])))
+    assert curated(died, config=word).survivorship == "reconstructed"
+    assert curated(frame_of(rows), config=word).survivorship == "survivors only"  # whatever a person says
 
 
 def test_the_calendar_begins_with_the_first_bar_and_is_kept_to_its_end() -> None:

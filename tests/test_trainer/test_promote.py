@@ -41,7 +41,11 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("decile order", "evidence.deciles.curve", [0, 1, 2, 3, 9, 8, 7, 6, 5, 4], [9, 8, 0, 1, 2, 3, 4, 5, 6, 7][::-1]),
     ("leaks", "evidence.leak_certificate.total", 0, 1),
     ("long embargo", "evidence.ic.long_embargo.mean", 0.0150001, 0.0149),
-    ("universe", "evidence.dataset.survivorship", "unknown", "survivors only"),
+    ("long embargo", "evidence.ic.embargoes.long", 253, 252),
+    ("universe", "evidence.dataset.survivorship", "point-in-time", "unknown"),
+    ("leak", "evidence.walk_forward.ic.mean", 0.0619, 0.0621),
+    ("leak", "evidence.walk_forward.ic.mean", -0.0619, -0.0621),
+    ("leak", f"{NET_PATH}.annual_sharpe", 3.0, 3.01),
     ("bars", "searched_under", [BARS.fingerprint()], [BARS.fingerprint(), "0" * 64]),
 ]
 SHADOW_EDGES: list[tuple[str, Any, Any]] = [
@@ -83,6 +87,8 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
         ("turnover", "measured.walk_forward.turnover"), ("costs", "measured.walk_forward.costs.annual_total"),
         ("costs", f"{NET_PATH}.annual_return"), ("decile order", "evidence.deciles"), ("universe", "evidence.dataset"),
         ("leaks", "evidence.leak_certificate"), ("reliability", "evidence.calibration"),
+        ("leak", "evidence.walk_forward.ic"), ("leak", "evidence.ic.standard_error"),
+        ("long embargo", "evidence.ic.embargoes"),
     ],
 )  # fmt: skip
 def test_what_has_no_evidence_fails(bar: str, entry: str) -> None:
@@ -256,9 +262,70 @@ def test_every_statistical_bar_that_refuses_says_how_often_it_is_wrong() -> None
     assert all(row(poor, bar).power in poor.refusal and row(poor, bar).power for bar in failed(poor))
 
 
-def test_a_survivors_only_universe_passes_only_with_a_waiver_in_the_record() -> None:
-    waived = judge(case({"evidence.dataset.survivorship": "survivors only", "waiver": "large caps, stated"}), BARS)
-    assert waived.is_promoted and row(waived, "universe").why == "waived: large caps, stated"
+SUSPECT = {
+    "universe": {"evidence.dataset.survivorship": "survivors only"},
+    "leak": {"evidence.walk_forward.ic.mean": 0.07},
+    "long embargo": {"evidence.ic.long_embargo": None, "evidence.ic.embargoes": {
+        "needed": 253, "long": 0, "is_possible": False}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bar", SUSPECT)
+def test_a_suspect_bar_passes_only_where_a_person_answers_for_it_by_name_with_a_reason(bar: str) -> None:
+    assert failed(judge(case(SUSPECT[bar]), BARS)) == [bar, "holdout"] or failed(judge(case(SUSPECT[bar]), BARS)) == [
+        bar
+    ]
+    for by, reason, passes in (("Ada", "large caps", True), ("", "large caps", False), ("Ada", " ", False)):
+        found = judge(case({**SUSPECT[bar], "waivers": [{"bar": bar, "by": by, "reason": reason}]}), BARS)
+        assert found.is_promoted is passes
+        assert row(found, bar).why.startswith("waived by Ada: large caps (it would fail: ") is passes
+    other = judge(case({**SUSPECT[bar], "waivers": [{"bar": "DSR", "by": "Ada", "reason": "x"}]}), BARS)
+    assert bar in failed(other)
+
+
+def test_nobody_answers_for_a_bar_that_is_not_waivable() -> None:
+    found = judge(case({f"{NET_PATH}.annual_sharpe": 0.4, "waivers": [
+        {"bar": "net Sharpe", "by": "Ada", "reason": "x"}]}), BARS)  # fmt: skip
+    assert "net Sharpe" in failed(found)
+
+
+def test_a_long_embargo_that_the_history_has_room_for_is_nobody_s_to_waive() -> None:
+    unmeasured = {"evidence.ic.long_embargo": None, "evidence.ic.embargoes.long": 0,
+                  "waivers": [{"bar": "long embargo", "by": "Ada", "reason": "x"}]}  # fmt: skip
+    found = judge(case(unmeasured), BARS)
+    assert "long embargo" in failed(found) and "the history suffices" in row(found, "long embargo").why
+    strict = BARS.model_copy(update={"require_long_embargo": True})
+    short = {**unmeasured, "evidence.ic.embargoes.is_possible": False, "searched_under": [strict.fingerprint()]}
+    assert judge(case({**short, "searched_under": [BARS.fingerprint()]}), BARS).is_promoted
+    assert "long embargo" in failed(judge(case(short), strict))
+
+
+def stressed(sharpe: float, cost: float = 0.3) -> dict[str, Any]:
+    book = case().measured
+    net = {**book["walk_forward"]["net"], "annual_sharpe": sharpe}
+    return {"cost": cost, "walk_forward": {**book["walk_forward"], "net": net}, "paths": book["paths"]}
+
+
+def test_a_reconstructed_universe_needs_a_plausible_rate_of_ends_and_a_book_that_bears_them() -> None:
+    """2 % of the names end in a year at least, and every bar is met where an unpriced end costs a long 30 %."""
+    base = {"evidence.dataset.survivorship": "reconstructed", "measured.unpriced_ends": stressed(1.01)}
+    assert judge(case({**base, "evidence.dataset.ends.yearly_end_rate": 0.02}), BARS).is_promoted
+    rare = judge(case({**base, "evidence.dataset.ends.yearly_end_rate": 0.0199}), BARS)
+    assert "universe" in failed(rare) and "too few" in row(rare, "universe").why
+    ruined = judge(case({**base, "measured.unpriced_ends": stressed(0.99)}), BARS)
+    assert "universe" in failed(ruined) and "net Sharpe: 0.99 is below 1" in row(ruined, "universe").why
+    for absent in (ABSENT, stressed(2.0, cost=0.1)):
+        changes = {**base, "measured.unpriced_ends": absent} if absent is not ABSENT else {
+            "evidence.dataset.survivorship": "reconstructed"}  # fmt: skip
+        assert "no evidence of the book" in row(judge(case(changes), BARS), "universe").why
+
+
+def test_an_old_waiver_that_nobody_gave_a_name_to_waives_nothing() -> None:
+    document = case({"evidence.dataset.survivorship": "survivors only"}).document()
+    del document["waivers"]
+    old = Case.of({**document, "waiver": "large caps, stated"})
+    assert old.waivers[0]["reason"] == "large caps, stated" and "universe" in failed(judge(old, BARS))
+    assert judge(Case.of({**case().document(), "waiver": ""}), BARS).is_promoted
 
 
 def test_other_bars_than_those_of_the_search_are_refused() -> None:

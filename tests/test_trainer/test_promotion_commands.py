@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from execution.exchange.generated import generate
+from execution.exchange.generated.market import UNIVERSE_FILE
 from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
 from signals.dataset import read_manifest
@@ -29,6 +30,7 @@ from tests.fakes.shadowing import device_log
 from trainer import champions, history
 from trainer.__main__ import app
 from trainer.artefacts import canonical_json
+from trainer.commands.promotion import waivers_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
@@ -51,6 +53,8 @@ BARS = {
     "shadow_sessions": 20,
     "champion_margin": 3.0,
     "min_decile_order": 0.2,
+    "max_sure_ic": 1.0,
+    "max_plausible_sharpe": 100.0,
 }
 UNSEALED = ["holdout", "DSR with the seal"]
 WORD = ("--replace-for", "age", "--word", "it knows thirty sessions more", "--by", "A. Person")
@@ -104,7 +108,8 @@ class Desk:
             self.of("registry"),
             "--bars",
             self.of(bars),
-        ]
+            "--waive", "long embargo: a market of 620 sessions", "--by", "Ada",
+        ]  # fmt: skip
 
     def of(self, name: str) -> str:
         return str(self.folder / name)
@@ -114,10 +119,10 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("desk")
     market = generate(11, NAMES, SESSIONS, strength=STRENGTH, with_defects=False)
-    bars, actions = market.write(folder / "vendor")
+    bars, actions = market.write(folder / "vendor", seasoning=30)
     ingest(
-        Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=30),
+        Sources(bars, actions, folder / "vendor" / UNIVERSE_FILE), folder / "curated", mapping=Mapping(),
+        basis=PriceBasis.RAW, config=CurationConfig(min_history=30),
     )  # fmt: skip
     (folder / "recipe.yml").write_text(yaml.safe_dump(RECIPE.model_dump(mode="json")))
     (folder / "poor.yml").write_text(yaml.safe_dump(POOR.model_dump(mode="json")))
@@ -431,7 +436,7 @@ def test_mlflow_mirrors_the_champion_of_now(life: Life) -> None:
 
 
 def test_other_bars_than_those_of_the_training_are_refused(life: Life, tmp_path: Path) -> None:
-    words = [*life.desk.judging(life.run("a"), "steep.yml")[:-3], str(tmp_path), "--bars", life.desk.of("steep.yml")]
+    words = [*life.desk.judging(life.run("a"), "steep.yml"), "--registry", str(tmp_path)]
     refused = life.desk.call("promote", *words, exits=1)
     assert "bars" in failed(refused)
 
@@ -464,6 +469,29 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
     data = Path(life.desk.of("curated"))
     with pytest.raises(FixInput, match="cannot be fitted again as it was"):
         open_holdout(subject_of(run, data), data, _settings(None, 1e6))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--waive", "large caps"], "under a person's name"), (["--waive", "leak: ", "--by", "Ada"], "needs a reason"),
+        (["--waive", " ", "--by", "Ada"], "needs a reason"), (["--waive", "leak: x", "--by", "  "], "person's name"),
+    ],
+)  # fmt: skip
+def test_a_bar_is_waived_under_a_name_and_with_a_reason(life: Life, words: list[str], told: str) -> None:
+    with pytest.raises(FixInput, match=told):
+        life.desk.call("promote", *life.desk.judging(life.run("b"))[:-4], *words)
+
+
+def test_waivers_stand_in_the_record(life: Life) -> None:
+    known = [{"bar": "long embargo", "by": "Ada", "reason": "a market of 620 sessions"}]
+    assert life.answers["a"]["waivers"] == known
+    told = next(row for row in life.answers["a"]["rows"] if row["bar"] == "long embargo")
+    assert told["passed"] and told["why"].startswith("waived by Ada: a market of 620 sessions")
+    plain = waivers_of(["large caps: stated", "leak: two vendors agree"], " Ada ")
+    assert [(w["bar"], w["by"], w["reason"]) for w in plain] == [
+        ("universe", "Ada", "large caps: stated"), ("leak", "Ada", "two vendors agree"),
+    ]  # fmt: skip
 
 
 def test_a_fixed_ic_is_for_rehearsals(life: Life) -> None:

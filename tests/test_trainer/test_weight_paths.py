@@ -179,3 +179,20 @@ def test_a_quoted_name_costs_its_own_half_spread(
     assert np.isnan(gone).all()
     first = books[0].nav
     assert quoted.nav.cost[0] - first.cost[0] == pytest.approx(2.0 * first.turnover[0] * 10e-4, rel=1e-9)
+
+
+def test_an_end_without_a_recorded_price_costs_a_long_its_share_and_gives_a_short_nothing(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole book of one session ends: its return is 30 % of what it was long, before costs."""
+    first, row = int(np.flatnonzero(np.isfinite(scores).any(axis=(0, 2)))[0]), 280
+    ends = np.full(len(archive.whole.symbols), row)
+    monkeypatch.setattr("trainer.backtest.weights.unpriced_ends", lambda bars, actions: ends)
+    stressed = weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY, unpriced=0.3)
+    place = row - first
+    assert np.array_equal(stressed[0].nav.nav[:place], books[0].nav.nav[:place])
+    assert stressed[0].net[place] < -0.02 < books[0].net[place]
+    nothing = weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY, unpriced=0.0)
+    assert abs(nothing[0].net[place]) < 0.002  # costs and borrow alone: shorts gain nothing either
+    long = -(stressed[0].net[place] - nothing[0].net[place]) / 0.3
+    assert 0.1 < long < 0.6

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from execution.costs.borrow import DAYS_PER_YEAR, borrow_tier
 from execution.costs.impact import weight_impact_coefficient
@@ -25,6 +26,7 @@ from signals.bars import Bars, Floats
 from signals.errors import SkipSession, TooLittleHistory
 from signals.scores import Scores
 from trainer.backtest.archive import Archive
+from trainer.mortality import unpriced_ends
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 
@@ -51,7 +53,7 @@ class WeightPath:
 
 def weight_paths(
     archive: Archive, values: Floats, portfolio: PortfolioConfig, ic: InformationCoefficient, horizon: int, *,
-    equity_usd: float, ramp_sessions: int = 5,
+    equity_usd: float, ramp_sessions: int = 5, unpriced: float | None = None,
 ) -> tuple[WeightPath, ...]:  # fmt: skip
     """Run every set of scores through the policy.
 
@@ -66,6 +68,8 @@ def weight_paths(
         k, sessions.
     equity_usd : float
         At which impact is priced.
+    unpriced : float or None
+        Fraction that a long loses where a name ends without a recorded price; a short gains nothing.
     """
     bars = archive.whole
     scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
@@ -82,8 +86,28 @@ def weight_paths(
     returns = np.vstack([np.zeros(len(bars.symbols)), following[first:last]])
     costs = _costs(archive, first, last, equity_usd)
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
-    navs = [net_asset_value(weights[path], returns, costs) for path in range(len(values))]
+    ended = None if unpriced is None else _ended(archive, first, last)
+    earned = [
+        returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns)
+        for book in weights
+    ]
+    navs = [net_asset_value(book, own, costs) for book, own in zip(weights, earned, strict=True)]
     return tuple(WeightPath(sessions, nav, _net(nav)) for nav in navs)
+
+
+def _ended(archive: Archive, first: int, last: int) -> NDArray[np.bool_]:
+    """Whether a name's holding meets its end without a recorded price, by row of the returns of [first, last]."""
+    bars = archive.whole
+    ended = np.zeros((last - first + 1, len(bars.symbols)), dtype=bool)
+    for column, row in enumerate(unpriced_ends(bars, archive.actions).tolist()):
+        # The open of the last bar is the last that a book can trade at: the return from there has no end.
+        if first < row <= last:
+            ended[row - first, column] = True
+    return ended
+
+
+def _shifted(weights: Floats) -> Floats:
+    return np.vstack([np.zeros((1, weights.shape[1])), weights[:-1]])
 
 
 class _Book:

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from execution.exchange.generated import generate as generate_market
-from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS
+from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
 from signals.audits import SessionStatus
 from signals.console import emit
 from signals.dataset import read_manifest
@@ -65,7 +65,7 @@ def ingest(
     actions: Annotated[Path | None, typer.Option(help="Corporate actions: kind (split, dividend, symbol_change, "
                                                       "delisting), symbol, effective; known_at, ratio, cash, "
                                                       "new_symbol where they apply.")] = None,
-    universe: Annotated[Path | None, typer.Option(help="Point-in-time membership: symbol, start, end.")] = None,
+    universe: Annotated[Path | None, typer.Option(help="Membership by date: symbol, start, end, known_at.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
     basis: Annotated[PriceBasis | None, typer.Option(help="What the prices are adjusted for: split_adjusted unless "
                                                           "said; with --add the dataset's own.",
@@ -78,6 +78,8 @@ def ingest(
     known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if "
                                                       "absent.")] = None,
     vendor: Annotated[str, typer.Option(help="Who delivered it; what the file says of itself where empty.")] = "",
+    all_assets: Annotated[bool, typer.Option("--all-assets", help="The bars are of every asset there was, inactive "
+                                                                  "ones too: the universe is reconstructed.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Audit a vendor's bars and write them as the next version of a curated dataset.
@@ -90,7 +92,11 @@ def ingest(
     Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
     """
     settings = read_config(config)
-    settings = settings.model_copy(update={"min_symbols": max(min_symbols, settings.min_symbols)})
+    settings = settings.model_copy(
+        update={
+            "min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets,
+        }
+    )  # fmt: skip
     known = _day(known_at, "--known-at")
     how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis or PriceBasis.SPLIT_ADJUSTED, "config": settings}
     if add:
@@ -225,7 +231,7 @@ def sign_data(
 
 def generate(
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")],
-    to: Annotated[Path, typer.Option(help="Folder for bars.parquet and actions.parquet.")],
+    to: Annotated[Path, typer.Option(help="Folder for bars, actions and universe, .parquet each.")],
     symbols: Annotated[int, typer.Option(help="Securities, ETFs included.")] = SYMBOLS,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = SESSIONS,
     end: Annotated[str, typer.Option(help="Last session, YYYY-MM-DD.")] = END.isoformat(),
@@ -236,20 +242,23 @@ def generate(
     """Write an invented market in the form of a vendor's delivery, to rehearse with; none of it is real.
 
     Prices are raw, with splits, dividends, delistings, symbol changes, missing and defective rows:
-    ingest them with --actions and --basis raw.
+    ingest them with --actions, --universe and --basis raw.
 
     Example: trainer generate --seed 7 --to var/generated
     """
     last = _day(end, "--end") or END
     market = generate_market(seed, symbols, sessions, last, signal=signal, strength=strength)
     bars, actions = market.write(to)
+    universe = to / UNIVERSE_FILE
     kinds = Counter(str(action.kind) for action in market.actions)
     result = {
-        "generated": True, "seed": seed, "bars": str(bars), "actions": str(actions), "rows": market.bars.num_rows,
+        "generated": True, "seed": seed, "bars": str(bars), "actions": str(actions), "universe": str(universe),
+        "rows": market.bars.num_rows,
         "first": market.truth.sessions[0], "last": market.truth.sessions[-1], "signal": signal, "kinds": dict(kinds),
     }  # fmt: skip
     told = ", ".join(f"{count:,} {kind.replace('_', ' ')}s" for kind, count in sorted(kinds.items()))
     text = f"{NOTICE.format(seed=seed)}{bars}: {market.bars.num_rows:,} rows of {symbols} symbols\n{actions}: {told}"
+    text += f"\n{universe}: the stocks, point in time"
     emit(result, as_json=as_json, text=text)
 
 
@@ -266,7 +275,7 @@ def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:
     found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
     return {
         "data": str(folder), "name": manifest.name, "version": manifest.version, "snapshot": manifest.snapshot_id,
-        "vendor": manifest.vendor, "basis": manifest.basis, "survivorship": manifest.survivorship,
+        "vendor": manifest.vendor, "basis": manifest.basis, "survivorship": manifest.universe_state,
         "first": manifest.first, "last": manifest.last, "statuses": dict(found),
         "rows": sum(record.rows for record in manifest.files if record.role == "bars"),
     }  # fmt: skip
@@ -278,5 +287,5 @@ def _sentence(manifest: Manifest, folder: Path) -> str:
     rows = sum(record.rows for record in manifest.files if record.role == "bars")
     return (
         f"{folder}: {manifest.name} version {manifest.version}, {rows:,} bars from {manifest.first} to {manifest.last} "
-        f"({statuses}); vendor {manifest.vendor}, prices {manifest.basis}, universe {manifest.survivorship}"
+        f"({statuses}); vendor {manifest.vendor}, prices {manifest.basis}, universe {manifest.universe_state}"
     )

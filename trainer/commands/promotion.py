@@ -30,6 +30,11 @@ Bars = Annotated[Path | None, typer.Option(help="YAML whose section `promotion` 
 Portfolio = Annotated[Path | None, typer.Option(help="The policy that holds the book: configs/portfolio.yml.")]
 Equity = Annotated[float, typer.Option(min=1.0, help="USD at which market impact is priced.")]
 Tracking = Annotated[str, typer.Option(help="MLflow: a server or a SQLAlchemy URL; SQLite in --registry where empty.")]
+WAIVE_HELP = (
+    "'BAR: REASON', why a bar that fails is accepted, for leak, universe or long embargo; a reason alone is for the "
+    "universe. May be given several times; needs --by."
+)
+WAIVABLE = ("leak", "universe", "long embargo")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 VAR = Path("var/registry")
@@ -48,12 +53,12 @@ def promote(
     bars: Bars = None,
     portfolio: Portfolio = None,
     equity: Equity = 1_000_000.0,
-    waive: Annotated[str, typer.Option(help="Why a survivors-only universe is accepted; stands in the record.")] = "",
+    waive: Annotated[list[str] | None, typer.Option(help=WAIVE_HELP)] = None,
     replace_for: Annotated[
         str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")
     ] = "",
     word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; stands in the record.")] = "",
-    by: Annotated[str, typer.Option(help="Who says so; stands in the record.")] = "",
+    by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; stands in the record.")] = "",
     tracking: Tracking = "",
     as_json: AsJson = False,
 ) -> None:
@@ -75,8 +80,8 @@ def promote(
     mlflow = _mlflow(tracking, registry)
     with progress(MEASURING_STEPS, shown=not as_json) as step:
         request = Request(
-            run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waive,
-            _word(replace_for, word, by),
+            run, data, registry, read_bars(bars), settings, code_version("trainer"), now(),
+            waivers_of(waive or [], by), _word(replace_for, word, by),
         )  # fmt: skip
         found = judged(request, step)
     emit(
@@ -216,6 +221,27 @@ def _verified(found: Audit) -> str:
     )
 
 
+def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
+    """Return the waivers that a person typed.
+
+    Raises
+    ------
+    FixInput
+        There is no reason, or nobody's name.
+    """
+    if texts and not by.strip():
+        raise FixInput("a bar is waived under a person's name", where="--by", mend="Say who answers for it")
+    found = []
+    for text in texts:
+        bar, parted, reason = text.partition(":")
+        named = parted and bar.strip() in WAIVABLE
+        bar, reason = (bar.strip(), reason) if named else ("universe", text)
+        if not reason.strip():
+            raise FixInput("a waiver needs a reason", where="--waive", mend=f"Write '{bar}: why it may be accepted'")
+        found.append({"bar": bar, "by": by.strip(), "reason": reason.strip()})
+    return tuple(found)
+
+
 def _settings(portfolio: Path | None, equity: float) -> Settings:
     from execution.config import ExecutionConfig
     from portfolio.config import PortfolioConfig
@@ -237,8 +263,8 @@ def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
     from trainer.promotion.successor import REASONS
 
     given = {"reason": reason.strip(), "text": text.strip(), "by": by.strip()}
-    if not any(given.values()):
-        return None
+    if not given["reason"] and not given["text"]:
+        return None  # the name may be that of --waive
     if reason not in REASONS or not all(given.values()):
         raise FixInput(
             "a person's word needs a reason, a sentence and a name", where="--replace-for, --word, --by",

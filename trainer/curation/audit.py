@@ -105,7 +105,7 @@ class AuditReport:
         """Return the report as JSON values."""
         return {
             "dataset": self.manifest.name, "version": self.manifest.version, "snapshot": self.manifest.snapshot_id,
-            "vendor": self.manifest.vendor, "basis": self.manifest.basis, "survivorship": self.manifest.survivorship,
+            "vendor": self.manifest.vendor, "basis": self.manifest.basis, "survivorship": self.manifest.universe_state,
             "first": self.first, "last": self.last, "statuses": self.counts, "damaged": list(self.damaged),
             "defects": [
                 {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
@@ -163,7 +163,7 @@ def render(report: AuditReport) -> str:
     console = Console(file=stream, width=WIDTH, highlight=False, markup=False, emoji=False)
     console.print(
         f"{manifest.name} version {manifest.version}: vendor {manifest.vendor}, prices {manifest.basis}, "
-        f"universe {manifest.survivorship}, {report.first} to {report.last}"
+        f"universe {manifest.universe_state}, {report.first} to {report.last}"
     )
     counts = Table("status", "dates", box=None, pad_edge=False)
     for status, count in report.counts.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from pydantic import Field
 
 from signals.config import Config, parse
 from signals.defects import DefectConfig
@@ -26,6 +27,12 @@ class CurationConfig(Config):
         Whether rows of the kind "etf" may be eligible where there is no universe table.
     min_symbols : int
         Fewest symbols that a delivery may have.
+    all_assets : bool
+        A person's word that the deliveries hold every asset that met the rule of eligibility at its time, inactive
+        ones included (`trainer ingest --all-assets`): the universe is then reconstructed.
+    max_early_ends : float
+        Share of the names that left a membership table and traded on which may have fallen at once, by more than
+        chance, and of the dead which may have left it just before they died.
     survivor_sessions, survivor_years : int
         A dataset longer than `survivor_years` whose every name has a bar in the last `survivor_sessions` sessions
         holds survivors only.
@@ -36,6 +43,8 @@ class CurationConfig(Config):
     min_history: int = MIN_HISTORY_SESSIONS
     etfs_eligible: bool = False
     min_symbols: int = 1
+    all_assets: bool = False
+    max_early_ends: float = Field(default=0.15, ge=0, le=1)
     survivor_sessions: int = 5
     survivor_years: int = 2
     defects: DefectConfig = DefectConfig()

@@ -26,7 +26,7 @@ from signals.bars import Days, days_array
 from signals.defects import Reason, find_defects, missing_sessions
 from signals.delivered_rows import Delivered, Events, events
 from signals.errors import BadBars
-from signals.manifest import PriceBasis, Survivorship
+from signals.manifest import PriceBasis
 from signals.quality import non_session_audits
 from signals.returns import Steps, returns, steps
 from signals.securities import identities
@@ -36,10 +36,10 @@ from trainer.curation.delivery import dataset_days, delivered, with_inferred_spl
 from trainer.curation.eligibility import Membership, eligible_rows, ended_cells
 from trainer.curation.returns import inferred_dividends
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
+from trainer.curation.universe import Held, universe_of
 from trainer.curation.writer import DatasetContent
 
 CALENDAR_YEARS_AHEAD = 3
-SESSIONS_PER_YEAR = 252
 Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows that name the symbols, positions of the sessions
 
@@ -99,6 +99,7 @@ def curate(
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
     total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    state = universe_of(Held(data, usable, eligible, total.copy(), days, tuple(actions)), membership, config)
     blank = touches_red(audits, data.session)
     total[blank], overnight[blank] = np.nan, np.nan
     if basis is not PriceBasis.TOTAL_RETURN:
@@ -111,7 +112,7 @@ def curate(
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
-        survivorship=_survivorship(data, usable, eligible, len(days), membership, config),
+        survivorship=state.state, universe_why=state.why,
         min_history=config.min_history,
         revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
     )  # fmt: skip
@@ -168,19 +169,3 @@ def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:
         for row, cash in found
         if recorded.cash[row] == 0
     ]  # fmt: skip
-
-
-def _survivorship(
-    data: Delivered, usable: Flags, eligible: Flags, days: int, membership: Membership | None, config: CurationConfig
-) -> Survivorship:
-    if membership is not None:
-        # A membership table cures nothing where the bars of its dead members were never delivered.
-        held = int(eligible.sum()) / max(1, int(membership.member.sum()))
-        if held >= config.coverage.min_usable_share:
-            return Survivorship.POINT_IN_TIME
-    newest = np.full(len(data.securities), -1, dtype=np.int64)
-    np.maximum.at(newest, data.rows.security[usable], data.session[usable])
-    all_alive = bool(np.all(newest >= days - config.survivor_sessions))
-    if all_alive and days > config.survivor_years * SESSIONS_PER_YEAR:
-        return Survivorship.SURVIVORS_ONLY
-    return Survivorship.UNKNOWN

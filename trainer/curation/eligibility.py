@@ -6,6 +6,8 @@ Invariant: nothing here looks at a later row; a name's last date is never used.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,28 +21,67 @@ from trainer.curation.config import CurationConfig
 Flags = NDArray[np.bool_]
 
 
+FORESEEN = 400  # days: an end that was known longer before was written after the fact
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the days on which a table's rows became known show: `foreseen`, ends that were known too long before."""
+
+    foreseen: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Membership:
-    """Point-in-time membership, bool (T, S), with the column of each symbol; the last column is nobody's."""
+    """Point-in-time membership, bool (T, S), with the column of each symbol; the last column is nobody's.
+
+    `told` is None where the table does not say when its rows became known.
+    """
 
     columns: dict[str, int]
     member: Flags
+    told: Told | None = None
 
     @classmethod
     def of(cls, universe: pa.Table, days: Days) -> Membership:
-        """Lay the intervals of a universe table on the sessions `days`."""
+        """Lay the intervals of a universe table on the sessions `days`.
+
+        A row counts from the session on whose evening it was known, in place of an earlier row of the same symbol and
+        start. Rows without a day of their own count as known from the start.
+        """
         columns = {symbol: place for place, symbol in enumerate(sorted(set(universe.column("symbol").to_pylist())))}
         member = np.zeros((len(days), len(columns) + 1), dtype=bool)
-        for row in universe.to_pylist():
-            first = np.searchsorted(days, np.datetime64(row["start"], "D"))
-            last = len(days) if row["end"] is None else np.searchsorted(days, np.datetime64(row["end"], "D"))
-            member[first:last, columns[row["symbol"]]] = True
-        return cls(columns, member)
+        is_told = "known_at" in universe.column_names and universe.column("known_at").null_count == 0
+        foreseen = []
+        for rows in _statements(universe, is_told=is_told).values():
+            since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
+            for row, here, there in zip(rows, since, [*since[1:], len(days)], strict=True):
+                first = max(here, _row_of(days, row["start"]))
+                last = there if row["end"] is None else min(there, _row_of(days, row["end"]))
+                member[first : max(first, last), columns[row["symbol"]]] = True
+                if is_told and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
+                    foreseen.append(f"{row['symbol']} {row['end']}")
+        return cls(columns, member, Told(tuple(sorted(foreseen))) if is_told else None)
 
     def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
         """Column of each row's symbol."""
         nobody = self.member.shape[1] - 1
         return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
+
+
+def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[dict[str, Any]]]:
+    """Rows by symbol and start in the order in which they became known; each on its own where nothing says when."""
+    found: dict[tuple[str, date] | int, list[dict[str, Any]]] = {}
+    for place, row in enumerate(universe.to_pylist()):
+        found.setdefault((row["symbol"], row["start"]) if is_told else place, []).append(row)
+    for rows in found.values():
+        if is_told:
+            rows.sort(key=lambda row: row["known_at"])
+    return found
+
+
+def _row_of(days: Days, day: date) -> int:
+    return int(np.searchsorted(days, np.datetime64(day, "D")))
 
 
 def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:

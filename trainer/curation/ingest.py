@@ -13,7 +13,7 @@ from pathlib import Path
 
 from signals.errors import BadBars, BadConfig, BadDataset
 from signals.files import sha256_of
-from signals.manifest import Manifest, PriceBasis
+from signals.manifest import Manifest, PriceBasis, Survivorship
 from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
@@ -120,7 +120,7 @@ def deliver(
     everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
     knowledge = everything.as_of(None)
     content = content_of(knowledge)
-    for remark in unmatched(knowledge):
+    for remark in (*unmatched(knowledge), *_of_universe(content)):
         note(remark)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
@@ -251,6 +251,13 @@ def unmatched(knowledge: Knowledge) -> list[str]:
         verb = "member is" if len(absent) == 1 else "members are"
         found.append(f"{len(absent):,} {verb} no symbol of the bars: {listed(absent)}")
     return found
+
+
+def _of_universe(content: DatasetContent) -> list[str]:
+    """Say why a universe that a membership table was delivered for is not point-in-time."""
+    if content.universe is None or content.survivorship == Survivorship.POINT_IN_TIME:
+        return []
+    return [f"the universe is {content.survivorship}: {content.universe_why}"]
 
 
 def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from signals.actions import Action
 from signals.errors import BadBars
@@ -156,10 +157,19 @@ class Deliveries:
                 told = {identity[:-1] for identity in fresh}
                 actions = {key: a for key, a in actions.items() if key[:-1] not in told} | fresh
             if (file := receipt.of_part(Part.UNIVERSE)) is not None:
-                universe = read_universe(self._read(file), _mapping(receipt).universe, where=file.name)
+                universe = _known_by(
+                    read_universe(self._read(file), _mapping(receipt).universe, where=file.name), known_at
+                )
         kept = [a for a in actions.values() if known_at is None or a.known_at <= known_at]
         order = sorted(kept, key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0))
         return tuple(order), universe
+
+
+def _known_by(universe: pa.Table, known_at: date | None) -> pa.Table:
+    """Return the rows of a membership table that were known on the evening of `known_at`; None is everything."""
+    if known_at is None or "known_at" not in universe.column_names:
+        return universe
+    return universe.filter(pc.fill_null(pc.less_equal(universe.column("known_at"), known_at), False))
 
 
 def _identity(action: Action, place: int) -> tuple[object, ...]:

@@ -55,6 +55,7 @@ REVISIONS_SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
+TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", pa.date32()))  # where the delivery says it
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class DatasetContent:
 
     `bars` follows BARS_SCHEMA and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
     schemas; `universe` is None where membership is not known, `revisions` and `spreads` where there are none.
-    `known_at` is the day of a view of the past.
+    `known_at` is the day of a view of the past, `universe_why` says what `survivorship` rests on.
     """
 
     name: str
@@ -88,6 +89,7 @@ class DatasetContent:
     non_sessions: tuple[SessionAudit, ...]
     survivorship: str
     min_history: int
+    universe_why: str = ""
     revisions: pa.Table | None = None
     spreads: pa.Table | None = None
     known_at: date | None = None
@@ -113,7 +115,7 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Deliv
         first=content.audits[0].session, last=content.audits[-1].session, audits=content.audits,
         files=tuple(sorted(records, key=lambda record: record.path)), survivorship=content.survivorship,
         min_history=content.min_history, non_sessions=content.non_sessions,
-        known_at=content.known_at,
+        known_at=content.known_at, universe_why=content.universe_why,
     )  # fmt: skip
     if current is not None:
         held = {audit.session: audit for audit in manifest.audits}

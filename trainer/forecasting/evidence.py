@@ -38,7 +38,7 @@ def evidence(
         "training": {"rows": len(rows), "sessions": len(np.unique(rows.t0)), "symbols": len(np.unique(rows.column))},
         "snapshot_id": manifest.snapshot_id,
         "dataset": {"name": manifest.name, "version": manifest.version, "vendor": manifest.vendor,
-                    "survivorship": str(manifest.survivorship), "red_accepted": accepted(source)},
+                    "survivorship": str(manifest.universe_state), "red_accepted": accepted(source)},
         "config": config.model_dump(mode="json"), "config_hash": config.fingerprint(), "code_version": code_version,
         "ic": {"mean": own.ic.mean, "t_newey_west": own.ic.t, "standard_error": own.ic.standard_error,
                "sessions": own.ic.sessions},
@@ -50,7 +50,7 @@ def evidence(
             "sessions": proof.seal.sessions, "opened": 0,
         },
         "parity": asdict(parity),
-        "warnings": warnings(config, volatility, drawdown, str(manifest.survivorship)) + accepted_warnings(source),
+        "warnings": warnings(config, volatility, drawdown, str(manifest.universe_state)) + accepted_warnings(source),
     }  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from trainer.promotion.config import PromotionConfig
+
+OLD_WAIVER = "waiver"  # a reason alone, for a universe of survivors: nobody answered for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Case:
         within the last year, this one included; None before the first.
     searched_under : tuple of str
         Hashes of the bars that the training and its searches recorded when they started; empty where none was.
-    waiver : str
-        Why a survivors-only universe is accepted; empty for no waiver.
+    waivers : tuple of mapping
+        Bars that a person answers for: `bar`, `by` and `reason`.
     seen : mapping or None
         How often the sealed sessions were seen before this challenger's opening: `openings` of others' seals over them,
         and `looks`, models whose results on them were shown; None in a case of an earlier program.
@@ -45,9 +47,17 @@ class Case:
     shadow: Mapping[str, Any] | None = None
     champion: Mapping[str, Any] | None = None
     searched_under: tuple[str, ...] = ()
-    waiver: str = ""
+    waivers: tuple[Mapping[str, str], ...] = ()
     seen: Mapping[str, Any] | None = None
     word: Mapping[str, Any] | None = None
+
+    def waived(self, bar: str, row: Row) -> Row:
+        """Return `row`, passed where a person answers for the bar under a name and with a reason."""
+        for waiver in self.waivers:
+            by, reason = (str(waiver.get(key, "")).strip() for key in ("by", "reason"))
+            if waiver.get("bar") == bar and by and reason:
+                return replace(row, passed=True, why=f"waived by {by}: {reason} (it would fail: {row.why})")
+        return row
 
     def document(self) -> dict[str, Any]:
         """Return the case as it is stored."""
@@ -56,7 +66,15 @@ class Case:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Case:
         """Return the case that `document` stored."""
-        return cls(**{**document, "searched_under": tuple(document["searched_under"])})
+        known = {key: value for key, value in document.items() if key != OLD_WAIVER}
+        old = [{"bar": "universe", "by": "", "reason": document[OLD_WAIVER]}] if document.get(OLD_WAIVER) else []
+        return cls(
+            **{
+                **known,
+                "searched_under": tuple(document["searched_under"]),
+                "waivers": tuple(document.get("waivers", old)),
+            }
+        )
 
 
 @dataclass(frozen=True)

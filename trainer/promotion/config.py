@@ -40,10 +40,17 @@ class PromotionConfig(Config):
         Expected calibration error of the scores' probabilities on the half of history that their map was not fitted on.
     min_decile_order : float
         Rank correlation between score decile and mean label: higher scores must earn more along the whole curve.
+    max_sure_ic, max_plausible_sharpe : float
+        Beyond this IC after two standard errors, or this net Sharpe ratio, it is a leak until shown otherwise.
+    min_yearly_ends : float
+        Share of a reconstructed universe's names that must end in a year: fewer, and its dead were not delivered.
+    unpriced_end_cost : float
+        What a long loses where a name of a reconstructed universe ends without a recorded price (Shumway 1997); a
+        short gains nothing.
     max_long_embargo_loss : float
         Share of the IC that may vanish under the long embargo.
     require_long_embargo : bool
-        Fail a run that did not measure it.
+        Accept nobody's word for a history that is too short to measure it.
     shadow_sessions : int
     shadow_band : float
         Two-sided probability of the band in which the shadow's mean IC must lie.
@@ -68,6 +75,10 @@ class PromotionConfig(Config):
     max_cost_share: float = Field(default=0.5, gt=0, le=1)
     max_calibration_error: float = Field(default=0.05, ge=0, le=1)
     min_decile_order: float = Field(default=0.5, ge=-1, le=1)
+    max_sure_ic: float = Field(default=0.05, gt=0, le=1)
+    max_plausible_sharpe: float = Field(default=3.0, gt=0)
+    min_yearly_ends: float = Field(default=0.02, ge=0, le=1)
+    unpriced_end_cost: float = Field(default=0.30, ge=0, le=1)
     max_long_embargo_loss: float = Field(default=0.5, ge=0, le=1)
     require_long_embargo: bool = False
     shadow_sessions: int = Field(default=60, ge=1)

@@ -1,11 +1,11 @@
-"""Bars on what the run learned from: bars fixed first, leaks, embargo, universe."""
+"""Bars on what the run learned from: bars fixed first, leaks, embargo."""
 
 from __future__ import annotations
 
 from trainer.promotion.case import Case, Row, at_most, get, number
 from trainer.promotion.config import PromotionConfig
 
-SURVIVORS_ONLY = "survivors only"
+SURE = 2.0  # standard errors
 
 
 def bars_first(case: Case, bars: PromotionConfig) -> Row:
@@ -24,25 +24,41 @@ def leaks(case: Case, bars: PromotionConfig) -> Row:
     return at_most("leaks", number(case.evidence.get("leak_certificate"), "total"), 0, "training rows that leak")
 
 
+def leak(case: Case, bars: PromotionConfig) -> Row:
+    """Whether the figures are too good, or a check of the training found what no honest data show."""
+    ic = case.evidence.get("ic")
+    means = [ic, get(case.evidence, "walk_forward", "ic")]
+    known = [(number(m, "mean"), number(m, "standard_error")) for m in means]
+    sharpe = number(get(case.measured, "walk_forward", "net"), "annual_sharpe")
+    limit = f"IC - 2 SE <= {bars.max_sure_ic:g}, net Sharpe <= {bars.max_plausible_sharpe:g}"
+    if any(mean is None or error is None for mean, error in known):
+        return Row("leak", None, limit, False, "no evidence")
+    sure = max(abs(mean) - SURE * error for mean, error in known if mean is not None and error is not None)
+    found = []
+    if sure > bars.max_sure_ic:
+        found.append(f"the IC is surely beyond {bars.max_sure_ic:g} ({sure:.4f} after two standard errors)")
+    if sharpe is not None and sharpe > bars.max_plausible_sharpe:
+        found.append(f"a net Sharpe ratio of {sharpe:.2f} is beyond {bars.max_plausible_sharpe:g}")
+    if not found:
+        return Row("leak", sure, limit, True, "IC after two standard errors, walking forward and out of fold")
+    row = Row("leak", sure, limit, False, f"a leak until somebody shows that it is none: {'; '.join(found)}")
+    return case.waived("leak", row)
+
+
 def long_embargo(case: Case, bars: PromotionConfig) -> Row:
     """How much of the IC needs training rows near the test."""
-    ic = case.evidence.get("ic")
+    name, limit, ic = "long embargo", bars.max_long_embargo_loss, case.evidence.get("ic")
     distant, mean = number(get(ic, "long_embargo"), "mean"), number(ic, "mean")
-    if distant is None or mean is None:
-        passed = not bars.require_long_embargo
-        why = "not measured: the recipe has no long embargo" if passed else "no evidence"
-        return Row("long embargo", None, bars.max_long_embargo_loss, passed, why)
-    lost = 1.0 - distant / mean if mean > 0 else 1.0
-    return at_most("long embargo", lost, bars.max_long_embargo_loss, "share of the IC that vanishes")
-
-
-def universe(case: Case, bars: PromotionConfig) -> Row:
-    """Whether names that died are in the data."""
-    found = get(case.evidence, "dataset", "survivorship")
-    limit = f"not {SURVIVORS_ONLY!r}"
-    if not isinstance(found, str):
-        return Row("universe", None, limit, False, "no evidence")
-    if found != SURVIVORS_ONLY:
-        return Row("universe", found, limit, True, f"the universe is {found}")
-    why = f"waived: {case.waiver}" if case.waiver else "names that died are missing, which flatters every figure"
-    return Row("universe", found, limit, bool(case.waiver), why)
+    needed, used = number(get(ic, "embargoes"), "needed"), number(get(ic, "embargoes"), "long")
+    if mean is None or needed is None or used is None:
+        return Row(name, None, limit, False, "no evidence: train again with this version")
+    if distant is not None and used >= needed:
+        lost = 1.0 - distant / mean if mean > 0 else 1.0
+        return at_most(name, lost, limit, "share of the IC that vanishes")
+    if get(ic, "embargoes", "is_possible") is not False:
+        why = f"not measured, and the history suffices: set cpcv.long_embargo_sessions to {needed:.0f} and train again"
+        return Row(name, None, limit, False, why)
+    row = Row(
+        name, None, limit, False, f"not measured: the history is too short for an embargo of {needed:.0f} sessions"
+    )
+    return row if bars.require_long_embargo else case.waived(name, row)

@@ -10,15 +10,15 @@ rules is kept as it was given, and `trainer history --verify` says so instead of
 
 from __future__ import annotations
 
-from trainer.promotion import book, data, scores, shadow, successor, trials
+from trainer.promotion import book, data, scores, shadow, successor, trials, universe
 from trainer.promotion.case import Case, Judge, Verdict
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.holdout import holdout, record
 
-RULES = 2
+RULES = 3
 
 BARS: tuple[Judge, ...] = (
-    *(data.bars_first, data.leaks, data.long_embargo, data.universe),
+    *(data.bars_first, data.leaks, data.leak, data.long_embargo, universe.universe),
     *(book.sessions, book.sharpe, book.drawdown),
     *(trials.dsr, trials.pbo),
     *(book.paths, book.turnover, book.costs),

@@ -40,6 +40,11 @@ FEWEST_SYMBOLS = 10
 VENDOR_KEY, VENDOR = b"trademl.vendor", b"generated"
 NOTICE = "GENERATED MARKET: these symbols, prices and corporate actions are invented from seed {seed}. None is real.\n"
 NOTICE_SESSIONS = {ActionKind.SPLIT: 10, ActionKind.DIVIDEND: 15, ActionKind.DELISTING: 5, ActionKind.SYMBOL_CHANGE: 10}
+SEASONING_SESSIONS = 253  # sessions after its listing, its own included, that make a stock a member
+UNIVERSE_FILE = "universe.parquet"
+UNIVERSE_FORM = pa.schema(
+    [("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())]
+)
 FIGURES = ("open", "high", "low", "close", "volume")
 
 
@@ -60,6 +65,7 @@ class Truth:
     kappa : float
         Its effect; 0 when the signal is off.
     defects : tuple of (date, str, Planted)
+    is_etf : bool, shape (N,)
     """
 
     sessions: tuple[date, ...]
@@ -69,6 +75,7 @@ class Truth:
     state: Floats
     kappa: float
     defects: tuple[tuple[date, str, Planted], ...]
+    is_etf: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,22 +89,56 @@ class GeneratedMarket:
         date, symbol (as it traded), open, high, low, close, volume (raw), kind, sector; sorted by date.
     actions : tuple of Action
     truth : Truth
+    lives : Lives
     """
 
     seed: int
     bars: pa.Table
     actions: tuple[Action, ...]
     truth: Truth
+    lives: Lives
 
-    def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write bars.parquet, actions.parquet and a notice into `folder`; return the first two paths."""
+    def write(self, folder: Path, *, seasoning: int = SEASONING_SESSIONS) -> tuple[Path, Path]:
+        """Write bars, actions, universe (.parquet) and a notice into `folder`; return the first two paths."""
         paths = folder / "bars.parquet", folder / "actions.parquet"
-        for path, table in zip(paths, (self.bars, actions_rows(self.actions)), strict=True):
+        tables = (self.bars, actions_rows(self.actions), self.universe(seasoning))
+        for path, table in zip((*paths, folder / UNIVERSE_FILE), tables, strict=True):
             sink = pa.BufferOutputStream()
             pq.write_table(table.replace_schema_metadata({VENDOR_KEY: VENDOR}), sink, compression="zstd")
             write_atomic(path, bytes(sink.getvalue()))
         write_atomic(folder / "NOTICE.txt", NOTICE.format(seed=self.seed).encode())
         return paths
+
+    def universe(self, seasoning: int = SEASONING_SESSIONS) -> pa.Table:
+        """Point-in-time membership: every stock from its `seasoning`-th session on, until it is delisted or renamed.
+
+        Two rows for a membership that ends: one known at its start, and one that became known with the end.
+        """
+        days, rows = self.truth.sessions, []
+        for i in np.flatnonzero(~self.truth.is_etf):
+            listed, gone, renamed = int(self.lives.listed[i]), int(self.lives.gone[i]), int(self.lives.renamed[i])
+            start = listed + seasoning - 1
+            first, later = self.lives.symbol[i], self.lives.later_symbol[i]
+            rows += _membership(first, start, min(gone, renamed), ActionKind.SYMBOL_CHANGE, gone, days)
+            if renamed < gone:
+                rows += _membership(later, max(start, renamed), gone, ActionKind.DELISTING, gone, days)
+        return pa.Table.from_pylist(sorted(rows, key=lambda r: (r["symbol"], r["known_at"])), schema=UNIVERSE_FORM)
+
+
+def _membership(
+    symbol: str, start: int, end: int, ends_by: ActionKind, gone: int, days: tuple[date, ...]
+) -> list[dict[str, object]]:
+    """Rows of one membership of the sessions [start, end); none where it would never begin."""
+    if start >= end:
+        return []
+    told = {"symbol": symbol, "start": days[start], "end": None, "known_at": days[start]}
+    if end >= len(days):
+        return [told]
+    kind = ActionKind.DELISTING if end == gone else ends_by
+    known = max(start, end - NOTICE_SESSIONS[kind])
+    if known == start:
+        return [{**told, "end": days[end]}]
+    return [told, {**told, "end": days[end], "known_at": days[known]}]
 
 
 def generate(
@@ -151,8 +192,8 @@ def generate(
     prices = draw_prices(rng, traits, returns, halted)
     plan = plan_defects(rng, alive, *(() if with_defects else (0.0,)))
     actions = tuple(sorted(_actions(rng, prices, lives, days), key=lambda a: (a.effective, a.symbol, a.kind)))
-    truth = _truth(days, lives, alive, prices, returns, kappa, plan)
-    return GeneratedMarket(seed, _bars(prices, lives, traits, alive, days, plan), actions, truth)
+    truth = _truth(days, lives, alive, prices, returns, kappa, plan, traits.is_etf)
+    return GeneratedMarket(seed, _bars(prices, lives, traits, alive, days, plan), actions, truth, lives)
 
 
 def _days(sessions: int, end: date) -> tuple[date, ...]:
@@ -187,7 +228,7 @@ def _actions(rng: np.random.Generator, prices: Prices, lives: Lives, days: tuple
 
 
 def _truth(days: tuple[date, ...], lives: Lives, alive: NDArray[np.bool_], prices: Prices, returns: Returns,
-           kappa: float, plan: Plan) -> Truth:  # fmt: skip
+           kappa: float, plan: Plan, is_etf: NDArray[np.bool_]) -> Truth:  # fmt: skip
     total = np.full(alive.shape, np.nan)
     total[1:] = prices.ratio[1:] * (prices.close[1:] + prices.cash[1:]) / prices.close[:-1] - 1
     total[1:][~(alive[1:] & alive[:-1])] = np.nan
@@ -195,7 +236,7 @@ def _truth(days: tuple[date, ...], lives: Lives, alive: NDArray[np.bool_], price
     defects = tuple(
         (days[t], str(name), KINDS[kind]) for t, name, kind in zip(plan.session, names, plan.kind, strict=True)
     )  # fmt: skip
-    return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects)
+    return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects, is_etf)
 
 
 def _names(lives: Lives, session: NDArray[np.int64], security: NDArray[np.int64]) -> NDArray[np.object_]:

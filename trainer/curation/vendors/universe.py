@@ -9,7 +9,7 @@ from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, given_days, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import UniverseColumns
-from trainer.curation.writer import UNIVERSE_SCHEMA
+from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
 
 FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there is none
 
@@ -17,24 +17,28 @@ FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there 
 def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, note: Note = unheard) -> pa.Table:
     """Read a membership delivery as (symbol, start, end): a member on start <= day < end; no end, a member for good.
 
+    Where the file has the column, `known_at` is the day on which a row became known; a later row of the same symbol and
+    start replaces what an earlier one said.
+
     Raises
     ------
     BadBars
         Unreadable file, a missing column, an unreadable date, or an interval that ends before it starts.
     """
-    wanted = Wanted(mapping.columns, ("symbol", "start"), ("end",))
+    wanted = Wanted(mapping.columns, ("symbol", "start"), ("end", "known_at"))
     parts = [_intervals(raw, mapping, where=place) for raw, place in tables(content, wanted, where=where, note=note)]
     table = pd.concat(parts, ignore_index=True)
     table["symbol"] = symbols(table["symbol"], mapping.symbols, where=where, note=note)
-    table = table.sort_values(["symbol", "start", "end"], kind="stable")
+    table = table.sort_values(["symbol", "start", "known_at", "end"], kind="stable")
+    names = ("start", "end", *(("known_at",) if table["known_at"].notna().any() else ()))
     return pa.Table.from_arrays(
-        [
-            pa.array(table["symbol"].tolist(), pa.string()),
-            pa.array([day.date() for day in table["start"]], pa.date32()),
-            pa.array([None if pd.isna(day) else day.date() for day in table["end"]], pa.date32()),
-        ],
-        schema=UNIVERSE_SCHEMA,
+        [pa.array(table["symbol"].tolist(), pa.string()), *(_days(table[name]) for name in names)],
+        schema=TOLD_UNIVERSE_SCHEMA if "known_at" in names else UNIVERSE_SCHEMA,
     )
+
+
+def _days(column: pd.Series) -> pa.Array:
+    return pa.array([None if pd.isna(day) else day.date() for day in column], pa.date32())
 
 
 def _intervals(raw: pd.DataFrame, mapping: UniverseColumns, *, where: str) -> pd.DataFrame:
@@ -43,6 +47,7 @@ def _intervals(raw: pd.DataFrame, mapping: UniverseColumns, *, where: str) -> pd
             "symbol": symbols(raw["symbol"], where=where),
             "start": dates(raw["start"], mapping.date_format, where=where),
             "end": given_days(raw, "end", mapping.date_format, where=where),
+            "known_at": given_days(raw, "known_at", mapping.date_format, where=where),
         }
     )
     wrong = (table["end"] < table["start"]).to_numpy(dtype=bool)
