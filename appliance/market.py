@@ -29,7 +29,7 @@ from appliance.market_rows import action_of, action_row, audit_body, audit_of
 from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
 from signals.audits import SessionAudit
-from signals.bars import Bars, Days, days_array
+from signals.bars import Bars, Days, column_names, days_array
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import Calendar
@@ -382,7 +382,8 @@ class Market:
             " WHERE session BETWEEN ? AND ? GROUP BY security ORDER BY security",
             bounds,
         ).fetchall()
-        names = _column_names([(symbol, newest) for _, symbol, newest, _ in owners])
+        newest = np.searchsorted(days, days_array([last for _, _, last, _ in owners]))
+        names = column_names([symbol for _, symbol, _, _ in owners], newest, days)
         order = sorted(range(len(names)), key=names.__getitem__)
         place = {owners[position][0]: column for column, position in enumerate(order)}
         connection.execute("CREATE OR REPLACE TEMP TABLE places (security VARCHAR, place INTEGER)")
@@ -444,15 +445,3 @@ def _unreadable(path: Path, error: Exception) -> DataNotUsable:
         "the market store cannot be read", where=f"{path}: {str(error).splitlines()[0]}",
         mend="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
     )  # fmt: skip
-
-
-def _column_names(owners: Sequence[tuple[str, date]]) -> list[str]:
-    """Name columns as the trainer does: the newest owner of a symbol has it, an earlier one is `symbol@last day`."""
-    holder: dict[str, int] = {}
-    for position, (symbol, newest) in enumerate(owners):
-        if symbol not in holder or newest > owners[holder[symbol]][1]:
-            holder[symbol] = position
-    return [
-        symbol if holder[symbol] == position else f"{symbol}@{newest}"
-        for position, (symbol, newest) in enumerate(owners)
-    ]

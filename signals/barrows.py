@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from signals.arrow import codes, flags, floats
 from signals.arrow import days as days_of
-from signals.bars import Bars, Days, Floats, days_array
+from signals.bars import Bars, Days, Floats, column_names, days_array
 from signals.manifest import PriceBasis
 from signals.sessions import Calendar
 
@@ -118,18 +118,6 @@ class BarRows:
         sector[column[at_newest]] = self._sector[inside][at_newest]
         names = column_names([self._names[code] for code in symbol], newest, days)
         return names, [self._sectors[code] for code in sector]
-
-
-def column_names(symbols: list[str], newest: NDArray[np.int64], days: Days) -> list[str]:
-    """Give a symbol to its newest bearer; an earlier one is `<symbol>@<its last day>`."""
-    owner: dict[str, int] = {}
-    for column, symbol in enumerate(symbols):
-        if symbol not in owner or newest[column] > newest[owner[symbol]]:
-            owner[symbol] = column
-    return [
-        symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}"
-        for column, symbol in enumerate(symbols)
-    ]
 
 
 def _coded(table: pa.Table, name: str, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:

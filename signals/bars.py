@@ -29,6 +29,18 @@ def days_array(days: tuple[date, ...] | list[date]) -> Days:
     return np.array(days, dtype="datetime64[D]")
 
 
+def column_names(symbols: list[str], newest: NDArray[np.int64], days: Days) -> list[str]:
+    """Give a symbol to its newest bearer; an earlier one is `<symbol>@<its last day>`."""
+    owner: dict[str, int] = {}
+    for column, symbol in enumerate(symbols):
+        if symbol not in owner or newest[column] > newest[owner[symbol]]:
+            owner[symbol] = column
+    return [
+        symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}"
+        for column, symbol in enumerate(symbols)
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class Bars:
     """Dense daily bars, [session, symbol]; NaN where a symbol has no usable bar. Never filled.
