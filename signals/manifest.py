@@ -19,6 +19,7 @@ from signals.audits import SessionAudit, SessionStatus
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.sessions import Calendar
+from signals.wording import reason_of
 
 FORMAT = "trademl-curated-1"
 MIN_HISTORY_SESSIONS = 253
@@ -234,7 +235,7 @@ class Manifest:
             InvariantBroken,
         ) as error:
             raise BadDataset(
-                f"not a manifest ({type(error).__name__}: {error})", where=where,
+                f"not a manifest ({reason_of(error)})", where=where,
                 mend="Restore the file from manifests/ or publish the dataset again",
             ) from None  # fmt: skip
 

@@ -16,6 +16,7 @@ import numpy as np
 from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
+from signals.wording import reason_of
 from trainer import artefacts
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import Settings, Subject, read_document
@@ -130,5 +131,5 @@ def file_hash(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip

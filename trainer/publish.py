@@ -51,6 +51,7 @@ from signals.bundle.verification import FeatureSpec
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.sessions import Calendar
+from signals.wording import reason_of
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
 
 KEYSET = "keyset.json"
@@ -283,7 +284,7 @@ def _golden(run: Path) -> Golden:
         with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
             return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise FixInput(f"golden vectors cannot be read: {error}", where=str(run / "golden.npz"),
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"),
                        mend="Train again")  from None  # fmt: skip
 
 
@@ -349,7 +350,7 @@ def _read(run: Path, name: str) -> bytes:
     try:
         return (run / name).read_bytes()
     except OSError as error:
-        raise FixInput(f"{name} cannot be read: {error.strerror}", where=str(run),
+        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
 
 
@@ -357,4 +358,4 @@ def _first(error: ValidationError | ValueError | TypeError) -> str:
     if isinstance(error, ValidationError):
         row = error.errors(include_url=False)[0]
         return f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}".lstrip(": ")
-    return str(error)
+    return reason_of(error)

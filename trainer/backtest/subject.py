@@ -15,6 +15,7 @@ from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.config import load
 from signals.errors import FixInput, NotASession
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
@@ -137,7 +138,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
     except ValueError:
         raise FixInput("not a JSON document", where=str(path), mend="Restore it, or train again") from None

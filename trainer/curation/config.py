@@ -12,6 +12,7 @@ from signals.defects import DefectConfig
 from signals.errors import BadConfig
 from signals.manifest import MIN_HISTORY_SESSIONS
 from signals.quality import CoverageConfig
+from signals.wording import reason_of
 
 SECTION = "curation"
 
@@ -66,6 +67,6 @@ def read_config(path: Path | None) -> CurationConfig:
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     section = content.get(SECTION) if isinstance(content, dict) else None
     return parse(section or {}, CurationConfig, where=f"{path}: {SECTION}")
