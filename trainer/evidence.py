@@ -53,7 +53,7 @@ def evidence(
             "name": source.manifest.name, "version": source.manifest.version, "vendor": source.manifest.vendor,
             "basis": str(source.manifest.basis), "survivorship": str(source.manifest.universe_state),
             "universe_why": source.manifest.universe_why, "ends": mortality.document(source.bars, source.actions),
-            "red_accepted": accepted(source),
+            "eligibility": source.manifest.eligibility_rule, "red_accepted": accepted(source),
         },
         "config_hash": config.fingerprint(),
         "code_version": code_version,

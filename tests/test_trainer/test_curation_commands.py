@@ -116,6 +116,7 @@ def test_a_revision_makes_the_next_version_and_the_old_one_stays_readable(delive
 
 def test_audit_shows_the_defects_and_exits_0_without_red(dataset: Path) -> None:
     code, text = run("audit", "--data", dataset)
+    assert "Eligible names have at least 5 USD as traded (3 to stay) and 1,000,000 USD a session" in text
     assert code == 0
     assert "GREEN" in text
     assert "zero_volume" in text

@@ -202,7 +202,7 @@ def _provenance(traded: Traded, request: Request) -> dict[str, Any]:
     settings, manifest = request.settings, traded.archive.manifest
     return {
         **traded.provenance, "snapshot_id": manifest.snapshot_id, "dataset": manifest.name,
-        "vendor": manifest.vendor, "survivorship": manifest.universe_state,
+        "vendor": manifest.vendor, "survivorship": manifest.universe_state, "eligibility": manifest.eligibility_rule,
         "settings": settings.fingerprint(), "fixed_ic": settings.portfolio.fixed_ic,
         "ic": {"mean": traded.ic.mean, "t": traded.ic.t}, "seed": settings.seed, "code_version": request.code_version,
         "asked": {"first": str(request.first), "last": str(request.last)}, "mode": settings.portfolio.mode,

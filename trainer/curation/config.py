@@ -9,6 +9,7 @@ from pydantic import Field
 
 from signals.config import Config, parse
 from signals.defects import DefectConfig
+from signals.eligibility import EligibilityConfig
 from signals.errors import BadConfig
 from signals.manifest import MIN_HISTORY_SESSIONS
 from signals.quality import CoverageConfig
@@ -37,6 +38,8 @@ class CurationConfig(Config):
     survivor_sessions, survivor_years : int
         A dataset longer than `survivor_years` whose every name has a bar in the last `survivor_sessions` sessions
         holds survivors only.
+    eligibility : EligibilityConfig
+        Least price and dollar volume, with and without a universe table.
     defects : DefectConfig
     coverage : CoverageConfig
     """
@@ -48,6 +51,7 @@ class CurationConfig(Config):
     max_early_ends: float = Field(default=0.15, ge=0, le=1)
     survivor_sessions: int = 5
     survivor_years: int = 2
+    eligibility: EligibilityConfig = EligibilityConfig()
     defects: DefectConfig = DefectConfig()
     coverage: CoverageConfig = CoverageConfig()
 

@@ -84,6 +84,7 @@ def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_bundle(known["bundle"]),
         ("Sized by an IC of", sized),
         ("Data", f"{known['dataset']} of {known['vendor']}, snapshot {known['snapshot_id'][:12]}"),
+        ("Eligible names have", known["eligibility"]),
         ("Program and settings", f"{known['code_version']}, {known['settings'][:12]}, seed {known['seed']}"),
     ]
 

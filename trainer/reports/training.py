@@ -201,6 +201,7 @@ def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Sealed holdout", f"{holdout['first']} to {holdout['last']}, unopened" if holdout else "none"),
         ("Data", f"{data['name']} version {data['version']} ({data['vendor']}), {known['snapshot_id'][:12]}"),
         ("Universe", data["survivorship"]),
+        ("Eligible names have", data.get("eligibility", "no minimum price or dollar volume")),
         ("Learner", f"{known['learner']['kind']} on {known['learner']['device']}"),
         ("Program and seed", f"{known['code_version']}, seed {known['seed']}"),
     ]
