@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from signals import strict_json
 from signals.errors import BrokerUnreachable, InvariantBroken, TrademlError
-from signals.wording import reason_of, utc_words
 
 if TYPE_CHECKING:
     from appliance.seams import Clock
@@ -78,14 +77,14 @@ class VirtualClock:
         """Move the clock to the instant `to`; raise `InvariantBroken` on a step backwards."""
         instant = to.astimezone(UTC)
         if instant < self._now:
-            raise InvariantBroken("a clock never goes back", where=f"{utc_words(self._now)} to {utc_words(instant)}")
+            raise InvariantBroken("a clock never goes back", where=f"{self._now.isoformat()} to {instant.isoformat()}")
         self._now = instant
         if self._on_advance is not None:
             self._on_advance(instant)
 
 
 class ExchangeTime:
-    """The clock of an exchange that another process serves: it owns the time, we read it.
+    """The clock of a served exchange: it owns the time, we read it; the light twin of the jobs' own reader.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ class ExchangeTime:
             return _instant(get(self._url, CLOCK_PATH, self._patience)[1])
         except (OSError, HTTPException, ValueError) as error:
             raise BrokerUnreachable(
-                "the exchange does not tell the time", where=f"{self._url}: {reason_of(error)}",
+                "the exchange does not tell the time", where=f"{self._url}: {type(error).__name__}",
                 mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
             ) from None  # fmt: skip
 

@@ -18,14 +18,14 @@ def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
 
 
 def run(app: Callable[[], object]) -> None:
-    """Run a command line; a known error is one line on standard error, and its code the exit code."""
+    """Run a command line; tell a known error in one line on standard error and exit with its code."""
     try:
         app()
     except TrademlError as error:
-        if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
-            kind = type(error).__name__
+        name = type(error).__name__
+        if "--json" in sys.argv:
             sys.stdout.write(
-                json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
+                json.dumps({"error": name, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
             )
-        sys.stderr.write(f"{clean(error)}\n")
+        sys.stderr.write(f"{name}: {clean(error)}\n")
         sys.exit(error.exit_code)

@@ -26,7 +26,6 @@ from signals.console import run
 from signals.errors import BadConfig
 from signals.sessions import NEW_YORK
 from signals.version_option import version_option
-from signals.wording import reason_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 BEFORE_TRADING = time(8, 0)
@@ -97,7 +96,7 @@ def _listen(port: int) -> socket.socket:
         return http.listen(port)
     except OSError as error:
         raise BadConfig(
-            f"the port cannot be listened on: {reason_of(error)}", where=f"--port {port}",
+            f"the port cannot be listened on: {error.strerror}", where=f"--port {port}",
             mend="Stop what listens there, name another one, or 0 for a free one",
         ) from None  # fmt: skip
 
@@ -125,7 +124,7 @@ def _stand_in(
             proxy = standing.enter_context(standing_in(port, exchange.getsockname()[1], authority, WallClock().now()))
         except OSError as error:
             raise BadConfig(
-                f"the stand-in cannot be set up: {reason_of(error)}",
+                f"the stand-in cannot be set up: {error.strerror or error}",
                 where=f"--stand-in-port {port} --stand-in-ca {authority}", mend="Name a free port and a file to write",
             ) from None  # fmt: skip
         yield proxy, frozenset(HOSTS)
