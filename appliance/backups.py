@@ -33,6 +33,7 @@ from appliance.ledger import Ledger
 from appliance.vault import Vault
 from signals.errors import BadBackup
 from signals.files import read_pieces, sha256_of_file, write_pieces
+from signals.wording import reason_of
 
 PREFIX, COPY, RECORD = "ledger", "ledger.sqlite.gz", "backup.json"
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -96,7 +97,7 @@ class Backup:
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadBackup(
-                "the record of a backup cannot be read", where=f"{where}: {error!r}", mend=TAKE_ANOTHER
+                "the record of a backup cannot be read", where=f"{where}: {reason_of(error)}", mend=TAKE_ANOTHER
             ) from None
 
 
@@ -234,7 +235,7 @@ def examine(path: Path) -> Examined:
         finally:
             connection.close()
     except (apsw.Error, TypeError, ValueError) as error:
-        raise BadBackup("a copy is no ledger", where=f"{path.name}: {error}", mend=TAKE_ANOTHER) from None
+        raise BadBackup("a copy is no ledger", where=f"{path.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
 
 
 def _records(vault: Vault) -> dict[str, Backup | None]:
@@ -263,7 +264,9 @@ def _read_back(vault: Vault, backup: Backup) -> None:
         for piece in _unpacked(hashed(vault.pieces(backup.copy))):
             plain.update(piece)
     except zlib.error as error:
-        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {error}", mend=TAKE_ANOTHER) from None
+        raise BadBackup(
+            "a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER
+        ) from None
     if (packed.hexdigest(), plain.hexdigest()) != (backup.sha256, backup.ledger_sha256):
         raise BadBackup("a backup is not what its record says", where=backup.name, mend=TAKE_ANOTHER)
 
@@ -275,7 +278,9 @@ def _unpack(vault: Vault, backup: Backup, work: Path) -> Path:
     try:
         digest = write_pieces(plain, _unpacked(read_pieces(packed)), mode=0o600, is_durable=False)
     except zlib.error as error:
-        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {error}", mend=TAKE_ANOTHER) from None
+        raise BadBackup(
+            "a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER
+        ) from None
     packed.unlink()
     if digest != backup.ledger_sha256:
         raise BadBackup("a backup unpacks to something else", where=backup.name, mend=TAKE_ANOTHER)

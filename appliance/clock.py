@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from signals import strict_json
 from signals.errors import BrokerUnreachable, InvariantBroken, TrademlError
+from signals.wording import reason_of, utc_words
 
 if TYPE_CHECKING:
     from appliance.seams import Clock
@@ -77,14 +78,14 @@ class VirtualClock:
         """Move the clock to the instant `to`; raise `InvariantBroken` on a step backwards."""
         instant = to.astimezone(UTC)
         if instant < self._now:
-            raise InvariantBroken("a clock never goes back", where=f"{self._now.isoformat()} to {instant.isoformat()}")
+            raise InvariantBroken("a clock never goes back", where=f"{utc_words(self._now)} to {utc_words(instant)}")
         self._now = instant
         if self._on_advance is not None:
             self._on_advance(instant)
 
 
 class ExchangeTime:
-    """The clock of a served exchange: it owns the time, we read it; the light twin of the jobs' own reader.
+    """The clock of an exchange that another process serves: it owns the time, we read it.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class ExchangeTime:
             return _instant(get(self._url, CLOCK_PATH, self._patience)[1])
         except (OSError, HTTPException, ValueError) as error:
             raise BrokerUnreachable(
-                "the exchange does not tell the time", where=f"{self._url}: {type(error).__name__}",
+                "the exchange does not tell the time", where=f"{self._url}: {reason_of(error)}",
                 mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
             ) from None  # fmt: skip
 

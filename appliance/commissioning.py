@@ -19,6 +19,7 @@ from signals.config import parse
 from signals.errors import BadConfig, FixInput
 from signals.manifest import Manifest
 from signals.places import Place, is_s3
+from signals.wording import reason_of
 
 HEADER = (
     "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
@@ -112,7 +113,7 @@ def root_key(path: Path) -> PublicKey:
         return PublicKey.from_text(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FixInput(
-            "the trainer's root key cannot be read", where=f"{path}: {error.strerror}",
+            "the trainer's root key cannot be read", where=f"{path}: {reason_of(error)}",
             mend="Give the root.pub that `trainer keys` wrote with --trust",
         ) from None  # fmt: skip
 
@@ -150,7 +151,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     if content is not None and not isinstance(content, dict):
         raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
     return dict(content or {})

@@ -22,6 +22,7 @@ Invariants
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import struct
 import time
@@ -35,7 +36,9 @@ from threading import Event
 from signals.errors import FixInput, TrademlError, TryAgain
 from signals.plain_text import clean
 from signals.strict_json import BadJson, loads
+from signals.wording import reason_of
 
+LOG = logging.getLogger(__name__)
 SOCKET_NAME = "control.sock"
 MAX_LINE_BYTES = 8_192
 ASK_SECONDS = 120.0  # a re-arming reconciles with the broker first
@@ -125,13 +128,15 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
         try:
             client.connect(str(path))
         except OSError as error:
-            raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {error}", mend=by_hand) from None
+            raise NoDaemon(
+                "no daemon answers; nothing was changed", where=f"{path}: {reason_of(error)}", mend=by_hand
+            ) from None
         try:
             client.sendall(json.dumps({key: clean(text) for key, text in asdict(request).items()}).encode() + b"\n")
             return parse_answer(_line(client, seconds))
         except OSError as error:
             raise NoDaemon(
-                "the daemon took the request and did not answer", where=str(error),
+                "the daemon took the request and did not answer", where=reason_of(error),
                 mend=f"Look at `appliance status`. {by_hand}",
             ) from None  # fmt: skip
 
@@ -160,7 +165,7 @@ def serve(
                 hears("")
                 _attend(server, path, handle, record, stop)
         except OSError as error:
-            hears(f"the control socket cannot be opened: {error.strerror}")
+            hears(f"the control socket cannot be opened: {reason_of(error)}")
             stop.wait(AGAIN_SECONDS)
 
 
@@ -194,8 +199,9 @@ def _converse(client: socket.socket, handle: Callable[[Request], Answer], record
         answer = handle(vouched)
     except TrademlError as error:
         answer = Answer(False, str(error))
-    except Exception as error:  # noqa: BLE001 - the next request may be the halt: whatever this one met is its answer
-        answer = Answer(False, f"it could not be done: {error!r}")
+    except Exception as error:
+        LOG.exception("a request on the control socket failed")
+        answer = Answer(False, f"it could not be done: {reason_of(error)}")
     return _say(client, answer)
 
 

@@ -27,6 +27,7 @@ from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days, Floats, days_array
 from signals.defects import DefectConfig, Rows, find_defects
 from signals.delivered_rows import STOCK, Delivered, events
+from signals.eligibility import mean_dollars, tradable
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import CoverageConfig
 from signals.returns import returns, steps
@@ -222,7 +223,10 @@ def _eligible(
     data: Delivered, usable: NDArray[np.bool_], is_new: NDArray[np.bool_], was: NDArray[np.bool_],
     counts: dict[str, int], manifest: Manifest,
 ) -> NDArray[np.bool_]:  # fmt: skip
-    """Rows of names that belong to the universe: those that did, and without a table of members those old enough."""
+    """Rows of names that belong to the universe: those that did, and without a table of members those old enough.
+
+    New ones among them must be dear and traded enough by the dataset's own rule; raw closes are prices as traded.
+    """
     code = data.rows.security
     standing = np.zeros(len(data.securities), dtype=bool)
     held = np.flatnonzero(~is_new)
@@ -234,8 +238,12 @@ def _eligible(
         before = np.array([counts.get(name, 0) for name in data.securities])[code]
         history = before + fresh - fresh[first] + (usable & is_new)[first]
         result |= is_new & usable & (history >= manifest.min_history) & (data.kind == STOCK)
-    found: NDArray[np.bool_] = result.astype(bool)
-    return found
+    kept = np.flatnonzero(usable | ~is_new)
+    close, code = data.rows.close[kept], code[kept]
+    dollars = mean_dollars(code, data.session[kept], close * data.rows.volume[kept])
+    belongs = result.astype(bool)
+    belongs[kept] = tradable(code, belongs[kept], close, dollars, manifest.eligibility, ~is_new[kept], was[kept])
+    return belongs
 
 
 def _columns(

@@ -45,6 +45,7 @@ from signals.errors import (
 )
 from signals.manifest import Manifest
 from signals.sessions import Calendar
+from signals.wording import utc_words
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Device:
             raise FixInput(
                 f"the window of {job} for {session} has passed",
                 mend="Past sessions are never traded; ask for a later one",
-                where=f"the device's clock says {clock.now().isoformat(timespec='minutes')}",
+                where=f"the device's clock says {utc_words(clock.now())}",
             )  # fmt: skip
 
     def has_ended(self, job: str, session: date) -> bool:

@@ -28,6 +28,7 @@ from typing import Any
 from appliance.seams import Fs
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
+from signals.wording import reason_of
 
 FORMAT = 1
 FLOAT32_BYTES = 4
@@ -99,7 +100,7 @@ class FeatureRecord:
                 base64.b64decode(row["float32"], validate=True),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, binascii.Error, InvariantBroken) as error:
-            raise FixInput("recorded features cannot be read", where=f"{type(error).__name__}: {error}") from None
+            raise FixInput("recorded features cannot be read", where=reason_of(error)) from None
 
     def of(self, symbol: str) -> tuple[Reading, ...]:
         """Return what the model read of one name, in the model's order; empty for a name that was not scored."""

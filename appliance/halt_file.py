@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.folder import StateFolder
 from appliance.seams import Fs
 from signals.plain_text import clean
+from signals.wording import reason_of
 
 WORDS = 200
 
@@ -26,7 +27,7 @@ def words(fs: Fs, folder: StateFolder) -> str:
     try:
         said = fs.head(folder.halt_request, 4 * WORDS)
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
+        return f"it cannot be read: {reason_of(error)}"
     return said.decode(errors="replace").strip()[:WORDS] or "no reason given"
 
 

@@ -31,6 +31,7 @@ from signals.errors import (
 )
 from signals.files import sha256_of
 from signals.plain_text import clean, clean_lines
+from signals.wording import reason_of
 
 CANCELLED = "cancelled"
 SAID_AGAIN_AFTER = timedelta(hours=1)
@@ -178,7 +179,7 @@ def cancel_all(open_broker: Callable[[], Broker]) -> str:
     try:
         return CANCELLED if open_broker().cancel_all() else "the broker did not take the cancellation"
     except Exception as error:  # noqa: BLE001 - no answer, however spoilt, may keep a halt from being recorded and told
-        return clean(f"not cancelled: {error}")
+        return clean(f"not cancelled: {reason_of(error)}")
 
 
 def _held(deps: Deps) -> str:

@@ -29,6 +29,7 @@ from appliance.seams import Fs
 from signals.errors import DeviceHalted, FixInput, LedgerUnusable, Locked
 from signals.files import sha256_of
 from signals.plain_text import clean
+from signals.wording import reason_of, utc_words
 
 FILE_NAME = "latch.json"
 PREPARED_NAME = "latch.closed"
@@ -91,16 +92,16 @@ class LatchRecord:
     def sentence(self) -> str:
         """One sentence for a person."""
         if self.is_armed:
-            return f"ARMED since {_to_seconds(self.at)} by {self.by}"
+            return f"ARMED since {_instant_words(self.at)} by {self.by}"
         if self.is_fresh:
             return f"HALTED: {self.reason}"
-        when = f" at {_to_seconds(self.at)}" if self.at else ""
+        when = f" at {_instant_words(self.at)}" if self.at else ""
         return f"HALTED by {self.name}{when}, halt id {self.halt_id}: {self.reason}"
 
 
-def _to_seconds(at: str) -> str:
+def _instant_words(at: str) -> str:
     try:
-        return datetime.fromisoformat(at).isoformat(timespec="seconds")
+        return utc_words(datetime.fromisoformat(at))
     except ValueError:
         return at
 
@@ -209,7 +210,7 @@ class Latch:
             halt_id = _identity(f"{name}|{words}|{at.isoformat()}".encode())
             record = LatchRecord(LatchState.HALTED, halt_id, name, words, at.isoformat())
         else:
-            record = replace(standing, later=(*standing.later, f"{at.isoformat()} {name}: {words}"))
+            record = replace(standing, later=(*standing.later, f"{utc_words(at)} {name}: {words}"))
         with suppress(OSError):
             self._fs.write(self._path, _encoded(record))
             return record
@@ -269,7 +270,7 @@ class Latch:
             self._fs.write(self._path, content)
         except OSError as error:
             raise FixInput(
-                "the latch cannot be written, so it stays closed", where=str(error), mend="Free space on the disk"
+                "the latch cannot be written, so it stays closed", where=reason_of(error), mend="Free space on the disk"
             ) from None
         if not self._fs.exists(self._prepared):
             at = datetime.fromisoformat(record.at)

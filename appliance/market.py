@@ -33,6 +33,7 @@ from signals.bars import Bars, Days, column_names, days_array
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import Calendar
+from signals.wording import reason_of
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
 MEMORY_LIMIT = "96MB"
@@ -183,7 +184,7 @@ class Market:
                 self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise BadDataset(
-                "a vouched-for file is not the Parquet it should be", where=str(error).splitlines()[0],
+                "a vouched-for file is not the Parquet it should be", where=reason_of(error).splitlines()[0],
                 mend="Publish the dataset again",
             ) from None  # fmt: skip
         return changed
@@ -442,6 +443,6 @@ class Market:
 
 def _unreadable(path: Path, error: Exception) -> DataNotUsable:
     return DataNotUsable(
-        "the market store cannot be read", where=f"{path}: {str(error).splitlines()[0]}",
+        "the market store cannot be read", where=f"{path}: {reason_of(error).splitlines()[0]}",
         mend="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
     )  # fmt: skip

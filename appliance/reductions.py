@@ -16,6 +16,7 @@ from appliance.ledger.halts import HaltRow
 from appliance.loosening import guarded
 from appliance.tripwires import TRIPWIRES, Action, Evaluation, Rearm
 from signals.files import sha256_of
+from signals.wording import utc_words
 
 LASTING: Final = frozenset(r.name for r in TRIPWIRES if r.action is Action.REDUCE and r.rearm is Rearm.HUMAN)
 ID_LENGTH = 8
@@ -47,6 +48,6 @@ def standing(ledger: Ledger) -> tuple[HaltRow, ...]:
 def sentence(row: HaltRow) -> str:
     """One sentence for a person."""
     return (
-        f"{row.name} since {row.at.isoformat(timespec='minutes')} ({row.value} against {row.threshold}): only orders"
+        f"{row.name} since {utc_words(row.at)} ({row.value} against {row.threshold}): only orders"
         f" that lower a position leave, until `appliance rearm --halt-id {row.id} --reason TEXT`"
     )

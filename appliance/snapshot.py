@@ -20,6 +20,7 @@ from datetime import date
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.manifest import PriceBasis
+from signals.wording import reason_of
 
 FORMAT = 1
 
@@ -89,4 +90,4 @@ def parts_of(content: bytes) -> tuple[str, Sequence[CompletedSession]]:
         parts = [CompletedSession(date.fromisoformat(p["session"]), str(p["sha256"])) for p in row["completed"]]
         return str(row["manifest"]), parts
     except (ValueError, KeyError, TypeError) as error:
-        raise FixInput("the record of a snapshot cannot be read", where=f"{type(error).__name__}: {error}") from None
+        raise FixInput("the record of a snapshot cannot be read", where=reason_of(error)) from None

@@ -29,6 +29,7 @@ from appliance.snapshot import CompletedSession, Snapshot, document, parts_of
 from signals.actions import Action
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
+from signals.wording import reason_of
 
 FORMAT = 1
 DIGITS = 12
@@ -86,7 +87,7 @@ class Told:
             bars = tuple(_bar(day, *figures) for figures in row["bars"])
             return cls(day, bars, tuple(_action(figures) for figures in row["actions"]))
         except (ValueError, KeyError, TypeError, ArithmeticError, InvariantBroken) as error:
-            raise FixInput("the record of a session cannot be read", where=f"{type(error).__name__}: {error}") from None
+            raise FixInput("the record of a session cannot be read", where=reason_of(error)) from None
 
 
 def keep(fs: Fs, folder: Path, told: Told) -> CompletedSession:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-
 from appliance.bar_source import MarketData
-from appliance.clock import SystemClock, VirtualClock
+from appliance.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
 from appliance.folder import StateFolder
 from appliance.net import HostedNet, SocketNet
 from appliance.seams import Clock, Net
 from appliance.sources import Sources
 from execution.brokers.base import Broker
-from signals.errors import BadConfig, BrokerUnreachable
+from signals.errors import BadConfig
 
 HOSTED_URL = "http://127.0.0.1"
 KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
-CLOCK_PATH = "/_sim/clock"
 
 
 @dataclass(frozen=True)
@@ -82,41 +78,6 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
     return "", config.venue.url or PAPER_URL
 
 
-class ServedClock:
-    """The clock of an exchange that is served by another process: it owns the time, we read it.
-
-    Parameters
-    ----------
-    url : str
-    net : Net
-    """
-
-    def __init__(self, url: str, net: Net) -> None:
-        self._url = url.rstrip("/") + CLOCK_PATH
-        self._session = requests.Session()
-        self._session.mount("http://", net.adapter())
-
-    def now(self) -> datetime:
-        """Ask the exchange for its instant; raise `BrokerUnreachable` when it does not answer."""
-        try:
-            answer = self._session.get(self._url, allow_redirects=False)
-            answer.raise_for_status()
-            return datetime.fromisoformat(str(answer.json()["now"])).astimezone(UTC)
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise BrokerUnreachable(
-                "the exchange does not tell the time", where=f"{self._url}: {type(error).__name__}",
-                mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
-            ) from None  # fmt: skip
-
-    def monotonic(self) -> float:
-        """Return real seconds: time-outs are always measured in them."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Block the calling thread for real seconds."""
-        time.sleep(seconds)
-
-
 @contextmanager
 def standing_at(
     config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime
@@ -148,9 +109,8 @@ def standing_at(
 
         yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
-        net = SocketNet()
         yield Counterparty(
-            ServedClock(venue.url, net), net, venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca
+            ExchangeTime(venue.url), SocketNet(), venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca
         )
     else:
         with _hosted(config, folder, start) as counterparty:

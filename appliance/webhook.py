@@ -20,6 +20,7 @@ import httpx
 from appliance.seams import ADDRESSES, Alert, Severity
 from signals.errors import BadConfig
 from signals.plain_text import clean
+from signals.wording import utc_words
 
 STEP_SECONDS, TOTAL_SECONDS = 4.0, 8.0
 PRIORITIES = {Severity.INFO: "low", Severity.WARN: "default", Severity.PAGE: "urgent"}
@@ -71,7 +72,7 @@ def headline(alert: Alert, device: str) -> str:
 
 def message(alert: Alert, device: str = "") -> str:
     """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
-    at = alert.at.isoformat(timespec="seconds")
+    at = utc_words(alert.at)
     what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
     return f"{what}. `appliance status` and `appliance alerts` say more."
 

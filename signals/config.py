@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signals.errors import BadConfig
 from signals.files import sha256_of
+from signals.wording import reason_of
 
 
 class Config(BaseModel):
@@ -45,10 +46,10 @@ def load(path: Path, model: type[C]) -> C:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except OSError as error:
         raise BadConfig(
-            f"the configuration cannot be read: {error.strerror}", where=str(path), mend="Name a YAML file"
+            f"the configuration cannot be read: {reason_of(error)}", where=str(path), mend="Name a YAML file"
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     return parse(content if content is not None else {}, model, where=str(path))
 
 

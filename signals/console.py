@@ -18,14 +18,14 @@ def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
 
 
 def run(app: Callable[[], object]) -> None:
-    """Run a command line; tell a known error in one line on standard error and exit with its code."""
+    """Run a command line; a known error is one line on standard error, and its code the exit code."""
     try:
         app()
     except TrademlError as error:
-        name = type(error).__name__
-        if "--json" in sys.argv:
+        if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
+            kind = type(error).__name__
             sys.stdout.write(
-                json.dumps({"error": name, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
+                json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
             )
-        sys.stderr.write(f"{name}: {clean(error)}\n")
+        sys.stderr.write(f"{clean(error)}\n")
         sys.exit(error.exit_code)

@@ -27,6 +27,7 @@ from signals.bars import Bars
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
+from signals.wording import reason_of
 
 __all__ = [
     "FileRecord", "FileRole", "Manifest", "PriceBasis", "SessionAudit", "SessionStatus", "Survivorship",
@@ -77,7 +78,9 @@ def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None =
         return read_parquet(content, columns)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise BadDataset(
-            f"a vouched-for file is not the Parquet it should be ({error})", where=record.path, mend=PUBLISH_AGAIN
+            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})",
+            where=record.path,
+            mend=PUBLISH_AGAIN,
         ) from None
 
 
@@ -152,7 +155,9 @@ def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
         try:
             actions += [_action(row) for row in _records(read_table(folder, record))]
         except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
-            raise BadDataset(f"a row is not an action ({error})", where=record.path, mend=PUBLISH_AGAIN) from None
+            raise BadDataset(
+                f"a row is not an action ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN
+            ) from None
     return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
 
 
@@ -179,4 +184,4 @@ def _bytes_of(path: Path, what: str, mend: str) -> bytes:
     except FileNotFoundError:
         raise BadDataset(what, where=str(path), mend=mend) from None
     except OSError as error:
-        raise BadDataset(f"unreadable ({error.strerror})", where=str(path), mend="Check the disk") from None
+        raise BadDataset(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the disk") from None

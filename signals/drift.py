@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from signals.bars import Floats
 from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.wording import reason_of
 
 FORMAT = "trademl-drift/1"
 WINDOW_SESSIONS = 60
@@ -200,7 +201,9 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
         )
         return TrailingDrift(features, _score_drift(reference, window, scores))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {error!r}", mend="Publish another bundle") from None
+        raise BundleRefused(
+            f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle"
+        ) from None
 
 
 def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -> Drift:
@@ -208,7 +211,9 @@ def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -
     try:
         return _score_drift(reference, _window(reference), scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {error!r}", mend="Publish another bundle") from None
+        raise BundleRefused(
+            f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle"
+        ) from None
 
 
 def _window(reference: Mapping[str, Any]) -> int:

@@ -16,9 +16,11 @@ from typing import Any
 
 from signals import strict_json
 from signals.audits import SessionAudit, SessionStatus
+from signals.eligibility import ANY, EligibilityConfig
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.sessions import Calendar
+from signals.wording import reason_of
 
 FORMAT = "trademl-curated-1"
 MIN_HISTORY_SESSIONS = 253
@@ -131,6 +133,10 @@ class Manifest:
         RED sessions that training may treat as missing, by session; they stay RED for everything else.
     known_at : date or None
         Evening whose knowledge this is, where it is a view of the past; None is everything delivered.
+    eligibility : EligibilityConfig
+        Least price and dollar volume of an eligible name; nothing was asked in manifests that do not say so.
+    is_price_known : bool
+        Whether prices as traded are known, so that a minimum price applied.
     universe_why : str
         What the state of the universe rests on; empty in manifests that were written before it had to be said.
     """
@@ -150,6 +156,8 @@ class Manifest:
     known_at: date | None = None
     waivers: tuple[Waiver, ...] = ()
     universe_why: str = ""
+    eligibility: EligibilityConfig = ANY
+    is_price_known: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= MOST_VERSIONS:
@@ -174,6 +182,13 @@ class Manifest:
         if state in (Survivorship.POINT_IN_TIME, Survivorship.RECONSTRUCTED) and not self.universe_why:
             return Survivorship.UNKNOWN
         return state
+
+    @property
+    def eligibility_rule(self) -> str:
+        """What an eligible name must have, in words."""
+        if self.eligibility == ANY:
+            return "no minimum price or dollar volume"
+        return self.eligibility.sentence(is_price_known=self.is_price_known)
 
     @cached_property
     def _by_session(self) -> dict[date, SessionAudit]:
@@ -234,7 +249,7 @@ class Manifest:
             InvariantBroken,
         ) as error:
             raise BadDataset(
-                f"not a manifest ({type(error).__name__}: {error})", where=where,
+                f"not a manifest ({reason_of(error)})", where=where,
                 mend="Restore the file from manifests/ or publish the dataset again",
             ) from None  # fmt: skip
 
@@ -264,6 +279,13 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         # Only where it is said, so that manifests written before it was known keep their bytes.
         **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
         **({} if not manifest.universe_why else {"universe_why": manifest.universe_why}),
+        **(
+            {}
+            if manifest.eligibility == ANY
+            else {
+                "eligibility": {**manifest.eligibility.model_dump(), "is_price_known": manifest.is_price_known},
+            }
+        ),
         **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
     }
 
@@ -290,7 +312,18 @@ def _parse(document: dict[str, Any]) -> Manifest:
         known_at=_day(document.get("known_at")),
         waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
         universe_why=str(document.get("universe_why", "")),
+        **_rule(document.get("eligibility")),
     )  # fmt: skip
+
+
+def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    figures = dict(row)
+    is_price_known = figures.pop("is_price_known")
+    if not isinstance(is_price_known, bool):
+        raise ValueError("is_price_known is true or false")
+    return {"eligibility": EligibilityConfig.model_validate(figures), "is_price_known": is_price_known}
 
 
 def _audit_document(audit: SessionAudit) -> dict[str, Any]:

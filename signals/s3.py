@@ -24,6 +24,7 @@ from pydantic import Field
 from signals.config import Config
 from signals.errors import BadConfig, StoreUnreachable
 from signals.places import Place
+from signals.wording import reason_of
 
 KEY_FILE, SECRET_FILE = "s3-key-id", "s3-secret-key"
 PIECE = 2**18
@@ -51,7 +52,7 @@ def read_keys(folder: Path | None) -> S3Keys:
     try:
         return S3Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else "not text"
+        said = reason_of(error)
         raise BadConfig(
             f"no key pair of the object store ({said})", where=str(folder),
             mend=f"It must hold {KEY_FILE} and {SECRET_FILE}; a key that may only read is enough for a device",
@@ -220,7 +221,7 @@ class Objects:
             return StoreUnreachable(
                 "somebody else wrote it meanwhile", where=self._where(name), mend="Publish again: it starts from there"
             )
-        said = f"it answered {status}" if status else type(error).__name__
+        said = f"it answered {status}" if status else reason_of(error)
         return StoreUnreachable(
             f"the object store could not be used ({said})", where=self._where(name),
             mend="Check stores in config.yml and that the store is up; the same command may succeed later",
@@ -268,4 +269,4 @@ def _client(config: S3Config, keys: S3Keys | None) -> Any:
             ),
         )  # fmt: skip
     except (BotoCoreError, ValueError) as error:
-        raise BadConfig(f"the object store cannot be opened ({type(error).__name__})", where=config.endpoint) from None
+        raise BadConfig(f"the object store cannot be opened ({reason_of(error)})", where=config.endpoint) from None

@@ -16,6 +16,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from signals.errors import InvariantBroken, NotASession
+from signals.wording import utc_words
 
 NEW_YORK = ZoneInfo("America/New_York")
 REGULAR_CLOSE = time(16, 0)
@@ -116,10 +117,10 @@ class Calendar:
         """Return `asof`: the last session whose close is at or before the UTC instant `now`."""
         position = bisect_right([session.close for session in self.sessions], now) - 1
         if position < 0:
-            raise NotASession(f"no session had closed by {now.isoformat()}", where=self.name)
+            raise NotASession(f"no session had closed by {utc_words(now)}", where=self.name)
         if position == len(self.sessions) - 1 and now - self.sessions[-1].close > timedelta(days=4):
             raise NotASession(
-                f"{now.isoformat()} is past the end of the calendar", where=f"{self.name} ends {self.days[-1]}",
+                f"{utc_words(now)} is past the end of the calendar", where=f"{self.name} ends {self.days[-1]}",
                 mend="Publish a dataset with a longer calendar",
             )  # fmt: skip
         return self.days[position]

@@ -29,7 +29,7 @@ def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
     importance: Importance | None, bars_hash: str, calibration: Calibration | None,
-    regimes: list[dict[str, Any]], expected: dict[str, Any] | None, owned: dict[str, Any],
+    regimes: list[dict[str, Any]], expected: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -53,7 +53,7 @@ def evidence(
             "name": source.manifest.name, "version": source.manifest.version, "vendor": source.manifest.vendor,
             "basis": str(source.manifest.basis), "survivorship": str(source.manifest.universe_state),
             "universe_why": source.manifest.universe_why, "ends": mortality.document(source.bars, source.actions),
-            "red_accepted": accepted(source),
+            "eligibility": source.manifest.eligibility_rule, "red_accepted": accepted(source),
         },
         "config_hash": config.fingerprint(),
         "code_version": code_version,
@@ -73,7 +73,6 @@ def evidence(
         "promotion_bars": bars_hash or None,
         "regimes": regimes,
         "expectation": expected,
-        "policy_book": owned,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.universe_state)) + accepted_warnings(source),
     }  # fmt: skip

@@ -18,6 +18,7 @@ from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from signals.errors import StoreUnreachable
+from signals.wording import reason_of
 
 CONNECT_SECONDS = 10
 WHOLE_CLUSTER = -1
@@ -64,7 +65,7 @@ def _holding(client: Any, rows: object) -> Any:
     """The backend of joblib on the cluster, with the rows on every worker.
 
     Left to joblib, they would be named by their content, and rows that are sent again while the last call's are being
-    let go are lost (distributed's issue 3703); here each sending has a name of its own.
+    dropped get lost; here each sending has a name of its own.
     """
     from joblib._dask import DaskDistributedBackend
 
@@ -92,7 +93,7 @@ def cluster(address: str) -> Iterator[None]:
         client = Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise StoreUnreachable(
-            f"no Dask scheduler answers: {error}", where=address, mend="Start one, or leave --cluster out"
+            f"no Dask scheduler answers: {reason_of(error)}", where=address, mend="Start one, or leave --cluster out"
         ) from None
     with client, joblib.parallel_config(backend="dask", client=client):
         yield

@@ -1,8 +1,7 @@
 """What a promotion looks at beyond the training's own evidence, measured once: `promotion/measured.json` of a run.
 
 The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
-hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution. Books
-are judged before the evidence makes them smaller: a book of no size has no figures.
+hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
+from signals.wording import reason_of
 from trainer import artefacts
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import Settings, Subject, read_document
@@ -86,9 +86,9 @@ def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
 def held(
     subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None
 ) -> tuple[WeightPath, ...]:
-    """Run scores, shape (P, T, N), through the policy at the level of weights, before it is sized by its evidence."""
+    """Run scores, shape (P, T, N), through the policy at the level of weights, sized as a device would size the run."""
     return weight_paths(
-        subject.archive, values, settings.portfolio, subject.ic.before_evidence(), int(subject.evidence["horizon"]),
+        subject.archive, values, settings.portfolio, subject.ic, int(subject.evidence["horizon"]),
         equity_usd=settings.equity_usd, unpriced=unpriced,
     )  # fmt: skip
 
@@ -131,5 +131,5 @@ def file_hash(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip

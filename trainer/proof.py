@@ -16,14 +16,12 @@ from trainer.validation.cpcv import splits
 from trainer.validation.deciles import (
     EXTREME_LABEL,
     Capacity,
-    Trading,
     Turnover,
     book_weights,
     capacity,
     decile_curve,
     decile_of,
     spread_series,
-    trading,
     trading_conditions,
     turnover,
 )
@@ -143,21 +141,19 @@ def _mean_over_paths(by_path: Floats) -> Floats:
 def _decile_figures(
     paths: list[Floats], labels: Floats, bars: Bars, present: np.ndarray, k: int
 ) -> tuple[Floats, Mean, Turnover, Capacity]:
-    """Decile figures of the mean of all paths, which hold the same sessions; what is not linear is taken once."""
+    """Decile figures of each path, averaged: the paths hold the same sessions."""
     volatility, adv_usd = (panel[present] for panel in trading_conditions(bars))
-    curves, spreads, books, traded = [], [], [], []
+    curves, spreads, books, worths = [], [], [], []
     for scores in paths:
         deciles = decile_of(scores)
-        weights = book_weights(deciles, k)
+        spread, weights = spread_series(deciles, labels), book_weights(deciles, k)
         curves.append(decile_curve(deciles, labels))
-        spreads.append(spread_series(deciles, labels))
+        spreads.append(spread)
         books.append(turnover(weights))
-        traded.append(trading(weights, volatility[k - 1 :], adv_usd[k - 1 :]))
-    spread = overlapping_mean(_mean_over_paths(np.array(spreads)), k)
-    costs = Trading(*(float(np.mean([getattr(one, f) for one in traded])) for f in Trading.__dataclass_fields__))
+        worths.append(capacity(spread, weights, volatility[k - 1 :], adv_usd[k - 1 :], k))
     return (
         np.mean(curves, axis=0),
-        spread,
+        overlapping_mean(_mean_over_paths(np.array(spreads)), k),
         Turnover(*(float(np.mean([getattr(b, f) for b in books])) for f in Turnover.__dataclass_fields__)),
-        capacity(spread, costs, k),
+        Capacity(*(float(np.mean([getattr(w, f) for w in worths])) for f in Capacity.__dataclass_fields__)),
     )

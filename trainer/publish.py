@@ -51,8 +51,8 @@ from signals.bundle.verification import FeatureSpec
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.sessions import Calendar
+from signals.wording import reason_of
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
-from trainer.sizing import walk_forward_ic
 
 KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
@@ -230,7 +230,7 @@ def _manifest(
 ) -> BundleManifest:
     promotion = _promotion(request)
     listed = _document(request.run, "feature_list.json")
-    ic = walk_forward_ic(evidence, "the run's evidence")
+    ic = _field(evidence, "ic")
     try:
         return identified(
             seq=seq, created=request.created, role=request.role, refusal=_refusal(request), promotion=promotion,
@@ -241,7 +241,8 @@ def _manifest(
             first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
             last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
             expiry_sessions=request.expiry_sessions,
-            ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
+            ic=InformationCoefficient(mean=_field(ic, "mean"), t=_field(ic, "t_newey_west"),
+                                      standard_error=_field(ic, "standard_error")),
             calibration=_calibration(evidence), blend_weight=1.0,
             graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
@@ -283,7 +284,7 @@ def _golden(run: Path) -> Golden:
         with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
             return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise FixInput(f"golden vectors cannot be read: {error}", where=str(run / "golden.npz"),
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"),
                        mend="Train again")  from None  # fmt: skip
 
 
@@ -349,7 +350,7 @@ def _read(run: Path, name: str) -> bytes:
     try:
         return (run / name).read_bytes()
     except OSError as error:
-        raise FixInput(f"{name} cannot be read: {error.strerror}", where=str(run),
+        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
 
 
@@ -357,4 +358,4 @@ def _first(error: ValidationError | ValueError | TypeError) -> str:
     if isinstance(error, ValidationError):
         row = error.errors(include_url=False)[0]
         return f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}".lstrip(": ")
-    return str(error)
+    return reason_of(error)

@@ -16,6 +16,7 @@ from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS, BundleManifest, Par
 from signals.errors import FixInput
 from signals.sessions import Calendar
 from signals.shadow_log import ShadowEvening, ShadowLog, read_shadow_log
+from signals.wording import reason_of
 
 MEND = "Export it by `appliance shadow --to FILE` on the device that has this run as its shadow"
 
@@ -89,7 +90,7 @@ def _logs(path: Path) -> list[ShadowLog]:
     try:
         return [read_shadow_log(file.read_bytes(), where=str(file)) for file in files]
     except OSError as error:
-        raise FixInput(f"the log cannot be read: {error.strerror}", where=str(path), mend=MEND) from None
+        raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), mend=MEND) from None
 
 
 def _is_of(bundle: BundleManifest, model_sha256: Sequence[str]) -> bool:

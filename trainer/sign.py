@@ -27,6 +27,7 @@ from signals.bundle.keyset import seal_keyset
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, public_half, sign
 from signals.errors import FixInput
 from signals.files import write_atomic
+from signals.wording import reason_of
 
 ROOT_KEY, ROOT_PUBLIC, KEYSET_NAME = "root.key", "root.pub", "keyset.json"
 PRIVATE = 0o600
@@ -210,5 +211,5 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FixInput(f"the key file cannot be read: {error.strerror}", where=str(path),
+        raise FixInput(f"the key file cannot be read: {reason_of(error)}", where=str(path),
                        mend="Name a folder made by `trainer keys`")  from None  # fmt: skip

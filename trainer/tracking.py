@@ -22,6 +22,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from signals.errors import FixInput
+from signals.wording import reason_of
 from trainer import history
 from trainer.backtest.subject import read_document
 from trainer.chain import Record
@@ -156,7 +157,7 @@ def _answering(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, RequestException) as error:
-        said = str(error).strip().splitlines()[0]
+        said = reason_of(error).strip().splitlines()[0]
         raise FixInput(
             f"the tracking store failed: {said}", where=uri.split("@")[-1],
             mend="The history is whole: run the command again when the store answers, and it catches up",

@@ -22,6 +22,7 @@ from signals.bundle import RollbackGrant, read_data_grant, read_grant
 from signals.console import emit
 from signals.errors import FixInput
 from signals.sleeves import SLEEVES
+from signals.wording import reason_of
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +91,7 @@ def _read(grant: Path) -> bytes:
     try:
         return grant.read_bytes()
     except OSError as error:
-        raise FixInput("the grant cannot be read", where=f"{grant}: {error.strerror}") from None
+        raise FixInput("the grant cannot be read", where=f"{grant}: {reason_of(error)}") from None
 
 
 def _source(device: Device, named: RollbackGrant) -> Path:

@@ -32,6 +32,7 @@ from signals.config import load
 from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
 from signals.plain_text import clean
+from signals.wording import reason_of
 
 MANUAL = "MANUAL"
 TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second
@@ -156,12 +157,12 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
         halt_file.ask(fs, folder, reason)
         told = _cancel_past_the_lock(folder, credentials)
         if not is_told:
-            body = f"{record.sentence()}.{told} It is not in the ledger: {error}"
+            body = f"{record.sentence()}.{told} It is not in the ledger: {reason_of(error)}"
             at = SystemClock().now()
             alert = Alert(Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {MANUAL}", clean(body), at)
             with suppress(TrademlError, OSError):  # an address that cannot be read is said by every other command
                 channels(folder, credentials).notify(alert)
-        return f"The latch is closed. The halt is not recorded yet: {error}.{told}"
+        return f"The latch is closed. The halt is not recorded yet: {reason_of(error)}.{told}"
     if cancelled != CANCELLED:
         return f"The halt is recorded. Working orders: {cancelled}."
     return "Working orders were cancelled and the halt is recorded."
@@ -176,7 +177,7 @@ def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
         with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
             done = cancel_all_of(counterparty.broker)
     except (TrademlError, OSError) as error:
-        done = f"not cancelled: {error}"
+        done = f"not cancelled: {reason_of(error)}"
     return " Cancel-all was sent from here too." if done == CANCELLED else f" Cancel-all from here: {done}."
 
 

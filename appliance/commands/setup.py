@@ -16,6 +16,8 @@ from appliance.job import JobReport
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.orderpath import OrderPath
+from appliance.orderpath.agreement import require_decided
 from appliance.person import confirm_typed, who
 from appliance.schedule import JOBS
 from appliance.spawner import EXIT_CODES
@@ -89,10 +91,12 @@ def arm(
     """Let a device that was never armed send orders, after showing what it would send.
 
     With --session the jobs up to the frozen plan run first and the plan is shown: nothing of it is sent by this
-    command. A device that halted for a reason is opened by `appliance rearm` alone.
+    command. A device that halted for a reason is opened by `appliance rearm` alone. While the account holds positions
+    that nobody has decided about (`appliance adopt`, `appliance keep`), or an order works in it, nothing is armed.
     """
     with opened(state, credentials=credentials) as device:
         device.latch.require_armable()
+        _require_decided(device)
         rehearsed = _rehearse(device, session) if session else []
         shown = _shown(device, session, rehearsed)
         if not as_json:
@@ -110,6 +114,14 @@ def arm(
             halts.note_armed(ledger, at)
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json,
          text=record.sentence())  # fmt: skip
+
+
+def _require_decided(device: Device) -> None:
+    """Raise `FixInput` on a device that has never sent an order while the account holds what is not its own."""
+    if not device.latch.read().is_fresh:
+        return
+    with device.deps() as deps:
+        require_decided(OrderPath.of(deps), deps.broker.positions(), deps.broker.orders(open_only=True))
 
 
 def _rehearse(device: Device, session: str) -> list[JobReport]:

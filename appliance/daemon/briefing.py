@@ -16,6 +16,7 @@ from typing import Any
 from appliance.schedule import AT_THE_OPEN, Entering
 from signals.errors import InvariantBroken
 from signals.sessions import Calendar, Session
+from signals.wording import reason_of
 
 FILE_NAME = "briefing.json"
 
@@ -62,7 +63,7 @@ def read(content: bytes) -> Briefing:
             Calendar(str(row["calendar"]), sessions), Entering(**row["entering"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
-        raise InvariantBroken("a briefing cannot be read", where=type(error).__name__) from None
+        raise InvariantBroken("a briefing cannot be read", where=reason_of(error)) from None
 
 
 def _utc(text: str) -> datetime:

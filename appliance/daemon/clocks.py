@@ -20,6 +20,7 @@ from http.client import HTTPException
 
 from appliance.clock import ASK_SECONDS, SystemClock, get
 from signals.errors import BrokerUnreachable
+from signals.wording import reason_of
 
 MAX_SKEW_SECONDS = 2.0
 DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant lies in the second after it
@@ -77,7 +78,7 @@ def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
         dated, _ = get(url, "/v2/clock")
         told = parsedate_to_datetime(dated).astimezone(UTC)
     except (OSError, HTTPException, ValueError, TypeError) as error:
-        raise BrokerUnreachable("the broker does not tell the date", where=type(error).__name__) from None
+        raise BrokerUnreachable("the broker does not tell the date", where=reason_of(error)) from None
     after = now()
     middle = before + (after - before) / 2
     off = (middle - told).total_seconds() - DATE_HALF_SECOND

@@ -51,6 +51,7 @@ from appliance.unheard import is_unheard, is_unsaid
 from appliance.vitals import Vitals, is_filling
 from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
 from signals.plain_text import clean
+from signals.wording import reason_of, utc_words
 
 MAX_CRASHES = 5
 CLOCK, MANUAL, DAMAGED = "CLOCK", "MANUAL", "LEDGER_DAMAGED"
@@ -323,7 +324,7 @@ class Daemon:
         limit = self._brief.halt_skew_seconds if self._brief else 0.0
         if newest is None or (newest - at).total_seconds() <= limit:
             return
-        words = f"the clock says {at:%Y-%m-%d %H:%M:%S} UTC, the ledger already holds {newest:%Y-%m-%d %H:%M:%S} UTC"
+        words = f"the clock says {utc_words(at)}, the ledger already holds {utc_words(newest)}"
         if self._latch.read().is_armed:
             self.close_latch(CLOCK, words)
         raise DeviceHalted(words, mend="Set the clock right; jobs go on once it has passed the ledger's last row")
@@ -369,15 +370,14 @@ class Daemon:
             return self._real.now()
 
     def _is_in_trouble(self, error: Exception, now: float) -> None:
-        words = str(error) or type(error).__name__
-        if isinstance(error, Locked) or words == self._trouble:
+        if isinstance(error, Locked) or (words := reason_of(error)) == self._trouble:
             return
         self._trouble = words
-        self._log.error("trouble", words=words, error=type(error).__name__)
+        self._log.error("trouble", words=words, error=repr(error))
         try:
             self.say(Severity.WARN, "trouble", "the daemon is in trouble", words, now)
         except (TrademlError, OSError) as second:
-            self._log.error("it cannot be recorded", words=str(second))
+            self._log.error("it cannot be recorded", words=reason_of(second))
 
     # -- what others see ---------------------------------------------------------------------------------------------
 

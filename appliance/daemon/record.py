@@ -25,6 +25,7 @@ from appliance.ledger.database import RESTORE
 from appliance.ledger.job_runs import JobRun
 from appliance.seams import Alert
 from signals.errors import LedgerDamaged, LedgerUnusable
+from signals.wording import reason_of, utc_words
 
 MAGIC, DAEMON = b"SQLite format 3\0", "daemon"
 
@@ -69,7 +70,9 @@ class Record:
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
-            raise LedgerUnusable("the ledger does not answer", where=f"{self._folder.ledger}: {error}") from error
+            raise LedgerUnusable(
+                "the ledger does not answer", where=f"{self._folder.ledger}: {reason_of(error)}"
+            ) from error
         except LedgerUnusable:
             self.close()
             raise
@@ -92,7 +95,7 @@ class Record:
         except FileNotFoundError:
             raise LedgerDamaged("the ledger is gone", where=str(path), mend=RESTORE) from None
         except OSError as error:
-            raise LedgerUnusable("the ledger cannot be read", where=f"{path}: {error.strerror}") from None
+            raise LedgerUnusable("the ledger cannot be read", where=f"{path}: {reason_of(error)}") from None
         if head != MAGIC or found != (self._file or found):
             raise LedgerDamaged("the ledger's file was written over or exchanged", where=str(path), mend=RESTORE)
         self._file = found
@@ -136,7 +139,7 @@ class Record:
                 before = job_runs.find(ledger, item.session, item.job)
                 if not job_runs.begin(ledger, item.session, item.job, at):
                     continue
-                cut = f"; it began {before.started_at.isoformat(timespec='seconds')} and did not end" if before else ""
+                cut = f"; it began {utc_words(before.started_at)} and did not end" if before else ""
                 words = item.words + cut
                 job_runs.finish(ledger, JobReport(item.job, item.session, item.status, words), at)
                 written.append(Ending(item.job, item.session, item.status, words))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from signals.errors import TrademlError
+from signals.wording import reason_of
 
 
 class State(IntEnum):
@@ -62,7 +63,7 @@ def fault(check: str, error: TrademlError | OSError, mend: str) -> Finding:
     if isinstance(error, TrademlError):
         place = f" ({error.where})" if error.where else ""
         return bad(check, f"{error.what}{place}", error.mend or mend)
-    return bad(check, f"{error.filename or ''} {error.strerror or type(error).__name__}".strip(), mend)
+    return bad(check, f"{error.filename or ''} {reason_of(error)}".strip(), mend)
 
 
 def worst(findings: Iterable[Finding]) -> State:

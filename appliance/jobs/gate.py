@@ -6,6 +6,7 @@ from datetime import date
 
 from appliance.deps import Deps
 from signals.errors import NotASession
+from signals.wording import utc_words
 
 
 def asof_of(session: date, deps: Deps) -> date:
@@ -27,6 +28,6 @@ def require_closed(session: date, deps: Deps) -> date:
     if deps.calendar.session(asof).close > now:
         raise NotASession(
             f"{session} lies in the future: {asof}, the session before it, has not closed",
-            where=f"the device's clock says {now.isoformat(timespec='minutes')}", mend="Ask for an earlier session",
+            where=f"the device's clock says {utc_words(now)}", mend="Ask for an earlier session",
         )  # fmt: skip
     return asof

@@ -22,6 +22,7 @@ from typing import TypeVar
 import apsw
 
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
+from signals.wording import reason_of
 
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5_000
@@ -81,7 +82,9 @@ class Ledger:
         try:
             self._connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
-            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=RESTORE) from error
+            raise LedgerUnusable(
+                "the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=RESTORE
+            ) from error
         try:
             with self._reading():
                 self._prepare(vfs)
@@ -90,7 +93,9 @@ class Ledger:
             raise Locked("another process keeps the ledger to itself", where=str(path), mend="Try again") from error
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
             self._connection.close()
-            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {error}", mend=MAKE_ROOM) from error
+            raise LedgerUnusable(
+                "the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=MAKE_ROOM
+            ) from error
         except BaseException:
             self._connection.close()
             raise
@@ -195,7 +200,7 @@ class Ledger:
             raise _corrupt(self.path, error) from error
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
             raise LedgerUnusable(
-                "the ledger cannot be written", where=f"{self.path}: {error}",
+                "the ledger cannot be written", where=f"{self.path}: {reason_of(error)}",
                 mend=MAKE_ROOM,
             ) from error  # fmt: skip
 
@@ -274,4 +279,4 @@ class Ledger:
 
 
 def _corrupt(path: Path, error: apsw.Error) -> LedgerDamaged:
-    return LedgerDamaged("the ledger is corrupt", where=f"{path}: {error}", mend=RESTORE)
+    return LedgerDamaged("the ledger is corrupt", where=f"{path}: {reason_of(error)}", mend=RESTORE)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from appliance.ledger.database import Value
 from signals.errors import InvariantBroken, LedgerUnusable
+from signals.wording import utc_words
 
 Row = dict[str, Value]
 
@@ -68,7 +69,7 @@ def day(row: Row, column: str) -> date:
 def stamp(at: datetime) -> str:
     """An instant as the ledger writes it; raise `InvariantBroken` for one without a zone."""
     if at.tzinfo is None:
-        raise InvariantBroken("an instant without a time zone", where=at.isoformat())
+        raise InvariantBroken("an instant without a time zone", where=utc_words(at))
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

@@ -107,7 +107,7 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
     Raises
     ------
     ReconBreak
-        The device is armed, its ledger is empty and the account is not: the ledger was lost.
+        The device is armed, its ledger is empty, and the account holds what no person has decided about: it was lost.
     TripwireHalt
         Orders of this device's own family are at the broker: another device trades the account.
     FixInput
@@ -117,13 +117,13 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
     reports = fetch(path, path.calendar.offset(session, -back) if back else session)
     _refuse_anothers(path, reports)
     working = [order for order in reports.orders if not order.status.is_terminal]
-    if path.latch.read().is_armed and (reports.positions or working):
+    if path.latch.read().is_armed and (undecided(path, reports.positions) or working):
         raise ReconBreak(
             "the device is armed with an empty ledger, but the account holds positions or orders",
             where=f"{len(reports.positions)} positions, {len(working)} orders",
             mend="Restore the ledger from a backup, or re-arm to begin with what the account holds",
         )
-    _refuse_undecided(path, reports, working)
+    require_decided(path, reports.positions, working)
     accept(path, session, phase, reports)
     return Agreement(reports.account, reports.positions, ())
 
@@ -136,13 +136,14 @@ def undecided(path: OrderPath, positions: Sequence[Position]) -> tuple[Position,
     return tuple(p for p in positions if p.quantity != 0 and p.symbol not in known)
 
 
-def _refuse_undecided(path: OrderPath, reports: Reports, working: Sequence[BrokerOrder]) -> None:
+def require_decided(path: OrderPath, positions: Sequence[Position], working: Sequence[BrokerOrder]) -> None:
+    """Raise `FixInput` while orders of others work in the account, or it holds what nobody has adopted or keeps."""
     if working:
         raise FixInput(
             "orders that this device did not send work in the account", mend="Cancel them at the broker",
             where=", ".join(order.client_order_id for order in working[:NAMED_IN_ERROR]),
         )  # fmt: skip
-    if found := undecided(path, reports.positions):
+    if found := undecided(path, positions):
         raise FixInput(
             f"the account holds {len(found)} positions that are not this device's",
             where=", ".join(f"{p.symbol} {p.quantity}" for p in found[:NAMED_IN_ERROR]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.reports import watching
 from appliance.reports.tables import money, table
+from signals.plain_text import markdown
 
 LARGEST = 15
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
@@ -27,14 +28,11 @@ def _head(content: Mapping[str, Any]) -> str:
     lines = [
         f"# Session {content['session']}",
         "",
-        f"Scored at {content['asof']}, venue {content['venue']}. {content['latch']}.",
+        f"Scored at {content['asof']}, venue {content['venue']}. {markdown(content['latch'])}.",
     ]
     bundle = content["bundle"]
     if bundle["role"] == "evaluation":
-        lines += ["", f"> **Unproven bundle** (role `evaluation`): {bundle['refusal']}"]
-    sized = str(content["decisions"].get("sized_by") or "")
-    if sized.startswith("not"):
-        lines += ["", f"> **{sized[0].upper()}{sized[1:]}.** The size of this book says nothing about its model."]
+        lines += ["", f"> **Unproven bundle** (role `evaluation`): {markdown(bundle['refusal'])}"]
     rows = [[job["job"], WORDS[job["status"]], job["summary"]] for job in content["jobs"]]
     return "\n".join([*lines, "", table(["job", "end", "what happened"], rows)])
 
@@ -87,7 +85,8 @@ def _rounding(content: Mapping[str, Any]) -> list[str]:
         return []
     ratio = "" if found["ratio"] is None else f", {found['ratio']:.2f} times as far"
     never = found["never_held"]
-    named = f" {len(never)} names round to no share and are not held: {', '.join(never[:LARGEST])}." if never else ""
+    names = ", ".join(map(markdown, never[:LARGEST]))
+    named = f" {len(never)} names round to no share and are not held: {names}." if never else ""
     return [
         f"The nearest whole shares are {found['nearest_l1']:.2%} of equity from the target book "
         f"({found['share']:.1%} of its gross). With every planned order filled the book is {found['planned_l1']:.2%} "
@@ -137,7 +136,7 @@ def _tripwires(content: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     if not rows:
         return "## Tripwires\n\nNone was evaluated."
-    told = f"Controls exercised in a dry run: {content['controls']}.\n\n"
+    told = f"Controls exercised in a dry run: {markdown(content['controls'])}.\n\n"
     return f"## Tripwires\n\n{told}" + table(
         ["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3)
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.reports.tables import money, table
+from signals.plain_text import markdown
 
 FAN = ("live", "low", "median", "high")
 DRIFTING = 8
@@ -18,7 +19,7 @@ def attribution(content: Mapping[str, Any]) -> str:
 
 def _session(row: Mapping[str, Any]) -> str:
     lines = [[part, money(amount, signed=True)] for part, amount in row["parts"].items()]
-    lines.append(["**sum**", money(row["total"], signed=True)])
+    lines.append(["sum", money(row["total"], signed=True)])
     costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row["costs"].items())
     said = [f"## Where the result of {row['session']} came from", "", table(["part", "USD"], lines, numbers=(1,)), "",
             f"Costs: {costs}."]  # fmt: skip
@@ -29,7 +30,7 @@ def _session(row: Mapping[str, Any]) -> str:
 
 
 def _named(amounts: Sequence[Sequence[str]]) -> str:
-    return ", ".join(f"{symbol} {money(amount, signed=True)}" for symbol, amount in amounts)
+    return ", ".join(f"{markdown(symbol)} {money(amount, signed=True)}" for symbol, amount in amounts)
 
 
 def expectation(content: Mapping[str, Any]) -> str:
@@ -43,8 +44,9 @@ def expectation(content: Mapping[str, Any]) -> str:
         for row in found["figures"]
     ]
     said = (
-        f"Lived since {found['since']}: {test['says']}. Evidence against it {test['wealth']:.2f} now, at most "
-        f"{test['highest']:.2f}; from {test['alarm_at']:.0f} on it is gone. Chance of a false alarm over its life: 5 %."
+        f"Lived since {found['since']}: {markdown(test['says'])}. Evidence against it {test['wealth']:.2f} now, "
+        f"at most {test['highest']:.2f}; from {test['alarm_at']:.0f} on it is gone. "
+        "Chance of a false alarm over its life: 5 %."
     )
     heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
     return "\n".join([
@@ -58,7 +60,7 @@ def warning(content: Mapping[str, Any]) -> str:
     found = content.get("expectation")
     if not found or found["test"]["alarmed_on"] is None:
         return ""
-    return f"> **This is {found['test']['says']}**: so since {found['test']['alarmed_on']}."
+    return f"> **This is {markdown(found['test']['says'])}**: so since {found['test']['alarmed_on']}."
 
 
 def drift(content: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Scr
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
 from signals.plain_text import clean_lines
+from signals.wording import reason_of
 
 DARK, LIGHT = "textual-dark", "textual-light"
 
@@ -325,7 +326,7 @@ class ApplianceApp(App[None]):
         try:
             path = exporting.write(self._settings.exports / name, rows, form)
         except OSError as error:
-            self.call_from_thread(self.notify, f"not exported: {error}", severity="error")
+            self.call_from_thread(self.notify, f"not exported: {reason_of(error)}", severity="error")
             return
         self.call_from_thread(self.notify, f"{len(rows)} rows written to {path}")
 

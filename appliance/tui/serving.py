@@ -36,6 +36,7 @@ from starlette.routing import Route
 from appliance.fs import DurableFs
 from appliance.tui.app import ApplianceApp
 from signals.errors import FixInput
+from signals.wording import reason_of
 
 HOST = "127.0.0.1"
 SIZE = (120, 40)
@@ -144,7 +145,7 @@ def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
     except OSError as error:
         raise FixInput(
             "the port cannot be listened on",
-            where=f"{HOST}:{port}: {error.strerror}",
+            where=f"{HOST}:{port}: {reason_of(error)}",
             mend="Choose another with --port",
         ) from None
     with listener:

@@ -31,6 +31,7 @@ from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
 from signals.places import is_s3
 from signals.sessions import Calendar
+from signals.wording import reason_of
 
 
 class Condition(StrEnum):
@@ -137,7 +138,7 @@ class LedgerSource:
             )  # fmt: skip
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
             mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
-            trouble = Trouble(Condition.UNREADABLE, f"{type(error).__name__}: {error}", mend)
+            trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", mend)
         self.close()
         return Answer(question, self._now, self._clock.now(), trouble=trouble)
 
@@ -225,7 +226,7 @@ def _venue(path: Path) -> _Venue:
         return _Venue(kept, is_exchange, url, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise BadConfig(
-            "the device's settings cannot be read", where=f"{path}: {error}", mend="Correct the file"
+            "the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file"
         ) from None
 
 

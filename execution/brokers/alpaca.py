@@ -48,6 +48,7 @@ from execution.orders import BrokerOrder, Intent
 from signals.config import Config
 from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
 from signals.sessions import Session
+from signals.wording import reason_of
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 ORDERS_PER_PAGE = 500
@@ -250,7 +251,7 @@ class AlpacaBroker:
                     raise BrokerUnreachable(f"the broker refuses the question with {status}", where=path) from None
                 reason, wait = f"status {status}", self._asked_wait(error.response.headers, wait)
             except TRANSPORT_ERRORS as error:
-                reason = type(error).__name__
+                reason = reason_of(error)
             except BrokerUnreachable as error:
                 reason = error.where
         raise BrokerUnreachable("the broker does not answer", where=f"{path}: {reason}", mend="It is asked again later")
@@ -282,7 +283,7 @@ class AlpacaBroker:
         except APIError as error:
             return _refusal(error)
         except TRANSPORT_ERRORS as error:
-            return Unknown(f"{type(error).__name__} after the request may have left")
+            return Unknown(f"{reason_of(error)}; the request may have left")
         except (BrokerUnreachable, UnknownBrokerState) as error:
             return Unknown(str(error))
         if order.client_order_id != intent.key.client_order_id:

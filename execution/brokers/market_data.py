@@ -42,6 +42,7 @@ from execution.brokers.transport import GuardedTransport, is_permitted
 from signals import strict_json
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from signals.sessions import NEW_YORK, Calendar
+from signals.wording import reason_of
 
 DATA_URL = "https://data.alpaca.markets"
 FEED = "sip"
@@ -80,7 +81,7 @@ def read_keys(folder: Path | None) -> Keys:
         return Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except OSError as error:
         raise BadConfig(
-            f"no key pair ({error.strerror})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}"
+            f"no key pair ({reason_of(error)})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}"
         ) from None
 
 
@@ -282,13 +283,13 @@ class AlpacaData:
                 status = error.status_code
                 if status not in AGAIN:
                     raise BadBars(
-                        f"refused with {status}: {error}",
+                        f"refused with {status}: {reason_of(error)}",
                         where=self.name,
                         mend="Check the key pair and its data rights",
                     ) from None
                 reason = f"answered {status}"
             except FAILURES as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = reason_of(error)
             else:
                 return answer
             if attempt < REPEATS:
@@ -305,7 +306,7 @@ def _tame(client: RESTClient, transport: GuardedTransport) -> None:
     session = getattr(client, "_session", None)
     if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
         raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs", where=type(client).__name__,
+            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py",
             mend="Install the version that the lock file names",
         )  # fmt: skip
     client._retry = 0
@@ -324,7 +325,9 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
     try:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise BadBars(f"an answer is not in the shape of bars ({error})", where="alpaca", mend="Try later") from None
+        raise BadBars(
+            f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", mend="Try later"
+        ) from None
 
 
 def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
@@ -333,7 +336,9 @@ def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
             (symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])
         ]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise BadBars(f"an answer is not in the shape of trades ({error})", where="alpaca", mend="Try later") from None
+        raise BadBars(
+            f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", mend="Try later"
+        ) from None
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 
@@ -350,7 +355,7 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
                 found += [reader(row) for row in rows]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(
-            f"an answer is not in the shape of corporate actions ({error})", where="alpaca", mend="Try later"
+            f"an answer is not in the shape of corporate actions ({reason_of(error)})", where="alpaca", mend="Try later"
         ) from None
     return found, untold
 

@@ -26,6 +26,7 @@ from signals.console import run
 from signals.errors import BadConfig
 from signals.sessions import NEW_YORK
 from signals.version_option import version_option
+from signals.wording import reason_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 BEFORE_TRADING = time(8, 0)
@@ -96,7 +97,7 @@ def _listen(port: int) -> socket.socket:
         return http.listen(port)
     except OSError as error:
         raise BadConfig(
-            f"the port cannot be listened on: {error.strerror}", where=f"--port {port}",
+            f"the port cannot be listened on: {reason_of(error)}", where=f"--port {port}",
             mend="Stop what listens there, name another one, or 0 for a free one",
         ) from None  # fmt: skip
 
@@ -124,7 +125,7 @@ def _stand_in(
             proxy = standing.enter_context(standing_in(port, exchange.getsockname()[1], authority, WallClock().now()))
         except OSError as error:
             raise BadConfig(
-                f"the stand-in cannot be set up: {error.strerror or error}",
+                f"the stand-in cannot be set up: {reason_of(error)}",
                 where=f"--stand-in-port {port} --stand-in-ca {authority}", mend="Name a free port and a file to write",
             ) from None  # fmt: skip
         yield proxy, frozenset(HOSTS)

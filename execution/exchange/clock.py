@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from signals.errors import InvariantBroken
+from signals.wording import utc_words
 
 
 class ExchangeClock(Protocol):
@@ -29,7 +30,7 @@ class VirtualClock:
         """Move forward to `to`."""
         target = _utc(to)
         if target < self._now:
-            raise InvariantBroken(f"a virtual clock at {self._now.isoformat()} cannot go back to {target.isoformat()}")
+            raise InvariantBroken(f"a virtual clock at {utc_words(self._now)} cannot go back to {utc_words(target)}")
         self._now = target
 
 
@@ -43,5 +44,5 @@ class WallClock:
 
 def _utc(at: datetime) -> datetime:
     if at.tzinfo is None:
-        raise InvariantBroken("an instant carries its time zone", where=at.isoformat())
+        raise InvariantBroken("an instant carries its time zone", where=utc_words(at))
     return at.astimezone(UTC)

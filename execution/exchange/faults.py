@@ -36,6 +36,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from execution.exchange.message import Request, Response, answer
 from signals.config import Config
+from signals.wording import reason_of
 
 PATH_MAX = 1000
 SECONDS_MAX = 10.0 * 366 * 86_400  # instants of the data stay within the years that can be written
@@ -96,7 +97,7 @@ class Fault(Config):
         try:
             re.compile(path)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"not a regular expression: {error}") from None
+            raise ValueError(f"not a regular expression: {reason_of(error)}") from None
         return path
 
     @property

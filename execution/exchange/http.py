@@ -39,6 +39,7 @@ from execution.exchange.message import Request, Response, answer
 from execution.exchange.refusals import RefusedByVenue
 from execution.exchange.stream import Bell, serve_stream
 from signals.errors import TrademlError
+from signals.wording import reason_of
 
 ARRIVALS = WallClock()  # requests are paced in real time, whatever time the market keeps
 DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read
@@ -161,7 +162,7 @@ async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, recei
     try:
         served = exchange.handle(asked)
     except (TrademlError, apsw.Error) as error:
-        LOG.error("%s %s: %s: %s", asked.method, asked.path, type(error).__name__, error)
+        LOG.error("%s %s: %s", asked.method, asked.path, reason_of(error))
         served = answer({"code": 50010000, "message": FAILED}, 500)
     if served.delay_seconds:
         await asyncio.sleep(served.delay_seconds)

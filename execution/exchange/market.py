@@ -31,6 +31,7 @@ from signals.bars import Bars
 from signals.errors import BadBars, InvariantBroken, NotASession
 from signals.manifest import PriceBasis
 from signals.sessions import Calendar, Session
+from signals.wording import utc_words
 
 ACTIONS_AT = time(4, 0)  # New York; every action of a session is done well before 08:00
 
@@ -131,7 +132,7 @@ class Market:
         """Return the first session that opens after `now`."""
         position = bisect_right(self._session_opens, now)
         if position == len(self._session_opens):
-            raise NotASession("past the end of the exchange's calendar", where=now.isoformat(), mend="Publish new data")
+            raise NotASession("past the end of the exchange's calendar", where=utc_words(now), mend="Publish new data")
         return self.calendar.sessions[position]
 
     def ends(self) -> datetime:

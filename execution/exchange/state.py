@@ -21,6 +21,7 @@ from execution.exchange.book import Book, Changes, Entry, Holding, LogRow, Mark,
 from execution.exchange.codec import decode, encode
 from execution.exchange.order import Order
 from signals.errors import BadConfig, BadDataset, Locked
+from signals.wording import reason_of
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -196,5 +197,5 @@ def _hold(folder: Path) -> int:
 
 
 def _unusable(path: str, error: Exception) -> BadConfig:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = reason_of(error)
     return BadConfig(f"the state cannot be kept here: {said}", where=path, mend="Name a folder that you can write")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from signals.bars import Floats
 from signals.bundle.seal import canonical_json, parse_json
 from signals.errors import BundleRefused
+from signals.wording import reason_of
 
 MAX_TOLERANCE_SD = 1e-5
 MAX_ROWS = 1_024
@@ -79,5 +80,5 @@ class Golden:
             inputs = np.array(document["inputs"], dtype=np.float64).astype(np.float32)
             scores = np.array(document["scores"], dtype=np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise BundleRefused(f"golden vectors cannot be read: {error}", where=where) from None
+            raise BundleRefused(f"golden vectors cannot be read: {reason_of(error)}", where=where) from None
         return cls(inputs, scores)

@@ -22,6 +22,7 @@ from signals import strict_json
 from signals.errors import BundleRefused
 from signals.files import sha256_of
 from signals.strict_json import BadJson
+from signals.wording import reason_of
 
 MANIFEST_KIND = "application/vnd.trademl.bundle+json"
 KEYSET_KIND = "application/vnd.trademl.keyset+json"
@@ -144,7 +145,7 @@ def parse_json(content: bytes, where: str) -> Any:
     try:
         return strict_json.loads(content, decimals=float)
     except BadJson as error:
-        raise BundleRefused(f"not a JSON document: {error}", where=where) from None
+        raise BundleRefused(f"not a JSON document: {reason_of(error)}", where=where) from None
 
 
 def _signature_rows(content: bytes, where: str) -> list[tuple[str, bytes]]:

@@ -17,6 +17,7 @@ from execution.exchange.exchange import Exchange
 from execution.exchange.generated import generate
 from execution.exchange.inprocess import InProcessAdapter
 from execution.exchange.market import Market as ServedMarket
+from signals.eligibility import EligibilityConfig
 from signals.manifest import Manifest, PriceBasis
 from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
@@ -24,6 +25,10 @@ from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END, SYMBOLS, SESSIONS, NEW = date(2025, 6, 30), 40, 510, 30
+
+
+# So that names enter and leave within the sessions that a device completes.
+DEMANDING = EligibilityConfig(min_price=45, exit_price=44, min_dollar_volume=30_000_000, exit_dollar_volume=29_000_000)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
     pq.write_table(actions, folder / "actions.parquet")
     return ingest(
         Sources(folder / "bars.parquet", folder / "actions.parquet"), folder / "data", mapping=Mapping(),
-        basis=PriceBasis.RAW, config=CurationConfig(), name="market",
+        basis=PriceBasis.RAW, config=CurationConfig(eligibility=DEMANDING), name="market",
     )  # fmt: skip
 
 

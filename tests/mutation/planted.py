@@ -28,6 +28,7 @@ CONTRACT = "tests/test_execution/test_alpaca_contract.py"
 STEPS = "tests/test_appliance/test_steps.py"
 ROUNDING = "tests/test_execution/test_rounding.py"
 STRANGERS = "tests/test_appliance/test_strangers.py"
+USED = "tests/flow/test_used_account.py"
 ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
 
 LATCH_FIRST = """\
@@ -251,11 +252,20 @@ BUGS = (
     Planted("take another device's order for its own", SUBMISSION, "if outcome.is_taken and entry.posts == 1:",
             "if False:", f"{STRANGERS}::test_the_second_of_two_devices_halts_at_its_first_order"),
     Planted("begin a book over positions that nobody decided about", "appliance/orderpath/agreement.py",
-            "    _refuse_undecided(path, reports, working)\n", "",
+            "    require_decided(path, reports.positions, working)\n", "",
             f"{STRANGERS}::test_no_book_begins_over_positions_that_nobody_decided_about"),
     Planted("begin a book while a person's order works in the account", "appliance/orderpath/agreement.py",
             "    if working:\n", "    if False:\n",
             f"{STRANGERS}::test_no_book_begins_while_an_order_of_a_person_works_in_the_account"),
+    Planted("arm over positions that nobody decided about", "appliance/commands/setup.py",
+            "        _require_decided(device)\n", "",
+            f"{USED}::test_nothing_is_armed_until_a_person_has_decided_about_every_position"),
+    Planted("aim at a name that a person keeps", "appliance/jobs/plan.py",
+            "snapshot, deps), _kept(deps))", "snapshot, deps), {})",
+            f"{USED}::test_what_is_adopted_is_traded_to_target_through_the_ramp_and_what_is_kept_never"),
+    Planted("halt an armed device over what a person adopted", "appliance/orderpath/agreement.py",
+            "(undecided(path, reports.positions) or working)", "(reports.positions or working)",
+            f"{USED}::test_what_is_adopted_is_traded_to_target_through_the_ramp_and_what_is_kept_never"),
     Planted("count an attempt that never left against its plan", "appliance/orderpath/conservation.py",
             "    if entry.state in UNSENT:\n", "    if False:\n",
             f"{ORDERPATH}::test_an_attempt_that_never_left_takes_no_shares_from_its_plan"),
@@ -273,10 +283,4 @@ BUGS = (
     Planted("let a ruined book go on", "portfolio/nav.py", "            if growth <= 0:\n", "            if False:\n",
             "tests/test_portfolio/test_nav.py::"
             "test_a_short_that_goes_from_twelve_cents_to_27_dollars_costs_322_percent_of_equity"),
-    Planted("size a book without asking its evidence", "portfolio/target.py",
-            "scalar = bounds[binding] * share", "scalar = bounds[binding]",
-            "tests/test_portfolio/test_build.py::test_the_whole_book_is_multiplied_by_what_its_evidence_supports"),
-    Planted("bet on evidence that nobody states", "portfolio/kelly.py",
-            "return 0.0 if t is None or t <= 1.0 else", "return 1.0 if t is None or t <= 1.0 else",
-            "tests/test_portfolio/test_build.py::test_without_evidence_the_book_is_flat_and_says_why"),
 )  # fmt: skip

@@ -85,6 +85,9 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
     theirs = curated_as_told(world, told, last, tmp_path / "theirs")
     ours = stored(market, world.known)
     assert ours == as_curated(tmp_path / "theirs", world.known) and len(ours) > 30 * NEW
+    crossing = "SELECT count(*) FROM (SELECT security FROM bars WHERE session > ? GROUP BY security HAVING {})"
+    both = market.connection().execute(crossing.format("count(DISTINCT eligible) = 2"), [world.known]).fetchall()
+    assert both[0][0] > 2  # the rule of price and dollar volume decided within the sessions completed
     for day in days[: days.index(last) + 1]:
         assert market.audit(day) == theirs.status(day)
         known = [a for a in load_actions(tmp_path / "theirs" / "data", theirs) if a.effective == day]

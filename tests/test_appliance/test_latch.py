@@ -49,7 +49,7 @@ def test_arming_is_durable_and_survives_another_process(latch: Latch, tmp_path: 
     latch.arm(by="me", at=AT)
     found = Latch(tmp_path, DurableFs()).read()
     assert found.is_armed
-    assert found.sentence() == f"ARMED since {AT.isoformat()} by me"
+    assert found.sentence() == "ARMED since 2024-03-12 13:00:00 UTC by me"
     latch.require_armed()
 
 
@@ -67,7 +67,7 @@ def test_a_later_halt_is_added_and_never_written_over_the_first(latch: Latch) ->
     first = latch.halt("DRAWDOWN", "too deep", AT)
     second = latch.halt("MANUAL", "stop", LATER)
     assert (second.halt_id, second.name, second.reason) == (first.halt_id, "DRAWDOWN", "too deep")
-    assert second.later == (f"{LATER.isoformat()} MANUAL: stop",)
+    assert second.later == ("2024-03-12 14:00:00 UTC MANUAL: stop",)
 
 
 def test_a_halt_on_a_fresh_device_needs_rearm_not_arm(latch: Latch) -> None:

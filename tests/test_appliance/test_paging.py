@@ -54,7 +54,7 @@ def test_a_message_is_posted_once_with_its_loudness_and_no_figure() -> None:
     assert (request.method, str(request.url)) == ("POST", SECRET)
     assert request.headers["Title"] == "HALTED by RECON_BREAK" and request.headers["Priority"] == "urgent"
     text = request.content.decode()
-    assert "halt-1a2b3c4d" in text and "2024-03-12T13:00:00" in text
+    assert "halt-1a2b3c4d" in text and "2024-03-12 13:00:00 UTC" in text
     assert "PA3XYZ" not in text and "101.5" not in text and text == message(ALERT)
 
 

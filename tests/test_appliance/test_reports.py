@@ -97,6 +97,38 @@ def test_an_unproven_bundle_is_a_banner() -> None:
     assert "Unproven" not in render(DAY)
 
 
+NASTY = "=1+1 \x1b[2J\u202e[/x]<script>`x`|*y*\n# Fake\n| a | b |"
+SHOWN = r"=1+1 \\x1b\[2J\\u202e\[/x\]\<script\>\`x\`\|\*y\* # Fake \| a \| b \|"
+
+
+def test_text_from_outside_changes_nothing_of_the_report_s_form() -> None:
+    """A person's reason, a bundle's words, symbols and verdicts, in a table or beside it, show as their characters."""
+    rounding = rounding_figures(Rounding(0.95, 0.05, 0.06, 0.93, (NASTY,)))
+    test = {"says": NASTY, "wealth": 1.0, "highest": 2.0, "alarm_at": 20.0, "alarmed_on": "2024-03-01"}
+    drift = [{"name": NASTY, "psi": 0.1, "limit": 0.2, "used": 0.5, "verdict": NASTY}]
+    part = {
+        "session": "2024-03-11", "parts": {"market": "1.00"}, "total": "1.00", "costs": {"fees": "0"}, "data": "GREEN",
+        "best": [[NASTY, "2.00"]], "worst": [[NASTY, "-1.00"]],
+    }  # fmt: skip
+
+    def told(outside: str) -> str:
+        def said(text: object) -> object:
+            return outside if text == NASTY else text
+
+        return render({
+            **DAY, "latch": outside, "bundle": {**DAY["bundle"], "role": "evaluation", "refusal": outside},
+            "plan": {**DAY["plan"], "rounding": {**rounding, "never_held": [outside]}}, "controls": outside,
+            "alerts": [{"severity": "page", "title": outside, "body": outside}],
+            "expectation": {"since": "2024-02-01", "test": {**test, "says": outside}, "figures": []},
+            "drift": {"window_sessions": 60, "rows": [{key: said(value) for key, value in drift[0].items()}]},
+            "attribution": [{**part, "best": [[outside, "2.00"]], "worst": [[outside, "-1.00"]]}],
+        })  # fmt: skip
+
+    text = told(NASTY)
+    assert text.count(SHOWN) == 12 and text.replace(SHOWN, "plain") == told("plain")
+    assert "| sum | +1.00 |" in text
+
+
 def test_a_day_without_anything_still_says_so() -> None:
     empty = {
         **DAY, "value": None, "orders": [], "fills": [], "targets": [], "tripwires": [], "plan": None,

@@ -26,6 +26,7 @@ from signals.dataset import (
     read_manifest,
     session_range,
 )
+from signals.eligibility import EligibilityConfig
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.manifest import FileRecord
@@ -69,6 +70,17 @@ def content(rows=ROWS, red: tuple[date, ...] = (), actions: tuple[Action, ...] =
         quarantine=QUARANTINE_SCHEMA.empty_table(), findings=FINDINGS_SCHEMA.empty_table(), universe=None,
         audits=audits, non_sessions=(), survivorship="unknown", min_history=253,
     )  # fmt: skip
+
+
+def test_a_manifest_says_what_an_eligible_name_must_have_and_an_older_one_asked_for_nothing(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, content())
+    assert manifest.eligibility_rule == "no minimum price or dollar volume"
+    assert b"eligibility" not in manifest.to_bytes()  # as it was written before there was a rule
+    rule = EligibilityConfig(min_price=2, exit_price=1, min_dollar_volume=9, exit_dollar_volume=8)
+    asking = replace(manifest, eligibility=rule, is_price_known=True)
+    back = Manifest.from_bytes(asking.to_bytes(), where="m")
+    assert (back.eligibility, back.is_price_known, back.to_bytes()) == (rule, True, asking.to_bytes())
+    assert "at least 2 USD as traded (1 to stay)" in back.eligibility_rule
 
 
 def test_what_was_written_comes_back(tmp_path: Path) -> None:

@@ -95,4 +95,4 @@ def test_every_command_speaks_cleaned(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr("sys.argv", ["appliance"])
     with pytest.raises(SystemExit):
         run(refuse)
-    assert capsys.readouterr().err == "FixInput: no row matches (AAA\\x1b[2J\\ud800\\u202e). Look\n"
+    assert capsys.readouterr().err == "no row matches (AAA\\x1b[2J\\ud800\\u202e). Look\n"

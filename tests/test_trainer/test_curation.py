@@ -12,6 +12,7 @@ import pytest
 
 from signals.actions import Action, ActionKind
 from signals.audits import SessionStatus
+from signals.eligibility import ANY, EligibilityConfig
 from signals.errors import BadBars
 from signals.manifest import PriceBasis
 from signals.securities import identities
@@ -22,7 +23,7 @@ from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA, Datas
 
 CALENDAR = xnys(date(2023, 1, 1), date(2027, 12, 31))
 DAYS = CALENDAR.between(date(2024, 1, 2), date(2024, 12, 31))
-SMALL = CurationConfig(min_history=3)
+SMALL = CurationConfig(eligibility=ANY, min_history=3)
 
 
 def frame_of(rows: list[tuple[object, ...]], columns: str = "date symbol open high low close volume") -> pd.DataFrame:
@@ -151,7 +152,7 @@ def test_etfs_are_eligible_only_if_configured() -> None:
     frame = frame_of(flat("A", DAYS[:4]) + flat("E", DAYS[:4]))
     frame["kind"] = frame["symbol"].map({"A": "stock", "E": "etf"}).astype(object)
     assert column(curated(frame), "E", "eligible") == [False] * 4
-    allowed = CurationConfig(min_history=3, etfs_eligible=True)
+    allowed = CurationConfig(eligibility=ANY, min_history=3, etfs_eligible=True)
     assert column(curated(frame, config=allowed), "E", "eligible") == [False, False, True, True]
 
 
@@ -174,7 +175,7 @@ def test_a_membership_table_without_known_at_is_not_point_in_time() -> None:
     universe = pa.Table.from_pylist([{"symbol": "A", "start": DAYS[1], "end": DAYS[3]}], schema=UNIVERSE_SCHEMA)
     found = curated(frame_of(flat("A", DAYS[:5])), universe=universe)
     assert found.survivorship == "unknown" and "no known_at" in found.universe_why
-    word = CurationConfig(min_history=3, all_assets=True)
+    word = CurationConfig(eligibility=ANY, min_history=3, all_assets=True)
     assert curated(frame_of(flat("A", DAYS[:5])), universe=universe, config=word).survivorship == "reconstructed"
 
 
@@ -225,6 +226,50 @@ def test_a_membership_table_whose_dead_leave_before_they_die_is_not_point_in_tim
                        {"symbol": a.symbol, "start": days[0], "end": days[70], "known_at": days[65]} for a in gone)],
                        schema=TOLD_UNIVERSE_SCHEMA))  # fmt: skip
     assert kept.survivorship == "point-in-time"
+
+
+RULE = EligibilityConfig(min_price=5, exit_price=3, min_dollar_volume=20_000, exit_dollar_volume=8_000)
+ASKING = CurationConfig(min_history=1, eligibility=RULE)
+
+
+def priced(closes: list[float], dollars: float = 50_000.0, split: float = 1.0) -> pd.DataFrame:
+    """One name at these closes, each day's volume worth `dollars`; all prices and volumes are adjusted for `split`."""
+    rows = [(day, "A", *[close / split] * 4, dollars / close * split)
+            for day, close in zip(DAYS, closes, strict=False)]  # fmt: skip
+    return frame_of(rows)
+
+
+def test_a_name_is_eligible_from_five_dollars_to_three_as_it_was_traded() -> None:
+    content = curated(priced([4.0, 6.0, 4.0, 2.9, 4.0]), config=ASKING)
+    assert column(content, "A", "eligible") == [False, True, True, False, False]
+    assert content.is_price_known and content.eligibility == RULE
+
+
+def test_a_member_of_a_universe_table_is_no_exception_and_stays_listed_for_the_survivorship() -> None:
+    """A bankrupt at 12 cents is a member and not eligible: nothing is shorted at 5 bps."""
+    universe = pa.table({"symbol": ["A"], "start": [DAYS[0]], "end": pa.array([None], pa.date32())})
+    content = curated(priced([6.0, 0.12, 0.12]), universe=universe, config=ASKING)
+    assert column(content, "A", "eligible") == [True, False, False]
+
+
+def test_thin_names_are_left_out_by_the_mean_of_their_own_sessions() -> None:
+    thin = curated(priced([50.0] * 4, dollars=19_999.0), config=ASKING)
+    assert column(thin, "A", "eligible") == [False] * 4
+    assert column(curated(priced([50.0] * 4, dollars=20_001.0), config=ASKING), "A", "eligible") == [True] * 4
+
+
+def test_a_split_that_was_adjusted_backwards_makes_no_penny_stock_of_the_past() -> None:
+    """8 USD before a later 4:1 stand as 2 USD in adjusted history. With the split recorded they are 8; without it the
+    price is not known and dollars alone decide, which the split does not change."""
+    closes = [8.0, 8.0, 8.0, 8.0]
+    split = Action(ActionKind.SPLIT, "A", DAYS[3], DAYS[2], ratio=Decimal(4))
+    rows = [(day, "A", *[close / 4] * 4, 50_000 / close * 4) for day, close in zip(DAYS, closes, strict=False)]
+    frame = frame_of(rows)
+    told = curated(frame, (split,), basis=PriceBasis.SPLIT_ADJUSTED, config=ASKING)
+    assert column(told, "A", "eligible") == [True, True, True, False] and told.is_price_known  # 2 USD from the split on
+    silent = curated(frame, basis=PriceBasis.SPLIT_ADJUSTED, config=ASKING)
+    assert column(silent, "A", "eligible") == [True] * 4 and not silent.is_price_known
+    assert not curated(frame, basis=PriceBasis.TOTAL_RETURN, config=ASKING).is_price_known
 
 
 def test_with_a_universe_table_its_members_are_eligible_and_the_end_is_exclusive() -> None:
@@ -405,7 +450,7 @@ def test_a_long_set_whose_names_all_live_is_survivors_only_and_a_death_makes_it_
     assert curated(frame_of(rows)).survivorship == "survivors only"
     assert curated(frame_of(without(rows, {"S001"}, set(days[300:])))).survivorship == "unknown"
     assert curated(frame_of(crowd(4, days[:100]))).survivorship == "unknown"
-    word = CurationConfig(min_history=3, all_assets=True)
+    word = CurationConfig(eligibility=ANY, min_history=3, all_assets=True)
     died = frame_of(without(rows, {"S001"}, set(days[300:])))
     assert curated(died, config=word).survivorship == "reconstructed"
     assert curated(frame_of(rows), config=word).survivorship == "survivors only"  # whatever a person says

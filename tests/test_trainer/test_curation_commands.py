@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,6 +116,7 @@ def test_a_revision_makes_the_next_version_and_the_old_one_stays_readable(delive
 
 def test_audit_shows_the_defects_and_exits_0_without_red(dataset: Path) -> None:
     code, text = run("audit", "--data", dataset)
+    assert "Eligible names have at least 5 USD as traded (3 to stay) and 1,000,000 USD a session" in text
     assert code == 0
     assert "GREEN" in text
     assert "zero_volume" in text
@@ -313,3 +315,23 @@ def test_generate_tells_what_it_made(tmp_path: Path) -> None:
     assert (code, document["generated"], document["signal"]) == (0, True, False)
     assert document["last"] == "2024-06-28"
     assert run(*arguments[:-1], "2024-06-29", "--to", tmp_path)[0] == 2
+
+
+def test_what_a_file_says_can_neither_end_a_line_of_the_notes_nor_steer_a_terminal(tmp_path: Path) -> None:
+    """Column names and symbols are of whoever wrote the file: a note stays one line, and shows what cannot be seen."""
+    nasty = "=1+1\x1b[2J\u202e[/x]<script>`x`|y\nNOTE: nothing is wrong"
+    days = pd.bdate_range("2024-01-02", periods=80)
+    rows = [
+        (day.date(), symbol, 10.0, 11.0, 9.0, 10.0 + place % 3, 1000, "x")
+        for symbol in ("AAA", "BBB", "\x1b[31mCCC\u202e")
+        for place, day in enumerate(days)
+    ]
+    names = ["date", "symbol", "open", "high", "low", "close", "volume", nasty]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "bars.csv", index=False)
+    asked = ("ingest", "--bars", tmp_path / "bars.csv", "--basis", "raw", "--min-symbols", 1, "--to", tmp_path / "us")
+    code, out = run(*asked)
+    assert code == 0, out
+    notes = [line for line in out.splitlines() if line.startswith("NOTE: ")]
+    assert "NOTE: nothing is wrong" not in notes and "\x1b" not in out and "\u202e" not in out
+    shown = r"=1+1\x1b[2J\u202e[/x]<script>`x`|y NOTE: nothing is wrong"
+    assert any(shown in note for note in notes) and any(r"\x1b[31mCCC\u202e" in note for note in notes)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from signals.audits import SessionStatus
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.eligibility import ANY
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.inference import predict
 from signals.manifest import FileRole, Manifest, PriceBasis
@@ -34,7 +35,7 @@ from trainer.curation.vendors.mapping import Mapping, read_mapping
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / ".." / "shared" / "data" / "us_daily_deliveries_pit_open.parquet"
 DAYS = xnys(date(2024, 1, 1), date(2024, 12, 31)).days
-SMALL = CurationConfig(min_history=3)
+SMALL = CurationConfig(min_history=3, eligibility=ANY)
 COLUMNS = ["date", "symbol", "open", "high", "low", "close", "volume"]
 
 

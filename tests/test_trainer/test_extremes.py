@@ -30,7 +30,7 @@ from trainer.measure import book_figures
 from trainer.reports.backtest import report_files
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
-IC = InformationCoefficient(0.05, 6.0, 20.0)
+IC = InformationCoefficient(0.05, 6.0)
 EQUITY = 1_000_000.0
 JUMPS_ON = date(2024, 12, 2)
 TIMES = 225.0  # 27 / 0.12
@@ -117,7 +117,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
         "run": "planted", "sleeve": "equities_xs", "bundle": None, "fixed_ic": None, "ic": {"mean": 0.05, "t": 6.0},
         "survivorship": "point-in-time", "is_trained_on": True, "last_training_session": "2024-01-02", "seed": 0,
         "dataset": "planted", "vendor": "generated", "snapshot_id": "0" * 64, "settings": "0" * 64,
-        "code_version": "test",
+        "code_version": "test", "eligibility": "at least 5 USD",
     }  # fmt: skip
     figures = {
         **told, "certainty": certainty(told["net"], None), "left_out": 0, "provenance": provenance,
@@ -128,6 +128,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     page = report_files(figures, nav)["report.md"].decode()
     assert page.splitlines()[0] == "# RUINED: Backtest of planted"
     assert f"RUINED: on {JUMPS_ON} nothing was left of the book" in page and "It ends there" in page
+    assert "| Eligible names have | at least 5 USD |" in page
     assert "| Net Sharpe ratio a year | n/a" in page and "| Net return | -" in page
 
 

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.eligibility import ANY
 from signals.errors import BadBars, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
 from trainer.__main__ import app
@@ -247,7 +248,7 @@ def test_a_date_label_of_tomorrow_in_utc_is_tomorrow_and_revises_nothing(tmp_pat
 
 def test_actions_and_members_have_date_labels_too(tmp_path: Path) -> None:
     bars = written(tmp_path, "bars.csv", of_rows(
-        "2021-06-08,AAA,403.8,404.5,403.5,404,1000", "2021-06-09,AAA,101.8,102.5,101.5,102,1000"))  # fmt: skip
+        "2021-06-08,AAA,403.8,404.5,403.5,404,50000", "2021-06-09,AAA,101.8,102.5,101.5,102,50000"))  # fmt: skip
     actions = written(tmp_path, "a.csv", "kind,symbol,effective,ratio\nsplit,AAA,2021-06-09T00:00:00Z,4\n")
     universe = written(tmp_path, "u.csv", "symbol,start,end\nAAA,2021-06-09T00:00:00Z,9999-12-31\n")
     data = tmp_path / "data"
@@ -428,7 +429,7 @@ def test_only_stocks_are_eligible_and_other_kinds_are_named(tmp_path: Path) -> N
     path = written(tmp_path, "kinds.csv", HEADER.replace("volume", "volume,kind") + "".join(lines))
     notes: list[str] = []
     manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-                      config=CurationConfig(min_history=3), note=notes.append)  # fmt: skip
+                      config=CurationConfig(min_history=3, eligibility=ANY), note=notes.append)  # fmt: skip
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
     assert [name for n, name in enumerate(panel.symbols) if panel.eligible[-1, n]] == ["AAA"]
     assert notes == ["kinds that are neither stock nor etf, and never eligible: cryptocurrency, etn, index, warrant"]

@@ -179,6 +179,7 @@ def test_the_report_prints_the_ic_with_its_error_and_the_universe_s_survivorship
     text = (run / "report.md").read_text()
     assert f"{known['ic']['mean']:+.4f} ± {known['ic']['standard_error']:.4f}" in text
     assert f"| Universe | {known['dataset']['survivorship']} |" in text
+    assert "| Eligible names have | at least 5 USD as traded (3 to stay) and 1,000,000 USD a session" in text
     assert all(f"plots/{name}.png" in (run / "report.html").read_text() for name in ("ic_by_path", "coverage"))
 
 

@@ -18,6 +18,7 @@ from signals.arrow import days as days_of
 from signals.arrow import floats, read_parquet
 from signals.bars import Floats
 from signals.errors import FixInput
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.figures import Beside, beside, worth
 
@@ -88,9 +89,9 @@ def index_of(archive: Archive, path: Path) -> Benchmark:
         table = read_parquet(content) if path.suffix == ".parquet" else pa.csv.read_csv(io.BytesIO(content))
         session, close = _columns(table)
     except OSError as error:
-        raise FixInput(f"the index cannot be read: {error.strerror}", where=str(path), mend=MEND) from None
+        raise FixInput(f"the index cannot be read: {reason_of(error)}", where=str(path), mend=MEND) from None
     except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise FixInput(f"the index cannot be read ({error})", where=str(path), mend=MEND) from None
+        raise FixInput(f"the index cannot be read ({reason_of(error)})", where=str(path), mend=MEND) from None
     if len(np.unique(session)) < len(session):
         raise FixInput("the index names a session twice", where=str(path), mend=MEND)
     if not bool(np.all(np.isfinite(close) & (close > 0.0))):

@@ -21,6 +21,7 @@ from signals.scoring import score
 from signals.sessions import Calendar
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
 from trainer.curation.store import FolderStore
@@ -101,10 +102,12 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
         claimed = json.loads((folder / MANIFEST_NAME).read_bytes())
         last = date.fromisoformat(str(claimed["last_training_session"]))
     except OSError as error:
-        raise FixInput(f"the root key cannot be read: {error.strerror}", where=str(root),
+        raise FixInput(f"the root key cannot be read: {reason_of(error)}", where=str(root),
                        mend="Name the trainer's root.pub by --trust")  from None  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
-        raise FixInput(f"not a bundle's manifest ({error})", where=str(folder / MANIFEST_NAME), mend=MEND) from None
+        raise FixInput(
+            f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), mend=MEND
+        ) from None
     if claimed.get("sleeve") == RISK.name:
         raise FixInput("a bundle of risk forecasts ranks nothing to trade", where=str(folder),
                        mend="Name a bundle of scores")  # fmt: skip

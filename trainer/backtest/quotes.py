@@ -19,6 +19,7 @@ from signals.bars import Days, Floats, days_array
 from signals.dataset import read_table
 from signals.errors import BadDataset
 from signals.manifest import FileRole, Manifest
+from signals.wording import reason_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def read_quotes(folder: Path, manifest: Manifest, rows: BarRows) -> Quotes:
         try:
             found += zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
         except (TypeError, pa.ArrowException) as error:
-            raise BadDataset(f"not a table of spreads ({error})", where=record.path,
+            raise BadDataset(f"not a table of spreads ({reason_of(error)})", where=record.path,
                              mend="Ingest the dataset again")  from None  # fmt: skip
     found.sort()
     owners: dict[date, dict[str, str]] = {}

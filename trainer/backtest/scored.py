@@ -18,6 +18,7 @@ from signals.files import sha256_of
 from signals.inference import predict
 from signals.scores import Scores
 from signals.sleeves import SLEEVES
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import Subject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
@@ -125,7 +126,7 @@ def scored(subject: Subject) -> Scored:
     try:
         model = (subject.run / MODEL).read_bytes()
     except OSError as error:
-        raise FixInput(f"{MODEL} cannot be read: {error.strerror}", where=str(subject.run),
+        raise FixInput(f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
     until = date.fromisoformat(str(evidence["last_label_session"]))
     return Scored(subject.archive, sleeve, tuple(stored), model, until)

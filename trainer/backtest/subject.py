@@ -15,10 +15,10 @@ from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.config import load
 from signals.errors import FixInput, NotASession
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
-from trainer.sizing import sizing
 
 CENT = Decimal("0.01")
 
@@ -63,8 +63,11 @@ class Subject:
 
     @property
     def ic(self) -> InformationCoefficient:
-        """The walk-forward evidence, by which a device sizes this run's book; it is of the whole range."""
-        return sizing(self.evidence, str(self.run))
+        """The out-of-fold IC, by which a device sizes this run's book; its sign and size are of the whole range."""
+        ic = self.evidence["ic"]
+        if ic.get("mean") is None or ic.get("t_newey_west") is None:
+            raise FixInput("the evidence has no IC", where=str(self.run), mend="Train on a longer range")
+        return InformationCoefficient(float(ic["mean"]), float(ic["t_newey_west"]))
 
     def scores(self, name: str) -> RunScores:
         """Stored scores of the run: `walk_forward.parquet`, `oof.parquet` or a file of the same form."""
@@ -135,7 +138,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
     except ValueError:
         raise FixInput("not a JSON document", where=str(path), mend="Restore it, or train again") from None

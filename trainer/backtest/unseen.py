@@ -16,6 +16,7 @@ from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.scores import Scores
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive
 
 WALK_FORWARD, OUT_OF_FOLD = "walk_forward.parquet", "oof.parquet"
@@ -88,7 +89,7 @@ def run_scores(archive: Archive, sleeve: str, path: Path, trained: tuple[date, d
         score_, label = _plain(table, "score"), _plain(table, "label")
         layer = pc.cast(table.column("path"), pa.int64()).to_numpy() if "path" in table.column_names else None
     except (KeyError, ValueError, pa.ArrowException) as error:
-        raise FixInput(f"the scores cannot be read ({error})", where=str(path), mend="Train again") from None
+        raise FixInput(f"the scores cannot be read ({reason_of(error)})", where=str(path), mend="Train again") from None
     owner = archive.rows.securities(*trained)
     place = {security: column for column, security in enumerate(archive.securities)}
     strangers = [name for name in symbol[1] if name not in owner]
@@ -112,5 +113,5 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {error.strerror}", where=str(path.parent),
+        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
                        mend="Name a run folder made by `trainer train`")  from None  # fmt: skip

@@ -23,6 +23,7 @@ from signals.dataset import read_manifest
 from signals.errors import NotASession
 from signals.files import write_atomic
 from signals.manifest import Manifest, PriceBasis
+from signals.plain_text import clean
 from signals.sessions import NEW_YORK
 from trainer.clock import now
 from trainer.curation.accepting import accept
@@ -112,7 +113,7 @@ def ingest(
             known_at=known, today=now().astimezone(NEW_YORK).date(), note=remarks.append, **how,
         )  # fmt: skip
     said = list(dict.fromkeys(remarks))
-    text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {remark}" for remark in said)])
+    text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {clean(remark)}" for remark in said)])
     emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)
 
 

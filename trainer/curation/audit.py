@@ -106,6 +106,7 @@ class AuditReport:
         return {
             "dataset": self.manifest.name, "version": self.manifest.version, "snapshot": self.manifest.snapshot_id,
             "vendor": self.manifest.vendor, "basis": self.manifest.basis, "survivorship": self.manifest.universe_state,
+            "eligibility": self.manifest.eligibility_rule,
             "first": self.first, "last": self.last, "statuses": self.counts, "damaged": list(self.damaged),
             "defects": [
                 {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
@@ -165,6 +166,7 @@ def render(report: AuditReport) -> str:
         f"{manifest.name} version {manifest.version}: vendor {manifest.vendor}, prices {manifest.basis}, "
         f"universe {manifest.universe_state}, {report.first} to {report.last}"
     )
+    console.print(f"Eligible names have {manifest.eligibility_rule}", soft_wrap=True)
     counts = Table("status", "dates", box=None, pad_edge=False)
     for status, count in report.counts.items():
         counts.add_row(status, f"{count:,}")

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from signals.config import Config, parse
 from signals.defects import DefectConfig
+from signals.eligibility import EligibilityConfig
 from signals.errors import BadConfig
 from signals.manifest import MIN_HISTORY_SESSIONS
 from signals.quality import CoverageConfig
+from signals.wording import reason_of
 
 SECTION = "curation"
 
@@ -36,6 +38,8 @@ class CurationConfig(Config):
     survivor_sessions, survivor_years : int
         A dataset longer than `survivor_years` whose every name has a bar in the last `survivor_sessions` sessions
         holds survivors only.
+    eligibility : EligibilityConfig
+        Least price and dollar volume, with and without a universe table.
     defects : DefectConfig
     coverage : CoverageConfig
     """
@@ -47,6 +51,7 @@ class CurationConfig(Config):
     max_early_ends: float = Field(default=0.15, ge=0, le=1)
     survivor_sessions: int = 5
     survivor_years: int = 2
+    eligibility: EligibilityConfig = EligibilityConfig()
     defects: DefectConfig = DefectConfig()
     coverage: CoverageConfig = CoverageConfig()
 
@@ -66,6 +71,6 @@ def read_config(path: Path | None) -> CurationConfig:
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     section = content.get(SECTION) if isinstance(content, dict) else None
     return parse(section or {}, CurationConfig, where=f"{path}: {SECTION}")

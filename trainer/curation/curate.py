@@ -33,7 +33,7 @@ from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
-from trainer.curation.eligibility import Membership, eligible_rows, ended_cells
+from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
 from trainer.curation.returns import inferred_dividends
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
 from trainer.curation.universe import Held, universe_of
@@ -93,13 +93,16 @@ def curate(
     defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
     membership = None if universe is None else Membership.of(universe, days)
-    eligible = eligible_rows(data, usable, membership, config)
+    belongs = belonging_rows(data, usable, membership, config)
+    price = as_traded(data, actions, names, days, basis)
+    unknown = np.full(len(usable), np.nan)
+    eligible = eligible_rows(data, usable, belongs, unknown if price is None else price, config.eligibility)
     has_bar = bar_cells(data, usable, len(days))
     ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
     total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
-    state = universe_of(Held(data, usable, eligible, total.copy(), days, tuple(actions)), membership, config)
+    state = universe_of(Held(data, usable, belongs, total.copy(), days, tuple(actions)), membership, config)
     blank = touches_red(audits, data.session)
     total[blank], overnight[blank] = np.nan, np.nan
     if basis is not PriceBasis.TOTAL_RETURN:
@@ -113,7 +116,7 @@ def curate(
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
         survivorship=state.state, universe_why=state.why,
-        min_history=config.min_history,
+        min_history=config.min_history, eligibility=config.eligibility, is_price_known=price is not None,
         revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ Invariant: nothing here looks at a later row; a name's last date is never used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,9 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.bars import Days
-from signals.delivered_rows import ETF, STOCK, Delivered
+from signals.actions import Action, ActionKind
+from signals.bars import Days, Floats
+from signals.delivered_rows import ETF, STOCK, Delivered, events
+from signals.eligibility import EligibilityConfig, mean_dollars, tradable
+from signals.manifest import PriceBasis
 from signals.quality import last_rows
+from signals.securities import Identities
 from trainer.curation.config import CurationConfig
 
 Flags = NDArray[np.bool_]
@@ -84,7 +89,7 @@ def _row_of(days: Days, day: date) -> int:
     return int(np.searchsorted(days, np.datetime64(day, "D")))
 
 
-def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:
+def belonging_rows(data: Delivered, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:
     """Rows of names that belong to the universe at their session, bool (R,).
 
     With a universe table, its members. Without one, stocks (and ETFs if configured) with at least `min_history`
@@ -100,6 +105,37 @@ def eligible_rows(data: Delivered, usable: Flags, membership: Membership | None,
     allowed = np.isin(data.kind.astype(str), [STOCK, ETF] if config.etfs_eligible else [STOCK])
     long_enough: Flags = usable & (history >= config.min_history) & allowed
     return long_enough
+
+
+def eligible_rows(
+    data: Delivered, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig
+) -> Flags:  # fmt: skip
+    """Rows of names that belong and are dear and traded enough at their session, bool (R,)."""
+    kept = np.flatnonzero(usable)
+    code = data.rows.security[kept]
+    dollars = mean_dollars(code, data.session[kept], data.rows.close[kept] * data.rows.volume[kept])
+    found = np.zeros(len(usable), dtype=bool)
+    found[kept] = tradable(code, belongs[kept], price[kept], dollars, rule)
+    return found
+
+
+def as_traded(
+    data: Delivered, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis
+) -> Floats | None:
+    """Close of each row as it was traded that day, USD, shape (R,); None where that is not known.
+
+    Raw closes are; split-adjusted ones are restored where the vendor's splits are recorded: times every ratio that
+    takes effect after the row, up to the last session of the data.
+    """
+    if basis is PriceBasis.RAW:
+        return data.rows.close
+    splits = [a for a in actions if a.kind is ActionKind.SPLIT and np.datetime64(a.effective, "D") <= days[-1]]
+    if basis is PriceBasis.TOTAL_RETURN or not splits:
+        return None
+    logs = np.cumsum(np.log(events(data, splits, names, days, PriceBasis.RAW).ratio))
+    last = np.searchsorted(data.rows.security, data.rows.security, side="right") - 1
+    restored: Floats = data.rows.close * np.exp(logs[last] - logs)
+    return restored
 
 
 def ended_cells(data: Delivered, has_bar: Flags, usable: Flags, ended: NDArray[np.int64],

@@ -24,6 +24,7 @@ from typing import Any
 from signals.errors import BadBars, BadDataset
 from signals.files import append_line, sha256_of, write_atomic
 from signals.manifest import PriceBasis
+from signals.wording import reason_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.vendors.mapping import Mapping
 
@@ -121,7 +122,9 @@ def read_receipts(folder: Path) -> tuple[Receipt, ...]:
             said = document.pop("previous")
             receipt = _parse(document)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadDataset(f"not a receipt ({error})", where=f"{path}, line {number}", mend=RESTORE) from None
+            raise BadDataset(
+                f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", mend=RESTORE
+            ) from None
         if said != previous:
             raise BadDataset(
                 "the chain of deliveries is broken: a line before this one was changed",
@@ -191,7 +194,7 @@ def read_raw(folder: Path, file: RawFile) -> bytes:
     try:
         content = (folder / file.path).read_bytes()
     except OSError as error:
-        raise BadDataset(f"a delivered file is gone ({error.strerror})", where=file.path, mend=RESTORE) from None
+        raise BadDataset(f"a delivered file is gone ({reason_of(error)})", where=file.path, mend=RESTORE) from None
     if len(content) != file.size or sha256_of(content) != file.sha256:
         raise BadDataset("a delivered file is not the one that came", where=file.path, mend=RESTORE)
     return content

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from signals.actions import Action
 from signals.audits import SessionAudit
 from signals.dataset import manifest_path, read_manifest
+from signals.eligibility import ANY, EligibilityConfig
 from signals.files import sha256_of, write_atomic
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
 from signals.sessions import Calendar
@@ -89,6 +90,8 @@ class DatasetContent:
     non_sessions: tuple[SessionAudit, ...]
     survivorship: str
     min_history: int
+    eligibility: EligibilityConfig = ANY
+    is_price_known: bool = False
     universe_why: str = ""
     revisions: pa.Table | None = None
     spreads: pa.Table | None = None
@@ -115,7 +118,8 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Deliv
         first=content.audits[0].session, last=content.audits[-1].session, audits=content.audits,
         files=tuple(sorted(records, key=lambda record: record.path)), survivorship=content.survivorship,
         min_history=content.min_history, non_sessions=content.non_sessions,
-        known_at=content.known_at, universe_why=content.universe_why,
+        known_at=content.known_at, eligibility=content.eligibility, is_price_known=content.is_price_known,
+        universe_why=content.universe_why,
     )  # fmt: skip
     if current is not None:
         held = {audit.session: audit for audit in manifest.audits}

@@ -16,6 +16,7 @@ import lightgbm
 import numpy as np
 
 from signals.errors import LearnerFailed
+from signals.wording import reason_of
 from trainer.models.base import Matrix, Rows
 
 Settings = dict[str, object]
@@ -32,7 +33,7 @@ class Bins:
         try:
             self._whole.construct()
         except lightgbm.basic.LightGBMError as error:
-            raise LearnerFailed(f"LightGBM: {error}", mend="Correct the parameters") from None
+            raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
 
     def of(self, rows: Rows) -> lightgbm.Dataset:
         """The rows numbered `rows`, ascending, with labels of 0 that the caller replaces."""

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper
 
 from signals.bars import Floats
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
+from signals.wording import reason_of
 from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows, on_cpu_alone
 from trainer.models.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.models.parameters import CatBoostConfig, Objective
@@ -83,7 +84,9 @@ class CatBoost:
         try:
             model.fit(pool, **patience)
         except catboost.CatBoostError as error:
-            raise LearnerFailed(f"CatBoost: {error}", mend="Correct the parameters or the features") from None
+            raise LearnerFailed(
+                f"CatBoost: {reason_of(error)}", mend="Correct the parameters or the features"
+            ) from None
         return model
 
     def _parameters(self) -> dict[str, object]:

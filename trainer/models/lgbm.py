@@ -11,6 +11,7 @@ import numpy as np
 
 from signals.bars import Floats
 from signals.errors import LearnerFailed
+from signals.wording import reason_of
 from trainer.models.base import Device, Matrix, Rows, check_columns, check_rows
 from trainer.models.bins import Bins
 from trainer.models.objectives import directions, extremes, grades, group_sizes, newest_apart
@@ -110,7 +111,7 @@ class LightGbm:
                 valid_sets=None if held is None else [held.set_reference(data)],
             )  # fmt: skip
         except lightgbm.basic.LightGBMError as error:
-            raise LearnerFailed(f"LightGBM: {error}", mend="Correct the parameters") from None
+            raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
 
     def _parameters(self, names: tuple[str, ...]) -> dict[str, object]:
         shape: dict[str, object] = self.config.model_dump(exclude={"trees", *BOOSTED_FIELDS})

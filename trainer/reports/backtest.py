@@ -78,16 +78,13 @@ def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    sized = (
-        f"fixed {known['fixed_ic']:g}"
-        if known["fixed_ic"] is not None
-        else f"{known['ic']['mean']:+.4f}, of which the evidence leaves {known['ic']['evidence']:.2f} of the book"
-    )
+    sized = f"fixed {known['fixed_ic']:g}" if known["fixed_ic"] is not None else f"{known['ic']['mean']:+.4f}"
     return [
         ("Run", f"{known['run']} ({known['sleeve']}), trained until {known['last_training_session']}"),
         *_bundle(known["bundle"]),
         ("Sized by an IC of", sized),
         ("Data", f"{known['dataset']} of {known['vendor']}, snapshot {known['snapshot_id'][:12]}"),
+        ("Eligible names have", known["eligibility"]),
         ("Program and settings", f"{known['code_version']}, {known['settings'][:12]}, seed {known['seed']}"),
     ]
 

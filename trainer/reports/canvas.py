@@ -8,6 +8,9 @@ import matplotlib.dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from signals.plain_text import clean_lines
 
 INK, ACCENT, SECOND, GRID = "#2b2b2b", "#1f5f8b", "#c05621", "#d9d9d9"
 SIZE_INCHES, DPI = (9.0, 3.8), 110
@@ -35,9 +38,12 @@ def date_axis(axes: Axes) -> None:
 
 
 def png(axes: Axes) -> bytes:
-    """Render the picture that `axes` stand on."""
+    """Render the picture that `axes` stand on; names are drawn as they are, a dollar sign begins no formula."""
     buffer = io.BytesIO()
     figure = axes.figure
     assert isinstance(figure, Figure)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(clean_lines(text.get_text()))
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

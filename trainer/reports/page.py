@@ -1,10 +1,16 @@
-"""One page of figures, warnings and pictures, as Markdown and as HTML."""
+"""One page of figures, warnings and pictures, as Markdown and as HTML.
+
+Every text of a page may come from outside (a run's name, a benchmark's, a vendor's words): each is cleaned here, and
+shows in both forms as the characters that it is made of.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+
+from signals import plain_text
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#2b2b2b}"
@@ -36,25 +42,26 @@ class Page:
 
 def markdown(page: Page) -> str:
     """Return the page as Markdown."""
-    parts = [f"# {page.title}", "", "| | |", "|---|---|"]
-    parts += [f"| {what} | {figure} |" for what, figure in page.rows]
+    parts = [f"# {plain_text.markdown(page.title)}", "", "| | |", "|---|---|"]
+    parts += [_line(row) for row in page.rows]
     if page.warnings:
-        parts += ["", "## Warnings", "", *(f"* {warning}" for warning in page.warnings)]
+        parts += ["", "## Warnings", "", *(f"* {plain_text.markdown(warning)}" for warning in page.warnings)]
     for name, caption in page.captions.items():
-        parts += ["", f"![{caption}](plots/{name})", "", caption]
+        shown = plain_text.markdown(caption)
+        parts += ["", f"![{shown}](plots/{name})", "", shown]
     for table in page.tables:
-        parts += ["", f"## {table.title}", "", _line(table.head), "|---" * len(table.head) + "|"]
+        parts += ["", f"## {plain_text.markdown(table.title)}", "", _line(table.head), "|---" * len(table.head) + "|"]
         parts += [_line(row) for row in table.rows]
     return "\n".join(parts) + "\n"
 
 
 def html(page: Page) -> str:
     """Return the page as HTML that stands beside its pictures."""
-    title = escape(page.title)
-    table = "".join(f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>" for what, figure in page.rows)
-    warned = "".join(f'<p class="warn">{escape(warning)}</p>' for warning in page.warnings)
+    title = _html(page.title)
+    table = "".join(f"<tr><td>{_html(what)}</td><td>{_html(figure)}</td></tr>" for what, figure in page.rows)
+    warned = "".join(f'<p class="warn">{_html(warning)}</p>' for warning in page.warnings)
     pictures = "".join(
-        f'<figure><img src="plots/{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure><img src="plots/{name}" alt="{_html(caption)}"><figcaption>{_html(caption)}</figcaption></figure>'
         for name, caption in page.captions.items()
     )
     return (
@@ -66,10 +73,14 @@ def html(page: Page) -> str:
 
 
 def _line(words: tuple[str, ...]) -> str:
-    return f"| {' | '.join(words)} |"
+    return f"| {' | '.join(map(plain_text.markdown, words))} |"
+
+
+def _html(text: str) -> str:
+    return escape(plain_text.clean(text))
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f"<td><b>{escape(word)}</b></td>" for word in table.head)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(word)}</td>" for word in row) + "</tr>" for row in table.rows)
-    return f"<h2>{escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>"
+    head = "".join(f"<td><b>{_html(word)}</b></td>" for word in table.head)
+    rows = "".join("<tr>" + "".join(f"<td>{_html(word)}</td>" for word in row) + "</tr>" for row in table.rows)
+    return f"<h2>{_html(table.title)}</h2><table><tr>{head}</tr>{rows}</table>"

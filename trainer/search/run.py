@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from signals.bars import Floats
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
+from signals.wording import reason_of
 from trainer.artefacts import canonical_json
 from trainer.fanout import RowSet, side_by_side
 from trainer.models.base import Device, Learner, SharesBins
@@ -171,7 +172,8 @@ def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
         )  # fmt: skip
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         raise FixInput(
-            f"the sampler's storage cannot be opened: {str(error).splitlines()[0]}", where=plan.storage.split("@")[-1],
+            f"the sampler's storage cannot be opened: {reason_of(error).splitlines()[0]}",
+            where=plan.storage.split("@")[-1],
             mend="Name a SQLAlchemy URL whose database answers and whose driver is installed",
         ) from None  # fmt: skip
 
@@ -270,7 +272,7 @@ def attempt(rows: BinnedRows, learner: Learner, train: RowSet, test: RowSet) -> 
     try:
         return rows.score(learner, train, test)
     except (TrademlError, ValueError, ArithmeticError, MemoryError) as error:
-        return f"{type(error).__name__}: {error}"
+        return reason_of(error)
 
 
 def _learner(config: RecipeConfig, kind: LearnerKind, plan: Plan) -> Learner:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from signals.bars import Days, Floats
 from signals.bundle.seal import parse_json
 from signals.errors import BundleRefused, FixInput
+from signals.wording import reason_of
 from trainer.validation.cpcv import group_bounds, path_table
 
 TESTED_TOGETHER = 2
@@ -146,7 +147,7 @@ def _evidence(run: Path) -> dict[str, Any]:
     try:
         document = parse_json((run / "evidence.json").read_bytes(), str(run / "evidence.json"))
     except (OSError, BundleRefused) as error:
-        raise FixInput(f"the run's evidence cannot be read: {error}", where=str(run),
+        raise FixInput(f"the run's evidence cannot be read: {reason_of(error)}", where=str(run),
                        mend="Name a run folder made by `trainer train`") from None  # fmt: skip
     if not isinstance(document, dict) or not isinstance(document.get("cpcv"), dict):
         raise FixInput("this run has no cross-validated scores to stack", where=str(run),
@@ -183,7 +184,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         table = pq.read_table(path, columns=list(columns))
     except (OSError, ValueError, KeyError) as error:
-        raise FixInput(f"the scores cannot be read: {error}", where=str(path), mend="Train again") from None
+        raise FixInput(f"the scores cannot be read: {reason_of(error)}", where=str(path), mend="Train again") from None
     return {name: table[name].to_numpy() for name in columns}
 
 

@@ -236,7 +236,7 @@ def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: Bench) -> None:
     bench.at = CALENDAR.session(D).at(time(9, 27))
     bench.look(lambda: (run := bench.row("trade")) is not None and run.status is not None)
     run = bench.row("trade")
-    assert run is not None and "it began 2026-03-04T14:10:00+00:00 and did not end" in run.summary
+    assert run is not None and "it began 2026-03-04 14:10:00 UTC and did not end" in run.summary
 
 
 def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(bench: Bench) -> None:
@@ -271,7 +271,7 @@ def test_a_job_that_crashes_is_tried_again_ever_more_slowly_and_then_ends_in_wor
 
 def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its_words_are_kept(bench: Bench) -> None:
     bench.ends("pull", "score")
-    bench.programs["reconcile_morning"] = "import sys; sys.stderr.write('BrokerUnreachable: no answer\\n'); sys.exit(5)"
+    bench.programs["reconcile_morning"] = "import sys; sys.stderr.write('no answer\\n'); sys.exit(5)"
     bench.ready()
     for _ in range(MAX_CRASHES + 2):
         bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
@@ -286,8 +286,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
     run = bench.row("reconcile_morning")
     assert run is not None and run.status is JobStatus.FAILED
     assert run.summary == (
-        "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: "
-        "BrokerUnreachable: no answer"
+        "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: no answer"
     )
     assert bench.daemon.tries_again == ()
 
@@ -295,11 +294,11 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
 def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: Bench) -> None:
     bench.ends(*JOBS[: JOBS.index("trade")])
     bench.at = CALENDAR.session(D).at(time(9, 12))
-    bench.programs["trade"] = "import sys; sys.stderr.write('DeviceHalted: HALTED by X\\n'); sys.exit(4)"
+    bench.programs["trade"] = "import sys; sys.stderr.write('HALTED by X\\n'); sys.exit(4)"
     bench.latch.halt("X", "a test", bench.at)
     bench.look(lambda: bench.row("trade") is not None)
     run = bench.row("trade")
-    assert run is not None and (run.status, run.summary) == (JobStatus.HALTED, "DeviceHalted: HALTED by X")
+    assert run is not None and (run.status, run.summary) == (JobStatus.HALTED, "HALTED by X")
 
 
 def test_a_row_is_not_closed_under_a_person_s_hands(bench: Bench) -> None:
@@ -323,12 +322,12 @@ def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_
 
 
 def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Bench) -> None:
-    bench.programs["brief"] = "import sys; sys.stderr.write('StoreUnreachable: no store\\n'); sys.exit(5)"
+    bench.programs["brief"] = "import sys; sys.stderr.write('no store\\n'); sys.exit(5)"
     bench.ready()
     bench.folder.briefing.unlink()
     bench.daemon = bench.start()
     bench.look(most=40)
-    assert bench.daemon.waits_for == ("it ended with exit code 5: StoreUnreachable: no store",)
+    assert bench.daemon.waits_for == ("it ended with exit code 5: no store",)
 
 
 def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes_later(

@@ -14,6 +14,7 @@ from signals.actions import Action, ActionKind
 from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
 from signals.sessions import Calendar
+from signals.wording import reason_of
 from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
@@ -51,7 +52,7 @@ def read_actions(
         try:
             found += [_action(row, calendar, days) for row in read(raw, mapping, where=place).to_dict("records")]
         except (InvariantBroken, ValueError, ArithmeticError) as error:
-            raise BadBars(f"not a corporate action ({error})", where=place, mend="Correct the row") from None
+            raise BadBars(f"not a corporate action ({reason_of(error)})", where=place, mend="Correct the row") from None
     return _once(found, where=where, note=note)
 
 

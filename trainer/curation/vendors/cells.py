@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from signals.errors import BadBars
+from signals.wording import reason_of
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import DecimalSign, SymbolForm
 
@@ -83,7 +84,9 @@ def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
     try:
         local = found.wall.where(found.utc.isna()).dt.tz_localize(zone).dt.tz_convert("UTC")
     except (ValueError, TypeError) as error:
-        raise BadBars(f"times that cannot be read ({error})", where=where, mend="Deliver ISO 8601 times") from None
+        raise BadBars(
+            f"times that cannot be read ({reason_of(error)})", where=where, mend="Deliver ISO 8601 times"
+        ) from None
     result: pd.Series = local.fillna(found.utc.dt.tz_localize("UTC"))
     return result
 

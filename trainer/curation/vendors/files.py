@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from signals.arrow import read_parquet as parquet_table
 from signals.errors import BadBars
+from signals.wording import reason_of
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
 
 VENDOR_KEY = b"trademl.vendor"
@@ -142,7 +143,7 @@ def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
         frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise BadBars(f"not a readable {form.capitalize()} file ({reason})", where=piece.where, mend=AGAIN) from None
 
 
@@ -188,7 +189,7 @@ def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError, csv.Error) as error:
         raise BadBars(
-            f"not a readable CSV file ({error})", where=piece.where, mend="Deliver UTF-8 CSV with a header"
+            f"not a readable CSV file ({reason_of(error)})", where=piece.where, mend="Deliver UTF-8 CSV with a header"
         ) from None
     return _with_levels(frame.rename_axis("date")) if is_wide else frame
 

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from signals.errors import BadBars
+from signals.wording import reason_of
 
 ARCHIVE = ".zip"
 MOST_BYTES = 4 << 30  # unpacked: 20 years of daily bars of every listed company are a tenth of it
@@ -83,7 +84,9 @@ def pack(path: Path) -> tuple[str, bytes]:
     except FileNotFoundError:
         raise BadBars("no such file", where=str(path), mend="Check the path") from None
     except OSError as error:
-        raise BadBars(f"unreadable ({error.strerror})", where=str(path), mend="Check the path and its rights") from None
+        raise BadBars(
+            f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights"
+        ) from None
 
 
 def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
@@ -103,7 +106,7 @@ def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
                 place, inside = _unpacked(archive.read(name), name)[::-1]
                 yield _member(PurePosixPath(inside), place, where=where, is_alone=len(names) == 1)
     except FAULTS as error:
-        raise BadBars(f"not a readable archive ({error})", where=where, mend=AGAIN) from None
+        raise BadBars(f"not a readable archive ({reason_of(error)})", where=where, mend=AGAIN) from None
 
 
 def _member(path: PurePosixPath, content: bytes, *, where: str, is_alone: bool) -> Piece:
@@ -121,7 +124,7 @@ def _unpacked(content: bytes, name: str) -> tuple[str, bytes]:
         with found.opened(content) as stream:
             plain = stream.read(MOST_BYTES + 1)
     except FAULTS as error:
-        raise BadBars(f"not a readable {found.ending} file ({error})", where=name, mend=AGAIN) from None
+        raise BadBars(f"not a readable {found.ending} file ({reason_of(error)})", where=name, mend=AGAIN) from None
     if len(plain) > MOST_BYTES:
         raise _vast(name)
     return name[: -len(found.ending)] if name.lower().endswith(found.ending) else name, plain

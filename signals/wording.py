@@ -1,0 +1,69 @@
+"""What a person reads of an error that was caught, and of an instant: no class name, no address, no microseconds.
+
+>>> reason_of(PermissionError(13, "Permission denied", "/var/lib/x"))
+'Permission denied'
+>>> reason_of(KeyError("seq"))
+'seq is missing'
+>>> utc_words(datetime(2024, 3, 12, 13, 0, 7, 250, tzinfo=UTC))
+'2024-03-12 13:00:07 UTC'
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+WRAPPERS = frozenset({"requests", "urllib3", "botocore"})  # libraries whose errors hide the network's own
+DEEPEST = 10  # wrapped in one another; three in practice
+OTHER_KIND = "a part is of another kind than it should be"
+NO_ANSWER, CUT_OFF = "no answer in time", "the answer was cut off"
+WORDS = {  # by class, also of libraries that are not imported here: what their own text is no sentence for
+    "AttributeError": OTHER_KIND,
+    "TypeError": OTHER_KIND,
+    "RecursionError": "nested too deep",
+    "MemoryError": "not enough memory",
+    "DecimalException": "a number that cannot be computed with",
+    "TimeoutError": NO_ANSWER,
+    "Timeout": NO_ANSWER,  # requests
+    "ReadTimeoutError": NO_ANSWER,  # urllib3, botocore
+    "ConnectTimeoutError": NO_ANSWER,
+    "IncompleteRead": CUT_OFF,
+    "ChunkedEncodingError": CUT_OFF,
+    "RemoteDisconnected": "the connection was closed without an answer",
+    "BadStatusLine": "the answer is not HTTP",
+    "LineTooLong": "the answer is not HTTP",
+    "MaxRetryError": "no connection",
+    "NewConnectionError": "no connection",
+}
+OF_PYTHON = re.compile(r"<class | object at 0x|^\(.*\)$", re.DOTALL)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, without its class and without the file, which the message around it names."""
+    cause = _cause(error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    known = next((WORDS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in WORDS), "")
+    if known:
+        return known
+    if isinstance(cause, KeyError) and cause.args:  # its text is the key's repr
+        return str(cause.args[0]) if " " in str(cause.args[0]) else f"{cause.args[0]} is missing"
+    said = str(cause)
+    return said if said and not OF_PYTHON.search(said) else "it gives no reason in words"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error that the libraries' wrappers around it were raised for, or itself."""
+    for _ in range(DEEPEST):
+        within = error.__cause__ or error.__context__
+        if within is None or type(error).__module__.partition(".")[0] not in WRAPPERS:
+            break
+        error = within
+    return error
+
+
+def utc_words(at: datetime) -> str:
+    """Return an instant to the second, in UTC; one without a time zone as it is, and that it has none."""
+    if at.tzinfo is None:
+        return f"{at:%Y-%m-%d %H:%M:%S}, without a time zone"
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
