@@ -11,6 +11,7 @@ import apsw
 import numpy as np
 import pytest
 
+from signals import errors
 from signals.audits import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
@@ -19,12 +20,16 @@ from tests.fakes.store import Published, publish_bundle, recipe, republish
 Make = Callable[..., Workbench]
 
 
+CLASSES = [name for name, kind in vars(errors).items() if isinstance(kind, type) and len(name) > 6]
+
+
 def one_line(done: Done, code: int, *words: str) -> None:
-    """Exactly one line of error with these words, the exit code, and no traceback."""
+    """Exactly one line of error with these words, the exit code, no traceback and no class of the program."""
     assert done.code == code, (done.out, done.err)
     lines = [line for line in done.err.splitlines() if line]
     assert len(lines) == 1, done.err
     assert all(word in lines[0] for word in words), lines[0]
+    assert not any(name in lines[0] for name in CLASSES), lines[0]
     assert "Traceback" not in done.out + done.err
 
 
@@ -44,10 +49,10 @@ def bench(make: Make, own_store: Published) -> Workbench:
 @pytest.mark.parametrize(
     ("session", "words"),
     [
-        ("2025-06-07", ("NotASession", "2025-06-07 is not a session", "2025-06-09")),
-        ("2025-07-02", ("NotASession", "lies in the future", "ends 2025-06-30")),
-        ("2040-01-03", ("NotASession", "past the end of the calendar")),
-        ("soon", ("NotASession", "'soon' is not a date", "YYYY-MM-DD")),
+        ("2025-06-07", ("2025-06-07 is not a session", "2025-06-09")),
+        ("2025-07-02", ("lies in the future", "ends 2025-06-30")),
+        ("2040-01-03", ("past the end of the calendar")),
+        ("soon", ("'soon' is not a date", "YYYY-MM-DD")),
     ],
 )
 @pytest.mark.parametrize("command", ["pull", "plan", "trade", "run-day"])
@@ -61,10 +66,10 @@ def test_a_session_that_is_none_or_lies_ahead(
 
 def test_a_halted_device_asked_to_trade(bench: Workbench, own_store: Published) -> None:
     day = str(own_store.sessions(1)[0])
-    one_line(bench("run-day", "--session", day), 4, "DeviceHalted", "appliance arm")
+    one_line(bench("run-day", "--session", day), 4, "appliance arm")
     for command in ("pull", "score", "reconcile", "plan"):
         assert bench(command, "--session", day).code == 0
-    one_line(bench("trade", "--session", day), 4, "DeviceHalted", "nothing is wrong", "appliance arm")
+    one_line(bench("trade", "--session", day), 4, "nothing is wrong", "appliance arm")
     assert bench.rows("SELECT count(*) FROM intents WHERE posts > 0") == [(0,)]
     assert bench.rows("SELECT count(*) FROM job_runs WHERE job = 'trade'") == [(0,)]
 
@@ -89,7 +94,7 @@ def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "BundleRefused")
+    one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6)
     assert not (bench.state / "bundles" / "current.json").exists()
     assert not (bench.state / "incoming").exists()
 
@@ -100,7 +105,7 @@ def test_an_unsigned_bundle_is_refused(bench: Workbench, own_store: Published) -
     latest = own_store.bundles / "latest.json"
     row = json.loads(latest.read_text())
     latest.write_text(json.dumps({**row, "files": [name for name in row["files"] if name != "manifest.sig"]}))
-    one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "BundleRefused", "unsigned")
+    one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "unsigned")
 
 
 def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(
@@ -124,7 +129,7 @@ def test_a_bundle_with_a_missing_feature_is_refused(bench: Workbench, own_store:
     whole = recipe(own_store.root / "data", own_store.last_training)
     publish_bundle(own_store.root, whole.but(spec=whole.spec[:-1]))
     done = bench("pull", "--session", str(own_store.sessions(1)[0]))
-    one_line(done, 6, "BundleRefused", "its features are not this device's")
+    one_line(done, 6, "its features are not this device's")
 
 
 def test_scores_that_are_not_numbers_skip_the_session(
@@ -163,21 +168,21 @@ def test_red_data_skip_the_session_and_three_in_a_row_halt_the_device(make: Make
     status = bench("status", "--json")
     assert status.code == 2 and "SKIPS_IN_A_ROW" in status.json["latch"]
     assert bench.rows("SELECT count(*) FROM plans") == [(1,)]
-    one_line(bench("run-day", "--session", str(days[3])), 4, "DeviceHalted", "rearm")
+    one_line(bench("run-day", "--session", str(days[3])), 4, "rearm")
 
 
 def test_a_dataset_file_that_was_changed_is_not_taken_over(bench: Workbench, own_store: Published) -> None:
     path = sorted((own_store.root / "data" / "bars").iterdir())[-1]
     path.write_bytes(path.read_bytes()[:-100])
     done = bench("pull", "--session", str(own_store.sessions(1)[0]))
-    one_line(done, 2, "BadDataset", "not what the manifest vouches for", path.name)
+    one_line(done, 2, "not what the manifest vouches for", path.name)
     assert not (bench.state / "incoming").exists()
 
 
 def test_a_store_that_is_not_there(bench: Workbench, own_store: Published) -> None:
     day = str(own_store.sessions(1)[0])
     (own_store.root / "data").rename(own_store.root / "gone")
-    one_line(bench("pull", "--session", day), 5, "StoreUnreachable", "config.yml")
+    one_line(bench("pull", "--session", day), 5, "config.yml")
 
 
 @pytest.mark.parametrize(
@@ -197,32 +202,32 @@ def test_a_wrong_key_or_value_in_the_configuration(bench: Workbench, line: str, 
         ]
     config.write_text("\n".join([*kept, line]) + "\n")
     done = bench("pull", "--session", "2025-06-02")
-    one_line(done, 2, "BadConfig", *words)
+    one_line(done, 2, *words)
 
 
 def test_a_paper_account_without_credentials_never_becomes_another_venue(bench: Workbench) -> None:
     config = bench.state / "config.yml"
     config.write_text(config.read_text().replace("broker: exchange", "broker: alpaca-paper"))
-    one_line(bench("reconcile", "--session", "2025-06-02"), 2, "BadConfig", "credentials")
+    one_line(bench("reconcile", "--session", "2025-06-02"), 2, "credentials")
 
 
 def test_an_exchange_that_is_down(bench: Workbench) -> None:
     config = bench.state / "config.yml"
     config.write_text(config.read_text().replace("url: ''", "url: http://127.0.0.1:9"))
-    one_line(bench("reconcile", "--session", "2025-06-02"), 5, "BrokerUnreachable", "paper-exchange serve")
+    one_line(bench("reconcile", "--session", "2025-06-02"), 5, "paper-exchange serve")
 
 
 def test_a_ledger_of_a_newer_schema(bench: Workbench) -> None:
     ledger = apsw.Connection(str(bench.state / "ledger.sqlite"))
     ledger.execute("UPDATE meta SET value = '99' WHERE key IN ('schema_version', 'usable_since')")
     ledger.close()
-    one_line(bench("pull", "--session", "2025-06-02"), 4, "LedgerUnusable", "schema 99")
+    one_line(bench("pull", "--session", "2025-06-02"), 4, "schema 99")
     assert bench("status").code == 3
 
 
 def test_a_folder_that_is_no_device(tmp_path: Path) -> None:
     nowhere = Workbench(tmp_path / "nowhere")
-    one_line(nowhere("pull", "--session", "2025-06-02"), 2, "FixInput", "appliance init")
+    one_line(nowhere("pull", "--session", "2025-06-02"), 2, "appliance init")
     assert nowhere("status").code == 3
     assert not nowhere.state.exists()
 
@@ -237,7 +242,7 @@ def test_initialising_twice_or_without_what_it_needs_writes_nothing(
     other = Workbench(tmp_path / "other")
     one_line(other(*again, "--trust", str(tmp_path / "no.pub")), 2, "root key cannot be read", "trainer keys")
     empty = ("init", "--venue", "exchange", "--store", str(tmp_path / "empty"), "--trust", str(own_store.trust))
-    one_line(other(*empty), 5, "StoreUnreachable")
+    one_line(other(*empty), 5)
     assert not other.state.exists()
 
 
@@ -246,7 +251,7 @@ def test_a_store_that_another_root_signed_makes_no_device(own_store: Published, 
     stranger.write_text(bundles.public_half(bundles.STRANGER).text)
     bench = Workbench(tmp_path / "stranger")
     options = ("--venue", "exchange", "--store", str(own_store.root), "--trust", str(stranger))
-    one_line(bench("init", *options), 6, "BundleRefused", "not signed by a root key")
+    one_line(bench("init", *options), 6, "not signed by a root key")
     assert not (bench.state / "config.yml").exists()
 
 
