@@ -161,7 +161,7 @@ class ApplianceConfig(Config):
     require_green : bool
         Trade on GREEN sessions only; AMBER is enough otherwise.
     accept_unproven : bool
-        Let an `evaluation` bundle trade on a real paper account, at half gross.
+        Let an `evaluation` bundle trade on a real paper account, at the portfolio's `rehearsal_gross`.
     scoring : Scoring
         `pulled` takes the signed scores that `trainer score-daily` delivers instead of computing them. The same scores
         give the same orders: it is no part of the configuration hash.

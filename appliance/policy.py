@@ -11,8 +11,6 @@ from signals.code_version import release
 from signals.sessions import Calendar
 from signals.sleeves import SLEEVES
 
-UNPROVEN_GROSS_SHARE = 0.5
-
 
 def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
     """Champions anywhere; unproven bundles on the embedded exchange, or on a paper account where a person said so."""
@@ -27,11 +25,9 @@ def sought_roles(config: ApplianceConfig) -> tuple[Role, ...]:
     return (preferred, *(role for role in TRADED if role is not preferred))
 
 
-def gross_share(role: Role, config: ApplianceConfig) -> float:
-    """Share of the gross target that a bundle of this role may use at the configured venue."""
-    if role is Role.EVALUATION and config.venue.broker is not Venue.EXCHANGE:
-        return UNPROVEN_GROSS_SHARE
-    return 1.0
+def is_rehearsal(role: Role, config: ApplianceConfig) -> bool:
+    """Whether a bundle of this role has the declared size of a rehearsal: a person accepted it unproven."""
+    return role is Role.EVALUATION and config.accept_unproven
 
 
 def bundle_policy(asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:

@@ -70,7 +70,9 @@ class PortfolioConfig(Config):
     kelly_fraction : float
         c: the share of the Kelly scalar that is used.
     fixed_ic : float or None
-        Rehearsals only: stands in for the shrunk out-of-fold IC, and the decisions say so.
+        Rehearsals only: stands in for the shrunk walk-forward IC and for its evidence, and the decisions say so.
+    rehearsal_gross : float
+        Gross of a book whose bundle a person accepted unproven: a declared size, never one by evidence.
     volatility_target : float
         Annualised, ex ante; scales down only.
     weighting : Weighting
@@ -101,6 +103,7 @@ class PortfolioConfig(Config):
     sector_limit: float | None = Field(None, gt=0, le=1)
     kelly_fraction: float = Field(0.5, gt=0, le=1)
     fixed_ic: float | None = Field(None, ge=-1, le=1)
+    rehearsal_gross: float = Field(0.25, gt=0, le=1)
     volatility_target: float = Field(0.10, gt=0, le=1)
     weighting: Weighting = Weighting.SCORE
     cvar: CvarBudget | None = None
@@ -120,6 +123,7 @@ class PortfolioConfig(Config):
     def _limits_nest(self) -> Self:
         for inner, outer in (
             ("gross_target", "stepped_gross_limit"),
+            ("rehearsal_gross", "stepped_gross_limit"),
             ("name_cap", "stepped_name_limit"),
             ("net_limit", "stepped_net_limit"),
             ("beta_limit", "stepped_beta_limit"),

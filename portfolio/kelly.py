@@ -7,7 +7,8 @@ betting and the stock market", section 7). The book uses one scalar: the best mu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,19 +18,57 @@ from signals.errors import InvariantBroken
 
 @dataclass(frozen=True)
 class InformationCoefficient:
-    """Out-of-fold mean rank correlation of scores and labels, with its Newey-West t-statistic."""
+    """What is known of the scores that a book is sized by.
+
+    Attributes
+    ----------
+    mean, t : float
+        Mean walk-forward rank correlation of scores and labels, and its t under overlapping labels.
+    book_t : float or None
+        t of what the policy's own book earned walking forward, after its costs; infinite where a book is measured
+        before it is sized by its evidence; None where nothing says it, which counts as no evidence.
+    is_rehearsal : bool
+        Whether the book has the declared size of a rehearsal: then none of the above sizes it.
+    """
 
     mean: float
     t: float
+    book_t: float | None
+    is_rehearsal: bool = False
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.mean) and np.isfinite(self.t)) or abs(self.mean) > 1:
             raise InvariantBroken(f"an IC of {self.mean} with t {self.t}")
+        if self.book_t is not None and np.isnan(self.book_t):
+            raise InvariantBroken("the t of the walk-forward book is no number")
 
     @property
     def shrunk(self) -> float:
         """`shrunk_ic` of the mean and t."""
         return shrunk_ic(self.mean, self.t)
+
+    @property
+    def evidence(self) -> float:
+        """`evidence_share` of the book's t."""
+        return evidence_share(self.book_t)
+
+    def before_evidence(self) -> InformationCoefficient:
+        """Return the same, for a book that is measured before it is sized by its evidence."""
+        return replace(self, book_t=math.inf)
+
+
+def evidence_share(t: float | None) -> float:
+    """Share of a Kelly book that its evidence supports: max(0, 1 - 1/t^2), 0 where t is at most 1 or unknown.
+
+    With m the estimated mean and e its standard error, E[m^2] = mu^2 + e^2: m^2 - e^2 estimates mu^2 without bias, and
+    1 - 1/t^2 is its share of m^2. Of noise (t standard normal) it is 0 in 84 % of histories and 0.075 on average.
+
+    Examples
+    --------
+    >>> [round(evidence_share(t), 4) for t in (None, -3.0, 1.0, 2.0, 4.0)]
+    [0.0, 0.0, 0.0, 0.75, 0.9375]
+    """
+    return 0.0 if t is None or t <= 1.0 else 1.0 - 1.0 / (t * t)
 
 
 def shrunk_ic(mean: float, t: float) -> float:

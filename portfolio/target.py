@@ -8,6 +8,8 @@ Order of operations (architecture of the policy, each line one module)
     where configured, a side's gross shared by risk parity       hrp
     times s = min(gross target, c f*, vol target / forecast,     kelly, risk_scaling
                   CVaR budget / expected shortfall)              cvar
+              x max(0, 1 - 1/t^2) of the walk-forward book       kelly
+A rehearsal has its declared gross in place of c f* and of the evidence.
 
 Invariants of a `TargetBook`, checked when it is made
 1. Gross at most `gross_target`; every |w_i| at most `name_cap`.
@@ -28,7 +30,7 @@ from portfolio.caps import cap_names
 from portfolio.config import CvarBudget, Mode, PortfolioConfig, Weighting
 from portfolio.cvar import session_cvar
 from portfolio.hrp import shared_by_risk
-from portfolio.kelly import grinold_mean, kelly_scalar
+from portfolio.kelly import InformationCoefficient, grinold_mean, kelly_scalar
 from portfolio.neutrality import Exposures, exposures, neutralise
 from portfolio.ranking import inverse_normal
 from portfolio.risk import RiskModel
@@ -40,6 +42,7 @@ from signals.scores import Scores
 
 SLACK = 1e-9
 """Rounding allowed for when an invariant is checked, as a fraction of equity."""
+SIZED_BY, NOT_BY_EVIDENCE = "sized by", "not sized by evidence"
 
 Decisions = tuple[tuple[str, str], ...]
 
@@ -53,7 +56,8 @@ class Candidates:
     z : float64, shape (M,)
         Clipped inverse-normal rank among the candidates.
     mu : float64, shape (M,)
-        Expected residual return over the horizon, by the IC in use.
+        Expected residual return over the horizon, by the IC in use; the sign of z in a rehearsal, which claims no gain
+        that a cost could exceed.
     held : float64, shape (M,)
         Current weights.
     too_dear : mapping of symbol to USD
@@ -148,23 +152,51 @@ def target_book(
         *((("names with a volatility forecast", str(risk.forecast_names)),) if risk.forecast_names else ()),
     )
     most = config.max_names(equity_usd)
-    if ic <= 0:
-        return _flat(candidates, config, (*ic_decisions, *counted), f"an IC of {ic:.4f} supports no bet")
+    if reason := _unsupported(ic, risk.ic, config):
+        return _flat(candidates, config, (*ic_decisions, *counted), reason)
     if most < (2 if config.mode is Mode.LONG_SHORT else 1):
         reason = f"equity of {equity_usd:,.0f} USD is below one position of {config.min_position_usd:,.0f} USD a side"
         return _flat(candidates, config, (*ic_decisions, *counted), reason)
     unit, chosen = unit_book(candidates, config, most)
-    weights, scaled = scale(unit, candidates, config)
+    weights, scaled = scale(unit, candidates, config, risk.ic)
     return TargetBook(candidates, weights, config, (*ic_decisions, *counted, *chosen, *scaled))
 
 
 def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decisions]:
-    """Return the IC that sizes the book: the shrunk measured one, or a rehearsal's fixed one."""
-    measured = (("ic", f"{risk.ic.mean:.4f}"), ("ic t", f"{risk.ic.t:.2f}"), ("ic shrunk", f"{risk.ic.shrunk:.4f}"))
-    if config.fixed_ic is None:
-        return risk.ic.shrunk, measured
+    """Return the IC that sizes the book, the shrunk measured one or a rehearsal's fixed one, and what sizes it."""
+    ic = risk.ic
+    known = "unknown" if ic.book_t is None else f"{ic.book_t:.2f}"
+    measured = (
+        (SIZED_BY, sized_by(ic, config)), ("ic", f"{ic.mean:.4f}"), ("ic t", f"{ic.t:.2f}"),
+        ("ic shrunk", f"{ic.shrunk:.4f}"), ("t of the net walk-forward book", known),
+    )  # fmt: skip
+    if config.fixed_ic is None or ic.is_rehearsal:
+        return ic.shrunk, measured
     said = f"{config.fixed_ic:.4f} fixed by configuration: a rehearsal, not evidence"
     return config.fixed_ic, (*measured, ("ic used", said))
+
+
+def sized_by(ic: InformationCoefficient, config: PortfolioConfig) -> str:
+    """Say what sizes the book: its evidence, or a person's declaration."""
+    if ic.is_rehearsal:
+        gross = min(config.rehearsal_gross, config.gross_target)
+        return f"{NOT_BY_EVIDENCE}: a rehearsal at a declared gross of {gross:.4f}"
+    if config.fixed_ic is not None:
+        return f"{NOT_BY_EVIDENCE}: a rehearsal at a fixed IC of {config.fixed_ic:.4f}"
+    return f"evidence: {ic.evidence:.4f} of the book that Kelly and the caps allow"
+
+
+def _unsupported(ic: float, known: InformationCoefficient, config: PortfolioConfig) -> str:
+    """Why nothing may be bet; empty where something may."""
+    if known.is_rehearsal:
+        return ""
+    if ic <= 0:
+        return f"an IC of {ic:.4f} supports no bet"
+    if config.fixed_ic is not None or known.evidence > 0:
+        return ""
+    if known.book_t is None:
+        return "the bundle does not say what its book earned walking forward: train and publish it again"
+    return f"the net walk-forward book's t of {known.book_t:.2f} is not above 1, which noise reaches too: no bet"
 
 
 def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str, float]) -> Candidates:
@@ -186,7 +218,7 @@ def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str,
     return Candidates(
         symbols=symbols,
         z=z,
-        mu=grinold_mean(ic, risk.residual_volatility[at], z),
+        mu=np.sign(z) if risk.ic.is_rehearsal else grinold_mean(ic, risk.residual_volatility[at], z),
         held=np.array([held.get(symbol, 0.0) for symbol in symbols], dtype=np.float64),
         covariance=risk.covariance[np.ix_(at, at)],
         beta=risk.beta[at],
@@ -244,32 +276,51 @@ def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dea
     return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
 
 
-def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[Floats, Decisions]:
-    """Multiply the unit book by s, min of gross target, c f*, volatility target / forecast and CVaR budget / ES."""
-    full_kelly = kelly_scalar(unit, candidates.mu, candidates.covariance)
+def scale(
+    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient
+) -> tuple[Floats, Decisions]:
+    """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports."""
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
-    bounds = {
-        "gross target": config.gross_target,
-        "fractional Kelly": max(config.kelly_fraction * full_kelly, 0.0),
-        "volatility target": volatility_scalar(forecast, config.volatility_target),
-    }
+    sizes, share, told = _sizes(unit, candidates, config, ic)
+    bounds = {"gross target": config.gross_target, **sizes,
+              "volatility target": volatility_scalar(forecast, config.volatility_target)}  # fmt: skip
     tail: Decisions = ()
     if config.cvar is not None:
         lost = shortfall(unit, candidates, config.cvar)
         bounds["CVaR budget"] = volatility_scalar(lost, config.cvar.limit)
         tail = ((f"expected shortfall at gross 1 ({config.cvar.method}, {config.cvar.level:g})", f"{lost:.4f}"),)
     binding = min(bounds, key=lambda name: bounds[name])
-    weights = unit * bounds[binding]
+    scalar = bounds[binding] * share
+    weights = unit * scalar
     return weights, (
-        ("kelly f*", f"{full_kelly:.3f}"),
-        ("kelly c f*", f"{config.kelly_fraction * full_kelly:.3f}"),
+        *told,
         ("forecast volatility at gross 1", f"{forecast:.4f}"),
         *tail,
-        ("scale", f"{bounds[binding]:.4f} by {binding}"),
+        ("bounds of the scale", ", ".join(f"{name} {bound:.4f}" for name, bound in bounds.items())),
+        ("binds", f"{binding}; {_at_the_cap(unit, config)}"),
+        ("scale", f"{scalar:.4f} by {binding}" + (f", times {share:.4f} for its evidence" if share < 1 else "")),
         ("target gross", f"{np.abs(weights).sum():.4f}"),
         ("target net", f"{weights.sum():+.4f}"),
         ("target beta", f"{candidates.beta @ weights:+.4f}"),
     )
+
+
+def _sizes(
+    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient
+) -> tuple[dict[str, float], float, Decisions]:
+    """The bound by conviction, the share that the evidence leaves of the scale, and what is to be said of them."""
+    if ic.is_rehearsal:
+        return {"rehearsal gross": config.rehearsal_gross}, 1.0, ()
+    full = kelly_scalar(unit, candidates.mu, candidates.covariance)
+    used = config.kelly_fraction * full
+    told = (("kelly f*", f"{full:.3f}"), ("kelly c f*", f"{used:.3f}"))
+    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else ic.evidence, told
+
+
+def _at_the_cap(unit: Floats, config: PortfolioConfig) -> str:
+    """How many names of the unit book the name cap holds back."""
+    count = int((np.abs(unit) >= config.name_cap - SLACK).sum())
+    return f"the name cap holds {count} name{'s' * (count != 1)}" if count else "the name cap holds no name"
 
 
 def _flat(candidates: Candidates, config: PortfolioConfig, decisions: Decisions, reason: str) -> TargetBook:

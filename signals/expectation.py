@@ -1,13 +1,15 @@
 """The life that a bundle promises: fans of its figures by the number of sessions lived, and the mean IC of the test.
 
 A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.expectation` makes it.
+Beside it lies what the policy's own book earned on the same scores (`policy_book`, made by `trainer.policy_book`), by
+which a device sizes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,6 +19,7 @@ from signals.bundle.verification import Bundle
 from signals.errors import BundleRefused
 
 Fan = tuple[tuple[float, ...], ...]
+Read = TypeVar("Read", bound=Document)
 
 
 class PromisedIc(Document):
@@ -80,6 +83,41 @@ class Expectation(Document):
         return tuple(a + share * (b - a) for a, b in zip(fan[place - 1], fan[place], strict=True))
 
 
+class PolicyBook(Document):
+    """The policy's own book on walk-forward scores, after spread, impact and borrow, before it is sized by evidence.
+
+    Attributes
+    ----------
+    sessions : int
+        From the first trade on; 0 of a book that never traded.
+    block_sessions : int
+        Of the bootstrap.
+    annual_return, annual_volatility : float
+        Arithmetic, fractions of equity.
+    annual_sharpe, sharpe_low, sharpe_high : float
+        With its 95 % interval.
+    t : float
+        Mean net return over its block-bootstrap standard error; 0 of a book that never traded.
+    gross : float
+        Mean gross of the book, fraction of equity.
+    growth, growth_low, growth_high : float
+        Annual log growth at the Kelly fraction of the policy, and at the ends of the Sharpe ratio's interval.
+    """
+
+    sessions: int = Field(ge=0)
+    block_sessions: int = Field(ge=1)
+    annual_return: float
+    annual_volatility: float = Field(ge=0)
+    annual_sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    t: float
+    gross: float = Field(ge=0)
+    growth: float
+    growth_low: float
+    growth_high: float
+
+
 def expected_of(bundle: Bundle) -> Expectation | None:
     """Return what the bundle promises; None where its evidence holds no expectation.
 
@@ -88,18 +126,35 @@ def expected_of(bundle: Bundle) -> Expectation | None:
     BundleRefused
         It holds one that cannot be read.
     """
-    path = bundle.manifest.of(Part.EVIDENCE)[0].path
-    evidence = parse_json(bundle.contents.files[path], path)
-    return read_expectation(evidence if isinstance(evidence, Mapping) else {}, path)
+    return read_expectation(*_evidence(bundle))
+
+
+def policy_book_of(bundle: Bundle) -> PolicyBook | None:
+    """Return what the bundle says of the policy's own book; None where an older trainer made it; raises likewise."""
+    return read_policy_book(*_evidence(bundle))
 
 
 def read_expectation(evidence: Mapping[str, Any], where: str) -> Expectation | None:
     """Read the expectation out of an evidence document; raises as `expected_of`."""
-    found = evidence.get("expectation")
+    return _read(Expectation, evidence.get("expectation"), "expectation", where)
+
+
+def read_policy_book(evidence: Mapping[str, Any], where: str) -> PolicyBook | None:
+    """Read the policy's book out of an evidence document; raises as `expected_of`."""
+    return _read(PolicyBook, evidence.get("policy_book"), "policy book", where)
+
+
+def _evidence(bundle: Bundle) -> tuple[Mapping[str, Any], str]:
+    path = bundle.manifest.of(Part.EVIDENCE)[0].path
+    evidence = parse_json(bundle.contents.files[path], path)
+    return (evidence if isinstance(evidence, Mapping) else {}), path
+
+
+def _read(kind: type[Read], found: object, what: str, where: str) -> Read | None:
     if found is None:
         return None
     try:
-        return Expectation.model_validate(found, strict=False)
+        return kind.model_validate(found, strict=False)
     except ValidationError as error:
-        raise BundleRefused(f"the expectation cannot be read: {error.errors()[0]['msg']}", where=where,
+        raise BundleRefused(f"the {what} cannot be read: {error.errors()[0]['msg']}", where=where,
                             mend="Train and publish again") from None  # fmt: skip

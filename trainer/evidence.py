@@ -29,7 +29,7 @@ def evidence(
     recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
     importance: Importance | None, bars_hash: str, calibration: Calibration | None,
-    regimes: list[dict[str, Any]], expected: dict[str, Any] | None,
+    regimes: list[dict[str, Any]], expected: dict[str, Any] | None, owned: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -73,6 +73,7 @@ def evidence(
         "promotion_bars": bars_hash or None,
         "regimes": regimes,
         "expectation": expected,
+        "policy_book": owned,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.universe_state)) + accepted_warnings(source),
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """What a promotion looks at beyond the training's own evidence, measured once: `promotion/measured.json` of a run.
 
 The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
-hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution.
+hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution. Books
+are judged before the evidence makes them smaller: a book of no size has no figures.
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
 def held(
     subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None
 ) -> tuple[WeightPath, ...]:
-    """Run scores, shape (P, T, N), through the policy at the level of weights, sized as a device would size the run."""
+    """Run scores, shape (P, T, N), through the policy at the level of weights, before it is sized by its evidence."""
     return weight_paths(
-        subject.archive, values, settings.portfolio, subject.ic, int(subject.evidence["horizon"]),
+        subject.archive, values, settings.portfolio, subject.ic.before_evidence(), int(subject.evidence["horizon"]),
         equity_usd=settings.equity_usd, unpriced=unpriced,
     )  # fmt: skip
 

@@ -16,12 +16,14 @@ from trainer.validation.cpcv import splits
 from trainer.validation.deciles import (
     EXTREME_LABEL,
     Capacity,
+    Trading,
     Turnover,
     book_weights,
     capacity,
     decile_curve,
     decile_of,
     spread_series,
+    trading,
     trading_conditions,
     turnover,
 )
@@ -141,19 +143,21 @@ def _mean_over_paths(by_path: Floats) -> Floats:
 def _decile_figures(
     paths: list[Floats], labels: Floats, bars: Bars, present: np.ndarray, k: int
 ) -> tuple[Floats, Mean, Turnover, Capacity]:
-    """Decile figures of each path, averaged: the paths hold the same sessions."""
+    """Decile figures of the mean of all paths, which hold the same sessions; what is not linear is taken once."""
     volatility, adv_usd = (panel[present] for panel in trading_conditions(bars))
-    curves, spreads, books, worths = [], [], [], []
+    curves, spreads, books, traded = [], [], [], []
     for scores in paths:
         deciles = decile_of(scores)
-        spread, weights = spread_series(deciles, labels), book_weights(deciles, k)
+        weights = book_weights(deciles, k)
         curves.append(decile_curve(deciles, labels))
-        spreads.append(spread)
+        spreads.append(spread_series(deciles, labels))
         books.append(turnover(weights))
-        worths.append(capacity(spread, weights, volatility[k - 1 :], adv_usd[k - 1 :], k))
+        traded.append(trading(weights, volatility[k - 1 :], adv_usd[k - 1 :]))
+    spread = overlapping_mean(_mean_over_paths(np.array(spreads)), k)
+    costs = Trading(*(float(np.mean([getattr(one, f) for one in traded])) for f in Trading.__dataclass_fields__))
     return (
         np.mean(curves, axis=0),
-        overlapping_mean(_mean_over_paths(np.array(spreads)), k),
+        spread,
         Turnover(*(float(np.mean([getattr(b, f) for b in books])) for f in Turnover.__dataclass_fields__)),
-        Capacity(*(float(np.mean([getattr(w, f) for w in worths])) for f in Capacity.__dataclass_fields__)),
+        capacity(spread, costs, k),
     )

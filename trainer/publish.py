@@ -53,6 +53,7 @@ from signals.files import sha256_of, sync_folder, write_atomic
 from signals.sessions import Calendar
 from signals.wording import reason_of
 from trainer.sign import keyset_bytes, load_keyset, signing_keys
+from trainer.sizing import walk_forward_ic
 
 KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
@@ -230,7 +231,7 @@ def _manifest(
 ) -> BundleManifest:
     promotion = _promotion(request)
     listed = _document(request.run, "feature_list.json")
-    ic = _field(evidence, "ic")
+    ic = walk_forward_ic(evidence, "the run's evidence")
     try:
         return identified(
             seq=seq, created=request.created, role=request.role, refusal=_refusal(request), promotion=promotion,
@@ -241,8 +242,7 @@ def _manifest(
             first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
             last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
             expiry_sessions=request.expiry_sessions,
-            ic=InformationCoefficient(mean=_field(ic, "mean"), t=_field(ic, "t_newey_west"),
-                                      standard_error=_field(ic, "standard_error")),
+            ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
             calibration=_calibration(evidence), blend_weight=1.0,
             graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,

@@ -24,6 +24,7 @@ from trainer.expectation import expectation
 from trainer.export import Exported, export
 from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
+from trainer.policy_book import policy_book
 from trainer.proof import Figures, Proof, figures, fits, prove
 from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig, scores_log_odds
 from trainer.regime_figures import by_regime
@@ -128,6 +129,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     forward = proof.rows.dense(proof.walk_forward)
     book = book_returns(forward, following, config.label.k)
     expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
+    owned = policy_book(request.data, source, forward, worth.ic_walk_forward, config.label.k)
     calibration = calibrate(proof.rows, proof.oof.scores.mean(axis=0), is_log_odds=scores_log_odds(config))
     drivers = _importance(proof.rows, learner, config, request, step)
 
@@ -136,7 +138,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
         trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
-        regimes=by_regime(source.bars, worth, config.label.k), expected=expected,
+        regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)

@@ -195,7 +195,7 @@ def show_performance(
 ) -> None:
     """Show the value of each session up to D on paper and outside it, costs, attribution and the expected range."""
     facts = bundle.read(StateFolder(state).bundles)
-    expected = facts.expected_annual if facts else None
+    expected = facts.annual_at_gross_1 if facts else None
 
     def query(ledger: Ledger, day: date) -> View:
         return performance.performance(ledger, day, sessions, expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
 from appliance.measures import planned_book, rounding_figures, turnover, turnover_jump
-from appliance.policy import bundle_policy, gross_share
+from appliance.policy import bundle_policy, is_rehearsal
 from appliance.ramp import plan_turnovers, ramp_share
 from appliance.recording import asks_to_reduce, enforce
 from appliance.seams import Severity
@@ -29,12 +30,13 @@ from appliance.tripwires import Figures, Stage
 from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
-from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from portfolio.risk import WINDOW_SESSIONS
+from portfolio.target import NOT_BY_EVIDENCE, SIZED_BY
 from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable
+from signals.expectation import policy_book_of
 from signals.scores import Scores, blend
 from signals.sleeves.risk import RISK
 
@@ -65,14 +67,14 @@ def plan(session: date, deps: Deps) -> JobReport:
         plans.before(deps.ledger, session), account, session, deps.calendar,
         lambda day: deps.market.actions(day, asof),
     )  # fmt: skip
-    decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, path=path, ramp=ramp)
+    decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     opinion = opinions.ask(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
         tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
         seen = opinions.left_out(seen, opinion.reasons)
-        decided = morning.wanted(seen, account, positions, _limits(bundle, deps), session, path=path, ramp=ramp)
+        decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, decided.path)
@@ -95,6 +97,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     return _report(frozen, {
         "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,
         "decisions": [list(pair) for pair in targets.decisions],
+        "sized_by": dict(targets.decisions)[SIZED_BY],
         "reduce_only": asks_to_reduce(found) or bool(held_back),
         "reductions": [reductions.sentence(row) for row in held_back],
         "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal, "sleeves": _shares(asof, deps),
@@ -109,7 +112,10 @@ def _kept(deps: Deps) -> dict[str, str]:
 
 
 def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:
-    ic = InformationCoefficient(bundle.manifest.ic.mean, bundle.manifest.ic.t)
+    book, known = policy_book_of(bundle), bundle.manifest.ic
+    ic = InformationCoefficient(
+        known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config)
+    )
     evening = Evening(
         deps.market.bars(asof, WINDOW_SESSIONS), deps.market.closes(asof),
         deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.actions(session, asof), snapshot.basis, snapshot.id,
@@ -147,12 +153,6 @@ def _shares(asof: date, deps: Deps) -> dict[str, float]:
     return {sleeve: weight / sum(counted.values()) for sleeve, weight in counted.items()}
 
 
-def _limits(bundle: Bundle, deps: Deps) -> PortfolioConfig:
-    policy = deps.config.portfolio
-    share = gross_share(bundle.manifest.role, deps.config)
-    return policy.model_copy(update={"gross_target": policy.gross_target * share})
-
-
 def _provenance(bundle: Bundle, seen: Morning, deps: Deps) -> Provenance:
     return Provenance(seen.scores.source, seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
 
@@ -179,16 +179,26 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     target_rows.save(deps.ledger, targets.session, rows)
 
 
-def _report(frozen: Plan, figures: dict[str, object]) -> JobReport:
+def _report(frozen: Plan, figures: dict[str, Any]) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
-    why = "" if frozen.intents else f"; {_standstill(frozen)}"
     return JobReport(
         "plan", frozen.session, JobStatus.DONE,
-        f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{why}",
+        f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{_why(frozen, figures)}",
         {**figures, "orders": len(frozen.intents), "refused": len(frozen.refusals), "notional_usd": str(notional),
          "equity": str(frozen.equity), "digest": frozen.digest, "rounding_l1": frozen.rounding.nearest_l1,
          "rounding": rounding_figures(frozen.rounding)},
     )  # fmt: skip
+
+
+def _why(frozen: Plan, figures: Mapping[str, Any]) -> str:
+    """Say what sized the book, where that was no evidence, and why it is flat or stays."""
+    sized, flat = str(figures.get("sized_by", "")), dict(figures.get("decisions") or ()).get("flat")
+    parts = [sized] if sized.startswith(NOT_BY_EVIDENCE) else []
+    if flat:
+        parts.append(f"flat: {flat}")
+    elif not frozen.intents:
+        parts.append(_standstill(frozen))
+    return "".join(f"; {part}" for part in parts)
 
 
 def _standstill(frozen: Plan) -> str:

@@ -38,7 +38,9 @@ def gather(session: date, deps: Deps) -> dict[str, Any]:
         ],
         "data": _data(asof, deps),
         "bundle": _chosen(runs, "score", ("bundle_id", "bundle_sha256", "role", "refusal", "bundle_age_sessions")),
-        "decisions": _chosen(runs, "plan", ("decisions", "ramp", "turnover", "gross", "net", "reduce_only")),
+        "decisions": _chosen(
+            runs, "plan", ("decisions", "sized_by", "ramp", "turnover", "gross", "net", "reduce_only")
+        ),
         "plan": _plan(plan),
         "targets": [
             {"symbol": row.symbol, "weight": row.weight, "current": row.current_weight, "z": row.z,

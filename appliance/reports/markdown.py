@@ -33,6 +33,9 @@ def _head(content: Mapping[str, Any]) -> str:
     bundle = content["bundle"]
     if bundle["role"] == "evaluation":
         lines += ["", f"> **Unproven bundle** (role `evaluation`): {markdown(bundle['refusal'])}"]
+    sized = str(content["decisions"].get("sized_by") or "")
+    if sized.startswith("not"):
+        lines += ["", f"> **{sized[0].upper()}{sized[1:]}.** The size of this book says nothing about its model."]
     rows = [[job["job"], WORDS[job["status"]], job["summary"]] for job in content["jobs"]]
     return "\n".join([*lines, "", table(["job", "end", "what happened"], rows)])
 

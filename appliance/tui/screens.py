@@ -119,7 +119,7 @@ def _reconciliation(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 def _performance(ledger: Ledger, context: Context) -> Mapping[str, View]:
     facts = bundle.read(context.folder.bundles)
-    expected = facts.expected_annual if facts else None
+    expected = facts.annual_at_gross_1 if facts else None
     return {"performance": performance.performance(ledger, context.session, SESSIONS, expected)}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from appliance.attendance import keys_end
 from appliance.ledger import Ledger, job_runs, values
 from appliance.views.view import Row, View, fact
+from portfolio.kelly import evidence_share
 from signals.files import sha256_of
 
 BESIDE = ("risk", "shadow")  # `appliance.slots.Slot`, whose module brings in what verifies and scores
@@ -40,10 +41,13 @@ class BundleFacts:
         return str(self.pointer.get("folder", ""))
 
     @property
-    def expected_annual(self) -> float | None:
-        """Annual return after spread that the evidence claims, as a fraction."""
-        claimed = (self.evidence.get("capacity") or {}).get("net_of_spread_annual")
-        return float(claimed) if isinstance(claimed, (int, float)) else None
+    def annual_at_gross_1(self) -> float | None:
+        """Annual return of the policy's walk-forward book for each unit of gross, after all costs; None if unknown."""
+        book = _object(self.evidence.get("policy_book"))
+        earned, gross = book.get("annual_return"), book.get("gross")
+        if not isinstance(earned, (int, float)) or not isinstance(gross, (int, float)) or not gross > 0:
+            return None
+        return float(earned) / float(gross)
 
 
 def read(folder: Path) -> BundleFacts | None:
@@ -209,9 +213,9 @@ def _training(manifest: dict[str, Any]) -> list[Row]:
 
 
 def _evidence(evidence: dict[str, Any]) -> list[Row]:
-    rows: list[Row] = []
+    rows = _size(evidence)
     if capacity := evidence.get("capacity"):
-        rows.append(fact("evidence", "return a year", f"{_share(capacity.get('gross_annual'))} before, "
+        rows.append(fact("evidence", "decile book a year", f"{_share(capacity.get('gross_annual'))} before, "
                          f"{_share(capacity.get('net_of_spread_annual'))} after spread"))  # fmt: skip
         rows.append(fact("evidence", "break-even spread", f"{_figure(capacity.get('break_even_spread_bps'))} bps"))
     if decile := (evidence.get("deciles") or {}).get("spread"):
@@ -221,6 +225,23 @@ def _evidence(evidence: dict[str, Any]) -> list[Row]:
         rows.append(fact("evidence", "holdout", f"{holdout.get('sessions')} sessions, opened {opened} times"))
     rows += [fact("evidence", "warning", text) for text in evidence.get("warnings") or ()]
     return rows
+
+
+def _size(evidence: dict[str, Any]) -> list[Row]:
+    """What the policy's own book earned walking forward, and how large a book that supports."""
+    book = _object(evidence.get("policy_book"))
+    t = book.get("t")
+    known = isinstance(t, (int, float))
+    told = f"{_share(book.get('annual_return'))} a year, t {_figure(t)}, gross {_share(book.get('gross'))}"
+    share = evidence_share(float(t)) if known else 0.0  # type: ignore[arg-type]  # a number where known
+    return [
+        fact("evidence", "net walk-forward book", told if known else "unknown: made by an older trainer"),
+        fact("evidence", "supports", f"{share:.2f} of the book that Kelly and the caps allow"),
+    ]
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _figure(value: object) -> str:

@@ -1,11 +1,12 @@
 """The account's value session by session, where it came from, and whether it lies where it was expected to.
 
-The expected fan is a normal one around the return that the bundle's evidence claims after spread:
+The expected fan is a normal one around what the policy's own book earned on walk-forward scores, after all costs:
 
     lower, upper(t) = mu t -+ Z_90 sigma sqrt(t)
 
-mu is the annual return of the evidence (fraction) / 252, sigma the plan's forecast volatility (annual, at gross 1)
-times its target gross / sqrt(252), t the number of sessions lived. It is a yardstick for a first look, not a test.
+mu is that book's annual return at gross 1 times the plan's target gross / 252, sigma the plan's forecast volatility
+(annual, at gross 1) times its target gross / sqrt(252), t the number of sessions lived. It is a yardstick for a first
+look, not a test.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Fan:
         return "BELOW" if self.live < self.lower else "ABOVE" if self.live > self.upper else "INSIDE"
 
 
-def performance(ledger: Ledger, last: date, sessions: int, expected_annual: float | None = None) -> View:
+def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: float | None = None) -> View:
     """Return the value of each session up to `last`, newest first.
 
     `real_nav` is what that session's report said, `restated_nav` adds the dividends that were learned since. Facts hold
@@ -62,21 +63,22 @@ def performance(ledger: Ledger, last: date, sessions: int, expected_annual: floa
         "attribution": attribution(ledger, last),
         "fan": None, "path": [],
     }  # fmt: skip
-    if found := fan(ledger, history, expected_annual):
+    if found := fan(ledger, history, annual_at_gross_1):
         facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
 
 
-def fan(ledger: Ledger, history: Sequence[NavRow], expected_annual: float | None) -> Fan | None:
+def fan(ledger: Ledger, history: Sequence[NavRow], annual_at_gross_1: float | None) -> Fan | None:
     """Return where the live return lies in its expected range; None without history, evidence or a forecast."""
     first = snapshots.first(ledger)
-    volatility = _forecast_volatility(ledger, history[-1].session) if history else None
-    if first is None or expected_annual is None or volatility is None or first.last_equity <= 0:
+    planned = _planned(ledger, history[-1].session) if history else None
+    if first is None or annual_at_gross_1 is None or planned is None or first.last_equity <= 0:
         return None
+    volatility, gross = planned
     lived = ledger.value("SELECT count(*) FROM nav WHERE session <= ?", (history[-1].session.isoformat(),))
     t = int(str(lived))
-    mean = expected_annual * t / SESSIONS_A_YEAR
-    width = Z_90 * volatility * math.sqrt(t / SESSIONS_A_YEAR)
+    mean = annual_at_gross_1 * gross * t / SESSIONS_A_YEAR
+    width = Z_90 * volatility * gross * math.sqrt(t / SESSIONS_A_YEAR)
     return Fan(t, float(history[-1].paper_nav / first.last_equity - 1), mean - width, mean + width)
 
 
@@ -115,8 +117,8 @@ def attribution(ledger: Ledger, last: date) -> list[Row]:
     return [{"by": by, "name": name, "pnl": f"{gain:+.2f}"} for (by, name), gain in order]
 
 
-def _forecast_volatility(ledger: Ledger, session: date) -> float | None:
-    """Annual volatility of the newest planned book up to `session`, from the plan's own decisions."""
+def _planned(ledger: Ledger, session: date) -> tuple[float, float] | None:
+    """Forecast volatility at gross 1 and target gross of the newest planned book up to `session`."""
     day = ledger.value(
         "SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?",
         (session.isoformat(),),
@@ -124,7 +126,7 @@ def _forecast_volatility(ledger: Ledger, session: date) -> float | None:
     run = job_runs.find(ledger, date.fromisoformat(day), "plan") if isinstance(day, str) else None
     said = dict(run.figures.get("decisions") or ()) if run else {}
     try:
-        return float(said[FORECAST]) * float(said[GROSS])
+        return float(said[FORECAST]), float(said[GROSS])
     except (KeyError, ValueError):
         return None
 

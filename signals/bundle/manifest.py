@@ -74,7 +74,7 @@ class FeatureLine(Document):
 
 
 class InformationCoefficient(Document):
-    """Out-of-fold rank IC of the model: mean per session, Newey-West t and standard error."""
+    """Walk-forward rank IC of the model: mean per session, t and standard error under overlapping labels."""
 
     mean: float
     t: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -87,6 +88,20 @@ def golden(width: int = len(SPEC)) -> Golden:
     return Golden(inputs, stump_scores(inputs))
 
 
+def policy_book(t: float = 20.0, **changes: float) -> dict[str, float]:
+    """What the policy's own walk-forward book came to: evidence enough to trade, unless `t` says otherwise."""
+    return {
+        "sessions": 500, "block_sessions": 21, "annual_return": 0.06, "annual_volatility": 0.04, "annual_sharpe": 1.5,
+        "sharpe_low": 0.5, "sharpe_high": 2.5, "t": t, "gross": 0.9,
+        "growth": 0.8, "growth_low": 0.1, "growth_high": 1.6,
+    } | changes  # fmt: skip
+
+
+def evidence_file(t: float = 20.0, **more: object) -> bytes:
+    """An evidence document with such a book."""
+    return json.dumps({"policy_book": policy_book(t), **more}).encode()
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that a bundle is made of; a test replaces what it wants to be wrong."""
@@ -100,7 +115,7 @@ class Recipe:
             "model.onnx": (Part.MODEL, stump_model(len(SPEC))),
             "golden.json": (Part.GOLDEN, golden().to_bytes()),
             "drift.json": (Part.DRIFT, b'{"format":"trademl-drift/1"}'),
-            "evidence.json": (Part.EVIDENCE, b"{}"),
+            "evidence.json": (Part.EVIDENCE, evidence_file()),
             "training.json": (Part.TRAINING, b"{}"),
         }
     )

@@ -11,7 +11,7 @@ import numpy as np
 from signals.drift import reference
 from signals.features.panel import FeaturePanel, spec_hash
 from signals.inference import predict
-from tests.fakes.bundles import SPEC
+from tests.fakes.bundles import SPEC, policy_book
 from tests.fakes.onnx_models import stump_model
 
 CREATED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
@@ -47,7 +47,9 @@ def run_folder(folder: Path, model: bytes | None = None) -> Path:
             "sleeve": "equities_xs", "seed": 1, "horizon": 5, "entry": "opg", "snapshot_id": "2" * 64,
             "first_training_session": "2023-10-12", "last_training_session": "2024-01-31",
             "config_hash": "1" * 64, "code_version": "0.1.0+abcdef123456",
-            "ic": {"mean": 0.012, "t_newey_west": 1.4, "standard_error": 0.009},
+            "ic": {"mean": 0.015, "t_newey_west": 1.8, "standard_error": 0.008},
+            "walk_forward": {"ic": {"mean": 0.012, "t": 1.4, "standard_error": 0.009, "sessions": 700}},
+            "policy_book": policy_book(),
         },
     }  # fmt: skip
     for name, document in documents.items():

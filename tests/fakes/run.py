@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signals.dataset import load_bars, read_manifest
+from tests.fakes.bundles import policy_book
 from tests.fakes.store import SLEEVE, rank_model, rank_scores
 
-IC = {"mean": 0.03, "t_newey_west": 3.0}
+IC = {"mean": 0.04, "t_newey_west": 5.0}
+FORWARD = {"mean": 0.03, "t": 3.0, "standard_error": 0.01, "sessions": 500}
 
 
 def run_folder(folder: Path, data: Path, last_label: date, walked: int = 20, sealed: int = 15) -> Path:
@@ -39,7 +41,8 @@ def run_folder(folder: Path, data: Path, last_label: date, walked: int = 20, sea
     (folder / "model.onnx").write_bytes(rank_model())
     evidence = {
         "snapshot_id": manifest.snapshot_id, "sleeve": SLEEVE.name, "spec_hash": SLEEVE.spec_hash, "horizon": 5,
-        "ic": IC, "last_training_session": str(manifest.calendar.offset(last_label, -6)),
+        "ic": IC, "walk_forward": {"ic": FORWARD}, "policy_book": policy_book(),
+        "last_training_session": str(manifest.calendar.offset(last_label, -6)),
         "last_label_session": str(last_label), "code_version": "test",
         "trials": {"n_trials": 12, "variance_of_sharpes": 0.001},
     }  # fmt: skip

@@ -140,7 +140,7 @@ def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = No
         "model.onnx": (Part.MODEL, rank_model(weights)),
         "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights)).to_bytes()),
         "drift.json": (Part.DRIFT, json.dumps(reference(panel, scores)).encode()),
-        "evidence.json": (Part.EVIDENCE, b"{}"),
+        "evidence.json": (Part.EVIDENCE, bundles.evidence_file()),
         "training.json": (Part.TRAINING, b"{}"),
     }
     graph = Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1)

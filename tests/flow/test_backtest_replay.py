@@ -75,7 +75,8 @@ def backtest(published: Published, bench: Workbench, seed: int = 0) -> Course:
         rows = recorded[str(asof)]
         return Scores(asof, "equities_xs", tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])  # type: ignore[arg-type]
 
-    policy = Policy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), InformationCoefficient(0.03, 3.0), 5, "test")
+    ic = InformationCoefficient(0.03, 3.0, None)
+    policy = Policy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
     days = published.sessions(REPLAYED)
     return Backtest(archive, opened(archive, ExchangeConfig(), seed, days[0]), policy).run(days, on)
 
@@ -132,7 +133,7 @@ def test_a_backtest_repeats_itself(replayed: Workbench, paying: Published, cours
 def test_a_backtest_refuses_an_entry_that_daily_bars_do_not_show(published: Published, kind: Entry) -> None:
     archive = open_archive(published.root / "data")
     execution = ExecutionConfig(entry=EntryConfig(kind=kind))
-    policy = Policy(PortfolioConfig(), execution, InformationCoefficient(0.03, 3.0), 5, "test")
+    policy = Policy(PortfolioConfig(), execution, InformationCoefficient(0.03, 3.0, 20.0), 5, "test")
     broker = opened(archive, ExchangeConfig(), 0, published.sessions(1)[0])
     with pytest.raises(FixInput, match=f"enters at the open, not by {kind.value}"):
         Backtest(archive, broker, policy)

@@ -15,6 +15,7 @@ from appliance.ledger import Ledger, job_runs
 from appliance.views.attribution import PARTS
 from signals.audits import SessionStatus
 from signals.bundle import Part
+from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
 from tests.test_signals.test_expectation import PROMISE
@@ -29,7 +30,7 @@ def replayed(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(published.root, root / "store")
     store = Published(root / "store", root / "store" / "root.pub", published.manifest, published.last_training)
     of = recipe(store.root / "data", store.last_training, seq=2)
-    promise = json.dumps({"expectation": PROMISE}).encode()
+    promise = bundles.evidence_file(expectation=PROMISE)
     publish_bundle(store.root, of.but(files={**of.files, "evidence.json": (Part.EVIDENCE, promise)}))
     days = store.sessions(SESSIONS)
     republish(store, days[2], SessionStatus.RED)

@@ -283,4 +283,10 @@ BUGS = (
     Planted("let a ruined book go on", "portfolio/nav.py", "            if growth <= 0:\n", "            if False:\n",
             "tests/test_portfolio/test_nav.py::"
             "test_a_short_that_goes_from_twelve_cents_to_27_dollars_costs_322_percent_of_equity"),
+    Planted("size a book without asking its evidence", "portfolio/target.py",
+            "scalar = bounds[binding] * share", "scalar = bounds[binding]",
+            "tests/test_portfolio/test_build.py::test_the_whole_book_is_multiplied_by_what_its_evidence_supports"),
+    Planted("bet on evidence that nobody states", "portfolio/kelly.py",
+            "return 0.0 if t is None or t <= 1.0 else", "return 1.0 if t is None or t <= 1.0 else",
+            "tests/test_portfolio/test_build.py::test_without_evidence_the_book_is_flat_and_says_why"),
 )  # fmt: skip

@@ -59,7 +59,7 @@ def test_scores_and_risk_follow_a_new_name_and_lose_a_dead_one() -> None:
     assert after.symbols == ("AA", "AAA") and after.values.tolist() == [2.0, 1.0]
     risk = RiskModel(
         ASOF, symbols, np.diag([1.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 0.3]),
-        ("x", "y", "z"), InformationCoefficient(0.1, 2.0), 5,
+        ("x", "y", "z"), InformationCoefficient(0.1, 2.0, 20.0), 5,
     )  # fmt: skip
     moved = renamed_risk(risk, [action(ActionKind.SYMBOL_CHANGE, "BBB", new_symbol="AA"), DEATH])
     assert moved.symbols == ("AA", "AAA") and moved.sectors == ("y", "x")

@@ -104,10 +104,23 @@ def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledge
     job_runs.begin(ledger, D, "plan", AT)
     job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
     nav.save(ledger, nav.NavRow(D, Decimal(980), Decimal(980), Decimal(0), Decimal(0), Decimal(0), AT))
-    fan = performance.performance(ledger, D, 10, expected_annual=0.0).facts["fan"]
+    fan = performance.performance(ledger, D, 10, annual_at_gross_1=0.0).facts["fan"]
     assert (fan["lower"], fan["upper"]) == pytest.approx((-0.015543, 0.015543), abs=1e-6)
     assert (fan["live"], fan["verdict"]) == (pytest.approx(-0.02), "BELOW")
     assert performance.performance(ledger, D, 10).facts["fan"] is None
+    earning = performance.performance(ledger, D, 10, annual_at_gross_1=0.252).facts["fan"]
+    assert (earning["lower"] + earning["upper"]) / 2 == pytest.approx(0.252 * 1.5 / 252)
+
+
+def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hindsight_one() -> None:
+    """+1.0 % a year at gross 0.5 is 2 % for each unit of gross; the decile book's 7.1 % is hindsight."""
+    from appliance.views.bundle import BundleFacts
+
+    hindsight = {"capacity": {"net_of_spread_annual": 0.071}}
+    book = {"policy_book": {"annual_return": 0.010, "gross": 0.5, "t": 0.4}}
+    assert BundleFacts({}, {}, {**hindsight, **book}, ()).annual_at_gross_1 == pytest.approx(0.02)
+    for unknown in ({}, {"policy_book": None}, {"policy_book": {"annual_return": 0.0, "gross": 0.0}}):
+        assert BundleFacts({}, {}, {**hindsight, **unknown}, ()).annual_at_gross_1 is None
 
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:

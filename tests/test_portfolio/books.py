@@ -19,14 +19,16 @@ def names(n: int) -> tuple[str, ...]:
     return tuple(f"S{i:04d}" for i in range(n))
 
 
-def risk_model(n: int, seed: int = 0, *, ic: float = 0.02, t: float = 4.0, beta_spread: float = 0.4) -> RiskModel:
+def risk_model(
+    n: int, seed: int = 0, *, ic: float = 0.02, t: float = 4.0, book_t: float | None = 1e9, beta_spread: float = 0.4
+) -> RiskModel:
     """One market factor, uncorrelated residuals, three sectors; figures over five sessions."""
     rng = np.random.default_rng(seed)
     beta = np.clip(rng.normal(1.0, beta_spread, n), 0.2, 2.5)
     residual = rng.uniform(0.02, 0.06, n)
     covariance = np.outer(beta, beta) * 0.02**2 + np.diag(residual**2)
     sectors = tuple(rng.choice(["energy", "health", "tech"], n).tolist())
-    return RiskModel(ASOF, names(n), covariance, residual, beta, sectors, InformationCoefficient(ic, t), 5)
+    return RiskModel(ASOF, names(n), covariance, residual, beta, sectors, InformationCoefficient(ic, t, book_t), 5)
 
 
 def scores_of(values: np.ndarray, symbols: tuple[str, ...] | None = None) -> Scores:

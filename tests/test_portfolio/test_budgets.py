@@ -18,7 +18,7 @@ from portfolio.target import target_book
 from signals.errors import InvariantBroken
 from tests.test_portfolio.books import SESSION, bars_of, names, random_scores, risk_model
 
-IC = InformationCoefficient(0.03, 4.0)
+IC = InformationCoefficient(0.03, 4.0, 1e9)
 METHODS = list(CvarMethod)
 
 

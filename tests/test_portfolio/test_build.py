@@ -39,7 +39,7 @@ def four_names(**changes: object) -> RiskModel:
         "residual_volatility": np.full(4, 0.04),
         "beta": np.ones(4),
         "sectors": (),
-        "ic": InformationCoefficient(0.02, 3.0),
+        "ic": InformationCoefficient(0.02, 3.0, 1e9),
         "horizon_sessions": 5,
     }
     return RiskModel(**(fields | changes))  # type: ignore[arg-type]
@@ -96,11 +96,61 @@ def test_an_ic_of_zero_or_less_is_flat_and_still_unwinds() -> None:
     assert flat.gross == 0.0
 
 
+@pytest.mark.parametrize(("book_t", "share"), [(1e9, 1.0), (2.0, 0.75), (1.25, 0.36)])
+def test_the_whole_book_is_multiplied_by_what_its_evidence_supports(book_t: float, share: float) -> None:
+    """Caps bind before (gross target 0.95) and every weight is 0.95 x (1 - 1/t^2) of the unit book's."""
+    scores, config = random_scores(300), AT_ONCE.model_copy(update={"band_usd": 0.0, "band_share": 0.0})
+    whole = build(scores, risk_model(300), config, {}, SESSION, equity_usd=1e6)
+    sized = build(scores, risk_model(300, book_t=book_t), config, {}, SESSION, equity_usd=1e6)
+    assert whole.gross == pytest.approx(0.95, rel=1e-3)
+    np.testing.assert_allclose(sized.weights, whole.weights * share, atol=1e-9)
+    assert told(sized)["sized by"] == f"evidence: {share:.4f} of the book that Kelly and the caps allow"
+    assert told(sized)["binds"].startswith("gross target; the name cap holds")
+
+
+@pytest.mark.parametrize(("book_t", "why"), [(1.0, "t of 1.00 is not above 1"), (-2.0, "t of -2.00"),
+                                             (None, "does not say what its book earned")])  # fmt: skip
+def test_without_evidence_the_book_is_flat_and_says_why(book_t: float | None, why: str) -> None:
+    flat = build(random_scores(100), risk_model(100, book_t=book_t), AT_ONCE, {}, SESSION, equity_usd=1e6)
+    assert flat.gross == 0.0 and why in told(flat)["flat"]
+
+
+def test_the_report_says_whether_kelly_binds_or_a_cap() -> None:
+    """A small IC: c f* is below the gross target; with a large one the gross target binds."""
+    scores = random_scores(300)
+    small = told(build(scores, risk_model(300, ic=0.0005), AT_ONCE, {}, SESSION, equity_usd=1e6))
+    large = told(build(scores, risk_model(300, ic=0.05), AT_ONCE, {}, SESSION, equity_usd=1e6))
+    assert small["binds"].startswith("fractional Kelly;") and large["binds"].startswith("gross target;")
+    assert "gross target 0.9500, fractional Kelly" in small["bounds of the scale"]
+    tight = PortfolioConfig(name_cap=0.012, round_trip_cost_bps=0)
+    capped = told(build(scores, risk_model(300), tight, {}, SESSION, equity_usd=1e6))
+    assert "the name cap holds" in capped["binds"] and "holds no name" not in capped["binds"]
+
+
+@pytest.mark.parametrize("ic", [-0.05, 0.0001, 0.2])
+def test_a_rehearsal_has_its_declared_gross_whatever_the_evidence_says(ic: float) -> None:
+    """Gross 0.25 exactly, on its first session as on later ones, also where the IC or the t would allow nothing."""
+    risk = risk_model(300, ic=ic, book_t=None)
+    risk = replace(risk, ic=replace(risk.ic, is_rehearsal=True))
+    for fixed_ic in (None, 0.5):
+        config = PortfolioConfig(step_sessions=1, fixed_ic=fixed_ic, band_usd=0, band_share=0)
+        built = build(random_scores(300), risk, config, {}, SESSION, equity_usd=1e6)
+        assert built.gross == pytest.approx(0.25, rel=1e-3)
+        assert told(built)["sized by"] == "not sized by evidence: a rehearsal at a declared gross of 0.2500"
+        assert told(built)["binds"].startswith("rehearsal gross;") and told(built)["skipped below their cost"] == "0"
+    smaller = PortfolioConfig(step_sessions=1, rehearsal_gross=0.1, band_usd=0, band_share=0)
+    assert build(random_scores(300), risk, smaller, {}, SESSION, equity_usd=1e6).gross == pytest.approx(0.1, rel=1e-3)
+
+
 def test_a_fixed_ic_orders_where_the_measured_one_is_flat_and_says_that_it_is_a_rehearsal() -> None:
     built = build(random_scores(100), risk_model(100, ic=-0.001), PortfolioConfig(fixed_ic=0.03), {}, SESSION,
                   equity_usd=1e6)  # fmt: skip
     assert built.gross > 0.1
     assert "rehearsal" in told(built)["ic used"]
+    assert told(built)["sized by"] == "not sized by evidence: a rehearsal at a fixed IC of 0.0300"
+    unknown = build(random_scores(100), risk_model(100, book_t=None), PortfolioConfig(fixed_ic=0.03), {}, SESSION,
+                    equity_usd=1e6)  # fmt: skip
+    assert unknown.gross == pytest.approx(built.gross)
 
 
 def test_a_held_name_outside_the_universe_is_closed_within_twenty_sessions_and_never_grows() -> None:

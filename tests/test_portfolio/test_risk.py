@@ -12,7 +12,7 @@ from tests.test_portfolio.books import bars_of
 
 sklearn_covariance = pytest.importorskip("sklearn.covariance", reason="the oracle is not part of a device")
 
-IC = InformationCoefficient(0.02, 3.0)
+IC = InformationCoefficient(0.02, 3.0, 20.0)
 
 
 def market(sessions: int = 252, n: int = 30, seed: int = 0) -> np.ndarray:

@@ -11,15 +11,17 @@ from scipy.stats import spearmanr
 from tests.fakes.bars import synthetic_bars, yf_bars
 from trainer.labels.horizon import horizon_labels
 from trainer.validation.deciles import (
+    Trading,
     book_weights,
     capacity,
     decile_curve,
     decile_of,
     spread_series,
+    trading,
     trading_conditions,
     turnover,
 )
-from trainer.validation.ic import by_offset, overlapping_mean, persistent_mean, rank_ic
+from trainer.validation.ic import Mean, by_offset, overlapping_mean, persistent_mean, rank_ic
 
 
 def test_each_session_s_ic_is_scipy_s_spearman_of_the_names_present_in_both() -> None:
@@ -177,15 +179,28 @@ def test_capacity_is_where_impact_halves_what_the_spread_left() -> None:
     E = (0.0095 / 2 / 0.04)^2 * 1e8 = 1,410,156.25.
     """
     weights = np.array([[0.5, -0.5], [-0.5, 0.5]])
-    worth = capacity(np.array([0.02, 0.02]), weights, np.full((2, 2), 0.02), np.full((2, 2), 1e8), 1)
+    costs = trading(weights, np.full((2, 2), 0.02), np.full((2, 2), 1e8))
+    assert (costs.traded, costs.impact) == pytest.approx((2.0, 4e-6))
+    worth = capacity(Mean(0.02, 0.005, 4.0, 2), costs, 1)
     assert worth.net_of_spread_annual == pytest.approx(0.0095 * 252)
     assert worth.break_even_spread_bps == pytest.approx(100.0)
     assert worth.equity_usd == pytest.approx(1_410_156.25)
+    low, high = (0.02 - 1.96 * 0.005) / 2 - 0.0005, (0.02 + 1.96 * 0.005) / 2 - 0.0005
+    assert worth.equity_low_usd == pytest.approx((low / 2 / 4e-6) ** 2)
+    assert worth.equity_high_usd == pytest.approx((high / 2 / 4e-6) ** 2)
+
+
+def test_the_capacity_of_two_paths_is_that_of_their_mean_and_not_the_mean_of_theirs() -> None:
+    """One path lucky, one not: spreads of 4 % and 0. The mean of their capacities is more than twice the honest one."""
+    costs = Trading(2.0, 4e-6)
+    honest, lucky, none = (capacity(Mean(spread, 0.0, np.nan, 2), costs, 1) for spread in (0.02, 0.04, 0.0))
+    assert none.equity_usd == 0.0
+    assert (lucky.equity_usd + none.equity_usd) / 2 > 2 * honest.equity_usd > 0
 
 
 def test_a_ranking_that_loses_has_no_capacity() -> None:
-    weights = np.array([[0.5, -0.5], [-0.5, 0.5]])
-    assert capacity(np.array([-0.02, 0.01]), weights, np.full((2, 2), 0.02), np.full((2, 2), 1e8), 1).equity_usd == 0.0
+    worth = capacity(Mean(-0.005, 0.01, -0.5, 2), Trading(2.0, 4e-6), 1)
+    assert worth.equity_usd == worth.equity_low_usd == 0.0 < worth.equity_high_usd
 
 
 def test_trading_conditions_are_trailing_and_use_ddof_one() -> None:

@@ -140,8 +140,8 @@ def test_a_shadow_carries_no_refusal_and_an_evaluation_carries_the_one_it_is_giv
     [
         (lambda run: (run / "model.onnx").unlink(), FixInput, "model.onnx cannot be read"),
         (lambda run: (run / "evidence.json").write_text("{"), FixInput, "not a JSON document"),
-        (lambda run: change(run / "evidence.json", ic={"mean": 0.1, "t_newey_west": None, "standard_error": 1}),
-         FixInput, "'t_newey_west' has no value"),
+        (lambda run: change(run / "evidence.json", walk_forward={"ic": {"mean": 0.1, "t": None, "standard_error": 1}}),
+         FixInput, "the walk-forward IC has no t"),
         (lambda run: change(run / "evidence.json", last_training_session="soon"), FixInput, "not a date"),
         (lambda run: change(run / "feature_list.json", spec_hash="0" * 64), FixInput, "spec_hash"),
         (lambda run: (run / "golden.npz").write_bytes(b"PK"), FixInput, "golden vectors cannot be read"),

@@ -25,7 +25,7 @@ from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.validation.book import next_opens
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
-IC = InformationCoefficient(0.05, 6.0)
+IC = InformationCoefficient(0.05, 6.0, 20.0)
 EQUITY = 1_000_000.0
 
 
@@ -128,7 +128,9 @@ def test_net_returns_compound_to_the_book_s_value(books: tuple[WeightPath, ...])
 
 
 def test_an_ic_that_is_not_positive_holds_nothing(archive: Archive, scores: Floats) -> None:
-    flat = weight_paths(archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0), 5, equity_usd=EQUITY)[0]
+    flat = weight_paths(
+        archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0, 20.0), 5, equity_usd=EQUITY
+    )[0]
     assert not flat.nav.turnover.any() and not flat.net.any()
 
 

@@ -15,6 +15,7 @@ from signals.errors import TooLittleHistory
 from trainer.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.dsr import sharpe_moments
+from trainer.validation.ic import NORMAL_975, block_mean
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,20 @@ def annual_sharpe(net: Floats) -> float:
     """Annualised Sharpe ratio, ddof 1; 0 for returns that do not vary: a book that never moved earns no credit."""
     deviation = float(net.std(ddof=1)) if len(net) > 1 else 0.0
     return float(net.mean() / deviation * np.sqrt(SESSIONS_PER_YEAR)) if deviation > 0.0 else 0.0
+
+
+def sharpe_interval(net: Floats) -> tuple[float, float]:
+    """Ends of the annualised Sharpe ratio's 95 % interval; a book that never moved has the interval 0 to 0.
+
+    Its variance is 252 (SE / sd)^2 + S^2 / (2 T), SE the block bootstrap's error of the mean: for independent returns
+    that of Lo 2002, "The statistics of Sharpe ratios".
+    """
+    mean, sharpe = block_mean(net), annual_sharpe(net)
+    if not mean.standard_error > 0.0:
+        return sharpe, sharpe
+    of_mean = SESSIONS_PER_YEAR * (mean.standard_error / float(net.std(ddof=1))) ** 2
+    half = NORMAL_975 * float(np.sqrt(of_mean + sharpe**2 / (2 * len(net))))
+    return sharpe - half, sharpe + half
 
 
 def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, Any]]:

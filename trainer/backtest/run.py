@@ -165,7 +165,10 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
             f"The book is sized by a fixed IC of {known['fixed_ic']:g}, a rehearsal: no evidence stands behind it."
         )
     else:
-        found.append("Sized by the IC of the whole cross-validation: the book's size knows the range, its ranking not.")
+        found.append(
+            f"Sized by the walk-forward evidence of the whole range ({known['ic']['evidence']:.2f} of the book that "
+            "Kelly and the caps allow): the book's size knows the range, its ranking not."
+        )
     if figures["left_out"]:
         found.append(
             f"{figures['left_out']} sessions of the range asked for have no unseen scores and were not traded."
@@ -204,6 +207,7 @@ def _provenance(traded: Traded, request: Request) -> dict[str, Any]:
         **traded.provenance, "snapshot_id": manifest.snapshot_id, "dataset": manifest.name,
         "vendor": manifest.vendor, "survivorship": manifest.universe_state, "eligibility": manifest.eligibility_rule,
         "settings": settings.fingerprint(), "fixed_ic": settings.portfolio.fixed_ic,
-        "ic": {"mean": traded.ic.mean, "t": traded.ic.t}, "seed": settings.seed, "code_version": request.code_version,
+        "ic": {"mean": traded.ic.mean, "t": traded.ic.t, "book_t": traded.ic.book_t, "evidence": traded.ic.evidence},
+        "seed": settings.seed, "code_version": request.code_version,
         "asked": {"first": str(request.first), "last": str(request.last)}, "mode": settings.portfolio.mode,
     }  # fmt: skip

@@ -19,6 +19,7 @@ from signals.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
+from trainer.sizing import sizing
 
 CENT = Decimal("0.01")
 
@@ -63,11 +64,8 @@ class Subject:
 
     @property
     def ic(self) -> InformationCoefficient:
-        """The out-of-fold IC, by which a device sizes this run's book; its sign and size are of the whole range."""
-        ic = self.evidence["ic"]
-        if ic.get("mean") is None or ic.get("t_newey_west") is None:
-            raise FixInput("the evidence has no IC", where=str(self.run), mend="Train on a longer range")
-        return InformationCoefficient(float(ic["mean"]), float(ic["t_newey_west"]))
+        """The walk-forward evidence, by which a device sizes this run's book; it is of the whole range."""
+        return sizing(self.evidence, str(self.run))
 
     def scores(self, name: str) -> RunScores:
         """Stored scores of the run: `walk_forward.parquet`, `oof.parquet` or a file of the same form."""

@@ -12,6 +12,7 @@ from typing import Any
 from portfolio.kelly import InformationCoefficient
 from signals.bundle import Part
 from signals.dataset import read_manifest
+from signals.expectation import policy_book_of
 from signals.manifest import Manifest
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
@@ -66,9 +67,11 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
     bundle = open_bundle(place, trust, archive.manifest.calendar)
     manifest = bundle.manifest
     evidence = json.loads(bundle.contents.files[manifest.of(Part.EVIDENCE)[0].path])
+    book = policy_book_of(bundle)
     return Traded(
         archive, BundleScored(archive, bundle, in_sample),
-        InformationCoefficient(manifest.ic.mean, manifest.ic.t), manifest.horizon_sessions, evidence.get("trials"),
+        InformationCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None), manifest.horizon_sessions,
+        evidence.get("trials"),
         {"run": f"bundle {name_of(manifest)}", "sleeve": manifest.sleeve, "horizon": manifest.horizon_sessions,
          "bundle": {"sha256": bundle.sha256, "role": manifest.role.value, "refusal": manifest.refusal,
                     "signers": list(bundle.signers), "expiry_sessions": bundle.age_limit_sessions},

@@ -44,11 +44,14 @@ class WeightPath:
     nav : Nav
     net : float64, shape (T,)
         Net return up to each session's open, after its trades; 0 before the first book and after a ruin.
+    gross : float64, shape (T,)
+        Sum of absolute weights after each session's trades.
     """
 
     sessions: tuple[date, ...]
     nav: Nav
     net: Floats
+    gross: Floats
 
 
 def weight_paths(
@@ -92,7 +95,9 @@ def weight_paths(
         for book in weights
     ]
     navs = [net_asset_value(book, own, costs) for book, own in zip(weights, earned, strict=True)]
-    return tuple(WeightPath(sessions, nav, _net(nav)) for nav in navs)
+    return tuple(
+        WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True)
+    )
 
 
 def _ended(archive: Archive, first: int, last: int) -> NDArray[np.bool_]:

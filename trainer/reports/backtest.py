@@ -78,7 +78,11 @@ def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    sized = f"fixed {known['fixed_ic']:g}" if known["fixed_ic"] is not None else f"{known['ic']['mean']:+.4f}"
+    sized = (
+        f"fixed {known['fixed_ic']:g}"
+        if known["fixed_ic"] is not None
+        else f"{known['ic']['mean']:+.4f}, of which the evidence leaves {known['ic']['evidence']:.2f} of the book"
+    )
     return [
         ("Run", f"{known['run']} ({known['sleeve']}), trained until {known['last_training_session']}"),
         *_bundle(known["bundle"]),

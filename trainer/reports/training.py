@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from portfolio.kelly import evidence_share
 from signals.bars import Days, Floats
 from trainer.reports import evidence_plots, page, plots
 from trainer.validation.book import BookReturns
@@ -138,9 +139,41 @@ def _worth(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Turnover, one way", f"{known['turnover']['annual']:.1f} times equity a year"),
         ("Decile book before and after the spread", f"{gross:+.2%} and {net:+.2%} of equity a year"),
+        *_book(known),
         ("Break-even quoted spread", f"{capacity['break_even_spread_bps']:.1f} bps"),
-        ("Capacity (impact halves the rest)", f"${capacity['equity_usd']:,.0f}"),
+        (
+            "Capacity (impact halves the rest)",
+            f"${capacity['equity_usd']:,.0f}, 95 % interval ${capacity['equity_low_usd']:,.0f} to "
+            f"${capacity['equity_high_usd']:,.0f}",
+        ),
     ]
+
+
+def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the policy's own book earned walking forward, and how large a book that supports."""
+    book = known["policy_book"]
+    share = evidence_share(book["t"])
+    size = f"{share:.2f} of the book that Kelly and the caps allow" if share else "no book: a device stays flat"
+    if not book["sessions"]:
+        return [
+            ("Policy's own walk-forward book", "never traded: its IC asks for none"),
+            ("Its evidence supports", size),
+        ]
+    return [
+        (
+            "Policy's own walk-forward book, after all costs",
+            f"{book['annual_return']:+.2%} of equity a year at a mean gross of {book['gross']:.0%} "
+            f"(t {book['t']:+.2f}, {book['sessions']} sessions)",
+        ),
+        ("Its Sharpe ratio", _interval(book, "annual_sharpe", "sharpe", "+.2f")),
+        ("Its growth a year at the policy's share of Kelly", _interval(book, "growth", "growth", "+.1%")),
+        ("Its evidence supports", size),
+    ]
+
+
+def _interval(figures: Mapping[str, float], name: str, ends: str, form: str) -> str:
+    low, high = figures[f"{ends}_low"], figures[f"{ends}_high"]
+    return f"{figures[name]:{form}}, 95 % interval {low:{form}} to {high:{form}}"
 
 
 def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:

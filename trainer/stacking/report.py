@@ -41,9 +41,10 @@ def lines_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, record in known["records"].items():
         ic, forward = record["ic"], record["forward_ic"]
         lines.append((
-            f"{name}: out-of-fold IC, walk-forward IC, Sharpe",
+            f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
             f"{_number(ic['mean'], '+.4f')} (t {_number(ic['t'], '+.2f')}), {_number(forward['mean'], '+.4f')} "
-            f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')}",
+            f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')} "
+            f"({' to '.join(_number(end, '+.2f') for end in record['sharpe_interval'])})",
         ))  # fmt: skip
     for row in known["rows"]:
         against = f" against {row['best']:.4f}" if row["best"] is not None else ""

@@ -18,6 +18,7 @@ from signals.bars import Bars, Floats
 from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput
 from trainer import artefacts
+from trainer.backtest.figures import sharpe_interval
 from trainer.export import export
 from trainer.models.lgbm import LightGbm
 from trainer.models.parameters import LightGbmConfig
@@ -147,7 +148,8 @@ def _document(
         "weights_by_group": [_weights(members, learned) for learned in proof.by_group],
         "records": {
             name: {"ic": asdict(record.ic), "forward_ic": asdict(record.forward_ic), "tries": record.tries,
-                   "sharpe": annual(record.net), "sessions": len(record.net)}
+                   "sharpe": annual(record.net), "sharpe_interval": list(sharpe_interval(record.net)),
+                   "sessions": len(record.net)}
             for name, record in found.items()
         },
         "best": best_of(found), "rows": [asdict(row) for row in rows],

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from signals.bars import Floats
+from trainer.evidence import FOLD_DEPENDENCE
 from trainer.search.judgement import BLOCKS, Evidence, judge
 from trainer.search.trial import sharpe_of
 from trainer.stacking.combiners import Mask
@@ -23,7 +24,7 @@ from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.pbo import probability_of_overfitting
 
 STACK, AVERAGE = "stack", "weighted average"
-MIN_ADVANTAGE_T = 1.645  # one-sided 5 %
+MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise has a standard deviation of 1.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,9 @@ def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
     sharpe, bar = annual(stack.net), annual(best.net)
     return (
         Row("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
-        Row("t of the IC's advantage, 1.645 or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
+        Row(
+            f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T
+        ),
         Row("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
         Row("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
         Row("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),

@@ -28,6 +28,7 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, book_weights, decile_of
 from signals.bars import Bars, Floats
+from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252
 CONDITIONS_WINDOW_SESSIONS = 20
@@ -35,7 +36,7 @@ EXTREME_LABEL = 1.0
 
 __all__ = [
     "DECILES", "EXTREME_LABEL", "Capacity", "Turnover", "book_weights", "capacity", "decile_curve", "decile_of",
-    "spread_series", "trading_conditions", "turnover",
+    "spread_series", "trading", "trading_conditions", "turnover",
 ]  # fmt: skip
 
 
@@ -59,12 +60,32 @@ class Capacity:
         Full quoted spread at which nothing is left; negative when nothing was earned.
     equity_usd : float
         Equity at which impact halves the rest; 0 when nothing is left to halve.
+    equity_low_usd, equity_high_usd : float
+        The same at the ends of the spread's 95 % interval.
     """
 
     gross_annual: float
     net_of_spread_annual: float
     break_even_spread_bps: float
     equity_usd: float
+    equity_low_usd: float
+    equity_high_usd: float
+
+
+@dataclass(frozen=True)
+class Trading:
+    """What a book trades in a session, on average.
+
+    Attributes
+    ----------
+    traded : float
+        Sum of absolute weight changes.
+    impact : float
+        Cost of its impact at an equity of 1 USD, fraction of equity; it grows with the root of equity.
+    """
+
+    traded: float
+    impact: float
 
 
 def decile_curve(deciles: Floats, labels: Floats) -> Floats:
@@ -95,32 +116,49 @@ def turnover(weights: Floats) -> Turnover:
     return Turnover(per_session, annual, 2.0 * annual * float(half_spread()))
 
 
-def capacity(spread: Floats, weights: Floats, volatility: Floats, adv_usd: Floats, k: int) -> Capacity:
-    """Return of the decile book and the equity at which its own impact halves it.
+def trading(weights: Floats, volatility: Floats, adv_usd: Floats) -> Trading:
+    """Return what a book trades, mean over its sessions.
 
     Parameters
     ----------
-    spread : float64, shape (T,)
-        Top minus bottom label over k sessions, NaN where there is none.
     weights : float64, shape (T', N)
         Book of the last T' sessions.
     volatility, adv_usd : float64, shape (T', N)
         Standard deviation per session and mean dollar volume; a trade without them costs nothing here.
     """
     changes = np.abs(np.diff(weights, axis=0))
-    traded = float(changes.sum(axis=1).mean()) if len(changes) else 0.0
-    gross = float(np.nanmean(spread)) / (2.0 * k)
-    net = gross - float(half_spread()) * traded
+    if not len(changes):
+        return Trading(0.0, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_name = changes**1.5 * weight_impact_coefficient(volatility[1:], adv_usd[1:], equity_usd=1.0)
-    per_root_usd = float(np.where(np.isfinite(per_name), per_name, 0.0).sum(axis=1).mean()) if len(changes) else 0.0
-    equity = (net / (2.0 * per_root_usd)) ** 2 if net > 0.0 and per_root_usd > 0.0 else 0.0
+    impact = float(np.where(np.isfinite(per_name), per_name, 0.0).sum(axis=1).mean())
+    return Trading(float(changes.sum(axis=1).mean()), impact)
+
+
+def capacity(spread: Mean, costs: Trading, k: int) -> Capacity:
+    """Return of the decile book and the equity at which its own impact halves it.
+
+    Neither break-even nor capacity is linear in the spread: each is taken once, of the mean spread and the mean trading
+    of all paths, and again at the ends of the spread's 95 % interval. A mean of the paths' own would favour luck.
+    """
+    half = NORMAL_975 * spread.standard_error if np.isfinite(spread.standard_error) else 0.0
+    gross, low, high = (mean / (2.0 * k) for mean in (spread.mean, spread.mean - half, spread.mean + half))
     return Capacity(
         gross_annual=gross * SESSIONS_PER_YEAR,
-        net_of_spread_annual=net * SESSIONS_PER_YEAR,
-        break_even_spread_bps=2e4 * gross / traded if traded > 0.0 else 0.0,
-        equity_usd=equity,
-    )
+        net_of_spread_annual=_net(gross, costs) * SESSIONS_PER_YEAR,
+        break_even_spread_bps=2e4 * gross / costs.traded if costs.traded > 0.0 else 0.0,
+        equity_usd=_halved(gross, costs), equity_low_usd=_halved(low, costs), equity_high_usd=_halved(high, costs),
+    )  # fmt: skip
+
+
+def _net(gross: float, costs: Trading) -> float:
+    return gross - float(half_spread()) * costs.traded
+
+
+def _halved(gross: float, costs: Trading) -> float:
+    """Equity at which impact takes half of what the spread leaves of a gain per session; 0 when it leaves nothing."""
+    net = _net(gross, costs)
+    return (net / (2.0 * costs.impact)) ** 2 if net > 0.0 and costs.impact > 0.0 else 0.0
 
 
 def trading_conditions(bars: Bars) -> tuple[Floats, Floats]:

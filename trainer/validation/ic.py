@@ -1,7 +1,7 @@
 r"""Rank information coefficient, and how little a few years of overlapping labels say about it.
 
-Every standard error of a session series in this program is one of the two below. With c_t the deviation from the mean,
-0 on a session without a figure, n the sessions that have one and g_l = sum_t c_t c_{t+l}:
+Every standard error of a session series in this program is one of the three below. With c_t the deviation from the
+mean, 0 on a session without a figure, n the sessions that have one and g_l = sum_t c_t c_{t+l}:
 
     SE^2 = (sum_{|l| <= L} w_l g_l) / n^2
 
@@ -14,7 +14,11 @@ estimated mean takes from it (for k = 1 that is ddof 1).
 weights), times the fixed-b critical value over 1.96 (Kiefer and Vogelsang 2005, "A new asymptotic theory for
 heteroskedasticity-autocorrelation robust tests"). It stands in for the first where that is not positive.
 
-Either way t is to be compared with the standard normal distribution. A t-statistic over splits or paths is never
+`block_mean`, for a book's returns: the standard error of the mean under the circular block bootstrap (Politis and
+Romano 1992), in closed form: (b/n) times the variance of the means of all n circular blocks of b sessions, over
+1 - b/n. Nothing is drawn, so nothing depends on a seed.
+
+Each t is to be compared with the standard normal distribution. A t-statistic over splits or paths is never
 formed: they share their data.
 """
 
@@ -28,9 +32,10 @@ from scipy.stats import norm
 from signals.bars import Floats
 from signals.ic import rank_ic
 
-__all__ = ["Mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
+__all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
 
 NORMAL_975 = 1.96
+BLOCK_SESSIONS = 21  # a month: dependence within it stays
 FALLBACK_LAGS = 5  # times k: so long a Bartlett window keeps 90 % and more of what the overlap adds
 
 
@@ -87,6 +92,18 @@ def persistent_mean(series: Floats, lag: int) -> Mean:
     window = min(lag, count - 1) + 1
     total = _weighted(centred, 1.0 - np.arange(window) / window)
     return _with_t(mean, max(total, 0.0) * (_fixed_b(window / count) / NORMAL_975) ** 2, count)
+
+
+def block_mean(series: Floats, block: int = BLOCK_SESSIONS) -> Mean:
+    """Mean of a book's session returns, no NaN; t is NaN of fewer than two blocks and of returns that do not vary."""
+    count = len(series)
+    mean = float(series.mean()) if count else float("nan")
+    if count < 2 * block:
+        return Mean(mean, float("nan"), float("nan"), count)
+    summed = np.cumsum(np.concatenate([[0.0], series, series[: block - 1]]))
+    means = (summed[block:] - summed[:-block]) / block
+    variance = float(means.var()) if np.ptp(series) > 0.0 else 0.0
+    return _with_t(mean, count * block * variance / (1.0 - block / count), count)
 
 
 def by_offset(series: Floats, k: int) -> tuple[Mean, ...]:

@@ -71,6 +71,7 @@ def write_bundle(
     """Write a bundle folder with its manifest, evidence and signature, and the pointer to it."""
     evidence = json.dumps({
         "capacity": {"gross_annual": 0.094, "net_of_spread_annual": 0.078, "break_even_spread_bps": 31.5},
+        "policy_book": {"annual_return": 0.061, "gross": 0.9, "t": 2.6},
         "deciles": {"spread": {"mean": 0.0031, "t": 5.1}},
         "holdout": {"sessions": 252, "opened": 0},
         "warnings": ["invented evidence for a demonstration"],
