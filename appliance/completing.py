@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.curating import FIGURES, Curated, curated, fresh_actions, held_since, unrecorded
-from appliance.market import Market
+from appliance.market import COLUMNS, Market
 from appliance.market_rows import action_row, audit_body
 from appliance.seams import Fs
 from appliance.snapshot import CompletedSession
@@ -44,10 +44,12 @@ if TYPE_CHECKING:
 
 WINDOW_SESSIONS = 60  # of held bars, for the audit's comparisons: three times its longest
 WORSE = (SessionStatus.GREEN, SessionStatus.AMBER, SessionStatus.RED)
-APPEND = """
-INSERT INTO bars SELECT unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),
+APPEND = f"""
+INSERT INTO bars ({COLUMNS})
+SELECT unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),
     unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]),
-    unnest(?::DOUBLE[]), unnest(?::BOOLEAN[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])
+    unnest(?::DOUBLE[]), unnest(?::BOOLEAN[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),
+    unnest(?::DOUBLE[])
 """
 UNVOUCHED = """
 SELECT min(session) FROM audits ANTI JOIN completed USING (session) WHERE session > (SELECT max(through) FROM snapshot)

@@ -10,7 +10,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 from appliance.market_rows import action_of
 from appliance.told import ToldBar
 from signals.actions import Action, ActionKind
-from signals.auditing import audit_rows, touches_red
+from signals.auditing import audit_rows, fixed_returns
 from signals.audits import SessionAudit, SessionStatus
-from signals.bars import Days, Floats, days_array
+from signals.bars import GAP_FIELDS, Days, Floats, days_array
 from signals.defects import DefectConfig, Rows, find_defects
 from signals.delivered_rows import STOCK, Delivered, events
 from signals.eligibility import mean_dollars, tradable
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import CoverageConfig
-from signals.returns import returns, steps
 from signals.securities import Identities, identities
 from signals.sessions import Calendar
 
@@ -173,10 +172,8 @@ def curated(
     fresh = tuple(audit for audit in audits if audit.session in set(days))
     # The status of a held session is the one that was published: its quarantined rows are not here to be audited.
     standing = [_with_status(audit, held.red) for audit in audits[: len(audits) - len(fresh)]]
-    total, overnight = returns(data.rows, steps(data.rows, usable, data.session), recorded.ratio, recorded.cash)
-    blank = touches_red([*standing, *fresh], data.session)
-    total[blank], overnight[blank] = np.nan, np.nan
-    return Curated(fresh, _columns(data, is_new & usable, total, overnight, eligible))
+    figures = fixed_returns(data, usable, [*standing, *fresh], recorded)
+    return Curated(fresh, _columns(data, is_new & usable, figures, eligible))
 
 
 def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
@@ -247,14 +244,17 @@ def _eligible(
 
 
 def _columns(
-    data: Delivered, chosen: NDArray[np.bool_], total: Floats, overnight: Floats, eligible: NDArray[np.bool_]
+    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_]
 ) -> tuple[list[Any], ...]:
     rows = np.flatnonzero(chosen)
     rows = rows[np.lexsort((data.symbol[rows].astype(str), data.rows.day[rows]))]
     security = np.array(data.securities, dtype=object)[data.rows.security[rows]]
-    blank = [[None if np.isnan(x) else float(x) for x in figure[rows]] for figure in (total, overnight)]
+    known = {
+        name: [None if np.isnan(x) else float(x) for x in figure[rows].tolist()] for name, figure in figures.items()
+    }
     return (
         data.rows.day[rows].astype(object).tolist(), data.symbol[rows].tolist(), security.tolist(),
-        *(getattr(data.rows, name)[rows].tolist() for name in FIGURES), *blank, eligible[rows].tolist(),
-        data.kind[rows].tolist(), data.sector[rows].tolist(),
+        *(getattr(data.rows, name)[rows].tolist() for name in FIGURES),
+        known["total_return"], known["overnight_return"], eligible[rows].tolist(),
+        data.kind[rows].tolist(), data.sector[rows].tolist(), *(known[name] for name in GAP_FIELDS),
     )  # fmt: skip

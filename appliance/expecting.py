@@ -20,10 +20,11 @@ from appliance.deps import Deps
 from appliance.ledger import job_runs, nav
 from appliance.ledger import scores as score_rows
 from execution.costs.spread import half_spread
-from execution.yardstick import following_opens, lived
+from execution.yardstick import lived
 from signals.bars import Bars, Floats
 from signals.bundle import Bundle
 from signals.expectation import Expectation, expected_of
+from signals.holding import opens
 from signals.sequential import ALPHA, judge
 from signals.so_far import deepest_falls, paid_bps, running_mean
 
@@ -67,7 +68,7 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
     first = calendar.days[max(0, calendar.index(due[0]) - k - 1)]
     bars = deps.market.bars(asof, calendar.index(asof) - calendar.index(first) + 1)
     scores, sources = _scores(bars, sleeve, deps)
-    seen = lived(scores, following_opens(bars), k)
+    seen = lived(scores, opens(bars), k)
     promises = _promises(bundle, expected, past)
     return [
         _row(day, place, seen, sources.get(day, ""), promises.get(sources.get(day, ""), {}))

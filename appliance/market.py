@@ -29,13 +29,13 @@ from appliance.market_rows import action_of, action_row, audit_body, audit_of
 from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
 from signals.audits import SessionAudit
-from signals.bars import Bars, Days, column_names, days_array
+from signals.bars import GAP_FIELDS, Bars, Days, column_names, days_array
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import Calendar
 from signals.wording import reason_of
 
-FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
 MEMORY_LIMIT = "96MB"
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -47,7 +47,9 @@ SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,
     close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN, kind VARCHAR,
-    sector VARCHAR);
+    sector VARCHAR, gap_return DOUBLE, gap_overnight DOUBLE);
+ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_return DOUBLE;
+ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_overnight DOUBLE;
 CREATE TABLE IF NOT EXISTS audits (session DATE, body VARCHAR);
 CREATE TABLE IF NOT EXISTS actions (kind VARCHAR, symbol VARCHAR, effective DATE, known_at DATE, ratio VARCHAR,
     cash VARCHAR, new_symbol VARCHAR, inferred BOOLEAN);
@@ -60,14 +62,15 @@ CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, 
 )
 
 COLUMNS = (
-    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector"
+    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector,"
+    " gap_return, gap_overnight"
 )
-INCOMING = f"""
-CREATE OR REPLACE TEMP TABLE incoming AS
-SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?) WHERE session::DATE <= ?
+# {columns}: as `_columns_in` the file at hand.
+INCOMING = """
+CREATE OR REPLACE TEMP TABLE incoming AS SELECT {columns} FROM read_parquet(?) WHERE session::DATE <= ?
 """
-APPEND = f"""
-INSERT INTO bars SELECT session::DATE AS session, {COLUMNS.removeprefix("session, ")} FROM read_parquet(?)
+APPEND = """
+INSERT INTO bars ({names}) SELECT {columns} FROM read_parquet(?)
 WHERE session::DATE > ? AND session::DATE <= ? ORDER BY session, symbol
 """
 SPREADS = "INSERT INTO spreads SELECT session::DATE, symbol, spread_bps FROM read_parquet(?) WHERE session::DATE <= ?"
@@ -207,15 +210,16 @@ class Market:
         ).fetchone()
         since = known[0] if known else None
         if since is not None:  # the very same file, read up to a later session: the rest of it cannot have changed
-            connection.execute(APPEND, [str(file.path), since, until])
+            append = APPEND.format(names=COLUMNS, columns=_columns_in(connection, file.path))
+            connection.execute(append, [str(file.path), since, until])
             connection.execute("UPDATE files SET through = ? WHERE path = ?", [until, file.name])
             added = connection.execute("SELECT count(DISTINCT session) FROM bars WHERE session > ?", [since]).fetchone()
             return int(added[0]) if added else 0
-        connection.execute(INCOMING, [str(file.path), until])
+        connection.execute(INCOMING.format(columns=_columns_in(connection, file.path)), [str(file.path), until])
         connection.execute(CHANGED, [file.first, until])
         connection.execute("DELETE FROM bars WHERE session IN (SELECT session FROM changed)")
         connection.execute(
-            f"INSERT INTO bars SELECT {COLUMNS} FROM incoming SEMI JOIN changed USING (session)"
+            f"INSERT INTO bars ({COLUMNS}) SELECT {COLUMNS} FROM incoming SEMI JOIN changed USING (session)"
             " ORDER BY session, symbol"
         )
         connection.execute("DELETE FROM files WHERE path = ? OR sha256 = ?", [file.name, file.sha256])
@@ -439,6 +443,14 @@ class Market:
                 raise _unreadable(self._path, error) from None
             self._connection.execute(SCHEMA)
         return self._connection
+
+
+def _columns_in(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Return what to select of a bars file: one from before returns across gaps has none, and none are made up."""
+    told = {name for (name,) in connection.execute("SELECT name FROM parquet_schema(?)", [str(path)]).fetchall()}
+    absent = [name for name in GAP_FIELDS if name not in told]
+    columns = [f"NULL::DOUBLE AS {name}" if name in absent else name for name in COLUMNS.split(", ")]
+    return ", ".join(["session::DATE AS session", *columns[1:]])
 
 
 def _unreadable(path: Path, error: Exception) -> DataNotUsable:

@@ -51,9 +51,11 @@ def write_store(bars: Bars, path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute(SCHEMA)
         connection.execute(
-            "INSERT INTO bars SELECT session::DATE, symbol, symbol, open, high, low, close, volume,"
-            " CASE WHEN isnan(total_return) THEN NULL ELSE total_return END,"
-            " CASE WHEN isnan(overnight_return) THEN NULL ELSE overnight_return END, eligible, 'stock', ''"
+            "INSERT INTO bars BY NAME SELECT session::DATE AS session, symbol, symbol AS security,"
+            " open, high, low, close, volume,"
+            " CASE WHEN isnan(total_return) THEN NULL ELSE total_return END AS total_return,"
+            " CASE WHEN isnan(overnight_return) THEN NULL ELSE overnight_return END AS overnight_return, eligible,"
+            " 'stock' AS kind, '' AS sector"
             " FROM incoming"
         )
 

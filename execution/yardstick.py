@@ -9,8 +9,9 @@ cohorts of which one is renewed per session:
     impact_t = sum_i c_i |dw_i|^{3/2} / sum_i |dw_i|                   per traded value, at an equity of 1 USD
 
 y_t is the return from the open of t + 1 to the open of t + 2, s the full quoted spread, c_i = Y sigma_i / sqrt(ADV_i):
-at an equity of E the impact is impact_t sqrt(E). Neighbouring sessions' returns do not overlap. No caps, no neutrality,
-no borrow: it compares a model with its own past, it is no backtest.
+at an equity of E the impact is impact_t sqrt(E). Neighbouring sessions' returns do not overlap. A name without a bar at
+the open of t + 1 enters no cohort that begins there, and its weight stays as it was (`signals.holding`). No caps, no
+neutrality, no borrow: it compares a model with its own past, it is no backtest.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from execution.costs.spread import half_spread
-from signals.bars import Bars, Floats
+from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.holding import Flags, Opens
 from signals.ic import MIN_NAMES, average_ranks, rank_ic
 
 DECILES = 10
@@ -50,15 +52,15 @@ class Lived:
     impact: Floats
 
 
-def lived(scores: Floats, following: Floats, k: int, coefficient: Floats | None = None) -> Lived:
+def lived(scores: Floats, following: Opens, k: int, coefficient: Floats | None = None) -> Lived:
     """Measure a run of scores by the formulas of the module's header.
 
     Parameters
     ----------
     scores : float64, shape (T, N)
         NaN where there is none; a session without any is left out.
-    following : float64, shape (T, N)
-        Return from the next open to the one after; a name without one earns nothing.
+    following : Opens, shape (T, N)
+        A return that is not known earns nothing.
     k : int
         Cohorts.
     coefficient : float64, shape (T, N), optional
@@ -68,29 +70,16 @@ def lived(scores: Floats, following: Floats, k: int, coefficient: Floats | None 
     if len(rows) <= k:
         nothing = np.empty(0)
         return Lived(rows[:0].astype(np.int64), nothing, nothing, nothing, nothing)
-    weights = book_weights(decile_of(scores[rows]), k)
+    weights = book_weights(decile_of(scores[rows]), k, following.fills[rows], following.waits[rows])
     changes = np.abs(np.diff(weights, axis=0))
     rows = rows[k:].astype(np.int64)
     traded = changes.sum(axis=1)
-    earned = np.einsum("tn,tn->t", weights[1:], np.nan_to_num(following[rows]))
+    earned = np.einsum("tn,tn->t", weights[1:], np.nan_to_num(following.earned[rows]))
     priced = np.zeros_like(changes) if coefficient is None else changes**1.5 * coefficient[rows]
     paid = np.where(np.isfinite(priced), priced, 0.0).sum(axis=1)
     impact = np.divide(paid, traded, out=np.full(len(rows), np.nan), where=traded > 0)
     net = earned - float(half_spread()) * traded
-    return Lived(rows, rank_ic(scores[rows], following[rows]), traded / 2.0, net, impact)
-
-
-def following_opens(bars: Bars) -> Floats:
-    """Total return of every name from the open of t + 1 to the open of t + 2, (T, N), at its full size.
-
-    NaN where a bar is missing, and in the last two rows. A name that leaves in between has none: what it paid out is
-    known to the trainer's labels alone.
-    """
-    found = np.full(bars.close.shape, np.nan)
-    if len(found) > 2:
-        held = bars.close[1:-1] / bars.open[1:-1] * (1.0 + bars.overnight_return[2:]) - 1.0
-        found[:-2] = np.where(np.isfinite(bars.close[:-2]), held, np.nan)
-    return found
+    return Lived(rows, rank_ic(scores[rows], following.outcomes()[rows]), traded / 2.0, net, impact)
 
 
 def levels(net: Floats) -> Floats:
@@ -120,16 +109,33 @@ def decile_of(scores: Floats) -> Floats:
     return deciles
 
 
-def book_weights(deciles: Floats, k: int) -> Floats:
-    """Weights of the k-cohort decile book, shape (T', N), for the T' sessions at which k cohorts exist."""
+def book_weights(deciles: Floats, k: int, fills: Flags | None = None, waits: Flags | None = None) -> Floats:
+    """Weights of the k-cohort decile book, shape (T', N), for the T' sessions at which k cohorts exist.
+
+    Parameters
+    ----------
+    deciles : float64, shape (T, N)
+    k : int
+    fills, waits : bool, shape (T, N), optional
+        Of `signals.holding.Opens`: where they are not given, every order fills.
+    """
     if k < 1 or len(deciles) < k:
         raise InvariantBroken(f"{len(deciles)} sessions make no book of {k} cohorts")
     top, bottom = (deciles == DECILES - 1).astype(float), (deciles == 0).astype(float)
     cohort = 0.5 * (_each_row_to_one(top) - _each_row_to_one(bottom))
+    if fills is not None:
+        cohort = np.where(fills, cohort, 0.0)
     summed = np.cumsum(cohort, axis=0)
     summed[k:] = summed[k:] - summed[:-k]
     weights: Floats = summed[k - 1 :] / k
-    return weights
+    return weights if waits is None else _kept(weights, waits[k - 1 :])
+
+
+def _kept(weights: Floats, waits: Flags) -> Floats:
+    """The weights, but where a name waits those of the last session in which it did not; 0 where there is none."""
+    source = np.where(waits, -1, np.arange(len(weights))[:, None])
+    source = np.maximum.accumulate(source, axis=0)
+    return np.where(source >= 0, np.take_along_axis(weights, np.maximum(source, 0), axis=0), 0.0)
 
 
 def _each_row_to_one(flags: Floats) -> Floats:

@@ -24,6 +24,7 @@ import numpy as np
 
 from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.holding import Flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ def free_of_cost(sessions: int) -> NavCosts:
     return NavCosts(np.zeros(()), np.zeros(()), np.zeros(sessions))
 
 
-def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
+def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Flags | None = None) -> Nav:
     """Run the recursion of the module's header.
 
     Parameters
@@ -83,9 +84,11 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
     weights : float64, shape (T, N)
         Target after session t's trades, signed fractions of equity; no NaN.
     returns : float64, shape (T, N)
-        From the previous rebalancing to this one; row 0 is not read. NaN is a session without a bar: the holding keeps
-        its value, and a target cannot be reached that session, so the drifted weight is kept.
+        From the previous rebalancing to this one; row 0 is not read. No NaN: what a holding earns over a session
+        without a bar is the caller's to say (`signals.holding`).
     costs : NavCosts
+    waits : bool, shape (T, N), optional
+        Where a holding can be neither left nor enlarged: the drifted weight is kept.
 
     Returns
     -------
@@ -94,15 +97,12 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
     Raises
     ------
     InvariantBroken
-        Shapes differ, or a weight is not finite.
+        Shapes differ, or a weight or a return is not finite.
     """
     if weights.shape != returns.shape or costs.borrow.shape != (len(weights),):
         raise InvariantBroken(f"weights {weights.shape}, returns {returns.shape}, borrow {costs.borrow.shape}")
-    if not np.isfinite(weights).all():
-        raise InvariantBroken("a weight is not finite")
-    missing = np.isnan(returns)
-    gaps = np.asarray(missing.any(axis=1))
-    filled = np.where(missing, 0.0, returns) if gaps.any() else returns
+    if not np.isfinite(weights).all() or not np.isfinite(returns[1:]).all():
+        raise InvariantBroken("a weight or a return is not finite")
     has_impact = bool(np.any(costs.impact))
     sessions, n = weights.shape
     nav, turnover, cost, borrowed = (np.zeros(sessions) for _ in range(4))
@@ -111,13 +111,13 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts) -> Nav:
     for t in range(sessions):
         borrowed[t] = costs.borrow[t] * _short(held) if costs.borrow[t] else 0.0
         if t:
-            growth = 1.0 + float(held @ filled[t]) - borrowed[t]
+            growth = 1.0 + float(held @ returns[t]) - borrowed[t]
             value *= growth
             if growth <= 0:
                 nav[t:] = value
                 return Nav(nav, turnover, cost, borrowed, ruined=t)
-            held = held * (1.0 + filled[t]) / growth
-        target = np.where(missing[t], held, weights[t]) if t and gaps[t] else weights[t]
+            held = held * (1.0 + returns[t]) / growth
+        target = np.where(waits[t], held, weights[t]) if t and waits is not None else weights[t]
         traded = np.abs(target - held)
         turnover[t] = traded.sum() / 2.0
         cost[t] = float((costs.half_spread * traded).sum())

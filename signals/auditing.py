@@ -1,6 +1,6 @@
 """The audit of delivered rows: who was expected, who came, and what each session is good for.
 
-Entry points: `audit_rows`, `bar_cells`, `touches_red`. The trainer and the device give a session its status by them.
+Entry points: `audit_rows`, `bar_cells`, `fixed_returns`. The trainer and the device curate a session by them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.audits import SessionAudit, SessionStatus
-from signals.bars import Days
+from signals.bars import Days, Floats
 from signals.defects import Defects, Reason
-from signals.delivered_rows import Delivered
+from signals.delivered_rows import Delivered, Events
 from signals.quality import Coverage, CoverageConfig, audit_sessions, expected
+from signals.returns import gap_returns, returns, steps
 from signals.session_checks import session_faults
 
 Flags = NDArray[np.bool_]
@@ -76,9 +77,18 @@ def audit_rows(
     return audit_sessions(days, coverage, counts, config, faults), missing
 
 
-def touches_red(audits: Sequence[SessionAudit], session: NDArray[np.int64]) -> Flags:
-    """Rows whose own session or the one before is RED: a reader has no bar there to compute a return from."""
-    red = np.zeros(len(audits) + 2, dtype=bool)
+def fixed_returns(
+    data: Delivered, usable: Flags, audits: Sequence[SessionAudit], recorded: Events
+) -> dict[str, Floats]:
+    """Every return of every row, shape (R,) each, by the names of the bars' columns.
+
+    A reader has no bar of a RED session: its rows have no return, and returns across gaps reach over it.
+    """
+    red = np.zeros(len(audits) + 1, dtype=bool)  # a row past the last audited session is never usable
     red[: len(audits)] = [audit.status is SessionStatus.RED for audit in audits]
-    touched: Flags = red[session] | red[session - 1]
-    return touched
+    pairs = steps(data.rows, usable & ~red[data.session], data.session)
+    total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    gap, gap_overnight = gap_returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    return {
+        "total_return": total, "overnight_return": overnight, "gap_return": gap, "gap_overnight": gap_overnight,
+    }  # fmt: skip

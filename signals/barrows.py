@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from signals.arrow import codes, flags, floats
 from signals.arrow import days as days_of
-from signals.bars import Bars, Days, Floats, column_names, days_array
+from signals.bars import GAP_FIELDS, Bars, Days, Floats, column_names, days_array
 from signals.manifest import PriceBasis
 from signals.sessions import Calendar
 
-FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
 
 
 class BarRows:
@@ -28,7 +28,7 @@ class BarRows:
     Parameters
     ----------
     table : Table
-        With the columns of `docs/curated-data.md`.
+        With the columns of `docs/curated-data.md`; those of a dataset from before returns across gaps may lack them.
     calendar : Calendar
     red : sequence of date
         Sessions whose rows are not shown in a panel.
@@ -44,7 +44,12 @@ class BarRows:
         self._symbol, self._names = _coded(table, "symbol", order)
         self._sector, self._sectors = _coded(table, "sector", order)
         self._eligible = flags(table.column("eligible"))[order]
-        self._fields = {name: floats(table.column(name))[order] for name in FIELDS}
+        told = set(table.column_names)
+        self._fields = {
+            name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS
+            else np.full(len(order), np.nan)
+            for name in FIELDS
+        }  # fmt: skip
 
     def panel(self, first: date, last: date) -> Bars:
         """Return the panel of the sessions [first, last]; see `signals.dataset.load_bars`."""

@@ -8,7 +8,7 @@ earlier feature, and both hosts see the same numbers.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Self
 
@@ -22,6 +22,13 @@ Days = NDArray[np.datetime64]
 
 PRICE_FIELDS = ("open", "high", "low", "close")
 NO_PANEL = ("sessions", "symbols", "sectors", "has_dollars")
+
+
+GAP_FIELDS = ("gap_return", "gap_overnight")
+
+
+def _not_given() -> NDArray[np.float64]:
+    return np.empty((0, 0))
 
 
 def days_array(days: tuple[date, ...] | list[date]) -> Days:
@@ -59,6 +66,9 @@ class Bars:
         (open_t + dividend_t, restated for splits) / close_{t-1} - 1. NaN when either session's bar is missing.
     eligible : bool, shape (T, N)
         In the universe at that session, by what was known then.
+    gap_return, gap_overnight : float64, shape (T, N)
+        The same two returns since the last session with a usable bar, where that is not the session before; NaN
+        elsewhere, where the gap is longer than `signals.returns.GAP_SESSIONS`, and where they were not given.
     sectors : tuple of str, length N
         Empty string where unknown.
     has_dollars : bool
@@ -83,10 +93,15 @@ class Bars:
     eligible: NDArray[np.bool_]
     sectors: tuple[str, ...] = ()
     has_dollars: bool = True
+    gap_return: Floats = field(default_factory=_not_given)
+    gap_overnight: Floats = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
         shape = (len(self.sessions), len(self.symbols))
-        for name in (*PRICE_FIELDS, "volume", "total_return", "overnight_return", "eligible"):
+        for name in GAP_FIELDS:
+            if getattr(self, name).shape == (0, 0) != shape:
+                object.__setattr__(self, name, np.full(shape, np.nan))
+        for name in (*PRICE_FIELDS, "volume", "total_return", "overnight_return", *GAP_FIELDS, "eligible"):
             array = getattr(self, name)
             if array.shape != shape:
                 raise InvariantBroken(f"bars.{name} has shape {array.shape}, not {shape}")

@@ -34,7 +34,6 @@ __all__ = [
     "load_actions", "load_bars", "manifest_path", "read_file", "read_manifest", "read_table", "session_range",
 ]  # fmt: skip
 
-FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
 PUBLISH_AGAIN = "Publish or ingest the dataset again"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.holding import Opens
 from trainer.material import Material
 from trainer.models.base import Device
 from trainer.models.table import LEARNERS, LearnerKind
@@ -101,6 +101,6 @@ def table(rows: tuple[Row, ...]) -> str:
     return "\n".join([*(f"| {line} |" if "---" not in line else f"|{line}|" for line in lines), "", SEALED])
 
 
-def _annual_sharpe(proof: Proof, following: Floats, k: int) -> float:
+def _annual_sharpe(proof: Proof, following: Opens, k: int) -> float:
     net = book_returns(proof.rows.dense(proof.walk_forward), following, k).net
     return sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR))

@@ -14,7 +14,7 @@ from trainer.models.base import Device
 from trainer.proof import Figures, Proof, leaves_rows
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples import Samples
-from trainer.source import Source, accepted, accepted_warnings
+from trainer.source import Source, accepted, accepted_warnings, unknown_warnings
 from trainer.validation.importance import Importance
 from trainer.validation.probabilities import Calibration
 
@@ -75,7 +75,8 @@ def evidence(
         "expectation": expected,
         "policy_book": owned,
         "importance": None if importance is None else _importance(importance, rows.names),
-        "warnings": warnings(worth, proof, config, str(source.manifest.universe_state)) + accepted_warnings(source),
+        "warnings": warnings(worth, proof, config, str(source.manifest.universe_state))
+        + accepted_warnings(source) + unknown_warnings(source),
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from execution.costs.impact import Y_DEFAULT
 from execution.yardstick import Lived, levels, lived
 from signals.bars import Floats
+from signals.holding import Opens
 from trainer.validation.ic import persistent_mean
 
 FORMAT = "trademl-expectation/1"
@@ -33,7 +34,7 @@ Z_90 = 1.6448536269514722  # standard normal quantile of 95 %: two sides leave 1
 
 
 def expectation(
-    scores: Floats, following: Floats, conditions: tuple[Floats, Floats], k: int, seed: int
+    scores: Floats, following: Opens, conditions: tuple[Floats, Floats], k: int, seed: int
 ) -> dict[str, Any] | None:
     """Describe the life to be expected.
 
@@ -41,8 +42,7 @@ def expectation(
     ----------
     scores : float64, shape (T, N)
         Walk-forward, NaN where there is none.
-    following : float64, shape (T, N)
-        Return from the next open to the one after.
+    following : Opens, shape (T, N)
     conditions : (float64, float64), each of shape (T, N)
         Volatility per session and average dollar volume.
     k : int

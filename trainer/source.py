@@ -13,9 +13,17 @@ from signals.audits import SessionAudit
 from signals.bars import Bars
 from signals.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
 from signals.errors import DataNotUsable
+from signals.holding import unknown_returns
+from signals.returns import GAP_SESSIONS
 from trainer.curation.missing import missing, summary
 
 SHOWN = 5
+UNKNOWN = (
+    "{count} bars follow an earlier one of their name and have no return since it (an absence of more than "
+    f"{GAP_SESSIONS} sessions, an adjusted close on one side alone, or a dataset from before returns across gaps, for "
+    "which trainer ingest is to be run again): labels over them are left out, and a book that holds the name earns "
+    "nothing there"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +123,12 @@ def accepted_warnings(source: Source) -> list[str]:
         f"{row['session']} is RED ({row['audit']}) and was trained around as missing: {row['reason']}"
         for row in accepted(source)
     ]
+
+
+def unknown_warnings(source: Source) -> list[str]:
+    """Return what a reader must know about returns that are not known; empty where there are none."""
+    count = unknown_returns(source.bars)
+    return [UNKNOWN.format(count=count)] if count else []
 
 
 def _red(manifest: Manifest, first: date, last: date) -> list[SessionAudit]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
+from signals.holding import Opens
 from trainer import artefacts
 from trainer.evidence import evidence
 from trainer.expectation import expectation
@@ -147,7 +147,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
 
 
 def _chosen(
-    recipe: Recipe, config: RecipeConfig, material: Material, following: Floats, request: Request, step: Step
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: Request, step: Step
 ) -> tuple[RecipeConfig, Tried]:
     """Return the recipe that a search found, or the one that was given, with all that was tried for it."""
     if request.search is None:

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from signals.bars import Bars, Floats
+from signals.holding import Opens
+from signals.returns import GAP_SESSIONS
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 YF_DAILY = SHARED_DATA / "us_daily_2013_2023_yf_open.parquet"
@@ -47,6 +49,11 @@ def synthetic_bars(
         days, tuple(f"S{i:04d}" for i in range(symbols)), (opened, high, low, close), volume,
         (close * (1.0 + dividend), opened + close * dividend, close), rng.random(shape) >= 0.05, absent,
     )  # fmt: skip
+
+
+def all_filled(earned: Floats) -> Opens:
+    """What follows each session where every order fills and every holding can be left."""
+    return Opens(earned, np.ones(earned.shape, dtype=bool), np.zeros(earned.shape, dtype=bool))
 
 
 def yf_bars(
@@ -91,8 +98,14 @@ def _bars(
     opened, high, low, close, volume = (np.where(absent, np.nan, panel) for panel in (*prices, volume))
     at_close, at_open, base = (np.where(absent, np.nan, panel) for panel in returns)
     previous = np.vstack([np.full((1, close.shape[1]), np.nan), base[:-1]])
+    gap = np.full((2, *close.shape), np.nan)
+    for row, column in zip(*np.nonzero(~np.isnan(close)), strict=True):
+        earlier = np.flatnonzero(~np.isnan(close[:row, column]))
+        if earlier.size and 2 <= row - earlier[-1] <= GAP_SESSIONS:
+            numerators = np.array([at_close[row, column], at_open[row, column]])
+            gap[:, row, column] = numerators / base[earlier[-1], column] - 1.0
     return Bars(
         sessions=days, symbols=symbols, open=opened, high=high, low=low, close=close, volume=volume,
         total_return=at_close / previous - 1.0, overnight_return=at_open / previous - 1.0,
-        eligible=eligible & ~absent,
+        eligible=eligible & ~absent, gap_return=gap[0], gap_overnight=gap[1],
     )  # fmt: skip

@@ -17,6 +17,7 @@ from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END = date(2024, 12, 31)
+YOUNG = CurationConfig(min_history=30)
 
 
 def as_generated(table: pa.Table) -> pa.Table:
@@ -26,7 +27,7 @@ def as_generated(table: pa.Table) -> pa.Table:
 
 def curate(
     folder: Path, *, until: date = END, without: tuple[date, ...] = (),
-    planted: Callable[[pa.Table], pa.Table] = as_generated,
+    planted: Callable[[pa.Table], pa.Table] = as_generated, config: CurationConfig = YOUNG,
 ) -> Path:  # fmt: skip
     """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names.
 
@@ -40,6 +41,6 @@ def curate(
     pq.write_table(planted(table.filter((day <= np.datetime64(until, "D")) & ~thin)), bars)
     ingest(
         Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=30),
+        config=config,
     )  # fmt: skip
     return folder / "curated"

@@ -24,12 +24,13 @@ from appliance.ledger.scores import ScoreRow
 from appliance.reports import watching as parts
 from appliance.reports.fans import Panel, fans
 from appliance.views import watching as views
-from execution.yardstick import following_opens, lived
+from execution.yardstick import lived
 from signals.bars import Bars
 from signals.bundle import Role
 from signals.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
 from signals.errors import BundleRefused
 from signals.expectation import expected_of
+from signals.holding import opens
 from tests.fakes.bundles import weekdays
 from tests.test_signals.test_expectation import PROMISE
 
@@ -107,7 +108,7 @@ def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(de
     found = observed(ASOF, deps, bundle())
     assert [row["session"] for row in found] == [str(day) for day in days[5:10]]
     bars = whole().until(ASOF, 12)
-    expected = lived(values, following_opens(bars), 5)
+    expected = lived(values, opens(bars), 5)
     assert [row["ic"] for row in found] == expected.ic[:5].tolist()
     assert [row["turnover"] for row in found] == expected.turnover[:5].tolist()
     assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {(0.01, 0.4, lineage(bundle()))}

@@ -20,15 +20,18 @@ from appliance.sync import DataPull, pull_data
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.actions import Action
 from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars
+from signals.dataset import load_actions, load_bars, read_table
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
-from signals.files import write_atomic
-from signals.manifest import Manifest
+from signals.files import sha256_of, write_atomic
+from signals.holding import unknown_returns
+from signals.manifest import FileRole, Manifest
 from signals.sessions import xnys
 from tests.fakes.store import publish_data
+from trainer.curation.writer import parquet_bytes
 
 END = date(2025, 6, 30)
-FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", "eligible", "sessions")
+PRICES = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+FIELDS = (*PRICES, "eligible", "sessions", "gap_return", "gap_overnight")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,48 @@ def test_a_panel_is_the_trainer_s_to_the_bit(
     same(market, data, manifest, asof, sessions)
 
 
+def from_before_gaps(folder: Path, published: Manifest) -> Manifest:
+    """The dataset in `folder` as it was before returns across gaps: its bars files without those columns."""
+    records = []
+    for record in published.files:
+        if record.role is FileRole.BARS:
+            content = parquet_bytes(read_table(folder, record).drop_columns(["gap_return", "gap_overnight"]))
+            digest = sha256_of(content)
+            record = replace(record, path=f"bars/{digest[:12]}.parquet", sha256=digest, size=len(content))
+            write_atomic(folder / record.path, content)
+        records.append(record)
+    older = replace(published, files=tuple(records), version=published.version + 1)
+    for name in ("manifest.json", f"manifests/{older.version}.json"):
+        write_atomic(folder / name, older.to_bytes())
+    return older
+
+
+def test_a_dataset_and_a_store_from_before_returns_across_gaps_are_read_and_none_are_made_up(
+    delivered: GeneratedMarket, tmp_path: Path
+) -> None:
+    """A store of 13 columns takes over files of 13 columns and gives the trainer's panel; the next version fills it."""
+    folder, path = tmp_path / "data", tmp_path / "market.duckdb"
+    full = publish_data(folder, delivered)
+    older = from_before_gaps(folder, full)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,"
+            " close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN,"
+            " kind VARCHAR, sector VARCHAR)"
+        )
+    market = Market(path, older.calendar)
+    pull(folder, market, older.last, tmp_path)
+    same(market, folder, older, older.last, 252)
+    panel = market.bars(older.last, 252)
+    assert np.isnan(panel.gap_return).all() and unknown_returns(panel) > 0
+    newer = replace(full, version=older.version + 1)
+    for name in ("manifest.json", f"manifests/{newer.version}.json"):
+        write_atomic(folder / name, newer.to_bytes())
+    pull(folder, market, newer.last, tmp_path)
+    same(market, folder, newer, newer.last, 252)
+    assert np.isfinite(market.bars(newer.last, 252).gap_return).any()
+
+
 def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_newest(tmp_path: Path) -> None:
     """Three rows of X, first of one security, then of another: both readers name the older one by its last day."""
     days = xnys(date(2025, 6, 2), date(2025, 6, 30)).days[:3]
@@ -94,7 +139,8 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     store = market._open()
     for day, symbol, owner in zip(days, names, owners, strict=True):
         store.execute(
-            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '')", [day, symbol, owner]
+            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL)",
+            [day, symbol, owner],
         )
     assert market.bars(days[-1], 3).symbols == ("X", f"X@{days[0]}")
     assert market.bars(days[0], 1).symbols == ("X",)

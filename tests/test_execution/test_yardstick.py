@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from execution.yardstick import following_opens, lived
+from execution.yardstick import lived
+from signals.holding import opens
 from signals.ic import average_ranks, rank_ic
-from tests.fakes.bars import synthetic_bars
+from tests.fakes.bars import all_filled, synthetic_bars
 
 # Ten names: the decile book of one cohort is long the best name and short the worst, half of equity each.
 UP, DOWN = np.arange(10.0), -np.arange(10.0)
@@ -24,7 +23,7 @@ def test_two_sessions_by_hand() -> None:
     """
     following = np.linspace(0.03, -0.01, 10)
     scores = np.array([UP, DOWN])
-    found = lived(scores, np.array([following, following]), 1, np.full((2, 10), 1e-4))
+    found = lived(scores, all_filled(np.array([following, following])), 1, np.full((2, 10), 1e-4))
     assert found.rows.tolist() == [1]
     assert found.turnover.tolist() == [1.0]
     assert found.net[0] == pytest.approx(0.02 - 2 * 0.00025)
@@ -34,7 +33,7 @@ def test_two_sessions_by_hand() -> None:
 
 def test_a_session_without_scores_is_left_out_and_too_few_make_no_book() -> None:
     nothing = np.full(10, np.nan)
-    scores, following = np.array([UP, nothing, UP, UP]), np.zeros((4, 10))
+    scores, following = np.array([UP, nothing, UP, UP]), all_filled(np.zeros((4, 10)))
     found = lived(scores, following, 1)
     assert found.rows.tolist() == [2, 3]
     assert found.turnover.tolist() == [0.0, 0.0]
@@ -53,15 +52,16 @@ def test_ranks_and_ic_are_those_of_scipy() -> None:
     np.testing.assert_array_equal(average_ranks(labels[0]), rankdata(labels[0]))
 
 
-def test_following_opens_are_the_trainer_s_one_session_labels() -> None:
+def test_what_follows_a_session_is_the_trainer_s_own() -> None:
     book = pytest.importorskip("trainer.validation.book")
-    bars = replace(synthetic_bars(4, sessions=60, symbols=20))
-    np.testing.assert_array_equal(following_opens(bars), book.next_opens(bars, ()))
+    bars = synthetic_bars(4, sessions=60, symbols=20, missing=0.1)
+    for name in ("earned", "fills", "waits"):
+        np.testing.assert_array_equal(getattr(opens(bars), name), getattr(book.next_opens(bars, ()), name))
 
 
 def test_the_future_changes_no_figure_of_the_past() -> None:
     rng = np.random.default_rng(2)
     scores, following = rng.normal(size=(30, 40)), rng.normal(0, 0.02, (30, 40))
-    whole, part = lived(scores, following, 5), lived(scores[:20], following[:20], 5)
+    whole, part = lived(scores, all_filled(following), 5), lived(scores[:20], all_filled(following[:20]), 5)
     for name in ("rows", "ic", "turnover", "net"):
         np.testing.assert_array_equal(getattr(whole, name)[:15], getattr(part, name))

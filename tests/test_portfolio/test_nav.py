@@ -17,7 +17,7 @@ def costs(
 
 def test_a_held_book_without_costs_compounds_by_hand() -> None:
     """Half in a name that gains 10 %: 1.05, drifted weight 0.55 / 1.05; back to 0.5 for nothing."""
-    path = net_asset_value(np.full((2, 1), 0.5), np.array([[np.nan], [0.1]]), free_of_cost(2))
+    path = net_asset_value(np.full((2, 1), 0.5), np.array([[0.0], [0.1]]), free_of_cost(2))
     np.testing.assert_allclose(path.nav, [1.0, 1.05])
     np.testing.assert_allclose(path.turnover, [0.25, (0.55 / 1.05 - 0.5) / 2])
 
@@ -45,9 +45,11 @@ def test_only_shorts_pay_borrow_and_for_the_time_they_were_held() -> None:
     np.testing.assert_allclose(path.nav, [1.0, 0.9996])
 
 
-def test_a_session_without_a_bar_keeps_the_holding_and_cannot_be_traded() -> None:
-    path = net_asset_value(np.array([[0.5], [0.0], [0.0]]), np.array([[0.0], [np.nan], [0.1]]), free_of_cost(3))
-    np.testing.assert_allclose(path.nav, [1.0, 1.0, 1.05])
+def test_a_holding_that_waits_is_kept_whatever_the_target_and_falls_with_what_it_comes_back_with() -> None:
+    """Half of equity, to be sold in session 1, which has no bar; back 59 % lower in session 2: 1 - 0.5 x 0.59."""
+    waits = np.array([[False], [True], [False]])
+    path = net_asset_value(np.array([[0.5], [0.0], [0.0]]), np.array([[0.0], [0.0], [-0.59]]), free_of_cost(3), waits)
+    np.testing.assert_allclose(path.nav, [1.0, 1.0, 0.705])
     np.testing.assert_allclose(path.turnover[:2], [0.25, 0.0])
 
 
@@ -94,5 +96,7 @@ def test_a_book_that_pays_all_it_has_to_trade_is_ruined() -> None:
 def test_nonsense_is_an_error() -> None:
     with pytest.raises(InvariantBroken, match="not finite"):
         net_asset_value(np.array([[np.nan]]), np.zeros((1, 1)), free_of_cost(1))
+    with pytest.raises(InvariantBroken, match="not finite"):
+        net_asset_value(np.full((2, 1), 0.5), np.array([[np.nan], [np.nan]]), free_of_cost(2))
     with pytest.raises(InvariantBroken, match="weights"):
         net_asset_value(np.zeros((2, 1)), np.zeros((1, 1)), free_of_cost(2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,7 @@ from signals.audits import SessionStatus
 from signals.eligibility import ANY, EligibilityConfig
 from signals.errors import BadBars
 from signals.manifest import PriceBasis
+from signals.quality import CoverageConfig
 from signals.securities import identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
@@ -74,6 +76,101 @@ def test_a_recorded_split_changes_no_return_of_split_adjusted_prices() -> None:
     actions = (Action(ActionKind.SPLIT, "A", DAYS[1], DAYS[0], ratio=Decimal(2)),)
     content = curated(frame_of(rows), actions, basis=PriceBasis.SPLIT_ADJUSTED)
     assert column(content, "A", "total_return")[1] == pytest.approx(0.02)
+
+
+def test_a_return_across_a_gap_holds_every_split_and_dividend_in_it() -> None:
+    """100 in session 0; no row in 1; 2:1 and $0.50 in 2, whose bar is not believed; $1 and back at 20.5 in 3.
+
+    One share has become two: (2 x 20 + 2 x 0.5 + 2 x 1) / 100 - 1 = -57 %, overnight with 20.5: -56 %.
+    """
+    rows = [
+        (DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0),
+        (DAYS[2], "A", 50.0, 40.0, 50.0, 50.0, 10.0),
+        (DAYS[3], "A", 20.5, 21.0, 19.0, 20.0, 10.0),
+    ]  # fmt: skip
+    actions = (
+        Action(ActionKind.SPLIT, "A", DAYS[2], DAYS[1], ratio=Decimal(2)),
+        Action(ActionKind.DIVIDEND, "A", DAYS[2], DAYS[1], cash=Decimal("0.5")),
+        Action(ActionKind.DIVIDEND, "A", DAYS[3], DAYS[2], cash=Decimal(1)),
+    )
+    content = curated(frame_of([*rows, *flat("B", DAYS[:5])]), actions)
+    assert content.quarantine.num_rows == 1 and np.isnan(column(content, "A", "total_return")).all()
+    assert column(content, "A", "gap_return")[1] == pytest.approx(-0.57)
+    assert column(content, "A", "gap_overnight")[1] == pytest.approx(-0.56)
+    assert np.isnan(column(content, "A", "gap_return")[0]) and np.isnan(column(content, "B", "gap_return")).all()
+
+
+def test_a_return_across_a_red_session_is_one_across_a_gap() -> None:
+    """Two of three names are absent in session 5: it is RED, and its one bar, 30 % higher, is seen by nobody."""
+    rows = [row for symbol in "AB" for row in flat(symbol, (*DAYS[:5], *DAYS[6:9]))]
+    rows += [(day, "C", *[13.0 if day == DAYS[5] else 11.0 if day == DAYS[6] else 10.0] * 4, 7.0) for day in DAYS[:9]]
+    content = curated(frame_of(rows))
+    assert statuses(content)[DAYS[5]] is SessionStatus.RED
+    assert np.isnan(column(content, "C", "total_return")[5:7]).all()
+    assert column(content, "C", "gap_return")[6] == pytest.approx(0.10)
+    assert column(content, "A", "gap_return")[5] == pytest.approx(0.0)
+
+
+def test_adjusted_closes_bridge_a_gap_where_both_are_given_and_a_long_gap_has_no_return() -> None:
+    rows = [(DAYS[day], "A", 10.0, 10.0, 10.0, 10.0, 5.0, told)
+            for day, told in ((0, 9.5), (2, 10.0), (4, np.nan), (44, 9.0), (85, 8.0))]  # fmt: skip
+    rows += [(day, "B", 1.0, 1.0, 1.0, 1.0, 5.0, 1.0) for day in DAYS[:86]]
+    frame = frame_of(rows, "date symbol open high low close volume adj_close")
+    content = curated(frame, basis=PriceBasis.SPLIT_ADJUSTED)
+    assert column(content, "A", "gap_return")[1] == pytest.approx(10.0 / 9.5 - 1.0)
+    # One close of the two has no adjusted form; then 40 sessions on, likewise; then 41 sessions: too long.
+    assert np.isnan(column(content, "A", "gap_return")[2:]).all()
+    plain = curated(frame.assign(adj_close=frame["close"] / 10.0), basis=PriceBasis.SPLIT_ADJUSTED)
+    assert column(plain, "A", "gap_return")[3] == 0.0 and np.isnan(column(plain, "A", "gap_return")[4])
+
+
+def test_duckdb_agrees_with_every_return_across_gaps_of_a_delivery_with_splits_and_dividends() -> None:
+    """SQL from prices and actions alone: shares and cash of one share held since the last usable row."""
+    rng = np.random.default_rng(11)
+    rows, actions = [], []
+    for name in ("A", "B", "C"):
+        close = 50.0 * np.cumprod(1.0 + rng.normal(0.0, 0.02, 120))
+        for at, day in enumerate(DAYS[:120]):
+            if at % 17 in (3, 8) and name != "C":
+                kind, figure = rng.choice(["split", "dividend"]), float(rng.choice([2.0, 3.0]))
+                if kind == "split":
+                    close[at:] /= figure
+                    actions.append(Action(ActionKind.SPLIT, name, day, DAYS[max(0, at - 1)], ratio=Decimal(figure)))
+                else:
+                    actions.append(Action(ActionKind.DIVIDEND, name, day, DAYS[max(0, at - 1)], cash=Decimal("0.37")))
+            if rng.random() < 0.75 or name == "C":
+                is_bad = rng.random() < 0.1 and name != "C"  # a high below the body is quarantined
+                high = close[at] * (0.5 if is_bad else 1.01)
+                rows.append((day, name, close[at] * 0.995, high, close[at] * 0.98, close[at], 100.0))
+    lenient = CurationConfig(min_history=3, coverage=CoverageConfig(min_usable_share=0.0))
+    content = curated(frame_of(rows), tuple(actions), config=lenient)
+    assert content.quarantine.num_rows > 10 and SessionStatus.RED not in statuses(content).values()
+    days = pd.DataFrame({"day": DAYS[:120], "n": range(120)})
+    told = pd.DataFrame(
+        [(a.symbol, a.effective, float(a.ratio or 1), float(a.cash or 0)) for a in actions],
+        columns=["symbol", "day", "ratio", "cash"],
+    )  # fmt: skip
+    bars = content.bars.to_pandas()
+    query = """
+        WITH r AS (SELECT symbol, n, open, close, gap_return, gap_overnight,
+                          lag(n) OVER w AS before, lag(close) OVER w AS base
+                   FROM bars JOIN days ON bars.session = days.day WINDOW w AS (PARTITION BY symbol ORDER BY n)),
+        a AS (SELECT symbol, n, ratio, cash FROM told JOIN days USING (day)),
+        held AS (SELECT r.*,
+            coalesce((SELECT product(ratio) FROM a WHERE a.symbol = r.symbol AND a.n > before AND a.n <= r.n), 1) AS m,
+            coalesce((SELECT sum(x.cash * (SELECT coalesce(product(y.ratio), 1) FROM a y WHERE y.symbol = r.symbol
+                                             AND y.n > before AND y.n <= x.n))
+                      FROM a x WHERE x.symbol = r.symbol AND x.n > before AND x.n <= r.n), 0) AS paid
+            FROM r WHERE before < r.n - 1)
+        SELECT gap_return, gap_overnight, (m * close + paid) / base - 1 AS total, (m * open + paid) / base - 1 AS night
+        FROM held"""
+    with duckdb.connect() as connection:
+        for name, table in (("bars", bars), ("days", days), ("told", told)):
+            connection.register(name, table)
+        found = connection.execute(query).df()
+    assert len(found) == int(bars["gap_return"].notna().sum()) > 30
+    np.testing.assert_allclose(found["gap_return"], found["total"], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(found["gap_overnight"], found["night"], rtol=1e-11, atol=1e-13)
 
 
 def test_returns_come_from_adjusted_closes_where_the_vendor_gives_them() -> None:

@@ -77,14 +77,17 @@ def test_returns_agree_with_sql_over_the_delivered_file(yahoo: tuple[Path, Manif
         )
         select symbol, date, a / lag(a) over w - 1 total, o * a / c / lag(a) over w - 1 overnight
         from r window w as (partition by symbol order by n)
-        qualify n - lag(n) over w = 1
+        qualify n - lag(n) over w {{apart}}
     """
-    oracle = duckdb.connect().sql(query).df()
-    row = np.searchsorted(bars.sessions, oracle["date"].to_numpy().astype("datetime64[D]"))
-    column = np.searchsorted(np.array(bars.symbols), oracle["symbol"].to_numpy().astype(str))
-    assert len(oracle) == int((~np.isnan(bars.total_return)).sum())
-    assert np.abs(bars.total_return[row, column] - oracle["total"].to_numpy()).max() < 1e-12
-    assert np.abs(bars.overnight_return[row, column] - oracle["overnight"].to_numpy()).max() < 1e-12
+    for apart, total, overnight in (
+        ("= 1", bars.total_return, bars.overnight_return), ("between 2 and 40", bars.gap_return, bars.gap_overnight),
+    ):  # fmt: skip
+        oracle = duckdb.connect().sql(query.format(apart=apart)).df()
+        row = np.searchsorted(bars.sessions, oracle["date"].to_numpy().astype("datetime64[D]"))
+        column = np.searchsorted(np.array(bars.symbols), oracle["symbol"].to_numpy().astype(str))
+        assert len(oracle) == int((~np.isnan(total)).sum())
+        assert np.abs(total[row, column] - oracle["total"].to_numpy()).max(initial=0.0) < 1e-12
+        assert np.abs(overnight[row, column] - oracle["overnight"].to_numpy()).max(initial=0.0) < 1e-12
 
 
 def test_dividends_are_inferred_from_the_factors(yahoo: tuple[Path, Manifest]) -> None:

@@ -14,6 +14,7 @@ from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.bars import Floats
+from signals.eligibility import ANY
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.benchmark import universe
@@ -26,6 +27,7 @@ from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, nav_table
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.curation.config import CurationConfig
 from trainer.measure import book_figures
 from trainer.reports.backtest import report_files
 
@@ -34,7 +36,25 @@ IC = InformationCoefficient(0.05, 6.0, 20.0)
 EQUITY = 1_000_000.0
 JUMPS_ON = date(2024, 12, 2)
 TIMES = 225.0  # 27 / 0.12
+HALTED_ON, HALTED = date(2024, 11, 19), 9
 PRICES = ("open", "high", "low", "close")
+
+
+def _planted(table: pa.Table) -> pa.Table:
+    return _jumped(_halted(table))
+
+
+def _halted(table: pa.Table) -> pa.Table:
+    """One name has no bar on `HALTED_ON` and trades 59 % lower from the session after it on."""
+    is_it = pc.equal(table["symbol"], sorted(set(table["symbol"].to_pylist()))[HALTED])
+    day = table["date"].to_numpy().astype("datetime64[D]")
+    factor = pa.array(np.where(day > np.datetime64(HALTED_ON), 0.41, 1.0))
+    for column in (*PRICES, "adj_close"):
+        if column in table.column_names:
+            place = table.column_names.index(column)
+            moved = pc.if_else(is_it, pc.multiply(table[column], factor), table[column])
+            table = table.set_column(place, column, moved)
+    return table.filter(pc.invert(pc.and_(is_it, pa.array(day == np.datetime64(HALTED_ON)))))
 
 
 def _jumped(table: pa.Table) -> pa.Table:
@@ -54,18 +74,26 @@ def _jumped(table: pa.Table) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return open_archive(curate(tmp_path_factory.mktemp("market"), planted=_jumped))
+    return open_archive(
+        curate(
+            tmp_path_factory.mktemp("market"), planted=_planted, config=CurationConfig(min_history=30, eligibility=ANY)
+        )
+    )
 
 
 def jumper(archive: Archive) -> int:
     return int(np.nanargmax(np.nanmax(archive.whole.total_return, axis=0)))
 
 
+def halted(archive: Archive) -> int:
+    return int(np.nanargmin(np.nanmin(archive.whole.gap_return, axis=0, initial=0.0)))
+
+
 @pytest.fixture(scope="module")
 def scores(archive: Archive) -> Floats:
-    """Noise that ranks the name that will jump last in every session: the book is short of it."""
+    """Noise that ranks the name that will jump last in every session, and the one that will be halted first."""
     told = np.random.default_rng(0).normal(0.0, 1.0, (1, *archive.whole.close.shape))
-    told[:, :, jumper(archive)] = -10.0
+    told[:, :, jumper(archive)], told[:, :, halted(archive)] = -10.0, 10.0
     told[:, ~archive.whole.eligible] = np.nan
     told[:, :252] = np.nan
     return told
@@ -89,6 +117,23 @@ def course(archive: Archive, scores: Floats, book: WeightPath) -> Course:
 def test_the_planted_event_is_in_the_returns_at_its_full_size(archive: Archive) -> None:
     row = archive.whole.index(JUMPS_ON)
     assert 200.0 < archive.whole.total_return[row, jumper(archive)] < 250.0
+
+
+def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(
+    course: Course, book: WeightPath, archive: Archive
+) -> None:
+    """Nothing is traded of the name on the day of the halt, and both lose its weight x 59 % at the open after it."""
+    row, column = archive.whole.index(HALTED_ON), halted(archive)
+    assert np.isnan(archive.whole.close[row, column])
+    assert archive.whole.gap_return[row + 1, column] == pytest.approx(-0.59, abs=0.1)
+    at = book.sessions.index(HALTED_ON)
+    ours = book.nav.nav[at + 1] / book.nav.nav[at - 1]
+    name = archive.whole.symbols[column]
+    assert not [f for f in course.fills if f.symbol == name and f.at.date() == HALTED_ON]
+    exact = np.array([float(day.real_equity) / EQUITY for day in course.days])
+    apart = np.abs(np.log(book.nav.nav[1 : at + 3] / exact[: at + 2]))  # the open of a session and the close before it
+    assert ours < 0.99 and exact[at + 1] / exact[at - 1] < 0.99
+    assert np.delete(apart, at).max() < 5e-3 and apart[at] > 0.01  # the fall lies between that close and that open
 
 
 def test_both_books_are_ruined_by_the_same_event_on_the_same_session(course: Course, book: WeightPath) -> None:
@@ -120,7 +165,8 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
         "code_version": "test", "eligibility": "at least 5 USD",
     }  # fmt: skip
     figures = {
-        **told, "certainty": certainty(told["net"], None), "left_out": 0, "provenance": provenance,
+        **told, "certainty": certainty(told["net"], None), "provenance": provenance, "left_out": 0,
+        "unknown_returns": 3,
         "scores": origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
     }  # fmt: skip
     figures["warnings"] = warnings_of(figures)
@@ -129,6 +175,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     assert page.splitlines()[0] == "# RUINED: Backtest of planted"
     assert f"RUINED: on {JUMPS_ON} nothing was left of the book" in page and "It ends there" in page
     assert "| Eligible names have | at least 5 USD |" in page
+    assert "3 bars follow an earlier one of their name and have no return since it" in page
     assert "| Net Sharpe ratio a year | n/a" in page and "| Net return | -" in page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -74,10 +75,24 @@ def test_drawdown_worked_by_hand() -> None:
     assert labels.ends[:, 0].tolist() == [3, 4, -1, -1, -1]
 
 
-def test_a_missing_return_ends_both_labels() -> None:
+def test_a_return_that_is_not_known_ends_both_labels() -> None:
     bars = one_name([0.0, 0.01, float("nan"), 0.01, 0.01, 0.01])
     for labels in (volatility_labels(bars, 2), drawdown_labels(bars, 2)):
         assert labels.ends[:, 0].tolist() == [-1, -1, 4, 5, -1, -1]
+
+
+def test_a_fall_across_a_halt_is_in_both_labels_and_a_window_that_ends_in_it_has_none() -> None:
+    """Session 2 has no bar, and 3 is 40 % below 1. k = 2 from 1: sqrt(252 x 0.16 / 2) a year, and a fall of 40 %."""
+    bars = one_name([0.0, 0.01, float("nan"), float("nan"), 0.0, 0.0])
+    panels = {name: np.array(getattr(bars, name)) for name in ("open", "high", "low", "close", "volume")}
+    for panel in panels.values():
+        panel[2] = np.nan
+    gap = np.full((6, 1), np.nan)
+    gap[3] = -0.40
+    halted = replace(bars, **panels, eligible=np.isfinite(panels["close"]), gap_return=gap, gap_overnight=gap)
+    volatility, fall = volatility_labels(halted, 2), drawdown_labels(halted, 2)
+    assert np.exp(volatility.values[1, 0]) == pytest.approx(np.sqrt(252 * 0.16 / 2))
+    assert fall.values[1, 0] == pytest.approx(0.40) and fall.ends[:, 0].tolist() == [-1, 3, -1, 5, -1, -1]
 
 
 def test_the_future_of_a_label_is_its_own_window_and_no_feature_reads_it() -> None:

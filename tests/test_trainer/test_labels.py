@@ -28,10 +28,16 @@ def one_name(opens: list[float], closes: list[float], dividends: dict[int, float
     o, c = np.array(opens)[:, None], np.array(closes)[:, None]
     paid = np.array([(dividends or {}).get(t, 0.0) for t in range(count)])[:, None]
     before = np.vstack([[[np.nan]], c[:-1]])
+    gap = np.full((2, count, 1), np.nan)
+    for t in range(count):
+        earlier = np.flatnonzero(np.isfinite(c[:t, 0]))
+        if np.isfinite(c[t, 0]) and earlier.size and earlier[-1] < t - 1:
+            gap[:, t, 0] = np.array([c[t, 0], o[t, 0]]) / c[earlier[-1], 0] - 1.0
     return Bars(
         sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(count)), symbols=("A",), open=o,
         high=np.maximum(o, c), low=np.minimum(o, c), close=c, volume=np.where(np.isnan(c), np.nan, 1000.0),
         total_return=(c + paid) / before - 1.0, overnight_return=(o + paid) / before - 1.0, eligible=~np.isnan(c),
+        gap_return=gap[0], gap_overnight=gap[1],
     )  # fmt: skip
 
 
@@ -70,12 +76,41 @@ def test_a_split_changes_no_label() -> None:
     np.testing.assert_allclose(horizon_labels(split, 2).values, horizon_labels(plain, 2).values, rtol=1e-12)
 
 
-def test_a_missing_bar_on_the_way_leaves_no_label() -> None:
+def test_a_missing_bar_on_the_way_changes_no_label_and_a_missing_entry_leaves_none() -> None:
+    """k = 2. Features of 0 buy at 11.0 and sell at 13.0 in session 3, session 2 missing; features of 1 buy nothing."""
     gap = [10.5, 11.5, np.nan, 12.8, 13.5, 14.5]
     opens = [10.0, 11.0, np.nan, 13.0, 12.5, 14.0]
     labels = horizon_labels(one_name(opens, gap), 2)
-    assert np.isnan(labels.values[0, 0]) and np.isnan(labels.values[1, 0])
-    assert labels.ends[:2, 0].tolist() == [-1, -1]
+    assert labels.values[0, 0] == pytest.approx(13 / 11 - 1) and labels.ends[0, 0] == 3
+    assert np.isnan(labels.values[1, 0]) and labels.ends[1, 0] == -1
+
+
+@pytest.mark.parametrize(("entry", "expected"), [("opg", 5.2 / 11), ("cls", 5.0 / 11.5), ("day", 5.1 / 11.25)])
+def test_a_missing_exit_takes_the_next_price_of_its_kind(entry: str, expected: float) -> None:
+    """k = 2 from 0: due in session 3, which has no bar; back in session 4 at 5.2, closing at 5.0: known at 4."""
+    opens, closes = [10.0, 11.0, 12.0, np.nan, 5.2, 5.1], [10.5, 11.5, 12.2, np.nan, 5.0, 5.3]
+    labels = horizon_labels(one_name(opens, closes), 2, entry=EntryPrice(entry))
+    assert labels.values[0, 0] == pytest.approx(expected - 1) and labels.ends[0, 0] == 4
+    assert np.isnan(labels.values[2, 0])  # no bar at its entry
+
+
+@pytest.mark.parametrize(("effective", "value", "end"), [(21, 6.4 / 11 - 1, 21), (23, 6.4 / 11 - 1, 23),
+                                                          (24, 12.2 / 11 - 1, 23)])  # fmt: skip
+def test_a_halt_that_ends_in_a_delisting_pays_out_or_after_20_sessions_leaves_at_the_last_price(
+    effective: int, value: float, end: int
+) -> None:
+    """k = 2 from 0: due in session 3, last bar in 2 (close 12.2). 23 is 20 sessions late; later is not known then."""
+    nothing = [np.nan] * 27
+    bars = one_name([10.0, 11.0, 12.0, *nothing], [10.5, 11.5, 12.2, *nothing])
+    gone = delisting(bars.sessions[effective].astype(object), "6.40")
+    labels = horizon_labels(bars, 2, delistings=(gone,))
+    assert labels.values[0, 0] == pytest.approx(value) and labels.ends[0, 0] == end
+
+
+def test_an_exit_that_is_still_awaited_at_the_panel_s_end_is_no_label_yet() -> None:
+    nothing = [np.nan] * 20
+    bars = one_name([10.0, 11.0, 12.0, *nothing], [10.5, 11.5, 12.2, *nothing])
+    assert horizon_labels(bars, 2).ends[0, 0] == -1
 
 
 def test_names_that_are_not_eligible_have_no_label() -> None:
@@ -121,37 +156,49 @@ def test_a_holding_period_is_at_least_one_session() -> None:
         horizon_labels(one_name(OPENS, CLOSES), 0)
 
 
-def test_duckdb_agrees_with_every_label_of_a_market_with_gaps_and_dividends() -> None:
-    """SQL over the long table, compounding an open-level index, knows nothing of our recurrences."""
-    bars, k = synthetic_bars(3, sessions=120, symbols=8), 5
+@pytest.mark.parametrize("missing", [0.01, 0.2])
+def test_duckdb_agrees_with_every_label_of_a_market_with_gaps_and_dividends(missing: float) -> None:
+    """SQL over the long table knows nothing of our recurrences: the first bar from the due one on is the exit."""
+    bars, k = synthetic_bars(3, sessions=120, symbols=8, missing=missing), 5
     rows, columns = np.nonzero(np.isfinite(bars.close))
+    totals, nights = (
+        np.where(np.isnan(step), gap, step)[rows, columns]
+        for step, gap in ((bars.total_return, bars.gap_return), (bars.overnight_return, bars.gap_overnight))
+    )
     table = pa.table({
         "t": rows, "s": columns, "day": bars.close[rows, columns] / bars.open[rows, columns],
-        "total": bars.total_return[rows, columns], "night": bars.overnight_return[rows, columns],
+        "total": totals, "night": nights,
     })  # fmt: skip
     query = f"""
-        WITH held AS (
-            SELECT a.t, a.s, d.day, CASE WHEN b.t < a.t + 1 + {k} THEN b.total ELSE b.night END AS step
-            FROM bars_long a JOIN bars_long d ON d.s = a.s AND d.t = a.t + 1
-                             JOIN bars_long b ON b.s = a.s AND b.t BETWEEN a.t + 2 AND a.t + 1 + {k})
-        SELECT t, s, day * exp(sum(ln(1 + step))) - 1 AS y FROM held
-        GROUP BY t, s, day HAVING count(*) = {k} AND NOT bool_or(isnan(step))"""
+        WITH entered AS (
+            SELECT a.t, a.s, d.day, (SELECT min(e.t) FROM bars_long e WHERE e.s = a.s
+                                     AND e.t BETWEEN a.t + 1 + {k} AND a.t + 21 + {k}) AS out
+            FROM bars_long a JOIN bars_long d ON d.s = a.s AND d.t = a.t + 1),
+        held AS (
+            SELECT e.t, e.s, e.day, e.out, CASE WHEN b.t < e.out THEN b.total ELSE b.night END AS step
+            FROM entered e JOIN bars_long b ON b.s = e.s AND b.t BETWEEN e.t + 2 AND e.out)
+        SELECT t, s, out, day * exp(sum(ln(1 + step))) - 1 AS y FROM held
+        GROUP BY t, s, day, out HAVING NOT bool_or(isnan(step))"""
     with duckdb.connect() as connection:
         connection.register("bars_long", table)
         found = connection.execute(query).fetchnumpy()
-    expected = np.full(bars.close.shape, np.nan)
+    expected, ends = np.full(bars.close.shape, np.nan), np.full(bars.close.shape, -1)
     expected[found["t"], found["s"]] = found["y"]
-    expected[~bars.eligible] = np.nan
+    ends[found["t"], found["s"]] = found["out"]
+    expected[~bars.eligible], ends[~bars.eligible] = np.nan, -1
     labels = horizon_labels(bars, k)
-    assert np.isfinite(labels.values).sum() > 500
+    late = labels.ends - np.arange(120)[:, None] > 1 + k
+    assert np.isfinite(labels.values).sum() > 350 and late.sum() > (100 if missing > 0.1 else 2)
     np.testing.assert_allclose(labels.values, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(labels.ends, ends)
 
 
 def test_cutting_the_future_changes_no_label_that_had_ended() -> None:
-    bars = synthetic_bars(4, sessions=100)
+    bars = synthetic_bars(4, sessions=100, missing=0.1)
     whole, cut = horizon_labels(bars, 5), horizon_labels(bars.rows(0, 80), 5)
-    np.testing.assert_array_equal(cut.values[:74], whole.values[:74])
-    assert np.isnan(cut.values[74:]).all()
+    had_ended = (whole.ends[:80] >= 0) & (whole.ends[:80] < 80)
+    np.testing.assert_array_equal(cut.values, np.where(had_ended, whole.values[:80], np.nan))
+    np.testing.assert_array_equal(cut.ends, np.where(had_ended, whole.ends[:80], -1))
 
 
 def test_ranks_are_those_of_the_inverse_normal_with_average_ties() -> None:

@@ -31,10 +31,13 @@ def after_quiet(*later: Bar) -> Bars:
     bars = np.array([(c, c, c, c) for c in QUIET] + list(later))
     opened, high, low, close = (bars[:, i : i + 1] for i in range(4))
     before = np.vstack([[[np.nan]], close[:-1]])
+    newest = np.array([close[:t, 0][np.isfinite(close[:t, 0])][-1:].tolist() or [np.nan] for t in range(len(bars))])
+    gap = [np.where(np.isnan(before), price / newest - 1.0, np.nan) for price in (close, opened)]
     return Bars(
         sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(len(bars))), symbols=("A",), open=opened,
         high=high, low=low, close=close, volume=np.where(np.isnan(close), np.nan, 1.0),
         total_return=close / before - 1.0, overnight_return=opened / before - 1.0, eligible=~np.isnan(close),
+        gap_return=gap[0], gap_overnight=gap[1],
     )  # fmt: skip
 
 
@@ -71,10 +74,26 @@ def test_patience_ends_at_the_close_of_the_last_session() -> None:
     assert outcome(triple_barrier_labels(bars, RULE)) == (pytest.approx(-0.002), 0, 6)
 
 
-def test_a_panel_that_ends_first_and_a_bar_that_is_missing_leave_no_label() -> None:
+def test_a_panel_that_ends_first_and_an_entry_without_a_bar_leave_no_label() -> None:
     calm, gap = (100.0, 100.5, 99.5, 100.2), (np.nan,) * 4
     assert np.isnan(outcome(triple_barrier_labels(after_quiet(calm, calm), RULE))[0])
-    assert np.isnan(outcome(triple_barrier_labels(after_quiet(calm, gap, calm, calm), RULE))[0])
+    assert np.isnan(outcome(triple_barrier_labels(after_quiet(gap, calm, calm, calm), RULE))[0])
+
+
+def test_a_halt_is_waited_through_and_a_fall_across_it_stops_at_the_open() -> None:
+    """Back in the third session at 41, 59 % below the entry: through the stop, so it fills there."""
+    calm, gap = (100.0, 100.5, 99.5, 100.0), (np.nan,) * 4
+    bars = after_quiet(calm, gap, (41.0, 42.0, 40.0, 41.5), calm)
+    assert outcome(triple_barrier_labels(bars, RULE)) == (pytest.approx(-0.59), -1, 6)
+
+
+def test_patience_that_ends_without_a_bar_leaves_at_the_next_open_else_after_20_sessions_at_the_last_price() -> None:
+    calm, gap = (100.0, 100.5, 99.5, 100.2), (np.nan,) * 4
+    back = after_quiet(calm, calm, gap, gap, (90.0, 95.0, 85.0, 94.0))
+    assert outcome(triple_barrier_labels(back, RULE)) == (pytest.approx(-0.10), 0, 8)
+    gone = after_quiet(calm, calm, *[gap] * 21)
+    assert outcome(triple_barrier_labels(gone, RULE)) == (pytest.approx(0.002), 0, 26)
+    assert np.isnan(outcome(triple_barrier_labels(gone.rows(0, 26), RULE))[0])
 
 
 def test_a_delisting_ends_the_label_at_its_payout() -> None:
@@ -104,23 +123,30 @@ def slowly(bars: Bars, rule: Barriers, t: int, n: int) -> tuple[float, int]:
     if not np.isfinite(entry * sigma) or not bars.eligible[t, n]:
         return np.nan, -1
     upper, lower = entry * (1 + rule.profit * sigma), entry * (1 - rule.stop * sigma)
-    for h in range(1, rule.max_sessions + 1):
-        if t + h >= len(bars.sessions) or np.isnan(bars.close[t + h, n]):
+    last = t + 1
+    for h in range(1, rule.max_sessions + 21):
+        if t + h >= len(bars.sessions):
             return np.nan, -1
+        if np.isnan(bars.close[t + h, n]):
+            continue
         if h > 1:  # one plus the total return carries the level over dividends
-            scale *= (1 + bars.total_return[t + h, n]) * bars.close[t + h - 1, n] / bars.close[t + h, n]
+            total = (bars.total_return if last == t + h - 1 else bars.gap_return)[t + h, n]
+            scale *= (1 + total) * bars.close[last, n] / bars.close[t + h, n]
+        last = t + h
         o, hi, lo, c = (scale * getattr(bars, f)[t + h, n] for f in ("open", "high", "low", "close"))
-        if (h > 1 and o <= lower) or (h > 1 and o >= upper):
+        if h > rule.max_sessions or (h > 1 and (o <= lower or o >= upper)):
             return o / entry - 1, t + h
         if lo <= lower:
             return lower / entry - 1, t + h
         if hi >= upper:
             return upper / entry - 1, t + h
-    return c / entry - 1, t + rule.max_sessions
+        if h == rule.max_sessions:
+            return c / entry - 1, t + h
+    return scale * bars.close[last, n] / entry - 1, t + rule.max_sessions + 20
 
 
 def test_every_cell_is_what_a_bar_by_bar_walk_finds() -> None:
-    bars, rule = synthetic_bars(6, sessions=90, symbols=5, missing=0.02), Barriers(window=10, max_sessions=6)
+    bars, rule = synthetic_bars(6, sessions=90, symbols=5, missing=0.06), Barriers(window=10, max_sessions=6)
     found = triple_barrier_labels(bars, rule)
     walked = np.array([[slowly(bars, rule, t, n) for n in range(5)] for t in range(9, 89)])
     np.testing.assert_allclose(found.labels.values[9:89], walked[..., 0], rtol=1e-9)

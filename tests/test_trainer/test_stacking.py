@@ -14,10 +14,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.dataset import load_bars, read_manifest
+from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput, TooLittleHistory
 from signals.router import RouterConfig
 from signals.scores import Scores, blend
+from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
@@ -160,7 +161,7 @@ def test_the_weights_do_on_a_device_what_they_did_here() -> None:
 
 
 def judged(members: Members) -> dict[str, bool]:
-    following = members.label / 5
+    following = all_filled(members.label / 5)
     average = prove(members, Ridge((1, 1)))
     found = records(members, prove(members, Ridge((1, 1))), average, following)
     return {row.what: row.passed for row in rows_of(found, members.horizon)}
@@ -243,7 +244,8 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
 def test_labels_of_the_runs_are_the_datasets_own(runs: tuple[Path, Path], data: Path) -> None:
     members = read_members(runs)
     manifest = read_manifest(data)
-    labels = horizon_labels(load_bars(data, manifest, manifest.first, manifest.last), 5)
+    bars, actions = load_bars(data, manifest, manifest.first, manifest.last), load_actions(data, manifest)
+    labels = horizon_labels(bars, 5, delistings=actions)
     rows = np.searchsorted(labels.sessions, members.sessions)
     columns = [labels.symbols.index(symbol) for symbol in members.symbols]
     theirs = labels.values[np.ix_(rows, columns)]
@@ -258,7 +260,7 @@ def test_a_learned_router_is_one_that_a_device_reads(tmp_path: Path, monkeypatch
 
     members = market((0.15, 0.15), seed=1)
     monkeypatch.setattr(run, "read_members", lambda _: members)
-    monkeypatch.setattr(run, "_following", lambda *_: members.label / 5)
+    monkeypatch.setattr(run, "_following", lambda *_: all_filled(members.label / 5))
     known = stack(asked((tmp_path, tmp_path), tmp_path, tmp_path / "stack"))
     assert known["promotable"]
     content = yaml.safe_load((tmp_path / "stack" / "router.yml").read_text())

@@ -38,7 +38,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 def scores(archive: Archive) -> Floats:
     """What the next five sessions bring under much noise, from the 253rd session on: (2, T, N), the second noise."""
     rng = np.random.default_rng(0)
-    coming = 100.0 * np.nan_to_num(next_opens(archive.whole, archive.actions))
+    coming = 100.0 * np.nan_to_num(next_opens(archive.whole, archive.actions).earned)
     ahead = sum(np.vstack([coming[k:], np.zeros((k, coming.shape[1]))]) for k in range(5))
     told = np.stack([ahead + rng.normal(0.0, 6.0, coming.shape), rng.normal(0.0, 1.0, coming.shape)])
     told[:, ~archive.whole.eligible] = np.nan

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from signals.errors import FixInput
+from signals.holding import unknown_returns
 from trainer import artefacts
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
@@ -29,6 +30,7 @@ from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
+from trainer.source import UNKNOWN
 from trainer.validation import dsr
 
 UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
@@ -103,6 +105,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
         **told,
         "certainty": UNCERTAIN if request.is_told_in_sample else certainty(told["net"], traded.trials),
         "scores": origins(evenings, [day.session for day in course.days]),
+        "unknown_returns": unknown_returns(archive.whole),
         "left_out": _left_out(archive, request, days),
         "provenance": _provenance(traded, request),
         "warnings": [],
@@ -181,6 +184,8 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     if figures["costs"]["unpriced"]:
         names = figures["costs"]["unpriced"]
         found.append(f"Impact or borrow of {len(names)} names is not known and not charged: {', '.join(names[:8])}.")
+    if figures["unknown_returns"]:
+        found.append(UNKNOWN.format(count=figures["unknown_returns"]))
     for reason, count in Counter(figures["skipped"]).most_common(3):
         found.append(f"{count} sessions without a plan: {reason}.")
     return found

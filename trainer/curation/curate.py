@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.actions import Action, ActionKind
-from signals.auditing import audit_rows, bar_cells, touches_red
+from signals.auditing import audit_rows, bar_cells, fixed_returns
 from signals.bars import Days, days_array
 from signals.defects import Reason, find_defects, missing_sessions
 from signals.delivered_rows import Delivered, Events, events
@@ -101,16 +101,15 @@ def curate(
     ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
-    total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
-    state = universe_of(Held(data, usable, belongs, total.copy(), days, tuple(actions)), membership, config)
-    blank = touches_red(audits, data.session)
-    total[blank], overnight[blank] = np.nan, np.nan
+    total, _ = returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    state = universe_of(Held(data, usable, belongs, total, days, tuple(actions)), membership, config)
+    figures = fixed_returns(data, usable, audits, recorded)
     if basis is not PriceBasis.TOTAL_RETURN:
         inferred = inferred + _dividends(data, pairs, recorded)
     return DatasetContent(
         name=name, vendor=vendor, basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
-        bars=bars_table(data, usable, total, overnight, eligible),
+        bars=bars_table(data, usable, figures, eligible),
         actions=tuple(sorted([*actions, *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,8 +19,8 @@ Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def bars_table(data: Delivered, usable: Flags, total: Floats, overnight: Floats, eligible: Flags) -> pa.Table:
-    """Usable rows, sorted by session, then symbol."""
+def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], eligible: Flags) -> pa.Table:
+    """Usable rows with the returns in `figures`, sorted by session, then symbol."""
     kept = np.flatnonzero(usable)
     kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
     ids = np.array(data.securities, dtype=object)
@@ -27,8 +29,7 @@ def bars_table(data: Delivered, usable: Flags, total: Floats, overnight: Floats,
         "symbol": data.symbol[kept],
         "security": ids[data.rows.security[kept]],
         **{name: getattr(data.rows, name)[kept] for name in FIGURES if name != "adj_close"},
-        "total_return": total[kept],
-        "overnight_return": overnight[kept],
+        **{name: figure[kept] for name, figure in figures.items()},
         "eligible": eligible[kept],
         "kind": data.kind[kept],
         "sector": data.sector[kept],

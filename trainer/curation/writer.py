@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from signals.actions import Action
 from signals.audits import SessionAudit
+from signals.bars import GAP_FIELDS
 from signals.dataset import manifest_path, read_manifest
 from signals.eligibility import ANY, EligibilityConfig
 from signals.files import sha256_of, write_atomic
@@ -36,6 +37,7 @@ BARS_SCHEMA = pa.schema(
     [("session", pa.date32()), ("symbol", pa.string()), ("security", pa.string())]
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")]
     + [("eligible", pa.bool_()), ("kind", pa.string()), ("sector", pa.string())]
+    + [(name, pa.float64()) for name in GAP_FIELDS]
 )
 ACTIONS_SCHEMA = pa.schema(
     [

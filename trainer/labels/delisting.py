@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from signals.actions import Action, ActionKind
 from signals.bars import Bars
+from signals.holding import Payout
 
 
-@dataclass(frozen=True)
-class Departure:
-    """One delisting inside a panel: the column, its last bar's row, the effective row, and payout / last close."""
-
-    column: int
-    last: int
-    effective: int
-    payout: float
-
-
-def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Departure]:
+def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Payout]:
     """Yield the delistings that take effect inside the panel; other actions are ignored.
 
     A column that trades at or after the effective session belongs to another security and is left alone.
@@ -35,4 +25,4 @@ def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Departure]:
         traded = np.flatnonzero(np.isfinite(bars.close[:, column]))
         if effective < len(bars.sessions) and traded.size and traded[-1] < effective:
             last = int(traded[-1])
-            yield Departure(column, last, effective, float(action.cash) / float(bars.close[last, column]))
+            yield Payout(column, last, effective, float(action.cash) / float(bars.close[last, column]))

@@ -3,8 +3,9 @@ r"""What risk turned out to be: realised volatility and drawdown of the sessions
     volatility:  y_t = 1/2 ln( 252 / k  sum_{j=1..k} r_{t+j}^2 )              log annualised ratio
     drawdown:    y_t = max over 0 <= i <= j <= k of  1 - V_j / V_i,   V_j = prod_{1..j} (1 + r_{t+i})     fraction
 
-r is the total return of a session, limited to +-50 % as in the features and in the portfolio's risk model. A name that
-misses one of the k returns has no label: a volatility over fewer sessions is another quantity.
+r is the total return of a session, limited to +-50 % as in the features and in the portfolio's risk model. A session
+without a bar adds none, and the first bar after it the return across the gap. A name without a bar at the end of the k
+sessions, or with a return that is not known, has no label: nobody can tell yet what it came to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
 from signals.features.limits import limited
 from signals.features.volatility import SESSIONS_PER_YEAR
+from signals.holding import bridged
 from trainer.labels.panel import Labels
 
 
@@ -29,7 +31,8 @@ def volatility_labels(bars: Bars, k: int) -> Labels:
     Returns
     -------
     Labels
-        NaN where the name is not eligible, misses a return, or never moved (the log of nothing).
+        NaN where the name is not eligible, has no bar at the end, a return is not known, or it never moved (the log of
+        nothing).
     """
     returns = _following(bars, k)
     with np.errstate(divide="ignore"):
@@ -55,7 +58,7 @@ def _following(bars: Bars, k: int) -> list[Floats]:
     """Returns of sessions t + 1, ..., t + k, each of shape (T, N), NaN past the panel's end."""
     if k < 1:
         raise InvariantBroken(f"a label lasts at least one session, not {k}")
-    returns = limited(bars.total_return)
+    returns = limited(bridged(bars)[0])
     rows = [np.full_like(returns, np.nan) for _ in range(k)]
     for step, row in enumerate(rows, start=1):
         row[:-step] = returns[step:]
@@ -63,6 +66,8 @@ def _following(bars: Bars, k: int) -> list[Floats]:
 
 
 def _labels(bars: Bars, k: int, values: Floats) -> Labels:
-    known = bars.eligible & np.isfinite(values)
+    has_end = np.zeros_like(bars.eligible)
+    has_end[:-k] = np.isfinite(bars.close[k:])
+    known = bars.eligible & np.isfinite(values) & has_end
     ends = np.arange(len(bars.sessions))[:, None] + k
     return Labels(bars.sessions, bars.symbols, np.where(known, values, np.nan), np.where(known, ends, -1))

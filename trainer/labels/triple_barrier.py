@@ -4,8 +4,9 @@
 
 Features of session t lead to an entry at the open of t + 1; sigma is the standard deviation of the total returns of the
 sessions up to t. Barriers are tested on high and low from the entry's session on. Both in one bar counts as the stop; a
-gap through a barrier fills at the open; without a touch the trade ends at the close of session t + max_h. Prices of
-different sessions are made comparable by total returns, so splits and dividends move no barrier.
+gap through a barrier fills at the open; without a touch the trade ends at the close of session t + max_h, or, where
+that has no bar, at the next open within `EXIT_SESSIONS` sessions, else at the last price. Prices of different sessions
+are made comparable by total returns, those across gaps included, so splits and dividends move no barrier.
 
 Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 3, with the fills of a real order.
 """
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from signals.actions import Action
 from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
+from signals.holding import EXIT_SESSIONS, bridged
 from trainer.labels.delisting import departures
 from trainer.labels.panel import Labels
 
@@ -64,15 +66,17 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     bars : Bars, shape (T, N)
     barriers : Barriers
     delistings : iterable of Action
-        A name that is delisted while held ends there, at its cash payout.
+        A name that is delisted while held, or while its exit is awaited, ends there, at its cash payout.
 
     Returns
     -------
     BarrierLabels
-        No label where the name is not eligible, has no volatility, misses a bar while held, or the panel ends first.
+        No label where the name is not eligible, has no volatility, no bar at the entry, a return while held that is not
+        known, or the panel ends first.
     """
     shape = bars.close.shape
-    opens, highs, lows, closes = _comparable(bars)
+    opens, highs, lows, closes, last_price = _comparable(bars)
+    unknown = np.isnan(bridged(bars)[0])
     sigma = _volatility(bars.total_return, barriers.window)
     entry = np.full(shape, np.nan)
     entry[:-1] = opens[1:]
@@ -80,20 +84,29 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0)
     value, side, ends = np.full(shape, np.nan), np.zeros(shape, dtype=np.int8), np.full(shape, -1, dtype=np.int64)
     leaving = {gone.column: gone for gone in departures(bars, delistings)}
-    for step in range(1, min(barriers.max_sessions, shape[0] - 1) + 1):
+    last_step = barriers.max_sessions + EXIT_SESSIONS
+    for step in range(1, min(last_step, shape[0] - 1) + 1):
         now, ahead = slice(0, shape[0] - step), slice(step, shape[0])
+        is_late, has = step > barriers.max_sessions, np.isfinite(closes[ahead])
+        if step > 1:
+            waiting[now] &= ~unknown[ahead]
         touched, level, hit = _touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
-        done = waiting[now] & (touched | (step == barriers.max_sessions)) & np.isfinite(closes[ahead])
-        value[now] = np.where(done, np.where(touched, level, closes[ahead]) / entry[now] - 1.0, value[now])
+        touched &= not is_late
+        done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
+        price = np.where(touched, level, opens[ahead] if is_late else closes[ahead])
+        if step == last_step:
+            done, price = waiting[now], np.where(has, price, last_price[ahead])
+        value[now] = np.where(done, price / entry[now] - 1.0, value[now])
         side[now] = np.where(done & touched, hit, side[now])
         ends[now] = np.where(done, np.arange(shape[0] - step)[:, None] + step, ends[now])
         waiting[now] &= ~done
         for column, gone in leaving.items():
             row = gone.last - step
-            if row >= 0 and waiting[row, column]:
+            if row >= 0 and waiting[row, column] and gone.effective <= row + last_step:
                 value[row, column] = gone.payout * closes[gone.last, column] / entry[row, column] - 1.0
                 ends[row, column], waiting[row, column] = gone.effective, False
-        waiting[now] &= np.isfinite(closes[ahead])
+        if not waiting.any():
+            break
     return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side)
 
 
@@ -111,12 +124,12 @@ def _touch(
     return stopped | taken, price, side
 
 
-def _comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats]:
-    """Open, high, low and close on one total-return scale per name; no label spans a missing bar."""
-    growth = np.where(np.isfinite(bars.total_return), bars.total_return, 0.0)
-    level = np.cumprod(1.0 + growth, axis=0)
+def _comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Open, high, low, close and newest close so far on one total-return scale per name."""
+    growth = np.nan_to_num(bridged(bars)[0])
+    level = np.cumprod(1.0 + growth, axis=0).astype(np.float64)
     close = np.where(np.isfinite(bars.close), level, np.nan)
-    return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close
+    return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close, level
 
 
 def _volatility(returns: Floats, window: int) -> Floats:

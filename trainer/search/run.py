@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from signals.bars import Floats
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
+from signals.holding import Opens
 from signals.wording import reason_of
 from trainer.artefacts import canonical_json
 from trainer.fanout import RowSet, side_by_side
@@ -45,7 +46,7 @@ class Arena:
     """What trials are judged on: the open rows, the next opens' returns of every name (T, N), and the label's k."""
 
     rows: Samples
-    following: Floats
+    following: Opens
     k: int
 
     def net(self, scores: Floats) -> Series:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signals.bars import Floats
+from signals.holding import Opens
 from trainer.models.base import Device
 from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig
 from trainer.samples import Samples, seal_holdout
@@ -88,7 +89,7 @@ def counted(folder: Path) -> Tried:
 
 
 def searched(
-    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, following: Floats, request: SearchRequest,
+    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, following: Opens, request: SearchRequest,
     *, seed: int, device: Device, workers: int, step: Step,
 ) -> tuple[Found, Tried]:  # fmt: skip
     """Search on the open rows, and return the best recipe with all that was tried for it."""
@@ -110,7 +111,7 @@ def searched(
 
 
 def per_split(
-    config: RecipeConfig, rows: Samples, following: Floats, *, seed: int, device: Device, workers: int, step: Step
+    config: RecipeConfig, rows: Samples, following: Opens, *, seed: int, device: Device, workers: int, step: Step
 ) -> Floats:
     """Net returns of a recipe's walk-forward decile book on the open rows, each split's features in bins of its own."""
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)

@@ -9,6 +9,7 @@ import numpy as np
 
 from signals.bars import Floats
 from signals.errors import TooLittleHistory
+from signals.holding import EXIT_SESSIONS
 from trainer.stacking.combiners import Mask, Trees, Weights
 from trainer.stacking.members import Members
 
@@ -72,16 +73,18 @@ def prove(members: Members, combiner: Combiner) -> StackProof:
 def _clear_of(members: Members, tested: int) -> Mask:
     """Sessions whose labels meet neither the tested group's labels nor its embargo.
 
-    Labels are counted in labelled sessions, of which there are no more than sessions: never too little is left out.
+    A label ends up to `EXIT_SESSIONS` late, after a missing exit; which ones did is not stored with the scores, so that
+    all are taken to. Labels are counted in labelled sessions, of which there are no more than sessions: never too
+    little is left out.
     """
     rows = np.flatnonzero(members.group == tested)
     position = np.arange(len(members.sessions))
-    reach = members.horizon + 1
+    reach = members.horizon + 1 + EXIT_SESSIONS
     clear: Mask = (position + reach < rows[0]) | (position > rows[-1] + reach + members.embargo)
     return clear
 
 
 def _ended_before(members: Members, first: int) -> Mask:
     position = np.arange(len(members.sessions))
-    past: Mask = (position + members.horizon + 1 < first) & (members.group >= 1)
+    past: Mask = (position + members.horizon + 1 + EXIT_SESSIONS < first) & (members.group >= 1)
     return past

@@ -17,6 +17,7 @@ import yaml
 from signals.bars import Bars, Floats
 from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput
+from signals.holding import Opens
 from trainer import artefacts
 from trainer.backtest.figures import sharpe_interval
 from trainer.export import export
@@ -111,14 +112,13 @@ class _Configured:
         return Weights({}, np.array(self.average, dtype=np.float64))
 
 
-def _following(data: Path, members: Members) -> Floats:
-    """Return of every name from the open of t + 1 to that of t + 2, on the members' axes."""
+def _following(data: Path, members: Members) -> Opens:
+    """What follows every session, on the members' axes."""
     manifest = read_manifest(data)
     bars = load_bars(data, manifest, manifest.first, manifest.last)
     opens = next_opens(bars, load_actions(data, manifest))
     rows, columns = _places(bars, members)
-    following: Floats = opens[np.ix_(rows, columns)]
-    return following
+    return opens.at(rows, columns)
 
 
 def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:

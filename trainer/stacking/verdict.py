@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from signals.bars import Floats
+from signals.holding import Opens
 from trainer.evidence import FOLD_DEPENDENCE
 from trainer.search.judgement import BLOCKS, Evidence, judge
 from trainer.search.trial import sharpe_of
@@ -60,7 +61,7 @@ class Row:
     passed: bool
 
 
-def records(members: Members, proof: StackProof, average: StackProof, following: Floats) -> dict[str, Record]:
+def records(members: Members, proof: StackProof, average: StackProof, following: Opens) -> dict[str, Record]:
     """Return the record of every member, of the configured average and of the stack, all on the same sessions."""
     tries = sum(_tries(member.evidence) for member in members.members)
     common: Mask = np.asarray(np.isfinite(proof.forward).any(axis=1), dtype=np.bool_)

@@ -2,15 +2,15 @@ r"""Session returns of the decile book behind a run of scores: what a Sharpe rat
 
     r_t = sum_i w_{t,i} y_{t,i} - s/2 sum_i |w_{t,i} - w_{t-1,i}|
 
-w_t is the book of `trainer/validation/deciles.py` after session t, y_t the return from the open of t + 1 to the open of
-t + 2 with delistings at their payout, s the full quoted spread. The returns of neighbouring sessions do not overlap, so
+w_t is the book of `execution/yardstick.py` after session t, y_t the return from the open of t + 1 to the open of t + 2
+with delistings at their payout, s the full quoted spread. The returns of neighbouring sessions do not overlap, so
 T sessions are T observations. No impact, borrow, caps or neutrality: it compares scores, it is no backtest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from execution.costs.spread import half_spread
 from signals.actions import Action
 from signals.bars import Bars, Floats
 from signals.errors import TooLittleHistory
-from trainer.labels.horizon import horizon_labels
+from signals.holding import Opens, opens
+from trainer.labels.delisting import departures
 from trainer.labels.panel import Rows
 from trainer.validation.deciles import book_weights, decile_of
 
@@ -31,21 +32,20 @@ class BookReturns:
     net: Floats
 
 
-def next_opens(bars: Bars, delistings: Iterable[Action]) -> Floats:
-    """Return of every name from the open of t + 1 to the open of t + 2, (T, N); NaN where it cannot be held."""
-    held = replace(bars, eligible=np.isfinite(bars.close))
-    return horizon_labels(held, 1, delistings=delistings).values
+def next_opens(bars: Bars, delistings: Iterable[Action]) -> Opens:
+    """Return what a holding of every name earns from the open of t + 1 to the open of t + 2, its delisting included."""
+    return opens(bars, departures(bars, delistings))
 
 
-def book_returns(scores: Floats, following: Floats, k: int) -> BookReturns:
+def book_returns(scores: Floats, following: Opens, k: int) -> BookReturns:
     """Net returns of the k-cohort decile book of `scores`.
 
     Parameters
     ----------
     scores : float64, shape (T, N)
         NaN where there is none; a session without any is left out.
-    following : float64, shape (T, N)
-        From `next_opens`; a name without a return there earns nothing.
+    following : Opens, shape (T, N)
+        From `next_opens`; a return that is not known earns nothing.
 
     Raises
     ------
@@ -55,9 +55,9 @@ def book_returns(scores: Floats, following: Floats, k: int) -> BookReturns:
     rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
     if len(rows) < k:
         raise TooLittleHistory(f"{len(rows)} scored sessions make no book of {k} cohorts")
-    weights = book_weights(decile_of(scores[rows]), k)
+    weights = book_weights(decile_of(scores[rows]), k, following.fills[rows], following.waits[rows])
     rows = rows[k - 1 :]
-    earned = np.einsum("tn,tn->t", weights, np.nan_to_num(following[rows]))
+    earned = np.einsum("tn,tn->t", weights, np.nan_to_num(following.earned[rows]))
     before = np.vstack([np.zeros(weights.shape[1]), weights[:-1]])
     traded = np.abs(weights - before).sum(axis=1)
     return BookReturns(rows.astype(np.int64), earned - float(half_spread()) * traded)
