@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-WRAPPERS = frozenset({"requests", "urllib3", "botocore"})  # libraries whose errors hide the network's own
+WRAPPERS = frozenset({"requests", "urllib3", "botocore", "httpx", "httpcore"})  # their errors hide the network's own
 DEEPEST = 10  # wrapped in one another; three in practice
 OTHER_KIND = "a part is of another kind than it should be"
 NO_ANSWER, CUT_OFF = "no answer in time", "the answer was cut off"
@@ -25,6 +25,7 @@ WORDS = {  # by class, also of libraries that are not imported here: what their 
     "DecimalException": "a number that cannot be computed with",
     "TimeoutError": NO_ANSWER,
     "Timeout": NO_ANSWER,  # requests
+    "TimeoutException": NO_ANSWER,  # httpx
     "ReadTimeoutError": NO_ANSWER,  # urllib3, botocore
     "ConnectTimeoutError": NO_ANSWER,
     "IncompleteRead": CUT_OFF,

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from click.testing import Result
 from typer.testing import CliRunner
 
 from appliance.bundles import BundleStore
@@ -193,16 +194,21 @@ class Device:
         return sorted(p.relative_to(incoming).as_posix() for p in incoming.rglob("*") if p.is_file())
 
 
+def point_at(device: Device, place: str, endpoint: str) -> None:
+    path = device.state / "config.yml"
+    settings = yaml.safe_load(path.read_text())
+    settings["stores"] |= {"data": f"s3://{BUCKET}/{place}/data", "bundles": f"s3://{BUCKET}/{place}"}
+    settings["stores"]["s3"]["endpoint"] = endpoint
+    path.write_text(yaml.safe_dump(settings))
+
+
 @pytest.fixture
 def device(pulled: tuple[Path, Path], proxy: Proxy, publications: Publications, tmp_path: Path) -> Device:
     state, keys = pulled
     shutil.copytree(state, tmp_path / "state")
-    path = tmp_path / "state" / "config.yml"
-    settings = yaml.safe_load(path.read_text())
-    settings["stores"] |= {"data": f"s3://{BUCKET}/store/two/data", "bundles": f"s3://{BUCKET}/store/two"}
-    settings["stores"]["s3"]["endpoint"] = proxy.endpoint
-    path.write_text(yaml.safe_dump(settings))
-    return Device(tmp_path / "state", keys, day_after(publications.later))
+    made = Device(tmp_path / "state", keys, day_after(publications.later))
+    point_at(made, "store/two", proxy.endpoint)
+    return made
 
 
 def new_bars(publications: Publications) -> str:
@@ -613,3 +619,60 @@ def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_pa
 def test_a_place_is_a_bucket_and_a_prefix_and_stays_inside(place: str) -> None:
     with pytest.raises(BadConfig, match="not the place of an object store"):
         Place.parse(place)
+
+
+# -- signing what lies there ------------------------------------------------------------------------------------------
+
+
+def signing(place: str, endpoint: str, folder: Path, *, writer: tuple[str, str] = WRITER) -> Result:
+    """Run `trainer sign-data` on a dataset in the bucket, with keys made for the test and those of the bucket."""
+    if not (folder / "keys").exists():
+        seeds = iter([fake_bundles.ROOT, fake_bundles.FIRST, fake_bundles.DATA])
+        sign.create_keys(folder / "keys", date(2099, 12, 31), generate=lambda: next(seeds))
+    pair = credentials(folder / f"bucket-{writer[0]}", writer)
+    return CliRunner().invoke(app, [
+        "sign-data", "--at", f"s3://{BUCKET}/{place}", "--endpoint", endpoint, "--credentials", str(pair),
+        "--keys", str(folder / "keys"), "--json",
+    ])  # fmt: skip
+
+
+def test_an_unsigned_dataset_in_a_bucket_is_refused_until_it_is_signed_where_it_lies(
+    server: Server, device: Device, publications: Publications, tmp_path: Path
+) -> None:
+    """A key that may only read signs nothing; the signature is the only object that the one that may write adds."""
+    shutil.copytree(publications.second, tmp_path / "unsigned")
+    signature = signature_name((tmp_path / "unsigned/data/manifest.json").read_bytes())
+    (tmp_path / "unsigned/data" / signature).unlink()
+    upload(server, tmp_path / "unsigned", "store/unsigned")
+    point_at(device, "store/unsigned", server.endpoint)
+    with pytest.raises(BadDataset, match=rf"unsigned.*trainer sign-data --keys DIR --at s3://{BUCKET}/store/unsigned"):
+        device.pull()
+    before = names_below(server, "store/unsigned/")
+    refused = signing("store/unsigned/data", server.endpoint, tmp_path, writer=READER)
+    assert isinstance(refused.exception, StoreUnreachable) and names_below(server, "store/unsigned/") == before
+    done = signing("store/unsigned/data", server.endpoint, tmp_path)
+    assert done.exit_code == 0, done.exception
+    assert json.loads(done.stdout)["signed"] is True
+    assert names_below(server, "store/unsigned/") - before == {f"store/unsigned/data/{signature}"}
+    device.pull()
+    assert device.sessions()[1] == publications.later.last
+
+
+def test_a_damaged_dataset_in_a_bucket_is_not_signed(
+    server: Server, publications: Publications, tmp_path: Path
+) -> None:
+    shutil.copytree(publications.first, tmp_path / "damaged")
+    data = tmp_path / "damaged/data"
+    (data / signature_name((data / "manifest.json").read_bytes())).unlink()
+    (data / publications.earlier.of_role(FileRole.BARS)[0].path).write_bytes(b"other prices")
+    upload(server, tmp_path / "damaged", "store/damaged")
+    before = names_below(server, "store/damaged/")
+    refused = signing("store/damaged/data", server.endpoint, tmp_path)
+    assert isinstance(refused.exception, BadDataset) and "not what the manifest vouches for" in str(refused.exception)
+    assert names_below(server, "store/damaged/") == before
+
+
+def names_below(server: Server, prefix: str) -> set[str]:
+    client: Any = server.client(WRITER)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return {row["Key"] for page in pages for row in page.get("Contents", ())}
