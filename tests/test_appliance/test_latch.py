@@ -137,6 +137,14 @@ def test_a_latch_that_cannot_be_read_counts_as_halted_and_says_so(latch: Latch, 
     assert (found.is_armed, found.is_fresh, found.name, len(found.halt_id)) == (False, False, "LATCH_UNREADABLE", 8)
 
 
+def test_an_instant_that_is_none_is_shown_as_it_stands(latch: Latch, tmp_path: Path) -> None:
+    """A file that a person wrote by hand: it is halted, and its sentence can still be read."""
+    latch.arm(by="me", at=AT)
+    record = latch.halt("MANUAL", "stop", AT)
+    (tmp_path / FILE_NAME).write_text(json.dumps({**vars(record), "at": "noon", "later": []}))
+    assert latch.read().sentence() == f"HALTED by MANUAL at noon, halt id {record.halt_id}: stop"
+
+
 def test_closing_needs_no_reading_and_no_room(latch: Latch, tmp_path: Path) -> None:
     latch.arm(by="me", at=AT)
     Latch(tmp_path, Stubborn("read", "write", "remove")).close()
