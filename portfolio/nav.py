@@ -3,7 +3,7 @@
 One session: yesterday's book drifts with the session's returns, is rebalanced to the session's target at its end, and
 pays for that. With equity E before trading, drifted weights h and target w:
 
-    borrow  = rate_t sum_i max(-p_i, 0)                                   accrued while the previous book p was held
+    borrow  = sum_i rate_{t,i} max(-p_i, 0)                               accrued while the previous book p was held
     growth  = 1 + sum_j p_j r_j - borrow
     h_i     = p_i (1 + r_i) / growth
     cost    = sum_i [ half_spread |w_i - h_i| + impact_i |w_i - h_i|^{3/2} ]       fraction of equity before trading
@@ -37,7 +37,7 @@ class NavCosts:
         Fraction of traded value.
     impact : float64, shape (N,) or scalar array
         Y sigma sqrt(E / ADV): multiplies |traded weight|^{3/2}.
-    borrow : float64, shape (T,)
+    borrow : float64, shape (T, N), or (T, 1) for all names alike
         Fraction of short value due between the previous session and this one (annual rate x calendar days / 360).
     """
 
@@ -73,7 +73,7 @@ class Nav:
 
 def free_of_cost(sessions: int) -> NavCosts:
     """Costs of nothing, for a gross path."""
-    return NavCosts(np.zeros(()), np.zeros(()), np.zeros(sessions))
+    return NavCosts(np.zeros(()), np.zeros(()), np.zeros((sessions, 1)))
 
 
 def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Flags | None = None) -> Nav:
@@ -99,7 +99,7 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Fl
     InvariantBroken
         Shapes differ, or a weight or a return is not finite.
     """
-    if weights.shape != returns.shape or costs.borrow.shape != (len(weights),):
+    if weights.shape != returns.shape or costs.borrow.shape not in (weights.shape, (len(weights), 1)):
         raise InvariantBroken(f"weights {weights.shape}, returns {returns.shape}, borrow {costs.borrow.shape}")
     if not np.isfinite(weights).all() or not np.isfinite(returns[1:]).all():
         raise InvariantBroken("a weight or a return is not finite")
@@ -109,7 +109,7 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Fl
     held: Floats = np.zeros(n)
     value = 1.0
     for t in range(sessions):
-        borrowed[t] = costs.borrow[t] * _short(held) if costs.borrow[t] else 0.0
+        borrowed[t] = -float((costs.borrow[t] * np.minimum(held, 0.0)).sum())
         if t:
             growth = 1.0 + float(held @ returns[t]) - borrowed[t]
             value *= growth
@@ -130,7 +130,3 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Fl
         nav[t] = value
         held = target / (1.0 - cost[t])
     return Nav(nav, turnover, cost, borrowed)
-
-
-def _short(held: Floats) -> float:
-    return -float(np.minimum(held, 0.0).sum())

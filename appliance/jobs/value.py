@@ -22,6 +22,7 @@ from appliance.ledger import nav, snapshots
 from appliance.ledger.nav import ZERO, NavRow
 from appliance.ledger.snapshots import Phase, Snapshot
 from execution.costs.real import Liquidity, RealCosts, dividends_due, liquidity_of, real_costs
+from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
 from execution.restating import new_names
 from signals.actions import Action
@@ -87,11 +88,13 @@ def _late(row: NavRow, dividends: tuple[Action, ...], basis: PriceBasis, deps: D
 def _liquidity(asof: date, deps: Deps) -> dict[str, Liquidity]:
     """Of every name at asof; nothing where the store does not reach: those names are then named as unpriced."""
     try:
-        bars = deps.market.bars(asof, ADV_SESSIONS + 1)
+        bars = deps.market.bars(asof, SPREAD_SESSIONS)
     except DataNotUsable:
         return {}
     volumes, spreads = deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.spreads(asof, ADV_SESSIONS)
-    return liquidity_of(bars, volumes, spreads)
+    dataset = deps.market.dataset()
+    is_raw = dataset is not None and dataset.basis is PriceBasis.RAW
+    return liquidity_of(bars, volumes, spreads, deps.market.closes(asof) if is_raw else {})
 
 
 def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:

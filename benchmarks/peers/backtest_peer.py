@@ -18,7 +18,7 @@ CASH = 1e8
 def by_trademl(returns: np.ndarray, weights: np.ndarray, half_spread: float) -> np.ndarray:
     from portfolio.nav import NavCosts, net_asset_value
 
-    costs = NavCosts(np.asarray(half_spread), np.zeros(()), np.zeros(len(returns)))
+    costs = NavCosts(np.asarray(half_spread), np.zeros(()), np.zeros((len(returns), 1)))
     return net_asset_value(weights, returns, costs).nav
 
 

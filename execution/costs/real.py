@@ -3,8 +3,8 @@
     real_t = real_{t-1} + (paper_t - paper_{t-1}) + dividends_t + borrow_t + fees_t + impact_t
 
 with the last three never positive. Dividends are credited to longs and debited to shorts on the ex-date, from what was
-held before the open. Impact is half the quoted spread plus the square root of participation, per order's fills; a name
-without quotes is taken to be quoted at 5 bps.
+held before the open. Impact is half the name's spread (`execution.costs.spread`) plus the square root of participation,
+per order's fills; borrow goes by the name's own liquidity (`execution.costs.borrow`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,30 @@ from execution.brokers.base import Position
 from execution.costs.borrow import borrow_cost, borrow_days, borrow_tier
 from execution.costs.fees import regulatory_fees
 from execution.costs.impact import impact_cost_usd
-from execution.costs.spread import DEFAULT_SPREAD, spread_cost
+from execution.costs.spread import DEFAULT_SPREAD, estimated_bps, spread_bps, spread_cost
 from execution.fills import CENT, Fill
 from signals.actions import Action, ActionKind
 from signals.bars import Bars
 from signals.manifest import PriceBasis
 
 ZERO = Decimal(0)
+VOLATILITY_SESSIONS = 21
 
 
 @dataclass(frozen=True)
 class Liquidity:
-    """Of one name: daily volatility (fraction), average dollar volume (USD) and full quoted spread (basis points)."""
+    """Of one name: daily volatility (fraction), average dollar volume (USD), full spread (bps) and price as traded."""
 
     daily_volatility: float
     adv_usd: Decimal
     spread_bps: Decimal = DEFAULT_SPREAD
+    price: Decimal | None = None
+
+    @property
+    def borrow_bps(self) -> Decimal:
+        """What a short position costs a year, basis points."""
+        price = float("nan") if self.price is None else float(self.price)
+        return borrow_tier(self.adv_usd, price, self.daily_volatility).annual_bps
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def borrow_due(
         if known is None:
             unknown.append(held.symbol)
             continue
-        cost += borrow_cost(-held.quantity * held.current_price, borrow_tier(known.adv_usd).annual_bps, days)
+        cost += borrow_cost(-held.quantity * held.current_price, known.borrow_bps, days)
     return cost.quantize(CENT, ROUND_HALF_EVEN), tuple(unknown)
 
 
@@ -141,16 +149,27 @@ def real_costs(
 
 
 def liquidity_of(
-    bars: Bars, adv_usd: Mapping[str, Decimal], spreads_bps: Mapping[str, Decimal]
+    bars: Bars, adv_usd: Mapping[str, Decimal], quoted_bps: Mapping[str, Decimal], closes: Mapping[str, Decimal]
 ) -> dict[str, Liquidity]:  # fmt: skip
-    """Volatility of total returns (ddof 1, NaN under two), average dollar volume and quoted spread, by symbol."""
-    found = {}
+    """What is known of each name with a volume at the close of the panel's last session.
+
+    Parameters
+    ----------
+    bars : Bars
+        `SPREAD_SESSIONS` sessions, fewer where the data begin later. Volatility is that of the total returns of the
+        last `VOLATILITY_SESSIONS` (ddof 1, NaN under two).
+    adv_usd, quoted_bps : mapping of symbol to USD, to basis points
+    closes : mapping of symbol to USD
+        As traded; empty where such prices are not known.
+    """
+    recent, shown, found = bars.total_return[-VOLATILITY_SESSIONS:], estimated_bps(bars), {}
     for column, symbol in enumerate(bars.symbols):
-        returns = bars.total_return[:, column]
-        returns = returns[np.isfinite(returns)]
         if symbol in adv_usd:
+            returns = recent[np.isfinite(recent[:, column]), column]
             volatility = float(returns.std(ddof=1)) if returns.size > 1 else float("nan")
-            found[symbol] = Liquidity(volatility, adv_usd[symbol], spreads_bps.get(symbol, DEFAULT_SPREAD))
+            price = closes.get(symbol)
+            spread = spread_bps(quoted_bps.get(symbol), float(shown[column]), price)
+            found[symbol] = Liquidity(volatility, adv_usd[symbol], spread, price)
     return found
 
 

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import numpy as np
 
 from execution.config import ExecutionConfig
+from execution.costs.spread import estimated_bps
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
@@ -25,7 +26,7 @@ CENT = Decimal("0.01")
 
 
 def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_store: Published) -> None:
-    """Every other name is quoted at 21 bps: 10.5 a side of its trades, 2.5 of the others'; both hosts, to the cent."""
+    """Every other name is quoted at 21 bps: 10.5 a side of its trades, the others' own; both hosts, to the cent."""
     data, days = own_store.root / "data", own_store.sessions(3)
     names = sorted(open_archive(data).rows.closes(days[0]))[::2]
     before = own_store.manifest.calendar.offset(days[0], -5)
@@ -56,6 +57,13 @@ def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_stor
         for fill in course.fills:
             if fill.at.date() == day.session:
                 traded[fill.symbol] += fill.quantity * fill.price
-        sides = [(value, Decimal("0.00105") if name in names else Decimal("0.00025")) for name, value in traded.items()]
+        asof = own_store.manifest.calendar.previous(day.session)
+        shown = dict(zip(archive.trailing(asof, 252).symbols, estimated_bps(archive.trailing(asof, 252)), strict=True))
+        closes = archive.rows.closes(asof)
+        least = {name: Decimal("0.01") / Decimal(repr(close)) * 10_000 for name, close in closes.items()}
+        own = {name: max(Decimal(5 if np.isnan(shown[name]) else round(float(shown[name]), 2)), least[name])
+               for name in closes}  # fmt: skip
+        sides = [(value, Decimal("0.00105") if name in names else own[name].quantize(CENT) / 20_000)
+                 for name, value in traded.items()]  # fmt: skip
         worked = sum((value * side).quantize(CENT, ROUND_HALF_EVEN) for value, side in sides)
-        assert day.spread == -worked < 0 and len({side for _, side in sides}) == 2
+        assert day.spread == -worked < 0 and len({side for _, side in sides}) > 2

@@ -289,4 +289,29 @@ BUGS = (
     Planted("bet on evidence that nobody states", "portfolio/kelly.py",
             "return 0.0 if t is None or t <= 1.0 else", "return 1.0 if t is None or t <= 1.0 else",
             "tests/test_portfolio/test_build.py::test_without_evidence_the_book_is_flat_and_says_why"),
+    Planted("believe a spread under a tick", "execution/costs/spread.py",
+            "max(known, tick_bps(price))", "known",
+            "tests/test_execution/test_costs.py::"
+            "test_a_spread_is_quoted_or_shown_or_assumed_and_never_under_a_tick"),
+    Planted("charge every name the spread that its noise shows", "execution/costs/spread.py",
+            "sure = square > SURE * error", "sure = square > 0",
+            "tests/test_execution/test_costs.py::test_a_wide_spread_is_shown_by_the_bars_and_one_of_nothing_is_not"),
+    Planted("lend a bankrupt at cents like a large name", "execution/costs/borrow.py",
+            "np.isnan(price) | (price >= tier.min_price)", "np.isnan(price) | (price > 0)",
+            "tests/test_appliance/test_real_nav.py::test_two_shorts_of_one_value_pay_by_their_own_liquidity"),
+    Planted("credit a late dividend to what is held now", "appliance/jobs/value.py",
+            "snapshots.find(deps.ledger, row.session, Phase.OPEN)", "snapshots.first(deps.ledger)",
+            "tests/test_appliance/test_restated_value.py::"
+            "test_a_late_dividend_belongs_to_what_was_held_before_that_open"),
+    Planted("carry no restatement forward", "appliance/jobs/value.py",
+            "before.restated_nav + day + late", "before.real_nav + day + late",
+            "tests/test_appliance/test_restated_value.py::"
+            "test_a_late_dividend_is_credited_to_the_long_and_debited_to_the_short_on_its_ex_date"),
+    Planted("let a name stay in the universe at any price", "signals/eligibility.py",
+            "(price >= rule.exit_price)", "(price >= 0)",
+            "tests/test_signals/test_eligibility.py::test_a_name_enters_at_five_and_leaves_under_three"),
+    Planted("rank by the last bit", "signals/features/ranking.py",
+            "_ordered_bits(rounded(values))", "_ordered_bits(values)",
+            "tests/test_trainer/test_later_actions.py::"
+            "test_ranks_tie_values_that_agree_to_eighteen_bits_and_no_others"),
 )  # fmt: skip

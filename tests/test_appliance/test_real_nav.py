@@ -67,12 +67,12 @@ def test_a_name_of_unknown_liquidity_pays_its_spread_and_is_named() -> None:
 
 
 def test_borrow_runs_over_the_weekend_on_shorts_alone() -> None:
-    """A name of 1,000,000 USD a day is in the 200 bp tier or cheaper; three days on 10,000 USD."""
+    """A name of 1,000,000 USD a day costs 200 bp; three days on 10,000 USD: 10,000 x 0.02 x 3 / 360 = 1.67."""
     short = Position("AAA", Decimal(-100), Decimal(90), Decimal(100))
     long = Position("AAA", Decimal(100), Decimal(90), Decimal(100))
     three, unknown = borrow_due([short], KNOWN, FRIDAY, MONDAY)
     one, _ = borrow_due([short], KNOWN, date(2024, 3, 7), FRIDAY)
-    assert unknown == () and Decimal("0.40") < three < Decimal("1.70")
+    assert unknown == () and three == Decimal("1.67")
     assert abs(three - 3 * one) <= Decimal("0.02")
     assert borrow_due([long], KNOWN, FRIDAY, MONDAY) == (0, ())
     assert borrow_due([Position("BBB", Decimal(-1), Decimal(1), Decimal(1))], KNOWN, FRIDAY, MONDAY) == (0, ("BBB",))
@@ -95,7 +95,20 @@ def test_liquidity_skips_gaps_and_needs_two_returns() -> None:
     returns = np.array([[0.01, np.nan], [0.03, np.nan], [np.nan, np.nan]])
     bars = Bars(days, ("AAA", "BBB"), panel, panel, panel, panel, panel, returns, returns, np.isfinite(panel))
     volumes = {"AAA": Decimal(10), "BBB": Decimal(20), "CCC": Decimal(30)}
-    found = liquidity_of(bars, volumes, {"BBB": Decimal("1.5"), "CCC": Decimal(9)})
+    found = liquidity_of(bars, volumes, {"BBB": Decimal("1.5"), "CCC": Decimal(9)}, {"AAA": Decimal(8)})
     assert found["AAA"].daily_volatility == pytest.approx(0.0141421356)
     assert np.isnan(found["BBB"].daily_volatility) and set(found) == {"AAA", "BBB"}
-    assert (found["AAA"].spread_bps, found["BBB"].spread_bps) == (Decimal(5), Decimal("1.5"))
+    assert (found["AAA"].spread_bps, found["BBB"].spread_bps) == (Decimal("12.50"), Decimal("1.5"))  # a cent of 8 USD
+    assert found["AAA"].price == 8 and found["BBB"].price is None
+
+
+def test_two_shorts_of_one_value_pay_by_their_own_liquidity() -> None:
+    """36,000 USD each for a day: 50 bp of a large calm name are 0.50, 1,000 bp of a bankrupt at 12 cents 10.00."""
+    held = (("BIG", -360, Decimal(100)), ("DEAD", -300_000, Decimal("0.12")))
+    shorts = [Position(name, Decimal(quantity), Decimal(1), price) for name, quantity, price in held]
+    known = {
+        "BIG": Liquidity(0.01, Decimal(500_000_000), price=Decimal(100)),
+        "DEAD": Liquidity(0.3, Decimal(40_000_000), price=Decimal("0.12")),
+    }
+    due = [borrow_due([short], known, date(2024, 3, 7), FRIDAY)[0] for short in shorts]
+    assert due == [Decimal("0.50"), Decimal("10.00")]

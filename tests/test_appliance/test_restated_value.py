@@ -90,6 +90,19 @@ def test_a_late_dividend_is_credited_to_the_long_and_debited_to_the_short_on_its
     ]  # fmt: skip
 
 
+def test_a_late_dividend_belongs_to_what_was_held_before_that_open(ledger: Ledger) -> None:
+    """Before the second open the 100 AAA were 300: its late dividend of 0.10 is 30 USD."""
+    before = snapshots.find(ledger, SECOND, Phase.OPEN)
+    assert before is not None
+    account = Account(
+        id="id", number="PA1", status="ACTIVE", cash=before.cash, equity=before.equity, last_equity=before.last_equity,
+        buying_power=before.buying_power, multiplier=before.multiplier, is_blocked=False, shorting_enabled=True,
+    )  # fmt: skip
+    snapshots.save(ledger, SECOND, Phase.OPEN, account, [Position("AAA", D(300), D(5), D(5))], AT.replace(hour=22))
+    found = values(ledger, Store((dividend("AAA", SECOND, "0.10"), dividend("AAA", THIRD, "0.02"))))
+    assert [late for _, late, _ in found] == ["0", "30.00", "0.00"]
+
+
 def test_restating_twice_changes_nothing_and_a_withdrawn_dividend_leaves_again(ledger: Ledger) -> None:
     third = dividend("AAA", THIRD, "0.02")
     once = values(ledger, Store((*LATE, third)))

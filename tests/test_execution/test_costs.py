@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -7,15 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from execution.costs.borrow import TIERS, borrow_cost, borrow_days, borrow_tier
+from execution.costs.borrow import TIERS, annual_rates, borrow_cost, borrow_days, borrow_tier
 from execution.costs.fees import FREE, SEC_RATES, TAF_RATES, regulatory_fees, sec_rate, taf_rate
 from execution.costs.impact import impact_cost_usd, square_root_impact, weight_impact_coefficient
-from execution.costs.spread import half_spread, quoted_spread_bps, spread_cost
+from execution.costs.spread import estimated_bps, half_spread, spread_bps, spread_cost, squared_spread, tick_bps
 from execution.orders import Side
 from portfolio.nav import NavCosts, net_asset_value
+from signals.bars import Bars
 from signals.errors import InvariantBroken
 
 D = Decimal
+NAN = float("nan")
 
 
 def test_a_side_pays_half_the_quoted_spread() -> None:
@@ -25,12 +28,81 @@ def test_a_side_pays_half_the_quoted_spread() -> None:
     assert spread_cost(D(10_000), D(12)) == D("6.00")
 
 
-def test_the_spread_of_a_name_comes_from_its_quote_where_there_is_one() -> None:
-    """99.99 / 100.01 is 2 bp; missing, crossed, zero and infinite quotes take the default."""
-    nan = np.nan
-    bid, ask = np.array([99.99, nan, 10, 0, 10, 10]), np.array([100.01, 20, 9, 1, nan, np.inf])
-    np.testing.assert_allclose(quoted_spread_bps(bid, ask), [2, 5, 5, 5, 5, 5])
-    np.testing.assert_allclose(half_spread(quoted_spread_bps(bid, ask)), [1e-4, *[2.5e-4] * 5])
+@pytest.mark.parametrize(
+    ("price", "bps"), [("5", "20.00"), ("1", "100.00"), ("0.9999", "1.00"), ("0.12", "8.33"), ("400", "0.25")]
+)
+def test_a_tick_is_a_cent_from_a_dollar_and_a_hundredth_of_one_below(price: str, bps: str) -> None:
+    assert tick_bps(D(price)) == D(bps)
+
+
+@pytest.mark.parametrize(
+    ("quoted", "estimated", "price", "bps"),
+    [
+        (D(12), NAN, D(100), "12"),  # its quote
+        (D(12), 300.0, D(100), "12"),  # which no estimate overrules
+        (None, 31.204, D(100), "31.20"),  # what its bars show
+        (None, NAN, D(100), "5"),  # nothing: assumed
+        (None, NAN, D(8), "12.50"),  # but a cent of 8 USD is 12.5 bp
+        (D(3), NAN, D(5), "20.00"),  # nor is a quote under a tick believed
+        (None, NAN, None, "5"),  # no price as traded, no tick
+    ],
+)
+def test_a_spread_is_quoted_or_shown_or_assumed_and_never_under_a_tick(
+    quoted: D | None, estimated: float, price: D | None, bps: str
+) -> None:
+    assert spread_bps(quoted, estimated, price) == D(bps)
+
+
+def bounced(seed: int, spread: float, sessions: int = 252, steps: int = 390) -> tuple[np.ndarray, ...]:
+    """Open, high, low and close of a walk of 2 % a day of which every print is half a spread off the middle."""
+    rng = np.random.default_rng(seed)
+    middle = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02 / np.sqrt(steps), sessions * steps)))
+    prints = np.round(middle * (1.0 + rng.choice([-1, 1], middle.size) * spread / 2.0), 6).reshape(sessions, steps)
+    return prints[:, 0], prints.max(axis=1), prints.min(axis=1), prints[:, -1]
+
+
+SPREADS = {1: 0.01, 2: 0.003, 3: 0.0, 4: 0.02}  # by seed
+
+
+@pytest.fixture(scope="module")
+def ohlc() -> Bars:
+    columns = [bounced(seed, spread) for seed, spread in SPREADS.items()]
+    opened, high, low, close = (np.array([column[i] for column in columns]).T for i in range(4))
+    overnight = np.vstack([np.full((1, 4), np.nan), opened[1:] / close[:-1] - 1.0])
+    days = np.busday_offset("2020-01-02", np.arange(len(opened)), roll="forward")
+    return Bars(days, ("A", "B", "C", "D"), opened, high, low, close, np.ones_like(opened), overnight.copy(), overnight,
+                np.ones(opened.shape, dtype=bool))  # fmt: skip
+
+
+def test_edge_is_what_its_authors_compute(ohlc: Bars) -> None:
+    """`bidask` 2.1, edge(..., sign=True), on the same four series."""
+    square, _ = squared_spread(ohlc)
+    theirs = [0.010277427830040774, 0.003120082452933006, 0.0013067042951009778, 0.018939895106829068]
+    np.testing.assert_allclose(np.sign(square) * np.sqrt(np.abs(square)), theirs, rtol=1e-9)
+
+
+def test_a_wide_spread_is_shown_by_the_bars_and_one_of_nothing_is_not(ohlc: Bars) -> None:
+    found = estimated_bps(ohlc)
+    np.testing.assert_allclose(found[[0, 3]], [100.0, 200.0], rtol=0.1)
+    assert np.isnan(found[2])
+
+
+def test_splits_dividends_and_missing_bars_leave_an_estimate_as_it_is(ohlc: Bars) -> None:
+    """Half-way all raw prices fall to a quarter with the overnight return intact; a few sessions have no bar."""
+    scale = np.where(np.arange(len(ohlc.close)) < 126, 1.0, 0.25)[:, None]
+    prices = {name: getattr(ohlc, name) * scale for name in ("open", "high", "low", "close")}
+    np.testing.assert_allclose(estimated_bps(replace(ohlc, **prices)), estimated_bps(ohlc), rtol=1e-6)
+    gone = np.isin(np.arange(len(ohlc.close)), [20, 90, 200])[:, None] | np.zeros(ohlc.close.shape, dtype=bool)
+    holes = {name: np.where(gone, np.nan, getattr(ohlc, name)) for name in (*prices, "volume")}
+    late = np.vstack([gone[:1], gone[1:] | gone[:-1]])
+    holed = replace(ohlc, **holes, overnight_return=np.where(late, np.nan, ohlc.overnight_return), eligible=~gone)
+    np.testing.assert_allclose(estimated_bps(holed)[[0, 3]], estimated_bps(ohlc)[[0, 3]], rtol=0.1)
+
+
+def test_too_few_bars_or_a_name_that_never_trades_show_no_spread(ohlc: Bars) -> None:
+    assert np.isnan(estimated_bps(ohlc.rows(0, 50))).all()
+    still = {name: np.full_like(ohlc.close, 7.0) for name in ("open", "high", "low", "close")}
+    assert np.isnan(estimated_bps(replace(ohlc, **still, overnight_return=np.zeros_like(ohlc.close)))).all()
 
 
 def test_square_root_impact() -> None:
@@ -50,7 +122,7 @@ def test_impact_in_dollars() -> None:
 def test_the_weight_level_path_charges_what_the_dollar_formula_charges() -> None:
     """A trade of 10 % of $10m in a name of ADV $100m: both give $2,000 of $10m."""
     coefficient = weight_impact_coefficient(np.array([0.02]), np.array([1e8]), 1e7)
-    path = net_asset_value(np.array([[0.1]]), np.zeros((1, 1)), NavCosts(np.zeros(()), coefficient, np.zeros(1)))
+    path = net_asset_value(np.array([[0.1]]), np.zeros((1, 1)), NavCosts(np.zeros(()), coefficient, np.zeros((1, 1))))
     assert path.cost[0] * 1e7 == pytest.approx(float(impact_cost_usd(1e6, 0.02, 1e8)))
     assert path.cost[0] * 1e7 == pytest.approx(2000)
 
@@ -70,10 +142,21 @@ def test_borrow_needs_a_later_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("adv", "bps"), [("100000000", 50), ("99999999.99", 100), ("10000000", 100), ("9999999", 200), ("0", 200)]
-)
-def test_borrow_tiers_run_from_50_to_200_bp_by_liquidity(adv: str, bps: int) -> None:
-    assert borrow_tier(D(adv)).annual_bps == bps
+    ("adv", "price", "volatility", "bps"),
+    [
+        ("100000000", 50.0, 0.02, 50), ("99999999.99", 50.0, 0.02, 100), ("10000000", 50.0, 0.02, 100),
+        ("9999999", 50.0, 0.02, 200), ("999999", 50.0, 0.02, 1000), ("0", 50.0, 0.02, 1000),
+        ("500000000", 4.99, 0.02, 200), ("500000000", 0.12, 0.02, 1000),  # cheap
+        ("500000000", 50.0, 0.05, 100), ("500000000", 50.0, 0.09, 200),  # wild
+        ("500000000", NAN, 0.02, 50), ("500000000", 50.0, NAN, 200),  # an unknown price passes, a volatility does not
+    ],
+)  # fmt: skip
+def test_borrow_goes_by_the_name_s_volume_price_and_volatility(
+    adv: str, price: float, volatility: float, bps: int
+) -> None:
+    assert borrow_tier(D(adv), price, volatility).annual_bps == bps
+    rates = annual_rates(np.array([float(adv)]), np.array([price]), np.array([volatility]))
+    assert rates.tolist() == [bps / 1e4]
 
 
 def test_the_last_tier_takes_every_name_and_bad_volume_is_refused() -> None:

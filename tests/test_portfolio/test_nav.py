@@ -12,7 +12,7 @@ from signals.errors import InvariantBroken
 def costs(
     half_spread: float = 0.0, impact: float = 0.0, borrow: list[float] | None = None, sessions: int = 2
 ) -> NavCosts:
-    return NavCosts(np.asarray(half_spread), np.asarray(impact), np.array(borrow or [0.0] * sessions))
+    return NavCosts(np.asarray(half_spread), np.asarray(impact), np.array(borrow or [0.0] * sessions)[:, None])
 
 
 def test_a_held_book_without_costs_compounds_by_hand() -> None:
@@ -45,6 +45,13 @@ def test_only_shorts_pay_borrow_and_for_the_time_they_were_held() -> None:
     np.testing.assert_allclose(path.nav, [1.0, 0.9996])
 
 
+def test_each_short_pays_its_own_rate() -> None:
+    """0.4 at 0.1 % and 0.2 at 1 %: 0.0004 + 0.002 of equity."""
+    rates = NavCosts(np.zeros(()), np.zeros(()), np.array([[0.5, 0.5], [0.001, 0.01]]))
+    path = net_asset_value(np.array([[-0.4, -0.2]] * 2), np.zeros((2, 2)), rates)
+    np.testing.assert_allclose(path.borrow, [0.0, 0.0024])
+
+
 def test_a_holding_that_waits_is_kept_whatever_the_target_and_falls_with_what_it_comes_back_with() -> None:
     """Half of equity, to be sold in session 1, which has no bar; back 59 % lower in session 2: 1 - 0.5 x 0.59."""
     waits = np.array([[False], [True], [False]])
@@ -59,12 +66,12 @@ def test_the_path_equals_share_and_cash_bookkeeping(sessions: int, n: int, seed:
     """An account of dollars per name and cash, kept without weights, ends with the same value every session."""
     rng = np.random.default_rng(seed)
     weights, returns = rng.normal(0, 0.2, (sessions, n)), rng.normal(0, 0.03, (sessions, n))
-    spread, impact, rate = 0.0004, rng.uniform(0, 0.02, n), rng.uniform(0, 1e-4, sessions)
+    spread, impact, rate = 0.0004, rng.uniform(0, 0.02, n), rng.uniform(0, 1e-4, (sessions, n))
     path = net_asset_value(weights, returns, NavCosts(np.asarray(spread), impact, rate))
     dollars, cash = np.zeros(n), 1.0
     for t in range(sessions):
         if t:
-            cash -= rate[t] * -dollars[dollars < 0].sum()
+            cash -= (rate[t] * -np.minimum(dollars, 0)).sum()
             dollars = dollars * (1 + returns[t])
         equity = cash + dollars.sum()
         trades = weights[t] * equity - dollars

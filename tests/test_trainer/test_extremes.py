@@ -136,6 +136,16 @@ def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(
     assert np.delete(apart, at).max() < 5e-3 and apart[at] > 0.01  # the fall lies between that close and that open
 
 
+def test_a_name_of_cents_is_not_eligible_unless_the_rule_asks_for_nothing(
+    archive: Archive, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Under the ordinary rule nobody could have been short of it before it jumped."""
+    usual = open_archive(curate(tmp_path_factory.mktemp("usual"), planted=_planted)).whole
+    column, row = jumper(archive), archive.whole.index(JUMPS_ON)
+    assert archive.whole.eligible[30:row, column].all() and not usual.eligible[:row, column].any()
+    assert usual.eligible[:row].sum() > 0.9 * archive.whole.eligible[:row].sum()
+
+
 def test_both_books_are_ruined_by_the_same_event_on_the_same_session(course: Course, book: WeightPath) -> None:
     """A short position of a hundredth or more of equity times 224: more than all there is, in both alike."""
     assert course.ruined == JUMPS_ON == course.days[-1].session

@@ -46,10 +46,10 @@ def test_another_engine_finds_the_same_value(
 ) -> None:
     """Equal to rounding without costs. With them bt trades as much less as the cost is, ours pays from cash: 5e-5."""
     returns, weights = market
-    costs = NavCosts(np.asarray(half_spread), np.zeros(()), np.zeros(SESSIONS))
+    costs = NavCosts(np.asarray(half_spread), np.zeros(()), np.zeros((SESSIONS, 1)))
     ours = net_asset_value(weights, returns, costs).nav
     theirs = value_by_bt(returns, weights, half_spread)
     assert np.abs(theirs / ours - 1.0).max() < tolerance
-    free = net_asset_value(weights, returns, NavCosts(np.zeros(()), np.zeros(()), np.zeros(SESSIONS))).nav
+    free = net_asset_value(weights, returns, NavCosts(np.zeros(()), np.zeros(()), np.zeros((SESSIONS, 1)))).nav
     if half_spread:
         assert free[-1] / ours[-1] - 1.0 > 100 * tolerance  # what is compared is not small beside the tolerance

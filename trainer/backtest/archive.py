@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from execution.costs.spread import estimated_bps, spread_bps
 from execution.morning import ADV_SESSIONS, Evening
 from portfolio.risk import WINDOW_SESSIONS, market_return
 from signals.actions import Action
@@ -18,7 +19,7 @@ from signals.barrows import BarRows
 from signals.bars import Bars, Floats
 from signals.dataset import load_actions, read_manifest, read_rows
 from signals.errors import FixInput
-from signals.manifest import Manifest
+from signals.manifest import Manifest, PriceBasis
 from trainer.backtest.quotes import Quotes, read_quotes
 
 
@@ -82,9 +83,16 @@ class Archive:
         return {then[owner]: Decimal(repr(bps)) for owner, bps in typical.items() if owner in then}
 
     def usual_spreads(self) -> Floats:
-        """Quoted spread of each column of `whole` over all sessions, basis points; NaN where it was never quoted."""
+        """Spread of each column of `whole` over all sessions, basis points: quoted, shown by its bars, or assumed.
+
+        At least a tick at its median close where that is a price as traded.
+        """
         typical = self._quotes.typical(self.manifest.first, self.manifest.last)
-        return np.array([typical.get(owner, np.nan) for owner in self.securities])
+        quoted = [Decimal(repr(typical[owner])) if owner in typical else None for owner in self.securities]
+        is_raw, closes = self.manifest.basis is PriceBasis.RAW, [c[np.isfinite(c)] for c in self.whole.close.T]
+        prices = [Decimal(repr(float(np.median(c)))) if is_raw and c.size else None for c in closes]
+        shown = estimated_bps(self.whole)
+        return np.array([float(spread_bps(*known)) for known in zip(quoted, shown.tolist(), prices, strict=True)])
 
     @cached_property
     def _quotes(self) -> Quotes:

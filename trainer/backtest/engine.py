@@ -23,6 +23,7 @@ from execution import morning
 from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
 from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs, spread_due
+from execution.costs.spread import SPREAD_SESSIONS
 from execution.entries import Entry
 from execution.exchange.clock import VirtualClock
 from execution.exchange.config import ExchangeConfig
@@ -30,7 +31,6 @@ from execution.exchange.direct import DirectBroker
 from execution.exchange.exchange import Exchange
 from execution.exchange.market import Market
 from execution.fills import Fill
-from execution.morning import ADV_SESSIONS
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
 from execution.planning import sending_order
 from execution.pretrade import Pending, refusal, reserved
@@ -39,6 +39,7 @@ from execution.sending import circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
+from signals.manifest import PriceBasis
 from signals.scores import Scores
 from signals.sessions import Session
 from trainer.backtest.archive import Archive
@@ -331,8 +332,10 @@ class Backtest:
         """By what was known on the evening before, under the names of the session."""
         archive = self._archive
         renamed = new_names(archive.actions_on(session, session))
+        is_raw = archive.manifest.basis is PriceBasis.RAW
+        closes = {symbol: Decimal(repr(close)) for symbol, close in archive.rows.closes(asof).items()} if is_raw else {}
         known = liquidity_of(
-            archive.trailing(asof, ADV_SESSIONS + 1), archive.dollar_volumes(asof), archive.spreads(asof)
+            archive.trailing(asof, SPREAD_SESSIONS), archive.dollar_volumes(asof), archive.spreads(asof), closes
         )
         return {renamed.get(symbol, symbol): found for symbol, found in known.items()}
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from execution.costs.borrow import DAYS_PER_YEAR, borrow_tier
+from execution.costs.borrow import DAYS_PER_YEAR, annual_rates
 from execution.costs.impact import weight_impact_coefficient
-from execution.costs.spread import DEFAULT_SPREAD_BPS, half_spread
+from execution.costs.spread import half_spread
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
@@ -25,13 +24,12 @@ from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
 from signals.bars import Bars, Floats
 from signals.errors import SkipSession, TooLittleHistory
 from signals.holding import Flags
+from signals.manifest import PriceBasis
 from signals.scores import Scores
 from trainer.backtest.archive import Archive
 from trainer.mortality import unpriced_ends
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
-
-BPS = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,19 +162,21 @@ def _risk(bars: Bars, row: int, horizon: int, ic: InformationCoefficient) -> Ris
 
 
 def _costs(archive: Archive, first: int, last: int, equity_usd: float) -> NavCosts:
-    bars, spread_bps = archive.whole, archive.usual_spreads()
+    bars = archive.whole
     volatility, adv_usd = (panel[first : last + 1] for panel in trading_conditions(bars))
     usual = [_median(volatility), np.maximum(_median(adv_usd), 1.0)]
     impact = weight_impact_coefficient(usual[0], usual[1], equity_usd)
     known = impact[np.isfinite(impact)]
     impact = np.where(np.isfinite(impact), impact, known.max(initial=0.0))  # a name never seen trading is dear
-    typical = usual[1][np.isfinite(usual[1])]
-    tier = borrow_tier(Decimal(repr(float(np.median(typical)))) if len(typical) else Decimal(0))
+    is_raw = archive.manifest.basis is PriceBasis.RAW
+    price = bars.close[first : last + 1] if is_raw else np.full(adv_usd.shape, np.nan)
     days = np.diff(bars.sessions[first : last + 2].astype("datetime64[D]").astype(np.int64))
+    # What was sold short at an open is paid for by what was known of the name at the close before.
+    rates = _shifted(annual_rates(adv_usd, price, volatility))
     return NavCosts(
-        np.asarray(half_spread(np.where(np.isfinite(spread_bps), spread_bps, DEFAULT_SPREAD_BPS))),
+        np.asarray(half_spread(archive.usual_spreads())),
         impact,
-        float(tier.annual_bps) * BPS * np.concatenate([[0], days[1:]]) / DAYS_PER_YEAR,
+        rates * days[:, None].astype(np.float64) / DAYS_PER_YEAR,
     )
 
 
