@@ -169,7 +169,8 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     told = summary(course, archive)
     evenings = SimpleNamespace(origin=lambda asof: Origin.WALK_FORWARD)
     provenance = {
-        "run": "planted", "sleeve": "equities_xs", "bundle": None, "fixed_ic": None, "ic": {"mean": 0.05, "t": 6.0},
+        "run": "planted", "sleeve": "equities_xs", "bundle": None, "fixed_ic": None,
+        "ic": {"mean": 0.05, "t": 6.0, "evidence": 1.0},
         "survivorship": "point-in-time", "is_trained_on": True, "last_training_session": "2024-01-02", "seed": 0,
         "dataset": "planted", "vendor": "generated", "snapshot_id": "0" * 64, "settings": "0" * 64,
         "code_version": "test", "eligibility": "at least 5 USD",
