@@ -243,7 +243,7 @@ def _manifest(
             last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
             expiry_sessions=request.expiry_sessions,
             ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
-            calibration=_calibration(evidence), blend_weight=1.0,
+            calibration=_calibration(request.run, evidence, files), blend_weight=1.0,
             graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
             trainer=Trainer(
@@ -262,11 +262,19 @@ def _manifest(
                        mend="Train again with this version")  from None  # fmt: skip
 
 
-def _calibration(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The maps from score to probability, without the figures that judge them."""
+def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[str, Any] | None:
+    """The maps from score to probability, without the figures that judge them.
+
+    None where an earlier program fitted them without saying for which model.
+    """
     found = evidence.get("calibration")
-    maps = ("event", "platt", "isotonic", "temperature")
-    return {name: found[name] for name in maps} if isinstance(found, dict) else None
+    if not isinstance(found, dict) or "fitted_for" not in found:
+        return None
+    models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
+    if sorted(found["fitted_for"]["model_sha256"]) != models:
+        raise FixInput("the maps from score to probability were fitted for another model", where=str(run),
+                       mend="Train again")  # fmt: skip
+    return {name: found[name] for name in ("event", "platt", "isotonic", "temperature")}
 
 
 def _files(run: Path) -> Files:

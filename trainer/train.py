@@ -17,6 +17,7 @@ import numpy as np
 
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
+from signals.files import sha256_of
 from signals.holding import Opens
 from trainer import artefacts
 from trainer.evidence import evidence
@@ -37,7 +38,7 @@ from trainer.source import Source
 from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import Importance, importance
-from trainer.validation.oof import Step, fit_all
+from trainer.validation.oof import Step, fit_all, scored
 from trainer.validation.probabilities import calibrate
 
 FINAL_FITS = 2
@@ -130,10 +131,14 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     book = book_returns(forward, following, config.label.k)
     expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
     owned = policy_book(request.data, source, forward, worth.ic_walk_forward, config.label.k)
-    calibration = calibrate(proof.rows, proof.oof.scores.mean(axis=0), is_log_odds=scores_log_odds(config))
     drivers = _importance(proof.rows, learner, config, request, step)
 
     fitted = _fit(rows, proof.rows, learner, step)
+    # One path's scores, each of one model as the published one is: the paths' mean has a smaller scale than any model.
+    calibration = calibrate(
+        proof.rows, proof.oof.scores[0], scored(fitted.model, proof.rows.features), k=config.label.k,
+        model_sha256=(sha256_of(fitted.exported.onnx),), is_log_odds=scores_log_odds(config),
+    )  # fmt: skip
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,

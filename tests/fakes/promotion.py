@@ -24,12 +24,20 @@ CHALLENGER: dict[str, Any] = {
             "embargoes": {"needed": 253, "long": 253, "is_possible": True},
         },
         "walk_forward": {"ic": {"mean": 0.03, "standard_error": 0.006}},
-        "calibration": {"figures": {"platt": {"ece": 0.01}}},
+        "calibration": {
+            "platt": {"slope": 0.4, "intercept": 0.0}, "isotonic": {"knots": [-1.0, 1.0], "levels": [0.48, 0.52]},
+            "judged": {
+                "slope": 0.8, "slope_error": 0.25, "excess_brier": 0.0001, "excess_error": 0.0002, "base_rate": 0.5,
+                "said": 0.5, "came": 0.5,
+            },
+            "fitted_for": {"model_sha256": ["m" * 64], "score_deviation": 0.9, "unseen_deviation": 1.0},
+        },
         "deciles": {"curve": [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0]},
         "trials": {"n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0}},
         "holdout": {"first": "2024-01-02", "last": "2024-12-31", "sessions": 252},
     },
     "measured": {
+        "model_sha256": ["m" * 64],
         "walk_forward": {
             "sessions": 1250,
             "net": {  # the published example of the deflated Sharpe ratio: an annual 2.5 of 250 sessions

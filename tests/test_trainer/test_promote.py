@@ -37,7 +37,15 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("holdout", "holdout.annual_sharpe", 0.0001, 0.0),
     ("turnover", "measured.walk_forward.turnover.annual", 40.0, 40.01),
     ("costs", "measured.walk_forward.costs.annual_total", 0.08, 0.0801),
-    ("reliability", "evidence.calibration.figures.platt.ece", 0.05, 0.0501),
+    ("reliability", "evidence.calibration.judged.slope", 0.5889, 0.5887),  # 1 - 1.6449 x 0.25
+    ("reliability", "evidence.calibration.judged.slope", 1.4112, 1.4113),
+    ("reliability", "evidence.calibration.judged.excess_brier", 0.00032, 0.00033),
+    ("reliability", "evidence.calibration.isotonic.levels", [0.001, 0.999], [0.4, 1.0]),
+    ("reliability", "evidence.calibration.isotonic.levels", [0.001, 0.999], [0.0, 0.6]),
+    ("reliability", "evidence.calibration.platt.slope", 0.001, -0.001),
+    ("reliability", "evidence.calibration.fitted_for.model_sha256", ["m" * 64], ["n" * 64]),
+    ("reliability", "evidence.calibration.fitted_for.score_deviation", 2.0, 2.01),
+    ("reliability", "evidence.calibration.fitted_for.score_deviation", 0.5, 0.49),
     ("decile order", "evidence.deciles.curve", [0, 1, 2, 3, 9, 8, 7, 6, 5, 4], [9, 8, 0, 1, 2, 3, 4, 5, 6, 7][::-1]),
     ("leaks", "evidence.leak_certificate.total", 0, 1),
     ("long embargo", "evidence.ic.long_embargo.mean", 0.0150001, 0.0149),
@@ -67,7 +75,7 @@ def test_a_challenger_that_clears_every_bar_is_promoted() -> None:
     assert found.bars_hash == BARS.fingerprint() and len(found.rows) == len(ROWS) + 2
 
 
-@pytest.mark.parametrize(("bar", "entry", "inside", "outside"), EDGES, ids=[edge[0] for edge in EDGES])
+@pytest.mark.parametrize(("bar", "entry", "inside", "outside"), EDGES)
 def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outside: Any) -> None:
     assert judge(case({entry: inside}), BARS).is_promoted
     refused = judge(case({entry: outside}), BARS)
@@ -89,6 +97,7 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
         ("leaks", "evidence.leak_certificate"), ("reliability", "evidence.calibration"),
         ("leak", "evidence.walk_forward.ic"), ("leak", "evidence.ic.standard_error"),
         ("long embargo", "evidence.ic.embargoes"),
+        ("reliability", "evidence.calibration.judged.slope_error"),
     ],
 )  # fmt: skip
 def test_what_has_no_evidence_fails(bar: str, entry: str) -> None:
@@ -244,6 +253,12 @@ def test_both_error_rates_of_the_holdout_stand_in_its_row() -> None:
     told = row(judge(case(), BARS), "holdout").power
     assert "standard error is 1.00" in told
     assert "ratio of 0 passes with 50%" in told and "of 1.0 is refused with 16%" in told
+
+
+def test_the_power_of_the_calibration_stands_in_its_row() -> None:
+    """Error 0.25: a slope of one half lies two errors off, so Phi(2 - 1.645) = 64 % of such maps are refused."""
+    told = row(judge(case(), BARS), "reliability").power
+    assert "honest map is refused with 10%" in told and "twice too sure with 64%" in told
 
 
 def test_the_opened_sessions_join_the_record_that_is_deflated() -> None:

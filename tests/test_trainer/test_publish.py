@@ -188,3 +188,23 @@ def test_an_older_key_folder_never_replaces_the_store_s_key_set(tmp_path: Path, 
 def test_keys_that_have_expired_by_now_do_not_sign(tmp_path: Path, keys: Path) -> None:
     with pytest.raises(FixInput, match="0 usable signing keys"):
         published(tmp_path, keys, run_folder(tmp_path / "run"), created=datetime(2030, 1, 3, tzinfo=UTC))
+
+
+MAPS = {"event": "e", "platt": {"slope": 1.0, "intercept": 0.0}, "isotonic": {"knots": [0.0], "levels": [0.5]},
+        "temperature": None, "figures": {}}  # fmt: skip
+
+
+def test_maps_travel_with_the_model_that_they_were_fitted_for_alone(tmp_path: Path, keys: Path) -> None:
+    """Another model's maps are refused; those of an earlier program, which name no model, stay behind."""
+    run = run_folder(tmp_path / "run")
+    own = sha256_of((run / "model.onnx").read_bytes())
+    change(run / "evidence.json", calibration={**MAPS, "fitted_for": {"model_sha256": [own]}})
+    manifest = json.loads((published(tmp_path, keys, run).folder / "manifest.json").read_bytes())
+    assert manifest["calibration"] == {key: value for key, value in MAPS.items() if key != "figures"}
+    change(run / "evidence.json", calibration=MAPS)
+    manifest = json.loads((published(tmp_path, keys, run, "b").folder / "manifest.json").read_bytes())
+    assert manifest["calibration"] is None
+    change(run / "evidence.json", calibration={**MAPS, "fitted_for": {"model_sha256": ["0" * 64]}})
+    with pytest.raises(FixInput, match="fitted for another model"):
+        published(tmp_path, keys, run, "c")
+    assert not (tmp_path / "c" / PLACE / "latest.json").exists()

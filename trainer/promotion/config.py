@@ -37,8 +37,11 @@ class PromotionConfig(Config):
         One-way, times equity.
     max_cost_share : float
         Costs over the profit before them.
-    max_calibration_error : float
-        Expected calibration error of the scores' probabilities on the half of history that their map was not fitted on.
+    calibration_level : float
+        Of the two-sided interval in which the calibration's slope must hold 1; by the half width of its own interval
+        the Brier score may exceed that of the base rate.
+    max_calibration_stretch : float
+        How many times the published model's scores may be wider, or narrower, than those that its maps were fitted on.
     min_decile_order : float
         Rank correlation between score decile and mean label: higher scores must earn more along the whole curve.
     max_sure_ic, max_plausible_sharpe : float
@@ -74,7 +77,8 @@ class PromotionConfig(Config):
     min_holdout_sharpe: float = 0.0
     max_annual_turnover: float = Field(default=40.0, gt=0)
     max_cost_share: float = Field(default=0.5, gt=0, le=1)
-    max_calibration_error: float = Field(default=0.05, ge=0, le=1)
+    calibration_level: float = Field(default=0.90, gt=0, lt=1)
+    max_calibration_stretch: float = Field(default=2.0, ge=1)
     min_decile_order: float = Field(default=0.5, ge=-1, le=1)
     max_sure_ic: float = Field(default=0.05, gt=0, le=1)
     max_plausible_sharpe: float = Field(default=3.0, gt=0)

@@ -18,10 +18,13 @@ CAPACITY_DECADES = np.geomspace(1e4, 1e10, 121)
 def reliability(groups: Sequence[Mapping[str, float]]) -> bytes:
     """Probability said against frequency seen, in tenths, on sessions that the map was not fitted on."""
     axes = new_axes("Reliability: of names given p %, p % should beat the median", "said, %", "came, %")
-    said, came = (100.0 * np.array([group[key] for group in groups]) for key in ("said", "came"))
+    said, came, low, high = (
+        100.0 * np.array([group[key] for group in groups]) for key in ("said", "came", "low", "high")
+    )
     span = np.array([min(said.min(), came.min()) - 0.5, max(said.max(), came.max()) + 0.5])
     axes.plot(span, span, color=INK, linewidth=0.8, label="said = came")
     axes.plot(said, came, "o-", color=ACCENT, linewidth=1.0, markersize=5, label="a tenth of the later sessions' names")
+    axes.vlines(said, low, high, color=ACCENT, linewidth=1.0, label="90 % interval")
     axes.legend(frameon=False, loc="upper left")
     return png(axes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,15 @@ def _calibration(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     figures = found["figures"]
     told = [f"{name} {one['brier']:.4f} / {one['log_loss']:.4f} / {one['ece']:.4f}" for name, one in figures.items()]
-    return [(f"Probability that {found['event']}: Brier, log loss, ECE", "; ".join(told))]
+    judged, z = found["judged"], NormalDist().inv_cdf(0.95)
+    low, high = (judged["slope"] + sign * z * judged["slope_error"] for sign in (-1, 1))
+    return [
+        (f"Probability that {found['event']}: Brier, log loss, ECE", "; ".join(told)),
+        (
+            "Calibration's slope (90 % interval), base rate",
+            f"{judged['slope']:.2f} ({low:.2f} to {high:.2f}), {judged['base_rate']:.3f}",
+        ),
+    ]
 
 
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:

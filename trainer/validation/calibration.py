@@ -2,9 +2,13 @@ r"""Probabilities that mean what they say: scores of calibration, and three maps
 
     Brier = mean (p - y)^2       log loss = -mean [y ln p + (1 - y) ln(1 - p)]       ECE = sum_b n_b/n |mean y - mean p|
 
+The bins b are of equal mass: a map of a score that knows little says one half of nearly everything, and bins of equal
+width would put all of it into two.
+
 The maps are parameters, not models: they travel as JSON beside the ONNX file and are applied in numpy on both hosts.
 Platt (1999): p = 1 / (1 + exp(-(a s + b))), fitted to targets (n+ + 1)/(n+ + 2) and 1/(n- + 2). Isotonic: pool adjacent
-violators. Temperature: p = sigmoid(logit / T).
+violators, each level then (n+ + 1) / (n + 2). Temperature: p = sigmoid(logit / T). No map says 0 or 1: nothing that was
+counted is certain.
 """
 
 from __future__ import annotations
@@ -12,13 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit
 
 from signals.bars import Floats
 from signals.errors import InvariantBroken
+from trainer.validation.ic import overlapping_mean
 
 CLIP = 1e-15
+EDGE = 1e-6  # nearer to 0 or 1 no map goes
 LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)
 
 
@@ -31,7 +38,7 @@ class Platt:
 
     def probability(self, scores: Floats) -> Floats:
         """Probabilities of scores of any shape."""
-        return np.asarray(expit(self.slope * scores + self.intercept))
+        return _inside(expit(self.slope * scores + self.intercept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Isotonic:
 
     def probability(self, scores: Floats) -> Floats:
         """Probabilities of scores of any shape."""
-        return np.interp(scores, self.knots, self.levels)
+        return _inside(np.interp(scores, self.knots, self.levels))
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Temperature:
 
     def probability(self, logits: Floats) -> Floats:
         """Probabilities of logits of any shape."""
-        return np.asarray(expit(logits / self.temperature))
+        return _inside(expit(logits / self.temperature))
 
 
 def brier_score(outcomes: Floats, probabilities: Floats) -> float:
@@ -71,23 +78,24 @@ def log_loss(outcomes: Floats, probabilities: Floats) -> float:
 
 
 def reliability(outcomes: Floats, probabilities: Floats, *, bins: int = 10) -> tuple[Floats, Floats, Floats]:
-    """Count, mean probability and mean outcome of `bins` equal-width bins, each shape (bins,); means NaN where empty.
-
-    A probability on an inner edge belongs to the upper bin, 1 to the last.
-    """
+    """Count, mean probability and mean outcome of bins of equal mass by probability, at most `bins`, none empty."""
     _check(outcomes, probabilities)
-    chosen = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    count = np.bincount(chosen, minlength=bins).astype(np.float64)
-    empty = np.full(bins, np.nan)
-    said = np.divide(np.bincount(chosen, probabilities, bins), count, out=empty.copy(), where=count > 0)
-    seen = np.divide(np.bincount(chosen, outcomes, bins), count, out=empty.copy(), where=count > 0)
-    return count, said, seen
+    chosen = equal_mass(probabilities, bins)
+    count = np.bincount(chosen).astype(np.float64)
+    return count, np.bincount(chosen, probabilities) / count, np.bincount(chosen, outcomes) / count
+
+
+def equal_mass(values: Floats, bins: int) -> NDArray[np.int64]:
+    """Bin of each value, 0 the lowest: at most `bins` bins, sizes that differ by one; ties in the given order."""
+    place = np.empty(len(values), dtype=np.int64)
+    place[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return place * min(bins, len(values)) // len(values)
 
 
 def expected_calibration_error(outcomes: Floats, probabilities: Floats, *, bins: int = 10) -> float:
     """Mean over rows of the distance between what their bin said and what it saw."""
     count, said, seen = reliability(outcomes, probabilities, bins=bins)
-    return float(np.nansum(count * np.abs(said - seen)) / count.sum())
+    return float(np.sum(count * np.abs(said - seen)) / count.sum())
 
 
 def fit_platt(scores: Floats, outcomes: Floats) -> Platt:
@@ -109,10 +117,13 @@ def fit_platt(scores: Floats, outcomes: Floats) -> Platt:
 
 
 def fit_isotonic(scores: Floats, outcomes: Floats) -> Isotonic:
-    """Fit non-decreasing levels; equal scores are pooled first."""
+    """Fit non-decreasing levels; equal scores are pooled first, and the levels of pools drawn in by their size."""
     knots, group = np.unique(scores, return_inverse=True)
     weight = np.bincount(group).astype(np.float64)
-    fitted = isotonic_regression(np.bincount(group, outcomes) / weight, weights=weight)
+    pools = isotonic_regression(np.bincount(group, outcomes) / weight, weights=weight)
+    counted = np.repeat(pools.weights, np.diff(pools.blocks))
+    drawn_in = (pools.x * counted + 1.0) / (counted + 2.0)
+    fitted = isotonic_regression(drawn_in, weights=weight)
     return Isotonic(knots, np.asarray(fitted.x, dtype=np.float64))
 
 
@@ -125,6 +136,39 @@ def fit_temperature(logits: Floats, outcomes: Floats) -> Temperature:
 
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded", options={"xatol": 1e-10})
     return Temperature(float(np.exp(found.x)))
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Slope of a logistic regression of outcomes on a score, with its standard error."""
+
+    slope: float
+    standard_error: float
+
+
+def slope_of(scores: Floats, outcomes: Floats, sessions: NDArray[np.int64], k: int) -> Slope:
+    """Slope of ln p/(1-p) on `scores`; rows of one session, and sessions whose k-session labels overlap, depend.
+
+    The error is the sandwich's: with q the fitted probabilities, X = (score, 1), H = X' diag(q (1 - q)) X and u_s the
+    sum of x (y - q) over the rows of session s, it is that of the sum over sessions of the slope's part of H^-1 u_s.
+    """
+    fitted = fit_platt(scores, outcomes)
+    q = expit(fitted.slope * scores + fitted.intercept)
+    design, weight = np.column_stack([scores, np.ones(len(scores))]), q * (1.0 - q)
+    hessian = (design * weight[:, None]).T @ design
+    parts = design * (outcomes - q)[:, None] @ np.linalg.inv(hessian)[:, 0]
+    by_session = session_sums(parts, sessions)
+    return Slope(fitted.slope, overlapping_mean(by_session * len(by_session), k).standard_error)
+
+
+def session_sums(values: Floats, sessions: NDArray[np.int64]) -> Floats:
+    """Sum of the rows of each session that has any, in order."""
+    _, place = np.unique(sessions, return_inverse=True)
+    return np.bincount(place, values).astype(np.float64)
+
+
+def _inside(probabilities: Floats) -> Floats:
+    return np.clip(probabilities, EDGE, 1.0 - EDGE)
 
 
 def _check(outcomes: Floats, probabilities: Floats) -> None:

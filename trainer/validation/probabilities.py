@@ -1,7 +1,8 @@
 """From scores to probabilities: the chance that a name beats its session's median, calibrated out of fold.
 
-The maps that travel with the model are fitted on all out-of-fold scores. What they are worth is measured where they
-were not fitted: on the later half of the sessions, by maps of the earlier half. A score that knows little gives
+The maps that travel with a model are fitted on scores that no model gave to what it had seen, brought to the published
+model's own scale first: a map is worth nothing on the scores of another model. What such a map is worth is measured
+where it was not fitted: on the later half of the sessions, by maps of the earlier half. A score that knows little gives
 probabilities near one half; that is calibration, not failure.
 """
 
@@ -11,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
+from scipy.stats import norm
 
 from signals.bars import Floats
 from trainer.samples import Samples
@@ -19,26 +22,70 @@ from trainer.validation.calibration import (
     Platt,
     Temperature,
     brier_score,
+    equal_mass,
     expected_calibration_error,
     fit_isotonic,
     fit_platt,
     fit_temperature,
     log_loss,
+    session_sums,
+    slope_of,
 )
+from trainer.validation.ic import overlapping_mean
 
 EVENT = "the label is above its session's median"
 GROUPS = 10
 KNOTS = 21
 MIN_ROWS = 200
+INTERVAL = 0.90  # of what came, in each group
 
 
 @dataclass(frozen=True)
 class Group:
-    """A tenth of the later rows by probability: what was said, what came, and how many rows it holds."""
+    """A tenth of the later rows by probability: what was said, what came with its 90 % interval, and its rows."""
 
     said: float
     came: float
+    low: float
+    high: float
     rows: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What Platt's map of the earlier half is worth on the later half of the sessions.
+
+    Attributes
+    ----------
+    slope, slope_error : float
+        Of the outcomes' log-odds on those that the map said, 1 where it means what it says; the error holds that of the
+        later half and that of the fit.
+    excess_brier, excess_error : float
+        Brier score less that of saying the base rate of every name, above 0 where the map does harm; its error.
+    base_rate, said, came : float
+        Share of the earlier half for which the event came; mean probability and share of the later.
+    """
+
+    slope: float
+    slope_error: float
+    excess_brier: float
+    excess_error: float
+    base_rate: float
+    said: float
+    came: float
+
+
+@dataclass(frozen=True)
+class FittedFor:
+    """The model that the maps go with: SHA-256 of its files, and by what its scores' scale differs.
+
+    `score_deviation` is that of its scores of the open rows, `unseen_deviation` that of the out-of-fold scores of the
+    same rows, which were stretched by the ratio of the two.
+    """
+
+    model_sha256: tuple[str, ...]
+    score_deviation: float
+    unseen_deviation: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +101,8 @@ class Calibration:
     temperature: Temperature | None
     figures: dict[str, dict[str, float]]
     groups: tuple[Group, ...]
+    judged: Judged
+    fitted_for: FittedFor
 
     def document(self) -> dict[str, Any]:
         """Return the calibration as evidence and bundle carry it."""
@@ -62,36 +111,49 @@ class Calibration:
             "isotonic": {"knots": self.isotonic.knots.tolist(), "levels": self.isotonic.levels.tolist()},
             "temperature": None if self.temperature is None else self.temperature.temperature,
             "figures": self.figures, "groups": [asdict(group) for group in self.groups],
+            "judged": asdict(self.judged), "fitted_for": asdict(self.fitted_for),
         }  # fmt: skip
 
 
-def calibrate(rows: Samples, scores: Floats, *, is_log_odds: bool) -> Calibration | None:
-    """Calibrate out-of-fold scores.
+def calibrate(
+    rows: Samples, unseen: Floats, published: Floats, *, k: int, model_sha256: tuple[str, ...], is_log_odds: bool
+) -> Calibration | None:  # fmt: skip
+    """Calibrate a model by scores that models like it gave to what they had not seen.
 
     Parameters
     ----------
     rows : Samples
         The open rows.
-    scores : float64, shape (n,)
-        Out of fold, mean of the paths.
+    unseen : float64, shape (n,)
+        Out of fold, each row's of one model: a mean over models has a smaller scale than any of them.
+    published : float64, shape (n,)
+        Scores of the model that the maps go with; only their mean and deviation are used, for it has seen the rows.
+    k : int, sessions
+        Of the labels.
+    model_sha256 : tuple of str
+        Of that model's files.
     is_log_odds : bool
         Whether a temperature makes sense of the score.
 
     Returns
     -------
     Calibration or None
-        None where there are too few rows, or the scores never differ.
+        None where there are too few rows, or scores never differ.
     """
     outcomes = (rows.target > 0).astype(np.float64)
-    sessions = np.unique(rows.t0)
-    early = rows.t0 < sessions[len(sessions) // 2]
-    # A label of the earlier half may end in the later one: those rows teach nothing about it.
-    taught = early & (rows.t1 < sessions[len(sessions) // 2])
-    if min(int(taught.sum()), int((~early).sum())) < MIN_ROWS or float(np.ptp(scores)) == 0.0:
+    fitted_for = FittedFor(model_sha256, float(published.std()), float(unseen.std()))
+    if 0.0 in (fitted_for.score_deviation, fitted_for.unseen_deviation):
         return None
+    stretch = fitted_for.score_deviation / fitted_for.unseen_deviation
+    scores = (unseen - unseen.mean()) * stretch + published.mean()
+    half = _halves(rows)
+    if min(int(side.sum()) for side in half) < MIN_ROWS:
+        return None
+    taught, later = half
     fitted = _maps(scores[taught], outcomes[taught], is_log_odds)
-    later, came = scores[~early], outcomes[~early]
-    said = {"none": np.full(later.shape, 0.5)} | {name: one.probability(later) for name, one in fitted.items()}
+    said = {"none": np.full(int(later.sum()), 0.5)}
+    said |= {name: one.probability(scores[later]) for name, one in fitted.items()}
+    came = outcomes[later]
     figures = {
         name: {"brier": brier_score(came, p), "log_loss": log_loss(came, p), "ece": expected_calibration_error(came, p)}
         for name, p in said.items()
@@ -100,7 +162,54 @@ def calibrate(rows: Samples, scores: Floats, *, is_log_odds: bool) -> Calibratio
     platt, isotonic, temperature = whole["platt"], whole["isotonic"], whole.get("temperature")
     assert isinstance(platt, Platt) and isinstance(isotonic, Isotonic)
     assert temperature is None or isinstance(temperature, Temperature)
-    return Calibration(platt, _thinned(isotonic), temperature, figures, _groups(said["platt"], came))
+    return Calibration(
+        platt, _thinned(isotonic), temperature, figures, _groups(said["platt"], came, rows.t0[later], k),
+        judged(rows, scores, outcomes, k), fitted_for,
+    )  # fmt: skip
+
+
+def judged(rows: Samples, scores: Floats, outcomes: Floats, k: int) -> Judged:
+    """Judge Platt's map of the earlier half on the later half."""
+    taught, later = _halves(rows)
+    learned = slope_of(scores[taught], outcomes[taught], rows.t0[taught], k)
+    said = fit_platt(scores[taught], outcomes[taught]).probability(scores[later])
+    base_rate = float(outcomes[taught].mean())
+    return judged_map(said, base_rate, outcomes[later], rows.t0[later], k, doubt=_relative(learned))
+
+
+def judged_map(
+    said: Floats, base_rate: float, came: Floats, sessions: np.ndarray, k: int, *, doubt: float = 0.0
+) -> Judged:
+    """Judge probabilities `said`, each shape (n,), of rows that their map was not fitted on.
+
+    Parameters
+    ----------
+    base_rate : float
+        Share of the event where the map was fitted.
+    doubt : float
+        Standard error of the map's own slope, as a share of it.
+    """
+    found = slope_of(logit(said), came, sessions, k)
+    excess = (said - came) ** 2 - (base_rate - came) ** 2
+    by_session = session_sums(excess, sessions) / len(excess)
+    return Judged(
+        slope=found.slope, slope_error=float(np.hypot(found.standard_error, doubt)),
+        excess_brier=float(excess.mean()),
+        excess_error=overlapping_mean(by_session * len(by_session), k).standard_error,
+        base_rate=base_rate, said=float(said.mean()), came=float(came.mean()),
+    )  # fmt: skip
+
+
+def _relative(learned: Any) -> float:
+    return float(abs(learned.standard_error / learned.slope)) if learned.slope else float("inf")
+
+
+def _halves(rows: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the earlier half whose labels ended in it, and rows of the later half of the sessions."""
+    sessions = np.unique(rows.t0)
+    middle = sessions[len(sessions) // 2]
+    # A label of the earlier half may end in the later one: those rows teach nothing about it.
+    return (rows.t0 < middle) & (rows.t1 < middle), rows.t0 >= middle
 
 
 def _maps(scores: Floats, outcomes: Floats, is_log_odds: bool) -> dict[str, Platt | Isotonic | Temperature]:
@@ -116,7 +225,14 @@ def _thinned(isotonic: Isotonic) -> Isotonic:
     return Isotonic(isotonic.knots[chosen], isotonic.levels[chosen])
 
 
-def _groups(said: Floats, came: Floats) -> tuple[Group, ...]:
-    order = np.argsort(said, kind="stable")
-    parts = [part for part in np.array_split(order, GROUPS) if part.size]
-    return tuple(Group(float(said[p].mean()), float(came[p].mean()), int(p.size)) for p in parts)
+def _groups(said: Floats, came: Floats, sessions: np.ndarray, k: int) -> tuple[Group, ...]:
+    bins, z = equal_mass(said, GROUPS), float(norm.ppf(0.5 + INTERVAL / 2.0))
+    _, place = np.unique(sessions, return_inverse=True)
+    groups = []
+    for number in range(int(bins.max()) + 1):
+        inside = bins == number
+        mean, count = float(came[inside].mean()), int(inside.sum())
+        by_session = np.bincount(place, np.where(inside, came - mean, 0.0)) / count
+        error = overlapping_mean(by_session * len(by_session), k).standard_error
+        groups.append(Group(float(said[inside].mean()), mean, mean - z * error, mean + z * error, count))
+    return tuple(groups)
