@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +117,9 @@ var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $
 
 mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: the registry mirrored to a real MLflow server that is killed and comes back
 	$(BIN)/python -m tests.campaigns.mlflow_server.run
+
+bar-rates: $(VENV)/.dev ## By hand, ten minutes: how often each bar of a promotion passes or refuses wrongly, on simulated books and scores
+	$(BIN)/python -m tests.campaigns.bar_rates
 
 opinions-campaign: $(VENV)/.dev ## By hand, half a minute: how often honest data would be stopped by the second opinion, on real bars of several vendors
 	$(BIN)/python -m tests.campaigns.opinions

@@ -1,16 +1,18 @@
 """A challenger in the shadow: what it scored after its training, session by session, beside a champion.
 
 A device recorded it (`trainer.recorded`), or, to see beforehand how that may end, its model is asked afterwards. The
-recorded scores are held against those that the model gives on today's data: where both rank the names differently, the
+recorded scores are held against those that the model gives on today's data: where the names or the scores differ, the
 record is not of this model or not of these data, and the session is a fault.
 
-The mean rank IC is held against the band that the walk-forward evidence predicts. The profit and loss is reported and
-judged by nothing: over a few months it is luck.
+It is a test of operations: the same names, the same scores, no fault, turnover and costs as promised. It is no evidence
+of skill, and cannot be: the mean rank IC of a few months refuses the catastrophic alone, and profit and loss are luck.
+What time does add up is an interval of the mean IC that holds at every time at once (`trainer/validation/anytime.py`),
+and it goes on after the promotion: asked again over later sessions, it only narrows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -34,10 +36,16 @@ from trainer.labels.panel import MIN_NAMES
 from trainer.measure import FOLDER, begun, held, model_hashes
 from trainer.recipes.base import LABELS, RecipeConfig
 from trainer.recorded import Recorded, read_recorded
+from trainer.validation.anytime import interval_at_all_times
+from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic
 
-SHADOW = "shadow.json"
+SHADOW, WATCH = "shadow.json", "watch.json"
 MIN_AGREEMENT = 0.99  # rank correlation of recorded scores with the model's own: a few revised bars leave it above
+MIN_SAME_NAMES = 0.95  # of the names in either
+MAX_DIFFERENCE = 0.15  # root mean square, in deviations of the model's own scores: what a correlation of 0.99 leaves
+RAMP_SESSIONS = 5  # a book of nothing buys itself in first, which is no turnover that was promised
+ERROR = 0.05  # of the interval that holds at all times
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,9 @@ class Shadow:
     sessions : int
         With an IC.
     recorded : dict or None
-        Whose record it is: venues, bundles, first and last session asked for, lowest agreement with the model's own
-        scores; None where the model was asked afterwards, which no bar accepts.
+        Whose record it is: venues, bundles, first and last session asked for, lowest rank correlation with the model's
+        own scores, lowest share of the same names, largest difference in deviations of them; None where the model was
+        asked afterwards, which no bar accepts.
     faults : int
         Sessions without scores that count: RED data, too few names, scores that are not finite or all the same, and
         whatever a device did not record, recorded too late, or recorded otherwise than this model ranks.
@@ -62,7 +71,11 @@ class Shadow:
         The walk-forward IC of the evidence, and the band in which the mean of so many sessions lies with probability
         `band`.
     profit : dict
-        Return and annual Sharpe ratio of the weight-level book: reported, never called skill.
+        Return and annual Sharpe ratio of the weight-level book, which no bar asks for unless it was configured to; its
+        annual one-way turnover and costs after the book was built, None of a shorter book.
+    interval : dict
+        `low` and `high`, in which the mean IC lies at every time at once with probability `level`, of `values` sessions
+        whose labels share nothing; None for ends that no value rules out, or where every one is ruled out.
     """
 
     model_sha256: tuple[str, ...]
@@ -77,7 +90,8 @@ class Shadow:
     band_high: float
     first: str
     last: str
-    profit: dict[str, float | int]
+    profit: dict[str, float | int | None]
+    interval: dict[str, float | int | None]
     recorded: dict[str, Any] | None = None
 
 
@@ -86,7 +100,9 @@ class _Evening:
     """Scores of one session by security."""
 
     scores: dict[str, float]
-    agreement: float
+    agreement: float = 1.0
+    same_names: float = 1.0
+    difference: float = 0.0
 
 
 def shadow(subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None) -> Shadow:
@@ -108,7 +124,7 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
     hashes, model = model_hashes(subject.run), (subject.run / "model.onnx").read_bytes()
     recorded = read_recorded(record, hashes, archive.manifest.calendar) if record else None
     days = _days(subject, archive, recorded)
-    values, reasons, agreements = np.full(archive.whole.close.shape, np.nan), [], []
+    values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
         try:
@@ -116,7 +132,7 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
         except SkipSession as error:
             reasons.append(f"{asof}: {error}")
             continue
-        agreements.append(evening.agreement)
+        evenings.append(evening)
         values[archive.whole.index(asof), [columns[owner] for owner in evening.scores]] = [*evening.scores.values()]
     config = parse(read_document(subject.run / "training_cfg.json")["config"], RecipeConfig, where=str(subject.run))
     labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
@@ -127,9 +143,11 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
         sessions=int(np.isfinite(ic).sum()), faults=len(reasons), reasons=tuple(reasons),
         ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None, predicted=predicted, band=band, band_low=low,
         band_high=high, first=str(days[0]), last=str(days[-1]),
-        profit=_profit(replace(subject, archive=archive), values, settings), recorded=_told(recorded, agreements),
+        profit=_profit(replace(subject, archive=archive), values, settings), recorded=_told(recorded, evenings),
+        interval=_interval(ic, int(subject.evidence["horizon"]), predicted_deviation(subject)),
     )  # fmt: skip
-    write_atomic(subject.run / FOLDER / SHADOW, artefacts.canonical_json(asdict(found_shadow)))
+    # What a device recorded stays: a later look at the same run is another file, which no bar reads.
+    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), artefacts.canonical_json(asdict(found_shadow)))
     return found_shadow
 
 
@@ -143,6 +161,21 @@ def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float,
     mean, error, trained = (float(forward[name]) for name in ("mean", "standard_error", "sessions"))
     width = float(norm.ppf(0.5 + band / 2.0)) * error * float(np.sqrt(1.0 + trained / max(sessions, 1)))
     return mean, mean - width, mean + width
+
+
+def predicted_deviation(subject: Subject) -> float:
+    """Deviation of a session's IC where labels share nothing: the evidence's long-run one, less the overlap."""
+    forward = subject.evidence["walk_forward"]["ic"]
+    long_run = float(forward["standard_error"]) * float(np.sqrt(float(forward["sessions"])))
+    return long_run / float(np.sqrt(int(subject.evidence["horizon"])))
+
+
+def _interval(ic: Floats, horizon: int, deviation: float) -> dict[str, float | int | None]:
+    """Interval of the mean IC from every `horizon`-th session, counted from the first: their labels share nothing."""
+    apart = ic[np.flatnonzero(np.isfinite(ic))[0] :: horizon] if np.isfinite(ic).any() else ic[:0]
+    found = interval_at_all_times(apart[np.isfinite(apart)], deviation, error=ERROR)
+    low, high = (value if np.isfinite(value) else None for value in (found.low, found.high))
+    return {"low": low, "high": high, "level": 1.0 - ERROR, "values": found.values}
 
 
 def _newest(subject: Subject, data: Path) -> Archive:
@@ -175,24 +208,37 @@ def _evening(subject: Subject, archive: Archive, asof: date, model: bytes, recor
     owners, own = _scores(subject, archive, asof, model)
     asked = dict(zip(owners, own.tolist(), strict=True))
     if recorded is None:
-        return _Evening(asked, 1.0)
+        return _Evening(asked)
     security = {symbol: owner for owner, symbol in archive.rows.symbols_on(asof).items()}
     told = {security[symbol]: value for symbol, value in recorded.scores[asof].items() if symbol in security}
     both = sorted(told.keys() & asked.keys())
-    if len(both) < max(MIN_NAMES, len(asked) // 2):
-        raise SkipSession(f"{len(both)} of {len(asked)} names were recorded")
-    agreement = float(spearmanr([told[owner] for owner in both], [asked[owner] for owner in both]).statistic)
+    either = len(recorded.scores[asof].keys() | _symbols(asked, archive, asof))
+    same = len(both) / either
+    if len(both) < MIN_NAMES or same < MIN_SAME_NAMES:
+        raise SkipSession(f"{len(both)} names are among the recorded and the model's own, of {either} in either")
+    theirs, ours = (np.array([scores[owner] for owner in both]) for scores in (told, asked))
+    agreement = float(spearmanr(theirs, ours).statistic)
     if not agreement >= MIN_AGREEMENT:
         raise SkipSession(f"recorded scores rank otherwise than this model's own (correlation {agreement:.3f})")
-    return _Evening(told, agreement)
+    difference = float(np.sqrt(np.mean((theirs - ours) ** 2)) / own.std())
+    if not difference <= MAX_DIFFERENCE:
+        raise SkipSession(f"recorded scores are {difference:.2f} deviations from this model's own")
+    return _Evening(told, agreement, same, difference)
 
 
-def _told(recorded: Recorded | None, agreements: Sequence[float]) -> dict[str, Any] | None:
+def _symbols(scores: Mapping[str, float], archive: Archive, asof: date) -> set[str]:
+    return {symbol for owner, symbol in archive.rows.symbols_on(asof).items() if owner in scores}
+
+
+def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> dict[str, Any] | None:
     if recorded is None:
         return None
     return {
         "venues": list(recorded.venues), "is_rehearsal": recorded.is_rehearsal, "bundles": list(recorded.sources),
-        "first": str(recorded.first), "last": str(recorded.last), "lowest_agreement": min(agreements, default=None),
+        "first": str(recorded.first), "last": str(recorded.last),
+        "lowest_agreement": min((one.agreement for one in evenings), default=None),
+        "lowest_same_names": min((one.same_names for one in evenings), default=None),
+        "largest_difference": max((one.difference for one in evenings), default=None),
     }  # fmt: skip
 
 
@@ -211,11 +257,20 @@ def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tup
     return [owner[symbol] for symbol in symbols], found
 
 
-def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, float | int]:
+def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, float | int | None]:
+    nothing = {"turnover_annual": None, "cost_annual": None}
     if not np.isfinite(values).any():
-        return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0}
+        return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0, **nothing}
     book = held(subject, values[None], settings)[0]
-    net = book.net[begun(book) :]
+    first = begun(book)
+    net, built = book.net[first:], first + RAMP_SESSIONS + int(subject.evidence["horizon"])
+    traded, cost = book.nav.turnover[built:], (book.nav.cost + book.nav.borrow)[built:]
+    year = float(SESSIONS_PER_YEAR)
+    steady = (
+        {"turnover_annual": float(traded.mean()) * year, "cost_annual": float(cost.mean()) * year}
+        if len(traded) else nothing
+    )  # fmt: skip
     return {
         "sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net),
+        **steady,
     }  # fmt: skip

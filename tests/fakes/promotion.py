@@ -23,7 +23,7 @@ CHALLENGER: dict[str, Any] = {
             "mean": 0.03, "standard_error": 0.005, "long_embargo": {"mean": 0.02},
             "embargoes": {"needed": 253, "long": 253, "is_possible": True},
         },
-        "walk_forward": {"ic": {"mean": 0.03, "standard_error": 0.006}},
+        "walk_forward": {"ic": {"mean": 0.03, "standard_error": 0.006, "sessions": 1250}},
         "calibration": {
             "platt": {"slope": 0.4, "intercept": 0.0}, "isotonic": {"knots": [-1.0, 1.0], "levels": [0.48, 0.52]},
             "judged": {
@@ -64,7 +64,8 @@ CHAMPION = {
 WORD = {"reason": "age", "text": "trained on the newest year", "by": "A. Person"}
 SHADOW = {
     "sessions": 60, "faults": 0, "ic": 0.02, "band": 0.9, "band_low": -0.01, "band_high": 0.05,
-    "profit": {"annual_sharpe": -3.0}, "recorded": {"is_rehearsal": False},
+    "profit": {"annual_sharpe": -3.0, "net_return": -0.02, "turnover_annual": 21.0, "cost_annual": 0.021},
+    "recorded": {"is_rehearsal": False},
 }  # fmt: skip
 ABSENT = object()
 

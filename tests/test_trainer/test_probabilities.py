@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from tests.fakes.score_histories import honest, planted
 from trainer.samples import Samples
 from trainer.validation.calibration import Platt, fit_platt
-from trainer.validation.ic import overlapping_mean, rank_ic
+from trainer.validation.ic import overlapping_mean
 from trainer.validation.probabilities import GROUPS, KNOTS, Calibration, Judged, calibrate, judged, judged_map
 
 K = 5
@@ -40,30 +41,10 @@ def made(
     return calibrate(rows, unseen, published, k=1, model_sha256=("a" * 64,), is_log_odds=is_log_odds)
 
 
-def history(strength: float, seed: int, sessions: int = 300, names: int = 40) -> tuple[Samples, np.ndarray, float]:
-    """Rows of five-session labels on persistent scores, the scores, and the t of their rank IC."""
-    rng = np.random.default_rng(seed)
-    score = np.empty((sessions + K + 2, names))
-    score[0] = rng.normal(size=names)
-    for day in range(1, len(score)):
-        score[day] = 0.95 * score[day - 1] + np.sqrt(1 - 0.95**2) * rng.normal(size=names)
-    returns = strength * score + rng.standard_t(4, size=score.shape)
-    label = np.array([returns[day + 1 : day + 1 + K].sum(axis=0) for day in range(sessions)])
-    blank, _ = rows_of(0.0, sessions=sessions, names=names)
-    target = label - np.median(label, axis=1, keepdims=True)
-    rows = replace(blank, label=label.ravel(), target=target.ravel())
-    ic = overlapping_mean(rank_ic(score[:sessions], label), K)
-    return rows, score[:sessions].ravel(), ic.t
-
-
 def passes(found: Judged) -> bool:
     """As the bar asks: no harm beyond the error, and a slope of 1 inside its 90 % interval."""
     z = 1.6449
     return abs(found.slope - 1.0) <= z * found.slope_error and found.excess_brier <= z * found.excess_error
-
-
-def honest(rows: Samples) -> np.ndarray:
-    return (rows.target > 0).astype(float)
 
 
 def test_honest_maps_pass_and_maps_of_another_time_are_refused_at_the_skill_of_a_real_file() -> None:
@@ -73,17 +54,17 @@ def test_honest_maps_pass_and_maps_of_another_time_are_refused_at_the_skill_of_a
     """
     ts, kept, better = [], [], []
     for seed in range(60):
-        rows, score, t = history(0.022, seed)
-        found = judged(rows, score, honest(rows), K)
-        ts.append(t)
+        one = honest(0.028, seed)
+        found = judged(one.rows, one.scores, one.outcomes, one.k)
+        ts.append(overlapping_mean(one.ic, one.k).t)
         kept.append(passes(found))
         better.append(found.excess_brier < 0.0)
     assert 1.5 <= np.mean(ts) <= 2.5
     assert np.mean(kept) >= 0.80 and np.mean(better) <= 0.80
     turned = []
     for seed in range(20):
-        rows, score, _ = history(0.06, seed)
-        turned.append(passes(judged(rows, np.where(rows.t0 < 150, score, -score), honest(rows), K)))
+        one = planted(0.06, seed)
+        turned.append(passes(judged(one.rows, one.scores, one.outcomes, one.k)))
     assert np.mean(turned) <= 0.10
 
 
@@ -99,11 +80,10 @@ def test_a_planted_map_is_refused(plant: Callable[[Platt], Platt], least: float)
     """Fifteen histories with the map that made them, which passes, and one that was bent."""
     refused, honest_kept = [], []
     for seed in range(15):
-        rows, score, _ = history(0.05, seed)
-        outcomes = honest(rows)
-        true, later = fit_platt(score, outcomes), rows.t0 >= 150
-        both = [judged_map(one.probability(score[later]), 0.5, outcomes[later], rows.t0[later], K)
-                for one in (true, plant(true))]  # fmt: skip
+        one = honest(0.05, seed)
+        true, later = fit_platt(one.scores, one.outcomes), one.rows.t0 >= one.middle
+        both = [judged_map(sure.probability(one.scores[later]), 0.5, one.outcomes[later], one.rows.t0[later], one.k)
+                for sure in (true, plant(true))]  # fmt: skip
         honest_kept.append(passes(both[0]))
         refused.append(not passes(both[1]))
     assert np.mean(refused) >= least and np.mean(honest_kept) >= 0.8

@@ -57,7 +57,9 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("bars", "searched_under", [BARS.fingerprint()], [BARS.fingerprint(), "0" * 64]),
 ]
 SHADOW_EDGES: list[tuple[str, Any, Any]] = [
-    ("sessions", 60, 59), ("faults", 0, 1), ("ic", -0.01, -0.0101), ("ic", 0.05, 0.0501), ("band", 0.9, 0.95),
+    ("sessions", 60, 59), ("faults", 0, 1), ("ic", -0.01, -0.0101), ("band", 0.9, 0.95),
+    ("profit.turnover_annual", 30.0, 30.1), ("profit.turnover_annual", 13.34, 13.3),  # 20 promised
+    ("profit.cost_annual", 0.03, 0.0301),  # 2 % promised
 ]  # fmt: skip
 
 
@@ -158,8 +160,33 @@ def test_the_shadow_decides_at_its_edges(entry: str, inside: Any, outside: Any) 
 
 
 def test_the_shadow_s_profit_decides_nothing() -> None:
-    verdicts = [judge(case({**RIVAL, "shadow.profit": {"annual_sharpe": s}}), BARS).document() for s in (-9.0, 9.0)]
+    earned = [{**RIVAL, "shadow.profit.annual_sharpe": s, "shadow.profit.net_return": s / 100} for s in (-9.0, 9.0)]
+    verdicts = [judge(case(told), BARS).document() for told in earned]
     assert verdicts[0] == verdicts[1] and verdicts[0]["verdict"] == "promoted"
+
+
+def test_a_shadow_that_lost_money_is_refused_where_that_was_asked_for() -> None:
+    """And the row says what such a bar is worth: over 60 sessions half of the dead pass, 31 % of the good fail."""
+    asked = BARS.model_copy(update={"shadow_profit": True})
+    for earned, passes in ((0.0, True), (-0.0001, False), (None, False)):
+        changes = {**RIVAL, "shadow.profit.net_return": earned, "searched_under": [asked.fingerprint()]}
+        found = judge(case(changes), asked)
+        assert failed(found) == [] if passes else failed(found) == ["shadow"]
+    told = row(judge(case({**RIVAL, "searched_under": [asked.fingerprint()]}), asked), "shadow").power
+    assert "ratio of 0 passes with 50%" in told and "of 1.0 is refused with 31%" in told
+
+
+def test_the_shadow_s_power_is_computed_and_nothing_calls_it_skill() -> None:
+    """The measured files: IC 0.0136, long-run deviation 0.2074 a session; 1,438 and 359 sessions."""
+    ic = {"mean": 0.0136, "standard_error": 0.2074 / 1050**0.5, "sessions": 1050}
+    found = row(judge(case({**RIVAL, "evidence.walk_forward": {"ic": ic}, "shadow.band_low": -0.0308}), BARS), "shadow")
+    assert found.passed and "no evidence of skill" in found.power
+    needed = [float(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:sessions )?against", found.power)]
+    assert needed == pytest.approx([1438, 359], abs=2)
+    assert "dead model pass with 87%" in found.power and "opposite sign with 74%" in found.power
+    for gone in (ABSENT, {"ic": {**ic, "standard_error": None}}):
+        unknown = row(judge(case({**RIVAL, "evidence.walk_forward": gone}), BARS), "shadow").power
+        assert "unknown" in unknown
 
 
 def test_a_challenger_is_compared_on_the_sessions_that_both_have() -> None:

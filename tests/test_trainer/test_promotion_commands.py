@@ -302,20 +302,24 @@ def test_a_challenger_without_a_shadow_is_told_to_make_one(life: Life) -> None:
 def test_the_shadow_reports_its_profit_and_never_calls_it_skill(life: Life) -> None:
     found = life.answers["b shadow"]
     assert found["sessions"] >= 20 and found["faults"] == 0 and found["band_low"] <= found["ic"] <= found["band_high"]
-    assert set(found["profit"]) == {"sessions", "net_return", "annual_sharpe"}
+    assert set(found["profit"]) == {"sessions", "net_return", "annual_sharpe", "turnover_annual", "cost_annual"}
+    assert found["interval"]["values"] == -(-found["sessions"] // 5) and found["interval"]["low"] < found["ic"]
     evidence = json.loads((life.run("b") / "evidence.json").read_bytes())
     assert found["first"] > evidence["last_label_session"]
     assert found["recorded"]["venues"] == ["alpaca-paper"] and found["recorded"]["lowest_agreement"] > 1.0 - 1e-9
     again = ["--recorded", life.desk.of("shadow-b.json")]
     text = life.desk.said("shadow", *shadowing(life.desk, life.run("b")), *again)
-    assert "judged by nothing" in text and "Recorded on alpaca-paper" in text
+    assert "no evidence of skill" in text and "At all times with 95%" in text and "Recorded on alpaca-paper" in text
 
 
 def test_a_model_that_is_asked_afterwards_has_no_shadow(life: Life, tmp_path: Path) -> None:
     """The same scores to the last digit, but no device wrote them down."""
     run = tmp_path / "b"
     shutil.copytree(life.run("b"), run)
+    recorded = (run / "promotion" / "shadow.json").read_bytes()
     asked = life.desk.call("shadow", *shadowing(life.desk, run))
+    assert (run / "promotion" / "shadow.json").read_bytes() == recorded, "what a device recorded stays"
+    (run / "promotion" / "watch.json").rename(run / "promotion" / "shadow.json")
     assert asked["recorded"] is None and asked["ic"] == life.answers["b shadow"]["ic"]
     refused = life.desk.promote(run, "--registry", life.copied_registry(tmp_path), exits=1)
     told = next(row for row in refused["rows"] if row["bar"] == "shadow")
@@ -328,10 +332,15 @@ def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path:
     shutil.copytree(life.run("c"), run)
     log = read_shadow_log(Path(life.desk.of("shadow-c.json")).read_bytes(), where="")
     turned = log.evenings[1].model_copy(update={"scores": {s: -v for s, v in log.evenings[1].scores.items()}})
-    changed = log.model_copy(update={"evenings": (log.evenings[0], turned, *log.evenings[3:])})
+    wide = log.evenings[3].model_copy(update={"scores": {s: 2.0 * v for s, v in log.evenings[3].scores.items()}})
+    few = dict(list(log.evenings[4].scores.items())[:40])  # of 45 names
+    fewer = log.evenings[4].model_copy(update={"scores": few})
+    changed = log.model_copy(update={"evenings": (log.evenings[0], turned, wide, fewer, *log.evenings[5:])})
     write_atomic(tmp_path / "log.json", changed.to_bytes())
     found = life.desk.call("shadow", *shadowing(life.desk, run), "--recorded", str(tmp_path / "log.json"))
-    assert found["faults"] == 2 and "rank otherwise" in found["reasons"][0] and "no device" in found["reasons"][1]
+    assert found["faults"] == 4 and "rank otherwise" in found["reasons"][0] and "no device" in found["reasons"][1]
+    assert "deviations from this model's own" in found["reasons"][2], "the same order, twice the scores"
+    assert f"{len(few)} names are among" in found["reasons"][3]
     assert found["reasons"][0].startswith(str(log.evenings[1].asof))
 
 

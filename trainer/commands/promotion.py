@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainer.chain import Record
     from trainer.champions import Audit
     from trainer.promotion.case import Verdict
+    from trainer.shadow import Shadow
 
 PANEL = "Promotion"
 REFUSED_EXIT = 1
@@ -105,11 +106,12 @@ def shadow(
     equity: Equity = 1_000_000.0,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the IC of what a device scored since the training against its predicted band.
+    """Hold what a device scored since the training against the model's own scores and against what was promised.
 
-    A challenger of a champion needs the record of a device before `trainer promote`. Without --recorded the model is
-    asked now for every session since its training, to see how that may end; the bar does not accept it. Profit and loss
-    are reported and judged by nothing.
+    A challenger of a champion needs the record of a device before `trainer promote`. It shows that the model works, and
+    is no evidence of skill. Without --recorded the model is asked now for every session since its training, before a
+    promotion to see how that may end, and after it to watch the champion: the interval of the mean IC holds at every
+    time, however often it is looked at. The bar accepts no such answer.
     """
     from trainer.backtest.subject import subject_of
     from trainer.promotion.config import read_bars
@@ -126,13 +128,35 @@ def shadow(
     lines = [
         f"Shadow of {run}: {found.sessions} sessions with an IC, {found.first} to {found.last}, {found.faults} faults",
         origin,
+        f"Turnover {_yearly(profit['turnover_annual'], '.1f')} and costs {_yearly(profit['cost_annual'], '.2%')} "
+        "a year, after the book was built",
         f"Rank IC {found.ic if found.ic is None else format(found.ic, '+.4f')}; predicted {found.predicted:+.4f}, "
         f"{band:.0%} band {found.band_low:+.4f} to {found.band_high:+.4f}",
         f"Net return {profit['net_return']:+.2%}, annual Sharpe ratio {profit['annual_sharpe']:.2f} over "
-        f"{profit['sessions']} sessions: luck at this length, judged by nothing",
+        f"{profit['sessions']} sessions: luck at this length, no evidence of skill",
+        _at_all_times(found),
         *(f"Fault: {reason}" for reason in found.reasons),
     ]
     emit(vars(found), as_json=as_json, text="\n".join(lines))
+
+
+def _yearly(value: float | int | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
+
+
+def _at_all_times(found: Shadow) -> str:
+    """The interval that goes on, and what it says of the promise."""
+    low, high, count = (found.interval[name] for name in ("low", "high", "values"))
+    if low is None or high is None:
+        return f"No mean IC agrees with all of the {count} sessions whose labels share nothing: look at them"
+    said = (
+        f"At all times with {found.interval['level']:.0%}: mean IC {low:+.4f} to {high:+.4f}, by {count} sessions apart"
+    )
+    if high < 0.0:
+        return f"{said}: IT RANKS THE WRONG WAY ROUND"
+    if high < found.predicted:
+        return f"{said}: below what was promised"
+    return f"{said}: the promised IC is not ruled out" + " and 0 is" * (low > 0.0)
 
 
 def rollback(

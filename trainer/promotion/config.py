@@ -57,7 +57,11 @@ class PromotionConfig(Config):
         Accept nobody's word for a history that is too short to measure it.
     shadow_sessions : int
     shadow_band : float
-        Two-sided probability of the band in which the shadow's mean IC must lie.
+        Two-sided probability of the band below whose lower end the shadow's mean IC is a catastrophe.
+    shadow_ratio : float
+        How many times the promised turnover, or its inverse, and the promised costs a shadow's book may have.
+    shadow_profit : bool
+        Whether it must not have lost money either: a coin's toss over a few months, off by default.
     champion_level : float
         Probability of error, one-sided, of "better than the champion"; the challengers of a year share it.
     champion_margin, champion_margin_level : float
@@ -88,6 +92,8 @@ class PromotionConfig(Config):
     require_long_embargo: bool = False
     shadow_sessions: int = Field(default=60, ge=1)
     shadow_band: float = Field(default=0.90, gt=0, lt=1)
+    shadow_ratio: float = Field(default=1.5, gt=1)
+    shadow_profit: bool = False
     champion_level: float = Field(default=0.05, gt=0, lt=0.5)
     champion_margin: float = Field(default=0.2, ge=0)
     champion_margin_level: float = Field(default=0.10, gt=0, lt=0.5)

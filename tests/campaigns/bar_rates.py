@@ -1,0 +1,222 @@
+"""How often is each bar of a promotion wrong? Simulated books and scores, judged by the product's own rows.
+
+Books are net session returns with fat tails (Student's t of five degrees) and a true annual Sharpe ratio; scores are
+persistent, their five-session labels overlap, and their IC is that of noise, of the real files, or of a strong signal.
+A wrong pass is one of a book or score without skill (or, for a champion, of an equal book), a wrong refusal one of a
+book that is what it claims. Printed as the table of `docs/promotion.md`, with the standard error of the rates.
+
+Run it with `make bar-rates`; it takes some minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+import numpy as np
+from scipy.stats import norm
+
+from tests.fakes.promotion import BARS, CHAMPION, WORD, case
+from tests.fakes.score_histories import History, honest, planted
+from trainer.backtest.figures import annual_sharpe, worth
+from trainer.promotion import book, scores, successor
+from trainer.promotion.case import Row
+from trainer.promotion.holdout import holdout
+from trainer.promotion.shadow import shadow
+from trainer.validation.calibration import Platt, fit_platt
+from trainer.validation.dsr import deflated_sharpe_ratio
+from trainer.validation.ic import overlapping_mean
+from trainer.validation.probabilities import judged, judged_map
+
+SESSIONS, SEALED, YEAR = 1050, 252, 252**0.5
+VOLATILITY = 0.10  # a year
+REAL_IC, REAL_DEVIATION = 0.0136, 0.2074  # of the files that were measured, and its long-run deviation by session
+DAYS = [f"{n:05d}" for n in range(SESSIONS)]
+Line = tuple[str, str, list[bool], str, list[bool]]
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--histories", type=int, default=400)
+    given = parser.parse_args()
+    seeds = range(given.histories)
+    print("| bar | without skill | passes wrongly | with skill | refused wrongly |\n|---|---|---|---|---|")
+    for part in (book_bars, holdout_bars, champion_bars, shadow_bars, score_bars):
+        for bar, dead, passes, good, kept in part(seeds):
+            print(f"| {bar} | {dead} | {rate(passes)} | {good} | {rate([not one for one in kept])} |", flush=True)
+    return 0
+
+
+def rate(found: Iterable[bool]) -> str:
+    """Share with its standard error."""
+    values = np.array(list(found), dtype=float)
+    return f"{values.mean():.1%} ± {np.sqrt(values.mean() * (1 - values.mean()) / len(values)):.1%}"
+
+
+def net(true: float, sessions: int, seed: int) -> np.ndarray:
+    """Net session returns of a book with this true annual Sharpe ratio."""
+    luck = np.random.default_rng([seed, sessions]).standard_t(5, sessions) / np.sqrt(5 / 3)
+    return np.asarray((luck + true / YEAR) * VOLATILITY / YEAR)
+
+
+def book_bars(seeds: range) -> list[Line]:
+    """Net Sharpe ratio, drawdown, paths, and the deflated ratio over 1, 20 and 100 trials."""
+
+    def found(row: Callable[..., Row], true: float) -> list[bool]:
+        return [row(case(_walked(net(true, SESSIONS, seed))), BARS).passed for seed in seeds]
+
+    def deflated(true: float, trials: int) -> list[bool]:
+        return [_deflated(net(true, SESSIONS, seed), trials) >= BARS.min_dsr for seed in seeds]
+
+    def paths(true: float) -> list[bool]:
+        """Five paths that share nine tenths of their luck."""
+        several = [[annual_sharpe(_path(true, seed, n)) for n in range(5)] for seed in seeds]
+        return [book.paths(case({"measured.paths.annual_sharpe": one}), BARS).passed for one in several]
+
+    lines: list[Line] = [
+        ("net Sharpe", "true 0", found(book.sharpe, 0.0), "true 1.5", found(book.sharpe, 1.5)),
+        ("drawdown", "true 0", found(book.drawdown, 0.0), "true 1.0", found(book.drawdown, 1.0)),
+        ("paths", "true 0", paths(0.0), "true 1.0", paths(1.0)),
+    ]
+    for trials in (1, 20, 100):
+        name = f"DSR over {trials} trial{'s' * (trials > 1)}"
+        lines.append((name, "true 0", deflated(0.0, trials), "true 1.5", deflated(1.5, trials)))
+    return lines
+
+
+def _path(true: float, seed: int, number: int) -> np.ndarray:
+    shared, own = net(0.0, SESSIONS, seed), net(0.0, SESSIONS, 10_000 + 5 * seed + number)
+    return np.asarray(np.sqrt(0.9) * shared + np.sqrt(0.1) * own + true / YEAR * VOLATILITY / YEAR)
+
+
+def _walked(series: np.ndarray) -> dict[str, object]:
+    figures = asdict(worth(series))
+    return {"measured.walk_forward.net": figures, "measured.walk_forward.sessions": len(series)}
+
+
+def _deflated(series: np.ndarray, trials: int) -> float:
+    known = worth(series)
+    assert known.sharpe is not None and known.skewness is not None and known.kurtosis is not None
+    return deflated_sharpe_ratio(
+        known.sharpe, known.sessions, skewness=known.skewness, kurtosis=known.kurtosis, trials=trials,
+        variance_of_trials=0.0,
+    )  # fmt: skip
+
+
+def holdout_bars(seeds: range) -> list[Line]:
+    """The seal, opened first and after four earlier sights, and the whole record with it."""
+
+    def found(true: float, before: int) -> list[bool]:
+        seen = {"openings": before, "looks": 0}
+        shown = [_shown(net(true, SEALED, seed)) for seed in seeds]
+        return [holdout(case({"holdout": one, "seen": seen}), BARS).passed for one in shown]
+
+    def whole(true: float, trials: int) -> list[bool]:
+        joined = [np.concatenate([net(true, SESSIONS, seed), net(true, SEALED, seed)]) for seed in seeds]
+        return [_deflated(one, trials) >= BARS.min_dsr for one in joined]
+
+    return [
+        ("holdout", "true 0", found(0.0, 0), "true 1.0", found(1.0, 0)),
+        ("holdout, seen four times before", "true 0", found(0.0, 4), "true 1.0", found(1.0, 4)),
+        ("DSR with the seal, 20 trials", "true 0", whole(0.0, 20), "true 1.5", whole(1.5, 20)),
+    ]
+
+
+def _shown(series: np.ndarray) -> dict[str, object]:
+    return {
+        "annual_sharpe": annual_sharpe(series), "sessions": len(series),
+        "series": {"sessions": [f"s{n:05d}" for n in range(len(series))], "net": series.tolist()},
+    }  # fmt: skip
+
+
+def champion_bars(seeds: range) -> list[Line]:
+    """Both doors, for the first and the fourth challenger of a year, at a correlation of 0.9."""
+
+    def found(gain: float, *, count: int = 1, is_wanted: bool = False) -> list[bool]:
+        return [_challenged(gain, seed, count, is_wanted=is_wanted) for seed in seeds[: len(seeds) // 2]]
+
+    return [
+        ("champion: better", "equal", found(0.0), "better by 0.3", found(0.3)),
+        ("champion: better, fourth of a year", "equal", found(0.0, count=4), "better by 0.3", found(0.3, count=4)),
+        ("champion: wanted", "worse by 0.2", found(-0.2, is_wanted=True), "equal", found(0.0, is_wanted=True)),
+    ]
+
+
+def _challenged(gain: float, seed: int, count: int, *, is_wanted: bool) -> bool:
+    theirs, own = net(1.0, SESSIONS, seed), net(0.0, SESSIONS, 20_000 + seed)
+    drift = 1.0 / YEAR * VOLATILITY / YEAR
+    ours = 0.9 * (theirs - drift) + np.sqrt(1 - 0.9**2) * own + drift * (1.0 + gain)
+    champion = {**CHAMPION, "challengers": count, "series": {"sessions": DAYS, "net": theirs.tolist()}}
+    return successor.champion(
+        case({
+            "champion": champion, "word": WORD if is_wanted else None,
+            "measured.walk_forward.series": {"sessions": DAYS, "net": ours.tolist()},
+        }), BARS,
+    ).passed  # fmt: skip
+
+
+def shadow_bars(seeds: range) -> list[Line]:
+    """Sixty sessions whose mean IC is that of a dead, a flipped and an honest model of the real files' strength."""
+    error = REAL_DEVIATION / np.sqrt(SESSIONS)
+    ic = {"mean": REAL_IC, "standard_error": error, "sessions": SESSIONS}
+    z = float(norm.ppf(0.5 + BARS.shadow_band / 2.0))
+    low = REAL_IC - z * error * float(np.sqrt(1.0 + SESSIONS / 60))
+    template = case({
+        "champion": CHAMPION, "evidence.walk_forward": {"ic": ic},
+        "shadow": {
+            "sessions": 60, "faults": 0, "band": BARS.shadow_band, "band_low": low, "band_high": 1.0, "ic": 0.0,
+            "profit": {"net_return": 0.0, "turnover_annual": 20.0, "cost_annual": 0.02},
+            "recorded": {"is_rehearsal": False},
+        },
+    })  # fmt: skip
+
+    def found(true: float) -> list[bool]:
+        seen = [np.random.default_rng([seed, 60]).normal(true, REAL_DEVIATION / np.sqrt(60)) for seed in seeds]
+        shown = [type(template)(**{**vars(template), "shadow": {**(template.shadow or {}), "ic": ic}}) for ic in seen]
+        return [shadow(one, BARS).passed for one in shown]
+
+    honest_ones = found(REAL_IC)
+    return [
+        ("shadow's IC", "dead", found(0.0), f"IC {REAL_IC}", honest_ones),
+        ("shadow's IC", "opposite sign", found(-REAL_IC), f"IC {REAL_IC}", honest_ones),
+    ]
+
+
+def score_bars(seeds: range) -> list[Line]:
+    """Calibration and the order of the deciles, from scores and labels."""
+    few = seeds[: max(1, len(seeds) // 4)]
+    noise, real, strong = ([honest(strength, seed) for seed in few] for strength in (0.0, 0.028, 0.06))
+    turned = [planted(0.06, seed) for seed in few]
+    t = float(np.mean([overlapping_mean(one.ic, one.k).t for one in real]))
+    kept = [_reliable(one) for one in real]
+    return [
+        ("reliability", "signal turned round later", [_reliable(one) for one in turned], f"t {t:.1f}", kept),
+        ("reliability", "map twice too sure", [_bent(one, 2.0) for one in strong], f"t {t:.1f}", kept),
+        ("reliability", "map four times too sure", [_bent(one, 4.0) for one in strong], f"t {t:.1f}", kept),
+        ("decile order", "noise", [_ordered(one) for one in noise], f"t {t:.1f}", [_ordered(one) for one in real]),
+    ]  # fmt: skip
+
+
+def _reliable(one: History) -> bool:
+    return _row(asdict(judged(one.rows, one.scores, one.outcomes, one.k)))
+
+
+def _bent(one: History, factor: float) -> bool:
+    true, later = fit_platt(one.scores, one.outcomes), one.rows.t0 >= one.middle
+    said = Platt(factor * true.slope, factor * true.intercept).probability(one.scores[later])
+    return _row(asdict(judged_map(said, 0.5, one.outcomes[later], one.rows.t0[later], one.k)))
+
+
+def _row(figures: dict[str, float]) -> bool:
+    return scores.reliability(case({"evidence.calibration.judged": figures}), BARS).passed
+
+
+def _ordered(one: History) -> bool:
+    return scores.decile_order(case({"evidence.deciles.curve": one.curve.tolist()}), BARS).passed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
