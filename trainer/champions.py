@@ -18,7 +18,7 @@ from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.manifest import Survivorship
-from trainer import history
+from trainer import history, looks
 from trainer.artefacts import canonical_json
 from trainer.backtest.subject import Settings, Subject, read_document, subject_of
 from trainer.chain import Anchor, Chain, Record
@@ -288,6 +288,7 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
         "challenger": challenger, "sleeve": subject.evidence["sleeve"], "run": request.run.name,
         "holdout": subject.evidence["holdout"], "snapshot_id": subject.evidence["snapshot_id"],
         "settings": settings, "at": request.at.isoformat(), "bars_hash": request.bars.fingerprint(),
+        "looks": _looks(subject, request),
     }  # fmt: skip
     history.append(path, {**head, "kind": "opened"})
     found = open_holdout(subject, request.data, request.settings)
@@ -297,14 +298,25 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
 
 def _seen(subject: Subject, request: Request) -> dict[str, int]:
     """How often the sealed sessions were seen before this challenger's own opening of them."""
-    mine, before = challenger_id(request.run), 0
+    mine, before, sights = challenger_id(request.run), 0, _looks(subject, request)
     sleeve, holdout = str(subject.evidence["sleeve"]), subject.evidence.get("holdout") or {}
     for record in history.read(request.registry / OPENINGS).records if holdout else ():
         if record["challenger"] == mine and record["kind"] == "result" and "series" in record["result"]:
             before -= 1  # the opening that this result is of
+            sights = int(record.get("looks", 0))
             break
         before += _wears(record, sleeve, holdout)
-    return {"openings": max(before, 0), "looks": 0}
+    return {"openings": max(before, 0), "looks": sights}
+
+
+def _looks(subject: Subject, request: Request) -> int:
+    """How many other models were shown on the sealed sessions."""
+    holdout, own = subject.evidence.get("holdout"), model_hashes(request.run)
+    if not holdout:
+        return 0
+    return looks.seen(
+        request.data, str(subject.evidence["sleeve"]), str(holdout["first"]), str(holdout["last"]), own=own
+    )  # fmt: skip
 
 
 def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:

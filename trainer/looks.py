@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer import chain
+from trainer.recipes.base import CpcvConfig
+from trainer.samples import Samples, seal_holdout
 
 LOOKS = "looks.jsonl"
 MEND = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
@@ -30,6 +32,13 @@ class Look:
     model: str
     first: str
     last: str
+
+
+def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
+    """Return the look at all that a training or a comparison shows: the open rows, to the end of their labels."""
+    shown, _ = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
+    days = (str(shown.sessions[shown.t0.min()]), str(shown.sessions[shown.t1.max()]))
+    return Look(command, sleeve, model, *days)
 
 
 def record(data: Path, look: Look) -> None:

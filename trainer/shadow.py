@@ -28,11 +28,12 @@ from signals.errors import FixInput, SkipSession
 from signals.files import write_atomic
 from signals.inference import predict
 from signals.sleeves import SLEEVES
-from trainer import artefacts
+from trainer import artefacts, looks
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe
 from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.labels.panel import MIN_NAMES
+from trainer.looks import Look
 from trainer.measure import FOLDER, begun, held, model_hashes
 from trainer.recipes.base import LABELS, RecipeConfig
 from trainer.recorded import Recorded, read_recorded
@@ -124,6 +125,8 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
     hashes, model = model_hashes(subject.run), (subject.run / "model.onnx").read_bytes()
     recorded = read_recorded(record, hashes, archive.manifest.calendar) if record else None
     days = _days(subject, archive, recorded)
+    ends = str(days[0]), str(archive.manifest.last)
+    looks.record(data, Look("shadow", str(subject.evidence["sleeve"]), hashes[0], *ends))
     values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:

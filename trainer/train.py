@@ -19,7 +19,7 @@ from signals.drift import reference
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.holding import Opens
-from trainer import artefacts
+from trainer import artefacts, looks
 from trainer.evidence import evidence
 from trainer.expectation import expectation
 from trainer.export import Exported, export
@@ -146,6 +146,8 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
     )  # fmt: skip
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
+    model = sha256_of(fitted.exported.onnx)
+    looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)
     write_run(request.run, {**files, **tried.files, **shown})
     return known

@@ -35,6 +35,7 @@ from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.history import CHAMPIONS, OPENINGS
+from trainer.looks import LOOKS, Look
 from trainer.models.parameters import LightGbmConfig
 from trainer.promotion.config import read_bars
 from trainer.recipes.base import CpcvConfig, RecipeConfig
@@ -333,7 +334,8 @@ def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path:
     log = read_shadow_log(Path(life.desk.of("shadow-c.json")).read_bytes(), where="")
     turned = log.evenings[1].model_copy(update={"scores": {s: -v for s, v in log.evenings[1].scores.items()}})
     wide = log.evenings[3].model_copy(update={"scores": {s: 2.0 * v for s, v in log.evenings[3].scores.items()}})
-    few = dict(list(log.evenings[4].scores.items())[:40])  # of 45 names
+    names = list(log.evenings[4].scores.items())
+    few = dict(names[: len(names) * 9 // 10])
     fewer = log.evenings[4].model_copy(update={"scores": few})
     changed = log.model_copy(update={"evenings": (log.evenings[0], turned, wide, fewer, *log.evenings[5:])})
     write_atomic(tmp_path / "log.json", changed.to_bytes())
@@ -377,10 +379,29 @@ def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and
         if kept["kind"] == "result":
             kept["result"] = {key: value for key, value in kept["result"].items() if key != "series"}
         history.append(tmp_path / OPENINGS, kept)
+    sealed = json.loads((life.run("a") / "evidence.json").read_bytes())["holdout"]
+    data = Path(life.desk.of("curated"))
+    known = (data / LOOKS).read_bytes(), (data / f"{LOOKS}.head").read_bytes()
+    record(data, Look("backtest", SLEEVE, "f" * 64, sealed["last"], sealed["last"]))  # a person looked at one session
     again = life.desk.call("promote", *life.desk.judging(life.run("a")), "--registry", str(tmp_path))
     assert again["openings"] == 2
     told = next(row for row in again["rows"] if row["bar"] == "holdout")
-    assert told["passed"] and "seen 1 time before" in told["why"] and 0.5 < told["limit"] < 2.0
+    (data / LOOKS).write_bytes(known[0])
+    (data / f"{LOOKS}.head").write_bytes(known[1])
+    assert told["passed"] and "seen 2 times before" in told["why"] and 0.8 < told["limit"] < 3.0
+    assert history.read(tmp_path / OPENINGS).records[-1]["looks"] == 1
+
+
+def test_every_command_that_shows_results_writes_down_on_which_sessions(life: Life) -> None:
+    """Trainings what they left open, shadows what came after: no challenger's own seal was looked at."""
+    known = history.read(Path(life.desk.of("curated")) / LOOKS).records
+    assert [one["command"] for one in known] == ["train", "train", "train", "shadow", "train", "shadow"]
+    for name in ("a", "b", "c"):
+        evidence = json.loads((life.run(name) / "evidence.json").read_bytes())
+        own = [one for one in known if one["model"] in evidence["calibration"]["fitted_for"]["model_sha256"]]
+        by = {one["command"]: one for one in own}
+        assert by["train"]["last"] < evidence["holdout"]["first"]
+        assert name == "a" or by["shadow"]["first"] > evidence["last_label_session"]
 
 
 def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from signals.errors import FixInput
 from signals.holding import unknown_returns
-from trainer import artefacts
+from trainer import artefacts, looks
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.engine import Progress
@@ -30,6 +30,7 @@ from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
+from trainer.looks import Look
 from trainer.source import UNKNOWN
 from trainer.validation import dsr
 
@@ -97,6 +98,8 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     benchmark = benchmark_of(archive, request.benchmark)
     days = tradable(evenings, request.first, request.last, traded.horizon)
     benchmark.require(archive, days)
+    sleeve, ends = str(traded.provenance["sleeve"]), (str(days[0]), str(days[-1]))
+    looks.record(request.data, Look("backtest", sleeve, traded.model, *ends))
     policy = traded.policy(request.settings, request.code_version)
     course = trade(archive, policy, request.settings, list(days), evenings.on, step)
     nav = nav_table(course, Context(archive, evenings, benchmark))

@@ -12,8 +12,11 @@ from typing import Any
 from portfolio.kelly import InformationCoefficient
 from signals.bundle import Part
 from signals.dataset import read_manifest
+from signals.errors import FixInput
 from signals.expectation import policy_book_of
+from signals.files import sha256_of_file
 from signals.manifest import Manifest
+from signals.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.engine import Policy
@@ -35,6 +38,8 @@ class Traded:
         What the evidence counts.
     provenance : mapping
         For the report: `run` is the name; `bundle` is None for a run folder.
+    model : str
+        SHA-256 of the published model's first file.
     """
 
     archive: Archive
@@ -43,6 +48,7 @@ class Traded:
     horizon: int
     trials: Mapping[str, Any] | None
     provenance: Mapping[str, Any]
+    model: str
 
     def policy(self, settings: Settings, code_version: str) -> Policy:
         """Return the policy that trades these scores."""
@@ -58,6 +64,7 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
         {"run": run.name, "bundle": None, "sleeve": evidence["sleeve"], "horizon": evidence["horizon"],
          "last_training_session": evidence.get("last_training_session"), "trained_by": evidence.get("code_version"),
          "is_trained_on": True},
+        _hash(run / "model.onnx"),
     )  # fmt: skip
 
 
@@ -77,7 +84,16 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
                     "signers": list(bundle.signers), "expiry_sessions": bundle.age_limit_sessions},
          "last_training_session": str(manifest.last_training_session), "trained_by": manifest.trainer.code_version,
          "is_trained_on": _knows(data, archive.manifest, manifest.trainer.snapshot_ids)},
+        manifest.of(Part.MODEL)[0].sha256,
     )  # fmt: skip
+
+
+def _hash(model: Path) -> str:
+    try:
+        return sha256_of_file(model)
+    except OSError as error:
+        raise FixInput(f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent),
+                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
 
 
 def _knows(data: Path, manifest: Manifest, snapshots: tuple[str, ...]) -> bool:

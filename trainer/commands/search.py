@@ -67,6 +67,7 @@ def search(
     Every trial, failed and pruned ones too, is written to trials.jsonl with its returns and counts against the
     deflated Sharpe ratio. The best recipe is written beside it, for `trainer train --config ... --search FOLDER`.
     """
+    from trainer import looks
     from trainer.fanout import cluster as connected
     from trainer.material import Range, prepare
     from trainer.promotion.config import read_bars
@@ -93,6 +94,7 @@ def search(
         )
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
+    looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
     judged = tried.judged(net)
     known = {**judged, "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
     emit(known, as_json=as_json, text=_summary(known))
@@ -117,6 +119,7 @@ def compare(
 
     The sealed holdout stays sealed.
     """
+    from trainer import looks
     from trainer.artefacts import canonical_json
     from trainer.compare import compare as compared
     from trainer.compare import document, steps, table
@@ -133,6 +136,7 @@ def compare(
         rows = compared(
             chosen, material, kinds, seed=seed, device=device_named(device), workers=workers, step=step
         )  # fmt: skip
+    looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
     content = canonical_json(document(rows, chosen, identity))
     printed = table(rows)
