@@ -20,7 +20,7 @@ from trainer.promotion.holdout import RECORD, charged
 from trainer.promotion.judge import BARS as ROWS
 from trainer.promotion.judge import is_worth_opening, judge
 from trainer.promotion.trials import deflated_sharpe
-from trainer.validation.power import sharpe_error
+from trainer.validation.power import deflated_rates, sharpe_error
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RIVAL = {"champion": CHAMPION, "shadow": SHADOW, "word": WORD}
@@ -295,6 +295,16 @@ def test_the_opened_sessions_join_the_record_that_is_deflated() -> None:
     found = judge(case({**weak, "holdout.annual_sharpe": 0.1}), BARS)
     assert failed(found) == [RECORD] and "852 sessions" in row(found, RECORD).why
     assert judge(case({"holdout.annual_sharpe": 0.1}), BARS).is_promoted
+
+
+def test_what_the_trials_ask_for_stands_in_the_row_of_the_deflated_ratio() -> None:
+    """One trial, 1,260 sessions, DSR 0.95: a hurdle of 1.645 x 0.447 = 0.74 a year; a true 1 clears it in 72 %."""
+    told = deflated_rates(0.736, 0.95, 0.95, 1260)
+    assert "ask for 0.74 a year over 1260 sessions" in told
+    assert "of 0.0 with 5%, 1.0 with 72%, 2.0 with 100%" in told
+    assert deflated_rates(9.0, 1.0, 0.95, 1260) == ""
+    refused = judge(case({"evidence.trials.n_trials": 47}), BARS)
+    assert "the trials ask for" in row(refused, "DSR").power and row(refused, "DSR").power in refused.refusal
 
 
 def test_every_statistical_bar_that_refuses_says_how_often_it_is_wrong() -> None:

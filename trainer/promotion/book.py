@@ -52,7 +52,10 @@ def paths(case: Case, bars: PromotionConfig) -> Row:
         return Row("paths", None, bars.min_path_sharpe, False, "no evidence")
     passed = value > bars.min_path_sharpe
     told = why if passed else f"{value:.4g} does not exceed {bars.min_path_sharpe:.4g}, {why}"
-    return Row("paths", value, bars.min_path_sharpe, passed, told)
+    # The paths walk the same sessions: together they know little more than one of them.
+    count = number(get(case.measured, "walk_forward"), "sessions")
+    power = rates(bars.min_path_sharpe, int(count)) if count is not None and count >= 2 else ""
+    return Row("paths", value, bars.min_path_sharpe, passed, told, power)
 
 
 def turnover(case: Case, bars: PromotionConfig) -> Row:

@@ -18,7 +18,7 @@ from trainer.backtest.figures import is_ruined, worth
 from trainer.promotion.case import Case, Row, get, number, series
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.trials import deflated_sharpe
-from trainer.validation.power import rates, sharpe_error
+from trainer.validation.power import deflated_rates, rates, sharpe_error
 
 SEALED = "sealed before the search"
 RECORD = "DSR with the seal"
@@ -67,7 +67,8 @@ def record(case: Case, bars: PromotionConfig) -> Row:
     told = f"of {len(net)} sessions, the opened ones included: annual net Sharpe ratio {moments.annual_sharpe:.2f}"
     passed = found >= bars.min_dsr
     why = told if passed else f"{found:.4g} is below {bars.min_dsr:.4g}, {told}"
-    return Row(RECORD, found, bars.min_dsr, passed, why)
+    power = deflated_rates(float(moments.annual_sharpe or 0.0), found, bars.min_dsr, len(net))
+    return Row(RECORD, found, bars.min_dsr, passed, why, power)
 
 
 def charged(limit: float, before: int, sessions: int) -> float:

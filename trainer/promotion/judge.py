@@ -15,7 +15,7 @@ from trainer.promotion.case import Case, Judge, Verdict
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.holdout import holdout, record
 
-RULES = 4
+RULES = 5
 
 BARS: tuple[Judge, ...] = (
     *(data.bars_first, data.leaks, data.leak, data.long_embargo, universe.universe),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trainer.promotion.case import Case, Row, at_least, at_most, get, number
 from trainer.promotion.config import PromotionConfig
 from trainer.validation import dsr as deflation
+from trainer.validation.power import deflated_rates
 
 
 def deflated_sharpe(case: Case, net: object = None) -> float | None:
@@ -28,7 +31,12 @@ def dsr(case: Case, bars: PromotionConfig) -> Row:
     """Deflated Sharpe ratio of the book over every trial."""
     count = number(case.evidence.get("trials"), "n_trials")
     tried = f"over {count:.0f} trial{'s' * (count != 1)}" if count is not None else ""
-    return at_least("DSR", deflated_sharpe(case), bars.min_dsr, f"deflated Sharpe ratio {tried}".strip())
+    found, net = deflated_sharpe(case), get(case.measured, "walk_forward", "net")
+    row = at_least("DSR", found, bars.min_dsr, f"deflated Sharpe ratio {tried}".strip())
+    sharpe, sessions = number(net, "annual_sharpe"), number(net, "sessions")
+    if found is None or sharpe is None or sessions is None:
+        return row
+    return replace(row, power=deflated_rates(sharpe, found, bars.min_dsr, int(sessions)))
 
 
 def pbo(case: Case, bars: PromotionConfig) -> Row:

@@ -37,6 +37,20 @@ def sessions_needed(effect: float, deviation: float, *, level: float = LEVEL, po
     return float(((ndtri(1.0 - level) + ndtri(power)) * deviation / effect) ** 2)
 
 
+def deflated_rates(sharpe: float, deflated: float, least: float, sessions: int) -> str:
+    """How often a true annual Sharpe ratio clears a deflated ratio of `least`, in words; empty where it is not known.
+
+    The luck that the trials are charged with is what `deflated`, that of the ratio `sharpe`, takes for granted.
+    """
+    error = sharpe_error(sharpe, sessions)
+    luck = sharpe - float(ndtri(deflated)) * error
+    limit = luck + float(ndtri(least)) * error
+    if not np.isfinite(limit):
+        return ""
+    seen = ", ".join(f"{true:.1f} with {chance_above(limit, true, error):.0%}" for true in (0.0, SKILL, 2.0 * SKILL))
+    return f"the trials ask for {limit:.2f} a year over {sessions} sessions: a true Sharpe ratio passes of {seen}"
+
+
 def rates(limit: float, sessions: int) -> str:
     """Both error rates of "annual Sharpe ratio above `limit`" over `sessions` sessions, in words."""
     passes = chance_above(limit, 0.0, sharpe_error(0.0, sessions))
