@@ -19,6 +19,7 @@ from signals.errors import BundleRefused, FixInput, NotASession
 from tests.fakes.device import Workbench
 from tests.fakes.run import run_folder
 from tests.fakes.store import Published
+from tests.flow.test_slots import publish_risk
 
 pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
 from trainer.commands import backtest as command
@@ -86,8 +87,8 @@ def test_the_files_hold_the_orders_fills_and_values_of_a_replay(
     booked = replayed.rows("SELECT symbol, side, quantity, price FROM fills")
     assert sorted(fills) == sorted((symbol, side, Decimal(q), Decimal(p)) for symbol, side, q, p in booked)
     values = [(str(r["session"]), r["paper_equity"], r["net_equity"]) for r in _rows(written, "nav")]
-    nav = replayed.rows("SELECT session, paper_nav, real_nav FROM nav ORDER BY session")
-    assert values == [(day, Decimal(paper), Decimal(real)) for day, paper, real in nav]
+    nav = replayed.rows("SELECT session, paper_nav, real_nav, restatement FROM nav ORDER BY session")
+    assert values == [(day, Decimal(paper), Decimal(real) + Decimal(more)) for day, paper, real, more in nav]
 
 
 def test_the_same_call_writes_the_same_bytes(bench: Bench, written: Path, published: Published, tmp_path: Path) -> None:
@@ -287,3 +288,29 @@ def test_only_a_bundle_that_a_device_would_accept_is_traded(bench: Bench, own_st
 def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
     return found
+
+
+def test_a_risk_bundle_scales_the_book_from_the_evening_on_that_it_had_not_learned_from(
+    bench: Bench, own_store: Published, tmp_path: Path
+) -> None:
+    """Named by --risk; figures, report and a warning say which bundle and from when, or that there is none."""
+    name = publish_risk(own_store)
+    days = own_store.sessions(4)
+    found = bench(tmp_path / "a", days[0], days[-1], "--risk", str(own_store.root))
+    free = own_store.manifest.calendar.offset(own_store.last_training, 6)
+    assert found["provenance"]["risk"]["bundle"] == name and found["provenance"]["risk"]["from"] == str(free)
+    assert any(f"Volatilities are forecast from the evening of {free} on" in said for said in found["warnings"])
+    page = (tmp_path / "a" / "report.md").read_text()
+    assert f"| Volatilities | forecast by risk bundle {name} from {free} on |" in page
+    plain = bench(tmp_path / "b", days[0], days[-1])
+    assert plain["provenance"]["risk"] is None
+    assert "| Volatilities | of the window: no risk bundle |" in (tmp_path / "b" / "report.md").read_text()
+    ours, theirs = (_rows(tmp_path / folder, "orders") for folder in ("a", "b"))
+    before = [[(f["symbol"], f["quantity"]) for f in rows if f["session"] <= free] for rows in (ours, theirs)]
+    assert before[0] == before[1] and ours != theirs
+
+
+def test_a_store_without_a_risk_bundle_has_no_forecasts(bench: Bench, published: Published, tmp_path: Path) -> None:
+    days = published.sessions(1)
+    with pytest.raises(FixInput, match="no bundle is published here"):
+        bench(tmp_path / "a", days[0], days[-1], "--risk", str(published.root))

@@ -1,13 +1,15 @@
 """The trainer's backtest and the device's replay: two hosts, one history, the same orders.
 
 In the market of this file every name pays a dividend on two of the sessions replayed that is known on its ex-date only,
-as one that is inferred from adjusted closes: after the session's report, before the next one's.
+as one that is inferred from adjusted closes: after the session's report, before the next one's. Its store has a risk
+bundle too, so that both hosts scale the book by forecast volatilities.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +27,9 @@ from signals.errors import FixInput
 from signals.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
+from tests.flow.test_slots import publish_risk
 from trainer.backtest.archive import open_archive
+from trainer.backtest.bundled import forecasts
 from trainer.backtest.engine import Backtest, Course, Policy, opened
 
 FIXED_IC = 0.05
@@ -43,7 +47,9 @@ def paying(tmp_path_factory: pytest.TempPathFactory) -> Published:
         planted += [Action(ActionKind.DIVIDEND, symbol, day, day, cash=Decimal("0.37"))
                     for symbol in sorted(set(rows.column("symbol").to_pylist()))]  # fmt: skip
     own = tuple(a for a in market.actions if a.kind is not ActionKind.DIVIDEND or a.effective not in days)
-    return publish_store(tmp_path_factory.mktemp("paying"), replace(market, actions=(*own, *planted)))
+    store = publish_store(tmp_path_factory.mktemp("paying"), replace(market, actions=(*own, *planted)))
+    publish_risk(store)
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +70,13 @@ def course(paying: Published, replayed: Workbench) -> Course:
     return backtest(paying, replayed)
 
 
-def backtest(published: Published, bench: Workbench, seed: int = 0) -> Course:
+def backtest(published: Published, bench: Workbench, seed: int = 0, *, is_forecast: bool = True) -> Course:
     """Trade the very scores that the device recorded."""
     archive = open_archive(published.root / "data")
     recorded: dict[object, list[tuple[str, float, str]]] = {}
-    for asof, symbol, score, source in bench.rows("SELECT asof, symbol, score, source FROM scores ORDER BY symbol"):
+    for asof, symbol, score, source in bench.rows(
+        "SELECT asof, symbol, score, source FROM scores WHERE sleeve = 'equities_xs' ORDER BY symbol"
+    ):
         recorded.setdefault(asof, []).append((symbol, float(score), source))
 
     def on(asof: object) -> Scores:
@@ -78,7 +86,10 @@ def backtest(published: Published, bench: Workbench, seed: int = 0) -> Course:
     ic = InformationCoefficient(0.03, 3.0, None)
     policy = Policy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
     days = published.sessions(REPLAYED)
-    return Backtest(archive, opened(archive, ExchangeConfig(), seed, days[0]), policy).run(days, on)
+    broker = opened(archive, ExchangeConfig(), seed, days[0])
+    # In-sample, as a device is: it asks the newest risk bundle, whatever that had learned from.
+    found = forecasts(archive, published.root, None, in_sample=True)
+    return Backtest(archive, broker, policy, found.on if is_forecast else lambda asof: {}).run(days, on)
 
 
 def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, course: Course) -> None:
@@ -123,6 +134,22 @@ def test_dividends_learned_after_a_report_are_restated_on_their_ex_date_longs_an
     assert shown[str(ex_date)]["real_nav"] != shown[str(ex_date)]["restated_nav"]
     after = (replayed.state / "reports" / f"report_{days[PAYING[0] + 1]}.md").read_text()
     assert f"real NAV of {ex_date}, restated" in after
+
+
+def test_forecasts_of_a_risk_bundle_scale_the_backtest_as_they_scale_the_device(
+    replayed: Workbench, paying: Published, course: Course
+) -> None:
+    """The device scored the risk sleeve each evening; without the forecasts the backtest holds another book."""
+    recorded = replayed.rows("SELECT count(DISTINCT asof) FROM scores WHERE sleeve = 'risk'")
+    assert recorded == [(REPLAYED,)]
+    plain = backtest(paying, replayed, is_forecast=False)
+    assert [o.intent.quantity for o in plain.orders] != [o.intent.quantity for o in course.orders]
+    with pytest.raises(FixInput, match="forecasts no volatility"):
+        forecasts(open_archive(paying.root / "data"), newest_scores(paying), None, in_sample=True)
+
+
+def newest_scores(store: Published) -> Path:
+    return next(path for path in sorted(store.root.glob("equities_xs/*/*")) if (path / "manifest.json").is_file())
 
 
 def test_a_backtest_repeats_itself(replayed: Workbench, paying: Published, course: Course) -> None:

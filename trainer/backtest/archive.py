@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -98,8 +99,8 @@ class Archive:
     def _quotes(self) -> Quotes:
         return read_quotes(self.folder, self.manifest, self.rows)
 
-    def evening(self, session: date, asof: date) -> Evening:
-        """Return what a device knows on the evening of `asof`, before the trade session."""
+    def evening(self, session: date, asof: date, volatility: Mapping[str, float]) -> Evening:
+        """Return what a device knows on the evening of `asof`, before the trade session; `volatility` is forecast."""
         return Evening(
             bars=self.trailing(asof, WINDOW_SESSIONS),
             closes={symbol: Decimal(repr(close)) for symbol, close in self.rows.closes(asof).items()},
@@ -107,6 +108,7 @@ class Archive:
             actions=self.actions_on(session, asof),
             basis=self.manifest.basis,
             snapshot_id=self.manifest.snapshot_id,
+            volatility=volatility,
         )
 
     def first_of(self, asof: date, sessions: int) -> date:

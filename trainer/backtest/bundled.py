@@ -7,9 +7,12 @@ many words, and then every one of them is called in-sample.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+import numpy as np
 
 from signals.bundle import Bundle, BundleManifest, Policy, PublicKey, Role, read_keyset, verify
 from signals.bundle.layout import TRADED, find_latest
@@ -73,8 +76,57 @@ class BundleScored:
         return f"the bundle's last label ended on {self.free}, the data end on {self.archive.manifest.last}"
 
 
-def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
-    """Verify the bundle in `place`, or the newest one of the store `place`.
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """Annualised volatilities that a risk bundle forecasts on the evenings of an archive.
+
+    Attributes
+    ----------
+    scored : BundleScored
+        Of the risk sleeve.
+    """
+
+    scored: BundleScored
+
+    def on(self, asof: date) -> Mapping[str, float]:
+        """Forecasts of `asof` by symbol, as a device has them; none where it would have none."""
+        scores = self.scored.on(asof)
+        if scores is None:
+            return {}
+        return {symbol: float(np.exp(score)) for symbol, score in zip(scores.symbols, scores.values, strict=True)}
+
+    def document(self) -> dict[str, str]:
+        """Which bundle, and the first evening that it may forecast, for the report."""
+        bundle = self.scored.bundle
+        first = self.scored.archive.manifest.first if self.scored.is_told_in_sample else self.scored.free
+        return {"bundle": name_of(bundle.manifest), "sha256": bundle.sha256, "from": str(first)}
+
+
+def forecasts(archive: Archive, place: Path, trust: Path | None, *, in_sample: bool) -> Forecasts:
+    """Return the forecasts of the risk bundle in `place`, or of the store `place`; raises as `open_bundle`."""
+    bundle = open_bundle(place, trust, archive.manifest.calendar, sleeves=(RISK.name,))
+    return Forecasts(BundleScored(archive, bundle, in_sample))
+
+
+def has_forecasts(place: Path) -> bool:
+    """Whether the store that `place` is, or lies in, holds a risk bundle."""
+    store = store_of(place)
+    return store is not None and find_latest(FolderStore(store).get, (RISK.name,), TRADED) is not None
+
+
+def store_of(place: Path) -> Path | None:
+    """The store that `place` is, or that a bundle's folder lies in; the former layout has a folder less."""
+    return next((path for path in (place, place.parent.parent, place.parent.parent.parent)
+                 if (path / KEYSET).is_file()), None)  # fmt: skip
+
+
+SCORES = tuple(name for name in SLEEVES if name != RISK.name)
+
+
+def open_bundle(
+    place: Path, trust: Path | None, calendar: Calendar, sleeves: tuple[str, ...] = SCORES
+) -> Bundle:  # fmt: skip
+    """Verify the bundle in `place`, or the newest one of `sleeves` of the store `place`.
 
     Parameters
     ----------
@@ -91,9 +143,8 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
     BundleRefused
         A device would refuse it.
     """
-    folder = place if (place / MANIFEST_NAME).is_file() else _newest(place)
-    above = [folder.parent.parent, folder.parent.parent.parent]  # the former layout has a folder less
-    store = next((path for path in above if (path / KEYSET).is_file()), None)
+    folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
+    store = store_of(folder)
     if store is None:
         raise FixInput("there is no key set beside the bundle", where=str(folder), mend=MEND)
     root = trust or store / ROOT
@@ -108,9 +159,11 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar) -> Bundle:
         raise FixInput(
             f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), mend=MEND
         ) from None
-    if claimed.get("sleeve") == RISK.name:
-        raise FixInput("a bundle of risk forecasts ranks nothing to trade", where=str(folder),
-                       mend="Name a bundle of scores")  # fmt: skip
+    if claimed.get("sleeve") not in sleeves:
+        what, wanted = ("a bundle of risk forecasts ranks nothing to trade", "a bundle of scores")
+        if sleeves == (RISK.name,):
+            what, wanted = ("a bundle of scores forecasts no volatility", "a bundle of risk forecasts")
+        raise FixInput(what, where=str(folder), mend=f"Name {wanted}")
     policy = Policy(
         today=last, calendar=calendar, sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
         roles=frozenset(Role), appliance_version=release(),
@@ -123,8 +176,7 @@ def name_of(manifest: BundleManifest) -> str:
     return f"{manifest.seq}-{manifest.bundle_id}"
 
 
-def _newest(store: Path) -> Path:
-    sleeves = tuple(name for name in SLEEVES if name != RISK.name)
+def _newest(store: Path, sleeves: tuple[str, ...]) -> Path:
     latest = find_latest(FolderStore(store).get, sleeves, TRADED)
     if latest is None:
         raise FixInput("no bundle is published here", where=str(store), mend=MEND)

@@ -14,7 +14,7 @@ deny are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -47,6 +47,7 @@ from trainer.backtest.archive import Archive
 PLAN_AT, TRADE_AT, CONFIRM_AT = time(8), time(9, 10), time(9, 45)  # New York: the device's own timetable
 ZERO = Decimal(0)
 ScoresOn = Callable[[date], Scores | None]
+VolatilityOn = Callable[[date], Mapping[str, float]]
 Progress = Callable[[date], None]
 
 
@@ -235,13 +236,15 @@ def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> 
 class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
-    def __init__(self, archive: Archive, broker: DirectBroker, policy: Policy) -> None:
+    def __init__(
+        self, archive: Archive, broker: DirectBroker, policy: Policy, volatility_on: VolatilityOn = lambda asof: {}
+    ) -> None:  # fmt: skip
         if policy.execution.entry.kind is not Entry.OPG:
             raise FixInput(
                 f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
                 where="execution.entry.kind", mend="Use `appliance replay`, which runs every entry on the exchange",
             )  # fmt: skip
-        self._archive, self._broker, self._policy = archive, broker, policy
+        self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
         self._plans = 0
         self._last: Plan | None = None
 
@@ -313,7 +316,12 @@ class Backtest:
             scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version
         )
         try:
-            known = morning.known(scores, self._archive.evening(session, asof), policy.horizon_sessions, policy.ic)
+            known = morning.known(
+                scores,
+                self._archive.evening(session, asof, self._volatility_on(asof)),
+                policy.horizon_sessions,
+                policy.ic,
+            )
             path = morning.path_since(
                 self._last, account, session, self._archive.manifest.calendar,
                 lambda day: self._archive.actions_on(day, asof),

@@ -24,6 +24,7 @@ from signals.holding import unknown_returns
 from trainer import artefacts, looks
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
+from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
 from trainer.backtest.engine import Progress
 from trainer.backtest.scored import Evenings, Origin, tradable
 from trainer.backtest.subject import Settings, trade
@@ -56,6 +57,9 @@ class Request:
         Root key that the bundle's keys must be signed by; None is the store's own.
     is_told_in_sample : bool
         Whether the sessions that the bundle learned from are traded too.
+    risk : Path or None
+        A risk bundle's folder or a store, whose forecasts scale the book; None takes that of the bundle's own store,
+        as a device does, if there is one.
     """
 
     run: Path | None
@@ -68,6 +72,7 @@ class Request:
     bundle: Path | None = None
     trust: Path | None = None
     is_told_in_sample: bool = False
+    risk: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,9 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     sleeve, ends = str(traded.provenance["sleeve"]), (str(days[0]), str(days[-1]))
     looks.record(request.data, Look("backtest", sleeve, traded.model, *ends))
     policy = traded.policy(request.settings, request.code_version)
-    course = trade(archive, policy, request.settings, list(days), evenings.on, step)
+    risk = _risk(request, archive)
+    volatility_on = risk.on if risk else lambda asof: {}
+    course = trade(archive, policy, request.settings, list(days), evenings.on, step, volatility_on)
     nav = nav_table(course, Context(archive, evenings, benchmark))
     told = summary(course, archive, benchmark)
     figures = {
@@ -110,7 +117,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
         "scores": origins(evenings, [day.session for day in course.days]),
         "unknown_returns": unknown_returns(archive.whole),
         "left_out": _left_out(archive, request, days),
-        "provenance": _provenance(traded, request),
+        "provenance": {**_provenance(traded, request), "risk": risk.document() if risk else None},
         "warnings": [],
     }
     figures["warnings"] = warnings_of(figures)
@@ -175,6 +182,12 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
             f"Sized by the walk-forward evidence of the whole range ({known['ic']['evidence']:.2f} of the book that "
             "Kelly and the caps allow): the book's size knows the range, its ranking not."
         )
+    risk = known.get("risk")
+    if risk and str(figures["first"]) <= risk["from"]:
+        found.append(
+            f"Volatilities are forecast from the evening of {risk['from']} on; before it the window's scale the book, "
+            "because the risk bundle had learned from what it would forecast."
+        )
     if figures["left_out"]:
         found.append(
             f"{figures['left_out']} sessions of the range asked for have no unseen scores and were not traded."
@@ -201,6 +214,16 @@ def _traded(request: Request) -> Traded:
         return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_told_in_sample)
     raise FixInput("a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
                    where="--run, --bundle, --in-sample", mend="Give one of --run and --bundle")  # fmt: skip
+
+
+def _risk(request: Request, archive: Archive) -> Forecasts | None:
+    """Forecasts of the risk bundle that was named, or of the bundle's own store; None where there is none."""
+    place = request.risk
+    if place is None and request.bundle is not None and has_forecasts(request.bundle):
+        place = store_of(request.bundle)
+    if place is None:
+        return None
+    return forecasts(archive, place, request.trust, in_sample=request.is_told_in_sample)
 
 
 def _left_out(archive: Archive, request: Request, days: Sequence[date]) -> int:

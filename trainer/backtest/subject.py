@@ -17,7 +17,7 @@ from signals.config import load
 from signals.errors import FixInput, NotASession
 from signals.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, opened
+from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
 from trainer.sizing import sizing
 
@@ -124,11 +124,11 @@ def trade_sessions(archive: Archive, first: date | None, last: date | None, scor
 
 def trade(
     archive: Archive, policy: Policy, settings: Settings, days: list[date], scores_on: ScoresOn,
-    step: Progress = lambda day: None,
+    step: Progress = lambda day: None, volatility_on: VolatilityOn = lambda asof: {},
 ) -> Course:  # fmt: skip
-    """Run an order-exact backtest of `days` on a fresh account."""
+    """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle."""
     broker = opened(archive, settings.exchange, settings.seed, days[0])
-    return Backtest(archive, broker, policy).run(days, scores_on, step)
+    return Backtest(archive, broker, policy, volatility_on).run(days, scores_on, step)
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -42,6 +42,13 @@ def backtest(
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="With --bundle: trade what it learned from too, and call it that.")
     ] = False,
+    risk: Annotated[
+        Path | None,
+        typer.Option(
+            help="A risk bundle's folder, or a store: its forecasts scale the book. Default: that of --bundle's store.",
+            show_default=False,
+        ),
+    ] = None,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 1_000_000.0,
     benchmark: Annotated[
         str,
@@ -80,7 +87,17 @@ def backtest(
     first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = Request(
-        run, data, first, last, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample
+        run,
+        data,
+        first,
+        last,
+        settings,
+        code_version("trainer"),
+        benchmark,
+        bundle,
+        trust,
+        is_told_in_sample=in_sample,
+        risk=risk,
     )
     with _progress(shown=not as_json) as step:
         found = run_backtest(request, step)

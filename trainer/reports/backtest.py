@@ -87,10 +87,17 @@ def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Run", f"{known['run']} ({known['sleeve']}), trained until {known['last_training_session']}"),
         *_bundle(known["bundle"]),
         ("Sized by an IC of", sized),
+        ("Volatilities", _volatilities(known.get("risk"))),
         ("Data", f"{known['dataset']} of {known['vendor']}, snapshot {known['snapshot_id'][:12]}"),
         ("Eligible names have", known["eligibility"]),
         ("Program and settings", f"{known['code_version']}, {known['settings'][:12]}, seed {known['seed']}"),
     ]
+
+
+def _volatilities(risk: Mapping[str, Any] | None) -> str:
+    if risk is None:
+        return "of the window: no risk bundle"
+    return f"forecast by risk bundle {risk['bundle']} from {risk['from']} on"
 
 
 def _bundle(known: Mapping[str, Any] | None) -> list[tuple[str, str]]:
