@@ -20,11 +20,11 @@ from appliance.sync import DataPull, pull_data
 from execution.exchange.generated.market import GeneratedMarket, generate
 from signals.actions import Action
 from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars, read_table
+from signals.dataset import load_actions, load_bars, read_rows, read_table
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.holding import unknown_returns
-from signals.manifest import FileRole, Manifest
+from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import xnys
 from tests.fakes.store import publish_data
 from trainer.curation.writer import parquet_bytes
@@ -72,7 +72,7 @@ def dump(tmp_path: Path) -> list[tuple[object, ...]]:
 def same(market: Market, data: Path, manifest: Manifest, asof: date, sessions: int) -> None:
     first = manifest.calendar.offset(asof, -(sessions - 1))
     theirs, ours = load_bars(data, manifest, first, asof), market.bars(asof, sessions)
-    assert (ours.symbols, ours.sectors) == (theirs.symbols, theirs.sectors)
+    assert (ours.symbols, ours.sectors, ours.has_dollars) == (theirs.symbols, theirs.sectors, theirs.has_dollars)
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
 
@@ -128,6 +128,17 @@ def test_a_dataset_and_a_store_from_before_returns_across_gaps_are_read_and_none
     pull(folder, market, newer.last, tmp_path)
     same(market, folder, newer, newer.last, 252)
     assert np.isfinite(market.bars(newer.last, 252).gap_return).any()
+
+
+def test_a_panel_of_total_return_prices_has_no_dollars_on_either_host(
+    market: Market, data: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    pull(data, market, manifest.last, tmp_path)
+    assert market.bars(manifest.last, 5).has_dollars
+    market.connection().execute("UPDATE snapshot SET basis = 'total_return'")
+    assert not market.bars(manifest.last, 5).has_dollars
+    rows = read_rows(data, replace(manifest, basis=PriceBasis.TOTAL_RETURN), manifest.last, manifest.last)
+    assert not rows.panel(manifest.last, manifest.last).has_dollars
 
 
 def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_newest(tmp_path: Path) -> None:
