@@ -39,6 +39,7 @@ from tests.fakes.store import END, RANKED, publish_bundle, recipe, sign_data
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
+from trainer.validation.ic import overlapping_mean
 
 YEAR, QUARTER, LEARNED = 252, 60, 1_000  # sessions
 HORIZON = 5
@@ -73,9 +74,8 @@ def learned(data: Path, last: date) -> tuple[np.ndarray, InformationCoefficient]
         chosen = panel.eligible[r]
         scores = np.nan_to_num(panel.values[r][chosen][:, RANKED]) @ -trial
         judged.append(_rank_correlation(scores, (gained[r + 1 + HORIZON] - gained[r + 1])[chosen]))
-    error = float(np.std(judged, ddof=1)) / len(judged) ** 0.5
-    mean = float(np.mean(judged))
-    return _dyadic(ics.mean(axis=0)), InformationCoefficient(mean=mean, t=mean / error, standard_error=error)
+    ic = overlapping_mean(np.array(judged), 1)
+    return _dyadic(ics.mean(axis=0)), InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error)
 
 
 def _correlations(values: np.ndarray, chosen: np.ndarray, gain: np.ndarray) -> np.ndarray:
