@@ -167,7 +167,7 @@ def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"(t {book['t']:+.2f}, {book['sessions']} sessions)",
         ),
         ("Its Sharpe ratio", _interval(book, "annual_sharpe", "sharpe", "+.2f")),
-        ("Its growth a year at the policy's share of Kelly", _interval(book, "growth", "growth", "+.1%")),
+        ("Its log growth a year at the policy's share of Kelly, uncapped", _interval(book, "growth", "growth", "+.1%")),
         ("Its evidence supports", size),
     ]
 
