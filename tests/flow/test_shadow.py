@@ -53,7 +53,7 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(
     evidence = json.loads((run / "evidence.json").read_bytes())
     manifest = read_manifest(data)
     evidence["dataset"] = {"name": manifest.name, "vendor": manifest.vendor}
-    evidence["walk_forward"] = {"ic": {"mean": 0.03, "standard_error": 0.01, "sessions": 400}}
+    evidence["walk_forward"] = {"ic": {"mean": 0.03, "standard_error": 0.01, "t": 3.0, "sessions": 400}}
     write_atomic(run / "evidence.json", json.dumps(evidence).encode())
     config = {"config": RecipeConfig().model_dump(mode="json")}
     write_atomic(run / "training_cfg.json", json.dumps(config).encode())
