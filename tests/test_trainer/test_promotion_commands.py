@@ -30,12 +30,13 @@ from tests.fakes.shadowing import device_log
 from trainer import champions, history
 from trainer.__main__ import app
 from trainer.artefacts import canonical_json
-from trainer.commands.promotion import waivers_of
+from trainer.commands.promotion import _word, waivers_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.history import CHAMPIONS, OPENINGS
 from trainer.looks import LOOKS, Look
+from trainer.looks import record as looked
 from trainer.models.parameters import LightGbmConfig
 from trainer.promotion.config import read_bars
 from trainer.recipes.base import CpcvConfig, RecipeConfig
@@ -362,12 +363,18 @@ def test_a_challenger_that_holds_up_becomes_the_next_version(life: Life) -> None
     assert won["openings"] == 2
 
 
-@pytest.mark.parametrize("given", [WORD[:2], WORD[:4], WORD[2:], ("--replace-for", "taste", *WORD[2:])])
+@pytest.mark.parametrize("given", [WORD[:2], WORD[2:], ("--replace-for", "taste", *WORD[2:])])
 def test_half_a_word_is_refused_before_anything_is_judged(life: Life, given: tuple[str, ...]) -> None:
     before = (life.registry / CHAMPIONS).read_bytes()
     with pytest.raises(FixInput, match="a reason, a sentence and a name"):
         life.desk.promote(life.run("c"), *given)
     assert (life.registry / CHAMPIONS).read_bytes() == before
+
+
+def test_a_word_without_a_name_is_refused() -> None:
+    with pytest.raises(FixInput, match="a reason, a sentence and a name"):
+        _word("age", "it knows thirty sessions more", " ")
+    assert _word("", "", "Ada") is None, "the name may be that of a waiver"
 
 
 def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(
@@ -382,14 +389,14 @@ def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and
     sealed = json.loads((life.run("a") / "evidence.json").read_bytes())["holdout"]
     data = Path(life.desk.of("curated"))
     known = (data / LOOKS).read_bytes(), (data / f"{LOOKS}.head").read_bytes()
-    record(data, Look("backtest", SLEEVE, "f" * 64, sealed["last"], sealed["last"]))  # a person looked at one session
+    looked(data, Look("backtest", SLEEVE, "f" * 64, sealed["last"], sealed["last"]))  # a person looked at one session
     again = life.desk.call("promote", *life.desk.judging(life.run("a")), "--registry", str(tmp_path))
     assert again["openings"] == 2
     told = next(row for row in again["rows"] if row["bar"] == "holdout")
     (data / LOOKS).write_bytes(known[0])
     (data / f"{LOOKS}.head").write_bytes(known[1])
-    assert told["passed"] and "seen 2 times before" in told["why"] and 0.8 < told["limit"] < 3.0
-    assert history.read(tmp_path / OPENINGS).records[-1]["looks"] == 1
+    assert told["passed"] and "seen 4 times before" in told["why"] and 2.0 < told["limit"] < 3.0
+    assert history.read(tmp_path / OPENINGS).records[-1]["looks"] == 3, "b and c have shown what was sealed for a"
 
 
 def test_every_command_that_shows_results_writes_down_on_which_sessions(life: Life) -> None:
@@ -547,7 +554,7 @@ def test_an_opening_that_was_interrupted_counts(life: Life, tmp_path: Path) -> N
     words = [*life.desk.judging(life.run("a")), "--registry", str(tmp_path)]
     again = life.desk.call("promote", *words)
     assert again["openings"] == 2
-    assert "seen 1 time before" in next(row["why"] for row in again["rows"] if row["bar"] == "holdout")
+    assert "seen 3 times before" in next(row["why"] for row in again["rows"] if row["bar"] == "holdout")
     assert [r["kind"] for r in history.read(tmp_path / OPENINGS).records] == ["opened", "opened", "result"]
 
 
