@@ -28,6 +28,7 @@ from signals.bars import GAP_FIELDS, Days, Floats, days_array
 from signals.defects import DefectConfig, Rows, find_defects
 from signals.delivered_rows import STOCK, Delivered, events
 from signals.eligibility import mean_dollars, tradable
+from signals.extremes import extremes
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.quality import CoverageConfig
 from signals.securities import Identities, identities
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from execution.brokers.market_data import ToldAction
 
 FIGURES = ("open", "high", "low", "close", "volume")
-HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, kind, sector FROM bars WHERE session >= ?"
+HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, undecided, kind, sector FROM bars"
+HELD += " WHERE session >= ?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,19 +163,22 @@ def curated(
     every = (*held.actions, *actions)
     first_days = {**{row.symbol: row.day for row in sorted(told, reverse=True)}, **held.first_days}
     names = identities(every, first_days)
-    data, is_new, was_eligible = _together(held, told, names, sessions)
+    data, is_new, was_eligible, was_undecided = _together(held, told, names, sessions)
     recent = [action for action in every if np.datetime64(action.effective, "D") >= sessions[0]]
     recorded = events(data, recent, names, sessions, PriceBasis.RAW)
     defects = find_defects(data.rows, sessions, recorded.ratio, DefectConfig())
     usable = ~defects.quarantined
-    eligible = _eligible(data, usable, is_new, was_eligible, held.usable, manifest)
+    nobody = np.zeros(len(usable), dtype=bool)  # what a person confirmed comes with the published rows
+    stands = (~is_new, was_undecided)
+    waits = extremes(data, usable, recorded, nobody, len(sessions), DefectConfig(), stands)
+    eligible = _eligible(data, usable, is_new, was_eligible, held.usable, manifest) & ~(waits.waits & is_new)
     ended = np.arange(len(sessions))[:, None] >= recorded.ended[None, :]
     audits, _ = audit_rows(data, defects, eligible, ended, sessions, CoverageConfig())
     fresh = tuple(audit for audit in audits if audit.session in set(days))
     # The status of a held session is the one that was published: its quarantined rows are not here to be audited.
     standing = [_with_status(audit, held.red) for audit in audits[: len(audits) - len(fresh)]]
     figures = fixed_returns(data, usable, [*standing, *fresh], recorded)
-    return Curated(fresh, _columns(data, is_new & usable, figures, eligible))
+    return Curated(fresh, _columns(data, is_new & usable, figures, eligible, waits.undecided))
 
 
 def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
@@ -183,8 +188,8 @@ def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
 
 def _together(
     held: Held, told: Sequence[ToldBar], names: Identities, sessions: Days
-) -> tuple[Delivered, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Held and told rows in one order, which of them are new, and which held ones were eligible."""
+) -> tuple[Delivered, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Held and told rows in one order, which of them are new, and which held ones were eligible, and undecided."""
     day = np.array([row.day for row in told], dtype="datetime64[D]")
     symbol = np.array([row.symbol for row in told], dtype=object)
     security = np.concatenate([held.rows["security"], names.of_rows(symbol, day)]).astype(object)
@@ -208,12 +213,15 @@ def _together(
     )  # fmt: skip
     symbols = np.concatenate([held.rows["symbol"], symbol])[order]
     is_new = order >= len(held.rows["session"])
-    was = np.concatenate([held.rows["eligible"].astype(bool), np.zeros(len(told), dtype=bool)])[order]
+    was, doubt = (
+        np.concatenate([held.rows[name].astype(bool), np.zeros(len(told), dtype=bool)])[order]
+        for name in ("eligible", "undecided")
+    )
     data = Delivered(
         rows, symbols, kind[order], sector[order], tuple(str(name) for name in securities),
         np.searchsorted(sessions, rows.day).astype(np.int64), np.zeros(len(order), dtype=bool),
     )  # fmt: skip
-    return data, is_new, was
+    return data, is_new, was, doubt
 
 
 def _eligible(
@@ -244,8 +252,9 @@ def _eligible(
 
 
 def _columns(
-    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_]
-) -> tuple[list[Any], ...]:
+    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_],
+    undecided: NDArray[np.bool_],
+) -> tuple[list[Any], ...]:  # fmt: skip
     rows = np.flatnonzero(chosen)
     rows = rows[np.lexsort((data.symbol[rows].astype(str), data.rows.day[rows]))]
     security = np.array(data.securities, dtype=object)[data.rows.security[rows]]
@@ -257,4 +266,5 @@ def _columns(
         *(getattr(data.rows, name)[rows].tolist() for name in FIGURES),
         known["total_return"], known["overnight_return"], eligible[rows].tolist(),
         data.kind[rows].tolist(), data.sector[rows].tolist(), *(known[name] for name in GAP_FIELDS),
+        undecided[rows].tolist(),
     )  # fmt: skip

@@ -47,9 +47,10 @@ SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,
     close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN, kind VARCHAR,
-    sector VARCHAR, gap_return DOUBLE, gap_overnight DOUBLE);
+    sector VARCHAR, gap_return DOUBLE, gap_overnight DOUBLE, undecided BOOLEAN DEFAULT false);
 ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_return DOUBLE;
 ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_overnight DOUBLE;
+ALTER TABLE bars ADD COLUMN IF NOT EXISTS undecided BOOLEAN DEFAULT false;
 CREATE TABLE IF NOT EXISTS audits (session DATE, body VARCHAR);
 CREATE TABLE IF NOT EXISTS actions (kind VARCHAR, symbol VARCHAR, effective DATE, known_at DATE, ratio VARCHAR,
     cash VARCHAR, new_symbol VARCHAR, inferred BOOLEAN);
@@ -63,8 +64,10 @@ CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, 
 
 COLUMNS = (
     "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector,"
-    " gap_return, gap_overnight"
+    " gap_return, gap_overnight, undecided"
 )
+# What a bars file from before these columns has in their place: nothing is made up.
+LATER = {**{name: f"NULL::DOUBLE AS {name}" for name in GAP_FIELDS}, "undecided": "false AS undecided"}
 # {columns}: as `_columns_in` the file at hand.
 INCOMING = """
 CREATE OR REPLACE TEMP TABLE incoming AS SELECT {columns} FROM read_parquet(?) WHERE session::DATE <= ?
@@ -397,7 +400,7 @@ class Market:
         )
         # RED sessions stay as rows without bars, so that look-backs count sessions rightly.
         rows: dict[str, np.ndarray[Any, Any]] = connection.execute(  # type: ignore[assignment]  # numpy, not pandas
-            f"SELECT session, place, eligible, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
+            f"SELECT session, place, eligible, undecided, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
             " WHERE session BETWEEN ? AND ? AND session NOT IN"
             " (SELECT session FROM audits WHERE json_extract_string(body, '$.status') = 'RED')",
             bounds,
@@ -407,6 +410,8 @@ class Market:
         shape = (len(days), len(names))
         eligible = np.zeros(shape, dtype=bool)
         eligible[row, column] = rows["eligible"]
+        undecided = np.zeros(shape, dtype=bool)
+        undecided[row, column] = rows["undecided"]
 
         def dense(field: str) -> np.ndarray[Any, np.dtype[np.float64]]:
             panel = np.full(shape, np.nan)
@@ -416,7 +421,7 @@ class Market:
         return Bars(
             sessions=days, symbols=tuple(names[position] for position in order), eligible=eligible,
             sectors=tuple(owners[position][3] for position in order), has_dollars=has_dollars,
-            **{field: dense(field) for field in FIELDS},
+            undecided=undecided, **{field: dense(field) for field in FIELDS},
         )  # fmt: skip
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -448,8 +453,7 @@ class Market:
 def _columns_in(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     """Return what to select of a bars file: one from before returns across gaps has none, and none are made up."""
     told = {name for (name,) in connection.execute("SELECT name FROM parquet_schema(?)", [str(path)]).fetchall()}
-    absent = [name for name in GAP_FIELDS if name not in told]
-    columns = [f"NULL::DOUBLE AS {name}" if name in absent else name for name in COLUMNS.split(", ")]
+    columns = [name if name in told else LATER.get(name, name) for name in COLUMNS.split(", ")]
     return ", ".join(["session::DATE AS session", *columns[1:]])
 
 

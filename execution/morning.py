@@ -7,7 +7,7 @@ The device's plan job and the trainer's backtest call these four functions in th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -24,11 +24,17 @@ from portfolio.risk import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.actions import Action
 from signals.bars import Bars
+from signals.extremes import waiting
 from signals.manifest import PriceBasis
 from signals.scores import Scores
 from signals.sessions import Calendar
 
 ADV_SESSIONS = 20
+UNDECIDED = "UNDECIDED_RETURN"
+WAITS = (
+    "an extreme return of it waits for five sessions at its level, a recorded action, or a row `confirmed` of that day"
+    " in an actions file (`trainer ingest --add --actions`); until then it is not traded, and the broker's price counts"
+)
 ActionsOn = Callable[[date], Sequence[Action]]
 
 
@@ -63,13 +69,18 @@ class Evening:
 
 @dataclass(frozen=True, eq=False)
 class Morning:
-    """What is known on the morning of D, under the names of D."""
+    """What is known on the morning of D, under the names of D.
+
+    Names that wait for a word on an extreme return have no price of ours: they are not traded, and what is held of
+    them is worth what the broker says.
+    """
 
     scores: Scores
     risk: RiskModel
     prices: Mapping[str, Decimal]
     adv_usd: Mapping[str, Decimal]
     snapshot_id: str
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +112,13 @@ def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoeffic
     """
     risk = with_volatility(estimate(evening.bars, horizon, ic), evening.volatility)
     names = new_names(evening.actions)
+    waits = waiting(evening.bars)
+    closes = {symbol: close for symbol, close in evening.closes.items() if symbol not in waits}
     return Morning(
         renamed_scores(scores, evening.actions), renamed_risk(risk, evening.actions),
-        reference_prices(evening.closes, evening.actions, evening.basis),
+        reference_prices(closes, evening.actions, evening.basis),
         {names.get(symbol, symbol): volume for symbol, volume in evening.adv_usd.items()}, evening.snapshot_id,
+        tuple(names.get(symbol, symbol) for symbol in waits),
     )  # fmt: skip
 
 
@@ -156,10 +170,13 @@ def orders(
     TripwireSkip
         Equity is not positive.
     """
-    return planning.plan(
+    plan = planning.plan(
         targets, held_of(positions), morning.prices, account, provenance, config.planning, config.pretrade,
         assets=assets, adv_usd=morning.adv_usd, marks=marks_of(positions), reduce_only=reduce_only, entry=config.entry,
     )  # fmt: skip
+    # A name that waits and is not held is named all the same: the wait is reported until somebody ends it.
+    others = tuple(row for row in plan.refusals if row[0] not in morning.waiting or row[1] != "NO_PRICE")
+    return replace(plan, refusals=(*others, *((symbol, UNDECIDED, WAITS) for symbol in morning.waiting)))
 
 
 def held_of(positions: Sequence[Position]) -> dict[str, Decimal]:

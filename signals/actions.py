@@ -11,12 +11,16 @@ from signals.errors import InvariantBroken
 
 
 class ActionKind(StrEnum):
-    """What happens to a holder at the start of the effective session."""
+    """What happens to a holder at the start of the effective session.
+
+    CONFIRMED is a person's word that the session's return is data; curation reads it, and no dataset holds it.
+    """
 
     SPLIT = "split"
     DIVIDEND = "dividend"
     SYMBOL_CHANGE = "symbol_change"
     DELISTING = "delisting"
+    CONFIRMED = "confirmed"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Action:
             ActionKind.DIVIDEND: self.cash is not None and self.cash > 0,
             ActionKind.SYMBOL_CHANGE: bool(self.new_symbol),
             ActionKind.DELISTING: self.cash is not None and self.cash >= 0,
+            ActionKind.CONFIRMED: True,
         }
         if not needed[self.kind]:
             raise InvariantBroken(f"{self.kind} lacks its figure", where=f"{self.symbol} {self.effective}")

@@ -45,6 +45,9 @@ class BarRows:
         self._sector, self._sectors = _coded(table, "sector", order)
         self._eligible = flags(table.column("eligible"))[order]
         told = set(table.column_names)
+        self._undecided = np.zeros(len(order), dtype=bool)
+        if "undecided" in told and table.column("undecided").null_count == 0:
+            self._undecided = flags(table.column("undecided"))[order]
         self._fields = {
             name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS
             else np.full(len(order), np.nan)
@@ -71,10 +74,13 @@ class BarRows:
         eligible = np.zeros((len(days), len(names)), dtype=bool)
         eligible[row, place[column]] = self._eligible[inside]
         eligible[red] = False
+        undecided = np.zeros_like(eligible)
+        undecided[row, place[column]] = self._undecided[inside]
+        undecided[red] = False
         return Bars(
             sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
             sectors=tuple(sectors[i] for i in order), has_dollars=self._basis.has_dollars,
-            **{name: dense(name) for name in FIELDS},
+            undecided=undecided, **{name: dense(name) for name in FIELDS},
         )  # fmt: skip
 
     def securities(self, first: date, last: date) -> Mapping[str, str]:

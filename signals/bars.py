@@ -69,6 +69,8 @@ class Bars:
     gap_return, gap_overnight : float64, shape (T, N)
         The same two returns since the last session with a usable bar, where that is not the session before; NaN
         elsewhere, where the gap is longer than `signals.returns.GAP_SESSIONS`, and where they were not given.
+    undecided : bool, shape (T, N)
+        The return is extreme, and nothing that is known that session says that it is data (`signals.extremes`).
     sectors : tuple of str, length N
         Empty string where unknown.
     has_dollars : bool
@@ -95,13 +97,16 @@ class Bars:
     has_dollars: bool = True
     gap_return: Floats = field(default_factory=_not_given)
     gap_overnight: Floats = field(default_factory=_not_given)
+    undecided: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), dtype=bool))
 
     def __post_init__(self) -> None:
         shape = (len(self.sessions), len(self.symbols))
         for name in GAP_FIELDS:
             if getattr(self, name).shape == (0, 0) != shape:
                 object.__setattr__(self, name, np.full(shape, np.nan))
-        for name in (*PRICE_FIELDS, "volume", "total_return", "overnight_return", *GAP_FIELDS, "eligible"):
+        if self.undecided.shape == (0, 0) != shape:
+            object.__setattr__(self, "undecided", np.zeros(shape, dtype=bool))
+        for name in (*PRICE_FIELDS, "volume", "total_return", "overnight_return", *GAP_FIELDS, "eligible", "undecided"):
             array = getattr(self, name)
             if array.shape != shape:
                 raise InvariantBroken(f"bars.{name} has shape {array.shape}, not {shape}")

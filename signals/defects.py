@@ -51,6 +51,8 @@ class Reason(StrEnum):
     ZERO_VOLUME = "zero_volume"
     STALE_RUN = "stale_run"
     EXTREME_RETURN = "extreme_return"
+    UNDECIDED_RETURN = "undecided_return"
+    STITCHED = "stitched"
     SUSPECTED_SPLIT = "suspected_split"
     NULL_ADJUSTED = "null_adj_close"
     MISSING_SESSION = "missing_session"
@@ -83,6 +85,8 @@ DEFECTS = (
     Defect(Reason.ZERO_VOLUME, False, "no share traded"),
     Defect(Reason.STALE_RUN, False, "part of a run of sessions without trade at one unchanged close"),
     Defect(Reason.EXTREME_RETURN, False, "the close more than doubled or more than halved, recorded splits applied"),
+    Defect(Reason.UNDECIDED_RETURN, False, "an extreme return that nothing explains; its name waits"),
+    Defect(Reason.STITCHED, False, "another security under the same symbol: more than 5 times up from under 1 USD"),
     Defect(Reason.SUSPECTED_SPLIT, False, "open and close moved by a split's ratio and no split is recorded"),
     Defect(Reason.NULL_ADJUSTED, False, "adj_close is missing although the vendor delivers it"),
     Defect(Reason.MISSING_SESSION, False, "no row although the symbol has rows before and after"),
@@ -181,7 +185,8 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     config : DefectConfig
     """
     flags = {Reason.NON_SESSION: ~np.isin(rows.day, sessions)} | _bar_defects(rows, config) | _duplicates(rows)
-    for told_elsewhere in (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED):
+    missing = (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT)
+    for told_elsewhere in (*missing, Reason.REVISED, Reason.UNDECIDED_RETURN, Reason.STITCHED):
         flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
     flags[Reason.SHIFTED_LEVEL] = _shifted(rows, ~blocked, split_ratio)
@@ -189,7 +194,7 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     flags[Reason.SPLIT_CONTRADICTED] = _contradicted(rows, ~blocked, split_ratio)
     blocked |= flags[Reason.SPLIT_CONTRADICTED]
     flags |= _move_defects(rows, ~blocked, split_ratio, config)
-    flags[Reason.EXTREME_RETURN] |= flags[Reason.SHIFTED_LEVEL]
+    flags[Reason.EXTREME_RETURN] |= flags[Reason.SHIFTED_LEVEL] | _extreme_as_delivered(rows, split_ratio, config)
     flags[Reason.STALE_RUN] = _stale_runs(rows, config.stale_rows)
     return Defects(flags)
 
@@ -298,6 +303,17 @@ def _move_defects(rows: Rows, good: Flags, split_ratio: Floats, config: DefectCo
         for candidate in np.flatnonzero(joined & alike):
             split[after[candidate]] = _is_quiet(rows, kept, int(candidate) + 1, config.split_dollar_volume)
     return {Reason.EXTREME_RETURN: extreme, Reason.SUSPECTED_SPLIT: split}
+
+
+def _extreme_as_delivered(rows: Rows, split_ratio: Floats, config: DefectConfig) -> Flags:
+    """Rows whose close lies that far from the row before, whether that one is believed or not."""
+    result = np.zeros(len(rows), dtype=bool)
+    if len(rows) > 1:
+        known = (rows.security[1:] == rows.security[:-1]) & (rows.close[1:] > 0) & (rows.close[:-1] > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            move = split_ratio[1:] * rows.close[1:] / rows.close[:-1] - 1
+        result[1:] = known & ((move > config.extreme_rise) | (move < config.extreme_fall))
+    return result
 
 
 def _near_a_split(move: Floats, tolerance: float) -> Flags:

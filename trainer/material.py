@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from signals.extremes import unsettled
 from signals.features.market import market_return
 from signals.features.panel import FeaturePanel
 from trainer.labels.weights import reweighted
@@ -48,7 +49,7 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
     )  # fmt: skip
     panel = recipe.sleeve.panel(source.bars)
     labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
-    rows = samples(panel, labels, first=source.first_row)
+    rows = samples(panel, labels, first=source.first_row, doubted=unsettled(source.bars))
     market = market_return(source.bars.total_return, source.bars.eligible)
     weight = reweighted(rows.weight, rows.t0, rows.t1, rows.column, config.weighting, market)
     return Material(source, panel, replace(rows, weight=weight))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from signals.bars import Days, Floats
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.holding import Flags
 from trainer.labels.panel import MIN_NAMES, Labels, Rows, normal_ranks
 from trainer.models.base import Matrix
 
@@ -34,9 +35,9 @@ class Samples:
     label : float64, shape (n,), fraction
         Total return, finite.
     target : float64, shape (n,)
-        Per-session inverse-normal rank of the label, over the names that have one.
+        Per-session inverse-normal rank of the label, over the names that have one to learn from; 0 for the others.
     weight : float64, shape (n,)
-        Every session weighs the same, however many names it has; the mean weight is 1.
+        Every session weighs the same, however many names it has; the mean weight is 1. 0 is never learned from.
     """
 
     sessions: Days
@@ -70,10 +71,12 @@ class Samples:
         return panel
 
 
-def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0) -> Samples:
+def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Flags | None = None) -> Samples:
     """Join features and labels, from row `first` of the panel on.
 
-    A session with fewer than `MIN_NAMES` labelled names ranks nothing and gives no rows.
+    A session with fewer than `MIN_NAMES` labelled names ranks nothing and gives no rows. Labels over a return that is
+    `doubted`, bool (T, N), are judged like all others and never learned from: they weigh nothing, and other names'
+    targets are ranked without them.
 
     Raises
     ------
@@ -91,13 +94,23 @@ def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0) -> Samples:
             f"no session has {MIN_NAMES} eligible names with features and a label",
             where=f"{panel.sessions[first]} to {panel.sessions[-1]}", mend="Use a longer range or more symbols",
         )  # fmt: skip
-    names_per_session = usable.sum(axis=1)
-    weight = 1.0 / names_per_session[t0]
+    taught = usable if doubted is None else usable & ~_holds_one(doubted, labels.ends)
+    weight = np.where(taught[usable], 1.0 / np.maximum(taught.sum(axis=1), 1)[t0], 0.0)
+    target = normal_ranks(np.where(taught, labels.values, np.nan))[usable]
     return Samples(
         sessions=panel.sessions, symbols=panel.symbols, names=panel.names, t0=t0, t1=labels.ends[usable],
         column=column, features=panel.values[usable], label=labels.values[usable],
-        target=normal_ranks(np.where(usable, labels.values, np.nan))[usable], weight=weight / weight.mean(),
+        target=np.where(taught[usable], target, 0.0), weight=weight / weight.mean(),
     )  # fmt: skip
+
+
+def _holds_one(doubted: Flags, ends: Rows) -> Flags:
+    """Whether each label's holding, from the entry's session + 1 to its end, has a doubted return, (T, N)."""
+    count = np.vstack([np.zeros((1, doubted.shape[1]), dtype=np.int64), np.cumsum(doubted, axis=0)])
+    upto = np.take_along_axis(count, np.maximum(ends, 0) + 1, axis=0)
+    entry = np.minimum(np.arange(len(doubted)) + 2, len(doubted))  # the return into the entry's own session is nobody's
+    found: Flags = (ends >= 0) & (upto > count[entry])
+    return found
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
         known = [a for a in load_actions(tmp_path / "theirs" / "data", theirs) if a.effective == day]
         assert market.actions(day, last) == tuple(sorted(known, key=lambda a: (a.symbol, a.kind)))
     kinds_seen = {a.kind for day in days for a in market.actions(day, last)}
-    assert kinds_seen == set(ActionKind)
+    assert kinds_seen == set(ActionKind) - {ActionKind.CONFIRMED}
     assert market.bars(last, 260).symbols  # the panel reads it like any other session
 
 
@@ -267,5 +267,5 @@ def test_the_base_is_raw_and_holds_every_kind_of_event(world: World) -> None:
     """What the other tests lean on."""
     recent = [a for a in load_actions(world.root / "whole" / "data", read_manifest(world.root / "whole" / "data"))
               if a.effective > world.known]  # fmt: skip
-    assert {a.kind for a in recent} == set(ActionKind)
+    assert {a.kind for a in recent} == set(ActionKind) - {ActionKind.CONFIRMED}
     assert any(a.ratio not in (None, Decimal(1)) for a in recent)

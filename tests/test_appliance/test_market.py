@@ -31,7 +31,7 @@ from trainer.curation.writer import parquet_bytes
 
 END = date(2025, 6, 30)
 PRICES = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
-FIELDS = (*PRICES, "eligible", "sessions", "gap_return", "gap_overnight")
+FIELDS = (*PRICES, "eligible", "sessions", "gap_return", "gap_overnight", "undecided")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,8 @@ def from_before_gaps(folder: Path, published: Manifest) -> Manifest:
     records = []
     for record in published.files:
         if record.role is FileRole.BARS:
-            content = parquet_bytes(read_table(folder, record).drop_columns(["gap_return", "gap_overnight"]))
+            table = read_table(folder, record)
+            content = parquet_bytes(table.drop_columns(["gap_return", "gap_overnight", "undecided"]))
             digest = sha256_of(content)
             record = replace(record, path=f"bars/{digest[:12]}.parquet", sha256=digest, size=len(content))
             write_atomic(folder / record.path, content)
@@ -150,7 +151,7 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     store = market._open()
     for day, symbol, owner in zip(days, names, owners, strict=True):
         store.execute(
-            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL)",
+            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL, false)",
             [day, symbol, owner],
         )
     assert market.bars(days[-1], 3).symbols == ("X", f"X@{days[0]}")

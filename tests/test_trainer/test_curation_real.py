@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -79,13 +78,18 @@ def test_returns_agree_with_sql_over_the_delivered_file(yahoo: tuple[Path, Manif
         from r window w as (partition by symbol order by n)
         qualify n - lag(n) over w {{apart}}
     """
+    # One series is two securities: the first of them has a column of its own, and the second no return where it begins.
+    two = {a.symbol for a in load_actions(folder, manifest) if a.kind is ActionKind.DELISTING}
+    alone = np.array([symbol.partition("@")[0] not in two for symbol in bars.symbols])
+    assert len(two) == 1 and (~alone).sum() == 2
     for apart, total, overnight in (
         ("= 1", bars.total_return, bars.overnight_return), ("between 2 and 40", bars.gap_return, bars.gap_overnight),
     ):  # fmt: skip
         oracle = duckdb.connect().sql(query.format(apart=apart)).df()
+        oracle = oracle[~oracle["symbol"].isin(two)]
         row = np.searchsorted(bars.sessions, oracle["date"].to_numpy().astype("datetime64[D]"))
         column = np.searchsorted(np.array(bars.symbols), oracle["symbol"].to_numpy().astype(str))
-        assert len(oracle) == int((~np.isnan(total)).sum())
+        assert len(oracle) == int((~np.isnan(total[:, alone])).sum())
         assert np.abs(total[row, column] - oracle["total"].to_numpy()).max(initial=0.0) < 1e-12
         assert np.abs(overnight[row, column] - oracle["overnight"].to_numpy()).max(initial=0.0) < 1e-12
 
@@ -94,7 +98,8 @@ def test_dividends_are_inferred_from_the_factors(yahoo: tuple[Path, Manifest]) -
     """Agilent paid $0.12 ex 2013-03-28; the vendor restates for the spin-off of 2014, 1.3984 : 1."""
     folder, manifest = yahoo
     actions = load_actions(folder, manifest)
-    assert all(a.inferred and a.kind is ActionKind.DIVIDEND for a in actions)
+    assert all(a.inferred for a in actions)
+    actions = tuple(a for a in actions if a.kind is ActionKind.DIVIDEND)
     first = next(a for a in actions if a.symbol == "A" and a.effective > date(2013, 3, 1))
     assert first.effective == date(2013, 3, 28)
     assert float(first.cash or 0) == pytest.approx(0.12 / 1.3984, abs=2e-3)
@@ -164,22 +169,28 @@ def test_non_positive_prices_are_found_and_the_others_are_real(dirty, source: st
     assert expected <= found == real
 
 
-@pytest.mark.parametrize(("source", "missed"), [("cc0_2017", 4), ("yf_2023", 0)])
-def test_returns_over_100_percent_are_found_unless_the_row_before_is_quarantined(
-    dirty, source: str, missed: int
-) -> None:
+@pytest.mark.parametrize("source", ["cc0_2017", "yf_2023"])
+def test_returns_over_100_percent_are_found_without_miss_or_false_alarm(dirty, source: str) -> None:
+    """Recall and precision 1, those after a row that is not believed included; none is quarantined for its move."""
     labels = pd.read_parquet(shared("us_daily_real_defects_labels_open"))
     expected = places(labels[(labels.source == source) & (labels.defect == "abs_return_gt_100pct")])
     rows, findings, quarantine = dirty[source]
-    misses = expected - places(findings[findings.reason == "extreme_return"])
-    held = places(quarantine)
-    before = {}
-    for symbol, part in rows.groupby("symbol"):
-        days = sorted(part["date"])
-        before |= {(symbol, day): (symbol, eve) for eve, day in pairwise(days)}
-    assert len(misses) == missed
-    assert all(before[place] in held for place in misses)
-    assert not places(findings[findings.reason == "extreme_return"]) <= held, "a price move alone blocks nothing"
+    extreme = places(findings[findings.reason == "extreme_return"])
+    rows = rows.sort_values(["symbol", "date"])
+    move = rows["close"] / rows.groupby("symbol")["close"].shift(1) - 1
+    assert expected <= extreme
+    assert extreme & places(rows[move > 0]) == expected
+    assert len(expected) > 40 and not extreme <= places(quarantine)
+
+
+@pytest.mark.parametrize("source", ["cc0_2017", "yf_2023"])
+def test_every_extreme_return_of_the_bars_is_explained_or_undecided(dirty, source: str) -> None:
+    _, findings, quarantine = dirty[source]
+    extreme, undecided, stitched = (
+        places(findings[findings.reason == reason]) for reason in ("extreme_return", "undecided_return", "stitched")
+    )
+    assert undecided <= extreme and stitched <= extreme and not undecided & stitched
+    assert len(undecided) > 20 and not (undecided | stitched) & places(quarantine)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +233,9 @@ def test_the_real_fall_of_2000_09_29_is_named_and_neither_a_split_nor_blocked(ap
     bars = load_bars(folder, manifest, date(2000, 9, 28), day)
     assert bars.total_return[1, bars.column("AAPL")] == pytest.approx(25.81 / 53.38 - 1, abs=1e-6)
     found = read_table(folder, manifest.of_role(FileRole.FINDINGS)[0]).to_pylist()
-    assert {row["reason"] for row in found if row["symbol"] == "AAPL" and row["date"] == day} == {"extreme_return"}
+    assert {row["reason"] for row in found if row["symbol"] == "AAPL" and row["date"] == day} == {
+        "extreme_return", "undecided_return"
+    }  # fmt: skip
     assert not any(row["symbol"] == "AAPL" and row["reason"] == "suspected_split" for row in found)
     assert manifest.status(day).status is not SessionStatus.RED
 

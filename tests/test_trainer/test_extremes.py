@@ -15,6 +15,9 @@ from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.bars import Floats
 from signals.eligibility import ANY
+from signals.extremes import waiting
+from signals.features.panel import FeaturePanel
+from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.benchmark import universe
@@ -28,8 +31,11 @@ from trainer.backtest.tables import Context, nav_table
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import normal_ranks
 from trainer.measure import book_figures
 from trainer.reports.backtest import report_files
+from trainer.samples import samples
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
 IC = InformationCoefficient(0.05, 6.0, 1e9)  # evidence enough that the whole book is held
@@ -58,17 +64,17 @@ def _halted(table: pa.Table) -> pa.Table:
 
 
 def _jumped(table: pa.Table) -> pa.Table:
-    """One name trades at a hundredth of its price until `JUMPS_ON`, and at 225 times that level from then on."""
+    """One name trades at a fiftieth of its price until `JUMPS_ON`, and at 225 times that level from then on."""
     name = sorted(set(table["symbol"].to_pylist()))[7]
     is_it = pc.equal(table["symbol"], name)
     day = table["date"].to_numpy().astype("datetime64[D]")
-    factor = np.where(day >= np.datetime64(JUMPS_ON), TIMES / 100.0, 0.01)
+    factor = np.where(day >= np.datetime64(JUMPS_ON), TIMES / 50.0, 0.02)
     for column in (*PRICES, "adj_close"):
         if column in table.column_names:
             place = table.column_names.index(column)
             moved = pc.if_else(is_it, pc.multiply(table[column], pa.array(factor)), table[column])
             table = table.set_column(place, column, moved)
-    shares = pc.if_else(is_it, pc.multiply(pc.cast(table["volume"], pa.float64()), 100.0), table["volume"])
+    shares = pc.if_else(is_it, pc.multiply(pc.cast(table["volume"], pa.float64()), 50.0), table["volume"])
     return table.set_column(table.column_names.index("volume"), "volume", shares)
 
 
@@ -117,6 +123,18 @@ def course(archive: Archive, scores: Floats, book: WeightPath) -> Course:
 def test_the_planted_event_is_in_the_returns_at_its_full_size(archive: Archive) -> None:
     row = archive.whole.index(JUMPS_ON)
     assert 200.0 < archive.whole.total_return[row, jumper(archive)] < 250.0
+
+
+def test_a_name_that_waits_is_not_traded_and_the_plan_says_so(course: Course, archive: Archive) -> None:
+    """The fall across the halt holds its level for five sessions: the name is traded again on the sixth."""
+    column, back = halted(archive), archive.whole.index(HALTED_ON) + 1
+    assert archive.whole.undecided[back, column] and not archive.whole.eligible[back : back + 5, column].any()
+    assert archive.whole.eligible[back + 5, column]
+    name, days = archive.whole.symbols[column], archive.whole.sessions.astype(object).tolist()
+    traded = {fill.at.date() for fill in course.fills if fill.symbol == name}
+    assert not traded & set(days[back + 1 : back + 6]) and traded & set(days[back + 6 :])
+    assert name in waiting(archive.trailing(days[back + 2], 60))
+    assert name not in waiting(archive.trailing(days[back + 5], 60))
 
 
 def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(
@@ -203,3 +221,21 @@ def test_what_was_earned_before_a_ruin_is_no_skill() -> None:
     found = worth(net)
     assert found.is_ruined and found.annual_sharpe is None and found.annual_return == -1.0
     assert found.max_drawdown == pytest.approx(1.01) and found.total_return == pytest.approx(1.002**1000 * -0.01 - 1.0)
+
+
+def test_a_label_over_an_undecided_return_is_judged_and_never_learned_from() -> None:
+    """Name 3 doubts the return of session 30: labels of 24 to 28 hold it (k = 5, entry to exit), 23 and 29 do not."""
+    bars = synthetic_bars(2, sessions=60, symbols=15, missing=0.0)
+    names, values = ("one",), np.ones((*bars.close.shape, 1), dtype=np.float32)
+    panel = FeaturePanel(bars.sessions, bars.symbols, names, values, bars.eligible)
+    labels, doubted = horizon_labels(bars, 5), np.zeros(bars.close.shape, dtype=bool)
+    doubted[30, 3] = True
+    plain, found = samples(panel, labels), samples(panel, labels, doubted=doubted)
+    silent = set(found.t0[found.weight == 0.0].tolist())
+    expected = {t for t in range(24, 29) if labels.ends[t, 3] >= 0}
+    assert silent == expected and set(found.column[found.weight == 0.0].tolist()) == {3}
+    np.testing.assert_array_equal(found.label, plain.label)
+    assert found.weight.mean() == pytest.approx(1.0)
+    others = (found.t0 == 26) & (found.weight > 0)
+    ranked = normal_ranks(np.where(np.arange(15) == 3, np.nan, labels.values[26])[None])[0]
+    np.testing.assert_allclose(found.target[others], ranked[np.isfinite(ranked)])

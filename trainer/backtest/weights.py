@@ -23,6 +23,7 @@ from portfolio.nav import Nav, NavCosts, net_asset_value
 from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
 from signals.bars import Bars, Floats
 from signals.errors import SkipSession, TooLittleHistory
+from signals.extremes import waits
 from signals.holding import Flags
 from signals.manifest import PriceBasis
 from signals.scores import Scores
@@ -77,7 +78,7 @@ def weight_paths(
     scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
     first, last = int(scored[0]), min(int(scored[-1]), len(bars.sessions) - 2)
     following = next_opens(bars, archive.actions)
-    earned = np.nan_to_num(following.earned)
+    earned, fixed = np.nan_to_num(following.earned), following.waits | waits(bars)
     weights = np.zeros((len(values), last - first + 1, len(bars.symbols)))
     books = [_Book(portfolio, bars, ramp_sessions, equity_usd) for _ in values]
     for row in range(first, last + 1):
@@ -85,11 +86,8 @@ def weight_paths(
         for path, book in enumerate(books):
             if row > first:
                 book.drift(earned[row - 1])
-            weights[path, row - first] = book.next(
-                values[path, row], risk, row, following.fills[row], following.waits[row]
-            )
+            weights[path, row - first] = book.next(values[path, row], risk, row, following.fills[row], fixed[row])
     returns = np.vstack([np.zeros(len(bars.symbols)), earned[first:last]])
-    waits = following.waits[first : last + 1]
     costs = _costs(archive, first, last, equity_usd)
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
     ended = None if unpriced is None else _ended(archive, first, last)
@@ -97,7 +95,9 @@ def weight_paths(
         returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns)
         for book in weights
     ]
-    navs = [net_asset_value(book, moved, costs, waits) for book, moved in zip(weights, own, strict=True)]
+    navs = [
+        net_asset_value(book, moved, costs, fixed[first : last + 1]) for book, moved in zip(weights, own, strict=True)
+    ]
     return tuple(
         WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True)
     )
@@ -133,8 +133,8 @@ class _Book:
         self._is_ruined |= growth <= 0
         self.held = np.zeros_like(self.held) if self._is_ruined else self.held * (1.0 + returns) / growth
 
-    def next(self, scores: Floats, risk: RiskModel | None, row: int, fills: Flags, waits: Flags) -> Floats:
-        """Take the step of session `row`; without a bar at the next open nothing is bought, or left while it waits."""
+    def next(self, scores: Floats, risk: RiskModel | None, row: int, fills: Flags, fixed: Flags) -> Floats:
+        """Take the step of session `row`: nothing `fixed` is traded, nothing bought without a bar at the next open."""
         names = self._bars.symbols
         chosen = np.flatnonzero(np.isfinite(scores))
         if self._is_ruined or risk is None or not len(chosen):
@@ -150,7 +150,7 @@ class _Book:
         self._plans += 1
         wanted = np.zeros(len(names))
         wanted[np.searchsorted(names, targets.symbols)] = targets.weights
-        self.held = np.where(fills, wanted, np.where(waits, self.held, 0.0))
+        self.held = np.where(fixed, self.held, np.where(fills, wanted, 0.0))
         return self.held
 
 

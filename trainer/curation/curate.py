@@ -11,8 +11,8 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from signals.actions import Action, ActionKind
 from signals.auditing import audit_rows, bar_cells, fixed_returns
 from signals.bars import Days, days_array
-from signals.defects import Reason, find_defects, missing_sessions
+from signals.defects import Defects, Reason, find_defects, missing_sessions
 from signals.delivered_rows import Delivered, Events, events
 from signals.errors import BadBars
+from signals.extremes import confirmed_rows, ends_of_stitches, extremes
 from signals.manifest import PriceBasis
 from signals.quality import non_session_audits
 from signals.returns import Steps, returns, steps
-from signals.securities import identities
+from signals.securities import Identities, identities
 from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
@@ -82,13 +83,18 @@ def curate(
     """
     days = _checked_days(frame, calendar, config)
     first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
-    names = identities(actions, first_days)
-    data = delivered(frame, names, days)
-    recorded = events(data, actions, names, days, basis)
-    inferred: list[Action] = []
-    if basis is PriceBasis.RAW and data.rows.has_adjusted:
-        recorded, inferred = with_inferred_splits(data, recorded, days)
-    defects = find_defects(data.rows, days, recorded.ratio, config.defects)
+    whole = _prepared(frame, actions, first_days, days, basis, config)
+    confirmed = confirmed_rows(whole.data, actions)
+    stitches = ends_of_stitches(whole.data, ~whole.defects.quarantined, whole.recorded, confirmed)
+    if stitches:
+        whole = _prepared(frame, [*actions, *stitches], first_days, days, basis, config)
+        confirmed = confirmed_rows(whole.data, actions)
+    names, data, recorded, defects = whole.names, whole.data, whole.recorded, whole.defects
+    inferred = [*whole.inferred, *stitches]
+    begins = {(end.symbol, end.effective) for end in stitches}
+    for symbol, day in begins:
+        defects.flags[Reason.STITCHED] |= (data.symbol == symbol) & (data.rows.day == np.datetime64(day, "D"))
+    defects.flags[Reason.EXTREME_RETURN] |= defects.flags[Reason.STITCHED]
     _refuse_contradicted(data, recorded.ratio, defects.flags[Reason.SPLIT_CONTRADICTED])
     defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
@@ -96,21 +102,25 @@ def curate(
     belongs = belonging_rows(data, usable, membership, config)
     price = as_traded(data, actions, names, days, basis)
     unknown = np.full(len(usable), np.nan)
+    found = extremes(data, usable, recorded, confirmed, len(days), config.defects)
+    defects.flags[Reason.UNDECIDED_RETURN] = found.undecided
     eligible = eligible_rows(data, usable, belongs, unknown if price is None else price, config.eligibility)
+    eligible &= ~found.waits
     has_bar = bar_cells(data, usable, len(days))
     ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
     total, _ = returns(data.rows, pairs, recorded.ratio, recorded.cash)
-    state = universe_of(Held(data, usable, belongs, total, days, tuple(actions)), membership, config)
+    ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in begins)
+    state = universe_of(Held(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
     if basis is not PriceBasis.TOTAL_RETURN:
         inferred = inferred + _dividends(data, pairs, recorded)
     return DatasetContent(
         name=name, vendor=vendor, basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
-        bars=bars_table(data, usable, figures, eligible),
-        actions=tuple(sorted([*actions, *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
+        bars=bars_table(data, usable, figures, {"eligible": eligible, "undecided": found.undecided}),
+        actions=tuple(sorted([*_lasting(actions), *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
         universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
@@ -118,6 +128,35 @@ def curate(
         min_history=config.min_history, eligibility=config.eligibility, is_price_known=price is not None,
         revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Rows as securities, what was recorded of them, and what is wrong with them."""
+
+    names: Identities
+    data: Delivered
+    recorded: Events
+    inferred: list[Action]
+    defects: Defects
+
+
+def _prepared(
+    frame: pd.DataFrame, actions: Sequence[Action], first_days: Mapping[str, date], days: Days, basis: PriceBasis,
+    config: CurationConfig,
+) -> _Prepared:  # fmt: skip
+    names = identities(actions, first_days)
+    data = delivered(frame, names, days)
+    recorded = events(data, actions, names, days, basis)
+    inferred: list[Action] = []
+    if basis is PriceBasis.RAW and data.rows.has_adjusted:
+        recorded, inferred = with_inferred_splits(data, recorded, days)
+    return _Prepared(names, data, recorded, inferred, find_defects(data.rows, days, recorded.ratio, config.defects))
+
+
+def _lasting(actions: Sequence[Action]) -> list[Action]:
+    """Actions that a dataset holds: what a person confirmed is in the bars."""
+    return [action for action in actions if action.kind is not ActionKind.CONFIRMED]
 
 
 def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Flags) -> None:

@@ -19,8 +19,8 @@ Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], eligible: Flags) -> pa.Table:
-    """Usable rows with the returns in `figures`, sorted by session, then symbol."""
+def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], flags: Mapping[str, Flags]) -> pa.Table:
+    """Usable rows with the returns in `figures` and what `flags` say of them, sorted by session, then symbol."""
     kept = np.flatnonzero(usable)
     kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
     ids = np.array(data.securities, dtype=object)
@@ -30,7 +30,7 @@ def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], el
         "security": ids[data.rows.security[kept]],
         **{name: getattr(data.rows, name)[kept] for name in FIGURES if name != "adj_close"},
         **{name: figure[kept] for name, figure in figures.items()},
-        "eligible": eligible[kept],
+        **{name: flag[kept] for name, flag in flags.items()},
         "kind": data.kind[kept],
         "sector": data.sector[kept],
     }

@@ -51,6 +51,8 @@ class Held:
     days : datetime64[D], shape (T,)
     actions : iterable of Action
         Of which delistings say what a name was worth at its end.
+    stitched : frozenset of str
+        Securities that ended where another began under their symbol: nobody left.
     """
 
     data: Delivered
@@ -59,6 +61,7 @@ class Held:
     total: Floats
     days: Days
     actions: tuple[Action, ...]
+    stitched: frozenset[str] = frozenset()
 
 
 def universe_of(held: Held, membership: Membership | None, config: CurationConfig) -> Universe:
@@ -76,7 +79,8 @@ def universe_of(held: Held, membership: Membership | None, config: CurationConfi
     newest = np.full(len(held.data.securities), -1, dtype=np.int64)
     np.maximum.at(newest, held.data.rows.security[held.usable], held.data.session[held.usable])
     count = len(held.days)
-    if bool(np.all(newest >= count - config.survivor_sessions)) and count > config.survivor_years * SESSIONS_PER_YEAR:
+    lives = (newest >= count - config.survivor_sessions) | np.isin(held.data.securities, list(held.stitched))
+    if bool(np.all(lives)) and count > config.survivor_years * SESSIONS_PER_YEAR:
         return Universe(Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left")
     if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
         return Universe(

@@ -37,7 +37,7 @@ BARS_SCHEMA = pa.schema(
     [("session", pa.date32()), ("symbol", pa.string()), ("security", pa.string())]
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")]
     + [("eligible", pa.bool_()), ("kind", pa.string()), ("sector", pa.string())]
-    + [(name, pa.float64()) for name in GAP_FIELDS]
+    + [*((name, pa.float64()) for name in GAP_FIELDS), ("undecided", pa.bool_())]
 )
 ACTIONS_SCHEMA = pa.schema(
     [
