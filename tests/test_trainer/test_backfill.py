@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,15 +16,18 @@ import pytest
 from typer.testing import CliRunner
 
 from execution.exchange.generated import generate
+from signals.actions import Action, ActionKind
 from signals.audits import SessionStatus
 from signals.dataset import load_bars, read_manifest
 from signals.errors import BadBars, BrokerUnreachable, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
+from signals.sessions import xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
 from trainer.curation.backfill import SPOOL, backfill, requests
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
+from trainer.curation.levels import off_level
 from trainer.curation.missing import Missing, missing
 from trainer.curation.receipts import read_receipts
 from trainer.curation.vendor import FileVendor
@@ -213,6 +218,63 @@ def test_a_vendor_on_another_level_or_basis_is_refused(
     assert (done.rows, done.after, len(read_receipts(data))) == (0, done.before, 1)
     with pytest.raises(BadBars, match="split_adjusted prices"):
         backfill(data, FileVendor(tmp_path / "half.parquet", Mapping(), PriceBasis.SPLIT_ADJUSTED), None, None)
+
+
+@pytest.mark.parametrize("factor", [1.5, 1.03])
+def test_exactly_the_missing_rows_at_another_level_are_refused_and_the_right_ones_then_accepted(
+    delivery: Path, whole: Path, week: tuple[date, ...], hole: Path, tmp_path: Path, factor: float
+) -> None:
+    """No session of both shows the level, so the bars beside the gap do: there by a factor, and back again."""
+    data = ingested(hole, delivery, tmp_path / "us")
+    frame = pq.read_table(delivery / "bars.parquet").to_pandas()
+    day = frame["date"].astype("datetime64[s]").dt.date
+    lost = {gap.symbol for gap in missing(data, read_manifest(data), week[0], week[-1])}
+    only = frame[day.isin(week) & frame["symbol"].isin(lost)]
+    off = only.assign(**{name: only[name] * factor for name in ("open", "high", "low", "close")})
+    off.to_parquet(tmp_path / "off.parquet")
+    only.to_parquet(tmp_path / "right.parquet")
+    done = backfill(data, FileVendor(tmp_path / "off.parquet", Mapping(), PriceBasis.RAW), week[0], week[-1])
+    assert len(off) == 5 * len(lost)
+    assert (done.rows, len(done.refused), len(read_receipts(data))) == (0, len(lost), 1)
+    assert "deliver the session before or after the gap too" in done.refused[0]
+    done = backfill(data, FileVendor(tmp_path / "right.parquet", Mapping(), PriceBasis.RAW), week[0], week[-1])
+    assert (done.refused, done.after) == ((), ())
+    assert bars_files(data) == bars_files(whole)
+
+
+def steps_beside(closes: dict[str, tuple[float, float | None]], **options: object) -> dict[str, str]:
+    """Refusals of a gap on 2021-06-09, filled at (open 150, close 150), between bars held on the 8th and the 10th."""
+    days = [date(2021, 6, 8), date(2021, 6, 9), date(2021, 6, 10)]
+    manifest = SimpleNamespace(calendar=xnys(days[0], days[-1]), basis=options.get("basis", PriceBasis.RAW))
+    stamps = [pd.Timestamp(day) for day in days]
+    held = pd.DataFrame(
+        [(name, stamps[0], before, before) for name, (before, _) in closes.items()]
+        + [(name, stamps[2], after, after) for name, (_, after) in closes.items() if after is not None],
+        columns=["symbol", "date", "open", "close"],
+    )  # fmt: skip
+    filling = pd.DataFrame(
+        [(name, stamps[1], 150.0, 150.0) for name in closes], columns=["symbol", "date", "open", "close"]
+    )
+    agreed = pd.DataFrame({"symbol": options.get("agreed", []), "date": stamps[:1] * len(options.get("agreed", []))})  # type: ignore[arg-type]
+    agreed["date"] = pd.to_datetime(agreed["date"])
+    runs = [Missing(name, days[1], days[1], 1) for name in closes]
+    return off_level(filling, agreed, held, options.get("actions", ()), runs, manifest)  # type: ignore[arg-type]
+
+
+def test_a_level_is_wrong_where_prices_go_there_and_back_and_a_move_that_stays_is_none() -> None:
+    """150 after 100 and before 101 is a level; after 100 and before 152 a move; after 100 at the end is asked about."""
+    found = steps_beside(
+        {"LEVEL": (100.0, 101.0), "MOVE": (100.0, 152.0), "LAST": (100.0, None), "NEAR": (130.0, None)}
+    )
+    assert sorted(found) == ["LAST", "LEVEL"]
+    assert found["LEVEL"].startswith("LEVEL 2021-06-09: 150 delivered, 100 held on 2021-06-08, 101 on 2021-06-10")
+    assert not steps_beside({"LEVEL": (100.0, 101.0)}, agreed=["LEVEL"])
+    split = [Action(ActionKind.SPLIT, "S", day, day, ratio=Decimal(r))
+             for day, r in ((date(2021, 6, 9), "0.5"), (date(2021, 6, 10), "2"))]  # fmt: skip
+    assert not steps_beside({"S": (75.0, 75.0)}, actions=split)
+    assert sorted(steps_beside({"S": (75.0, 75.0)}, actions=split[:1])) == []
+    assert sorted(steps_beside({"S": (75.0, 75.0)})) == ["S"]
+    assert sorted(steps_beside({"T": (150.0, 150.0)}, basis=PriceBasis.TOTAL_RETURN)) == ["T"]
 
 
 def test_an_end_past_the_last_session_extends_every_living_name(delivery: Path, whole: Path, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def backfill(
     """Say what the audit misses, and fetch it from a vendor where one is named.
 
     Without --bars or --vendor it only says what is missing. What comes is a delivery like any other, known from today;
-    symbols whose prices the vendor tells at another level are refused. Interrupted, the same command asks for the rest.
+    symbols whose prices are at another level, or at one that nothing shows, are refused. Interrupted, the same command
+    asks for the rest.
     Exit code 1 when something is missing still.
 
     Example: trainer backfill --data var/data/us
@@ -198,7 +199,7 @@ def _filled(done: Backfilled) -> dict[str, object]:
 def _told(done: Backfilled) -> str:
     lines = [f"{done.rows:,} of {sum(run.sessions for run in done.before):,} missing bars filled, {done.actions:,} "
              f"corporate actions; {done.manifest.name} is at version {done.manifest.version}"]  # fmt: skip
-    lines += [f"refused, another price level: {row}" for row in done.refused]
+    lines += [f"refused for the level of its prices: {row}" for row in done.refused]
     if done.after:
         lines.append(f"still missing: {summary(done.after)}")
     return "\n".join(lines)

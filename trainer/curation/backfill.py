@@ -6,6 +6,7 @@ Invariants
 ----------
 1. Only missing cells are filled. A session on either side is asked for too: where the vendor agrees there with what is
    held it anchors the adjusted closes, and where it does not by more than `MOST_DISAGREEMENT` the symbol is refused.
+   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.levels`.
 2. Answers are kept in `spool/` as they come, so that an interrupted backfill asks for the rest only.
 3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from signals.dataset import load_actions, read_table
@@ -31,6 +34,7 @@ from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import deliver, refresh, whole_delivery
 from trainer.curation.known import LEVEL, PRICES, ROUNDING
+from trainer.curation.levels import off_level
 from trainer.curation.missing import Missing, missing
 from trainer.curation.receipts import Part, Scope
 from trainer.curation.vendor import BarVendor
@@ -55,7 +59,7 @@ class Backfilled:
     actions : int
         Corporate actions delivered.
     refused : tuple of str
-        Symbols whose prices the vendor tells at another level, each with the disagreement.
+        Symbols whose prices the vendor gives at another level, or at one that nothing shows, each with the reason.
     manifest : Manifest
         Now in force.
     """
@@ -157,24 +161,27 @@ def _filling(
     wanted = pd.MultiIndex.from_tuples(list(_cells(asked, manifest.calendar)), names=["symbol", "date"])
     told["is_missing"] = pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(wanted)
     told = told[~(told["is_missing"] & _is_quarantined_already(told, folder, manifest))].reset_index(drop=True)
-    held = _held(folder, manifest, set(told.loc[~told["is_missing"], "date"].dt.date))
+    held = _held(folder, manifest, {run.symbol for run in asked})
     beside = told[~told["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
     most = LEVEL if manifest.basis is PriceBasis.TOTAL_RETURN else MOST_DISAGREEMENT
     apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > most]
-    refused = tuple(
-        f"{row.symbol} {row.date:%Y-%m-%d}: {row.close:g} told, {row.close_held:g} held"
+    refused = {
+        str(row.symbol): f"{row.symbol} {row.date:%Y-%m-%d}: {row.close:g} delivered, {row.close_held:g} held"
         for row in apart.drop_duplicates("symbol").itertuples()
-    )
+    }
+    agreed = beside.loc[~beside["symbol"].isin(apart["symbol"]), ["symbol", "date"]]
+    missed = told[told["is_missing"] & ~told["symbol"].isin(apart["symbol"])]
+    refused |= off_level(missed, agreed, held, load_actions(folder, manifest), asked, manifest)
     same = np.logical_and.reduce(
         [(beside[name] - beside[f"{name}_held"]).abs() <= ROUNDING * beside[name].abs() for name in PRICES]
         + [beside["volume"] == beside["volume_held"]]
     )
     anchors = pd.MultiIndex.from_frame(beside.loc[same, ["symbol", "date"]])
     kept = told["is_missing"] | pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(anchors)
-    rows = told[kept & ~told["symbol"].isin(apart["symbol"])]
+    rows = told[kept & ~told["symbol"].isin(list(refused))]
     filled = set(rows.loc[rows["is_missing"], "symbol"])
     rows = rows[rows["symbol"].isin(filled)].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
-    return rows, refused
+    return rows, tuple(refused.values())
 
 
 def _is_quarantined_already(told: pd.DataFrame, folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
@@ -195,17 +202,17 @@ def _cells(asked: Iterable[Missing], calendar: Calendar) -> Iterator[tuple[str, 
             yield run.symbol, pd.Timestamp(day)
 
 
-def _held(folder: Path, manifest: Manifest, days: set[date]) -> pd.DataFrame:
-    """Bars that the dataset holds on `days`."""
+def _held(folder: Path, manifest: Manifest, symbols: set[str]) -> pd.DataFrame:
+    """Bars that the dataset holds of `symbols`."""
     parts = []
     for record in manifest.of_role(FileRole.BARS):
-        if record.first is not None and any(record.first <= day <= (record.last or day) for day in days):
-            parts.append(read_table(folder, record, ["session", "symbol", *PRICES, "volume"]).to_pandas())
+        table = read_table(folder, record, ["session", "symbol", *PRICES, "volume"])
+        wanted = pc.is_in(table.column("symbol"), value_set=pa.array(sorted(symbols), pa.string()))
+        parts.append(table.filter(wanted).to_pandas())
     columns = ["date", "symbol", *PRICES, "volume"]
     frame = pd.concat(parts).rename(columns={"session": "date"}) if parts else pd.DataFrame(columns=columns)
     frame["date"] = pd.to_datetime(frame["date"]).astype("datetime64[s]")
-    result: pd.DataFrame = frame[frame["date"].dt.date.isin(days)]
-    return result
+    return frame
 
 
 def _new_actions(vendor: BarVendor, asked: list[Missing], folder: Path, manifest: Manifest) -> pd.DataFrame:
