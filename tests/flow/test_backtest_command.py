@@ -22,7 +22,9 @@ from tests.fakes.store import Published
 from tests.flow.test_slots import publish_risk
 
 pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
+from trainer import history
 from trainer.commands import backtest as command
+from trainer.looks import LOOKS
 
 Make = Callable[..., Workbench]
 SESSIONS = 8
@@ -132,6 +134,9 @@ def test_the_report_says_who_scored_which_session(bench: Bench, published: Publi
     after = bench(tmp_path / "after", bench.free, calendar.offset(bench.free, 3))
     assert [row["origin"] for row in after["scores"]] == ["published model"]
     assert set(after["certainty"]) == {"psr", "dsr", "trials"} and after["certainty"]["trials"] == 12
+    known = [one for one in history.read(bench.data / LOOKS).records if one["command"] == "backtest"]
+    shown = {(one["first"], one["last"]) for one in known if one["sleeve"] == after["provenance"]["sleeve"]}
+    assert (after["scores"][0]["first"], after["scores"][0]["last"]) in shown, "what was shown is written down"
 
 
 def test_a_range_that_the_model_learned_from_is_refused(bench: Bench, published: Published, tmp_path: Path) -> None:

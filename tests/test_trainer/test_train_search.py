@@ -18,7 +18,9 @@ from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
 from tests.fakes.curated import curate
+from trainer import chain
 from trainer.__main__ import app
+from trainer.looks import LOOKS
 from trainer.models.parameters import LightGbmConfig
 from trainer.models.table import LEARNERS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
@@ -183,6 +185,8 @@ def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path
     best = load(Path(known["recipe"]), RecipeConfig)
     assert best.learner == "catboost" and best.catboost.depth == known["best"]["parameters"]["depth"]
     again = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
+    looked = [one for one in chain.read(place / "curated" / LOOKS, mend="").records if one["command"] == "search"]
+    assert known["study"] in {one["model"] for one in looked}
     assert again == known and known["n_trials"] == 2 and known["bins"] is None
 
 
@@ -204,6 +208,12 @@ def test_a_comparison_is_what_each_learner_s_own_training_finds(place: Path, com
     assert row["out_of_fold_ic"]["mean"] == own["ic"]["mean"]
     assert row["walk_forward_ic"] == own["walk_forward"]["ic"]
     assert row["sharpe_net_annual"] == pytest.approx(own["trials"]["sharpe"]["annual"])
+
+
+def test_a_comparison_writes_down_which_sessions_it_has_shown(place: Path, compared: Answer, trained: Answer) -> None:
+    known = chain.read(place / "curated" / LOOKS, mend="").records
+    shown = {one["command"]: one["last"] for one in known}
+    assert {"compare", "train"} <= shown.keys() and shown["compare"] == shown["train"] < trained["last_label_session"]
 
 
 def test_a_comparison_says_gaps_and_that_the_holdout_stays_sealed(place: Path, compared: Answer) -> None:
