@@ -46,12 +46,6 @@ class Life:
     paid: tuple[tuple[str, float], ...]
 
 
-def lineage(bundle: Bundle) -> str:
-    """What stays the same while a model is only trained anew."""
-    manifest = bundle.manifest
-    return f"{manifest.sleeve} {manifest.role.value} {manifest.trainer.config_sha256[:12]}"
-
-
 def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
     """Judge the scores that can be judged by now and have not been, oldest first."""
     calendar, sleeve = deps.calendar, bundle.manifest.sleeve
@@ -93,7 +87,7 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
         JSON-able. None where the bundle promises nothing, or nothing has been observed yet.
     """
     expected = expected_of(bundle)
-    life = _life(lineage(bundle), [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
+    life = _life(bundle.manifest.lineage, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
     if expected is None or not life.rows:
         return None
     value = nav.history(deps.ledger, asof, 1)
@@ -105,7 +99,7 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
     )
     test = judge(ic, promised, bound)
     return {
-        "lineage": lineage(bundle), "since": life.rows[0]["session"], "until": life.rows[-1]["session"],
+        "lineage": bundle.manifest.lineage, "since": life.rows[0]["session"], "until": life.rows[-1]["session"],
         "figures": figures, "fans": {"after": list(expected.after), **_fans(expected, equity)},
         "test": {
             "sessions": test.sessions, "wealth": test.wealth, "highest": test.highest, "alarm_at": 1.0 / ALPHA,
@@ -178,7 +172,7 @@ def _scores(bars: Bars, sleeve: str, deps: Deps) -> tuple[Floats, dict[date, str
 def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """What each bundle promised: the one in force by its own evidence, earlier ones by what was recorded of them."""
     found: dict[str, Mapping[str, Any]] = {row["bundle"]: row for row in past if row["lineage"]}
-    own = {"lineage": lineage(bundle)}
+    own = {"lineage": bundle.manifest.lineage}
     if expected is not None:
         own |= {"promised": expected.ic.promised, "bound": expected.ic.bound}  # type: ignore[dict-item]  # numbers
     return {**found, bundle.sha256: own}

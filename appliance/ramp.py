@@ -1,4 +1,7 @@
-"""The ramp: a first funding, a resumption or a new bundle is stepped into over a few sessions."""
+"""The ramp: a first funding, a resumption or a new model is stepped into over a few sessions.
+
+A model that is only trained anew is no new one: the ramp counts by lineage (`BundleManifest.lineage`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from datetime import date, datetime
 from appliance.deps import Deps
 from appliance.job import JobStatus
 from appliance.ledger import job_runs, plans
+from signals.bundle import Bundle
 
 
-def ramp_share(deps: Deps, session: date, bundle_sha256: str) -> float:
+def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
     """Share of the ordinary step to take on D: (n + 1) / ramp_sessions, at most 1.
 
-    n counts the sessions before D with a plan of this very bundle that could be traded after the device was last armed.
+    n counts the sessions before D with a plan of this bundle's lineage that could be traded after the device was last
+    armed. A plan of an earlier release, which names no lineage, counts where this very bundle made it.
     """
+    planned = {run.session: run.figures for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
     armed_at = deps.latch.read().at
     since = datetime.fromisoformat(armed_at) if armed_at else None
     count = 0
@@ -21,7 +27,9 @@ def ramp_share(deps: Deps, session: date, bundle_sha256: str) -> float:
         if day >= session:
             continue
         before_arming = since is None or deps.calendar.session(day).open < since
-        if before_arming or plans.require(deps.ledger, day).provenance.bundle_sha256 != bundle_sha256:
+        same = plans.require(deps.ledger, day).provenance.bundle_sha256 == bundle.sha256
+        same = same or planned.get(day, {}).get("lineage") == bundle.manifest.lineage
+        if before_arming or not same:
             break
         count += 1
         if count + 1 >= deps.config.tripwires.ramp_sessions:

@@ -12,7 +12,7 @@ from appliance.bundles import BundleStore
 from appliance.deps import Deps
 from appliance.drift import document as drift_document
 from appliance.drift import feature_drift, worst_feature
-from appliance.expecting import GONE, Row, bands, life_of, lineage, observed, series_of, verdict
+from appliance.expecting import GONE, Row, bands, life_of, observed, series_of, verdict
 from appliance.halting import tell
 from appliance.ledger import job_runs, nav
 from appliance.policy import bundle_policy
@@ -70,7 +70,7 @@ def _attributed(asof: date, deps: Deps) -> list[Row]:
 
 def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Row], costs: Sequence[Row]) -> bytes:
     """The life inside its fans; nothing where there is no promise or no life yet."""
-    expected, life = expected_of(bundle), life_of(lineage(bundle), deps, live, costs)
+    expected, life = expected_of(bundle), life_of(bundle.manifest.lineage, deps, live, costs)
     if expected is None or not life.rows:
         return b""
     value = nav.history(deps.ledger, asof, 1)

@@ -14,6 +14,7 @@ from trainer.commands import (
     data,
     deliveries,
     frontier,
+    lineage,
     promotion,
     scoring,
     search,
@@ -33,6 +34,7 @@ training.register(app)
 search.register(app)
 backtest.register(app)
 promotion.register(app)
+lineage.register(app)
 stacking.register(app)
 frontier.register(app)
 

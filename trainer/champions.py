@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from signals.bundle import Role
 from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
@@ -24,6 +25,7 @@ from trainer.backtest.subject import Settings, Subject, read_document, subject_o
 from trainer.chain import Anchor, Chain, Record
 from trainer.history import CHAMPIONS, OPENINGS, Event
 from trainer.holdout import open_holdout
+from trainer.lineage import log
 from trainer.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
 from trainer.promotion.case import Case, Verdict
 from trainer.promotion.config import PromotionConfig
@@ -92,7 +94,11 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         known = history.read(request.registry / CHAMPIONS)
         subject = subject_of(request.run, request.data)
         now = history.champion(known, str(subject.evidence["sleeve"]))
+        if subject.evidence.get(log.KEY) is not None:
+            raise FixInput("a retraining is never promoted by itself", where=str(request.run),
+                           mend="Train a challenger by `trainer train`, and promote that")  # fmt: skip
         if now is not None and _is_of(request.registry, now, request.run):
+            log.begin(request.registry, request.run, Role.CHAMPION, str(now["why"]), request.at)
             _permit(request.run, now)
             return Outcome(Verdict.of(now), now, is_new=False)
         case = _case(subject, request, now, step)
@@ -103,6 +109,7 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         made = _added(request.registry, record)
         write_atomic(request.run / FOLDER / VERDICT, canonical_json(verdict.document()))
         if verdict.is_promoted:
+            log.begin(request.registry, request.run, Role.CHAMPION, str(made["why"]), request.at)
             _permit(request.run, made)
         return Outcome(verdict, made, is_new=True)
 
@@ -141,10 +148,22 @@ def confirm(registry: Path, run: Path) -> Record:
     Raises
     ------
     FixInput
-        The registry's champion is another model, the same one judged on other evidence, or none.
+        The registry's champion is another model, the same one judged on other evidence, or none; or the run is a
+        retraining that was refused, or of another's lineage.
     """
-    sleeve = str(read_document(run / EVIDENCE).get("sleeve"))
+    evidence = read_document(run / EVIDENCE)
+    sleeve = str(evidence.get("sleeve"))
     now = history.champion(history.read(registry / CHAMPIONS), sleeve)
+    if now is not None and evidence.get(log.KEY) is not None:
+        head = log.require_head(registry, run, Role.CHAMPION).head
+        own = {name: head[name] for name in ("model_sha256", "evidence_sha256")}
+        promoted = {name: now.get(name) for name in own}
+        _permit(run, {**now, **own, "promoted": promoted, "retrained": dict(head)})
+        return now
+    newer = log.begun_by(registry, run) if now is not None and _is_of(registry, now, run) else None
+    if newer is not None and newer.retrained:
+        raise FixInput(f"{newer.head['run']} was trained after this run and is the champion's newest model",
+                       where=str(run), mend="Publish that run")  # fmt: skip
     if now is None or not _is_of(registry, now, run):
         said = f"{now['version']} of {now['run']}" if now else "nobody"
         same = now is not None and tuple(now["model_sha256"]) == model_hashes(run)

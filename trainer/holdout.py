@@ -24,7 +24,7 @@ from trainer.material import Range, prepare
 from trainer.measure import BEFORE_HOLDOUT, FOLDER, begun, held
 from trainer.models.base import Device
 from trainer.recipes import RECIPES
-from trainer.recipes.base import LEARNERS, RecipeConfig
+from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.samples import Samples, Seal, seal_holdout
 from trainer.validation.ic import rank_ic
 from trainer.validation.oof import fit_all, scored
@@ -66,7 +66,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), mend="Train with holdout_sessions")
     device = Device(str(subject.evidence["learner"]["device"]))
-    learner = LEARNERS[config.learner](config, int(training["seed"]), device)
+    learner = learner_of(config, int(training["seed"]), device)
     model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
         raise FixInput(

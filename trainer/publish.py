@@ -202,6 +202,11 @@ def last_training_session(run: Path) -> date:
         raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
 
 
+def is_retraining(run: Path) -> bool:
+    """Whether the run was made by `trainer retrain`, by its own evidence."""
+    return _document(run, "evidence.json").get("lineage") is not None
+
+
 def sleeve_of(run: Path) -> str:
     """Sleeve that the run trained; raise `FixInput` when its evidence does not say."""
     return str(_field(_document(run, "evidence.json"), "sleeve"))

@@ -37,6 +37,8 @@ class Recorded:
     scores : mapping of asof to (symbol to score)
     faults : mapping of asof to sentence
         Why a recorded evening does not count, or what a device said of one that it did not score.
+    models : mapping of asof to tuple of SHA-256
+        Which models scored: the run's own, or those of its lineage by then.
     """
 
     venues: tuple[str, ...]
@@ -46,14 +48,32 @@ class Recorded:
     last: date
     scores: Mapping[date, Mapping[str, float]]
     faults: Mapping[date, str] = field(default_factory=dict)
+    models: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
     def fault(self, asof: date) -> str:
         """Why there are no scores of `asof` to be judged; empty where there are."""
         return self.faults.get(asof, "" if asof in self.scores else "no device recorded scores")
 
 
-def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar) -> Recorded:
-    """Read the exported log at `path`, or all of a folder, as far as it is of these models.
+@dataclass(frozen=True)
+class Source:
+    """A bundle whose scores count: its models, and until when it could score."""
+
+    model_sha256: tuple[str, ...]
+    last_training_session: date
+    expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
+
+
+def read_recorded(
+    path: Path, model_sha256: Sequence[str], calendar: Calendar, lineage: Mapping[str, Source] | None = None
+) -> Recorded:
+    """Read the exported log at `path`, or all of a folder, as far as it is of these models or of their lineage.
+
+    Parameters
+    ----------
+    lineage : mapping of SHA-256 to Source, optional
+        Bundles in which the run's model was published when it had been trained again. A device keeps the manifests of
+        the newest bundles alone.
 
     Raises
     ------
@@ -62,7 +82,8 @@ def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar) -
     """
     logs = _logs(path)
     bundles = {digest: bundle for log in logs for digest, bundle in log.bundles().items()}
-    ours = {digest: bundle for digest, bundle in bundles.items() if _is_of(bundle, model_sha256)}
+    ours = {digest: _source(bundle) for digest, bundle in bundles.items() if _is_of(bundle, model_sha256)}
+    ours |= lineage or {}
     evenings = [one for log in logs for one in log.evenings if one.source in ours]
     if not evenings:
         raise FixInput("no recorded scores are of this run's model as a shadow", where=str(path), mend=MEND)
@@ -70,6 +91,7 @@ def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar) -
     scores: dict[date, Mapping[str, float]] = {}
     faults = {calendar.previous(day): f"the device: {why}" for log in logs for day, why in log.faults.items()}
     faults = {asof: why for asof, why in faults.items() if asof not in {one.asof for one in evenings}}
+    models = {one.asof: ours[one.source].model_sha256 for one in evenings}
     for one in evenings:
         if scores.setdefault(one.asof, one.scores) != one.scores:
             faults[one.asof] = "two logs hold different scores"
@@ -79,7 +101,7 @@ def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar) -
     last = min(_ends(own_logs, first, ours, calendar))
     return Recorded(
         tuple(sorted({log.venue for log in own_logs})), any(log.is_rehearsal for log in own_logs),
-        tuple(sorted({one.source for one in evenings})), first, last, scores, faults,
+        tuple(sorted({one.source for one in evenings})), first, last, scores, faults, models,
     )  # fmt: skip
 
 
@@ -97,13 +119,18 @@ def _is_of(bundle: BundleManifest, model_sha256: Sequence[str]) -> bool:
     return bundle.role is Role.SHADOW and sorted(f.sha256 for f in bundle.of(Part.MODEL)) == sorted(model_sha256)
 
 
+def _source(bundle: BundleManifest) -> Source:
+    models = tuple(file.sha256 for file in bundle.of(Part.MODEL))
+    return Source(models, bundle.last_training_session, bundle.expiry_sessions)
+
+
 def _ends(
-    logs: Sequence[ShadowLog], first: date, ours: Mapping[str, BundleManifest], calendar: Calendar
+    logs: Sequence[ShadowLog], first: date, ours: Mapping[str, Source], calendar: Calendar
 ) -> list[date]:  # fmt: skip
     """Each reason for which nothing more was asked for, as the last session before it."""
     expiry = [
-        calendar.offset(bundle.last_training_session, min(bundle.expiry_sessions, DEFAULT_EXPIRY_SESSIONS))
-        for bundle in ours.values()
+        calendar.offset(source.last_training_session, min(source.expiry_sessions, DEFAULT_EXPIRY_SESSIONS))
+        for source in ours.values()
     ]
     strangers = [_before(one, calendar) for log in logs for one in log.evenings
                  if one.asof > first and one.source not in ours]  # fmt: skip

@@ -23,6 +23,7 @@ from scipy.stats import norm, spearmanr
 
 from execution.yardstick import levels
 from signals.bars import Floats
+from signals.bundle import Role
 from signals.config import parse
 from signals.errors import FixInput, SkipSession
 from signals.files import write_atomic
@@ -33,10 +34,11 @@ from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe
 from trainer.backtest.subject import Settings, Subject, read_document
 from trainer.labels.panel import MIN_NAMES
+from trainer.lineage import log
 from trainer.looks import Look
 from trainer.measure import FOLDER, begun, held, model_hashes
 from trainer.recipes.base import LABELS, RecipeConfig
-from trainer.recorded import Recorded, read_recorded
+from trainer.recorded import Recorded, Source, read_recorded
 from trainer.validation.anytime import interval_at_all_times
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic
@@ -106,7 +108,10 @@ class _Evening:
     difference: float = 0.0
 
 
-def shadow(subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None) -> Shadow:
+def shadow(
+    subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None,
+    registry: Path | None = None,
+) -> Shadow:  # fmt: skip
     """Judge what was scored after the training against what became of it, and store the result.
 
     The dataset is read in its newest version: the sessions are those that were delivered since.
@@ -115,6 +120,8 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
     ----------
     record : Path, optional
         What devices recorded; without it the published model is asked now.
+    registry : Path, optional
+        Where it is known which bundles carried the run's model trained again: what these scored counts too.
 
     Raises
     ------
@@ -122,8 +129,12 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
         Another dataset, a record of another model, or no session since the training whose label has ended.
     """
     archive = _newest(subject, data)
-    hashes, model = model_hashes(subject.run), (subject.run / "model.onnx").read_bytes()
-    recorded = read_recorded(record, hashes, archive.manifest.calendar) if record else None
+    hashes, sources = model_hashes(subject.run), _lineage(subject, registry)
+    models = {hashes[0]: (subject.run / "model.onnx").read_bytes()}
+    recorded = read_recorded(record, hashes, archive.manifest.calendar, sources) if record else None
+    if registry is not None and recorded is not None:
+        models |= {one: log.kept(registry, one) for all_ in recorded.models.values() for one in all_
+                   if one not in models}  # fmt: skip
     days = _days(subject, archive, recorded)
     ends = str(days[0]), str(archive.manifest.last)
     looks.record(data, Look("shadow", str(subject.evidence["sleeve"]), hashes[0], *ends))
@@ -131,7 +142,8 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
         try:
-            evening = _evening(subject, archive, asof, model, recorded)
+            scored_by = recorded.models.get(asof, hashes) if recorded else hashes
+            evening = _evening(subject, archive, asof, models[scored_by[0]], recorded)
         except SkipSession as error:
             reasons.append(f"{asof}: {error}")
             continue
@@ -152,6 +164,18 @@ def shadow(subject: Subject, data: Path, settings: Settings, band: float, record
     # What a device recorded stays: a later look at the same run is another file, which no bar reads.
     write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), artefacts.canonical_json(asdict(found_shadow)))
     return found_shadow
+
+
+def _lineage(subject: Subject, registry: Path | None) -> dict[str, Source]:
+    """Bundles that carried this run's model as a shadow when it had been trained again."""
+    found = log.begun_by(registry, subject.run) if registry is not None else None
+    if found is None:
+        return {}
+    shadows = {str(record["bundle_sha256"]) for record in found.published if record["role"] == Role.SHADOW}
+    return {
+        bundle: Source(tuple(record["model_sha256"]), log.days(record)[0])
+        for bundle, record in found.bundles().items() if bundle in shadows
+    }  # fmt: skip
 
 
 def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ sealed holdout. The other (`model_before_holdout.txt`) stops at the seal; it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,7 +27,7 @@ from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
 from trainer.policy_book import policy_book
 from trainer.proof import Figures, Proof, figures, fits, prove
-from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig, scores_log_odds
+from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
 from trainer.regime_figures import by_regime
 from trainer.reports.training import Subject, report_files
 from trainer.run_folder import refuse_existing, write_run
@@ -38,6 +38,7 @@ from trainer.source import Source
 from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import Importance, importance
+from trainer.validation.likeness import null_of
 from trainer.validation.oof import Step, fit_all, scored
 from trainer.validation.probabilities import calibrate
 
@@ -65,6 +66,8 @@ class Request:
         A search that chooses the learner's parameters first, or the folder whose trials count.
     bars_hash : str
         Of the promotion bars that hold, which the evidence names.
+    compare : callable or None
+        For a retraining: given the panel and the exported model, returns what the evidence says of its lineage.
     importance : bool
         Whether to permute features out of fold, which takes a model per group and a scoring per feature.
     """
@@ -81,6 +84,7 @@ class Request:
     search: SearchRequest | None = None
     bars_hash: str = ""
     importance: bool = False
+    compare: Callable[[FeaturePanel, bytes], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     source, panel, rows = material.source, material.panel, material.rows
     following = next_opens(source.bars, source.actions)
     config, tried = _chosen(recipe, config, material, following, request, step)
-    learner = LEARNERS[config.learner](config, request.seed, request.device)
+    learner = learner_of(config, request.seed, request.device)
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
@@ -145,6 +149,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
         regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
     )  # fmt: skip
+    known["seed_null"] = null_of(fitted.model, panel)
+    if request.compare is not None:
+        known["lineage"] = request.compare(panel, fitted.exported.onnx)
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     model = sha256_of(fitted.exported.onnx)
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
@@ -193,7 +200,8 @@ def _files(
 ) -> Mapping[str, bytes]:  # fmt: skip
     training_cfg = {
         "sleeve": recipe.sleeve.name, "seed": known["seed"], "config": config.model_dump(mode="json"),
-        "config_hash": known["config_hash"], "code_version": known["code_version"],
+        "device": known["learner"]["device"], "config_hash": known["config_hash"],
+        "code_version": known["code_version"],
         "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
         "first_training_session": known["first_training_session"], "last_label_session": known["last_label_session"],
         "symbols": list(rows.symbols),

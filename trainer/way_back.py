@@ -9,10 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from signals.bundle import BundleManifest, Part, Role, RollbackGrant
-from signals.bundle.layout import FORMER
+from signals.bundle.layout import FORMER, former_place, place_of, pointer, read_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import FixInput
-from trainer.publish import newest_seq
 
 
 def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> RollbackGrant:
@@ -47,7 +46,14 @@ def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reas
         raise FixInput("the store holds no champion bundle of that version", where=str(store),
                        mend="Name the store that it was published to")  # fmt: skip
     newest = max(found, key=lambda manifest: manifest.seq)
-    return grant(f"{newest.seq}-{newest.bundle_id}", newest_seq(store, newest.sleeve), valid_until, reason)
+    return grant(f"{newest.seq}-{newest.bundle_id}", _taken(store, newest.sleeve), valid_until, reason)
+
+
+def _taken(store: Path, sleeve: str) -> int:
+    """Sequence of the champion that devices take now; what other roles have used since is nothing to them."""
+    places = (place_of(sleeve, Role.CHAMPION), former_place(sleeve, Role.CHAMPION))
+    heads = [(place, store / pointer(place)) for place in places]
+    return max((read_latest(head.read_bytes(), place).seq for place, head in heads if head.exists()), default=0)
 
 
 def _champions(store: Path) -> Iterator[BundleManifest]:

@@ -62,7 +62,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
     seen = opinions.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
-    ramp = ramp_share(deps, session, bundle.sha256)
+    ramp = ramp_share(deps, session, bundle)
     path = morning.path_since(
         plans.before(deps.ledger, session), account, session, deps.calendar,
         lambda day: deps.market.actions(day, asof),
@@ -95,7 +95,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     ))  # fmt: skip
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(frozen, {
-        "turnover": moved, "ramp": ramp, "gross": targets.gross, "net": targets.net,
+        "turnover": moved, "ramp": ramp, "lineage": bundle.manifest.lineage, "gross": targets.gross, "net": targets.net,
         "decisions": [list(pair) for pair in targets.decisions],
         "sized_by": dict(targets.decisions)[SIZED_BY],
         "reduce_only": asks_to_reduce(found) or bool(held_back),

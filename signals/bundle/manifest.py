@@ -188,6 +188,11 @@ class BundleManifest(Document):
         return tuple((f.name, f.units, f.lookback_sessions) for f in self.features)
 
     @property
+    def lineage(self) -> str:
+        """What stays the same while a model is only trained anew: sleeve, role and training configuration."""
+        return f"{self.sleeve} {self.role.value} {self.trainer.config_sha256[:12]}"
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Feature names in the model's order."""
         return tuple(f.name for f in self.features)

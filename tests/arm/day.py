@@ -84,7 +84,9 @@ def published(scratch: Path, bars: Path | None, sessions: int) -> Bench:
     data, run, keys, store = (scratch / name for name in ("curated", "run", "keys", "store"))
     trainer("ingest", *vendor, "--to", str(data))
     listed = trainer("sessions", "--data", str(data), "--last", str(sessions + 1)).split()
-    trainer("train", "--sleeve", "equities_xs", "--data", str(data), "--end", listed[0], "--run", str(run))
+    trainer(
+        "train", "--sleeve", "equities_xs", "--data", str(data), "--end", listed[0], "--seeds", "1", "--run", str(run)
+    )
     trainer("keys", "--to", str(keys))
     trainer("publish", "--run", str(run), "--role", "evaluation", "--keys", str(keys), "--to", str(store))
     trainer("publish-data", "--data", str(data), "--keys", str(keys), "--to", str(store / "data"))

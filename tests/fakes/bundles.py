@@ -129,6 +129,7 @@ class Recipe:
     calendar: str = "XNYS"
     min_appliance_version: str = "0.1.0"
     sleeve: str = "equities_xs"
+    config_sha256: str = "1" * 64
     ic: InformationCoefficient = field(
         default_factory=lambda: InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008)
     )
@@ -153,7 +154,7 @@ class Recipe:
             expiry_sessions=self.expiry_sessions,
             ic=self.ic, blend_weight=1.0, graph=self.graph,
             golden_tolerance_sd=1e-5,
-            trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256="1" * 64,
+            trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256=self.config_sha256,
                             snapshot_ids=("2" * 64,), seed=1),
             keyset_version=self.keyset_version, min_appliance_version=self.min_appliance_version, files=files,
         )  # fmt: skip

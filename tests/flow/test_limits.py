@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from signals.audits import SessionStatus
 from tests.fakes.device import Workbench
-from tests.fakes.store import Published, republish
+from tests.fakes.store import RANKED, Published, publish_bundle, recipe, republish
 
 Make = Callable[..., Workbench]
 
@@ -63,15 +64,27 @@ def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(
     assert name in reasons[0][0]
 
 
-def test_the_first_sessions_step_in(make: Make, published: Published) -> None:
-    """A fifth, two fifths ... of the ordinary step: exposure grows by more each day, and the ramp is on record."""
-    bench = make(published)
-    days = published.sessions(3)
+def test_the_first_sessions_step_in_and_a_model_that_is_only_trained_anew_does_not_begin_again(
+    make: Make, own_store: Published
+) -> None:
+    """A fifth, two fifths ... of the ordinary step: exposure grows by more each day, and the ramp is on record.
+
+    The bundle of the third session has other weights and the same configuration; that of the fourth another one.
+    """
+    bench = make(own_store)
+    days = own_store.sessions(4)
+    again = recipe(own_store.root / "data", own_store.last_training, seq=2, weights=np.arange(len(RANKED)) / 64)
     assert bench("arm", "--session", str(days[0]), "--yes").code == 0
-    for day in days:
+    for number, day in enumerate(days):
+        if number == 2:
+            publish_bundle(own_store.root, again)
+        if number == 3:
+            publish_bundle(own_store.root, again.but(seq=3, config_sha256="3" * 64))
         assert bench("run-day", "--session", str(day)).code == 0
+    bundles = bench.rows("SELECT DISTINCT bundle_sha256 FROM plans ORDER BY session")
+    assert len(bundles) == 3
     ramps = bench.rows("SELECT json_extract(figures, '$.ramp') FROM job_runs WHERE job = 'plan' ORDER BY session")
-    assert ramps == [(0.2,), (0.4,), (0.6,)]
+    assert ramps == [(0.2,), (0.4,), (0.6,), (0.2,)]
     gross = [float(value) for (value,) in bench.rows("SELECT gross FROM nav ORDER BY session")]
     assert 0 < gross[0] < gross[1] < gross[2]
 

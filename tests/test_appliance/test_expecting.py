@@ -16,7 +16,7 @@ import pytest
 
 from appliance import watching
 from appliance.drift import document
-from appliance.expecting import GONE, STANDS, bands, life_of, lineage, observed, series_of, verdict
+from appliance.expecting import GONE, STANDS, bands, life_of, observed, series_of, verdict
 from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.nav import NavRow
@@ -62,9 +62,12 @@ class Store:
         return whole().until(asof, sessions)
 
 
+LINEAGE = f"{SLEEVE} evaluation {'1' * 12}"
+
+
 def bundle(sha: str = "b" * 64, config: str = "1" * 64, promise: Any = PROMISE) -> Any:
     manifest = SimpleNamespace(
-        sleeve=SLEEVE, role=Role.EVALUATION, trainer=SimpleNamespace(config_sha256=config), horizon_sessions=5,
+        sleeve=SLEEVE, role=Role.EVALUATION, lineage=f"{SLEEVE} evaluation {config[:12]}", horizon_sessions=5,
         of=lambda part: (SimpleNamespace(path="evidence.json"),),
     )  # fmt: skip
     evidence = json.dumps({"expectation": promise}).encode()
@@ -111,7 +114,9 @@ def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(de
     expected = lived(values, opens(bars), 5)
     assert [row["ic"] for row in found] == expected.ic[:5].tolist()
     assert [row["turnover"] for row in found] == expected.turnover[:5].tolist()
-    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {(0.01, 0.4, lineage(bundle()))}
+    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {
+        (0.01, 0.4, bundle().manifest.lineage)
+    }
 
 
 def test_what_a_report_has_judged_is_not_judged_again(deps: Any) -> None:
@@ -140,7 +145,7 @@ def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: An
     days = DAYS.days[100:110]
     rows = [live(day, 0.1, config="9" * 64) for day in days[:4]] + [live(day, 0.05) for day in days[4:]]
     record(deps, days[-1], live=rows)
-    life = life_of(lineage(bundle()), deps, [], [])
+    life = life_of(LINEAGE, deps, [], [])
     assert [row["session"] for row in life.rows] == [str(day) for day in days[4:]]
     assert life_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
 
@@ -153,7 +158,7 @@ def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(dep
              {"session": str(DAYS.days[99]), "traded": "10",
               "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
              {"session": str(days[1]), "traded": "0", "costs": {}}]  # fmt: skip
-    life = life_of(lineage(bundle()), deps, [live(days[0], 0.10), live(days[1], None)], costs)
+    life = life_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
     found = series_of(life)
     assert found["ic"] == [0.10, 0.10]
     assert found["turnover"] == [0.1, 0.1]

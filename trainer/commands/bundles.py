@@ -16,7 +16,7 @@ from signals.sessions import xnys
 from signals.sleeves import SLEEVES
 from trainer import sign, way_back
 from trainer.clock import now
-from trainer.publish import KEYSET, Request, last_training_session, publish
+from trainer.publish import KEYSET, Publication, Request, is_retraining, last_training_session, publish
 from trainer.remote import deliver_keyset, publish_remote
 from trainer.stores import Endpoint, S3Credentials, objects_at
 
@@ -83,15 +83,22 @@ def publish_command(
     to: str = typer.Option(..., help="Store that devices pull from: a folder or s3://bucket/prefix."),
     refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="the verdict on the run"),
     registry: Path = typer.Option(Path("var/registry"), help="Registry whose champion a champion must be."),
+    accept: str = typer.Option("", help="Accept an evaluation, and why: `trainer retrain` then keeps it young."),
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
     as_json: bool = typer.Option(False, "--json"),
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
+    if accept.strip() and role is not Role.EVALUATION:
+        raise FixInput("only an evaluation is accepted", where="--accept", mend="Leave it out")
     if role is Role.CHAMPION:
         from trainer.champions import confirm  # here: it loads the learners, and only a champion needs it
 
         confirm(registry, run)
+    elif is_retraining(run):
+        from trainer.lineage.log import require_head
+
+        require_head(registry, run, role)
     last = last_training_session(run)
     request = Request(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
     calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
@@ -101,11 +108,24 @@ def publish_command(
     else:
         done = publish(request, calendar, sleeves)
         place = str(done.folder)
+    if role is not Role.EVALUATION or accept.strip() or is_retraining(run):
+        _remember(registry, run, role, accept.strip(), done)
     emit(
         {"folder": place, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},
         as_json=as_json,
         text=f"Published bundle {done.bundle_id}, sequence {done.seq}, as {done.role}: {place}",
     )
+
+
+def _remember(registry: Path, run: Path, role: Role, accept: str, done: Publication) -> None:
+    """Let a lineage begin with what was accepted, and note the bundle of each of its models."""
+    from trainer.history import held
+    from trainer.lineage import log
+
+    with held(registry):
+        if not is_retraining(run) and role is not Role.CHAMPION:
+            log.begin(registry, run, role, accept or "a challenger", now())
+        log.note_published(registry, run, role, done.sha256, now())
 
 
 def grant_rollback_command(

@@ -101,6 +101,7 @@ def shadow(
         Path | None,
         typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder."),
     ] = None,
+    registry: Registry = VAR,
     bars: Bars = None,
     portfolio: Portfolio = None,
     equity: Equity = 1_000_000.0,
@@ -118,7 +119,7 @@ def shadow(
     from trainer.shadow import shadow as measured
 
     band = read_bars(bars).shadow_band
-    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded)
+    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
     profit = found.profit
     if found.recorded is None:
         origin = "Asked now, recorded by no device: it does not clear the bar."
@@ -179,6 +180,7 @@ def rollback(
     from trainer import champions, sign, way_back
     from trainer import history as histories
     from trainer import tracking as mirror
+    from trainer.lineage import log
 
     if not reason.strip():
         raise FixInput("a rollback needs a reason", where="--reason", mend="Say why, for whoever reads the history")
@@ -189,7 +191,7 @@ def rollback(
     signed = b""
     if keys and store and to:
         known = histories.read(registry / histories.CHAMPIONS)
-        models = tuple(champions.former(known, sleeve, version)["model_sha256"])
+        models = log.returnable(registry, champions.former(known, sleeve, version))
         signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
@@ -210,6 +212,8 @@ def history(
     """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
     from trainer import champions
     from trainer import history as histories
+    from trainer.lineage.log import LINEAGES
+    from trainer.lineage.retrain import audit as lineages_verified
 
     known = histories.read(registry / histories.CHAMPIONS)
     opened = histories.read(registry / histories.OPENINGS)
@@ -222,6 +226,10 @@ def history(
         text = [f"{name}: {_named(record)}" for name, record in document["champions"].items()]
     else:
         text = [_line(record) for record in document["records"]]
+        again = [r for r in histories.read(registry / LINEAGES).records if sleeve in ("", r["sleeve"])]
+        document["lineages"] = again
+        text += [f"{r['number']:>4}  {r['at']}  {r['event']:<11}  {r['role']} lineage {r['lineage']}, model {r['of']}"
+                 + (f": {r['why']}" if "why" in r else "") for r in again]  # fmt: skip
     document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
     if verify:
         found = champions.audit(registry)
@@ -229,6 +237,7 @@ def history(
             "records": found.records.records, "head": found.records.head, "openings": found.openings.records,
             "earlier_rules": list(found.earlier),
         }  # fmt: skip
+        document["verified"]["lineages"] = lineages_verified(registry)
         text.append(_verified(found))
     emit(document, as_json=as_json, text="\n".join(text) or "Nothing has been judged yet.")
 
@@ -302,7 +311,7 @@ def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
         return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
     width = max(len(row.bar) for row in verdict.rows)
     rows = [
-        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {_figure(row.value):>12}  {_figure(row.limit):>12}  "
+        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>12}  {figure(row.limit):>12}  "
         + row.why
         for row in verdict.rows
     ]
@@ -319,7 +328,8 @@ def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
     return "\n".join([head, *rows, "", end])
 
 
-def _figure(value: float | str | None) -> str:
+def figure(value: float | str | None) -> str:
+    """Return a figure of a row as it is printed."""
     if value is None:
         return "none"
     return f"{value:.4g}" if isinstance(value, int | float) else value

@@ -48,6 +48,7 @@ def train(
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     config: Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 1,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Models with seeds of their own to average.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
     trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
     search: Annotated[Path | None, typer.Option(help=SEARCH_HELP)] = None,
@@ -77,8 +78,8 @@ def train(
     if sleeve == RISK:
         foreign: dict[str, object] = {
             "--label": label, "--k": k, "--folds": folds, "--embargo": embargo, "--learner": learner,
-            "--device": device != "auto", "--trials": trials, "--search": search, "--storage": storage,
-            "--importance": importance,
+            "--device": device != "auto", "--seeds": seeds, "--trials": trials,
+            "--search": search, "--storage": storage, "--importance": importance,
         }  # fmt: skip
         return train_risk(
             data, run, start=day(start, "--start"), end=day(end, "--end"), symbols=_names(symbols), config=config,
@@ -92,6 +93,7 @@ def train(
         groups=folds,
         embargo_sessions=embargo,
         learner=learner,
+        seeds=seeds,
     )
     request = Request(
         data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
@@ -140,12 +142,14 @@ def device_named(name: str) -> Device:
 
 def overridden(
     config: RecipeConfig, *, label: str | None, k: int | None, groups: int | None, embargo_sessions: int | None,
-    learner: str | None = None,
+    learner: str | None = None, seeds: int | None = None,
 ) -> RecipeConfig:  # fmt: skip
     """Return `config` with what the command line names; values are checked as a file's would be."""
     document = config.model_dump(mode="json")
     if learner is not None:
         document["learner"] = learner
+    if seeds is not None:
+        document["seeds"] = seeds
     for section, key, value in (
         ("label", "kind", label), ("label", "k", k), ("cpcv", "groups", groups),
         ("cpcv", "embargo_sessions", embargo_sessions),

@@ -15,9 +15,12 @@ from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
+from trainer.models.base import Device, Learner
 from trainer.models.parameters import Objective
 from trainer.models.table import LEARNERS, LearnerKind, Parameters
 from trainer.recipes.space import SearchConfig
+
+WITHOUT_CHANCE = frozenset({LearnerKind.RIDGE, LearnerKind.LOGISTIC})
 
 
 class LabelKind(StrEnum):
@@ -66,10 +69,15 @@ class CpcvConfig(Config):
 
 
 class RecipeConfig(Parameters):
-    """Everything about a training that a person may choose, one YAML per sleeve."""
+    """Everything about a training that a person may choose, one YAML per sleeve.
+
+    `seeds` models are fitted wherever one is, each with a seed of its own, and averaged; a search's trials and learners
+    without chance (ridge, logistic) fit one.
+    """
 
     label: LabelConfig = LabelConfig()
     learner: LearnerKind = LearnerKind.LIGHTGBM
+    seeds: int = Field(default=1, ge=1, le=50)
     weighting: WeightConfig = WeightConfig()
     cpcv: CpcvConfig = CpcvConfig()
     search: SearchConfig = SearchConfig()
@@ -84,6 +92,16 @@ class RecipeConfig(Parameters):
                 for value in values:
                     type(section).model_validate({**section.model_dump(), parameter: value})
         return self
+
+
+def learner_of(config: RecipeConfig, seed: int, device: Device) -> Learner:
+    """Return what the recipe fits: its learner, averaged over its seeds where chance has a part in it."""
+    from trainer.models.averaged import Averaged, seeds_of  # brings in what writes graphs
+
+    row = LEARNERS[config.learner]
+    if config.seeds == 1 or config.learner in WITHOUT_CHANCE:
+        return row(config, seed, device)
+    return Averaged(tuple(row(config, one, device) for one in seeds_of(seed, config.seeds)))
 
 
 def scores_log_odds(config: RecipeConfig) -> bool:
@@ -115,4 +133,14 @@ def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> La
 
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
 
-__all__ = ["LABELS", "LEARNERS", "CpcvConfig", "LabelConfig", "LabelKind", "LearnerKind", "Recipe", "RecipeConfig"]
+__all__ = [
+    "LABELS",
+    "LEARNERS",
+    "CpcvConfig",
+    "LabelConfig",
+    "LabelKind",
+    "LearnerKind",
+    "Recipe",
+    "RecipeConfig",
+    "learner_of",
+]

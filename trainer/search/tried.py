@@ -10,7 +10,7 @@ from typing import Any
 from signals.bars import Floats
 from signals.holding import Opens
 from trainer.models.base import Device
-from trainer.recipes.base import LEARNERS, Recipe, RecipeConfig
+from trainer.recipes.base import Recipe, RecipeConfig, learner_of
 from trainer.samples import Samples, seal_holdout
 from trainer.search import store
 from trainer.search.judgement import Evidence, judge
@@ -115,7 +115,7 @@ def per_split(
 ) -> Floats:
     """Net returns of a recipe's walk-forward decile book on the open rows, each split's features in bins of its own."""
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    learner = LEARNERS[config.learner](config, seed, device)
+    learner = learner_of(config, seed, device)
     scores = walk_forward(open_rows, learner, groups=config.cpcv.groups, workers=workers, step=step)
     return Arena(open_rows, following, config.label.k).net(scores)
 

@@ -1,0 +1,65 @@
+"""`trainer retrain`: the accepted recipe again on newer data, in the role that it has."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.bundle import Role
+from signals.console import emit
+from trainer.clock import now
+from trainer.commands.promotion import PANEL, REFUSED_EXIT, VAR, Registry, figure
+from trainer.commands.training import day, progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to `app`."""
+    app.command(rich_help_panel=PANEL)(retrain)
+
+
+def retrain(
+    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
+    data: Annotated[Path, typer.Option(help="The dataset of the accepted model, with the sessions since.")],
+    run: Annotated[Path, typer.Option(help="Run folder to write; it must not exist.")],
+    role: Annotated[Role, typer.Option(help="Whose lineage.")] = Role.CHAMPION,
+    registry: Registry = VAR,
+    end: Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")] = "",
+    bars: Annotated[Path | None, typer.Option(help="YAML whose section `lineage` holds the rules.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+) -> None:
+    """Train the champion, the accepted evaluation or the shadow of a sleeve again, with newer sessions.
+
+    Recipe, seed and names are those of the model that was accepted; no seal is opened, and nobody becomes champion. The
+    new model is compared with its predecessor and with the accepted one. Exit status 1: not inside the bounds, a second
+    time in a week, over a RED session, or after the lineage's end; it cannot be published.
+
+    Example: trainer retrain --sleeve equities_xs --data var/data/us --run var/runs/week-27
+    """
+    from signals.code_version import code_version
+    from trainer.lineage.retrain import Request, replaced, steps, train_again
+    from trainer.lineage.retrain import retrain as trained_again
+    from trainer.lineage.rules import read_rules
+
+    request = Request(
+        sleeve=sleeve, role=role, data=data, run=run, registry=registry, end=day(end, "--end"), rules=read_rules(bars),
+        workers=workers, code_version=code_version("trainer"), at=now(),
+    )  # fmt: skip
+    with progress(steps(request), shown=not as_json) as step:
+        found = trained_again(request, partial(train_again, step=step))
+    width = max(len(row.bar) for row in found.rows)
+    lines = [
+        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>10}  {figure(row.limit):>10}  "
+        + row.why
+        for row in found.rows
+    ]
+    if (share := replaced(found.record)) is not None:
+        lines.append(f"Turnover of this retraining alone: {share:.1%} of a decile book.")
+    own = f"retraining {found.record['of']} of lineage {found.record['lineage']}, {role} of {sleeve}"
+    lines.append(f"KEPT: {own}. Publish it with --role {role}." if found.is_kept else f"REFUSED: {own}.")
+    emit({**found.record, "is_kept": found.is_kept}, as_json=as_json, text="\n".join(lines))
+    if not found.is_kept:
+        raise typer.Exit(REFUSED_EXIT)

@@ -1,0 +1,239 @@
+"""Train a lineage again: the accepted recipe on the newest data, judged by its differences, recorded, never promoted.
+
+What cannot be published is refused before anything is fitted where that is known: a second time in a week, over RED
+sessions, after the lineage's end. A refused retraining leaves a record and a run folder that nothing publishes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from signals.audits import SessionStatus
+from signals.bundle import Role
+from signals.config import parse
+from signals.dataset import read_manifest
+from signals.errors import FixInput
+from signals.features.panel import FeaturePanel
+from signals.files import write_atomic
+from signals.manifest import Manifest
+from signals.sessions import Calendar
+from trainer import history
+from trainer import train as training
+from trainer.artefacts import canonical_json
+from trainer.backtest.subject import read_document
+from trainer.chain import Record
+from trainer.lineage import log
+from trainer.lineage.log import Event, Lineage
+from trainer.lineage.rules import RECIPE, LineageConfig, due, judge
+from trainer.measure import FOLDER
+from trainer.models.base import Device
+from trainer.promotion.case import Row
+from trainer.recipes import RECIPES
+from trainer.recipes.base import RecipeConfig
+from trainer.run_folder import refuse_existing
+from trainer.validation.likeness import beside
+from trainer.validation.oof import Step
+
+VERDICT = "lineage.json"
+WEEK_SESSIONS = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is trained again, on what.
+
+    Attributes
+    ----------
+    sleeve : str
+    role : Role
+        Whose lineage: the champion's, or that of the accepted evaluation or of the published shadow.
+    data, run, registry : Path
+    end : date or None
+        Last session that a label may end at; the dataset's own where it is None.
+    rules : LineageConfig
+    workers : int
+    code_version : str
+    at : datetime
+        UTC; stands in the record.
+    """
+
+    sleeve: str
+    role: Role
+    data: Path
+    run: Path
+    registry: Path
+    end: date | None
+    rules: LineageConfig
+    workers: int
+    code_version: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record, and every row of the verdict; a refusal without a training has the first rows alone."""
+
+    record: Record
+    rows: tuple[Row, ...]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is the lineage's newest model now."""
+        return bool(self.record["event"] == Event.RETRAINED)
+
+
+Compare = Callable[[FeaturePanel, bytes], Mapping[str, Any]]
+Make = Callable[[Request, Mapping[str, Any], Compare], None]
+
+
+def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare, step: Step = lambda _: None) -> None:
+    """Run the accepted model's own training on the newest data: its recipe, seed, device and names."""
+    sleeve, asked = str(accepted["sleeve"]), accepted["range"]
+    training.train(
+        RECIPES[sleeve], parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
+        training.Request(
+            data=request.data, run=request.run, start=date.fromisoformat(asked["start"]) if asked["start"] else None,
+            end=request.end, symbols=tuple(asked["symbols"]), seed=int(accepted["seed"]), workers=request.workers,
+            code_version=request.code_version, device=Device(str(accepted.get("device", Device.AUTO))),
+            compare=compare,
+        ),
+        step,
+    )  # fmt: skip
+
+
+def steps(request: Request) -> int:
+    """How often a real training calls its step at most."""
+    found = log.newest(request.registry, request.sleeve, request.role)
+    return training.steps(parse(_accepted(request, found)["config"], RecipeConfig, where="the accepted recipe"))
+
+
+def retrain(request: Request, make: Make = train_again) -> Outcome:
+    """Train a lineage again and record what came of it.
+
+    Parameters
+    ----------
+    make : callable
+        Writes the run folder; told the accepted training's configuration, and how to compare the new model.
+
+    Raises
+    ------
+    FixInput
+        The sleeve has no such lineage, or its files, the dataset or the run folder cannot be used.
+    Locked
+        A promotion is at work in the registry.
+    """
+    refuse_existing(request.run)
+    found = log.newest(request.registry, request.sleeve, request.role)
+    manifest = read_manifest(request.data)
+    end = request.end or manifest.last
+    facts = {
+        **_elapsed(found, manifest.calendar, _trained_until(found, manifest.calendar, end)),
+        "red": _red(manifest, log.days(found.head)[1], end),
+    }  # fmt: skip
+    rows = due(facts, request.rules)
+    if not all(row.passed for row in rows):
+        return _recorded(request, found, facts, rows, {})
+    accepted = _accepted(request, found)
+    older = [log.kept(request.registry, one["model_sha256"][0]) for one in (found.head, found.root)]
+    seen: dict[str, Any] = {}
+
+    def compare(panel: FeaturePanel, model: bytes) -> Mapping[str, Any]:
+        seen.update(beside(model, panel, *older))
+        return {"id": found.id, "of": len(found.retrained) + 1, "role": str(request.role), **seen}
+
+    make(request, accepted, compare)
+    made = log.described(request.run, read_document(request.run / log.EVIDENCE))
+    facts |= {
+        **_elapsed(found, manifest.calendar, log.days(made)[0]), **seen, "null": found.root["null"],
+        "recipe": {name: made[name] for name in RECIPE}, "accepted": {name: found.root[name] for name in RECIPE},
+    }  # fmt: skip
+    rows = judge(facts, request.rules)
+    write_atomic(request.run / FOLDER / VERDICT, canonical_json({"rows": [asdict(row) for row in rows], **facts}))
+    return _recorded(request, found, facts, rows, made)
+
+
+def _accepted(request: Request, found: Lineage) -> dict[str, Any]:
+    """The configuration that the accepted model was trained with."""
+    document: dict[str, Any] = json.loads(log.kept(request.registry, str(found.root["training_sha256"])))
+    return document
+
+
+def _recorded(
+    request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]
+) -> Outcome:  # fmt: skip
+    """Record the verdict, unless the lineage went on meanwhile."""
+    failed = [row for row in rows if not row.passed]
+    with history.held(request.registry):
+        if log.newest(request.registry, request.sleeve, request.role).head != found.head:
+            raise FixInput("the lineage went on while this was trained", where=str(request.registry),
+                           mend="Train it again")  # fmt: skip
+        if made and not failed:
+            for name in (log.MODEL, log.TRAINING):
+                log.keep(request.registry, (request.run / name).read_bytes())
+        record = log.append(
+            request.registry, {
+                "sleeve": request.sleeve, "run": request.run.name, **made,
+                "event": str(Event.REFUSED if failed else Event.RETRAINED), "lineage": found.id,
+                "of": len(found.retrained) + 1, "role": str(request.role), "at": request.at.isoformat(),
+                "facts": dict(facts), "rules": request.rules.model_dump(mode="json"),
+                "rows": [asdict(row) for row in rows],
+                "why": "; ".join(f"{row.bar}: {row.why}" for row in failed) or "inside every bound",
+            }
+        )  # fmt: skip
+    return Outcome(record, rows)
+
+
+def audit(registry: Path) -> int:
+    """Judge every recorded retraining again and return how many records there are.
+
+    Raises
+    ------
+    FixInput
+        A verdict does not follow from its figures, or a kept file was changed.
+    """
+    records = history.read(registry / log.LINEAGES).records
+    for record in records:
+        if record["event"] not in (Event.RETRAINED, Event.REFUSED):
+            continue
+        rules = parse(record["rules"], LineageConfig, where=log.LINEAGES)
+        again = (judge if "recipe" in record["facts"] else due)(record["facts"], rules)
+        if [asdict(row) for row in again] != list(record["rows"]):
+            raise FixInput(f"the verdict of record {record['number']} does not follow from its figures",
+                           where=str(registry / log.LINEAGES), mend=history.MEND)  # fmt: skip
+        if record["event"] == Event.RETRAINED:
+            for sha256 in (*record["model_sha256"], record["training_sha256"]):
+                log.kept(registry, str(sha256))
+    return len(records)
+
+
+def replaced(record: Mapping[str, Any]) -> float | None:
+    """Share of a decile book that the retraining alone replaces; None where it was not compared."""
+    found = record["facts"].get("predecessor") or {}
+    return found.get("turnover")
+
+
+def _elapsed(found: Lineage, calendar: Calendar, last: date) -> dict[str, int]:
+    index = calendar.index(last)
+    return {
+        "apart": index - calendar.index(log.days(found.head)[0]),
+        "age": index - calendar.index(log.days(found.root)[0]),
+    }
+
+
+def _trained_until(found: Lineage, calendar: Calendar, end: date) -> date:
+    """Where the training would end, if its labels end as far before `end` as the predecessor's do before theirs."""
+    trained, labelled = log.days(found.head)
+    return calendar.offset(end, calendar.index(trained) - calendar.index(labelled))
+
+
+def _red(manifest: Manifest, since: date, end: date) -> list[str]:
+    """RED sessions since the predecessor's last label, and of the last week in any case."""
+    days = manifest.calendar.days
+    last = manifest.calendar.index(end)
+    first = min(manifest.calendar.index(since) + 1, last - WEEK_SESSIONS + 1)
+    return [str(day) for day in days[first : last + 1] if manifest.status(day).status is SessionStatus.RED]

@@ -1,0 +1,118 @@
+"""How alike two models rank the same names, and how alike two would by chance alone.
+
+The chance is the seed's: what one seed instead of another does to a model that learned the same recipe from the same
+rows. Of the models that an average holds each pair gives one figure a window of 21 sessions,
+
+    r = mean over the window of the rank correlation of a session's scores,
+
+and two averages of n seeds would agree by  r_n = n r / (1 + (n - 1) r)  (Spearman 1910 and Brown 1910, "Correlation
+calculated from faulty data" and "Some experimental results in the correlation of mental abilities").
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Floats
+from signals.features.panel import FeaturePanel
+from signals.ic import rank_ic
+from signals.inference import predict
+from trainer.models.averaged import AveragedModel
+from trainer.validation.deciles import book_weights, decile_of
+
+WINDOW_SESSIONS, NULL_SESSIONS = 21, 252
+QUANTILE = 0.01
+
+
+def likeness(new: Floats, old: Floats) -> dict[str, Any]:
+    """How two models' scores of the same sessions agree.
+
+    Parameters
+    ----------
+    new, old : float64, shape (T, N)
+        NaN where there is none.
+
+    Returns
+    -------
+    dict
+        `rank_correlation`, the mean over sessions, None where nothing can be compared; `sessions`; `turnover`, the
+        share of an equally weighted decile book that the new scores alone replace.
+    """
+    alike = rank_ic(new, old)
+    known = np.isfinite(alike)
+    if not known.any():
+        return {"rank_correlation": None, "sessions": 0, "turnover": None}
+    books = [book_weights(decile_of(scores[known]), 1) for scores in (new, old)]
+    gross = np.abs(books[1]).sum(axis=1)
+    moved = 0.5 * np.abs(books[0] - books[1]).sum(axis=1) / np.where(gross > 0, gross, 1.0)
+    return {
+        "rank_correlation": float(alike[known].mean()), "sessions": int(known.sum()), "turnover": float(moved.mean())
+    }  # fmt: skip
+
+
+def seed_null(members: Floats) -> dict[str, Any] | None:
+    """How alike models, and averages of as many, are that differ by their seeds alone.
+
+    Parameters
+    ----------
+    members : float64, shape (S, T, N)
+        Scores of the same sessions by each seed's model.
+
+    Returns
+    -------
+    dict or None
+        For `single` models and for `averaged` ones `mean` and `low`, the 1 % quantile over pairs and windows; None
+        for fewer than two seeds or sessions without scores.
+    """
+    count, sessions = members.shape[:2]
+    starts = range(sessions % WINDOW_SESSIONS, sessions - WINDOW_SESSIONS + 1, WINDOW_SESSIONS)
+    series = [rank_ic(one, other) for one, other in combinations(members, 2)]
+    windows = [pair[start : start + WINDOW_SESSIONS] for pair in series for start in starts]
+    single = np.array([np.nanmean(window) for window in windows if np.isfinite(window).any()])
+    if not single.size:
+        return None
+    averaged = count * single / (1.0 + (count - 1) * single)
+    found: dict[str, Any] = {"seeds": count, "figures": int(single.size)}
+    for name, values in (("single", single), ("averaged", averaged)):
+        found[name] = {"mean": float(values.mean()), "low": float(np.quantile(values, QUANTILE))}
+    return found
+
+
+def null_of(model: object, panel: FeaturePanel) -> dict[str, Any] | None:
+    """Seed null of an averaged model on the newest year of the panel; None of any other model."""
+    if not isinstance(model, AveragedModel):
+        return None
+    year = newest(panel, NULL_SESSIONS)
+    members = np.full((len(model.members), *year.eligible.shape), np.nan)
+    for number, member in enumerate(model.members):
+        members[number][year.eligible] = member.predict(year.values[year.eligible])
+    return seed_null(members)
+
+
+def newest(panel: FeaturePanel, sessions: int = WINDOW_SESSIONS) -> FeaturePanel:
+    """Return the last sessions of a panel."""
+    last = slice(max(0, len(panel.sessions) - sessions), None)
+    return FeaturePanel(
+        panel.sessions[last], panel.symbols, panel.names, panel.values[last], panel.eligible[last]
+    )  # fmt: skip
+
+
+def scores_of(onnx: bytes, panel: FeaturePanel) -> Floats:
+    """Scores of an exported model on a panel, float64 (T, N), NaN where nobody is eligible."""
+    scores = np.full(panel.eligible.shape, np.nan)
+    if panel.eligible.any():
+        scores[panel.eligible] = predict([onnx], np.ascontiguousarray(panel.values[panel.eligible]))
+    return scores
+
+
+def beside(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> dict[str, Any]:
+    """Compare a retrained model with both that it descends from, on the newest sessions of the panel."""
+    recent = newest(panel)
+    own = scores_of(new, recent)
+    return {
+        name: likeness(own, scores_of(onnx, recent)) for name, onnx in
+        (("predecessor", predecessor), ("ancestor", ancestor))
+    }  # fmt: skip
