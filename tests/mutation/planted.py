@@ -198,6 +198,14 @@ BUGS = (
             "tests/test_execution/test_pretrade.py::test_what_an_order_reserves"),
     Planted("accept an older bundle", "signals/bundle/verification.py", "if manifest.seq > seen.seq or (",
             "if manifest.seq > 0 or (", f"{ATTACKS}::test_a_replayed_bundle_is_refused_once_a_newer_one_has_run"),
+    Planted("begin the ramp again with each retraining", "appliance/ramp.py",
+            "        same = same or planned.get(day, {}).get(\"lineage\") == bundle.manifest.lineage\n", "",
+            "tests/flow/test_limits.py"
+            "::test_the_first_sessions_step_in_and_a_model_that_is_only_trained_anew_does_not_begin_again"),
+    Planted("let an evaluation take a champion's place", "appliance/sync.py",
+            "        _require_no_lesser(incoming / latest.folder, bundles, roles)\n", "",
+            "tests/test_trainer/test_store_layout.py"
+            "::test_an_old_store_in_which_an_evaluation_took_the_champion_s_place_demotes_no_device"),
     Planted("look at latest.json before the key set", "appliance/jobs/pull.py",
             "if refusal := pull_keyset(bundles, own):", "if refusal := \"\":",
             "tests/flow/test_revocation.py::test_a_revocation_arrives_even_where_no_bundle_can_be_pulled"),

@@ -14,7 +14,7 @@ from signals.files import sha256_of, write_atomic
 from signals.sessions import Calendar, xnys
 from signals.shadow_log import ShadowEvening, ShadowLog
 from tests.fakes import bundles
-from trainer.recorded import Recorded, read_recorded
+from trainer.recorded import Recorded, Source, read_recorded
 
 CALENDAR: Calendar = xnys(date(2024, 1, 2), date(2024, 12, 31))
 DAYS = CALENDAR.between(date(2024, 3, 1), date(2024, 3, 29))
@@ -42,10 +42,27 @@ def log(*evenings: ShadowEvening, last: date | None = None, faults: Mapping[date
     )  # fmt: skip
 
 
-def read(tmp_path: Path, *logs: ShadowLog) -> Recorded:
+def test_what_its_lineage_scored_counts_after_the_run_s_own_bundle_expired(tmp_path: Path) -> None:
+    """The model was trained again after two evenings; the device no longer keeps that bundle's manifest.
+
+    Without the lineage the record ends before it, and the run's own bundle would have expired on the third evening.
+    """
+    old = OURS.but(expiry_sessions=CALENDAR.index(DAYS[1]) - CALENDAR.index(OURS.last))
+    whole = log(evening(DAYS[0], old), evening(DAYS[1], old), evening(DAYS[2], THEIRS), evening(DAYS[3], THEIRS))
+    kept = {digest(old): old.manifest().to_bytes().decode()}
+    told = whole.model_copy(update={"manifests": kept})
+    again = ("a" * 64,)
+    lineage = {digest(THEIRS): Source(again, DAYS[1])}
+    found = read(tmp_path, told, lineage=lineage)
+    assert (found.first, found.last) == (DAYS[0], DAYS[3]) and not any(found.fault(day) for day in DAYS[:4])
+    assert [found.models[day] for day in DAYS[:4]] == [MODEL, MODEL, again, again]
+    assert read(tmp_path, told).last == DAYS[1]
+
+
+def read(tmp_path: Path, *logs: ShadowLog, lineage: Mapping[str, Source] | None = None) -> Recorded:
     for number, one in enumerate(logs):
         write_atomic(tmp_path / "logs" / f"{number}.json", one.to_bytes())
-    return read_recorded(tmp_path / "logs", MODEL, CALENDAR)
+    return read_recorded(tmp_path / "logs", MODEL, CALENDAR, lineage)
 
 
 def test_a_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`trainer retrain` as a person types it: real trainings, accepted, trained again, published; one is refused."""
+"""`trainer retrain` as a person types it: real trainings, accepted, trained again, published."""
 
 from __future__ import annotations
 
@@ -93,17 +93,15 @@ def test_an_accepted_evaluation_is_trained_again_and_goes_out_in_its_role(desk: 
     assert shown["verified"]["lineages"] == 5
 
 
-def test_one_outside_its_bound_is_refused_and_is_the_same_to_the_byte_however_many_work_at_it(desk: Desk) -> None:
-    """Two seeds on 300 sessions: a week more changes the model by more than other seeds would."""
+def test_it_is_the_same_to_the_byte_however_many_work_at_it(desk: Desk) -> None:
+    """Two registries with the same accepted model of two seeds; the bound is what its evidence says of other seeds."""
     root = json.loads(Path(desk.of("boosted/evidence.json")).read_bytes())
-    assert root["seed_null"]["seeds"] == 2 and 0.0 < root["seed_null"]["single"]["low"] < 1.0
+    assert root["seed_null"]["seeds"] == 2 and 0.5 < root["seed_null"]["single"]["low"] < 0.95
     for number in ("1", "2"):
         desk.publish("boosted", "--accept", "again", registry=f"registry{number}")
-        found = desk.retrain(f"run{number}", desk.days[-6], 1, f"registry{number}", number)
+        found = desk.retrain(f"run{number}", desk.days[-6], 0, f"registry{number}", number)
         row = next(row for row in found["rows"] if row["bar"] == "predecessor")
-        assert not row["passed"] and row["limit"] == min(0.95, root["seed_null"]["averaged"]["low"])
-        with pytest.raises(FixInput, match="this retraining was refused"):
-            desk.publish(f"run{number}", registry=f"registry{number}")
+        assert row["passed"] and row["limit"] == root["seed_null"]["single"]["low"]
     names = ("model.onnx", "model.txt", "evidence.json", "oof.parquet", "golden.npz", "training_cfg.json")
     one, two = ({name: Path(desk.of(f"run{number}/{name}")).read_bytes() for name in names} for number in (1, 2))
     assert [name for name in names if one[name] != two[name]] == []

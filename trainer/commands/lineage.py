@@ -58,6 +58,11 @@ def retrain(
     ]
     if (share := replaced(found.record)) is not None:
         lines.append(f"Turnover of this retraining alone: {share:.1%} of a decile book.")
+        alike = found.record["facts"]["predecessor"]["rank_correlation"]
+        if alike is not None and alike < request.rules.sure_correlation:
+            lines.append(
+                f"WARNING: less like its predecessor than {request.rules.sure_correlation:g}: average more seeds."
+            )
     own = f"retraining {found.record['of']} of lineage {found.record['lineage']}, {role} of {sleeve}"
     lines.append(f"KEPT: {own}. Publish it with --role {role}." if found.is_kept else f"REFUSED: {own}.")
     emit({**found.record, "is_kept": found.is_kept}, as_json=as_json, text="\n".join(lines))

@@ -1,8 +1,8 @@
 """What a retraining must keep to be published in the place of its predecessor: a pure function of stored figures.
 
-The bounds are set by chance (`trainer/validation/likeness.py`). A retraining that ranks names less like its predecessor
-than the same training with other seeds would, is more than a retraining; and one that ranks them less like the model
-that was accepted than one seed would differ from another, is no longer that model.
+The bound is set by chance (`trainer/validation/likeness.py`): a retraining that ranks names less like its predecessor,
+or like the model that was accepted, than one seed's model would differ from another's, is no longer that model.
+Averages of seeds differ less among themselves; held to that, honest retrainings on a week more of noise were refused.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def judge(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[Row, ...]:
     same = [name for name in RECIPE if get(facts, "recipe", name) != get(facts, "accepted", name)]
     told = "the recipe that was accepted" if not same else f"another {', '.join(same)} than the accepted model's"
     rows = [*due(facts, rules), Row("recipe", None, "unchanged", not same, told)]
-    for name, chance in (("predecessor", "averaged"), ("ancestor", "single")):
-        low = number(get(facts, "null", chance), "low")
-        bound = min(rules.sure_correlation, low) if low is not None else rules.sure_correlation
+    low = number(get(facts, "null", "single"), "low")
+    bound = min(rules.sure_correlation, low) if low is not None else rules.sure_correlation
+    for name in ("predecessor", "ancestor"):
         why = f"rank correlation of the newest sessions' scores with the {name}'s"
-        why += f"; the bound is the 1 % quantile of {chance} models with other seeds" * (low is not None)
+        why += "; the bound is the 1 % quantile of models with other seeds" * (low is not None)
         rows.append(at_least(name, number(get(facts, name), "rank_correlation"), bound, why))
     return tuple(rows)
