@@ -21,11 +21,12 @@ from signals.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.eligibility import ANY
 from signals.errors import BadBars, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
+from signals.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.bars import read_bars
-from trainer.curation.vendors.mapping import BarColumns, DecimalSign, Mapping, SymbolForm
+from trainer.curation.vendors.mapping import BarColumns, DateShift, DecimalSign, Mapping, SymbolForm
 
 CLOSES = {"AAA": (100.0, 101.0, 102.0, 103.0, 104.0), "BBB": (50.0, 50.5, 49.5, 51.0, 52.0)}
 DAYS = ("2021-06-07", "2021-06-08", "2021-06-09", "2021-06-10", "2021-06-11")
@@ -304,6 +305,94 @@ def test_a_year_without_a_calendar_is_one_clear_error(year: str, tmp_path: Path)
     with pytest.raises(TrademlError, match="no calendar of the exchange reaches"):
         ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
                config=CurationConfig())  # fmt: skip
+
+
+SHIFTS = {
+    "day_early": lambda day: np.datetime64(day) - 1,
+    "day_late": lambda day: np.datetime64(day) + 1,
+    "weekday_early": lambda day: np.busday_offset(day, -1),
+    "weekday_late": lambda day: np.busday_offset(day, 1),
+    "20:00 in New York": lambda day: f"{np.datetime64(day) - 1}T20:00:00-04:00",
+}
+
+
+def quarter(shift: Callable[[str], object], of: str = "AAA BBB") -> str:
+    """Two names over April to June 2021, whose Good Friday and Memorial Day were no sessions; `of` them shifted."""
+    days = [str(day) for day in xnys(date(2021, 3, 29), date(2021, 6, 30)).days]
+    return of_rows(*(
+        f"{shift(day) if name in of else day},{name},{price},{price},{price},{price},1000"
+        for at, day in enumerate(days) for name, price in (("AAA", 100 + at), ("BBB", 50 + at / 2))
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHIFTS)
+def test_a_shift_of_all_dates_is_named_and_the_mapping_that_it_names_mends_it(kind: str, tmp_path: Path) -> None:
+    """No Monday is lost without a word: midnight in UTC that was read in New York is Sunday."""
+    path = written(tmp_path, "shifted.csv", quarter(SHIFTS[kind]))
+    named = kind if kind in set(DateShift) else "day_early"
+    code, said = run("ingest", "--bars", path, "--to", tmp_path / "data")
+    assert (code, f"Write `dates: {named}` in the section `bars`" in said) == (2, True)
+    assert "no sessions of the exchange" in said
+    assert not (tmp_path / "data").exists()
+    mapping = written(tmp_path, "mapping.yml", f"bars: {{dates: {named}}}\n")
+    assert run("ingest", "--bars", path, "--mapping", mapping, "--to", tmp_path / "data")[0] == 0
+    right = written(tmp_path, "right.csv", quarter(str))
+    assert run("ingest", "--bars", right, "--to", tmp_path / "right")[0] == 0
+    assert bars_of(tmp_path / "data") == bars_of(tmp_path / "right")
+
+
+def test_a_shift_of_one_name_and_of_one_evening_are_named_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "half.csv", quarter(SHIFTS["day_early"], of="BBB"))
+    code, said = run("ingest", "--bars", path, "--to", tmp_path / "data")
+    assert (code, "all dates of BBB are a day early" in said) == (2, True)
+    assert run("ingest", "--bars", written(tmp_path, "right.csv", quarter(str)), "--to", tmp_path / "data")[0] == 0
+    before = read_manifest(tmp_path / "data")
+    for day, meant in (("2021-07-11", "a day early"), ("2021-07-10", "a day late"), ("2021-07-05", "no row lies on")):
+        evening = written(tmp_path, "evening.csv", of_rows(f"{day},AAA,150,150,150,150,1000"))
+        code, said = run("ingest", "--add", "--bars", evening, "--to", tmp_path / "data")
+        assert (code, meant in said) == (2, True)
+    assert read_manifest(tmp_path / "data") == before
+
+
+def test_few_dates_without_trading_are_no_shift(tmp_path: Path) -> None:
+    content = quarter(str) + "2021-06-05,AAA,1,1,1,1,1\n2021-06-06,BBB,1,1,1,1,1\n"
+    assert run("ingest", "--bars", written(tmp_path, "b.csv", content), "--to", tmp_path / "data")[0] == 0
+    assert len(read_manifest(tmp_path / "data").non_sessions) == 2
+
+
+def test_dates_of_actions_are_shifted_or_of_no_calendar_in_words(tmp_path: Path) -> None:
+    bars = written(tmp_path, "b.csv", quarter(str))
+    days = [str(day) for day in xnys(date(2021, 4, 1), date(2021, 6, 1)).days][:12]
+    head = "kind,symbol,effective,cash,known_at\n"
+    early = head + "".join(f"dividend,AAA,{np.datetime64(day) - 1},0.1,\n" for day in days)
+    for name, content, meant in (
+        ("early", early, "Write `dates: day_early` in the section `actions`"),
+        ("old", head + "dividend,AAA,1066-10-14,0.1,\n", "an action of 1066-10-14 is in no calendar"),
+        ("far", head + "dividend,AAA,2999-06-07,0.1,\n", "row 1; years 1885 to 2199"),
+        ("known", head + "dividend,AAA,2021-05-04,0.1,2999-06-07\n", "known in the future: 2999-06-07"),
+    ):
+        path = written(tmp_path, f"{name}.csv", content)
+        code, said = run("ingest", "--bars", bars, "--actions", path, "--to", tmp_path / "data")
+        assert (code, meant in said) == (2, True), said
+    mapping = written(tmp_path, "mapping.yml", "actions: {dates: day_early}\n")
+    assert run("ingest", "--bars", bars, "--actions", tmp_path / "early.csv", "--mapping", mapping,
+               "--to", tmp_path / "data")[0] == 0  # fmt: skip
+    found = load_actions(tmp_path / "data", read_manifest(tmp_path / "data"))
+    assert [str(action.effective) for action in found] == days
+
+
+def test_nothing_is_known_or_asked_for_after_today(tmp_path: Path) -> None:
+    bars, data = written(tmp_path, "b.csv", text()), tmp_path / "data"
+    members = written(tmp_path, "u.csv", "symbol,start,end,known_at\nAAA,2021-06-07,,2999-01-04\n")
+    assert run("ingest", "--bars", bars, "--to", data)[0] == 0
+    for arguments, meant in (
+        (("ingest", "--bars", bars, "--to", data, "--known-at", "2999-01-04"), "a delivery of 2999-01-04 was not had"),
+        (("ingest", "--add", "--universe", members, "--to", data), "known in the future: 2999-01-04"),
+        (("backfill", "--data", data, "--end", "2999-01-04"), "2999-01-04 has not come"),
+        (("as-of", "--data", data, "--known-at", "2999-01-04", "--to", tmp_path / "v"), "2999-01-04 has not come"),
+    ):
+        code, said = run(*arguments)
+        assert (code, meant in said) == (2, True), said
 
 
 # figures

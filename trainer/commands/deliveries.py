@@ -82,7 +82,10 @@ def as_of(
 
     Example: trainer as-of --data var/data/us --known-at 2016-03-01 --to var/data/us-2016-03-01
     """
-    manifest = curate_as_of(data, _date(known_at, "--known-at"), to)
+    evening, today = _date(known_at, "--known-at"), WallClock().now().astimezone(NEW_YORK).date()
+    if evening > today:
+        raise NotASession(f"{evening} has not come", where=f"today is {today} in New York", mend="Correct --known-at")
+    manifest = curate_as_of(data, evening, to)
     text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
     result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last,
               "snapshot": manifest.snapshot_id}  # fmt: skip
@@ -116,18 +119,21 @@ def backfill(
     """
     manifest = read_manifest(data)
     first, last = _optional(start, "--start"), _optional(end, "--end")
+    clock = WallClock()
+    today = clock.now().astimezone(NEW_YORK).date()
+    if last is not None and last > today:
+        raise NotASession(f"{last} has not come", where=f"today is {today} in New York", mend="Correct --end")
     if not vendor and bars is None:
         found = missing(data, manifest, first or manifest.first, last or manifest.last)
         rows = [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in found]
         text = f"missing: {summary(found)}" if found else "nothing is missing"
         emit({"missing": rows}, as_json=as_json, text=text)
         raise typer.Exit(RED_EXIT if found else 0)
-    clock = WallClock()
     source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task(escape(f"asking {source.name}"))
         done = fill(
-            data, source, first, last, today=clock.now().astimezone(NEW_YORK).date(),
+            data, source, first, last, today=today,
             on_request=lambda at, of: progress.update(task, completed=at, total=of),
         )  # fmt: skip
     emit(_filled(done), as_json=as_json, text=_told(done))

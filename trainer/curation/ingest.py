@@ -35,6 +35,7 @@ from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, unheard, vendor_of
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.packing import pack
+from trainer.curation.vendors.shifts import refuse_shifted
 from trainer.curation.vendors.universe import read_universe
 from trainer.curation.writer import NAME_DIGITS, DatasetContent, Delivery, write_dataset
 
@@ -187,11 +188,12 @@ def _incoming(
         if part is Part.BARS:
             bars = bars_of(content, mapping, where=name, today=today, note=note)
             rows, calendar = len(bars.frame), calendar_for(bars.frame)
+            refuse_shifted(bars.frame["symbol"], bars.frame["date"], calendar, where=name, section="bars")
         elif part is Part.ACTIONS:
             assert calendar is not None
-            rows = len(read_actions(content, mapping.actions, calendar, where=name, note=note))
+            rows = len(read_actions(content, mapping.actions, calendar, where=name, today=today, note=note))
         else:
-            rows = read_universe(content, mapping.universe, where=name, note=note).num_rows
+            rows = read_universe(content, mapping.universe, where=name, today=today, note=note).num_rows
         digest = sha256_of(content)
         path = f"raw/{digest[:NAME_DIGITS]}-{name}"
         files.append(RawFile(part, name, path, digest, len(content), rows))
@@ -203,6 +205,12 @@ def _known(
     incoming: _Incoming, receipts: tuple[Receipt, ...], known_at: date | None, today: date | None, *, where: str
 ) -> tuple[date, date]:
     """First and last day on which the delivery became known; see `ingest`."""
+    if known_at is not None and today is not None and known_at > today:
+        raise BadBars(
+            f"a delivery of {known_at} was not had yet",
+            where=f"today is {today} in New York",
+            mend="Correct --known-at",
+        )
     if incoming.bars is not None and incoming.bars.known is not None:
         return incoming.bars.known
     days = [incoming.bars.days[1]] if incoming.bars is not None else []

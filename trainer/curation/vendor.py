@@ -10,9 +10,11 @@ from typing import Protocol
 import pandas as pd
 
 from signals.manifest import PriceBasis
+from trainer.curation.curate import calendar_for
 from trainer.curation.reading import bars_of
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.packing import pack
+from trainer.curation.vendors.shifts import refuse_shifted
 
 
 class BarVendor(Protocol):
@@ -47,6 +49,8 @@ class FileVendor:
         self.basis = basis
         self.name, content = pack(path)
         self._frame = bars_of(content, mapping, where=self.name).frame.drop(columns="known_at", errors="ignore")
+        days = self._frame["date"]
+        refuse_shifted(self._frame["symbol"], days, calendar_for(self._frame), where=self.name, section="bars")
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return the file's rows of these symbols and sessions."""

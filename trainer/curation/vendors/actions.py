@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,23 +14,31 @@ import pandas as pd
 from signals.actions import Action, ActionKind
 from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
-from signals.sessions import Calendar
+from signals.sessions import FIRST_YEAR, LAST_YEAR, Calendar
 from signals.wording import reason_of
-from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, symbols
+from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
+from trainer.curation.vendors.shifts import moved_column, refuse_shifted
 
 CASH_DECIMALS = 4
 RATIO_DECIMALS = 6
 # Factor tables round at six decimals: a smaller change of a factor is not an action.
 FACTOR_TOLERANCE = 1e-6
 SPLIT_TOLERANCE = 0.005
+LEAST_DAYS = 10  # of actions, whose weekdays are no coincidence
 NEEDED, OPTIONAL = ("kind", "symbol", "effective"), ("known_at", "ratio", "cash", "new_symbol")
 FACTORS = ("symbol", "date", "price_factor", "split_factor", "reference_price")
 
 
 def read_actions(
-    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str, note: Note = unheard
+    content: bytes,
+    mapping: ActionColumns,
+    calendar: Calendar,
+    *,
+    where: str,
+    today: date | None = None,
+    note: Note = unheard,
 ) -> tuple[Action, ...]:
     """Read an actions delivery, which may have no row.
 
@@ -40,8 +49,8 @@ def read_actions(
     Raises
     ------
     BadBars
-        Unreadable file, missing column, an unknown kind, an action without its figure, or two splits of one symbol
-        and session that differ.
+        Unreadable file, missing column, an unknown kind, an action without its figure, two splits of one symbol and
+        session that differ, dates of another calendar or all beside the sessions, or `known_at` after `today`.
     """
     by_form = {ActionForm.FACTORS: (_from_factors, FACTORS, ()), ActionForm.ACTIONS: (_from_actions, NEEDED, OPTIONAL)}
     read, needed, optional = by_form[mapping.form]
@@ -49,11 +58,31 @@ def read_actions(
     days, found = days_array(calendar.days), []
     for raw, place in tables(content, wanted, where=where, note=note, may_be_empty=True):
         raw["symbol"] = symbols(raw["symbol"], mapping.symbols, where=place, note=note)
+        table = read(raw, mapping, where=place)
+        if mapping.form is ActionForm.ACTIONS:  # factors are valid through any date
+            refuse_later(table["known_at"], today, where=place, what="known in the future:")
+            _check_effective(table, calendar, where=place)
         try:
-            found += [_action(row, calendar, days) for row in read(raw, mapping, where=place).to_dict("records")]
+            found += [_action(row, calendar, days) for row in table.to_dict("records")]
         except (InvariantBroken, ValueError, ArithmeticError) as error:
             raise BadBars(f"not a corporate action ({reason_of(error)})", where=place, mend="Correct the row") from None
     return _once(found, where=where, note=note)
+
+
+def _check_effective(table: pd.DataFrame, calendar: Calendar, *, where: str) -> None:
+    years = table["effective"].dt.year
+    far = ~years.between(FIRST_YEAR, LAST_YEAR).to_numpy(dtype=bool)
+    if far.any():
+        row = table.iloc[int(far.argmax())]
+        raise BadBars(
+            f"{row['symbol']}: an action of {row['effective'].date()} is in no calendar of the exchange",
+            where=f"{where}, row {int(far.argmax()) + 1}; years {FIRST_YEAR} to {LAST_YEAR}", mend="Correct the date",
+        )  # fmt: skip
+    first, last = (pd.Timestamp(day) for day in (calendar.days[0], calendar.days[-1]))
+    inside = table[table["effective"].between(first, last)]
+    if inside["effective"].nunique() >= LEAST_DAYS:
+        nobody = pd.Series("", index=inside.index)  # a name has too few actions to be judged alone
+        refuse_shifted(nobody, inside["effective"], calendar, where=where, section="actions")
 
 
 def _once(found: list[Action], *, where: str, note: Note) -> tuple[Action, ...]:
@@ -76,7 +105,7 @@ def _from_actions(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> p
         {
             "kind": raw["kind"].astype("string").str.strip().str.lower().astype(object),
             "symbol": raw["symbol"],
-            "effective": dates(raw["effective"], mapping.date_format, where=where),
+            "effective": moved_column(dates(raw["effective"], mapping.date_format, where=where), mapping.dates),
             "known_at": given_days(raw, "known_at", mapping.date_format, where=where),
         }
     )
@@ -101,6 +130,7 @@ def _from_factors(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> p
     """
     table = pd.DataFrame(figures(raw, FACTORS[2:], mapping.decimal, where=where))
     table["symbol"], table["date"] = raw["symbol"], dates(raw["date"], mapping.date_format, where=where)
+    table["date"] = moved_column(table["date"], mapping.dates)
     table = table.sort_values(["symbol", "date"], kind="stable")
     later = table.groupby("symbol", sort=False)[["price_factor", "split_factor"]].shift(-1)
     steps = table.assign(

@@ -11,6 +11,7 @@ from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import BarColumns
+from trainer.curation.vendors.shifts import moved_column
 
 NEEDED = ("date", "symbol", "open", "high", "low", "close", "volume")
 OPTIONAL = ("adj_close", "kind", "sector", "known_at")
@@ -63,7 +64,7 @@ def read_bars(
 def _bars(raw: pd.DataFrame, mapping: BarColumns, *, where: str, today: date | None) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
-            "date": dates(raw["date"], mapping.date_format, where=where),
+            "date": moved_column(dates(raw["date"], mapping.date_format, where=where), mapping.dates),
             "symbol": symbols(raw["symbol"], where=where),
             **figures(raw, FIGURES, mapping.decimal, where=where),
         }

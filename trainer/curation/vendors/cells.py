@@ -91,10 +91,10 @@ def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
     return result
 
 
-def refuse_later(days: pd.Series, today: date | None, *, where: str) -> None:
+def refuse_later(days: pd.Series, today: date | None, *, where: str, what: str = "a bar of the future:") -> None:
     """Raise `BadBars` for a date after `today`: nobody has a bar of it."""
     if today is not None:
-        _refuse_first(days > pd.Timestamp(today), days.dt.date, "a bar of the future:", where=where,
+        _refuse_first(days > pd.Timestamp(today), days.dt.date, what, where=where,
                       mend=f"Today is {today} in New York: correct the date, or drop the row")  # fmt: skip
 
 

@@ -47,6 +47,16 @@ class SymbolForm(StrEnum):
     BROKER = "broker"  # upper case, no exchange or country, share classes after a point: brk-b.US is BRK.B
 
 
+class DateShift(StrEnum):
+    """What the dates of a file are, beside the sessions that they mean."""
+
+    AS_DELIVERED = "as_delivered"
+    DAY_EARLY = "day_early"  # midnight in UTC read in New York: Monday's bars on Sunday
+    DAY_LATE = "day_late"  # the midnight that ends a session: Friday's bars on Saturday
+    WEEKDAY_EARLY = "weekday_early"  # by one row of a table of weekdays: Monday's bars on Friday
+    WEEKDAY_LATE = "weekday_late"
+
+
 class Label(StrEnum):
     """Which end of its minute a minute's time marks."""
 
@@ -76,6 +86,8 @@ class BarColumns(Columns):
     ----------
     date_format : str, optional
         strptime format of textual dates; ISO 8601 where absent.
+    dates : DateShift
+        Where the file's dates are, beside the sessions; each date is moved back to its session.
     decimal : DecimalSign, optional
         What parts the decimals; where absent, what the figures together show.
     kind : str
@@ -83,6 +95,7 @@ class BarColumns(Columns):
     """
 
     date_format: str | None = None
+    dates: DateShift = DateShift.AS_DELIVERED
     decimal: DecimalSign | None = None
     kind: str = "stock"
 
@@ -121,10 +134,11 @@ class MinuteColumns(Columns):
 
 
 class ActionColumns(Columns):
-    """Columns and form of an actions file; `date_format` and `decimal` as of `BarColumns`."""
+    """Columns and form of an actions file; `date_format`, `dates` (of what takes effect) and `decimal` as of bars."""
 
     form: ActionForm = ActionForm.ACTIONS
     date_format: str | None = None
+    dates: DateShift = DateShift.AS_DELIVERED
     decimal: DecimalSign | None = None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 import pyarrow as pa
 
 from signals.errors import BadBars
-from trainer.curation.vendors.cells import dates, given_days, symbols
+from trainer.curation.vendors.cells import dates, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import UniverseColumns
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
@@ -14,7 +16,9 @@ from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
 FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there is none
 
 
-def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, note: Note = unheard) -> pa.Table:
+def read_universe(
+    content: bytes, mapping: UniverseColumns, *, where: str, today: date | None = None, note: Note = unheard
+) -> pa.Table:
     """Read a membership delivery as (symbol, start, end): a member on start <= day < end; no end, a member for good.
 
     Where the file has the column, `known_at` is the day on which a row became known; a later row of the same symbol and
@@ -23,11 +27,13 @@ def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, note:
     Raises
     ------
     BadBars
-        Unreadable file, a missing column, an unreadable date, or an interval that ends before it starts.
+        Unreadable file, a missing column, an unreadable date, an interval that ends before it starts, or `known_at`
+        after `today`.
     """
     wanted = Wanted(mapping.columns, ("symbol", "start"), ("end", "known_at"))
     parts = [_intervals(raw, mapping, where=place) for raw, place in tables(content, wanted, where=where, note=note)]
     table = pd.concat(parts, ignore_index=True)
+    refuse_later(table["known_at"], today, where=where, what="known in the future:")
     table["symbol"] = symbols(table["symbol"], mapping.symbols, where=where, note=note)
     table = table.sort_values(["symbol", "start", "known_at", "end"], kind="stable")
     names = ("start", "end", *(("known_at",) if table["known_at"].notna().any() else ()))
