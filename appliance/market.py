@@ -25,7 +25,7 @@ import duckdb
 import numpy as np
 
 from appliance import overlap
-from appliance.market_rows import action_of, action_row, audit_body, audit_of
+from appliance.market_rows import COLUMNS, action_of, action_row, audit_body, audit_of, columns_in
 from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
 from signals.audits import SessionAudit
@@ -62,16 +62,8 @@ CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, 
     + overlap.TABLES
 )
 
-COLUMNS = (
-    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector,"
-    " gap_return, gap_overnight, undecided"
-)
-# What a bars file from before these columns has in their place: nothing is made up.
-LATER = {**{name: f"NULL::DOUBLE AS {name}" for name in GAP_FIELDS}, "undecided": "false AS undecided"}
-# {columns}: as `_columns_in` the file at hand.
-INCOMING = """
-CREATE OR REPLACE TEMP TABLE incoming AS SELECT {columns} FROM read_parquet(?) WHERE session::DATE <= ?
-"""
+# {columns}: as `columns_in` the file at hand.
+INCOMING = "CREATE OR REPLACE TEMP TABLE incoming AS SELECT {columns} FROM read_parquet(?) WHERE session::DATE <= ?"
 APPEND = """
 INSERT INTO bars ({names}) SELECT {columns} FROM read_parquet(?)
 WHERE session::DATE > ? AND session::DATE <= ? ORDER BY session, symbol
@@ -213,12 +205,12 @@ class Market:
         ).fetchone()
         since = known[0] if known else None
         if since is not None:  # the very same file, read up to a later session: the rest of it cannot have changed
-            append = APPEND.format(names=COLUMNS, columns=_columns_in(connection, file.path))
+            append = APPEND.format(names=COLUMNS, columns=columns_in(connection, file.path))
             connection.execute(append, [str(file.path), since, until])
             connection.execute("UPDATE files SET through = ? WHERE path = ?", [until, file.name])
             added = connection.execute("SELECT count(DISTINCT session) FROM bars WHERE session > ?", [since]).fetchone()
             return int(added[0]) if added else 0
-        connection.execute(INCOMING.format(columns=_columns_in(connection, file.path)), [str(file.path), until])
+        connection.execute(INCOMING.format(columns=columns_in(connection, file.path)), [str(file.path), until])
         connection.execute(CHANGED, [file.first, until])
         connection.execute("DELETE FROM bars WHERE session IN (SELECT session FROM changed)")
         connection.execute(
@@ -448,13 +440,6 @@ class Market:
                 raise _unreadable(self._path, error) from None
             self._connection.execute(SCHEMA)
         return self._connection
-
-
-def _columns_in(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Return what to select of a bars file: one from before returns across gaps has none, and none are made up."""
-    told = {name for (name,) in connection.execute("SELECT name FROM parquet_schema(?)", [str(path)]).fetchall()}
-    columns = [name if name in told else LATER.get(name, name) for name in COLUMNS.split(", ")]
-    return ", ".join(["session::DATE AS session", *columns[1:]])
 
 
 def _unreadable(path: Path, error: Exception) -> DataNotUsable:
