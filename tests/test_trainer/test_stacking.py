@@ -175,6 +175,18 @@ def test_noise_added_to_a_signal_is_not() -> None:
     assert not all(judged(market((0.15, 0.0), seed=2)).values())
 
 
+@pytest.mark.parametrize(("t", "is_enough"), [(1.7, False), (2.25, False), (2.35, True)])
+def test_an_advantage_out_of_fold_needs_more_than_the_noise_of_folds_that_share_data(t: float, is_enough: bool) -> None:
+    """Its noise has a t of standard deviation 1.4 there, so that one-sided 5 % are 2.30 and not 1.645."""
+    own = np.zeros(400)
+    difference = np.tile([1.0, -1.0], 200) / 100
+    difference += t * difference.std(ddof=1) / np.sqrt(400)
+    plain = Record(Mean(0.0, 0.0, np.nan, 400), Mean(0.0, 0.0, np.nan, 400), own, np.zeros(40), 1)
+    found = {"a": plain, "weighted average": plain, "stack": replace(plain, series=own + difference)}
+    [row] = [row for row in rows_of(found, 1) if row.what.startswith("t of the IC's advantage, 2.30")]
+    assert row.stack == pytest.approx(t) and row.passed is is_enough
+
+
 def test_a_book_that_never_moved_is_never_better() -> None:
     still = Record(Mean(0.0, 0.0, float("nan"), 9), Mean(0.0, 0.0, float("nan"), 9), np.zeros(9), np.zeros(40), 1)
     moved = replace(still, net=np.random.default_rng(1).normal(0.001, 0.01, 40))
