@@ -17,7 +17,7 @@ from typing import Any
 from appliance.attendance import keys_end
 from appliance.ledger import Ledger, job_runs, values
 from appliance.views.view import Row, View, fact
-from portfolio.kelly import evidence_share
+from portfolio.evidence import evidence_share
 from signals.files import sha256_of
 
 BESIDE = ("risk", "shadow")  # `appliance.slots.Slot`, whose module brings in what verifies and scores

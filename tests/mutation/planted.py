@@ -294,7 +294,7 @@ BUGS = (
     Planted("size a book without asking its evidence", "portfolio/target.py",
             "scalar = bounds[binding] * share", "scalar = bounds[binding]",
             "tests/test_portfolio/test_build.py::test_the_whole_book_is_multiplied_by_what_its_evidence_supports"),
-    Planted("bet on evidence that nobody states", "portfolio/kelly.py",
+    Planted("bet on evidence that nobody states", "portfolio/evidence.py",
             "return 0.0 if t is None or t <= 1.0 else", "return 1.0 if t is None or t <= 1.0 else",
             "tests/test_portfolio/test_build.py::test_without_evidence_the_book_is_flat_and_says_why"),
     Planted("believe a spread under a tick", "execution/costs/spread.py",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from portfolio.evidence import evidence_share
 from portfolio.kelly import (
     InformationCoefficient,
-    evidence_share,
     grinold_mean,
     kelly_fraction,
     kelly_growth,

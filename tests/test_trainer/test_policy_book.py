@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portfolio.kelly import evidence_share, kelly_growth
+from portfolio.evidence import evidence_share
+from portfolio.kelly import kelly_growth
 from signals.dataset import read_manifest
 from signals.errors import BundleRefused, FixInput
 from signals.expectation import read_policy_book

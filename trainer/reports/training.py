@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portfolio.kelly import evidence_share
+from portfolio.evidence import evidence_share
 from signals.bars import Days, Floats
 from trainer.reports import evidence_plots, page, plots
 from trainer.validation.book import BookReturns
