@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX mod
 
 promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
 	$(BIN)/python -m tests.campaigns.promotion
+
+leak-campaign: $(VENV)/.dev ## By hand, two hours (PART=1/4 for a quarter): honest markets and ten planted kinds of leak, each judged by the leak bar
+	$(BIN)/python -m tests.campaigns.leak_bar --part $(PART)
 
 var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

@@ -10,6 +10,7 @@ import numpy as np
 
 from trainer import mortality
 from trainer.export import Parity
+from trainer.leaks.battery import failures
 from trainer.models.base import Device
 from trainer.proof import Figures, Proof, leaves_rows
 from trainer.recipes.base import Recipe, RecipeConfig
@@ -30,6 +31,7 @@ def evidence(
     *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
     importance: Importance | None, bars_hash: str, calibration: Calibration | None,
     regimes: list[dict[str, Any]], expected: dict[str, Any] | None, owned: dict[str, Any],
+    leaks: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
@@ -67,6 +69,7 @@ def evidence(
         "cpcv": _cpcv(config, proof),
         "holdout": _holdout(proof),
         "leak_certificate": {"total": int(proof.oof.leaks.sum()), "by_split": proof.oof.leaks.tolist()},
+        "leaks": leaks,
         "parity": asdict(parity),
         "trials": trials,
         "calibration": None if calibration is None else calibration.document(),
@@ -76,7 +79,8 @@ def evidence(
         "policy_book": owned,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.universe_state))
-        + accepted_warnings(source) + unknown_warnings(source),
+        + [f"LEAK SUSPECTED: {sentence}" for sentence in failures(leaks)] + accepted_warnings(source)
+        + unknown_warnings(source),
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
@@ -23,13 +24,16 @@ from trainer import artefacts, looks
 from trainer.evidence import evidence
 from trainer.expectation import expectation
 from trainer.export import Exported, export
+from trainer.leaks import battery
+from trainer.leaks.checks import Fitting, Subject
 from trainer.material import Material, Range, prepare
 from trainer.models.base import Device, Learner, Model
 from trainer.policy_book import policy_book
 from trainer.proof import Figures, Proof, figures, fits, prove
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
 from trainer.regime_figures import by_regime
-from trainer.reports.training import Subject, report_files
+from trainer.reports.training import Subject as Reported
+from trainer.reports.training import report_files
 from trainer.run_folder import refuse_existing, write_run
 from trainer.samples import Samples
 from trainer.search.run import steps as search_steps
@@ -68,6 +72,8 @@ class Request:
         Of the promotion bars that hold, which the evidence names.
     compare : callable or None
         For a retraining: given the panel and the exported model, returns what the evidence says of its lineage.
+    second : Path or None
+        Dataset of another vendor's bars of the same names, which the leak battery compares.
     importance : bool
         Whether to permute features out of fold, which takes a model per group and a scoring per feature.
     """
@@ -85,6 +91,7 @@ class Request:
     bars_hash: str = ""
     importance: bool = False
     compare: Callable[[FeaturePanel, bytes], Mapping[str, Any]] | None = None
+    second: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +106,7 @@ class Fitted:
 def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) -> int:
     """How often `train` calls `step` at most."""
     searching = search_steps(config, trials) if trials else 0
-    return fits(config.cpcv) + FINAL_FITS + searching + (config.cpcv.groups if is_explained else 0)
+    return fits(config.cpcv) + FINAL_FITS + battery.FITS + searching + (config.cpcv.groups if is_explained else 0)
 
 
 def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) -> dict[str, Any]:
@@ -136,6 +143,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
     owned = policy_book(request.data, source, forward, worth.ic_walk_forward, config.label.k)
     drivers = _importance(proof.rows, learner, config, request, step)
+    suspected = _leaks(recipe, config, material, proof, Fitting(learner, request.workers, step), request)
 
     fitted = _fit(rows, proof.rows, learner, step)
     # One path's scores, each of one model as the published one is: the paths' mean has a smaller scale than any model.
@@ -148,6 +156,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
         seed=request.seed, code_version=request.code_version, device=learner.device,
         trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
         regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
+        leaks=suspected,
     )  # fmt: skip
     known["seed_null"] = null_of(fitted.model, panel)
     if request.compare is not None:
@@ -173,6 +182,21 @@ def _chosen(
         seed=request.seed, device=request.device, workers=request.workers, step=step,
     )  # fmt: skip
     return found.config, tried
+
+
+def _leaks(
+    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: Request
+) -> dict[str, Any]:
+    """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
+    subject = Subject(
+        rows=proof.rows, scores=proof.oof.scores.mean(axis=0), forward=proof.walk_forward, panel=material.panel,
+        bars=material.source.bars, k=config.label.k, groups=config.cpcv.groups,
+    )  # fmt: skip
+    second = None
+    if request.second is not None:
+        manifest = read_manifest(request.second)
+        second = load_bars(request.second, manifest, manifest.first, manifest.last)
+    return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
 
 
 def _importance(
@@ -231,7 +255,7 @@ def _report(
     recipe: Recipe, source: Source, panel: FeaturePanel, proof: Proof, worth: Figures, model: Model,
     known: dict[str, Any], book: BookReturns, tried: Tried,
 ) -> Mapping[str, bytes]:  # fmt: skip
-    subject = Subject(
+    subject = Reported(
         known=known, sessions=source.bars.sessions, names=recipe.sleeve.names, importance=model.importance(),
         series=worth.ic_series, forward=worth.walk_forward_series, eligible=panel.eligible.sum(axis=1),
         labelled=proof.rows.dense(proof.rows.label), book=book,

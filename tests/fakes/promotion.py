@@ -19,6 +19,7 @@ CHALLENGER: dict[str, Any] = {
         "sleeve": "equities_xs",
         "dataset": {"survivorship": "point-in-time", "universe_why": "", "ends": {"yearly_end_rate": 0.03}},
         "leak_certificate": {"total": 0},
+        "leaks": {"checks": [{"check": "early moves", "value": 0.0, "limit": 0.0, "passed": True, "why": "none"}]},
         "ic": {
             "mean": 0.03, "standard_error": 0.005, "long_embargo": {"mean": 0.02},
             "embargoes": {"needed": 253, "long": 253, "is_possible": True},

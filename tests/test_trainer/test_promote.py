@@ -54,6 +54,7 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("leak", "evidence.walk_forward.ic.mean", 0.0619, 0.0621),
     ("leak", "evidence.walk_forward.ic.mean", -0.0619, -0.0621),
     ("leak", f"{NET_PATH}.annual_sharpe", 3.0, 3.01),
+    ("leak", "evidence.leaks.checks", [{"check": "a", "passed": True}], [{"check": "a", "passed": False, "why": "x"}]),
     ("bars", "searched_under", [BARS.fingerprint()], [BARS.fingerprint(), "0" * 64]),
 ]
 SHADOW_EDGES: list[tuple[str, Any, Any]] = [
@@ -97,7 +98,7 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
         ("turnover", "measured.walk_forward.turnover"), ("costs", "measured.walk_forward.costs.annual_total"),
         ("costs", f"{NET_PATH}.annual_return"), ("decile order", "evidence.deciles"), ("universe", "evidence.dataset"),
         ("leaks", "evidence.leak_certificate"), ("reliability", "evidence.calibration"),
-        ("leak", "evidence.walk_forward.ic"), ("leak", "evidence.ic.standard_error"),
+        ("leak", "evidence.walk_forward.ic"), ("leak", "evidence.ic.standard_error"), ("leak", "evidence.leaks.checks"),
         ("long embargo", "evidence.ic.embargoes"),
         ("reliability", "evidence.calibration.judged.slope_error"),
     ],

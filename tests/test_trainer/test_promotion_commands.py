@@ -367,7 +367,7 @@ def test_a_challenger_that_holds_up_becomes_the_next_version(life: Life) -> None
 def test_half_a_word_is_refused_before_anything_is_judged(life: Life, given: tuple[str, ...]) -> None:
     before = (life.registry / CHAMPIONS).read_bytes()
     with pytest.raises(FixInput, match="a reason, a sentence and a name"):
-        life.desk.promote(life.run("c"), *given)
+        life.desk.call("promote", *life.desk.judging(life.run("c"))[:-4], *given)
     assert (life.registry / CHAMPIONS).read_bytes() == before
 
 

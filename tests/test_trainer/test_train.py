@@ -77,7 +77,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(data: Path) -> Path:
     folder = data.parent / "run"
     told: list[str] = []
-    train(RECIPE, CONFIG, request(data, folder), told.append)
+    train(RECIPE, CONFIG, request(data, folder, second=data), told.append)
     assert len(told) == steps(CONFIG)
     return folder
 
@@ -95,9 +95,21 @@ def test_the_run_folder_holds_every_file_and_no_other(run: Path) -> None:
 def test_the_same_data_and_seed_give_the_same_bytes_however_many_work_at_it(
     data: Path, run: Path, tmp_path: Path
 ) -> None:
-    train(RECIPE, CONFIG, request(data, tmp_path / "again", workers=1), no_step)
+    train(RECIPE, CONFIG, request(data, tmp_path / "again", workers=1, second=data), no_step)
     first, second = contents(run), contents(tmp_path / "again")
     assert [name for name in FILES if first[name] != second[name]] == []
+
+
+def test_the_leak_battery_s_checks_stand_in_the_evidence(known: dict) -> None:
+    checks = known["leaks"]["checks"]
+    assert [check["check"] for check in checks] == [
+        "early moves", "entry 1 later", "entry 5 later", "features lagged one session", "labels shifted",
+        "session replaced", "second vendor",
+    ]  # fmt: skip
+    assert all(check["why"] for check in checks)
+    assert known["leaks"]["second_vendor"]["closes"]["lag_+0"] == 1.0
+    told = [w for w in known["warnings"] if w.startswith("LEAK SUSPECTED")]
+    assert len(told) >= sum(not check["passed"] for check in checks)
 
 
 def test_another_seed_gives_another_model(data: Path, run: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ PANEL = "Training"
 SEARCH_HELP = "Folder that remembers the sleeve's trials; `search-<sleeve>` beside the run folder. All in it count."
 LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
 BARS_HELP = "YAML whose section `promotion` holds the bars, configs/trainer.yml; promotion will hold it to them."
+SECOND_HELP = "Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks."
 DEVICE_HELP = "Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it."
 
 
@@ -55,6 +56,7 @@ def train(
     storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --search.")] = "",
     bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
     cluster: Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; else this machine.")] = "",
+    second_vendor: Annotated[Path | None, typer.Option(help=SECOND_HELP)] = None,
     importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON; no progress bar.")] = False,
 ) -> None:
@@ -80,6 +82,7 @@ def train(
             "--label": label, "--k": k, "--folds": folds, "--embargo": embargo, "--learner": learner,
             "--device": device != "auto", "--seeds": seeds, "--trials": trials,
             "--search": search, "--storage": storage, "--importance": importance,
+            "--second-vendor": second_vendor,
         }  # fmt: skip
         return train_risk(
             data, run, start=day(start, "--start"), end=day(end, "--end"), symbols=_names(symbols), config=config,
@@ -100,6 +103,7 @@ def train(
         symbols=_names(symbols), seed=seed, workers=workers, code_version=code_version("trainer"),
         device=device_named(device),
         search=_search_request(run, sleeve, trials, search, storage, fixed), importance=importance, bars_hash=fixed,
+        second=second_vendor,
     )  # fmt: skip
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress(total, shown=not as_json) as step:

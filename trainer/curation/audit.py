@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from signals.audits import SessionAudit, SessionStatus
-from signals.dataset import read_file, read_manifest, read_table, session_range
+from signals.dataset import load_bars, read_file, read_manifest, read_table, session_range
 from signals.defects import DEFECTS
 from signals.errors import BadDataset
 from signals.manifest import FileRecord, FileRole, Manifest
+from trainer.curation.early import Early, early_moves
 from trainer.curation.missing import ABSENT, Missing, missing, summary
 from trainer.curation.proposals import Proposal, proposals
 
@@ -78,6 +79,8 @@ class AuditReport:
         By date and symbol.
     proposals : tuple of Proposal
         Splits that the bars suggest and nothing records.
+    early : Early or None
+        Names, sessions and volumes that move before the market does; None where a file is damaged.
     """
 
     manifest: Manifest
@@ -89,6 +92,7 @@ class AuditReport:
     missing: tuple[Missing, ...] = ()
     revisions: tuple[Revision, ...] = ()
     proposals: tuple[Proposal, ...] = ()
+    early: Early | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,6 +116,7 @@ class AuditReport:
                 {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
                 for d in self.defects
             ],
+            "universe_why": self.manifest.universe_why, "early": None if self.early is None else self.early.document(),
             "missing": [
                 {"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in self.missing
             ],
@@ -155,6 +160,7 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
     return replace(
         report, defects=_defects(folder, manifest, first, last), missing=missing(folder, manifest, first, last),
         revisions=_revisions(folder, manifest, first, last), proposals=proposals(folder, manifest, first, last),
+        early=early_moves(load_bars(folder, manifest, first, last)),
     )  # fmt: skip
 
 
@@ -198,7 +204,9 @@ def render(report: AuditReport) -> str:
 
 def _remarks(report: AuditReport) -> list[str]:
     """What is missing, was revised or looks like a split, a line each."""
-    lines = []
+    lines = [] if report.early is None else [f"EARLY {sentence}" for sentence in report.early.sentences()]
+    if report.manifest.universe_why:
+        lines.append(f"UNIVERSE {report.manifest.universe_state}: {report.manifest.universe_why}")
     if report.missing:
         lines.append(f"MISSING {summary(report.missing)}. trainer backfill asks a vendor for them")
     if report.revisions:

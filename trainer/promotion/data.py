@@ -25,12 +25,12 @@ def leaks(case: Case, bars: PromotionConfig) -> Row:
 
 
 def leak(case: Case, bars: PromotionConfig) -> Row:
-    """Whether the figures are too good, or a check of the training found what no honest data show."""
+    """Whether the figures are too good, or a check of the training's battery found what no honest data show."""
     ic = case.evidence.get("ic")
     means = [ic, get(case.evidence, "walk_forward", "ic")]
     known = [(number(m, "mean"), number(m, "standard_error")) for m in means]
     sharpe = number(get(case.measured, "walk_forward", "net"), "annual_sharpe")
-    limit = f"IC - 2 SE <= {bars.max_sure_ic:g}, net Sharpe <= {bars.max_plausible_sharpe:g}"
+    limit = f"IC - 2 SE <= {bars.max_sure_ic:g}, net Sharpe <= {bars.max_plausible_sharpe:g}, no check failed"
     if any(mean is None or error is None for mean, error in known):
         return Row("leak", None, limit, False, "no evidence")
     sure = max(abs(mean) - SURE * error for mean, error in known if mean is not None and error is not None)
@@ -39,6 +39,10 @@ def leak(case: Case, bars: PromotionConfig) -> Row:
         found.append(f"the IC is surely beyond {bars.max_sure_ic:g} ({sure:.4f} after two standard errors)")
     if sharpe is not None and sharpe > bars.max_plausible_sharpe:
         found.append(f"a net Sharpe ratio of {sharpe:.2f} is beyond {bars.max_plausible_sharpe:g}")
+    checks = get(case.evidence, "leaks", "checks")
+    if not isinstance(checks, list) or not checks:
+        return Row("leak", None, limit, False, "no evidence of the leak battery: train again with this version")
+    found += [f"{get(c, 'check')}: {get(c, 'why')}" for c in checks if get(c, "passed") is not True]
     if not found:
         return Row("leak", sure, limit, True, "IC after two standard errors, walking forward and out of fold")
     row = Row("leak", sure, limit, False, f"a leak until somebody shows that it is none: {'; '.join(found)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pydantic import Field, model_validator
@@ -15,6 +15,7 @@ from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
+from trainer.leaks.config import LeakConfig
 from trainer.models.base import Device, Learner
 from trainer.models.parameters import Objective
 from trainer.models.table import LEARNERS, LearnerKind, Parameters
@@ -121,10 +122,13 @@ class Recipe:
     sleeve : Sleeve
     config : RecipeConfig
         Used where no file overrides it.
+    leaks : LeakConfig
+        Limits of the leak battery for this task; no file overrides them.
     """
 
     sleeve: Sleeve
     config: RecipeConfig
+    leaks: LeakConfig = field(default_factory=LeakConfig)
 
 
 def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> Labels:

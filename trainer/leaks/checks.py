@@ -1,0 +1,194 @@
+"""The checks of the battery, each of one idea, over the open rows and their out-of-fold scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from signals.bars import Bars, Floats
+from signals.features.panel import FeaturePanel
+from signals.sleeves.base import Sleeve
+from trainer.lags import at_lag
+from trainer.leaks.config import LeakConfig
+from trainer.models.base import Learner
+from trainer.samples import Samples
+from trainer.validation.ic import Mean, overlapping_mean, rank_ic
+from trainer.validation.walk_forward import walk_forward
+
+SURE = 2.0  # standard errors
+AFTER_SESSIONS = 5  # of the panel behind a replaced session
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found: a figure, its limit, whether it passes, and a sentence."""
+
+    check: str
+    value: float | None
+    limit: float | None
+    passed: bool
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is checked.
+
+    Attributes
+    ----------
+    rows : Samples
+        The open rows alone: the sealed holdout is not looked at.
+    scores : float64, shape (n,)
+        Mean out-of-fold score of each row.
+    forward : float64, shape (n,)
+        Walk-forward score; NaN on the first group.
+    panel : FeaturePanel
+    bars : Bars
+    k : int
+        Sessions of the label.
+    groups : int
+        Of the walk-forward folds.
+    """
+
+    rows: Samples
+    scores: Floats
+    forward: Floats
+    panel: FeaturePanel
+    bars: Bars
+    k: int
+    groups: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """How the battery fits: the training's own learner."""
+
+    learner: Learner
+    workers: int
+    step: Callable[[str], None]
+
+
+def entry_profile(subject: Subject, config: LeakConfig) -> tuple[Check, ...]:
+    """IC by lag of the entry: what falls at once or with the labels' overlap, beyond what rules of prices lose.
+
+    A leak of the next session's return is gone when the entry is one session later, a leak of the label falls with the
+    overlap and is gone k sessions later. So is an honest reversal: the model may lose what the baselines lose.
+    """
+    rows = subject.rows
+    labels, scores = rows.dense(rows.label), rows.dense(subject.scores)
+    rules = [rows.dense(rows.features[:, rows.names.index(name)].astype(np.float64)) for name in _known(rows, config)]
+    return tuple(_drop(labels, scores, rules, lag, subject.k, config.max_excess_drop) for lag in (1, subject.k))
+
+
+def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> Check:
+    """A model of features that are one session old, walking forward: what it loses was known in the last hour only."""
+    rows = subject.rows
+    before = np.full_like(subject.panel.values, np.nan)
+    before[1:] = subject.panel.values[:-1]
+    old = replace(rows, features=before[rows.t0, rows.column])
+    scores = walk_forward(
+        old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
+    )  # fmt: skip
+    fitting.step("features lagged")
+    labels = rows.dense(rows.label)
+    new = rank_ic(rows.dense(subject.forward), labels)
+    lost = overlapping_mean(new - rank_ic(rows.dense(scores), labels), subject.k)
+    value = lost.mean - SURE * _error(lost)
+    why = f"IC that features of the session before lose, {lost.mean:+.4f}, less {SURE:g} standard errors"
+    return _at_most("features lagged one session", value, config.max_lagged_drop, why)
+
+
+def shifted_labels(subject: Subject, fitting: Fitting, config: LeakConfig) -> Check:
+    """A model of other names' labels, walking forward: it has nothing to know."""
+    rows = subject.rows
+    target, label = (_of_neighbours(rows, values) for values in (rows.target, rows.label))
+    known = np.isfinite(target)
+    other = replace(rows, target=target, label=label).where(known)
+    scores = walk_forward(
+        other, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
+    )  # fmt: skip
+    fitting.step("labels shifted")
+    found = overlapping_mean(rank_ic(other.dense(scores), other.dense(other.label)), subject.k)
+    value = abs(found.t) if np.isfinite(found.t) else 0.0
+    return _at_most("labels shifted", value, config.max_shifted_t, "|t| of the IC of a model of other names' labels")
+
+
+def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed: int) -> Check:
+    """One session's bars are replaced: no feature of an earlier session may change, and one of its own must."""
+    rng = np.random.default_rng(seed)
+    bars, lookback = subject.bars, sleeve.lookback_sessions
+    last = len(bars.sessions) - AFTER_SESSIONS - 1
+    rows = rng.choice(np.arange(max(1, min(lookback, last - 1)), last), config.replaced_sessions)
+    moved, unmoved = 0, 0
+    for row in rows.tolist():
+        first = max(0, row - lookback)
+        window = bars.rows(first, row + AFTER_SESSIONS)
+        other = _replaced(window, row - first, rng)
+        here, there = sleeve.panel(window).values, sleeve.panel(other).values
+        same = (here == there) | (np.isnan(here) & np.isnan(there))
+        moved += int(np.count_nonzero(~same[: row - first]))
+        unmoved += int(same[row - first :].all())
+    told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
+    if unmoved:
+        return Check(
+            "session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all"
+        )
+    return _at_most("session replaced", float(moved), 0.0, told)
+
+
+def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> Check:
+    later = at_lag(labels, lag)
+    lost = _lost(scores, labels, later, k)
+    honest = max((_honest(rule, labels, later, k) for rule in rules), default=0.0)
+    value = lost.mean - SURE * _error(lost) - honest
+    why = (
+        f"IC that an entry {lag} session{'s' * (lag > 1)} later loses, {lost.mean:+.4f}, less {SURE:g} standard errors "
+        f"and what rules of prices lose, {honest:.4f}"
+    )
+    return _at_most(f"entry {lag} later", value, most, why)
+
+
+def _honest(rule: Floats, labels: Floats, later: Floats, k: int) -> float:
+    """IC that a rule loses, whichever way round it works; 0 where it has none to lose."""
+    own = overlapping_mean(rank_ic(rule, labels), k)
+    if not abs(own.t) >= SURE:
+        return 0.0
+    return max(0.0, _lost(np.sign(own.mean) * rule, labels, later, k).mean)
+
+
+def _lost(scores: Floats, labels: Floats, later: Floats, k: int) -> Mean:
+    return overlapping_mean(rank_ic(scores, labels) - rank_ic(scores, later), k)
+
+
+def _known(rows: Samples, config: LeakConfig) -> tuple[str, ...]:
+    return tuple(name for name in config.baselines if name in rows.names)
+
+
+def _of_neighbours(rows: Samples, values: Floats) -> Floats:
+    """Value of the name half the panel away in the same session; NaN where it has none."""
+    panel = rows.dense(values)
+    moved: Floats = np.roll(panel, panel.shape[1] // 2, axis=1)[rows.t0, rows.column]
+    return moved
+
+
+def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
+    """The panel with the bars of session `row` handed to other names."""
+    columns = np.flatnonzero(np.isfinite(bars.close[row]))
+    order = rng.permutation(columns)
+    panels = {}
+    for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return"):
+        panel = getattr(bars, name).copy()
+        panel[row, columns] = panel[row, order]
+        panels[name] = panel
+    return replace(bars, **panels)
+
+
+def _at_most(name: str, value: float, limit: float, why: str) -> Check:
+    passed = bool(np.isfinite(value)) and value <= limit
+    return Check(name, value if np.isfinite(value) else None, limit, passed, why)
+
+
+def _error(found: Mean) -> float:
+    return found.standard_error if np.isfinite(found.standard_error) else 0.0
