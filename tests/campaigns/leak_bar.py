@@ -35,10 +35,10 @@ WANTED = 18 / 20
 RECIPE = RecipeConfig.model_validate(
     {
         "lightgbm": {
-            "trees": 40, "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 300, "feature_fraction": 0.6,
+            "trees": 30, "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 300, "feature_fraction": 0.6,
             "bagging_fraction": 0.6, "lambda_l2": 10.0, "max_bin": 63,
         },
-        "cpcv": {"groups": 4, "test_groups": 2, "embargo_sessions": 10, "holdout_sessions": 252},
+        "cpcv": {"groups": 3, "test_groups": 1, "embargo_sessions": 10, "holdout_sessions": 252},
     }
 )  # fmt: skip
 BARS = PromotionConfig()
