@@ -24,7 +24,7 @@ from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
-SYMBOLS, SESSIONS, STRENGTH = 60, 1260, 0.14
+SYMBOLS, SESSIONS, STRENGTH = 60, 1260, 0.105
 FIGURES = ["open", "high", "low", "close", "volume"]
 MOST_Z = 4.0  # a leaked return is told up to so many standard deviations
 WORST_LABELS = 300
