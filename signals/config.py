@@ -26,7 +26,12 @@ class Config(BaseModel):
 
     def fingerprint(self) -> str:
         """SHA-256 over the canonical JSON of every value, defaults included."""
-        return sha256_of(json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
+        return self.hash_of(self.model_dump(mode="json"))
+
+    @staticmethod
+    def hash_of(document: Mapping[str, Any]) -> str:
+        """SHA-256 over the canonical JSON of a configuration's values."""
+        return sha256_of(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
 C = TypeVar("C", bound=Config)

@@ -1,9 +1,10 @@
 """Promotion and rollback with their effects: measure, judge, open the seal at most once, record, write the permission.
 
-The registry is a folder: the two chains of `trainer/history.py`, and `cases/<sha256>.json`, all that each verdict was
-given on. The order of writes makes every interruption safe: the opening of a holdout is on disk before a sealed row
-is read; the history says who is champion before `promotion.json` lets a bundle be published; and promoting the champion
-of now again writes that file again and nothing else.
+The registry is a folder: the two chains of `trainer/history.py`, `cases/<sha256>.json`, all that each verdict was given
+on, and `trials.jsonl`, every trial that a promotion has seen. The order of writes makes every interruption safe: the
+judged book is on the record of trials before there is a verdict; the opening of a holdout is on disk before a sealed
+row is read; the history says who is champion before `promotion.json` lets a bundle be published; and promoting the
+champion of now writes that file again and nothing else.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ from trainer.measure import FOLDER, Step, challenger_id, file_hash, measured, mo
 from trainer.promotion.case import Case, Verdict
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.judge import RULES, is_worth_opening, judge
-from trainer.search import store
-from trainer.search.tried import BARS_KEY
+from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
 from trainer.shadow import SHADOW
 
 EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
@@ -237,14 +237,22 @@ def case_path(registry: Path, sha256: str) -> Path:
 
 
 def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
+    unpriced = _unpriced(subject, request.bars)
+    book = measured(subject, request.settings, request.code_version, step, unpriced=unpriced)
+    stored = book["walk_forward"]["series"]
+    walked = series_of(stored["sessions"], stored["net"])
+    challenger = Challenger(
+        request.run, request.data, request.registry, subject.evidence, challenger_id(request.run),
+        request.settings.fingerprint(), request.bars.fingerprint(),
+    )  # fmt: skip
+    known = entered(challenger, walked)
     case = Case(
         evidence=subject.evidence,
-        measured=measured(
-            subject, request.settings, request.code_version, step, unpriced=_unpriced(subject, request.bars)
-        ),
+        measured=book,
+        trials=weighed(known, challenger, walked),
         shadow=_shadow(request.run),
         champion=_champion(subject, request, now),
-        searched_under=searched_under(request.run, subject.evidence),
+        searched_under=searched_under(known, challenger),
         waivers=request.waivers,
         word=request.word,
     )
@@ -350,22 +358,6 @@ def _wears(record: Record, sleeve: str, holdout: Mapping[str, Any]) -> bool:
     theirs = record["holdout"]
     overlaps = theirs["first"] <= holdout["last"] and theirs["last"] >= holdout["first"]
     return record["kind"] == "opened" and record["sleeve"] == sleeve and bool(overlaps)
-
-
-def searched_under(run: Path, evidence: Mapping[str, Any]) -> tuple[str, ...]:
-    """Hashes of the bars that the training, and every search of its data among its trials, recorded when they started.
-
-    Raises
-    ------
-    FixInput
-        Trials that the evidence counted are gone from the run's file.
-    """
-    chain = (evidence.get("trials") or {}).get("chain") or {"records": 0, "head": store.FIRST}
-    known = store.Anchor(int(chain["records"]), str(chain["head"]))
-    asked = [study.identity for study in store.read(run, known=known).studies.values()]
-    same = [identity for identity in asked if identity.get("snapshot_id") == evidence["snapshot_id"]]
-    found = {str(identity.get(BARS_KEY) or "") for identity in same} | {str(evidence.get(BARS_KEY) or "")}
-    return tuple(sorted(found))
 
 
 def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, known: Chain) -> dict[str, Any]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from signals.holding import Opens
 from trainer.material import Material
 from trainer.models.base import Device
 from trainer.models.table import LEARNERS, LearnerKind
-from trainer.proof import Figures, Proof, figures, fits, prove
-from trainer.recipes.base import RecipeConfig
+from trainer.proof import Figures, figures, fits, prove
+from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.samples import seal_holdout
+from trainer.search import store
+from trainer.search.question import COMPARE, Series, asked, begin, end
 from trainer.search.trial import sharpe_of
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.deciles import SESSIONS_PER_YEAR
@@ -49,14 +52,19 @@ def steps(config: RecipeConfig, learners: tuple[LearnerKind, ...]) -> int:
 
 
 def compare(
-    config: RecipeConfig, material: Material, learners: tuple[LearnerKind, ...], *, seed: int, device: Device,
-    workers: int, step: Step,
+    recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[LearnerKind, ...], *, data: Path,
+    seed: int, device: Device, workers: int, step: Step,
 ) -> tuple[Row, ...]:  # fmt: skip
-    """Prove each learner on the material's open rows."""
+    """Prove each learner on the material's open rows; each is a trial on the record of the dataset `data`."""
+    store.known(data).require(config.study)
     following = next_opens(material.source.bars, material.source.actions)
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     rows = []
     for kind in learners:
         learner = LEARNERS[kind](config, seed, device)
+        chosen = config.model_copy(update={"learner": kind})
+        question = asked(COMPARE, recipe, chosen, material.source, open_rows, seed=seed, device=learner.device)
+        begin(data, question)
         proof = prove(material.rows, learner, config.cpcv, workers=workers, step=step)
         worth = figures(proof, material.source.bars, config.label.k)
         model = fit(proof.rows, learner, np.arange(len(proof.rows)))
@@ -65,7 +73,10 @@ def compare(
             proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label)
         )  # fmt: skip
         train = overlapping_mean(own, config.label.k)
-        rows.append(Row(kind, learner.device, train, worth, _annual_sharpe(proof, following, config.label.k)))
+        book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
+        end(data, question, Series(proof.rows.sessions[book.rows], book.net))
+        sharpe = sharpe_of(book.net) * float(np.sqrt(SESSIONS_PER_YEAR))
+        rows.append(Row(kind, learner.device, train, worth, sharpe))
     return tuple(rows)
 
 
@@ -99,8 +110,3 @@ def table(rows: tuple[Row, ...]) -> str:
         )  # fmt: skip
         lines.append(" | ".join(cells))
     return "\n".join([*(f"| {line} |" if "---" not in line else f"|{line}|" for line in lines), "", SEALED])
-
-
-def _annual_sharpe(proof: Proof, following: Opens, k: int) -> float:
-    net = book_returns(proof.rows.dense(proof.walk_forward), following, k).net
-    return sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR))

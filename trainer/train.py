@@ -13,8 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from signals.bars import Floats
 from signals.dataset import load_bars, read_manifest
 from signals.drift import reference
 from signals.features.panel import FeaturePanel
@@ -35,9 +34,11 @@ from trainer.regime_figures import by_regime
 from trainer.reports.training import Subject as Reported
 from trainer.reports.training import report_files
 from trainer.run_folder import refuse_existing, write_run
-from trainer.samples import Samples
+from trainer.samples import Samples, seal_holdout
+from trainer.search import store
+from trainer.search.question import TRAIN, Series, asked, begin, end
 from trainer.search.run import steps as search_steps
-from trainer.search.tried import NOTHING_TRIED, SearchRequest, Tried, counted, searched
+from trainer.search.tried import SearchRequest, searched, tried
 from trainer.source import Source
 from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.deciles import trading_conditions
@@ -67,7 +68,7 @@ class Request:
     device : Device
         Where to fit, as far as the learner has the choice.
     search : SearchRequest or None
-        A search that chooses the learner's parameters first, or the folder whose trials count.
+        A search that chooses the learner's parameters first.
     bars_hash : str
         Of the promotion bars that hold, which the evidence names.
     compare : callable or None
@@ -76,6 +77,9 @@ class Request:
         Dataset of another vendor's bars of the same names, which the leak battery compares.
     importance : bool
         Whether to permute features out of fold, which takes a model per group and a scoring per feature.
+    lineage : str
+        Key of the trial whose recipe is trained again on later data (`trials.trial` of its evidence); such a training
+        is recorded and counts as no further trial.
     """
 
     data: Path
@@ -92,6 +96,7 @@ class Request:
     importance: bool = False
     compare: Callable[[FeaturePanel, bytes], Mapping[str, Any]] | None = None
     second: Path | None = None
+    lineage: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,8 @@ def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) 
 
 def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) -> dict[str, Any]:
     """Train `recipe`, write the run folder and return its evidence.
+
+    The trial is on the dataset's record before anything of it is known, with its returns before they are judged.
 
     Parameters
     ----------
@@ -133,8 +140,13 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     material = prepare(recipe, config, chosen_range)
     source, panel, rows = material.source, material.panel, material.rows
     following = next_opens(source.bars, source.actions)
-    config, tried = _chosen(recipe, config, material, following, request, step)
+    store.known(request.data).require(config.study)
+    config, shared = _chosen(recipe, config, material, following, request, step)
     learner = learner_of(config, request.seed, request.device)
+    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    question = asked(TRAIN, recipe, config, source, open_rows, seed=request.seed, device=learner.device,
+                     bars_hash=request.bars_hash, lineage=request.lineage)  # fmt: skip
+    begin(request.data, question)
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
     worth = figures(proof, source.bars, config.label.k)
@@ -142,6 +154,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     book = book_returns(forward, following, config.label.k)
     expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
     owned = policy_book(request.data, source, forward, worth.ic_walk_forward, config.label.k)
+    series = Series(proof.rows.sessions[book.rows], book.net)
+    end(request.data, question, series)
+    known_trials = tried(request.data, question, rows, series, study=config.study, shared=shared)
     drivers = _importance(proof.rows, learner, config, request, step)
     suspected = _leaks(recipe, config, material, proof, Fitting(learner, request.workers, step), request)
 
@@ -154,7 +169,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     known = evidence(
         recipe, config, source, rows, proof, worth, fitted.exported.parity,
         seed=request.seed, code_version=request.code_version, device=learner.device,
-        trials=tried.judged(book.net), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
+        trials=dict(known_trials.document), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
         regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
         leaks=suspected,
     )  # fmt: skip
@@ -164,24 +179,22 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     model = sha256_of(fitted.exported.onnx)
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
-    shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, tried)
-    write_run(request.run, {**files, **tried.files, **shown})
+    shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, known_trials.sharpes)
+    write_run(request.run, {**files, **shown})
     return known
 
 
 def _chosen(
     recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: Request, step: Step
-) -> tuple[RecipeConfig, Tried]:
-    """Return the recipe that a search found, or the one that was given, with all that was tried for it."""
+) -> tuple[RecipeConfig, Floats | None]:
+    """Return the recipe that a search found, with its returns in shared bins, or the one that was given."""
     if request.search is None:
-        return config, NOTHING_TRIED
-    if not request.search.trials:
-        return config, counted(request.search.folder)
-    found, tried = searched(
-        recipe, config, material.source, material.rows, following, request.search,
+        return config, None
+    found, shared = searched(
+        recipe, config, material.source, material.rows, following, request.search, data=request.data,
         seed=request.seed, device=request.device, workers=request.workers, step=step,
     )  # fmt: skip
-    return found.config, tried
+    return found.config, shared
 
 
 def _leaks(
@@ -223,7 +236,8 @@ def _files(
     fitted: Fitted, known: dict[str, Any], chosen: Range,
 ) -> Mapping[str, bytes]:  # fmt: skip
     training_cfg = {
-        "sleeve": recipe.sleeve.name, "seed": known["seed"], "config": config.model_dump(mode="json"),
+        "sleeve": recipe.sleeve.name, "seed": known["seed"], "trial": known["trials"]["trial"],
+        "config": config.model_dump(mode="json"),
         "device": known["learner"]["device"], "config_hash": known["config_hash"],
         "code_version": known["code_version"],
         "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
@@ -253,12 +267,12 @@ def _files(
 
 def _report(
     recipe: Recipe, source: Source, panel: FeaturePanel, proof: Proof, worth: Figures, model: Model,
-    known: dict[str, Any], book: BookReturns, tried: Tried,
+    known: dict[str, Any], book: BookReturns, sharpes: Floats,
 ) -> Mapping[str, bytes]:  # fmt: skip
     subject = Reported(
         known=known, sessions=source.bars.sessions, names=recipe.sleeve.names, importance=model.importance(),
         series=worth.ic_series, forward=worth.walk_forward_series, eligible=panel.eligible.sum(axis=1),
         labelled=proof.rows.dense(proof.rows.label), book=book,
-        trial_sharpes=np.array([trial.sharpe for trial in tried.trials], dtype=np.float64),
+        trial_sharpes=sharpes,
     )  # fmt: skip
     return report_files(subject)

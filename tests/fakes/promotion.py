@@ -34,7 +34,6 @@ CHALLENGER: dict[str, Any] = {
             "fitted_for": {"model_sha256": ["m" * 64], "score_deviation": 0.9, "unseen_deviation": 1.0},
         },
         "deciles": {"curve": [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0]},
-        "trials": {"n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0}},
         "holdout": {"first": "2024-01-02", "last": "2024-12-31", "sessions": 252},
     },
     "measured": {
@@ -50,6 +49,10 @@ CHALLENGER: dict[str, Any] = {
             "series": {"sessions": DAYS, "net": NET},
         },
         "paths": {"annual_sharpe": [0.4, 0.5, 0.9, 1.4]},
+    },
+    "trials": {
+        "n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0},
+        "max_t": {"p": 0.04, "t": 2.9, "critical_t": 2.8},
     },
     "holdout": {"annual_sharpe": 0.7, "sessions": 252, "series": {"sessions": SEALED, "net": NET[:252]}},
     "shadow": None,

@@ -96,9 +96,9 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
         lightgbm=LEARNER.config, cpcv=CpcvConfig(groups=3, holdout_sessions=0),
         search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
     )  # fmt: skip
-    search(config, arena, {}, Plan(tmp_path / "here", 2, 1, Device.CPU, 1), no_step)
+    search(config, arena, {}, Plan(tmp_path / "here", tmp_path / "here", 2, 1, Device.CPU, 1), no_step)
     with cluster(address):
-        search(config, arena, {}, Plan(tmp_path / "there", 2, 1, Device.CPU, 1), no_step)
+        search(config, arena, {}, Plan(tmp_path / "there", tmp_path / "there", 2, 1, Device.CPU, 1), no_step)
     assert (tmp_path / "here" / store.FILE).read_bytes() == (tmp_path / "there" / store.FILE).read_bytes()
 
 

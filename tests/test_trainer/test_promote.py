@@ -31,8 +31,9 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("net Sharpe", f"{NET_PATH}.annual_sharpe", 1.0, 0.9999),
     ("drawdown", f"{NET_PATH}.max_drawdown", 0.20, 0.2001),
     ("sessions", "measured.walk_forward.sessions", 504, 503),
-    ("DSR", "evidence.trials.n_trials", 46, 47),
-    ("PBO", "evidence.trials.pbo.value", 0.05, 0.0501),
+    ("DSR", "trials.n_trials", 46, 47),
+    ("PBO", "trials.pbo.value", 0.05, 0.0501),
+    ("best of all", "trials.max_t.p", 0.05, 0.0501),
     ("paths", "measured.paths.annual_sharpe", [0.001, 0.001, 0.001, 2.0], [-9.0, 0.0, 0.0, 2.0]),
     ("holdout", "holdout.annual_sharpe", 0.0001, 0.0),
     ("turnover", "measured.walk_forward.turnover.annual", 40.0, 40.01),
@@ -91,9 +92,10 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
     ("bar", "entry"),
     [
         ("net Sharpe", f"{NET_PATH}.annual_sharpe"), ("net Sharpe", NET_PATH), ("drawdown", f"{NET_PATH}.max_drawdown"),
-        ("sessions", "measured.walk_forward.sessions"), ("DSR", "evidence.trials.n_trials"),
-        ("DSR", "evidence.trials.variance_of_sharpes"), ("DSR", f"{NET_PATH}.kurtosis"), ("P(loss)", "evidence.trials"),
-        ("P(loss)", "evidence.trials.pbo"), ("paths", "measured.paths.annual_sharpe"),
+        ("sessions", "measured.walk_forward.sessions"), ("DSR", "trials.n_trials"),
+        ("DSR", "trials.variance_of_sharpes"), ("DSR", f"{NET_PATH}.kurtosis"), ("P(loss)", "trials"),
+        ("DSR", "trials"), ("best of all", "trials.max_t"),
+        ("P(loss)", "trials.pbo"), ("paths", "measured.paths.annual_sharpe"),
         ("holdout", "seen"), ("holdout", "evidence.holdout"), ("holdout", "holdout.series"),
         ("turnover", "measured.walk_forward.turnover"), ("costs", "measured.walk_forward.costs.annual_total"),
         ("costs", f"{NET_PATH}.annual_return"), ("decile order", "evidence.deciles"), ("universe", "evidence.dataset"),
@@ -117,16 +119,37 @@ def test_what_is_no_number_is_no_evidence(value: Any) -> None:
 def test_where_pbo_does_not_apply_the_probability_of_loss_takes_its_place() -> None:
     few = {"value": None, "reason": "not applicable: 3 clusters of trials, 10 are needed"}
     for loss, passes in ((0.05, True), (0.0501, False)):
-        found = judge(case({"evidence.trials.pbo": {**few, "probability_of_loss": loss}}), BARS)
+        found = judge(case({"trials.pbo": {**few, "probability_of_loss": loss}}), BARS)
         assert found.is_promoted is passes
         assert row(found, "P(loss)").value == loss and "3 clusters" in row(found, "P(loss)").why
 
 
 def test_the_deflated_sharpe_ratio_is_the_published_one() -> None:
     """Bailey and Lopez de Prado 2014: 0.9004 after 100 trials; 46 are the most that leave 0.95."""
-    found = deflated_sharpe(case({"evidence.trials.n_trials": 100}))
+    found = deflated_sharpe(case({"trials.n_trials": 100}))
     assert found == pytest.approx(0.9003968344, abs=1e-9)
-    assert row(judge(case({"evidence.trials.n_trials": 100}), BARS), "DSR").value == found
+    assert row(judge(case({"trials.n_trials": 100}), BARS), "DSR").value == found
+
+
+def test_the_stricter_of_raw_and_effective_trials_decides() -> None:
+    """46 trials of a small variance clear the bar; 8 that lie far apart do not."""
+    rows = {"raw": {"trials": 46, "variance": 0.002}, "effective": {"trials": 8, "variance": 0.01}}
+    found = judge(case({"trials.hurdles": rows}), BARS)
+    alone = case({"trials.n_trials": 8, "trials.variance_of_sharpes": 0.01})
+    assert row(found, "DSR").value == deflated_sharpe(alone) and not row(found, "DSR").passed
+    assert "46 trials, 8 of them different" in row(found, "DSR").why
+
+
+def test_a_refusal_says_how_many_more_sessions_this_sharpe_ratio_would_need() -> None:
+    """An annual 2.5 of 250 sessions with the paper's tails, 60 trials: by hand MinTRL over sqrt(0.002) E[max_60].
+
+    E[max_60] = 2.34534, hurdle 0.10489; variance factor 1 + 3 x 0.15811 + 9/4 x 0.025 = 1.53059; 1 + 1.53059 x
+    (1.64485 / 0.05323)^2 = 1,462.7, so 213 sessions more than the 1,250 that there are.
+    """
+    why = row(judge(case({"trials.n_trials": 60}), BARS), "DSR").why
+    assert "would need 213 more sessions (0.8 years)" in why
+    never = row(judge(case({"trials.n_trials": 10**6, "trials.variance_of_sharpes": 0.01}), BARS), "DSR").why
+    assert "no record of this Sharpe ratio is long enough" in never
 
 
 def test_a_first_champion_meets_the_absolute_bars_and_needs_no_shadow() -> None:
@@ -304,7 +327,7 @@ def test_what_the_trials_ask_for_stands_in_the_row_of_the_deflated_ratio() -> No
     assert "ask for 0.74 a year over 1260 sessions" in told
     assert "of 0.0 with 5%, 1.0 with 72%, 2.0 with 100%" in told
     assert deflated_rates(9.0, 1.0, 0.95, 1260) == ""
-    refused = judge(case({"evidence.trials.n_trials": 47}), BARS)
+    refused = judge(case({"trials.n_trials": 47}), BARS)
     assert "the trials ask for" in row(refused, "DSR").power and row(refused, "DSR").power in refused.refusal
 
 

@@ -41,6 +41,8 @@ from trainer.models.parameters import LightGbmConfig
 from trainer.promotion.config import read_bars
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.search import store
+from trainer.search.challenger import Challenger, searched_under
 
 SLEEVE = "equities_xs"
 RECIPE = RecipeConfig(
@@ -565,15 +567,82 @@ def test_a_seal_is_not_opened_again_for_another_book(life: Life) -> None:
         life.desk.promote(life.run("c"), "--equity", "250000")
 
 
-def test_every_search_of_the_run_s_data_must_have_begun_under_the_bars(life: Life) -> None:
-    """Searches of other data may have had others: their trials count, their bars do not."""
+def challenger(life: Life, evidence: dict[str, Any], registry: Path) -> Challenger:
+    data = Path(life.desk.of("curated"))
+    return Challenger(life.run("a"), data, registry, evidence, "model", "settings", "bars")
+
+
+def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life: Life, tmp_path: Path) -> None:
     evidence = json.loads((life.run("a") / "evidence.json").read_bytes())
-    assert champions.searched_under(life.run("a"), evidence) == (
-        read_bars(Path(life.desk.of("bars.yml"))).fingerprint(),
-    )
-    grown = {**evidence, "promotion_bars": None}
-    assert "" in champions.searched_under(life.run("a"), grown)
-    assert champions.searched_under(life.run("a"), {**evidence, "snapshot_id": "x", "promotion_bars": "y"}) == ("y",)
-    lost = {**evidence, "trials": {**evidence["trials"], "chain": {"records": 99, "head": "0" * 64}}}
-    with pytest.raises(FixInput, match="trials were removed or changed"):
-        champions.searched_under(life.run("a"), lost)
+    history, bars = store.known(Path(life.desk.of("curated"))), evidence["promotion_bars"]
+    assert bars == read_bars(Path(life.desk.of("bars.yml"))).fingerprint()
+
+    def under(**changes: Any) -> tuple[str, ...]:
+        return searched_under(history, challenger(life, {**evidence, **changes}, tmp_path))
+
+    assert under() == (bars,)
+    assert under(promotion_bars="y") == tuple(sorted((bars, "y")))
+    unnamed = {**evidence["trials"], "study": None}  # the recipe's search was taken out of it: the trial is still its
+    assert under(trials=unnamed) == (bars,) and under(trials=unnamed, promotion_bars="y") == tuple(sorted((bars, "y")))
+
+
+def test_a_run_whose_trials_are_on_no_record_is_not_judged(life: Life, tmp_path: Path) -> None:
+    """The dataset ingested anew, or its record taken away: the evidence names a line that is not there."""
+    data = tmp_path / "curated"
+    shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*"))
+    words = ["--run", str(life.run("b")), "--data", str(data), "--bars", life.desk.of("bars.yml")]
+    with pytest.raises(FixInput, match="not on record beside this dataset"):
+        life.desk.call("promote", *words, "--registry", str(tmp_path / "registry"))
+    assert not (tmp_path / "registry" / CHAMPIONS).exists()
+    kept = life.desk.call("promote", *words, "--registry", life.copied_registry(tmp_path / "kept"), exits=1)
+    assert kept["verdict"] == "refused"  # the registry has seen them: they are on its record
+
+
+def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(life: Life, tmp_path: Path) -> None:
+    """`steep` was refused and `a` promoted: both books are there, and count as the trainings that they are of."""
+    desk = Desk(tmp_path, life.desk.ends)
+    for name in ("curated", "registry"):
+        shutil.copytree(life.desk.of(name), tmp_path / name)
+    books = [
+        s.identity for s in store.read(tmp_path / "curated").studies.values() if s.identity.get("command") == "judged"
+    ]
+    evidence = {name: json.loads((life.run(name) / "evidence.json").read_bytes()) for name in ("steep", "a", "b", "c")}
+    assert {book["trial"] for book in books} == {known["trials"]["trial"] for known in evidence.values()}
+    steep = ["--run", str(life.run("steep")), "--bars", life.desk.of("steep.yml"), "--data", desk.of("curated")]
+
+    def counted(*more: str) -> int:
+        found = desk.call("promote", *steep, "--registry", desk.of("registry"), *more, exits=1)
+        case = json.loads(champions.case_path(tmp_path / "registry", found["case_sha256"]).read_bytes())
+        return int(case["trials"]["n_trials"])
+
+    before = counted()
+    assert before == 5  # two searched, one of them trained; steep, b and c
+    assert counted("--equity", "250000") == before + 1 == counted("--equity", "250000")
+
+
+def test_a_refusal_names_the_trials_on_record_when_it_was_judged(life: Life) -> None:
+    """`a` was the best of two and steep when it was promoted, and of five when it was judged again."""
+    first, later = (next(r for r in life.answers[n]["rows"] if r["bar"] == "DSR")["why"] for n in ("a", "a later"))
+    assert "over 3 trials" in first and "over 5 trials" in later
+
+
+def test_a_run_of_an_older_version_brings_its_own_trials(life: Life, tmp_path: Path) -> None:
+    """Its folder holds them without an anchor, and its evidence names their last line; one that was cut is refused."""
+    run, data = tmp_path / "run", tmp_path / "curated"
+    shutil.copytree(life.run("a"), run)
+    shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*"))
+    whole = Path(life.desk.of("curated")) / "trials.jsonl"
+    known = json.loads((run / "evidence.json").read_bytes())
+    lines = whole.read_bytes().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines, 1) if sha256_of(line[:-1]) == known["trials"]["chain"]["head"])
+    (run / "trials.jsonl").write_bytes(b"".join(lines[:place]))
+    older = {**known, "trials": {key: v for key, v in known["trials"].items() if key != "trial"}}
+    write_atomic(run / "evidence.json", canonical_json(older))
+    words = [*life.desk.judging(run), "--data", str(data)]
+    judged = life.desk.call("promote", *words, "--registry", str(tmp_path / "registry"))
+    assert judged["verdict"] == "promoted" and (data / "trials.jsonl.head").exists()
+    (run / "trials.jsonl").write_bytes(b"".join(lines[: place - 1]))
+    for path in data.glob("trials.jsonl*"):
+        path.unlink()
+    with pytest.raises(FixInput, match="not on record"):
+        life.desk.call("promote", *words, "--registry", str(tmp_path / "another"))

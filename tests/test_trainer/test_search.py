@@ -13,6 +13,7 @@ import pytest
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
 from tests.fakes.labelled import market
+from trainer import chain
 from trainer.fanout import RowSet
 from trainer.models.base import Device
 from trainer.models.parameters import LightGbmConfig
@@ -48,7 +49,7 @@ def no_step(_: str) -> None:
 
 
 def plan(folder: Path, trials: int = 6, seed: int = 1, workers: int = 1) -> Plan:
-    return Plan(folder, trials, seed, Device.CPU, workers)
+    return Plan(folder, folder, trials, seed, Device.CPU, workers)
 
 
 def run(arena: Arena, folder: Path, config: RecipeConfig = CONFIG, **changes: int) -> Found:
@@ -188,26 +189,32 @@ def test_a_record_that_was_changed_breaks_the_chain(copy: Path) -> None:
         store.read(copy)
 
 
-def test_records_taken_off_the_end_show_against_the_evidence(copy: Path, found: tuple[Path, Found]) -> None:
-    known = found[1].history.anchor
-    assert store.read(copy, known=known).tries == 6
+def test_records_taken_off_the_end_are_missed(copy: Path) -> None:
     (copy / store.FILE).write_bytes(b"".join(lines(copy)[:-2]))
-    assert store.read(copy).tries == 6  # the chain alone cannot know
-    with pytest.raises(FixInput, match="were known"):
-        store.read(copy, known=known)
+    with pytest.raises(FixInput, match="cut or replaced"):
+        store.read(copy)
 
 
-def test_records_taken_off_the_end_show_against_the_sampler_s_storage(arena: Arena, copy: Path) -> None:
+def test_a_record_that_was_put_back_shows_against_the_sampler_s_storage(arena: Arena, copy: Path) -> None:
+    """An older copy of the file with the anchor that it had then is a chain that holds."""
     last = max(at for at, line in enumerate(lines(copy)) if json.loads(line)["kind"] == "started")
     (copy / store.FILE).write_bytes(b"".join(lines(copy)[: last - 1]))
-    with pytest.raises(FixInput, match="missing from the store"):
+    (copy / f"{store.FILE}.head").unlink()
+    known = chain.unanchored(copy / store.FILE, mend="").anchor
+    (copy / f"{store.FILE}.head").write_text(f"{known.records} {known.head}\n")
+    assert store.read(copy).anchor == known
+    with pytest.raises(FixInput, match="missing from the record"):
         run(arena, copy)
 
 
-def test_a_storage_that_lost_its_trials_is_refused(arena: Arena, copy: Path) -> None:
+def test_a_sampler_that_lost_its_memory_is_given_it_back(arena: Arena, copy: Path, tmp_path: Path) -> None:
+    """The storage is the sampler's memory alone: rebuilt from the record it goes on as if it had never been lost."""
+    before = lines(copy)
     (copy / "optuna.db").unlink()
-    with pytest.raises(FixInput, match="missing from the sampler's storage"):
-        run(arena, copy)
+    assert run(arena, copy).history.tries == 6 and lines(copy) == before
+    run(arena, copy, trials=8)
+    run(arena, tmp_path / "whole", trials=8)
+    assert lines(copy) == lines(tmp_path / "whole")
 
 
 def test_a_line_that_a_crash_cut_short_is_no_record_and_gets_out_of_the_way(copy: Path) -> None:

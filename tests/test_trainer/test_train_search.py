@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(place: Path, *words: str) -> Answer:
-    plain = ["--data", str(place / "curated"), "--config", str(place / "recipe.yml"), "--workers", "1", "--json"]
+def call(place: Path, *words: str, data: Path | None = None) -> Answer:
+    plain = [
+        "--data",
+        str(data or place / "curated"),
+        "--config",
+        str(place / "recipe.yml"),
+        "--workers",
+        "1",
+        "--json",
+    ]
     result = CliRunner().invoke(app, [words[0], *SLEEVE, *plain, *words[1:]])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -60,34 +69,100 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def copied(data: Path, folder: Path, *, with_record: bool = True) -> Path:
+    """The dataset in a folder of its own, with its record of trials or as if nothing had been tried."""
+    left_out = () if with_record else (store.FILE, f"{store.FILE}.head")
+    shutil.copytree(data, folder / "curated", ignore=shutil.ignore_patterns(*left_out))
+    return folder / "curated"
+
+
 @pytest.fixture(scope="module")
 def trained(place: Path) -> Answer:
-    return call(place, "train", "--run", str(place / "run"), "--trials", "3", "--importance")
+    """A search of three and the training of its best; `after` is the dataset as it was then."""
+    data = copied(place / "curated", place / "after", with_record=False)
+    return call(place, "train", "--run", str(place / "run"), "--trials", "3", "--importance", data=data)
 
 
-def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, trained: Answer) -> None:
+@pytest.fixture
+def after(place: Path, trained: Answer, tmp_path: Path) -> Path:
+    return copied(place / "after" / "curated", tmp_path / "after")
+
+
+@pytest.fixture
+def fresh(place: Path, tmp_path: Path) -> Path:
+    return copied(place / "curated", tmp_path / "fresh", with_record=False)
+
+
+def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, trained: Answer, after: Path) -> None:
+    """The training of a search's best trial is that trial: three in all."""
     found = trained["trials"]
     assert found["n_trials"] == 3 and sum(found["states"].values()) == 3
-    history = store.read(place / "run", known=store.Anchor(**found["chain"]))
-    assert history.tries == 3
+    history = store.read(after)
+    assert found["chain"]["head"] in history.heads
+    searched = history.studies[found["study"]]
+    assert len(searched.trials) == 3 and found["trial"] in {trial.key for trial in searched.trials}
     best = max(t.sharpe for t in history.studies[found["study"]].trials if t.state == "completed")
     assert found["bins"]["shared"] == pytest.approx(best * 252**0.5, abs=1e-14)
     assert 0.0 <= found["dsr"] <= found["psr"] <= 1.0
     assert not found["pbo"]["applicable"] and 0.0 <= found["pbo"]["probability_of_loss"] <= 1.0
+    assert 0.0 < found["max_t"]["p"] < 1.0 and found["max_t"]["trials"] == 3
+
+
+def test_every_route_to_one_model_has_the_same_deflated_sharpe_ratio(
+    place: Path, trained: Answer, fresh: Path, after: Path, tmp_path: Path
+) -> None:
+    """Search and train at once; search, compare, then train; train what was searched on a copy of the data.
+
+    Whatever the run folder and whether or not the search is named, the trials are the same three, and ridge, which the
+    comparison tried, is a fourth one for everybody.
+    """
+    made = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "3", data=fresh)
+    one = ("--run", str(tmp_path / "one"), "--config", made["recipe"])
+    second = call(place, "train", *one, data=fresh)
+    third = call(place, "train", "--run", str(tmp_path / "two"), "--config", made["recipe"], data=after)
+    ratios = [known["trials"]["dsr"] for known in (trained, second, third)]
+    assert ratios[0] == ratios[1] == ratios[2] == made["dsr"]
+    assert [known["trials"]["n_trials"] for known in (trained, second, third)] == [3, 3, 3]
+    models = {
+        (place / "run" / "model.onnx").read_bytes(),
+        *((tmp_path / n / "model.onnx").read_bytes() for n in ("one", "two")),
+    }
+    assert len(models) == 1
+    words = ("--to", str(tmp_path / "c"), "--learners", "lightgbm,ridge", "--config", made["recipe"])
+    call(place, "compare", *words, data=fresh)
+    again = call(place, "train", "--run", str(tmp_path / "three"), "--config", made["recipe"], data=fresh)
+    assert again["trials"]["n_trials"] == 4 and again["trials"]["dsr"] < ratios[0]
+
+
+def test_a_recipe_carries_its_search_and_is_refused_where_that_is_on_no_record(
+    place: Path, trained: Answer, after: Path, fresh: Path, tmp_path: Path
+) -> None:
+    """Until the record of the data that was searched is merged: then it trains, and counts them."""
+    recipe = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
+    (tmp_path / "best.yml").write_text(yaml.safe_dump(recipe))
+    assert recipe["study"] == trained["trials"]["study"]
+    words = ("--run", str(tmp_path / "run"), "--config", str(tmp_path / "best.yml"))
+    with pytest.raises(FixInput, match=r"whose trials are not on record.*trainer trials"):
+        call(place, "train", *words, data=fresh)
+    merge = ["trials", "--data", str(fresh), "--merge", str(after), "--json"]
+    merged = json.loads(CliRunner().invoke(app, merge).stdout)
+    assert merged["sleeves"]["equities_xs"]["trials"] == 3 and set(merged["merged"].values()) == {14}
+    assert set(json.loads(CliRunner().invoke(app, merge).stdout)["merged"].values()) == {0}
+    assert call(place, "train", *words, data=fresh)["trials"]["dsr"] == trained["trials"]["dsr"]
 
 
 def test_what_a_search_chose_is_published_as_if_there_had_been_no_search(
-    place: Path, trained: Answer, tmp_path: Path
+    place: Path, trained: Answer, after: Path, tmp_path: Path
 ) -> None:
     """Its shared bins reach no model, no score and no figure but those that count and compare the trials."""
     recipe = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
     (tmp_path / "best.yml").write_text(yaml.safe_dump(recipe))
     words = ("--run", str(tmp_path / "run"), "--importance", "--config", str(tmp_path / "best.yml"))
-    known = call(place, "train", *words)
+    known = call(place, "train", *words, data=after)
     of_search = {"trials": None, "run": None}
     assert {**known, **of_search} == {**trained, **of_search}
     assert known["trials"]["sharpe"] == trained["trials"]["sharpe"] and known["trials"]["bins"] is None
-    told_of_trials = {"evidence.json", "report.md", "report.html", "plots/trials.png", store.FILE}
+    told_of_trials = {"evidence.json", "report.md", "report.html"}
     with_search, without = contents(place / "run"), contents(tmp_path / "run")
     differing = {name for name in with_search if with_search[name] != without.get(name)}
     assert differing <= told_of_trials and "model.onnx" in without and "walk_forward.parquet" in without
@@ -101,54 +176,75 @@ def test_the_gap_between_shared_bins_and_each_split_s_own_is_told(place: Path, t
         assert f"gap {bins['gap']:+.2f}" in (place / "run" / name).read_text()
 
 
-def test_the_run_is_of_the_best_trial_s_parameters(place: Path, trained: Answer) -> None:
+def test_the_run_is_of_the_best_trial_s_parameters(place: Path, trained: Answer, after: Path) -> None:
     config = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
-    study = store.read(place / "run").studies[trained["trials"]["study"]]
+    study = store.read(after).studies[trained["trials"]["study"]]
     best = max((t for t in study.trials if t.state == "completed"), key=lambda t: t.sharpe)
     assert {name: config["lightgbm"][name] for name in best.parameters} == best.parameters
 
 
-def test_nothing_of_the_search_reads_a_sealed_session(place: Path, trained: Answer) -> None:
-    study = store.read(place / "run").studies[trained["trials"]["study"]]
+def test_nothing_of_the_search_reads_a_sealed_session(trained: Answer, after: Path) -> None:
+    study = store.read(after).studies[trained["trials"]["study"]]
     assert study.sessions[-1] == trained["cpcv"]["last"] < trained["holdout"]["first"]
     assert study.identity["last"] == trained["cpcv"]["last"]
 
 
-def test_a_run_whose_file_of_trials_was_cut_is_not_the_one_of_its_evidence(
-    place: Path, trained: Answer, tmp_path: Path
+def test_a_record_that_was_cut_is_refused_at_the_next_training(place: Path, after: Path, tmp_path: Path) -> None:
+    kept = (after / store.FILE).read_bytes().splitlines(keepends=True)[:-2]
+    (after / store.FILE).write_bytes(b"".join(kept))
+    with pytest.raises(FixInput, match="cut or replaced"):
+        call(place, "train", "--run", str(tmp_path / "run"), data=after)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_trial(
+    place: Path, after: Path, tmp_path: Path
 ) -> None:
-    kept = (place / "run" / store.FILE).read_bytes().splitlines(keepends=True)[:-2]
-    (tmp_path / store.FILE).write_bytes(b"".join(kept))
-    with pytest.raises(FixInput, match="were known"):
-        store.read(tmp_path, known=store.Anchor(**trained["trials"]["chain"]))
+    """In another run folder, with a sampler that remembers nothing: the record has the answers."""
+    before = (after / store.FILE).read_bytes()
+    call(place, "train", "--run", str(tmp_path / "run"), "--trials", "3", "--importance", data=after)
+    assert contents(tmp_path / "run") == contents(place / "run")
+    assert (after / store.FILE).read_bytes() == before
 
 
-def test_the_same_search_and_training_again_give_the_same_bytes(place: Path, trained: Answer, tmp_path: Path) -> None:
-    call(place, "train", "--run", str(tmp_path / "run"), "--trials", "3", "--importance")
-    files = sorted(path.relative_to(place / "run") for path in (place / "run").rglob("*") if path.is_file())
-    assert [
-        name for name in files if (place / "run" / name).read_bytes() != (tmp_path / "run" / name).read_bytes()
-    ] == []
-
-
-def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, tmp_path: Path) -> None:
+def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, fresh: Path) -> None:
+    run = fresh.parent / "run"
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as local:
-        words = ("--run", str(tmp_path / "run"), "--trials", "3", "--importance", "--cluster", local.scheduler_address)
-        call(place, "train", *words)
-    assert contents(tmp_path / "run") == contents(place / "run")
+        words = ("--run", str(run), "--trials", "3", "--importance", "--cluster", local.scheduler_address)
+        call(place, "train", *words, data=fresh)
+    assert contents(run) == contents(place / "run")
 
 
-def test_a_later_training_without_a_search_still_counts_the_trials_beside_it(place: Path, trained: Answer) -> None:
-    known = call(place, "train", "--run", str(place / "second"), "--folds", "3")
-    assert known["trials"]["n_trials"] == trained["trials"]["n_trials"] + 1
+def test_every_training_counts_whatever_its_folder_seed_or_recipe(place: Path, after: Path, tmp_path: Path) -> None:
+    """Three searched, then one of other folds, one of another seed in another folder, and the second one again."""
+    words = [("--folds", "3"), ("--seed", "7", "--folds", "3"), ("--seed", "7", "--folds", "3")]
+    counts = [
+        call(place, "train", "--run", str(tmp_path / str(n) / "run"), *more, data=after)["trials"]["n_trials"]
+        for n, more in enumerate(words)
+    ]
+    assert counts == [4, 5, 5]
 
 
-def test_without_any_trial_one_is_counted(place: Path, tmp_path: Path) -> None:
-    known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3")
+def test_without_any_trial_one_is_counted(place: Path, fresh: Path, tmp_path: Path) -> None:
+    known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3", data=fresh)
     assert known["trials"]["n_trials"] == 1 and known["trials"]["dsr"] == known["trials"]["psr"]
-    assert not (tmp_path / "run" / store.FILE).exists() and known["importance"] is None
+    assert (fresh / store.FILE).exists() and known["importance"] is None
+
+
+def test_a_training_that_dies_is_on_record(
+    place: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.train.prove", die)
+        with pytest.raises(MemoryError):
+            call(place, "train", "--run", str(tmp_path / "died"), "--seed", "9", data=fresh)
+    known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3", data=fresh)["trials"]
+    assert known["n_trials"] == 2 and known["blind"] == 1 and known["states"]["interrupted"] == 1
 
 
 def test_importance_stands_in_the_evidence_and_in_the_report(place: Path, trained: Answer) -> None:

@@ -32,6 +32,7 @@ from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
 from trainer.looks import Look
+from trainer.search.judgement import known_hurdles
 from trainer.source import UNKNOWN
 from trainer.validation import dsr
 
@@ -134,13 +135,11 @@ def certainty(net: Mapping[str, Any], trials: Mapping[str, Any] | None) -> dict[
         return UNCERTAIN
     moments = {"skewness": net["skewness"], "kurtosis": net["kurtosis"]}
     psr = dsr.probabilistic_sharpe_ratio(net["sharpe"], net["sessions"], **moments)
-    if not trials or trials.get("n_trials") is None or trials.get("variance_of_sharpes") is None:
+    hurdles = known_hurdles(trials)
+    if not hurdles:
         return {"psr": psr, "dsr": None, "trials": None}
-    count = int(trials["n_trials"])
-    deflated = dsr.deflated_sharpe_ratio(
-        net["sharpe"], net["sessions"], trials=count, variance_of_trials=float(trials["variance_of_sharpes"]), **moments
-    )
-    return {"psr": psr, "dsr": deflated, "trials": count}
+    known = dsr.SharpeMoments(net["sharpe"], net["skewness"], net["kurtosis"], net["sessions"])
+    return {"psr": psr, "dsr": dsr.strictest(known, hurdles), "trials": hurdles[0].trials}
 
 
 def origins(unseen: Evenings, days: Sequence[date]) -> list[dict[str, Any]]:

@@ -42,12 +42,13 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command(rich_help_panel=PANEL)(search)
     app.command(rich_help_panel=PANEL)(compare)
+    app.command(rich_help_panel=PANEL)(trials)
 
 
 def search(
     sleeve: Sleeve,
     data: Data,
-    to: Annotated[Path, typer.Option(help="Folder that remembers the sleeve's trials; it is added to.")],
+    to: Annotated[Path, typer.Option(help="Folder for the best recipe and the sampler's memory; it is added to.")],
     trials: Annotated[int, typer.Option(min=1, help="Trials that the study shall have, those it has included.")] = 20,
     storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --to.")] = "",
     bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
@@ -64,8 +65,8 @@ def search(
 ) -> None:
     """Search for a learner's parameters; stop and resume at will.
 
-    Every trial, failed and pruned ones too, is written to trials.jsonl with its returns and counts against the
-    deflated Sharpe ratio. The best recipe is written beside it, for `trainer train --config ... --search FOLDER`.
+    Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its returns, and
+    counts against the deflated Sharpe ratio. The best recipe names its study, for `trainer train --config`.
     """
     from trainer import looks
     from trainer.fanout import cluster as connected
@@ -73,7 +74,7 @@ def search(
     from trainer.promotion.config import read_bars
     from trainer.recipes.base import RecipeConfig
     from trainer.search.run import steps
-    from trainer.search.tried import SearchRequest, per_split, searched
+    from trainer.search.tried import SearchRequest, per_split, searched, tried
     from trainer.validation.book import next_opens
 
     recipe = recipe_named(sleeve)
@@ -83,19 +84,20 @@ def search(
     )  # fmt: skip
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
+    place, fixed = device_named(device), read_bars(bars).fingerprint()
     with connected(cluster), progress(steps(chosen, trials) + chosen.cpcv.groups - 1, shown=not as_json) as step:
-        found, tried = searched(
-            recipe, chosen, material.source, material.rows, following,
-            SearchRequest(to, trials, storage, read_bars(bars).fingerprint()),
-            seed=seed, device=device_named(device), workers=workers, step=step,
+        found, shared = searched(
+            recipe, chosen, material.source, material.rows, following, SearchRequest(to, trials, storage, fixed),
+            data=data, seed=seed, device=place, workers=workers, step=step,
         )  # fmt: skip
-        net = per_split(
-            found.config, material.rows, following, seed=seed, device=device_named(device), workers=workers, step=step
-        )
+        question, net = per_split(
+            recipe, found.config, material.source, material.rows, following, data=data, seed=seed, device=place,
+            workers=workers, bars_hash=fixed, step=step,
+        )  # fmt: skip
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
     looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
-    judged = tried.judged(net)
+    judged = tried(data, question, material.rows, net, study=found.study, shared=shared).document
     known = {**judged, "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
     emit(known, as_json=as_json, text=_summary(known))
 
@@ -134,7 +136,8 @@ def compare(
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     with connected(cluster), progress(steps(chosen, kinds), shown=not as_json) as step:
         rows = compared(
-            chosen, material, kinds, seed=seed, device=device_named(device), workers=workers, step=step
+            recipe, chosen, material, kinds, data=data, seed=seed, device=device_named(device), workers=workers,
+            step=step,
         )  # fmt: skip
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
@@ -142,6 +145,40 @@ def compare(
     printed = table(rows)
     write_run(to, {"comparison.json": content, "comparison.md": f"# Learners of {sleeve}\n\n{printed}\n".encode()})
     emit(json.loads(content), as_json=as_json, text=printed)
+
+
+def trials(
+    data: Data,
+    merge: Annotated[
+        list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is on a dataset's record of trials, and merge the record of another folder into it.
+
+    Versions of a dataset share one record, and datasets in one folder are read together. What was tried on a copy of
+    the data, or on another machine, is merged: each trial once.
+    """
+    from trainer.search import store
+    from trainer.search.counting import counting
+
+    came = {str(folder): store.merge(data, folder) for folder in merge or ()}
+    history = store.known(data)
+    named = [study.identity.get("sleeves") or [study.identity.get("sleeve")] for study in history.studies.values()]
+    sleeves = sorted({str(sleeve) for names in named for sleeve in names})
+    counts = {sleeve: counting(history, (sleeve,), "0000", "9999") for sleeve in sleeves}
+    rows = {
+        sleeve: {"trials": found.tries, "blind": found.blind, "retrained": found.retrained, "states": found.states}
+        for sleeve, found in counts.items()
+    }
+    lines = [f"{number} records from {folder}" for folder, number in came.items()]
+    lines += [
+        f"{sleeve}: {row['trials']} trials, {row['blind']} of them without returns; {row['retrained']} retrainings of "
+        "a lineage count as none" for sleeve, row in rows.items()
+    ]  # fmt: skip
+    anchor = history.anchor
+    document = {"merged": came, "sleeves": rows, "records": anchor.records, "head": anchor.head}
+    emit(document, as_json=as_json, text="\n".join(lines) or "Nothing has been tried yet.")
 
 
 def names_in(symbols: str) -> tuple[str, ...]:

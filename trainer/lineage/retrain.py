@@ -100,7 +100,7 @@ def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare,
             data=request.data, run=request.run, start=date.fromisoformat(asked["start"]) if asked["start"] else None,
             end=request.end, symbols=tuple(asked["symbols"]), seed=int(accepted["seed"]), workers=request.workers,
             code_version=request.code_version, device=Device(str(accepted.get("device", Device.AUTO))),
-            compare=compare,
+            compare=compare, lineage=str(accepted.get("trial") or ""),
         ),
         step,
     )  # fmt: skip

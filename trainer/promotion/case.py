@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ class Case:
         `evidence.json` of the run.
     measured : mapping
         `promotion/measured.json`: the weight-level book walking forward and on the paths.
+    trials : mapping
+        Figures of that book over every trial on record when it was judged (`trainer/search/judgement.py`).
     holdout : mapping or None
         What opening the seal for this challenger showed; None while it is sealed.
     shadow : mapping or None
@@ -43,6 +45,7 @@ class Case:
 
     evidence: Mapping[str, Any]
     measured: Mapping[str, Any]
+    trials: Mapping[str, Any] = field(default_factory=dict)
     holdout: Mapping[str, Any] | None = None
     shadow: Mapping[str, Any] | None = None
     champion: Mapping[str, Any] | None = None

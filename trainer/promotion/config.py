@@ -29,6 +29,8 @@ class PromotionConfig(Config):
         Its deflated Sharpe ratio (2014) over every trial.
     max_pbo, max_probability_of_loss : float
         Probability of backtest overfitting; where it does not apply, P(out-of-sample Sharpe ratio < 0).
+    max_best_of_all_p : float
+        p-value of the book's t as the largest of all trials', by a session bootstrap (max-t); always asked.
     path_quantile, min_path_sharpe : float
         This quantile of the cross-validation's paths must exceed this net annual Sharpe ratio.
     min_holdout_sharpe : float
@@ -76,6 +78,7 @@ class PromotionConfig(Config):
     min_dsr: float = Field(default=0.95, ge=0, le=1)
     max_pbo: float = Field(default=0.05, ge=0, le=1)
     max_probability_of_loss: float = Field(default=0.05, ge=0, le=1)
+    max_best_of_all_p: float = Field(default=0.05, ge=0, le=1)
     path_quantile: float = Field(default=0.25, ge=0, le=1)
     min_path_sharpe: float = 0.0
     min_holdout_sharpe: float = 0.0

@@ -15,12 +15,12 @@ from trainer.promotion.case import Case, Judge, Verdict
 from trainer.promotion.config import PromotionConfig
 from trainer.promotion.holdout import holdout, record
 
-RULES = 5
+RULES = 6
 
 BARS: tuple[Judge, ...] = (
     *(data.bars_first, data.leaks, data.leak, data.long_embargo, universe.universe),
     *(book.sessions, book.sharpe, book.drawdown),
-    *(trials.dsr, trials.pbo),
+    *(trials.dsr, trials.pbo, trials.best_of_all),
     *(book.paths, book.turnover, book.costs),
     *(scores.reliability, scores.decile_order),
     *(successor.champion, shadow.shadow),

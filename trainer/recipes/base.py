@@ -74,6 +74,8 @@ class RecipeConfig(Parameters):
 
     `seeds` models are fitted wherever one is, each with a seed of its own, and averaged; a search's trials and learners
     without chance (ridge, logistic) fit one.
+    `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
+    learned, so it changes no fingerprint; a training asks that the study be on record.
     """
 
     label: LabelConfig = LabelConfig()
@@ -82,6 +84,11 @@ class RecipeConfig(Parameters):
     weighting: WeightConfig = WeightConfig()
     cpcv: CpcvConfig = CpcvConfig()
     search: SearchConfig = SearchConfig()
+    study: str = ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON of every value but the study."""
+        return RecipeConfig.hash_of(self.model_dump(mode="json", exclude={"study"}))
 
     @model_validator(mode="after")
     def _searches_what_learners_have(self) -> RecipeConfig:

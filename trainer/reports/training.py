@@ -180,7 +180,7 @@ def _interval(figures: Mapping[str, float], name: str, ends: str, form: str) -> 
 def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines about the Sharpe ratio and what the number of trials leaves of it."""
     states = ", ".join(f"{count} {state}" for state, count in trials["states"].items() if count)
-    lines = [("Trials that count", f"{trials['n_trials']}{f' ({states} in this study)' if states else ''}")]
+    lines = [("Trials that count", f"{trials['n_trials']}{f' ({states})' if states else ''}")]
     if trials["bins"]:
         shared, own, gap = (_number(trials["bins"][name], "+.2f") for name in ("shared", "per_split", "gap"))
         lines.append(("Sharpe ratio in the search's shared bins", f"{shared}; in each split's own {own}: gap {gap}"))
@@ -192,7 +192,9 @@ def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
         *lines,
         ("Sharpe ratio of the walk-forward decile book", f"{sharpe['annual']:+.2f} a year, net of the spread"),
         ("Deflated Sharpe ratio (2014, 2025)", f"{trials['dsr']:.3f}, {trials['dsr_2025']:.3f}"),
+        ("Trials that differ (correlation 0.9)", str(trials["hurdles"]["effective"]["trials"])),
         ("Probability of backtest overfitting", f"{overfit}; loss out of sample {pbo['probability_of_loss']:.1%}"),
+        ("p-value as the best of all (max-t)", f"{trials['max_t']['p']:.3f}"),
         (
             "Track record needed and had",
             f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions",

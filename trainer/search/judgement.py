@@ -1,8 +1,17 @@
-"""What a Sharpe ratio is worth after so many tries: deflation, overfitting, and how long a record it takes."""
+"""What a Sharpe ratio is worth after so many tries: deflation, overfitting, and how long a record it takes.
+
+Two hurdles stand for the trials, and a verdict takes the stricter:
+
+* raw: N, every trial that counts, with the variance of their Sharpe ratios;
+* effective: K clusters of trials whose returns correlate beyond 0.9, with the variance of the clusters' Sharpe ratios.
+
+K is never above N, so its expected maximum is smaller; but a hundred clones make the raw variance small, and the
+clusters' is not. DSR is the smaller of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,75 +19,122 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from signals.bars import Floats
-from signals.errors import InvariantBroken
-from trainer.search.trial import State, Trial, sharpe_of
+from signals.bars import Days, Floats
+from trainer.search.counting import Counted
+from trainer.search.question import Series
+from trainer.search.trial import sharpe_of
 from trainer.validation import dsr
 from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.dsr import Hurdle
+from trainer.validation.max_t import BLOCK_SESSIONS, DRAWS, max_t
 from trainer.validation.pbo import probability_of_overfitting
 
 SAME = 0.9  # return correlation beyond which two trials are one
+MIN_COMMON = 60  # sessions: fewer in common show no likeness
 ENOUGH_CLUSTERS = 10  # equally skilled trials score a PBO of 0.2 to 0.9 by construction: fewer say nothing
 BLOCKS = 16
+COVERS = 0.8  # share of the chosen sessions that a trial must have to be a column of CSCV's matrix
+CONFIDENCE = 0.95
 FIGURES = (
-    "sharpe", "variance_of_sharpes", "benchmark_sharpe", "psr", "dsr", "dsr_2025", "min_trl_sessions", "min_btl_years",
-    "min_btl_bound_years", "years", "pbo",
+    "sharpe", "variance_of_sharpes", "hurdles", "benchmark_sharpe", "psr", "dsr", "dsr_2025", "min_trl_sessions",
+    "min_btl_years", "min_btl_bound_years", "years", "pbo", "max_t",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The chosen returns, float64 (T,), and all that was tried to find them; `tries` counts every study's trials.
+    """The chosen returns, and all that was tried to find them.
 
     `searched` are the returns by which a search chose them, when it shared bins; None otherwise.
     """
 
-    chosen: Floats
-    trials: tuple[Trial, ...]
-    baselines: Mapping[str, Floats]
-    tries: int
+    chosen: Series
+    counted: Counted
     searched: Floats | None = None
 
 
 def judge(case: Evidence) -> dict[str, Any]:
-    """Return the figures as a document; a figure that does not exist is None.
-
-    Raises
-    ------
-    InvariantBroken
-        Fewer tries are claimed than there are trials.
-    """
-    if case.tries < max(1, len(case.trials)):
-        raise InvariantBroken(f"{case.tries} tries cannot be fewer than the {len(case.trials)} trials that there are")
-    states = {str(state): sum(trial.state is state for trial in case.trials) for state in State}
-    if not np.isfinite(sharpe_of(case.chosen)):  # a book that never moved has no Sharpe ratio to judge
-        return {"n_trials": case.tries, "states": states, "bins": gap(case), **dict.fromkeys(FIGURES)}
-    moments = dsr.sharpe_moments(case.chosen)
+    """Return the figures as a document; a figure that does not exist is None."""
+    net, counted = case.chosen.net, case.counted
+    known = {
+        "n_trials": counted.tries, "states": dict(counted.states), "blind": counted.blind,
+        "retrained": counted.retrained, "bins": gap(case),
+    }  # fmt: skip
+    if not np.isfinite(sharpe_of(net)):  # a book that never moved has no Sharpe ratio to judge
+        return {**known, **dict.fromkeys(FIGURES)}
+    moments = dsr.sharpe_moments(net)
     shape = {"skewness": moments.skewness, "kurtosis": moments.kurtosis}
-    variance = variance_of_sharpes(case.trials)
+    raw, effective = hurdles(counted)
     count = moments.observations
     annual = moments.sharpe * float(np.sqrt(SESSIONS_PER_YEAR))
-    benchmark = dsr.deflation_benchmark(case.tries, variance, count)
+    recent = [
+        dsr.deflated_sharpe_ratio_2025(
+            moments.sharpe, count, trials=hurdle.trials, variance_of_trials=hurdle.variance, **shape
+        )
+        for hurdle in (raw, effective)
+    ]
     return {
-        "n_trials": case.tries,
-        "states": states,
-        "bins": gap(case),
+        **known,
         "sharpe": {"per_session": moments.sharpe, "annual": annual, "sessions": count, **shape},
-        "variance_of_sharpes": max(variance, 1.0 / (count - 1)),
-        "benchmark_sharpe": benchmark,
+        "variance_of_sharpes": max(raw.variance, 1.0 / (count - 1)),
+        "hurdles": {"raw": vars(raw), "effective": vars(effective)},
+        "benchmark_sharpe": max(dsr.deflation_benchmark(h.trials, h.variance, count) for h in (raw, effective)),
         "psr": dsr.probabilistic_sharpe_ratio(moments.sharpe, count, **shape),
-        "dsr": dsr.deflated_sharpe_ratio(
-            moments.sharpe, count, trials=case.tries, variance_of_trials=variance, **shape
-        ),
-        "dsr_2025": dsr.deflated_sharpe_ratio_2025(
-            moments.sharpe, count, trials=case.tries, variance_of_trials=variance, **shape
-        ),
-        "min_trl_sessions": _finite(dsr.minimum_track_record_length(moments.sharpe, benchmark=benchmark, **shape)),
-        "min_btl_years": dsr.minimum_backtest_length(case.tries, annual) if annual > 0.0 else None,
-        "min_btl_bound_years": dsr.minimum_backtest_length_bound(case.tries, annual) if annual > 0.0 else None,
+        "dsr": dsr.strictest(moments, (raw, effective)),
+        "dsr_2025": min(recent),
+        "min_trl_sessions": _finite(dsr.sessions_needed(moments, (raw, effective), CONFIDENCE)),
+        "min_btl_years": dsr.minimum_backtest_length(counted.tries, annual) if annual > 0.0 else None,
+        "min_btl_bound_years": dsr.minimum_backtest_length_bound(counted.tries, annual) if annual > 0.0 else None,
         "years": count / SESSIONS_PER_YEAR,
         "pbo": overfitting(case),
+        "max_t": best_of_all(case),
     }
+
+
+def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
+    """Return the raw and the effective hurdle; a trial without returns is a cluster of its own."""
+    if not counted.series:
+        return Hurdle(counted.tries, 0.0), Hurdle(counted.tries, 0.0)
+    matrix = aligned(counted.series)[1]
+    member = clusters(matrix)
+    count = int(member.max()) + 1
+    groups = [_mean(matrix[:, member == cluster]) for cluster in range(count)]
+    raw = variance_of_sharpes([series.net for series in counted.series])
+    return Hurdle(counted.tries, raw), Hurdle(count + counted.blind, variance_of_sharpes(groups))
+
+
+def known_hurdles(document: object) -> tuple[Hurdle, ...]:
+    """Return the hurdles that `judge` stored; of an older document the raw one alone, empty where there is none."""
+    if not isinstance(document, Mapping):
+        return ()
+    found = document.get("hurdles")
+    rows: list[Mapping[str, Any]] = [
+        {"trials": document.get("n_trials"), "variance": document.get("variance_of_sharpes")}
+    ]
+    if isinstance(found, Mapping):
+        rows = [found.get(rule) or {} for rule in ("raw", "effective")]
+    if not all(isinstance(row.get(key), int | float) for row in rows for key in ("trials", "variance")):
+        return ()
+    return tuple(Hurdle(int(row["trials"]), float(row["variance"])) for row in rows)
+
+
+def aligned(series: Sequence[Series]) -> tuple[Days, Floats]:
+    """Return all sessions of the series in order, and their returns as columns, NaN where one has none."""
+    days = np.unique(np.concatenate([one.days for one in series]))
+    matrix = np.full((len(days), len(series)), np.nan)
+    for column, one in enumerate(series):
+        matrix[np.searchsorted(days, one.days), column] = one.net
+    return days, matrix
+
+
+def best_of_all(case: Evidence) -> dict[str, Any]:
+    """Test the chosen returns as the best of all that were tried (max-t), however these correlate."""
+    _, matrix = aligned([case.chosen, *case.counted.series])
+    found = max_t(matrix[:, 0], matrix[:, 1:], blind=case.counted.blind)
+    return {
+        "p": found.p, "t": found.t, "critical_t": found.critical, "trials": len(case.counted.series),
+        "blind": case.counted.blind, "block_sessions": BLOCK_SESSIONS, "draws": DRAWS,
+    }  # fmt: skip
 
 
 def gap(case: Evidence) -> dict[str, Any] | None:
@@ -88,52 +144,82 @@ def gap(case: Evidence) -> dict[str, Any] | None:
     """
     if case.searched is None:
         return None
-    shared, own = (sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)) for net in (case.searched, case.chosen))
+    shared, own = (sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)) for net in (case.searched, case.chosen.net))
     return {"shared": _finite(shared), "per_split": _finite(own), "gap": _finite(shared - own)}
 
 
-def variance_of_sharpes(trials: tuple[Trial, ...]) -> float:
-    """Variance (ddof 1) of the Sharpe ratios of all trials that have one, pruned ones too; 0 for fewer than two."""
-    ratios = np.array([trial.sharpe for trial in trials if np.isfinite(trial.sharpe)])
+def variance_of_sharpes(returns: Sequence[Floats]) -> float:
+    """Variance (ddof 1) of the Sharpe ratios of all returns that have one, pruned ones too; 0 for fewer than two."""
+    ratios = np.array([sharpe_of(net[np.isfinite(net)]) for net in returns])
+    ratios = ratios[np.isfinite(ratios)]
     return float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
 
 
 def clusters(returns: Floats) -> NDArray[np.int64]:
-    """Cluster of each column of (T, n) returns: chains of correlations beyond `SAME` are one."""
-    varies = np.ptp(returns, axis=0) > 0.0
-    centred = returns - returns.mean(axis=0)
-    scale = np.sqrt((centred**2).sum(axis=0))
-    alike = (centred.T @ centred) > SAME * np.outer(scale, scale)
-    _, labels = connected_components(alike & np.outer(varies, varies), directed=False)
+    """Cluster of each column of (T, n) returns: chains of correlations beyond `SAME` are one.
+
+    Two columns are compared on the sessions that both have, NaN elsewhere; on fewer than `MIN_COMMON` they are unlike,
+    unless the whole is as short.
+    """
+    known = np.isfinite(returns).astype(np.float64)
+    filled = np.nan_to_num(returns)
+    common = known.T @ known
+    total = filled.T @ known  # of the first one's returns, over the sessions in common
+    square = (filled**2).T @ known
+    count = np.maximum(common, 1.0)
+    product = filled.T @ filled - total * total.T / count
+    spread = np.maximum(square - total**2 / count, 0.0)
+    scale = np.sqrt(spread * spread.T)
+    alike = (product > SAME * scale) & (scale > 0.0) & (common >= min(MIN_COMMON, len(returns)))
+    _, labels = connected_components(alike, directed=False)
     return np.asarray(labels, dtype=np.int64)
 
 
 def overfitting(case: Evidence) -> dict[str, Any]:
     """PBO over clusters of complete trials and the baselines; under ten clusters what takes its place.
 
-    A pruned trial has no later sessions and cannot stand in the matrix; it counts as a try all the same.
+    A column of CSCV's matrix has most of the chosen sessions; the rows are the sessions that all columns have. A pruned
+    trial has no later sessions and is no column; it counts as a try, and in the max-t test, all the same.
     """
-    whole = [trial.net for trial in case.trials if trial.state is State.COMPLETED]
-    of_trials = np.column_stack(whole) if whole else case.chosen[:, None]
+    whole = [one for one in case.counted.series if _covers(one, case.chosen)] or [case.chosen]
+    baselines = {name: one for name, one in case.counted.baselines.items() if _covers(one, case.chosen)}
+    _, matrix = aligned([*whole, *baselines.values()])
+    matrix = matrix[np.isfinite(matrix).all(axis=1)]
+    if len(matrix) < BLOCKS:
+        whole, baselines, matrix = [case.chosen], {}, case.chosen.net[:, None]
+    of_trials = matrix[:, : len(whole)]
     member = clusters(of_trials)
     found = int(member.max()) + 1
     means = [of_trials[:, member == cluster].mean(axis=1) for cluster in range(found)]
-    columns = [*means, *case.baselines.values()]
-    matrix = np.column_stack(columns if len(columns) > 1 else columns * 2)
-    blocks = min(BLOCKS, len(matrix) // 2 * 2)
-    result = probability_of_overfitting(matrix, blocks=blocks)
+    columns = [*means, *matrix[:, len(whole) :].T]
+    performance = np.column_stack(columns if len(columns) > 1 else columns * 2)
+    blocks = min(BLOCKS, len(performance) // 2 * 2)
+    result = probability_of_overfitting(performance, blocks=blocks)
     is_enough = found >= ENOUGH_CLUSTERS
     return {
         "value": result.pbo if is_enough else None,
         "applicable": is_enough,
         "reason": "" if is_enough else f"not applicable: {found} clusters of trials, {ENOUGH_CLUSTERS} are needed",
-        "clusters": found, "complete_trials": len(whole), "baselines": sorted(case.baselines), "blocks": blocks,
+        "clusters": found, "complete_trials": len(whole), "baselines": sorted(baselines), "blocks": blocks,
         "splits": len(result.logits), "dropped_sessions": result.dropped_rows,
         "probability_of_loss": result.probability_of_loss,
         "degradation_slope": _finite(result.degradation_slope),
         "dominates_first": result.dominates_first, "dominates_second": result.dominates_second,
         "logits": np.histogram(result.logits, bins=20, range=(-5.0, 5.0))[0].tolist() if is_enough else None,
     }  # fmt: skip
+
+
+def _covers(one: Series, chosen: Series) -> bool:
+    return bool(np.isin(chosen.days, one.days).mean() >= COVERS)
+
+
+def _mean(returns: Floats) -> Floats:
+    """Mean of the columns that have a session; NaN where none has."""
+    known = np.isfinite(returns)
+    count = known.sum(axis=1)
+    total = np.where(known, returns, 0.0).sum(axis=1)
+    mean: Floats = np.divide(total, count, out=np.full(len(returns), np.nan), where=count > 0)
+    return mean
 
 
 def _finite(value: float) -> float | None:

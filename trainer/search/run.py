@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,13 +33,13 @@ from trainer.recipes.space import Choices
 from trainer.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows
+from trainer.search.question import Series, recipe_hash, trial_key
 from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
 from trainer.validation.oof import Step
 from trainer.validation.walk_forward import folds, walk_forward
 
 SEEDS_PER_STUDY = 1_000_000
-Series = Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +50,25 @@ class Arena:
     following: Opens
     k: int
 
-    def net(self, scores: Floats) -> Series:
+    def series(self, scores: Floats) -> Series:
         """Net session returns of scores, float64 (n,), NaN where a row is not scored."""
-        return book_returns(self.rows.dense(scores), self.following, self.k).net
+        book = book_returns(self.rows.dense(scores), self.following, self.k)
+        return Series(self.rows.sessions[book.rows], book.net)
+
+    def net(self, scores: Floats) -> Floats:
+        """The returns of `series` alone."""
+        return self.series(scores).net
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to search: where trials are remembered, how many the study shall have, and who fits.
+    """How to search: where trials are recorded, how many the study shall have, and who fits.
 
-    `storage` is Optuna's own memory, any SQLAlchemy URL; empty for SQLite in the folder.
+    `record` is the folder of the record of trials, the dataset's. `folder` and `storage` are the sampler's memory
+    alone: any SQLAlchemy URL, empty for SQLite in the folder; where it is gone it is rebuilt from the record.
     """
 
+    record: Path
     folder: Path
     trials: int
     seed: int
@@ -71,7 +79,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The recipe with the best trial's parameters, that trial, its study and all that the folder remembers."""
+    """The recipe with the best trial's parameters, which names its study, that trial, and all that is on record."""
 
     config: RecipeConfig
     best: Trial
@@ -90,9 +98,9 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
     Raises
     ------
     FixInput
-        Nothing to search, trials missing from the store or the storage, or no trial that could be completed.
+        Nothing to search, trials missing from the record, or no trial that could be completed.
     Locked
-        Another search holds the folder.
+        Another search holds the sampler's folder.
     """
     choices: Choices = getattr(config.search, config.learner)
     if not choices:
@@ -100,16 +108,17 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
     with store.held(plan.folder):
         name = _opened(config, arena, identity, plan, step)
         study = _optuna_study(config, name, plan)
-        _reconcile(study, plan.folder, name)
+        _reconcile(study, choices, config, plan, name)
         rows = BinnedRows.of(arena.rows)
         while len(study.get_trials(deepcopy=False)) < plan.trials:
             _run_batch(study, choices, config, arena, rows, plan, name, step)
-        history = store.read(plan.folder)
+        history = store.read(plan.record)
     complete = [trial for trial in history.studies[name].trials if trial.state is State.COMPLETED]
     if not complete:
-        raise FixInput("no trial could be completed", where=str(plan.folder), mend="Read the reasons in trials.jsonl")
+        raise FixInput("no trial could be completed", where=str(plan.record), mend="Read the reasons in trials.jsonl")
     best = max(complete, key=lambda trial: (trial.sharpe, -trial.number))
-    return Found(with_parameters(config, best.parameters), best, name, history)
+    chosen = with_parameters(config, best.parameters).model_copy(update={"study": name})
+    return Found(chosen, best, name, history)
 
 
 def bins_of(learner: Learner) -> str | None:
@@ -131,19 +140,21 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], pla
         "seed": plan.seed, "bins": bins_of(_learner(config, config.learner, plan)),
     }  # fmt: skip
     name = sha256_of(canonical_json(document))[:16]
-    if name in store.read(plan.folder).studies:
+    if name in store.read(plan.record).studies:
         return name
     tested = np.unique(np.concatenate([arena.rows.t0[test] for _, test in _folds(config, arena)]))
     sessions = [str(day) for day in arena.rows.sessions[tested[arena.k - 1 :]]]
     baselines = _baselines(config, arena, plan, step)
-    store.append(plan.folder, {"kind": "study", "study": name, "identity": document, "sessions": sessions})
-    for title, net in baselines.items():
-        store.append(plan.folder, {"kind": "baseline", "study": name, "name": title, "net": packed(net)})
+    opening = {"kind": "study", "study": name, "identity": document, "sessions": sessions}
+    compared = [
+        {"kind": "baseline", "study": name, "name": title, "net": packed(net)} for title, net in baselines.items()
+    ]
+    store.append(plan.record, opening, *compared)
     return name
 
 
-def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> dict[str, Series]:
-    """Return series of what was not searched: the recipe as configured, ridge, and the search's simple rules."""
+def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> dict[str, Floats]:
+    """Return returns of what was not searched: the recipe as configured, ridge, and the search's simple rules."""
     kinds = {"as configured": config.learner, "ridge": LearnerKind.RIDGE}
     found = {}
     for title, kind in kinds.items():
@@ -179,30 +190,52 @@ def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
         ) from None  # fmt: skip
 
 
-def _reconcile(study: optuna.Study, folder: Path, name: str) -> None:
-    """Settle what a killed process left open, and refuse a store that holds less than the storage, or more."""
-    kept = {trial.number: trial for trial in store.read(folder).studies[name].trials}
+def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan, name: str) -> None:
+    """Settle what a killed process left open, rebuild what the sampler lacks, and refuse a record that holds less."""
+    record = plan.record
+    kept = {trial.number: trial for trial in store.read(record).studies[name].trials}
     for trial in study.get_trials(deepcopy=False):
         if trial.state is TrialState.RUNNING:
             if trial.number not in kept:
-                _start(folder, name, trial.number, trial.params)
+                store.append(record, _started(config, plan, name, trial.number, trial.params))
             if trial.number not in kept or kept[trial.number].state is State.INTERRUPTED:
                 gone = Trial(trial.number, State.INTERRUPTED, trial.params, np.zeros(0), "the process died")
-                store.append(folder, {"study": name, **ended(gone)})
+                store.append(record, {"study": name, **ended(gone)})
             if trial.number in kept and kept[trial.number].state is State.COMPLETED:
                 study.tell(trial.number, kept[trial.number].sharpe)
             else:
                 study.tell(trial.number, state=TrialState.FAIL)
-    kept = {trial.number: trial for trial in store.read(folder).studies[name].trials}
+    kept = {trial.number: trial for trial in store.read(record).studies[name].trials}
+    sampled = {trial.number for trial in study.get_trials(deepcopy=False)}
+    for number in sorted(kept.keys() - sampled):
+        study.add_trial(_remembered(kept[number], choices))
     sampled = {trial.number for trial in study.get_trials(deepcopy=False)}
     if sampled != set(kept):
         missing = sorted(sampled ^ set(kept))
-        where = "the store" if sampled - set(kept) else "the sampler's storage"
-        raise FixInput(f"trials {missing} are missing from {where}", where=str(folder), mend=store.MEND)
+        raise FixInput(f"trials {missing} are missing from the record", where=str(record), mend=store.MEND)
 
 
-def _start(folder: Path, name: str, number: int, parameters: Parameters) -> None:
-    store.append(folder, {"kind": "started", "study": name, "number": number, "parameters": parameters})
+def _started(config: RecipeConfig, plan: Plan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:
+    """The record of a trial that starts, with the key by which a training of the same parameters is known."""
+    data, chosen = store.read(plan.record).studies[name].identity, with_parameters(config, parameters)
+    device = _learner(chosen, config.learner, plan).device
+    return {
+        "kind": "started", "study": name, "number": number, "parameters": parameters,
+        "trial": trial_key(data, chosen, plan.seed, device), "recipe": recipe_hash(data, chosen, plan.seed),
+    }  # fmt: skip
+
+
+def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
+    """A recorded trial as the sampler would hold it."""
+    states = {State.COMPLETED: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED}
+    state = states.get(trial.state, TrialState.FAIL)
+    last = trial.reported[max(trial.reported)] if trial.reported else None
+    values = {TrialState.COMPLETE: trial.sharpe, TrialState.PRUNED: last}
+    spaces: dict[str, BaseDistribution] = {name: CategoricalDistribution(choices[name]) for name in trial.parameters}
+    return optuna.trial.create_trial(
+        state=state, value=values.get(state), params=dict(trial.parameters), distributions=spaces,
+        intermediate_values=dict(trial.reported),
+    )  # fmt: skip
 
 
 def _run_batch(
@@ -214,6 +247,7 @@ def _run_batch(
     asked = [_ask(study, choices, config, plan, name) for _ in range(count)]
     scores = {trial.number: np.full(len(arena.rows), np.nan) for trial in asked}
     live, over = list(asked), dict[int, tuple[State, str]]()
+    shown: dict[int, dict[int, float]] = {trial.number: {} for trial in asked}
     for number, (train, test) in enumerate(_folds(config, arena)):
         jobs = [
             (_learner(with_parameters(config, trial.params), config.learner, plan), RowSet.of(train), RowSet.of(test))
@@ -229,12 +263,14 @@ def _run_batch(
             sharpe = sharpe_of(arena.net(scores[trial.number]))
             if np.isfinite(sharpe):
                 trial.report(sharpe, number)
+                shown[trial.number][number] = sharpe
         for trial in list(live):
             if trial.should_prune():
                 over[trial.number] = (State.PRUNED, f"below the median after fold {number + 1}")
                 live.remove(trial)
     for trial in asked:
-        _end(study, arena, trial, scores[trial.number], over.get(trial.number, (State.COMPLETED, "")), plan, name)
+        fate = over.get(trial.number, (State.COMPLETED, ""))
+        _end(study, arena, trial, scores[trial.number], fate, shown[trial.number], plan, name)
         step(f"trial {trial.number + 1} of {plan.trials}")
 
 
@@ -246,22 +282,23 @@ def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan
     trial = study.ask()
     for parameter, values in choices.items():
         trial.suggest_categorical(parameter, values)
-    _start(plan.folder, name, trial.number, trial.params)
+    store.append(plan.record, _started(config, plan, name, trial.number, trial.params))
     return trial
 
 
 def _end(
-    study: optuna.Study, arena: Arena, trial: optuna.Trial, scores: Floats, fate: tuple[State, str], plan: Plan,
-    name: str,
+    study: optuna.Study, arena: Arena, trial: optuna.Trial, scores: Floats, fate: tuple[State, str],
+    shown: Mapping[int, float], plan: Plan, name: str,
 ) -> None:  # fmt: skip
-    """Write the end to the store first: what the sampler knows, the store knows."""
+    """Write the end to the record first: what the sampler knows is on record."""
     state, reason = fate
     scored = np.unique(arena.rows.t0[np.isfinite(scores)])
     net = arena.net(scores) if len(scored) >= arena.k else np.zeros(0)
     value = sharpe_of(net)
     if state is State.COMPLETED and not np.isfinite(value):
         state, reason = State.FAILED, "its book never earned anything"
-    store.append(plan.folder, {"study": name, **ended(Trial(trial.number, state, trial.params, net, reason))})
+    outcome = Trial(trial.number, state, trial.params, net, reason, reported=shown)
+    store.append(plan.record, {"study": name, **ended(outcome)})
     if state is State.COMPLETED:
         study.tell(trial, value)
     else:

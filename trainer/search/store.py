@@ -1,17 +1,19 @@
-r"""Every trial ever started, in a file that is only added to: `trials.jsonl`, one record a line.
+r"""Every trial ever started on a dataset's sessions: `trials.jsonl` in the dataset's folder, only ever added to.
 
-1. It is a chain (`trainer/chain.py`): a record which is changed, taken out or put in breaks it at that place.
+1. It is a chain with its anchor (`trainer/chain.py`): what was changed, taken out, put in or cut off is refused.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.
-3. Taking lines off the end breaks no chain. It shows against what was written elsewhere: evidence keeps the number of
-   records and the last hash (`Anchor`), and the search compares with the sampler's own storage.
-4. A study is one question (data, recipe, learner, seed). Studies follow one another in one file, and every trial of
-   every study counts as a try.
+3. A study is one question: a search with all its trials, or one training, comparison, stack or judged book
+   (`trainer/search/question.py`). The same question with the same answer adds nothing.
+4. Versions of a dataset share its folder, and datasets beside it are read with it (`known`). A record that grew
+   elsewhere, in a copy or on another machine, is merged (`merge`): each of its records once, with the hash that its
+   line had there, so that evidence that names that line finds it.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +21,26 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.bars import Days, Floats
+from signals.dataset import manifest_path
 from signals.errors import FixInput, Locked
-from trainer.chain import FIRST, Anchor
-from trainer.chain import append as append_record
-from trainer.chain import unanchored as read_chain
-from trainer.search.trial import State, Trial, unpacked
+from signals.files import sha256_of
+from trainer import chain
+from trainer.artefacts import canonical_json
+from trainer.chain import FIRST, PREVIOUS, Anchor, Chain, Record
+from trainer.search.trial import State, Trial, unpacked, unpacked_days
 
 FILE = "trials.jsonl"
 MEND = "Restore the file from a backup; trials that were run cannot be taken back"
+ORIGINS = "origins"  # of a merged record: hashes of its line in the files that it came through
+MERGED = "merged"  # a record that was known here already, under another hash
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """One study's trials and baselines, in order of their numbers.
 
-    `identity` says what was asked; `sessions` are the ISO dates of the returns' sessions.
+    `identity` says what was asked; `sessions` are the ISO dates of a search's returns.
     """
 
     identity: Mapping[str, Any]
@@ -42,50 +48,108 @@ class Study:
     trials: tuple[Trial, ...]
     baselines: Mapping[str, Floats]
 
+    @property
+    def days(self) -> Days:
+        """The sessions as dates."""
+        return np.array(self.sessions, dtype="datetime64[D]")
+
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """All of a file."""
+    """All of a file, or of several: `anchor` is the first one's, `heads` are the hashes that any line ever had."""
 
     anchor: Anchor
     studies: Mapping[str, Study]
+    heads: frozenset[str]
 
     @property
     def tries(self) -> int:
         """Trials started, of every study, whatever became of them."""
         return sum(len(study.trials) for study in self.studies.values())
 
+    def require(self, study: str) -> None:
+        """Raise `FixInput` where a recipe carries a study whose trials are not on record; none is required."""
+        if study and study not in self.studies:
+            raise FixInput(
+                f"the recipe came from the search {study}, whose trials are not on record beside this dataset",
+                mend="Merge the record of the dataset that was searched: `trainer trials --data D --merge FOLDER`",
+            )
 
-def read(folder: Path, *, known: Anchor | None = None) -> History:
-    """Read and verify the file; a folder without one has an empty history.
 
-    Parameters
-    ----------
-    known : Anchor or None
-        What evidence says the file held once: a file that lost it is refused.
+def read(folder: Path) -> History:
+    """Read and verify the file of one folder; a folder without one has an empty history.
 
     Raises
     ------
     FixInput
-        The chain is broken, or records that were known are gone.
+        The chain is broken, cut, or holds what is no trial.
     """
-    chain = read_chain(folder / FILE, mend=MEND)
-    if known is not None and not chain.holds(known):
+    return _history([_chain(folder / FILE)], str(folder / FILE))
+
+
+def known(data: Path, *more: Path) -> History:
+    """Return what is on record of a dataset and of those beside it in the same folder, and in `more` folders."""
+    return _history([_chain(place / FILE) for place in places(data, *more)], str(data / FILE))
+
+
+def places(data: Path, *more: Path) -> tuple[Path, ...]:
+    """Folders whose records count together: the dataset's first, then datasets beside it, then `more`."""
+    own = data.resolve()
+    beside = sorted(path.parent for path in own.parent.glob(f"*/{FILE}") if manifest_path(path.parent, None).exists())
+    return tuple(dict.fromkeys((own, *beside, *(place.resolve() for place in more))))
+
+
+def append(folder: Path, *records: Record) -> Anchor:
+    """Add records, durably, behind those that are there.
+
+    Raises
+    ------
+    FixInput
+        The file cannot be verified, or not be written: a trial that is on no record may not begin.
+    """
+    try:
+        return chain.extend(folder / FILE, records, mend=MEND)
+    except PermissionError as error:
         raise FixInput(
-            f"{len(chain.records)} records, but {known.records} were known: trials were removed or changed",
-            where=str(folder / FILE), mend=MEND,
-        )  # fmt: skip
-    return History(chain.anchor, _studies(chain.records))
+            f"the record of trials cannot be written: {error.strerror}", where=str(folder / FILE),
+            mend="Every trial is recorded beside its data: make the dataset's folder writable",
+        ) from None  # fmt: skip
 
 
-def append(folder: Path, record: Mapping[str, Any]) -> Anchor:
-    """Add one record, durably, behind those that are there."""
-    return append_record(folder / FILE, record, mend=MEND)
+def merge(folder: Path, theirs: Path) -> int:
+    """Add what another folder's file holds and this one's does not; return how many records came.
+
+    The file of a search or run folder of an older version has no anchor.
+
+    Raises
+    ------
+    FixInput
+        There is no file, or one of both cannot be verified.
+    """
+    path = theirs / FILE
+    if not path.exists():
+        raise FixInput("no record of trials", where=str(path), mend="Name a dataset, search or run folder with one")
+    is_old = not chain.anchor_path(path).exists() and not manifest_path(theirs, None).exists()
+    other, ours = chain.unanchored(path, mend=MEND) if is_old else _chain(path), _chain(folder / FILE)
+    _history([other], str(path))  # what cannot be read is not let in
+    contents, heads = {_content(record) for record in ours.records}, _heads(ours)
+    new: list[Record] = []
+    for record, line in zip(other.records, other.hashes, strict=True):
+        content = _content(record)
+        if content not in contents:
+            contents.add(content)
+            bare = {key: value for key, value in record.items() if key != PREVIOUS}
+            new.append({**bare, ORIGINS: [*record.get(ORIGINS, []), line]})
+        elif line not in heads:
+            new.append({"kind": MERGED, "of": line})
+    if new:
+        append(folder, *new)
+    return sum(record["kind"] != MERGED for record in new)
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for one search; raise `Locked` when another one does."""
+    """Hold a sampler's folder for one search; raise `Locked` when another one does."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     lock.touch()
@@ -97,28 +161,64 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _studies(records: Sequence[Mapping[str, Any]]) -> dict[str, Study]:
-    opened = {record["study"]: record for record in records if record["kind"] == "study"}
-    studies = {}
-    for name, opening in opened.items():
-        own = [record for record in records if record.get("study") == name]
-        trials = {
-            record["number"]: Trial(
-                record["number"], State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died"
-            )
-            for record in own
-            if record["kind"] == "started"
-        }
-        for record in own:
-            if record["kind"] == "ended":
-                trials[record["number"]] = Trial(
-                    record["number"], State(record["state"]), record["parameters"], unpacked(record["net"]),
-                    record["reason"],
-                )  # fmt: skip
-        baselines = {record["name"]: unpacked(record["net"]) for record in own if record["kind"] == "baseline"}
-        ordered = tuple(trials[number] for number in sorted(trials))
-        studies[name] = Study(opening["identity"], tuple(opening["sessions"]), ordered, baselines)
-    return studies
+def _chain(path: Path) -> Chain:
+    return chain.read(path, mend=MEND)
 
 
-__all__ = ["FILE", "FIRST", "Anchor", "History", "Study", "append", "held", "read"]
+def _heads(found: Chain) -> frozenset[str]:
+    through = [line for record in found.records for line in (*record.get(ORIGINS, ()), record.get("of"))]
+    return frozenset((FIRST, *found.hashes, *(line for line in through if isinstance(line, str))))
+
+
+def _content(record: Record) -> str:
+    return sha256_of(canonical_json({key: v for key, v in record.items() if key not in (PREVIOUS, ORIGINS)}))
+
+
+def _history(chains: Sequence[Chain], where: str) -> History:
+    try:
+        studies = _studies(record for found in chains for record in found.records)
+        heads = frozenset().union(*(_heads(found) for found in chains))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise FixInput(f"a record of trials cannot be read: {error}", where=where, mend=MEND) from None
+    return History(chains[0].anchor, studies, heads)
+
+
+def _studies(records: Iterable[Record]) -> dict[str, Study]:
+    opened: dict[str, Record] = {}
+    own: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record["kind"] == "study":
+            opened.setdefault(record["study"], record)
+        elif "study" in record:
+            own[record["study"]].append(record)
+    return {name: _study(name, opening, own[name]) for name, opening in opened.items()}
+
+
+def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
+    """Trials by number and parameters: copies of a dataset may have given one number to two of them."""
+    sessions = tuple(opening["sessions"])
+    days = np.array(sessions, dtype="datetime64[D]")
+    trials: dict[tuple[int, str], Trial] = {}
+    for record in records:
+        if record["kind"] not in ("started", "ended"):
+            continue
+        number, place = int(record["number"]), (int(record["number"]), str(sorted(record["parameters"].items())))
+        if record["kind"] == "started":
+            key = str(record.get("trial") or f"{name}/{number}")
+            begun = Trial(number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key,
+                          str(record.get("recipe", "")))  # fmt: skip
+            trials.setdefault(place, begun)
+        else:
+            net, begun = unpacked(record["net"]), trials[place]
+            own = unpacked_days(record["days"]) if "days" in record else days[: len(net)]
+            if len(own) != len(net):
+                raise ValueError(f"{len(net)} returns on {len(own)} sessions")
+            shown = {int(fold): float(value) for fold, value in record.get("reported", {}).items()}
+            trials[place] = Trial(number, State(record["state"]), record["parameters"], net, record["reason"],
+                                  begun.key, begun.recipe, own, shown)  # fmt: skip
+    baselines = {record["name"]: unpacked(record["net"]) for record in records if record["kind"] == "baseline"}
+    ordered = tuple(trials[place] for place in sorted(trials))
+    return Study(opening["identity"], sessions, ordered, baselines)
+
+
+__all__ = ["FILE", "FIRST", "Anchor", "History", "Study", "append", "held", "known", "merge", "places", "read"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.bars import Days, Floats
 from trainer.recipes.space import Number
 
 Parameters = dict[str, Number]
@@ -39,6 +40,12 @@ class Trial:
         none when it failed at once.
     reason : str
         Why it ended early; empty when completed.
+    key, recipe : str
+        What was tried (`trainer/search/question.py`), and the recipe and seed in it alone.
+    days : datetime64[D], shape (n,)
+        Sessions of `net`.
+    reported : mapping of fold to Sharpe ratio
+        What the sampler was shown on the way.
     """
 
     number: int
@@ -46,6 +53,10 @@ class Trial:
     parameters: Parameters
     net: Floats
     reason: str = ""
+    key: str = ""
+    recipe: str = ""
+    days: Days = field(default_factory=lambda: np.zeros(0, dtype="datetime64[D]"))
+    reported: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def sharpe(self) -> float:
@@ -66,13 +77,28 @@ def packed(net: Floats) -> str:
 
 
 def unpacked(text: str) -> Floats:
-    """Returns that `packed` wrote."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(np.float64)
+    """Returns that `packed` wrote; raise `ValueError` for anything else."""
+    net = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64)
+    if not bool(np.isfinite(net).all()):
+        raise ValueError("returns that are not finite")
+    return net
+
+
+def packed_days(days: Days) -> str:
+    """Sessions as text, four bytes each."""
+    return base64.b64encode(days.astype("datetime64[D]").astype("<i8").astype("<i4").tobytes()).decode()
+
+
+def unpacked_days(text: str) -> Days:
+    """Sessions that `packed_days` wrote."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<i4").astype("datetime64[D]")
 
 
 def ended(trial: Trial) -> dict[str, Any]:
-    """The record of an ended trial."""
+    """The record of an ended trial; its sessions are the study's unless it has its own."""
+    own = {"days": packed_days(trial.days)} if len(trial.days) else {}
+    shown = {"reported": {str(fold): value for fold, value in trial.reported.items()}} if trial.reported else {}
     return {
         "kind": "ended", "number": trial.number, "state": str(trial.state), "parameters": trial.parameters,
-        "net": packed(trial.net), "reason": trial.reason,
+        "net": packed(trial.net), "reason": trial.reason, **own, **shown,
     }  # fmt: skip

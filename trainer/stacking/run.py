@@ -24,11 +24,15 @@ from trainer.export import export
 from trainer.models.lgbm import LightGbm
 from trainer.models.parameters import LightGbmConfig
 from trainer.run_folder import refuse_existing, write_run
+from trainer.search import store
+from trainer.search.counting import counting
+from trainer.search.question import STACK as COMMAND
+from trainer.search.question import Question, Series, begin, end, trial_hash
 from trainer.stacking.combiners import Boosted, Ridge, Trees, Weights
 from trainer.stacking.members import Members, read_members
 from trainer.stacking.proof import Combiner, StackProof, prove
 from trainer.stacking.report import report_files
-from trainer.stacking.verdict import Record, Row, annual, best_of, records, rows_of
+from trainer.stacking.verdict import STACK, Record, Row, annual, best_of, records, rows_of
 from trainer.validation.book import next_opens
 
 FORMAT = "trademl-stack-1"
@@ -85,13 +89,18 @@ def stack(request: Request) -> dict[str, Any]:
     """
     refuse_existing(request.to)
     members = read_members(request.runs)
+    question = _question(request, members)
+    begin(request.data, question)
     weights = tuple(float(request.average.get(member.sleeve, 1.0)) for member in members.members)
     combiner: Combiner = Ridge(weights)
     if request.learner is StackLearner.LIGHTGBM:
         combiner = Boosted(LightGbm(TREES, request.seed), members.names)
     proof = prove(members, combiner)
     average = prove(members, _Configured(weights))
-    found = records(members, proof, average, _following(request.data, members))
+    following, counts = _following(request.data, members), _counts(request.data, members, question)
+    found = records(members, proof, average, following, counts)
+    walked = members.sessions[np.isfinite(proof.forward).any(axis=1)]
+    end(request.data, question, Series(walked[members.horizon - 1 :], found[STACK].net))
     rows = rows_of(found, members.horizon)
     known = _document(request, members, proof, found, rows)
     write_run(request.to, {
@@ -110,6 +119,28 @@ class _Configured:
 
     def fit(self, scores: Floats, label: Floats, chosen: np.ndarray) -> Weights:
         return Weights({}, np.array(self.average, dtype=np.float64))
+
+
+def _question(request: Request, members: Members) -> Question:
+    """A stack is a trial of every sleeve in it."""
+    identity = {
+        "command": COMMAND, "sleeves": sorted({member.sleeve for member in members.members}),
+        "first": str(members.sessions[0]), "last": str(members.sessions[-1]),
+        "members": [
+            {"trial": member.evidence["trials"].get("trial"), "config_hash": member.evidence["config_hash"],
+             "snapshot_id": member.evidence["snapshot_id"]} for member in members.members
+        ],
+        "average": dict(request.average), "learner": str(request.learner), "seed": request.seed,
+    }  # fmt: skip
+    return Question(identity, trial_hash(identity))
+
+
+def _counts(data: Path, members: Members, question: Question) -> dict[str, int]:
+    """Trials on record for each member's sleeve, and for all of them together."""
+    history, sleeves = store.known(data), question.identity["sleeves"]
+    first, last = question.identity["first"], question.identity["last"]
+    own = {m.name: counting(history, (m.sleeve,), first, last).tries for m in members.members}
+    return {**own, STACK: counting(history, sleeves, first, last).tries}
 
 
 def _following(data: Path, members: Members) -> Opens:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from signals.bars import Floats
 from signals.holding import Opens
 from trainer.evidence import FOLD_DEPENDENCE
-from trainer.search.judgement import BLOCKS, Evidence, judge
+from trainer.search.judgement import BLOCKS
 from trainer.search.trial import sharpe_of
 from trainer.stacking.combiners import Mask
 from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
+from trainer.validation import dsr
 from trainer.validation.book import book_returns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
@@ -61,12 +61,19 @@ class Row:
     passed: bool
 
 
-def records(members: Members, proof: StackProof, average: StackProof, following: Opens) -> dict[str, Record]:
-    """Return the record of every member, of the configured average and of the stack, all on the same sessions."""
-    tries = sum(_tries(member.evidence) for member in members.members)
+def records(
+    members: Members, proof: StackProof, average: StackProof, following: Opens, counts: Mapping[str, int] | None = None
+) -> dict[str, Record]:
+    """Return the record of every member, of the configured average and of the stack, all on the same sessions.
+
+    `counts` are the trials on record by name of a member and of the stack: no fewer than their evidence says.
+    """
+    known = counts or {}
+    own = {m.name: max(int(m.evidence["trials"]["n_trials"]), known.get(m.name, 1)) for m in members.members}
+    tries = max(sum(own.values()), known.get(STACK, 1) - 1)
     common: Mask = np.asarray(np.isfinite(proof.forward).any(axis=1), dtype=np.bool_)
     asked = {
-        **{m.name: (m.out_of_fold, m.forward, _tries(m.evidence)) for m in members.members},
+        **{m.name: (m.out_of_fold, m.forward, own[m.name]) for m in members.members},
         AVERAGE: (average.out_of_fold, average.forward, tries), STACK: (proof.out_of_fold, proof.forward, tries + 1),
     }  # fmt: skip
     found = {}
@@ -111,9 +118,9 @@ def annual(net: Floats) -> float | None:
 
 
 def _deflated(record: Record) -> float | None:
-    figures: dict[str, Any] = judge(Evidence(record.net, (), {}, record.tries))
-    found = figures["dsr"]
-    return None if found is None else float(found)
+    if annual(record.net) is None:
+        return None
+    return dsr.strictest(dsr.sharpe_moments(record.net), (dsr.Hurdle(record.tries, 0.0),))
 
 
 def _lost(found: Mapping[str, Record], *, with_stack: bool) -> float:
@@ -121,10 +128,6 @@ def _lost(found: Mapping[str, Record], *, with_stack: bool) -> float:
     columns = [record.net for name, record in found.items() if with_stack or name not in (STACK, AVERAGE)]
     matrix = np.column_stack(columns if len(columns) > 1 else columns * 2)
     return probability_of_overfitting(matrix, blocks=min(BLOCKS, len(matrix) // 2 * 2)).probability_of_loss
-
-
-def _tries(evidence: Mapping[str, Any]) -> int:
-    return int(evidence["trials"]["n_trials"])
 
 
 def _exceeds(ours: float | None, theirs: float | None) -> bool:

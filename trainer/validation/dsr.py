@@ -14,6 +14,7 @@ and Zoonekynd, How to Use the Sharpe Ratio (2025).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,6 +38,14 @@ class SharpeMoments:
     skewness: float
     kurtosis: float
     observations: int
+
+
+@dataclass(frozen=True)
+class Hurdle:
+    """How many trials there were, and the variance of their Sharpe ratios per period."""
+
+    trials: int
+    variance: float
 
 
 def sharpe_moments(returns: Floats) -> SharpeMoments:
@@ -136,6 +145,37 @@ def minimum_track_record_length(
         return float("inf")
     quantile = float(ndtri(1.0 - alpha))
     return 1.0 + _variance_factor(sharpe, skewness, kurtosis) * (quantile / (sharpe - benchmark)) ** 2
+
+
+def sessions_needed(moments: SharpeMoments, hurdles: Sequence[Hurdle], confidence: float) -> float:
+    """Observations after which the same moments have this DSR over every hurdle; infinite where none are enough.
+
+    As SR0 is the larger of sqrt(V) E[max_N] and E[max_N] / sqrt(T - 1), there are two lengths, and the longer counts:
+    the minimum track record length over the first, and 1 + ((z s + E[max_N]) / SR)^2 with s^2 the variance factor of
+    PSR.
+    """
+    shape = {"skewness": moments.skewness, "kurtosis": moments.kurtosis}
+    quantile, spread = float(ndtri(confidence)), np.sqrt(_variance_factor(moments.sharpe, **shape))
+    if moments.sharpe <= 0.0:
+        return float("inf")
+    lengths = []
+    for hurdle in hurdles:
+        luck = expected_max(hurdle.trials)
+        fixed = float(np.sqrt(hurdle.variance)) * luck
+        lengths.append(1.0 + float((quantile * spread + luck) / moments.sharpe) ** 2)
+        lengths.append(minimum_track_record_length(moments.sharpe, benchmark=fixed, alpha=1.0 - confidence, **shape))
+    return max(lengths)
+
+
+def strictest(moments: SharpeMoments, hurdles: Sequence[Hurdle]) -> float:
+    """Return the smallest deflated Sharpe ratio of 2014 over the hurdles."""
+    return min(
+        deflated_sharpe_ratio(
+            moments.sharpe, moments.observations, trials=hurdle.trials, variance_of_trials=hurdle.variance,
+            skewness=moments.skewness, kurtosis=moments.kurtosis,
+        )
+        for hurdle in hurdles
+    )  # fmt: skip
 
 
 def minimum_backtest_length(trials: int, sharpe_in_sample: float) -> float:

@@ -1,0 +1,126 @@
+"""A challenger's trials at its judgement: its training must be on record, and its book goes on record before a verdict.
+
+What counts is asked of the dataset's record, of those beside it and of the registry's, which keeps what every promotion
+before saw: a dataset that is ingested anew, or whose record was taken away, does not start again at one trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signals.errors import FixInput
+from trainer.search import store
+from trainer.search.counting import counting
+from trainer.search.judgement import Evidence, judge
+from trainer.search.question import BARS_KEY, JUDGED, SEARCH, Question, Series, begin, end
+from trainer.search.store import History
+
+MEND = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """Whose book is judged.
+
+    Attributes
+    ----------
+    run, data, registry : Path
+    evidence : mapping
+        `evidence.json` of the run.
+    identity : str
+        Of its model, for a run of an older version that names no trial.
+    settings : str
+        Fingerprint of the settings that the book was held under.
+    bars_hash : str
+    """
+
+    run: Path
+    data: Path
+    registry: Path
+    evidence: Mapping[str, Any]
+    identity: str
+    settings: str
+    bars_hash: str
+
+    @property
+    def trials(self) -> Mapping[str, Any]:
+        """What the evidence says of its trials."""
+        return self.evidence.get("trials") or {}
+
+    @property
+    def key(self) -> str:
+        """The trial that it is."""
+        return str(self.trials.get("trial") or f"model/{self.identity}")
+
+
+def entered(challenger: Challenger, book: Series) -> History:
+    """Record the judged book, and return everything that is on record; the registry keeps it.
+
+    Raises
+    ------
+    FixInput
+        The trials that the run's training counted, or its search, are not on record.
+    """
+    if (challenger.run / store.FILE).exists():  # of a run of an older version, which carried its trials
+        store.merge(challenger.data, challenger.run)
+    _require(challenger, store.known(challenger.data, challenger.registry))
+    evidence = challenger.evidence
+    identity = {
+        "command": JUDGED, "sleeve": evidence["sleeve"], "snapshot_id": evidence["snapshot_id"],
+        "first": evidence["first_training_session"], "last": evidence["last_label_session"],
+        "trial": challenger.key, "settings": challenger.settings, BARS_KEY: challenger.bars_hash,
+    }  # fmt: skip
+    question = Question(identity, challenger.key)
+    begin(challenger.data, question)
+    end(challenger.data, question, book)
+    for place in store.places(challenger.data):
+        if (place / store.FILE).exists():
+            store.merge(challenger.registry, place)
+    return store.known(challenger.data, challenger.registry)
+
+
+def weighed(history: History, challenger: Challenger, book: Series) -> dict[str, Any]:
+    """Return the figures of the judged book over every trial that counts, as its case keeps them."""
+    evidence = challenger.evidence
+    sessions = str(evidence["first_training_session"]), str(evidence["last_label_session"])
+    return judge(Evidence(book, counting(history, (str(evidence["sleeve"]),), *sessions)))
+
+
+def searched_under(history: History, challenger: Challenger) -> tuple[str, ...]:
+    """Hashes of the bars that the run's training, and the search that its recipe came from, recorded when they started.
+
+    A recipe that names no search, and whose very trial a search made, is that search's: one that began under the
+    training's own bars where there is such a one.
+    """
+    own = str(challenger.evidence.get(BARS_KEY) or "")
+    named = challenger.trials.get("study")
+    if named:
+        made = [history.studies[named].identity] if named in history.studies else []
+    else:
+        made = [
+            study.identity for study in history.studies.values()
+            if study.identity.get("command", SEARCH) == SEARCH and any(t.key == challenger.key for t in study.trials)
+        ]  # fmt: skip
+    hashes = {str(identity.get(BARS_KEY) or "") for identity in made}
+    return (own,) if own in hashes and not named else tuple(sorted({own, *hashes}))
+
+
+def series_of(sessions: list[str], net: list[float]) -> Series:
+    """Return stored returns by ISO date as a series."""
+    return Series(np.array(sessions, dtype="datetime64[D]"), np.array(net, dtype=np.float64))
+
+
+def _require(challenger: Challenger, history: History) -> None:
+    trials = challenger.trials
+    head = (trials.get("chain") or {}).get("head", store.FIRST)
+    known = {trial.key for study in history.studies.values() for trial in study.trials}
+    missing = head not in history.heads or (trials.get("trial") and challenger.key not in known)
+    if missing:
+        raise FixInput("trials that the run's training counted are not on record beside this dataset",
+                       where=str(challenger.data / store.FILE), mend=MEND)  # fmt: skip
+    history.require(str(trials.get("study") or ""))

@@ -1,0 +1,127 @@
+"""What a trial is: data, recipe, seed and device, whichever command asked; and how one trial alone is recorded.
+
+A trial is known by its key, the hash of what can change its outcome: the sleeve, its features, the version of the data,
+the names, the open sessions, the recipe with its parameters, the seed and the device. The run folder, the command, the
+space that a search drew from and other learners' sections are no part of it. So a search's trial that is trained
+afterwards, compared or trained again is the same trial, and counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signals.bars import Days, Floats
+from signals.files import sha256_of
+from trainer.artefacts import canonical_json
+from trainer.models.base import Device
+from trainer.models.table import LearnerKind
+from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.samples import Samples
+from trainer.search import store
+from trainer.search.trial import State, Trial, ended
+from trainer.source import Source
+
+BARS_KEY = "promotion_bars"
+SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"
+DATA = ("sleeve", "spec_hash", "snapshot_id", "symbols", "first", "last")
+NAME_DIGITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Net session returns, float64 (n,), and their sessions, datetime64[D] (n,)."""
+
+    days: Days
+    net: Floats
+
+
+@dataclass(frozen=True)
+class Question:
+    """One trial outside a search: what was asked, and the key and recipe of the trial (`Trial`)."""
+
+    identity: Mapping[str, Any]
+    key: str
+    recipe: str = ""
+
+    @property
+    def study(self) -> str:
+        """Name of the study that holds it."""
+        return trial_hash(self.identity)
+
+
+def asked(
+    command: str, recipe: Recipe, config: RecipeConfig, source: Source, open_rows: Samples, *, seed: int,
+    device: Device, bars_hash: str = "", lineage: str = "",
+) -> Question:  # fmt: skip
+    """Return the question that `command` asks by one training on the open rows.
+
+    `lineage` is the key of the trial whose recipe is trained again on later data: such a training is recorded and
+    counts as no further trial where that ancestor is on record with the same recipe and seed (`counting`).
+    """
+    data = data_of(recipe, source, open_rows)
+    key, of_recipe = trial_key(data, config, seed, device), recipe_hash(data, config, seed)
+    more = {"lineage": lineage} if lineage else {}
+    return Question({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe)
+
+
+def data_of(recipe: Recipe, source: Source, open_rows: Samples) -> dict[str, Any]:
+    """Return what a trial learns from and is judged on, as far as it names a trial."""
+    return {
+        "sleeve": recipe.sleeve.name, "spec_hash": recipe.sleeve.spec_hash,
+        "snapshot_id": source.manifest.snapshot_id, "symbols": list(open_rows.symbols),
+        "first": str(open_rows.sessions[open_rows.t0.min()]), "last": str(open_rows.sessions[open_rows.t0.max()]),
+    }  # fmt: skip
+
+
+def trial_key(data: Mapping[str, Any], config: RecipeConfig, seed: int, device: Device) -> str:
+    """Key of a trial of `config` on `data` (`data_of`)."""
+    known = {name: data.get(name) for name in DATA}
+    return trial_hash({**known, "recipe": recipe_hash(data, config, seed), "device": str(device)})
+
+
+def recipe_hash(data: Mapping[str, Any], config: RecipeConfig, seed: int) -> str:
+    """Hash of features, recipe and seed, without the data."""
+    chosen = config.model_dump(mode="json")
+    for section in ("search", "study", *(str(kind) for kind in LearnerKind if kind is not config.learner)):
+        chosen.pop(section, None)
+    return trial_hash({"spec_hash": data.get("spec_hash"), "config": chosen, "seed": seed})
+
+
+def begin(data: Path, question: Question) -> None:
+    """Record that the trial was started, before anything of it is known; it counts from now on."""
+    if question.study not in store.read(data).studies:
+        opening = {"kind": "study", "study": question.study, "identity": question.identity, "sessions": []}
+        store.append(data, opening, _started(question, 0))
+
+
+def end(data: Path, question: Question, series: Series) -> None:
+    """Record what came out; an answer that is on record already adds nothing, another one is another trial."""
+    trials = store.read(data).studies[question.study].trials
+    if any(_is_same(trial, series) for trial in trials if trial.state is State.COMPLETED):
+        return
+    is_first = len(trials) == 1 and trials[0].state is State.INTERRUPTED
+    number = 0 if is_first else len(trials)
+    outcome = ended(Trial(number, State.COMPLETED, {}, series.net, days=series.days))
+    begun = [] if is_first else [_started(question, number)]
+    store.append(data, *begun, {"study": question.study, **outcome})
+
+
+def _started(question: Question, number: int) -> dict[str, Any]:
+    return {
+        "kind": "started", "study": question.study, "number": number, "parameters": {}, "trial": question.key,
+        "recipe": question.recipe,
+    }  # fmt: skip
+
+
+def _is_same(trial: Trial, series: Series) -> bool:
+    return bool(np.array_equal(trial.net, series.net) and np.array_equal(trial.days, series.days))
+
+
+def trial_hash(document: Mapping[str, Any]) -> str:
+    """Return the short hash by which studies, trials and recipes are named."""
+    return sha256_of(canonical_json(document))[:NAME_DIGITS]
