@@ -23,6 +23,8 @@ from signals.manifest import FileRecord, FileRole, Manifest
 from trainer.curation.early import Early, early_moves
 from trainer.curation.missing import ABSENT, Missing, missing, summary
 from trainer.curation.proposals import Proposal, proposals
+from trainer.curation.twins import ONE_OF_THEM, Twins, twins_of
+from trainer.curation.vendors.cells import listed
 
 EXAMPLES = 3
 LISTED_REVISIONS = 5
@@ -81,6 +83,8 @@ class AuditReport:
         Splits that the bars suggest and nothing records.
     early : Early or None
         Names, sessions and volumes that move before the market does; None where a file is damaged.
+    twins : tuple of Twins
+        Symbols under which one series came twice.
     """
 
     manifest: Manifest
@@ -93,6 +97,7 @@ class AuditReport:
     revisions: tuple[Revision, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     early: Early | None = None
+    twins: tuple[Twins, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -128,6 +133,10 @@ class AuditReport:
                 {"symbol": p.symbol, "effective": p.effective, "ratio": p.ratio, "open_move": p.open_move,
                  "close_move": p.close_move} for p in self.proposals
             ],
+            "twins": [
+                {"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions}
+                for t in self.twins
+            ],
             "sessions": [
                 {"session": a.session, "status": a.status, "reasons": list(a.reasons), "eligible": a.eligible,
                  "usable": a.usable, "rows": a.rows, "quarantined": a.quarantined,
@@ -161,6 +170,7 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
         report, defects=_defects(folder, manifest, first, last), missing=missing(folder, manifest, first, last),
         revisions=_revisions(folder, manifest, first, last), proposals=proposals(folder, manifest, first, last),
         early=early_moves(load_bars(folder, manifest, first, last)),
+        twins=twins_of(folder, manifest, first, last),
     )  # fmt: skip
 
 
@@ -203,10 +213,12 @@ def render(report: AuditReport) -> str:
 
 
 def _remarks(report: AuditReport) -> list[str]:
-    """What is missing, was revised or looks like a split, a line each."""
+    """What is missing, was revised, came twice or looks like a split, a line each."""
     lines = [] if report.early is None else [f"EARLY {sentence}" for sentence in report.early.sentences()]
     if report.manifest.universe_why:
         lines.append(f"UNIVERSE {report.manifest.universe_state}: {report.manifest.universe_why}")
+    if report.twins:
+        lines.append(f"TWINS {len(report.twins):,}: {listed(report.twins)}. {ONE_OF_THEM}")
     if report.missing:
         lines.append(f"MISSING {summary(report.missing)}. trainer backfill asks a vendor for them")
     if report.revisions:

@@ -30,6 +30,7 @@ from trainer.curation.receipts import (
     read_raw,
     read_receipts,
 )
+from trainer.curation.twins import ONE_OF_THEM, twins
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, unheard, vendor_of
@@ -121,7 +122,7 @@ def deliver(
     everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
     knowledge = everything.as_of(None)
     content = content_of(knowledge)
-    for remark in (*unmatched(knowledge), *_of_universe(content)):
+    for remark in (*unmatched(knowledge), *_of_universe(content), *_of_twins(content)):
         note(remark)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
@@ -266,6 +267,11 @@ def _of_universe(content: DatasetContent) -> list[str]:
     if content.universe is None or content.survivorship == Survivorship.POINT_IN_TIME:
         return []
     return [f"the universe is {content.survivorship}: {content.universe_why}"]
+
+
+def _of_twins(content: DatasetContent) -> list[str]:
+    found = twins(content.bars, content.audits[0].session, content.audits[-1].session)
+    return [f"one series under two symbols: {listed(found)}. {ONE_OF_THEM}"] if found else []
 
 
 def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:

@@ -19,6 +19,7 @@ from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.mapping import DateShift
 
 LEAST_OFF = 0.02  # share of a name's dates on which the exchange was closed; there are nine holidays in 252 weekdays
+LEAST_DATES = 10  # of a name whose dates are shifted while others' are not
 MENDED = 0.1  # share of them that may remain when the dates are moved
 WORDS = {
     DateShift.DAY_EARLY: "a day early", DateShift.DAY_LATE: "a day late",
@@ -68,6 +69,9 @@ def refuse_shifted(symbols: pd.Series, dates: pd.Series, calendar: Calendar, *, 
     sessions = days_array(_around(calendar).days)
     share = pd.Series(is_off).groupby(symbols.to_numpy()).mean()
     suspects = share.index[share >= LEAST_OFF]
+    if len(suspects) < len(share):  # of one name, few dates may be wrong for many reasons
+        rows = pd.Series(days).groupby(symbols.to_numpy()).nunique()
+        suspects = suspects[rows[suspects] >= LEAST_DATES]
     inside = np.unique(days[symbols.isin(suspects).to_numpy()])
     off = int(np.count_nonzero(~np.isin(inside, sessions)))
     found = [shift for shift in WORDS if off and _is_it(shift, inside, off, sessions)]
