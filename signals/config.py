@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -67,6 +67,22 @@ def parse(content: object, model: type[C], *, where: str) -> C:
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        known = ", ".join(sorted(model.model_fields))
-        advice = f"Known keys: {known}" if first["type"] == "extra_forbidden" else "Correct the value"
-        raise BadConfig(f"{key}: {first['msg']}", where=where, mend=advice) from None
+        if first["type"] == "extra_forbidden":
+            raise BadConfig(f"unknown key {key}", where=where, mend=_known_keys(model, first["loc"][:-1])) from None
+        raise BadConfig(f"{key}: {first['msg']}", where=where, mend="Correct the value") from None
+
+
+def _known_keys(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+    """Name the keys of the section at `path`, as far as one section is there."""
+    at: type[BaseModel] = model
+    for part in path:
+        field = at.model_fields.get(str(part))
+        inner = _sections(field.annotation) if field is not None else []
+        at = inner[0] if inner else at  # the place of a list or the word that chose a kind is no key
+    return f"Known keys: {', '.join(sorted(at.model_fields))}"
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _sections(inner)]

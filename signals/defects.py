@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from signals.bars import Days, Floats
 from signals.config import Config
@@ -114,12 +115,12 @@ class DefectConfig(Config):
         A split leaves dollar volume as it was. A move on more than this multiple of its median is news.
     """
 
-    body_tolerance: float = 1e-6
-    stale_rows: int = 5
-    extreme_rise: float = 1.0
-    extreme_fall: float = -0.5
-    split_tolerance: float = 0.06
-    split_dollar_volume: float = 4.0
+    body_tolerance: float = Field(default=1e-6, ge=0, lt=0.1)
+    stale_rows: int = Field(default=5, ge=2)
+    extreme_rise: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    extreme_fall: float = Field(default=-0.5, gt=-1, lt=0)
+    split_tolerance: float = Field(default=0.06, ge=0, lt=0.2)
+    split_dollar_volume: float = Field(default=4.0, gt=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ TrademlError
  |-- KeepPrevious      exit 6   the new artefact is refused; what is in force stays in force
  |    |-- BundleRefused      signature, expiry, rollback, files, golden vectors
  |    '-- ScoresRefused      delivered scores: signature, session, bundle, data, replay
+ |-- MachineFailed     exit 71  the disk is full or failing, or memory ran out: nothing that a person gave is wrong
  |-- OutcomeUnknown    exit 4   the request may have reached the broker: look it up, never send it again
  '-- InvariantBroken   exit 70  a fault of this program: the value being built would be a lie
 """
@@ -185,6 +186,12 @@ class BundleRefused(KeepPrevious):
 
 class ScoresRefused(KeepPrevious):
     """Delivered scores that fail verification."""
+
+
+class MachineFailed(TrademlError):
+    """The machine failed: its disk is full or failing, or its memory ran out."""
+
+    exit_code = 71
 
 
 class OutcomeUnknown(TrademlError):

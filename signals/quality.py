@@ -20,6 +20,7 @@ from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days
@@ -40,8 +41,8 @@ class CoverageConfig(Config):
         How many sessions a name without a bar stays expected.
     """
 
-    min_usable_share: float = 0.98
-    expected_sessions: int = 5
+    min_usable_share: float = Field(default=0.98, ge=0, le=1)
+    expected_sessions: int = Field(default=5, ge=1)
 
 
 def expected(has_bar: Flags, eligible: Flags, ended: Flags, sessions: int) -> Flags:

@@ -73,7 +73,7 @@ def ingest(
                                                      show_default=False)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
-    min_symbols: Annotated[int, typer.Option(help="Refuse a delivery of fewer symbols.")] = 1,
+    min_symbols: Annotated[int, typer.Option(min=1, help="Refuse a delivery of fewer symbols.")] = 1,
     add: Annotated[bool, typer.Option("--add", help="Add and revise rows; without it the delivery is the whole "
                                                     "history and replaces what was there.")] = False,
     known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if "

@@ -44,13 +44,13 @@ class CurationConfig(Config):
     coverage : CoverageConfig
     """
 
-    min_history: int = MIN_HISTORY_SESSIONS
+    min_history: int = Field(default=MIN_HISTORY_SESSIONS, ge=1)
     etfs_eligible: bool = False
-    min_symbols: int = 1
+    min_symbols: int = Field(default=1, ge=1)
     all_assets: bool = False
     max_early_ends: float = Field(default=0.15, ge=0, le=1)
-    survivor_sessions: int = 5
-    survivor_years: int = 2
+    survivor_sessions: int = Field(default=5, ge=1)
+    survivor_years: int = Field(default=2, ge=1)
     eligibility: EligibilityConfig = EligibilityConfig()
     defects: DefectConfig = DefectConfig()
     coverage: CoverageConfig = CoverageConfig()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from signals.actions import Action, ActionKind
 from signals.auditing import audit_rows, bar_cells, fixed_returns
 from signals.bars import Days, days_array
-from signals.defects import Defects, Reason, find_defects, missing_sessions
+from signals.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
 from signals.delivered_rows import Delivered, Events, events
 from signals.errors import BadBars
 from signals.extremes import confirmed_rows, ends_of_stitches, extremes
@@ -98,6 +98,7 @@ def curate(
     _refuse_contradicted(data, recorded.ratio, defects.flags[Reason.SPLIT_CONTRADICTED])
     defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
+    _refuse_nothing_kept(usable, defects)
     membership = None if universe is None else Membership.of(universe, days)
     belongs = belonging_rows(data, usable, membership, config)
     price = as_traded(data, actions, names, days, basis)
@@ -170,6 +171,18 @@ def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Fla
             where=f"{data.symbol[row]} {data.rows.day[row]}: open {data.rows.open[row]:g}, close "
             f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
             mend="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
+        )  # fmt: skip
+
+
+def _refuse_nothing_kept(usable: Flags, defects: Defects) -> None:
+    """Raise `BadBars` where every row is quarantined: such a dataset holds nothing."""
+    if not usable.any():
+        counts = [
+            f"{d.reason}: {int(defects.flags[d.reason].sum()):,}" for d in DEFECTS if defects.flags[d.reason].any()
+        ]
+        raise BadBars(
+            f"none of the {len(usable):,} rows can be kept ({', '.join(counts)})",
+            mend="Check the columns, the mapping and the vendor's file",
         )  # fmt: skip
 
 
