@@ -83,7 +83,7 @@ def _set(keys: tuple[str, ...], value: Any) -> Lie:
 
 def _times(keys: tuple[str, ...], factor: float) -> Lie:
     def scaled(key: str, inner: Any) -> Any:
-        if key not in keys or isinstance(inner, bool) or inner in (None, ""):
+        if key not in keys or isinstance(inner, bool) or not isinstance(inner, str | int | float) or inner == "":
             return inner
         number = float(inner) * factor
         return f"{number:.4f}".rstrip("0").rstrip(".") if isinstance(inner, str) else number
