@@ -35,7 +35,13 @@ def bar_cells(data: Delivered, rows: Flags, sessions: int) -> Flags:
 
 
 def audit_rows(
-    data: Delivered, defects: Defects, eligible: Flags, ended: Flags, days: Days, config: CoverageConfig
+    data: Delivered,
+    defects: Defects,
+    eligible: Flags,
+    ended: Flags,
+    days: Days,
+    config: CoverageConfig,
+    doubts: Sequence[tuple[str, ...]] = (),
 ) -> tuple[tuple[SessionAudit, ...], Flags]:
     """Audit each session.
 
@@ -50,6 +56,8 @@ def audit_rows(
         Whether a record has ended a name by each session.
     days : datetime64[D], shape (T,)
     config : CoverageConfig
+    doubts : sequence of tuple of str, length T
+        About whole sessions, from elsewhere; none where empty.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def audit_rows(
         reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
     }
     faults = session_faults(data.rows, data.session, ~defects.quarantined, count)
-    return audit_sessions(days, coverage, counts, config, faults), missing
+    return audit_sessions(days, coverage, counts, config, faults, doubts), missing
 
 
 def fixed_returns(

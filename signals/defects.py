@@ -56,6 +56,7 @@ class Reason(StrEnum):
     STITCHED = "stitched"
     SUSPECTED_SPLIT = "suspected_split"
     NULL_ADJUSTED = "null_adj_close"
+    NO_RETURN = "no_return"
     MISSING_SESSION = "missing_session"
     EXPECTED_ABSENT = "expected_absent"
     REVISED = "revised"
@@ -63,11 +64,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Defect:
-    """One row of the table of defects."""
+    """One row of the table of defects.
+
+    Attributes
+    ----------
+    reason : Reason
+    quarantines : bool
+    meaning : str
+    most : float
+        Share of a session's usable rows up to which a warning leaves the session GREEN, if it is of few rows.
+    """
 
     reason: Reason
     quarantines: bool
     meaning: str
+    most: float = 0.05
 
 
 DEFECTS = (
@@ -90,9 +101,10 @@ DEFECTS = (
     Defect(Reason.STITCHED, False, "another security under the same symbol: more than 5 times up from under 1 USD"),
     Defect(Reason.SUSPECTED_SPLIT, False, "open and close moved by a split's ratio and no split is recorded"),
     Defect(Reason.NULL_ADJUSTED, False, "adj_close is missing although the vendor delivers it"),
+    Defect(Reason.NO_RETURN, False, "no return although there are bars on both sessions: a seam of deliveries", most=0),
     Defect(Reason.MISSING_SESSION, False, "no row although the symbol has rows before and after"),
     Defect(Reason.EXPECTED_ABSENT, False, "no usable bar although the symbol was expected by what was known then"),
-    Defect(Reason.REVISED, False, "replaces a row that was delivered before and differed"),
+    Defect(Reason.REVISED, False, "replaces a row that was delivered before and differed", most=1),
 )
 QUARANTINES = frozenset(defect.reason for defect in DEFECTS if defect.quarantines)
 
@@ -187,7 +199,7 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     """
     flags = {Reason.NON_SESSION: ~np.isin(rows.day, sessions)} | _bar_defects(rows, config) | _duplicates(rows)
     missing = (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT)
-    for told_elsewhere in (*missing, Reason.REVISED, Reason.UNDECIDED_RETURN, Reason.STITCHED):
+    for told_elsewhere in (*missing, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN, Reason.STITCHED):
         flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
     flags[Reason.SHIFTED_LEVEL] = _shifted(rows, ~blocked, split_ratio)

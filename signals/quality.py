@@ -6,8 +6,9 @@ Invariants
 ----------
 1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, a fault of the whole
    session (`signals.session_checks`), or files that the manifest does not vouch for. AMBER: not RED, but rows
-   quarantined or an expected name absent. GREEN: neither. Warnings (zero volume, stale runs, suspected splits) are
-   named in `reasons` and change no status.
+   quarantined, an expected name absent, a doubt about the whole session, a row without a return, or another warning
+   (zero volume, stale runs, suspected splits) on more than a share of the rows (`Defect.most`, and on `LEAST_WARNED`
+   at least). GREEN: none of these. Warnings are named in `reasons`.
 2. The status of a session depends on that session and earlier ones only: cutting the future changes no status.
 3. A name that stops appearing is missing for at most `expected_sessions` sessions, then forgotten.
 """
@@ -25,9 +26,10 @@ from pydantic import Field
 from signals.audits import SessionAudit, SessionStatus
 from signals.bars import Days
 from signals.config import Config
-from signals.defects import DEFECTS, Defects, Reason
+from signals.defects import DEFECTS, Defect, Defects, Reason
 
 Flags = NDArray[np.bool_]
+LEAST_WARNED = 5  # rows; fewer are a coincidence in a small universe
 
 
 class CoverageConfig(Config):
@@ -90,7 +92,7 @@ class Coverage:
 
 def audit_sessions(
     days: Days, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
-    faults: Sequence[tuple[str, ...]] = (),
+    faults: Sequence[tuple[str, ...]] = (), doubts: Sequence[tuple[str, ...]] = (),
 ) -> tuple[SessionAudit, ...]:  # fmt: skip
     """Give each session its status and reasons.
 
@@ -103,20 +105,26 @@ def audit_sessions(
     config : CoverageConfig
     faults : sequence of tuple of str, length T
         What makes a session RED as a whole; none where empty.
+    doubts : sequence of tuple of str, length T
+        What makes it AMBER, likewise.
     """
-    every = faults or [()] * len(days)
-    return tuple(_audit_of(day.astype(object), t, coverage, counts, config, every[t]) for t, day in enumerate(days))
+    nothing: list[tuple[str, ...]] = [()] * len(days)
+    return tuple(
+        _audit_of(day.astype(object), t, coverage, counts, config, (faults or nothing)[t], (doubts or nothing)[t])
+        for t, day in enumerate(days)
+    )
 
 
 def _audit_of(
     day: date, t: int, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
-    faults: tuple[str, ...],
+    faults: tuple[str, ...], doubts: tuple[str, ...],
 ) -> SessionAudit:  # fmt: skip
     wanted, absent = int(coverage.expected[t]), int(coverage.absent[t])
     usable, rows = int(coverage.usable[t]), int(coverage.rows[t])
     reasons: list[str] = []
     status = SessionStatus.GREEN
-    if rows > usable or absent:
+    warned = any(_is_beyond(defect, int(counts[defect.reason][t]), usable) for defect in DEFECTS)
+    if rows > usable or absent or warned or doubts:
         status = SessionStatus.AMBER
     if absent:
         reasons.append(f"expected names without a usable bar: {absent} of {wanted}")
@@ -129,8 +137,16 @@ def _audit_of(
     if faults:
         status = SessionStatus.RED
         reasons[:0] = faults
+    reasons += doubts
     reasons += [f"{defect.reason}: {counts[defect.reason][t]}" for defect in DEFECTS if counts[defect.reason][t]]
     return SessionAudit(day, status, tuple(reasons), int(coverage.eligible[t]), usable, rows, rows - usable)
+
+
+def _is_beyond(defect: Defect, count: int, usable: int) -> bool:
+    """Whether a warning is on more of a session's rows than leave it GREEN."""
+    if defect.quarantines or not count:
+        return False
+    return defect.most == 0 or (count >= LEAST_WARNED and count > defect.most * usable)
 
 
 def non_session_audits(days: Days, defects: Defects) -> tuple[SessionAudit, ...]:

@@ -66,7 +66,8 @@ def test_zero_volume_stale_runs_and_price_moves_only_warn() -> None:
     warnings = {defect.reason for defect in DEFECTS} - QUARANTINES
     assert warnings == {
         Reason.ZERO_VOLUME, Reason.STALE_RUN, Reason.EXTREME_RETURN, Reason.SUSPECTED_SPLIT, Reason.NULL_ADJUSTED,
-        Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED,
+        Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN,
+        Reason.STITCHED,
     }  # fmt: skip
     assert len(DEFECTS) == len(Reason)
 
@@ -187,6 +188,27 @@ def status_of(expected_names: int, absent: int, usable: int, rows: int, counts: 
     coverage = Coverage(*(np.array([n]) for n in (rows, usable, usable, expected_names, absent)))
     per_reason = {reason: np.array([(counts or {}).get(reason, 0)]) for reason in Reason}
     return audit_sessions(MONDAY_TO_FRIDAY[:1], coverage, per_reason, CoverageConfig())[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "count", "usable", "status"),
+    [
+        (Reason.ZERO_VOLUME, 5, 100, SessionStatus.GREEN),
+        (Reason.ZERO_VOLUME, 6, 100, SessionStatus.AMBER),
+        (Reason.ZERO_VOLUME, 4, 10, SessionStatus.GREEN),
+        (Reason.ZERO_VOLUME, 5, 10, SessionStatus.AMBER),
+        (Reason.SUSPECTED_SPLIT, 6, 100, SessionStatus.AMBER),
+        (Reason.NULL_ADJUSTED, 6, 100, SessionStatus.AMBER),
+        (Reason.REVISED, 100, 100, SessionStatus.GREEN),
+        (Reason.NO_RETURN, 1, 1000, SessionStatus.AMBER),
+    ],
+)
+def test_a_warning_on_more_than_a_share_of_the_rows_costs_the_green(
+    reason: Reason, count: int, usable: int, status: SessionStatus
+) -> None:
+    """Over 5 % of the rows, and five at least; a revision corrects; a missing return is one too many."""
+    audit = status_of(usable, 0, usable, usable, {reason: count})
+    assert (audit.status, audit.reasons) == (status, (f"{reason}: {count}",))
 
 
 @pytest.mark.parametrize(

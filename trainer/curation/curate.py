@@ -35,7 +35,7 @@ from signals.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
-from trainer.curation.returns import inferred_dividends
+from trainer.curation.returns import inferred_dividends, silences
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
 from trainer.curation.universe import Held, universe_of
 from trainer.curation.writer import DatasetContent
@@ -109,14 +109,17 @@ def curate(
     eligible &= ~found.waits
     has_bar = bar_cells(data, usable, len(days))
     ended = ended_cells(data, has_bar, usable, recorded.ended, membership)
-    audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage)
     pairs = steps(data.rows, usable, data.session)
     total, _ = returns(data.rows, pairs, recorded.ratio, recorded.cash)
+    traded_on = pairs.after[pairs.is_adjacent]
+    defects.flags[Reason.NO_RETURN][traded_on] = ~np.isfinite(total[traded_on])
+    paid = [] if basis is PriceBasis.TOTAL_RETURN else _dividends(data, pairs, recorded)
+    doubts = _silences(data, recorded, paid, days)
+    audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage, doubts)
     ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in begins)
     state = universe_of(Held(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
-    if basis is not PriceBasis.TOTAL_RETURN:
-        inferred = inferred + _dividends(data, pairs, recorded)
+    inferred = inferred + paid
     return DatasetContent(
         name=name, vendor=vendor, basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
@@ -172,6 +175,20 @@ def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Fla
             f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
             mend="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
         )  # fmt: skip
+
+
+def _silences(
+    data: Delivered, recorded: Events, inferred: Sequence[Action], days: Days
+) -> tuple[tuple[str, ...], ...]:  # fmt: skip
+    """Say of each session that dividends stopped before it, length T."""
+    rows = np.flatnonzero((recorded.cash > 0) & (data.session < len(days)))
+    paid = np.bincount(data.session[rows], minlength=len(days))
+    at = np.searchsorted(days, np.array([action.effective for action in inferred], dtype="datetime64[D]"))
+    paid += np.bincount(at, minlength=len(days))
+    return tuple(
+        (f"no dividend of any name for {since} sessions, of which {due:.0f} were due",) if since else ()
+        for since, due in silences(paid)
+    )
 
 
 def _refuse_nothing_kept(usable: Flags, defects: Defects) -> None:

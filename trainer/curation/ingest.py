@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from signals.actions import ActionKind
+from signals.defects import Reason
 from signals.errors import BadBars, BadConfig, BadDataset
 from signals.files import sha256_of
 from signals.manifest import Manifest, PriceBasis, Survivorship
@@ -122,7 +124,8 @@ def deliver(
     everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
     knowledge = everything.as_of(None)
     content = content_of(knowledge)
-    for remark in (*unmatched(knowledge), *_of_universe(content), *_of_twins(content)):
+    remarks = (*unmatched(knowledge), *_of_universe(content), *_of_twins(content), *_of_seams(content))
+    for remark in (*remarks, *_of_unadjusted(receipt, incoming, knowledge)):
         note(remark)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
@@ -272,6 +275,28 @@ def _of_universe(content: DatasetContent) -> list[str]:
 def _of_twins(content: DatasetContent) -> list[str]:
     found = twins(content.bars, content.audits[0].session, content.audits[-1].session)
     return [f"one series under two symbols: {listed(found)}. {ONE_OF_THEM}"] if found else []
+
+
+def _of_seams(content: DatasetContent) -> list[str]:
+    rows = [row for row in content.findings.to_pylist() if row["reason"] == Reason.NO_RETURN]
+    if not rows:
+        return []
+    first = min(rows, key=lambda row: (row["date"], row["symbol"]))
+    return [
+        f"{len(rows):,} bars have no return although the session before has a bar too, first {first['symbol']} "
+        f"{first['date']}. Ingest the whole history again without --add; what is added "
+        "later should have one session that is held already"
+    ]
+
+
+def _of_unadjusted(receipt: Receipt, incoming: _Incoming, knowledge: Knowledge) -> list[str]:
+    """Say that bars were added to a dataset with dividends and nothing says which the new sessions have."""
+    is_plain = incoming.bars is not None and "adj_close" not in incoming.bars.frame
+    is_lone = receipt.scope is Scope.ROWS and receipt.of_part(Part.ACTIONS) is None
+    has_paid = any(action.kind is ActionKind.DIVIDEND for action in knowledge.actions)
+    if not (is_plain and is_lone and (has_paid or "adj_close" in knowledge.known.frame)):
+        return []
+    return ["the bars were added without corporate actions or adj_close: their dividends and splits are not known"]
 
 
 def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:

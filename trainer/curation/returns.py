@@ -1,4 +1,4 @@
-"""What a vendor's adjusted closes imply and nobody recorded: splits of raw prices, and dividends."""
+"""What a vendor's adjusted closes imply and nobody recorded: splits of raw prices, and dividends; where these stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.bars import Floats
 from signals.defects import Rows
@@ -20,6 +21,9 @@ SPLIT_STEP = 1.2
 SPLIT_MOVE = 0.3
 SPLIT_MATCH = 0.005
 LARGEST_SPLIT_TERM = 50
+# Dividends come in seasons: over 379 names of five years the longest silence was 5 sessions, with 17 due.
+YEAR_SESSIONS = 252
+LEAST_SILENCE, LEAST_DUE = 10, 20.0  # sessions, and dividends that they would have had at the year's rate
 
 
 def factor_steps(rows: Rows, pairs: Steps) -> Floats:
@@ -60,3 +64,31 @@ def inferred_dividends(rows: Rows, pairs: Steps, ratio: Floats) -> list[tuple[in
     cash = rows.close[pairs.before[paid]] / ratio[pairs.after[paid]] * (1 - 1 / step[paid])
     amounts = [(int(pairs.after[p]), Decimal(float(c)).quantize(CASH_PLACES)) for p, c in zip(paid, cash, strict=True)]
     return [(row, amount) for row, amount in amounts if amount > 0]
+
+
+def silences(paid: NDArray[np.int64]) -> list[tuple[int, float]]:
+    """Of each session, how long no dividend has been paid and how many were due; zeros where that is no silence.
+
+    A feed that delivers bars without corporate actions looks so. Due are those of the `YEAR_SESSIONS` before the
+    silence, at the same rate; only the past is looked at.
+
+    Parameters
+    ----------
+    paid : int64, shape (T,)
+        Dividends of each session.
+
+    Examples
+    --------
+    >>> silences(np.array([4] * 252 + [0] * 11))[-3:]
+    [(0, 0.0), (10, 40.0), (11, 44.0)]
+    """
+    before = np.concatenate([[0], np.cumsum(paid)])
+    found, last = [], -1
+    for t, count in enumerate(paid):
+        last = t if count else last
+        since = t - last
+        due = 0.0
+        if since >= LEAST_SILENCE and last + 1 >= YEAR_SESSIONS:
+            due = float(before[last + 1] - before[last + 1 - YEAR_SESSIONS]) / YEAR_SESSIONS * since
+        found.append((since, due) if due >= LEAST_DUE else (0, 0.0))
+    return found
