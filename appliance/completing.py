@@ -25,9 +25,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.bar_columns import COLUMNS
 from appliance.curating import FIGURES, Curated, curated, fresh_actions, held_since, unrecorded
 from appliance.market import Market
-from appliance.market_rows import COLUMNS, action_row, audit_body
+from appliance.market_rows import action_row, audit_body
 from appliance.seams import Fs
 from appliance.snapshot import CompletedSession
 from appliance.told import Told, ToldBar, keep, read

@@ -25,7 +25,8 @@ import duckdb
 import numpy as np
 
 from appliance import overlap
-from appliance.market_rows import COLUMNS, action_of, action_row, audit_body, audit_of, columns_in
+from appliance.bar_columns import COLUMNS, columns_in
+from appliance.market_rows import action_of, action_row, audit_body, audit_of
 from appliance.snapshot import CompletedSession, Snapshot
 from signals.actions import Action
 from signals.audits import SessionAudit

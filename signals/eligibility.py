@@ -12,55 +12,14 @@ as traded is not known, dollars alone decide. Both hosts decide by these functio
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from signals.bars import Floats
-from signals.config import Config
+from signals.eligibility_rule import DOLLAR_SESSIONS, EligibilityConfig
 
-DOLLAR_SESSIONS = 20
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
-
-
-class EligibilityConfig(Config):
-    """Least price and dollar volume of the universe's names; zeros ask for nothing.
-
-    Attributes
-    ----------
-    min_price, exit_price : float
-        USD as traded, at which a name enters, and under which it leaves.
-    min_dollar_volume, exit_dollar_volume : float
-        USD a session, likewise.
-    """
-
-    min_price: float = Field(default=5.0, ge=0, allow_inf_nan=False)
-    exit_price: float = Field(default=3.0, ge=0, allow_inf_nan=False)
-    min_dollar_volume: float = Field(default=1_000_000.0, ge=0, allow_inf_nan=False)
-    exit_dollar_volume: float = Field(default=500_000.0, ge=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _leaves_below_its_entry(self) -> Self:
-        if self.exit_price > self.min_price or self.exit_dollar_volume > self.min_dollar_volume:
-            raise ValueError("a name leaves at a lower price and dollar volume than it enters")
-        return self
-
-    def sentence(self, *, is_price_known: bool) -> str:
-        """In words, for reports."""
-        dollars = (
-            f"{self.min_dollar_volume:,.0f} USD a session over {DOLLAR_SESSIONS} sessions"
-            f" ({self.exit_dollar_volume:,.0f} to stay)"
-        )
-        if not is_price_known:
-            return f"at least {dollars}; prices as traded are not known, so that no minimum price applies"
-        return f"at least {self.min_price:g} USD as traded ({self.exit_price:g} to stay) and {dollars}"
-
-
-ANY = EligibilityConfig(min_price=0, exit_price=0, min_dollar_volume=0, exit_dollar_volume=0)
-"""Asks for nothing, as datasets that were curated before these rules."""
 
 
 def mean_dollars(security: Places, session: Places, dollars: Floats) -> Floats:

@@ -16,7 +16,7 @@ from typing import Any
 
 from signals import strict_json
 from signals.audits import SessionAudit, SessionStatus
-from signals.eligibility import ANY, EligibilityConfig
+from signals.eligibility_rule import ANY, EligibilityConfig
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.sessions import Calendar
@@ -283,7 +283,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             {}
             if manifest.eligibility == ANY
             else {
-                "eligibility": {**manifest.eligibility.model_dump(), "is_price_known": manifest.is_price_known},
+                "eligibility": {**asdict(manifest.eligibility), "is_price_known": manifest.is_price_known},
             }
         ),
         **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
@@ -323,7 +323,7 @@ def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
     is_price_known = figures.pop("is_price_known")
     if not isinstance(is_price_known, bool):
         raise ValueError("is_price_known is true or false")
-    return {"eligibility": EligibilityConfig.model_validate(figures), "is_price_known": is_price_known}
+    return {"eligibility": EligibilityConfig(**figures), "is_price_known": is_price_known}
 
 
 def _audit_document(audit: SessionAudit) -> dict[str, Any]:

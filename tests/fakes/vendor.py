@@ -17,7 +17,7 @@ from execution.exchange.exchange import Exchange
 from execution.exchange.generated import generate
 from execution.exchange.inprocess import InProcessAdapter
 from execution.exchange.market import Market as ServedMarket
-from signals.eligibility import EligibilityConfig
+from signals.eligibility_rule import EligibilityConfig
 from signals.manifest import Manifest, PriceBasis
 from signals.sessions import Calendar
 from trainer.curation.config import CurationConfig

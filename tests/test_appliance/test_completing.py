@@ -117,8 +117,13 @@ def test_a_session_is_not_asked_for_before_16_minutes_after_its_close(
     assert early.told == [] and market.audit(asof) is None
 
 
+def dearest(rows: list[DailyBar]) -> DailyBar:
+    """A row of a name that the rule of price and dollar volume lets in."""
+    return max(rows, key=lambda row: row.close * row.volume)
+
+
 def negative(rows: list[DailyBar]) -> list[DailyBar]:
-    return [rows[0]._replace(low=-1.0), *rows[1:]]
+    return [row._replace(low=-1.0) if row is dearest(rows) else row for row in rows]
 
 
 def upside_down(rows: list[DailyBar]) -> list[DailyBar]:
@@ -130,7 +135,7 @@ def twice_apart(rows: list[DailyBar]) -> list[DailyBar]:
 
 
 def one_gone(rows: list[DailyBar]) -> list[DailyBar]:
-    return rows[1:]
+    return [row for row in rows if row is not dearest(rows)]
 
 
 def a_third_gone(rows: list[DailyBar]) -> list[DailyBar]:

@@ -26,7 +26,7 @@ from signals.dataset import (
     read_manifest,
     session_range,
 )
-from signals.eligibility import EligibilityConfig
+from signals.eligibility_rule import EligibilityConfig
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.manifest import FileRecord

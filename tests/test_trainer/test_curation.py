@@ -13,7 +13,7 @@ import pytest
 
 from signals.actions import Action, ActionKind
 from signals.audits import SessionStatus
-from signals.eligibility import ANY, EligibilityConfig
+from signals.eligibility_rule import ANY, EligibilityConfig
 from signals.errors import BadBars
 from signals.manifest import PriceBasis
 from signals.quality import CoverageConfig

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from signals.audits import SessionStatus
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility import ANY
+from signals.eligibility_rule import ANY
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.inference import predict
 from signals.manifest import FileRole, Manifest, PriceBasis

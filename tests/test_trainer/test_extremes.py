@@ -14,7 +14,7 @@ from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
 from portfolio.kelly import InformationCoefficient
 from signals.bars import Floats
-from signals.eligibility import ANY
+from signals.eligibility_rule import ANY
 from signals.extremes import waiting
 from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility import ANY
+from signals.eligibility_rule import ANY
 from signals.errors import BadBars, TrademlError
 from signals.manifest import FileRole, Manifest, PriceBasis
 from signals.sessions import xnys

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from signals.config import Config, parse
 from signals.defects import DefectConfig
-from signals.eligibility import EligibilityConfig
+from signals.eligibility_rule import EligibilityConfig
 from signals.errors import BadConfig
 from signals.manifest import MIN_HISTORY_SESSIONS
 from signals.quality import CoverageConfig

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from signals.actions import Action, ActionKind
 from signals.bars import Days, Floats
 from signals.delivered_rows import ETF, STOCK, Delivered, events
-from signals.eligibility import EligibilityConfig, mean_dollars, tradable
+from signals.eligibility import mean_dollars, tradable
+from signals.eligibility_rule import EligibilityConfig
 from signals.manifest import PriceBasis
 from signals.quality import last_rows
 from signals.securities import Identities

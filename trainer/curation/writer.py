@@ -25,7 +25,7 @@ from signals.actions import Action
 from signals.audits import SessionAudit
 from signals.bars import GAP_FIELDS
 from signals.dataset import manifest_path, read_manifest
-from signals.eligibility import ANY, EligibilityConfig
+from signals.eligibility_rule import ANY, EligibilityConfig
 from signals.files import sha256_of, write_atomic
 from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
 from signals.sessions import Calendar
