@@ -29,7 +29,7 @@ def bundle(patient: Patient) -> Iterator[Finding]:
     found = BundleStore(patient.folder.bundles, DurableFs()).load(policy)
     manifest, age, most = found.manifest, found.age_sessions, found.age_limit_sessions
     says = f"{manifest.seq}-{manifest.bundle_id}, {manifest.role.value}, {age} of {most} sessions old"
-    mend = "Publish a newer bundle: `trainer retrain` the accepted model, then `trainer publish` it"
+    mend = "Retrain the accepted model on the training host and publish it"
     if age > most * patient.config.tripwires.max_bundle_age:
         yield bad("bundle", f"{says}: nothing that adds risk leaves", mend)
     elif age > most * patient.config.tripwires.warn_bundle_age:

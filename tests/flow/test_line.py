@@ -132,7 +132,7 @@ def cut_after(market: GeneratedMarket, last: date) -> GeneratedMarket:
     """The same market as a vendor would have delivered it on the evening of `last`."""
     rows = pa.compute.less_equal(market.bars.column("date"), pa.scalar(last))
     actions = tuple(action for action in market.actions if action.known_at <= last)
-    return GeneratedMarket(market.seed, market.bars.filter(rows), actions, market.truth)
+    return GeneratedMarket(market.seed, market.bars.filter(rows), actions, market.truth, market.lives)
 
 
 def test_changing_the_future_changes_no_plan(make: Make, published: Published, tmp_path: Path) -> None:

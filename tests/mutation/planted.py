@@ -284,9 +284,9 @@ BUGS = (
     Planted("take a page without rows for a market without bars", "execution/brokers/market_data.py",
             "        _require_rows(answer, *PARTS[path])\n", "",
             "tests/test_execution/test_market_data.py::test_a_page_whose_part_holds_no_rows_is_no_answer"),
-    Planted("hold what a judge sees of a return to 100 %", "execution/yardstick.py",
-            "np.where(np.isfinite(bars.close[:-2]), held, np.nan)",
-            "np.where(np.isfinite(bars.close[:-2]), np.clip(held, -1.0, 1.0), np.nan)",
+    Planted("hold what a judge sees of a return to 100 %", "signals/holding.py",
+            "np.where(now, np.where(then, both, day - 1.0), back)",
+            "np.clip(np.where(now, np.where(then, both, day - 1.0), back), -1.0, 1.0)",
             "tests/test_trainer/test_book.py::test_a_return_beyond_100_percent_counts_in_full_on_both_hosts"),
     Planted("let a ruined book go on", "portfolio/nav.py", "            if growth <= 0:\n", "            if False:\n",
             "tests/test_portfolio/test_nav.py::"

@@ -425,15 +425,17 @@ def test_a_session_that_is_worse_over_the_newer_dataset_is_asked_for_again(
 ) -> None:
     """The old dataset lacked a name of which the newer one expects a bar: the records hold none."""
     day = world.calendar.offset(world.whole.last, -2)
-    missing = "GIGL"
     folder, last = tmp_path / "device", world.calendar.previous(day)
+    curated_as_told(world, month.told, last, tmp_path / "newer")
+    ((missing,),) = duckdb.sql(
+        f"SELECT min(symbol) FROM '{tmp_path}/newer/data/bars/*.parquet' WHERE session = '{last}' AND eligible AND symbol LIKE 'G%'"
+    ).fetchall()  # a name that the rule lets in
     with opened(world, folder) as market:
         take(market, world.root / "base" / "data", folder)
         market.connection().execute("DELETE FROM bars WHERE symbol = ?", [missing])  # a dataset without it
         one = source(served, evening(world, world.whole.last))
         fill(market, one, world.base, world, folder)
         assert missing not in {row.symbol for row in one.told}
-        curated_as_told(world, month.told, last, tmp_path / "newer")
         manifest = take(market, tmp_path / "newer" / "data", folder)
         with pytest.raises(BrokerUnreachable):
             fill(market, Silent(), manifest, world, folder)

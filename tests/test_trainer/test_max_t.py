@@ -76,12 +76,12 @@ def test_the_best_of_correlated_noise_is_refused_where_pbo_has_too_few_clusters(
     be believed; the bar lets through 5 % of families by construction, here no more than half of those.
     """
     lucky, passed = 0, 0
-    for seed in range(30):
+    for seed in range(30 if correlation < 0.9 else 120):
         returns = family(100 + seed, correlation=correlation)
         chosen = best(returns)
         lucky += bool(sharpe_of(chosen) * np.sqrt(SESSIONS) > 1.645)
         passed += max_t(chosen, returns, draws=500).p <= 0.05
-    assert lucky >= (12 if correlation < 0.9 else 2) and passed <= lucky // 2
+    assert lucky >= (12 if correlation < 0.9 else 8) and passed <= lucky // 2
 
 
 def test_skill_passes_whatever_the_correlation() -> None:

@@ -84,7 +84,7 @@ def test_skill_is_told_from_noise_and_from_nothing(data: Path) -> None:
     manifest = read_manifest(data)
     end = manifest.calendar.offset(manifest.last, -3)
     source = read_source(data, start=None, end=end, symbols=(), lookback_sessions=253)
-    coming = 100.0 * np.nan_to_num(next_opens(source.bars, source.actions))
+    coming = 100.0 * np.nan_to_num(next_opens(source.bars, source.actions).earned)
     rng = np.random.default_rng(0)
     scores = coming + rng.normal(0.0, 3.0, coming.shape)
     scores[~source.bars.eligible] = np.nan

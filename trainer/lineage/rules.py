@@ -16,6 +16,7 @@ from pydantic import Field
 
 from signals.config import Config, parse
 from signals.errors import BadConfig
+from signals.wording import reason_of
 from trainer.promotion.case import Row, at_least, get, number
 
 SECTION = "lineage"
@@ -49,7 +50,7 @@ def read_rules(path: Path | None) -> LineageConfig:
     except OSError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {error}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     section = content.get(SECTION) if isinstance(content, dict) else None
     return parse(section or {}, LineageConfig, where=f"{path}: {SECTION}")
 

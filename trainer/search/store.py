@@ -25,6 +25,7 @@ from signals.bars import Days, Floats
 from signals.dataset import manifest_path
 from signals.errors import FixInput, Locked
 from signals.files import sha256_of
+from signals.wording import reason_of
 from trainer import chain
 from trainer.artefacts import canonical_json
 from trainer.chain import FIRST, PREVIOUS, Anchor, Chain, Record
@@ -179,7 +180,7 @@ def _history(chains: Sequence[Chain], where: str) -> History:
         studies = _studies(record for found in chains for record in found.records)
         heads = frozenset().union(*(_heads(found) for found in chains))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise FixInput(f"a record of trials cannot be read: {error}", where=where, mend=MEND) from None
+        raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, mend=MEND) from None
     return History(chains[0].anchor, studies, heads)
 
 
