@@ -428,7 +428,8 @@ def test_a_session_that_is_worse_over_the_newer_dataset_is_asked_for_again(
     folder, last = tmp_path / "device", world.calendar.previous(day)
     curated_as_told(world, month.told, last, tmp_path / "newer")
     ((missing,),) = duckdb.sql(
-        f"SELECT min(symbol) FROM '{tmp_path}/newer/data/bars/*.parquet' WHERE session = '{last}' AND eligible AND symbol LIKE 'G%'"
+        f"SELECT min(symbol) FROM '{tmp_path}/newer/data/bars/*.parquet'"
+        f" WHERE session = '{last}' AND eligible AND symbol LIKE 'G%'"
     ).fetchall()  # a name that the rule lets in
     with opened(world, folder) as market:
         take(market, world.root / "base" / "data", folder)
