@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,8 +46,28 @@ def load(path: Path, model: type[C]) -> C:
     BadConfig
         The file is absent, is not YAML, or has a key or value that `model` does not accept.
     """
+    content = _read(path)
+    return parse(content if content is not None else {}, model, where=str(path))
+
+
+def load_section(path: Path | None, section: str, model: type[C]) -> C:
+    """Read one section of the YAML file at `path` as `model`; no file or no such section means the defaults.
+
+    Raises
+    ------
+    BadConfig
+        The file is absent, is not YAML or no mapping, or the section has a key or value that `model` does not accept.
+    """
+    content = _read(path) if path is not None else None
+    if not isinstance(content, Mapping | None):
+        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
+    found = (content or {}).get(section)
+    return parse(found if found is not None else {}, model, where=f"{path}: {section}")
+
+
+def _read(path: Path) -> object:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except OSError as error:
@@ -55,7 +76,7 @@ def load(path: Path, model: type[C]) -> C:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
         raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
-    return parse(content if content is not None else {}, model, where=str(path))
+    return content
 
 
 def parse(content: object, model: type[C], *, where: str) -> C:
@@ -67,22 +88,28 @@ def parse(content: object, model: type[C], *, where: str) -> C:
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        if first["type"] == "extra_forbidden":
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
             raise BadConfig(f"unknown key {key}", where=where, mend=_known_keys(model, first["loc"][:-1])) from None
         raise BadConfig(f"{key}: {first['msg']}", where=where, mend="Correct the value") from None
 
 
-def _known_keys(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+def _known_keys(model: type[Any], path: tuple[str | int, ...]) -> str:
     """Name the keys of the section at `path`, as far as one section is there."""
-    at: type[BaseModel] = model
+    at = model
     for part in path:
-        field = at.model_fields.get(str(part))
-        inner = _sections(field.annotation) if field is not None else []
+        inner = _sections(_fields(at).get(str(part)))
         at = inner[0] if inner else at  # the place of a list or the word that chose a kind is no key
-    return f"Known keys: {', '.join(sorted(at.model_fields))}"
+    return f"Known keys: {', '.join(sorted(_fields(at)))}"
 
 
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _fields(section: type[Any]) -> dict[str, Any]:
+    """Type of each key of a section: a model, or a dataclass where readers without pydantic share it."""
+    if is_dataclass(section):
+        return get_type_hints(section)
+    return {name: field.annotation for name, field in section.model_fields.items()}
+
+
+def _sections(annotation: Any) -> list[type[Any]]:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _sections(inner)]

@@ -18,7 +18,7 @@ from signals.config import Config, parse
 from signals.console import run
 from signals.errors import BadConfig, BundleRefused, DataNotUsable, TrademlError
 from trainer.__main__ import app
-from trainer.curation.config import CurationConfig
+from trainer.curation.config import CurationConfig, read_config
 
 BARS = "date,symbol,open,high,low,close,volume\n2021-06-07,AAA,1,1,1,1,1\n2021-06-08,AAA,1,1,1,1,1\n"
 
@@ -132,6 +132,28 @@ def test_an_unknown_key_is_answered_with_the_keys_of_its_own_section() -> None:
     )
     with pytest.raises(BadConfig, match=r"unknown key mini .*Known keys: all_assets, coverage, defects"):
         parse({"mini": 3}, CurationConfig, where="c.yml")
+
+
+def test_a_key_of_the_eligibility_rule_that_is_unknown_is_answered_with_those_of_the_rule(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text("curation: {eligibility: {min_prise: 5}}")
+    keys = "exit_dollar_volume, exit_price, min_dollar_volume, min_price"
+    with pytest.raises(BadConfig, match=rf"unknown key eligibility.min_prise .*Known keys: {keys}$"):
+        read_config(tmp_path / "c.yml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"- curation", b"curation: [1]", b"curation: \xff", b"[" * 5_000],
+    ids=["list", "list of one", "no UTF-8", "deep"],
+)
+def test_a_configuration_of_another_shape_is_refused_and_never_read_as_the_defaults(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "c.yml").write_bytes(content)
+    with pytest.raises(BadConfig, match=r"mapping of keys to values|not valid YAML"):
+        read_config(tmp_path / "c.yml")
+    (tmp_path / "c.yml").write_bytes(b"promotion: {}")
+    assert read_config(tmp_path / "c.yml") == read_config(None)
 
 
 class Inner(Config):

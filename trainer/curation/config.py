@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
-from signals.config import Config, parse
+from signals.config import Config, load_section
 from signals.defects import DefectConfig
 from signals.eligibility_rule import EligibilityConfig
-from signals.errors import BadConfig
 from signals.manifest import MIN_HISTORY_SESSIONS
 from signals.quality import CoverageConfig
-from signals.wording import reason_of
 
 SECTION = "curation"
 
@@ -64,13 +61,4 @@ def read_config(path: Path | None) -> CurationConfig:
     BadConfig
         The file is absent or not YAML, or the section has a wrong key or value.
     """
-    if path is None:
-        return CurationConfig()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
-    except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
-    section = content.get(SECTION) if isinstance(content, dict) else None
-    return parse(section or {}, CurationConfig, where=f"{path}: {SECTION}")
+    return load_section(path, SECTION, CurationConfig)

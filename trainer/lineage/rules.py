@@ -11,12 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
-from signals.config import Config, parse
-from signals.errors import BadConfig
-from signals.wording import reason_of
+from signals.config import Config, load_section
 from trainer.promotion.case import Row, at_least, get, number
 
 SECTION = "lineage"
@@ -43,16 +40,7 @@ class LineageConfig(Config):
 
 def read_rules(path: Path | None) -> LineageConfig:
     """Read the section of a trainer configuration; no file or no section means the defaults."""
-    if path is None:
-        return LineageConfig()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
-    except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
-    section = content.get(SECTION) if isinstance(content, dict) else None
-    return parse(section or {}, LineageConfig, where=f"{path}: {SECTION}")
+    return load_section(path, SECTION, LineageConfig)
 
 
 def due(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[Row, ...]:

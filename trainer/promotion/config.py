@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
-from signals.config import Config, parse
-from signals.errors import BadConfig
-from signals.wording import reason_of
+from signals.config import Config, load_section
 
 SECTION = "promotion"
 
@@ -111,13 +108,4 @@ def read_bars(path: Path | None) -> PromotionConfig:
     BadConfig
         The file is absent or not YAML, or the section has a wrong key or value.
     """
-    if path is None:
-        return PromotionConfig()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
-    except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
-    section = content.get(SECTION) if isinstance(content, dict) else None
-    return parse(section or {}, PromotionConfig, where=f"{path}: {SECTION}")
+    return load_section(path, SECTION, PromotionConfig)
