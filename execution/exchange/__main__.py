@@ -63,6 +63,8 @@ def serve(
 
     settings = _settings(config, cash)
     with ExitStack() as standing:
+        # Before anything is told or made: whoever reads the first line may end us at once, and the folder goes with us.
+        signal.signal(signal.SIGTERM, _end)
         bound = standing.enter_context(_listen(port))
         hosts, told = OWN_HOSTS, {"url": f"http://{LOOPBACK}:{bound.getsockname()[1]}"}
         if stand_in_port is not None or stand_in_ca is not None:
@@ -76,7 +78,6 @@ def serve(
         told |= {"now": exchange.now.isoformat(), "token_file": str((folder / TOKEN_FILE).absolute())}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, _end)  # the server has shut down by then: what is left is to tidy up
         http.server(exchange, gate).run(sockets=[bound])
 
 

@@ -277,11 +277,15 @@ def test_a_run_of_any_learner_is_one_that_a_device_accepts(place: Path, tmp_path
 
 
 def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path) -> None:
-    known = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
+    """On data whose record holds no trial yet; asked again, it shows the same and counts none twice."""
+    data = tmp_path / "market" / "curated"
+    shutil.copytree(place / "curated", data, ignore=shutil.ignore_patterns("trials.jsonl*", f"{LOOKS}*"))
+    words = ("search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
+    known = call(place, *words, data=data)
     best = load(Path(known["recipe"]), RecipeConfig)
     assert best.learner == "catboost" and best.catboost.depth == known["best"]["parameters"]["depth"]
-    again = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "2", "--learner", "catboost")
-    looked = [one for one in chain.read(place / "curated" / LOOKS, mend="").records if one["command"] == "search"]
+    again = call(place, *words, data=data)
+    looked = [one for one in chain.read(data / LOOKS, mend="").records if one["command"] == "search"]
     assert known["study"] in {one["model"] for one in looked}
     assert again == known and known["n_trials"] == 2 and known["bins"] is None
 
