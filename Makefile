@@ -63,10 +63,10 @@ test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py killing.py latch.py ledger.py ledger_rows.py \
 	orderpath.py one_word.py accepting.py recovery.py running.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \
 	$(addprefix tests/test_execution/test_,alpaca.py alpaca_contract.py alpaca_exactness.py intents.py market_data.py opinions.py planning.py \
-	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py) $(addprefix tests/test_signals/test_bundle_,parsing.py rules.py) \
+	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py) $(addprefix tests/test_signals/test_bundle_,layout.py parsing.py rules.py) \
 	tests/contracts/test_parsers_spoilt.py tests/flow/test_flat_targets.py
 
-coverage-orders: $(VENV)/.dev ## One minute: every branch of planning, journal, reconciliation, tripwires, broker adapter and bundle
+coverage-orders: $(VENV)/.dev ## Two minutes: every branch of planning, journal, reconciliation, tripwires, broker adapter and bundle
 	@mkdir -p var
 	COVERAGE_CORE=ctrace $(BIN)/coverage run --rcfile tests/orders.coveragerc -m pytest -q -m "not slow and not deep" $(ORDER_TESTS)
 	$(BIN)/coverage report --rcfile tests/orders.coveragerc

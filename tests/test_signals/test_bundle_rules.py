@@ -18,12 +18,13 @@ from signals.bundle.contents import MAX_FILE_BYTES, read_folder
 from signals.bundle.golden import MAX_ROWS
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import MAX_KEYSET_BYTES
-from signals.bundle.manifest import BundleManifest, derived_id
+from signals.bundle.manifest import BundleManifest, Promotion, Role, derived_id
 from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, reproduce_in_child
 from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
 from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
 from signals.features.panel import spec_hash
+from signals.files import sha256_of
 from signals.inference import predict
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
@@ -76,6 +77,21 @@ def with_manifest(**changes: object) -> bytes:
 
 
 FILES = json.loads(Recipe().manifest().to_bytes())["files"]
+OWN_MODEL, OWN_EVIDENCE = (next(f["sha256"] for f in FILES if f["part"] == part) for part in ("model", "evidence"))
+
+
+def promoted(model: str, **record: str) -> dict[str, object]:
+    """What a champion of this model says of its promotion."""
+    promotion = {"verdict": "promoted", "model_sha256": [model], "record": record}
+    return {"role": "champion", "refusal": None, "promotion": promotion}
+
+
+def test_a_champion_carries_the_verdict_on_its_own_model_and_its_own_evidence() -> None:
+    promotion = Promotion.model_validate_json(
+        json.dumps(promoted(OWN_MODEL, evidence_sha256=OWN_EVIDENCE)["promotion"])
+    )
+    champion = Recipe(role=Role.CHAMPION, refusal=None, promotion=promotion).manifest()
+    assert parse(champion.to_bytes(), BundleManifest, "manifest.json") == champion
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")  # the drafts are wrong on purpose
@@ -87,6 +103,8 @@ FILES = json.loads(Recipe().manifest().to_bytes())["files"]
         ({"files": [*FILES, FILES[0]]}, "listed twice"),
         ({"files": [f for f in FILES if f["part"] != "golden"]}, "0 files are the golden"),
         ({"files": [*FILES, {**FILES[0], "path": "other.json"}]}, "2 files are the"),
+        (promoted(sha256_of(b"another model")), "that of another model"),
+        (promoted(OWN_MODEL, evidence_sha256=sha256_of(b"other evidence")), "given on other evidence"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(changes: dict[str, object], reason: str) -> None:
