@@ -17,6 +17,9 @@ class JobStatus(StrEnum):
     FAILED = "failed"
 
 
+EXIT_CODES = {JobStatus.DONE: 0, JobStatus.FAILED: 1, JobStatus.SKIPPED: 3, JobStatus.HALTED: 4}
+
+
 @dataclass(frozen=True)
 class JobReport:
     """The one answer of a job: a status, one sentence for a person, figures for a program.

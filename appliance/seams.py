@@ -1,13 +1,12 @@
-"""The doors through which the device touches the world, injected by the composition roots and nowhere else.
+"""Interfaces of the device to the outside world: clock, network, side files, alerts and heartbeat.
 
-Time, network, side files, processes and notifications are arguments: the daemon passes the real ones, replay and
-simulation pass virtual ones, and every job runs the same code.
+The composition root passes the real ones, replay and simulation pass virtual ones, and every job runs the same code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -58,13 +57,6 @@ class Fs(Protocol):
 
     def head(self, path: Path, size: int) -> bytes:
         """Return the first bytes without ever waiting for them; raise `OSError` when there are none to be read."""
-
-
-class Spawner(Protocol):
-    """How a job is run: as a process of its own, or in this one with every object dropped and reopened."""
-
-    def run(self, job: str, session: date) -> int:
-        """Run one job to its end and return its exit code."""
 
 
 class Severity(StrEnum):

@@ -16,7 +16,7 @@ from appliance.day import run_session
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.job import EXIT_CODES, JobReport
 from appliance.jobs.room import keep_room
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
@@ -25,7 +25,6 @@ from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, S
 from appliance.paging import attend
 from appliance.schedule import JOBS
 from appliance.sources import Sources
-from appliance.spawner import EXIT_CODES
 from appliance.tick import tick
 from appliance.venue import time_addresses
 from signals.config import load

@@ -12,7 +12,7 @@ from appliance.config import BarsFrom, Venue
 from appliance.device import Device, opened
 from appliance.folder import StateFolder
 from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.job import EXIT_CODES, JobReport
 from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
@@ -20,7 +20,6 @@ from appliance.orderpath import OrderPath
 from appliance.orderpath.agreement import require_decided
 from appliance.person import confirm_typed, who
 from appliance.schedule import JOBS
-from appliance.spawner import EXIT_CODES
 from execution.orders import Plan
 from signals.console import emit
 from signals.errors import FixInput

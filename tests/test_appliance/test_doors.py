@@ -1,4 +1,4 @@
-"""The doors to the world: clocks, files, network, channels, processes; and how health is judged."""
+"""The doors to the world: clocks, files, network, channels; and how health is judged."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from appliance.clock import SystemClock, VirtualClock
 from appliance.folder import StateFolder, exclusive
 from appliance.fs import DurableFs
 from appliance.health import Verdict, assess
-from appliance.job import JobReport, JobStatus
+from appliance.job import EXIT_CODES, JobStatus
 from appliance.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
 from appliance.net import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
 from appliance.notify import Channels, FileNotifier, LogNotifier
 from appliance.seams import Alert, Severity
-from appliance.spawner import InProcessSpawner
 from signals.code_version import code_version, digest_of, release
-from signals.errors import BrokerUnreachable, InvariantBroken, Locked
+from signals.errors import InvariantBroken, Locked
 
 AT = datetime(2024, 3, 12, 13, tzinfo=UTC)
 D = date(2024, 3, 12)
@@ -116,31 +115,13 @@ def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried
     assert Channels([broken]).notify(alert()) is False
 
 
-@pytest.mark.parametrize(
-    ("outcome", "code"),
-    [
-        (JobStatus.DONE, 0),
-        (JobStatus.SKIPPED, 3),
-        (JobStatus.HALTED, 4),
-        (JobStatus.FAILED, 1),
-        (BrokerUnreachable("x"), 5),
-    ],
-)
-def test_a_job_run_here_ends_with_the_code_of_its_process(outcome: JobStatus | Exception, code: int) -> None:
-    def run(job: str, session: date) -> JobReport:
-        if isinstance(outcome, Exception):
-            raise outcome
-        return JobReport(job, session, outcome, "")
-
-    assert InProcessSpawner(run).run("plan", D) == code
-
-
-def test_a_fault_of_the_program_is_not_turned_into_a_code() -> None:
-    def run(job: str, session: date) -> JobReport:
-        raise InvariantBroken("a lie")
-
-    with pytest.raises(InvariantBroken):
-        InProcessSpawner(run).run("plan", D)
+def test_each_end_of_a_job_is_an_exit_code_of_its_own() -> None:
+    assert {status: EXIT_CODES[status] for status in JobStatus} == {
+        JobStatus.DONE: 0,
+        JobStatus.FAILED: 1,
+        JobStatus.SKIPPED: 3,
+        JobStatus.HALTED: 4,
+    }
 
 
 def test_the_code_version_follows_the_sources() -> None:
