@@ -22,7 +22,8 @@ from appliance.tripwires import TRIPWIRES, Action
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 COMMANDS = {name: command for name, command in typer.main.get_command(app).commands.items()}  # type: ignore[attr-defined]
-INDENTED, QUOTED = re.compile(r"^    (?:.* )?appliance ([^#\n]+)", flags=re.M), re.compile(r"`appliance ([^`]+)`")
+INDENTED = re.compile(r"^    (?![ *])(?:.* )?appliance ([^#\n]+)", flags=re.M)
+QUOTED = re.compile(r"`appliance ([^`]+)`")
 
 
 def typed() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -47,11 +48,16 @@ def test_the_runbook_names_more_than_a_few_commands() -> None:
     assert {"status", "doctor", "rearm", "accept", "halts", "restore", "reconciliation"} <= read
 
 
-def test_every_halt_has_its_row() -> None:
+def test_every_halt_has_its_item() -> None:
     """By its name, with what must be true before somebody re-arms."""
     halted = RUNBOOK[RUNBOOK.index("## When the device is halted") :]
-    rows = [line.split("|")[1] for line in halted.splitlines() if line.startswith("| ") and line.count("|") >= 5]
-    named = {name for cell in rows for name in re.findall(r"[A-Z][A-Z_]+", cell)}
+    items = re.findall(r"^\* \*\*(.+?)\*\*\n((?:    .*\n)+)", halted, flags=re.M)
+    named = {
+        name
+        for title, text in items
+        if "\n    * before you re-arm: " in f"\n{text}"
+        for name in re.findall(r"[A-Z][A-Z_]+", title)
+    }
     halts = {row.name for row in TRIPWIRES if row.action is Action.HALT} | set(NAMES.values())
     halts |= {"MANUAL", "SKIPS_IN_A_ROW", ABSENT, CLOCK, DISK, REBUILT, RESTORED}
     assert sorted(halts - named) == []
