@@ -10,12 +10,15 @@ percentile of the same statistic over every such window of the training history.
 Features that are the same for every name of a session (the calendar's) and per-session ranks are left out: the first
 repeat by construction, the second are uniform by construction.
 
+The reference carries the limits of `signals.continuity` too, which sees a fault within sessions where this statistic
+takes weeks.
+
 Entry points: `reference` on the trainer, `trailing_psi` and `trailing_score_psi` on the device, `psi` anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,6 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from signals import continuity
 from signals.bars import Floats
 from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
@@ -35,6 +39,7 @@ LIMIT_QUANTILE = 0.999
 DECILES = np.linspace(0.1, 0.9, 9)
 MIN_SHARE = 1e-4  # an empty bin counts as one in ten thousand, so that the logarithm exists
 RANK_PREFIX = "rank_"
+CONTINUITY = "continuity"
 
 Values = NDArray[np.float32] | Floats
 Counts = NDArray[np.int64]
@@ -130,12 +135,13 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
     panel : FeaturePanel
         The training history, T >= 60 sessions; only eligible cells are read.
     scores : float64, shape (T, N)
-        Scores on the same axes; NaN where there is none.
+        Scores on the same axes, of models that never saw the session; NaN where there is none.
 
     Returns
     -------
     dict
-        JSON-able: `edges`, `shares` and `limit` for every watched feature and for the score.
+        JSON-able: `edges`, `shares` and `limit` for every watched feature and for the score; the limits of
+        `signals.continuity`.
 
     Raises
     ------
@@ -164,7 +170,24 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
         "sessions": len(panel.sessions),
         "features": features,
         "score": _describe(scores[scored], np.nonzero(scored)[0], len(panel.sessions)),
+        CONTINUITY: continuity.limits((*features, continuity.SCORE), _evenings(panel, tuple(features), scores)),
     }
+
+
+def continuity_limits(reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what `signals.continuity` judges by; None from a bundle of before it was recorded."""
+    found = reference.get(CONTINUITY)
+    if found is not None and not isinstance(found, Mapping):
+        raise BundleRefused("the limits of continuity are no mapping", mend="Publish another bundle")
+    return found
+
+
+def _evenings(panel: FeaturePanel, names: tuple[str, ...], scores: Floats) -> Iterator[NDArray[np.float32]]:
+    """Watched features and the score of each session, (N, F + 1)."""
+    columns = [panel.names.index(name) for name in names]
+    for row, eligible in enumerate(panel.eligible):
+        values = np.column_stack([panel.values[row][:, columns], scores[row].astype(np.float32)])
+        yield np.where(eligible[:, None], values, np.float32(np.nan))
 
 
 def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequence[Floats]) -> TrailingDrift:

@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signals.bars import Floats
+from signals.continuity import LAGS
 from signals.features.panel import FeaturePanel
 from signals.inference import predict
 from signals.sleeves.base import Sleeve
 from trainer.models.base import Matrix, Model
 from trainer.samples import Samples
+from trainer.validation.cpcv import group_bounds
 from trainer.validation.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
@@ -80,15 +82,38 @@ def golden_rows(features: Matrix) -> np.ndarray:
     return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
 
 
-def training_history(panel: FeaturePanel, rows: Samples, model: Model) -> tuple[FeaturePanel, Floats]:
-    """The sessions trained on, without a gap, and the model's scores on them, float64 (T, N), NaN where unscored."""
+def unseen_history(
+    panel: FeaturePanel, rows: Samples, unseen: Samples, scores: Floats, groups: int
+) -> tuple[FeaturePanel, Floats]:
+    """Return what drift is measured against: the sessions trained on, and scores of models that never saw them.
+
+    Parameters
+    ----------
+    panel : FeaturePanel
+    rows : Samples
+        What the published model learned from; its sessions are returned without a gap.
+    unseen : Samples
+        Rows of the cross-validation or the walk-forward.
+    scores : float64, shape (len(unseen),)
+        NaN where a row has none. A model in sample fits its own noise and says more than it ever will again.
+    groups : int
+        Groups of sessions whose scores come from one model each. The first sessions of a group are left out: what one
+        model said is not set beside what another says.
+
+    Returns
+    -------
+    FeaturePanel
+    float64, shape (T, N)
+        NaN where there is no score.
+    """
     history = slice(int(rows.t0.min()), int(rows.t0.max()) + 1)
     seen = FeaturePanel(
         panel.sessions[history], panel.symbols, panel.names, panel.values[history], panel.eligible[history]
     )
-    scores = np.full(seen.eligible.shape, np.nan)
-    scores[seen.eligible] = model.predict(seen.values[seen.eligible])
-    return seen, scores
+    dense, scored = unseen.dense(scores), np.unique(unseen.t0)
+    for first, _ in group_bounds(len(scored), groups):
+        dense[scored[first : first + max(LAGS)]] = np.nan
+    return seen, dense[history]
 
 
 def pickled(model: Model) -> bytes:

@@ -259,7 +259,7 @@ def _files(
         "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
         "golden.npz": artefacts.golden(rows.features, fitted.exported.onnx),
         "drift_reference.json": artefacts.canonical_json(
-            reference(*artefacts.training_history(panel, rows, fitted.model))
+            reference(*artefacts.unseen_history(panel, rows, proof.rows, proof.oof.scores[0], config.cpcv.groups))
         ),
         "evidence.json": artefacts.canonical_json(known),
     }

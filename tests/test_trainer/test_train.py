@@ -205,6 +205,18 @@ def test_nothing_after_end_is_read(data: Path, tmp_path: Path) -> None:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "short" / name).read_bytes(), name
 
 
+def test_drift_is_measured_against_scores_of_models_that_never_saw_the_session(run: Path) -> None:
+    """The score's deciles are those of one path out of fold, but for the first three sessions of each group."""
+    rows = pq.read_table(run / "oof.parquet").to_pandas()
+    one = rows[rows["path"] == 0]
+    sessions = np.unique(one["session"])
+    begun = np.concatenate([part[:3] for part in np.array_split(sessions, CONFIG.cpcv.groups)])
+    kept = one[~one["session"].isin(begun)]["score"].to_numpy(dtype=np.float64)
+    reference = json.loads((run / "drift_reference.json").read_bytes())
+    assert reference["score"]["edges"] == pytest.approx(np.quantile(kept, np.arange(1, 10) / 10), rel=1e-5)
+    assert "score" in reference["continuity"]["columns"]
+
+
 def test_start_leaves_earlier_features_out_and_their_look_back_in(data: Path, tmp_path: Path) -> None:
     calendar = read_manifest(data).calendar
     start = calendar.offset(END, -200)

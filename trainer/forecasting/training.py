@@ -147,7 +147,15 @@ def _files(
         "walk_forward.parquet": artefacts.walk_forward_parquet(own.har.rows, own.har.walk_forward),
         "golden.npz": artefacts.golden(own.rows.features, published),
         "drift_reference.json": artefacts.canonical_json(
-            reference(*artefacts.training_history(panel, own.rows, model))
+            reference(
+                *artefacts.unseen_history(
+                    panel,
+                    own.rows,
+                    own.har.rows,
+                    own.har.walk_forward,
+                    config.cpcv.groups,
+                )
+            )
         ),
         "evidence.json": artefacts.canonical_json(known),
         **{f"forecasts/{name}.onnx": one.onnx for name, one in exported.items() if name != RISK.name},
