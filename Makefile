@@ -10,7 +10,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,17 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 
 demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE [MAPPING= BASIS= ACTIONS=]
 	@VENV="$(VENV)" DATA="$(DATA)" MAPPING="$(MAPPING)" BASIS="$(BASIS)" ACTIONS="$(ACTIONS)" FIXED_IC="$(FIXED_IC)" demo/run
+
+var/docs/.installed: requirements/docs.txt | $(BIN)/python
+	@echo "installing $< into $(@D)"
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+PAGES := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs benchmarks/RESULTS.md
+docs: var/docs/.installed ## The documents as a site, every link checked: var/site/index.html
+	@rm -rf var/docs/pages && mkdir -p var/docs/pages && tar c --exclude=__pycache__ $(PAGES) | tar x -C var/docs/pages
+	NO_MKDOCS_2_WARNING=1 var/docs/bin/mkdocs build --strict --clean
 
 screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
 	$(BIN)/python -m tests.campaigns.pictures
@@ -221,6 +232,7 @@ locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) --extra trainer --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt requirements/deep.in -o requirements/deep.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
+	$(COMPILE) --group docs -o requirements/docs.txt
 
 clean: ## Remove the environments and everything under var/
 	rm -rf .venv* var

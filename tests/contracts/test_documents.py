@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from tests.fakes.bars import synthetic_bars
 
@@ -66,6 +69,10 @@ def missing_paths(text: str) -> Iterator[str]:
                 yield named
 
 
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+
+
 def test_there_are_documents_to_check() -> None:
     names = {path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
     assert {"README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/operations.md", "benchmarks/RESULTS.md"} <= names
@@ -87,9 +94,8 @@ def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(path: Path) ->
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_path_or_a_make_target_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     called = re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^ {4}make ([a-z-]+)", text, flags=re.M)
-    assert sorted(set(called) - targets) == []
+    assert sorted(set(called) - make_targets()) == []
     history = path.name == "CHANGELOG.md"  # it also names what is gone
     assert history or list(missing_paths(text)) == []
 
@@ -157,3 +163,56 @@ def test_the_model_of_the_readme_is_a_sleeve_with_a_recipe(monkeypatch: pytest.M
     panel = sleeve.panel(synthetic_bars(1, sessions=40, symbols=5))
     assert panel.names[:2] == ("momentum_5", "zscore_20") and panel.values.shape[:2] == (40, 5)
     assert recipe.sleeve is sleeve and recipe.config.label.k == sleeve.horizon_sessions
+
+
+def commands_of(node: object) -> Iterator[str]:
+    """Every value of a key `run` or `entry`, wherever it is in a document."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key in ("run", "entry") and isinstance(value, str):
+            yield value
+        else:
+            yield from commands_of(value)
+
+
+def test_hooks_and_the_hosted_workflow_call_make_targets_that_exist_and_nothing_else() -> None:
+    """One list of checks, `make`'s: both run `make test`, and the workflow prints coverage and builds the documents."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    hosted = {*matrix["target"], *(row["target"] for row in matrix["include"])}
+    assert list(commands_of(workflow)) == ["make ${{ matrix.target }} PYTHON=python${{ matrix.python }}"]
+    local = {command.removeprefix("make ") for command in commands_of(hooks)}
+    assert local | hosted <= make_targets()
+    assert "test" in local and {"test", "coverage-orders", "coverage-device", "docs"} <= hosted
+
+
+def test_every_decision_has_its_number_its_parts_and_one_screen() -> None:
+    decisions = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    numbers = [int(path.name[:4]) for path in decisions]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for number, path in zip(numbers, decisions, strict=True):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(f"# {number}. "), path.name
+        assert re.findall(r"^\*\*([A-Z][a-z]+)\.\*\*", text, flags=re.M) == ["Context", "Decision", "Consequences"]
+        assert len(text.splitlines()) <= 50, path.name
+
+
+def test_every_page_of_the_site_is_a_document_and_none_is_lost() -> None:
+    """`mkdocs.yml` names pages that exist; `docs/navigation.py` adds the decisions and whatever it does not name."""
+    navigation = runpy.run_path(str(ROOT / "docs" / "navigation.py"))
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = yaml.safe_load(re.sub(r"!!python/\S+", "", settings))["nav"]
+    assert {path for path in navigation["paths_in"](named) if not (ROOT / path).is_file()} == set()
+    pages = ["docs/adr/0002-b.md", "docs/adr/README.md", "docs/adr/0001-a.md", "docs/new.md", "docs/training.md"]
+    assert navigation["completed"](named, pages)[len(named) :] == [
+        {"Decisions": ["docs/adr/README.md", "docs/adr/0001-a.md", "docs/adr/0002-b.md"]},
+        {"More": ["docs/new.md"]},
+    ]
+
+
+def test_the_licence_is_the_one_that_the_package_declares() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert project["license"] == "Apache-2.0"
+    assert "Apache License\n                           Version 2.0, January 2004" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
