@@ -116,11 +116,11 @@ fuzz: $(VENV)/.dev ## By hand, a quarter of an hour: more than a million spoilt 
 fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX models, each scored in a child with the device's limits
 	$(BIN)/python -m tests.fuzz.models
 
-promotion-campaign: $(VENV)/.dev ## By hand, an hour: 20 generated markets with a planted signal, 20 without, each judged by `trainer promote`
-	$(BIN)/python -m tests.campaigns.promotion
+promotion-campaign: $(VENV)/.dev ## By hand, half an hour (PART=1/2 for a half): signals, noise, leaks and three routes to one model, judged as `trainer promote` does
+	$(BIN)/python -m tests.campaigns.promotion all --part $(PART)
 
-leak-campaign: $(VENV)/.dev ## By hand, two hours (PART=1/4 for a quarter): honest markets and ten planted kinds of leak, each judged by the leak bar
-	$(BIN)/python -m tests.campaigns.leak_bar --part $(PART)
+leak-campaign: $(VENV)/.dev ## By hand, a quarter of an hour: of these the honest signals and ten planted kinds of leak
+	$(BIN)/python -m tests.campaigns.promotion leaks --part $(PART)
 
 var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

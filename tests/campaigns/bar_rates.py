@@ -2,6 +2,8 @@
 
 Books are net session returns with fat tails (Student's t of five degrees) and a true annual Sharpe ratio; scores are
 persistent, their five-session labels overlap, and their IC is that of noise, of the real files, or of a strong signal.
+At last whole cases: the decile books of persistent scores, judged by every bar at once, as a first challenger's only
+trial, which is the weakest that a promotion asks.
 A wrong pass is one of a book or score without skill (or, for a champion, of an equal book), a wrong refusal one of a
 book that is what it claims. Printed as the table of `docs/promotion.md`, with the standard error of the rates.
 
@@ -16,36 +18,53 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
+from execution.exchange.generated.returns import ar1
+from signals.features.panel import FeaturePanel
+from signals.holding import opens
+from tests.fakes.bars import synthetic_bars
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted
 from trainer.backtest.figures import annual_sharpe, worth
+from trainer.labels.horizon import horizon_labels
 from trainer.promotion import book, scores, successor
 from trainer.promotion.case import Row
 from trainer.promotion.holdout import holdout
+from trainer.promotion.judge import judge as verdict
 from trainer.promotion.shadow import shadow
+from trainer.samples import samples
+from trainer.search.counting import Counted
+from trainer.search.judgement import Evidence, judge
+from trainer.search.question import Series
+from trainer.validation.book import book_returns
 from trainer.validation.calibration import Platt, fit_platt
+from trainer.validation.deciles import decile_curve, decile_of
 from trainer.validation.dsr import deflated_sharpe_ratio
-from trainer.validation.ic import overlapping_mean
+from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.probabilities import judged, judged_map
 
 SESSIONS, SEALED, YEAR = 1050, 252, 252**0.5
 VOLATILITY = 0.10  # a year
 REAL_IC, REAL_DEVIATION = 0.0136, 0.2074  # of the files that were measured, and its long-run deviation by session
 DAYS = [f"{n:05d}" for n in range(SESSIONS)]
+NAMES, K, GAP, SCORE_PERSISTENCE, STRONG_IC = 60, 5, 10, 0.98, 0.035  # of whole cases
+UNTOUCHED = ("bars", "leaks", "long embargo", "universe", "sessions", "turnover", "costs", "champion", "shadow")
+TOGETHER = "all together"
 Line = tuple[str, str, list[bool], str, list[bool]]
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--histories", type=int, default=400)
+    parser.add_argument("--histories", type=int, default=400, help="of each simulation; 0 for none")
+    parser.add_argument("--books", type=int, default=240, help="without skill that every bar judges; 0 for none")
     given = parser.parse_args()
     seeds = range(given.histories)
     print("| bar | without skill | passes wrongly | with skill | refused wrongly |\n|---|---|---|---|---|")
-    for part in (book_bars, holdout_bars, champion_bars, shadow_bars, score_bars):
-        for bar, dead, passes, good, kept in part(seeds):
+    parts = (book_bars, holdout_bars, champion_bars, shadow_bars, score_bars) if given.histories else ()
+    for part in (*parts, *[whole_cases] * bool(given.books)):
+        for bar, dead, passes, good, kept in part(range(given.books) if part is whole_cases else seeds):
             print(f"| {bar} | {dead} | {rate(passes)} | {good} | {rate([not one for one in kept])} |", flush=True)
     return 0
 
@@ -216,6 +235,59 @@ def _row(figures: dict[str, float]) -> bool:
 
 def _ordered(one: History) -> bool:
     return scores.decile_order(case({"evidence.deciles.curve": one.curve.tolist()}), BARS).passed
+
+
+def whole_cases(seeds: range) -> list[Line]:
+    """Every bar alone and all together: noise, and a quarter as many books of the real files' and of a strong IC."""
+    noise, real, strong = (
+        [_verdict(strength, seed) for seed in seeds[: len(seeds) // parts]]
+        for strength, parts in ((0.0, 1), (REAL_IC, 4), (STRONG_IC, 4))
+    )
+    lines: list[Line] = []
+    for found, said in ((strong, f"IC {STRONG_IC}"), (real, f"IC {REAL_IC}")):
+        for bar in (*noise[0], TOGETHER):
+            passed = [[all(one.values()) if bar == TOGETHER else one[bar] for one in rows] for rows in (noise, found)]
+            lines.append((f"books: {bar}", "noise", passed[0], said, passed[1]))
+    count = sum(all(one.values()) for one in noise)
+    low, high = binomtest(count, len(noise)).proportion_ci(0.95)
+    print(f"noise promoted {count} of {len(noise)}, 95 % interval {low:.2%} to {high:.2%}", file=sys.stderr)
+    return lines
+
+
+def _verdict(strength: float, seed: int) -> dict[str, bool]:
+    """By bar, whether the decile book of scores with this IC passes; bars that scores do not touch are left out."""
+    bars = synthetic_bars(seed, SESSIONS + GAP + SEALED, NAMES)
+    labels, following = horizon_labels(bars, K), opens(bars)
+    luck = ar1(np.random.default_rng([seed, NAMES]).standard_normal(labels.values.shape), SCORE_PERSISTENCE)
+    known = np.nan_to_num(labels.values / np.nanstd(labels.values))
+    scores = np.where(bars.eligible, luck + strength * known, np.nan)
+    values = scores[..., None].astype(np.float32)
+    rows = samples(FeaturePanel(bars.sessions, bars.symbols, ("score",), values, bars.eligible), labels)
+    rows = rows.where(rows.t1 < SESSIONS)
+    open_scores, held = rows.dense(scores[rows.t0, rows.column]), rows.dense(rows.label)
+    ic = asdict(overlapping_mean(rank_ic(open_scores, held), K))
+    walked, sealed = (
+        book_returns(np.where(part[:, None], scores, np.nan), following, K)
+        for part in (np.arange(len(scores)) < SESSIONS, np.arange(len(scores)) >= SESSIONS + GAP)
+    )
+    days, own = bars.sessions, scores[rows.t0, rows.column]
+    trial = Series(days[walked.rows], walked.net)
+    changes = {
+        "evidence.ic": {**ic, "long_embargo": ic, "embargoes": {"needed": 0, "long": 0}},
+        "evidence.walk_forward.ic": ic,
+        "evidence.calibration.judged": asdict(judged(rows, own, (rows.target > 0).astype(np.float64), K)),
+        "evidence.deciles.curve": decile_curve(decile_of(open_scores), held).tolist(),
+        **_walked(walked.net),
+        "measured.walk_forward.series": _stored(trial),
+        "measured.paths.annual_sharpe": [annual_sharpe(walked.net)],
+        "trials": judge(Evidence(trial, Counted((trial,)))),
+        "holdout": {**_shown(sealed.net), "series": _stored(Series(days[sealed.rows], sealed.net))},
+    }  # fmt: skip
+    return {row.bar: row.passed for row in verdict(case(changes), BARS).rows if row.bar not in UNTOUCHED}
+
+
+def _stored(series: Series) -> dict[str, object]:
+    return {"sessions": series.days.astype(str).tolist(), "net": series.net.tolist()}
 
 
 if __name__ == "__main__":

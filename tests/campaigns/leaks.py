@@ -1,6 +1,6 @@
 """Named kinds of leak, planted in generated markets as a vendor might deliver them, and the honest markets beside them.
 
-Entry points: `KINDS`, `HONEST`, `planted`. Prices are delivered split-adjusted, so that a moved close meets no recorded
+Entry points: `KINDS`, `market_of`. Prices are delivered split-adjusted, so that a moved close meets no recorded
 split. A leak is planted into a market with or without an honest signal; what one file cannot show is in `HIDDEN`.
 """
 
@@ -24,7 +24,7 @@ from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
-SYMBOLS, SESSIONS, STRENGTH = 60, 1260, 0.105
+SYMBOLS, SESSIONS = 60, 1512
 FIGURES = ["open", "high", "low", "close", "volume"]
 MOST_Z = 4.0  # a leaked return is told up to so many standard deviations
 WORST_LABELS = 300
@@ -148,12 +148,12 @@ def as_it_is(market: Delivery) -> Delivery:
 
 
 def reversal(market: Delivery) -> Delivery:
-    """A tenth of each session's own move is taken back during the next session, after its open: honest, and short."""
+    """A fifth of each session's own move is taken back during the next session, after its open: honest, and short."""
     bars = market.bars
     by = bars["security"]
     change = np.log(bars["close"] / bars.groupby("security", sort=False)["close"].shift(1)).fillna(0.0)
     own = (change - change.groupby(bars["date"]).transform("mean")).clip(-0.1, 0.1)
-    back = -0.1 * own.groupby(by, sort=False).shift(1).fillna(0.0)
+    back = -0.2 * own.groupby(by, sort=False).shift(1).fillna(0.0)
     level = back.groupby(by, sort=False).cumsum()
     before = level - back
     moved = {name: bars[name] * np.exp(level) for name in ("high", "low", "close")}
@@ -168,13 +168,13 @@ KINDS: dict[str, Plant] = {
     )
 }  # fmt: skip
 HIDDEN = {"file_early"}  # one file cannot show these: a second vendor does
-HONEST: dict[str, Plant] = {"signal": as_it_is, "reversal": reversal}
 
 
-def market_of(seed: int, *, signal: bool, symbols: int = SYMBOLS, sessions: int = SESSIONS,
-              strength: float = STRENGTH, seasoning: int = 253) -> Delivery:  # fmt: skip
+def market_of(
+    seed: int, *, strength: float, symbols: int = SYMBOLS, sessions: int = SESSIONS, seasoning: int = 253
+) -> Delivery:
     """Return an honest generated market as a vendor of split-adjusted bars would deliver it."""
-    market = generate(seed, symbols, sessions, signal=signal, strength=strength, with_defects=False)
+    market = generate(seed, symbols, sessions, signal=strength > 0, strength=strength, with_defects=False)
     bars = market.bars.to_pandas()
     bars["date"] = pd.to_datetime(bars["date"])
     later = {a.new_symbol: a.symbol for a in market.actions if a.kind is ActionKind.SYMBOL_CHANGE}

@@ -12,7 +12,7 @@ from signals.features.panel import FeaturePanel
 from signals.sleeves.base import Sleeve
 from trainer.lags import at_lag
 from trainer.leaks.config import LeakConfig
-from trainer.models.base import Learner
+from trainer.models.base import Learner, Matrix
 from trainer.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.walk_forward import walk_forward
@@ -78,12 +78,15 @@ def entry_profile(subject: Subject, config: LeakConfig) -> tuple[Check, ...]:
     """
     rows = subject.rows
     labels, scores = rows.dense(rows.label), rows.dense(subject.scores)
-    rules = [rows.dense(rows.features[:, rows.names.index(name)].astype(np.float64)) for name in _known(rows, config)]
+    rules = [rows.dense(rule) for rule in _rules(rows, rows.features, config)]
     return tuple(_drop(labels, scores, rules, lag, subject.k, config.max_excess_drop) for lag in (1, subject.k))
 
 
 def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> Check:
-    """A model of features that are one session old, walking forward: what it loses was known in the last hour only."""
+    """A model of features that are one session old, walking forward: what it loses was known in the last hour only.
+
+    So is what an honest reversal loses: the model may lose what the baselines of the session before lose.
+    """
     rows = subject.rows
     before = np.full_like(subject.panel.values, np.nan)
     before[1:] = subject.panel.values[:-1]
@@ -95,8 +98,14 @@ def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> C
     labels = rows.dense(rows.label)
     new = rank_ic(rows.dense(subject.forward), labels)
     lost = overlapping_mean(new - rank_ic(rows.dense(scores), labels), subject.k)
-    value = lost.mean - SURE * _error(lost)
-    why = f"IC that features of the session before lose, {lost.mean:+.4f}, less {SURE:g} standard errors"
+    both = zip(_rules(rows, rows.features, config), _rules(rows, old.features, config), strict=True)
+    ics = [(rank_ic(rows.dense(now), labels), rank_ic(rows.dense(then), labels)) for now, then in both]
+    honest = max((_honest(own, then, subject.k) for own, then in ics), default=0.0)
+    value = lost.mean - SURE * _error(lost) - honest
+    why = (
+        f"IC that features of the session before lose, {lost.mean:+.4f}, less {SURE:g} standard errors and what rules "
+        f"of prices lose, {honest:.4f}"
+    )
     return _at_most("features lagged one session", value, config.max_lagged_drop, why)
 
 
@@ -140,8 +149,8 @@ def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed:
 
 def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> Check:
     later = at_lag(labels, lag)
-    lost = _lost(scores, labels, later, k)
-    honest = max((_honest(rule, labels, later, k) for rule in rules), default=0.0)
+    lost = overlapping_mean(rank_ic(scores, labels) - rank_ic(scores, later), k)
+    honest = max((_honest(rank_ic(rule, labels), rank_ic(rule, later), k) for rule in rules), default=0.0)
     value = lost.mean - SURE * _error(lost) - honest
     why = (
         f"IC that an entry {lag} session{'s' * (lag > 1)} later loses, {lost.mean:+.4f}, less {SURE:g} standard errors "
@@ -150,20 +159,20 @@ def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int,
     return _at_most(f"entry {lag} later", value, most, why)
 
 
-def _honest(rule: Floats, labels: Floats, later: Floats, k: int) -> float:
-    """IC that a rule loses, whichever way round it works; 0 where it has none to lose."""
-    own = overlapping_mean(rank_ic(rule, labels), k)
-    if not abs(own.t) >= SURE:
+def _honest(own: Floats, then: Floats, k: int) -> float:
+    """IC that a rule loses, by its ICs by session before and after; 0 where it has none to lose.
+
+    Whichever way round it works.
+    """
+    known = overlapping_mean(own, k)
+    if not abs(known.t) >= SURE:
         return 0.0
-    return max(0.0, _lost(np.sign(own.mean) * rule, labels, later, k).mean)
+    return max(0.0, overlapping_mean(np.sign(known.mean) * (own - then), k).mean)
 
 
-def _lost(scores: Floats, labels: Floats, later: Floats, k: int) -> Mean:
-    return overlapping_mean(rank_ic(scores, labels) - rank_ic(scores, later), k)
-
-
-def _known(rows: Samples, config: LeakConfig) -> tuple[str, ...]:
-    return tuple(name for name in config.baselines if name in rows.names)
+def _rules(rows: Samples, features: Matrix, config: LeakConfig) -> list[Floats]:
+    """Each baseline's value of every row."""
+    return [features[:, rows.names.index(name)].astype(np.float64) for name in config.baselines if name in rows.names]
 
 
 def _of_neighbours(rows: Samples, values: Floats) -> Floats:

@@ -13,12 +13,14 @@ class LeakConfig(Config):
     Attributes
     ----------
     baselines : tuple of str
-        Features of prices alone, each a rule without learning: how their IC falls with a later entry is honest.
+        Features of prices alone, each a rule without learning: how their IC falls with a later entry, or with what was
+        known a session before, is honest.
     max_excess_drop : float
         IC that the model may lose beyond the baselines when it enters one session, or one label, later (less two
         standard errors).
     max_lagged_drop : float
-        IC that a model of features one session old may lose (less two standard errors of the difference).
+        IC that a model of features one session old may lose beyond the baselines (less two standard errors of the
+        difference).
     max_shifted_t : float
         |t| of the IC of a model of other names' labels.
     replaced_sessions : int
