@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 import lightgbm  # noqa: E402
 
-from trainer.models.lgbm import LightGbm  # noqa: E402  # the checkout
-from trainer.models.parameters import LightGbmConfig  # noqa: E402
-from trainer.validation.cpcv import splits  # noqa: E402
+from trainer.learners.lgbm import LightGbm  # noqa: E402  # the checkout
+from trainer.learners.parameters import LightGbmConfig  # noqa: E402
+from trainer.validation.splits.cpcv import splits  # noqa: E402
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 FEATURES, HORIZON, SKILL = 38, 5, 0.05

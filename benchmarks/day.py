@@ -51,8 +51,8 @@ def write_model(folder: Path) -> None:
     """Fit seeded trees on ranks and noise; write them as LightGBM text and as the ONNX that the product exports."""
     import lightgbm
 
-    from trainer.models.lgbm import LightGbmModel
-    from trainer.models.trees import with_float32_thresholds
+    from trainer.learners.lgbm import LightGbmModel
+    from trainer.learners.trees import with_float32_thresholds
 
     names = SLEEVES["equities_xs"].names
     rng = np.random.default_rng(1)

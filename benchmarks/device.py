@@ -25,10 +25,10 @@ from pathlib import Path
 
 import yaml
 
-from appliance.schedule import timetable
-from execution.exchange.generated.market import generate
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.store import END, Published, publish_store
+from trainer.curation.generated.market import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 IDLE_MB, JOB_MB, DAY_CPU_S, DAY_WRITTEN_MB = 60, 350, 60.0, 200.0

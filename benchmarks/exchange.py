@@ -27,15 +27,15 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from execution.exchange import http
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import Gate
-from execution.exchange.market import Market
-from execution.exchange.message import Request
-from signals.bars import Bars, days_array
-from signals.sessions import Calendar, Session
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors import http
+from execution.exchange.doors.gate import Gate
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.message import Request
+from signals.market.bars import Bars, days_array
+from signals.market.sessions import Calendar, Session
 
 NAMES, SESSIONS, ORDERS = 379, 260, 120
 FIRST = date(2021, 1, 4)

@@ -25,8 +25,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from appliance.market import SCHEMA  # noqa: E402  # the checkout, wherever this was started
-from signals.bars import Bars  # noqa: E402
+from appliance.market.store import SCHEMA  # noqa: E402  # the checkout, wherever this was started
+from signals.market.bars import Bars  # noqa: E402
 from tests.fakes.bars import synthetic_bars  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"

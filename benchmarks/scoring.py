@@ -36,8 +36,8 @@ def build(folder: Path, trees: int, leaves: int) -> None:
     """Fit on seeded rows and write model.txt, model.onnx and test rows with 2 % NaN."""
     import lightgbm
 
-    from trainer.models.lgbm import LightGbmModel
-    from trainer.models.trees import with_float32_thresholds
+    from trainer.learners.lgbm import LightGbmModel
+    from trainer.learners.trees import with_float32_thresholds
 
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(20_000, FEATURES)).astype(np.float32)

@@ -29,21 +29,21 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from execution.exchange.clock import VirtualClock  # noqa: E402
-from execution.exchange.exchange import Exchange  # noqa: E402
-from execution.exchange.generated import generate  # noqa: E402
-from execution.exchange.market import Market as ServedMarket  # noqa: E402
-from signals.manifest import FileRole, Manifest, PriceBasis  # noqa: E402
-from signals.places import Place  # noqa: E402
-from signals.s3 import Objects, S3Config, S3Keys  # noqa: E402
+from execution.exchange.api.exchange import Exchange  # noqa: E402
+from execution.exchange.core.clock import VirtualClock  # noqa: E402
+from execution.exchange.market.market import Market as ServedMarket  # noqa: E402
+from signals.market.manifest import FileRole, Manifest, PriceBasis  # noqa: E402
+from signals.storage.places import Place  # noqa: E402
+from signals.storage.s3 import Objects, S3Config, S3Keys  # noqa: E402
 from tests.fakes import exchange as fake  # noqa: E402
 from tests.fakes.seaweed import BUCKET, READER, WRITER, Server, serving  # noqa: E402
 from tests.fakes.store import SIGNER  # noqa: E402
 from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
+from trainer.curation.generated import generate  # noqa: E402
 from trainer.curation.ingest import Sources, ingest  # noqa: E402
-from trainer.curation.publish import publish_data  # noqa: E402
 from trainer.curation.vendors.mapping import Mapping  # noqa: E402
+from trainer.publishing.dataset import publish_data  # noqa: E402
 
 END = date(2025, 6, 30)
 PROBE = """

@@ -174,7 +174,7 @@ class Callbacks:
 
 async def drawn(state: Path, figures: Figures) -> None:
     """Look at every screen, refresh the largest table and scroll through it."""
-    from appliance.clock import SystemClock
+    from appliance.system.clock import SystemClock
     from appliance.tui.__main__ import keep_what_is_loaded
     from appliance.tui.app import ApplianceApp, Settings
     from appliance.tui.screens import BY_NAME

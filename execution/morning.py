@@ -11,23 +11,23 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from execution import planning
 from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.orders import Plan, Provenance
-from execution.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
-from execution.rounding import Exact, followed, restated
+from execution.planning import plan as planning
+from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
+from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel, estimate, with_volatility
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
-from signals.actions import Action
-from signals.bars import Bars
-from signals.extremes import waiting
-from signals.manifest import PriceBasis
-from signals.scores import Scores
-from signals.sessions import Calendar
+from signals.audit.extremes import waiting
+from signals.market.actions import Action
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Calendar
+from signals.scoring.scores import Scores
 
 ADV_SESSIONS = 20
 UNDECIDED = "UNDECIDED_RETURN"

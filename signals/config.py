@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signals.errors import BadConfig
 from signals.files import sha256_of
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 
 class Config(BaseModel):

@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.errors import ScoresInvalid
+from signals.market.bars import Floats
 
 INPUT, OUTPUT = "features", "score"
 FATAL_ONLY = 4

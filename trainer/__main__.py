@@ -6,8 +6,8 @@ import os
 
 import typer
 
-from signals.console import run
-from signals.version_option import version_option
+from signals.text.console import run
+from signals.text.version_option import version_option
 from trainer.commands import (
     backtest,
     bundles,

@@ -11,15 +11,15 @@ import typer
 
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.folder import StateFolder
+from appliance.controls.limits_backtest import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
+from appliance.controls.tripwires import TRIPWIRES, Figure, NotYet
 from appliance.ledger import Ledger, Mode, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.options import DEFAULT_STATE, AsJson
-from appliance.stopping import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
-from appliance.tripwires import TRIPWIRES, Figure, NotYet
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 MOST_FALSE_A_YEAR = 1.0
 MEASURES = {row.name: row.measure for row in TRIPWIRES}

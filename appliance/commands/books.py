@@ -14,21 +14,21 @@ from typing import Annotated, Any
 import typer
 
 from appliance.commands.table import render
-from appliance.deps import Deps
-from appliance.device import opened
-from appliance.halting import carry_out
+from appliance.context import Deps
 from appliance.ledger import choices, meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept_break, fetch, oldest, undecided
-from appliance.orderpath.rebuilding import HALT_NAME
-from appliance.orderpath.rebuilding import rebuild as begin_again
-from appliance.person import confirm_typed, who
+from appliance.orders import OrderPath
+from appliance.orders.agreement import accept_break, fetch, oldest, undecided
+from appliance.orders.rebuilding import HALT_NAME
+from appliance.orders.rebuilding import rebuild as begin_again
+from appliance.runtime.device import opened
+from appliance.safety.halt import carry_out
+from appliance.system.operator import confirm_typed, who
 from execution.brokers.base import Position
-from signals.console import emit
 from signals.errors import FixInput, TryAgain
-from signals.plain_text import clean_lines
+from signals.text.console import emit
+from signals.text.plain_text import clean_lines
 
 ACCEPTED = "accepted_by_hand"
 WORDS = {

@@ -8,21 +8,21 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles import BundleStore
-from appliance.dataset_mark import DatasetMark
-from appliance.device import Device, opened
-from appliance.halting import tell
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.pull import fetch_bundle
+from appliance.bundles.store import BundleStore
+from appliance.market.dataset_mark import DatasetMark
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.person import confirm_typed, who
-from appliance.policy import bundle_policy
-from appliance.seams import Severity
-from appliance.sources import Sources
-from appliance.sync import fetch_bundle
+from appliance.runtime.device import Device, opened
+from appliance.safety.halt import tell
+from appliance.storage.published import Sources
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Severity
 from signals.bundle import RollbackGrant, read_data_grant, read_grant
-from signals.console import emit
 from signals.errors import FixInput
 from signals.sleeves import SLEEVES
-from signals.wording import reason_of
+from signals.text.console import emit
+from signals.text.wording import reason_of
 
 
 def register(app: typer.Typer) -> None:

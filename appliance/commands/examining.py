@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
 from appliance.doctor import Finding, Patient, State, examine, try_addresses, worst
-from appliance.folder import StateFolder
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
-from signals.console import emit
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:

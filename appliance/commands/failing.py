@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
-from appliance.device import channels
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, alerts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.seams import Alert, Severity
-from signals.console import emit
+from appliance.runtime.device import channels
+from appliance.system.clock import SystemClock
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerUnusable, Locked
+from signals.text.console import emit
 
 NOBODY = 5
 MESSAGES = {

@@ -10,24 +10,24 @@ from typing import Annotated
 
 import typer
 
-from appliance.backups import Backup, fetch, listed, retire, shorter, take
-from appliance.clock import SystemClock
+from appliance.backup.copies import Backup, fetch, listed, retire, shorter, take
+from appliance.backup.restore import HALT_NAME, put_back, require_free, words
+from appliance.backup.vault import Vault, vault_at
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.device import opened
-from appliance.folder import StateFolder, exclusive, only_daemon
-from appliance.fs import DurableFs
-from appliance.halting import carry_out
-from appliance.latch import Latch, LatchRecord
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.person import confirm_typed, who
-from appliance.restoring import HALT_NAME, put_back, require_free, words
-from appliance.vault import Vault, vault_at
+from appliance.runtime.device import opened
+from appliance.safety.halt import carry_out
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.state_folder import StateFolder, exclusive, only_daemon
 from signals.code_version import code_version
 from signals.config import load
-from signals.console import emit
 from signals.errors import BadBackup, BadConfig, TrademlError
+from signals.text.console import emit
 
 Place = Annotated[str, typer.Option("--from", help="Another place than backup.to of config.yml.", show_default=False)]
 COLUMNS = ["name", "session", "rows", "megabytes", "code"]

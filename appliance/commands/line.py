@@ -21,7 +21,7 @@ from appliance.commands import (
     updating,
     watching,
 )
-from signals.version_option import version_option
+from signals.text.version_option import version_option
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
+from appliance.bundles.slots import Slot
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
-from appliance.slots import Slot
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder
 from appliance.tui.source import LedgerSource, Question
 from appliance.views import (
     View,
@@ -38,9 +38,9 @@ from appliance.views import (
 from appliance.views import positions as holdings
 from appliance.views.view import newest_session
 from signals.config import load
-from signals.console import emit
 from signals.errors import BundleRefused, FixInput, LedgerUnusable
 from signals.files import write_atomic
+from signals.text.console import emit
 
 Session = Annotated[
     str,

@@ -11,17 +11,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from appliance.bundles import BundleStore
-from appliance.commissioning import ROOT_KEY, root_key, settings
+from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
 from appliance.options import DEFAULT_STATE, AsJson, to_session
-from appliance.replay import Summary
-from appliance.replay import replay as run_replay
+from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
+from appliance.runtime.replay import Summary
+from appliance.runtime.replay import replay as run_replay
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
 from signals.config import load
-from signals.console import emit
+from signals.text.console import emit
 
 HALTED = 4
 

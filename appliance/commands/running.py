@@ -12,24 +12,24 @@ import typer
 
 from appliance.config import ApplianceConfig
 from appliance.daemon.briefing import Briefing
-from appliance.day import run_session
-from appliance.device import Device, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import EXIT_CODES, JobReport
 from appliance.jobs.room import keep_room
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
-from appliance.killing import killable
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.paging import attend
-from appliance.schedule import JOBS
-from appliance.sources import Sources
-from appliance.tick import tick
-from appliance.venue import time_addresses
+from appliance.runtime.day import run_session
+from appliance.runtime.device import Device, opened
+from appliance.runtime.kill_switch import killable
+from appliance.runtime.tick import tick
+from appliance.runtime.venue import time_addresses
+from appliance.safety.escalation import attend
+from appliance.schedule.job import EXIT_CODES, JobReport
+from appliance.schedule.timetable import JOBS
+from appliance.storage.published import Sources
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:

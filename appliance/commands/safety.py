@@ -9,30 +9,31 @@ from typing import Annotated
 
 import typer
 
-from appliance import halt_file, reductions
-from appliance.clock import SystemClock
 from appliance.config import ApplianceConfig
-from appliance.deps import Deps
-from appliance.device import Device, channels, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.halting import CANCELLED, carry_out
-from appliance.halting import cancel_all as cancel_all_of
+from appliance.context import Deps
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
-from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, halts
-from appliance.loosening import guarded, loosened
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.paging import acknowledge
-from appliance.person import confirm_typed, who
-from appliance.seams import Alert, Severity
-from appliance.venue import standing_at
+from appliance.runtime.device import Device, channels, opened
+from appliance.runtime.venue import standing_at
+from appliance.safety import reductions
+from appliance.safety.escalation import acknowledge
+from appliance.safety.halt import CANCELLED, carry_out
+from appliance.safety.halt import cancel_all as cancel_all_of
+from appliance.safety.limit_changes import guarded, loosened
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
-from signals.plain_text import clean
-from signals.wording import reason_of
+from signals.text.console import emit
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
 
 MANUAL = "MANUAL"
 TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second

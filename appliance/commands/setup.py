@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from appliance.commissioning import commission, settings, trusted
 from appliance.config import BarsFrom, Venue
-from appliance.device import Device, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import EXIT_CODES, JobReport
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import require_decided
-from appliance.person import confirm_typed, who
-from appliance.schedule import JOBS
+from appliance.orders import OrderPath
+from appliance.orders.agreement import require_decided
+from appliance.runtime.commissioning import commission, settings, trusted
+from appliance.runtime.device import Device, opened
+from appliance.schedule.job import EXIT_CODES, JobReport
+from appliance.schedule.timetable import JOBS
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.state_folder import StateFolder
 from execution.orders import Plan
-from signals.console import emit
 from signals.errors import FixInput
-from signals.plain_text import clean_lines
+from signals.text.console import emit
+from signals.text.plain_text import clean_lines
 
 REHEARSED = JOBS[: JOBS.index("plan") + 1]
 

@@ -9,26 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import reductions
-from appliance.attendance import concerns_of, count_addresses
-from appliance.clock import ExchangeTime, SystemClock, venue_time
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig, Venue
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.health import Verdict
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.schedule import TIMETABLE, Table, table_of
-from appliance.schedule import timetable as rows_of
-from appliance.sources import Sources
-from appliance.venue import time_addresses
-from appliance.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.runtime.venue import time_addresses
+from appliance.safety import reductions
+from appliance.schedule.timetable import TIMETABLE, Table, table_of
+from appliance.schedule.timetable import timetable as rows_of
+from appliance.status.attendance import concerns_of, count_addresses
+from appliance.status.health import Verdict
+from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.storage.published import Sources
+from appliance.system.clock import ExchangeTime, SystemClock, venue_time
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput, LedgerUnusable, TrademlError
-from signals.sessions import NEW_YORK, Calendar, xnys
+from signals.market.sessions import NEW_YORK, Calendar, xnys
+from signals.text.console import emit
 
 SHOWN = (
     "state", "latch", "halt_id", "daemon", "session", "account_of", "equity", "positions", "real_nav_of", "real_nav",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from signals.plain_text import clean
+from signals.text.plain_text import clean
 
 
 def render(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, empty: str) -> str:

@@ -12,7 +12,7 @@ from appliance.commands.reading import Session, Sessions, of_session, open_ledge
 from appliance.commands.table import render
 from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.views import attribution, watching
-from signals.console import emit
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:

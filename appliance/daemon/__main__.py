@@ -18,20 +18,20 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from appliance.clock import SystemClock
-from appliance.control import SOCKET_NAME, serve
 from appliance.daemon import conversation, log
 from appliance.daemon.children import Child, Ended, Limits
-from appliance.daemon.clocks import Instants, between, instants
+from appliance.daemon.control_socket import SOCKET_NAME, serve
 from appliance.daemon.conversation import Desk
 from appliance.daemon.gate import Gate
 from appliance.daemon.life import MANUAL, SMALL, TRY_AGAIN, Daemon
 from appliance.daemon.pace import Pace
 from appliance.daemon.systemd import ServiceManager
-from appliance.folder import StateFolder, only_daemon
 from appliance.options import DEFAULT_STATE, Credentials, State
-from signals.console import run
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder, only_daemon
+from appliance.system.time_sync import Instants, between, instants
 from signals.errors import LedgerUnusable, Locked
+from signals.text.console import run
 
 LOOK = "look"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from appliance.schedule import AT_THE_OPEN, Entering
+from appliance.schedule.timetable import AT_THE_OPEN, Entering
 from signals.errors import InvariantBroken
-from signals.sessions import Calendar, Session
-from signals.wording import reason_of
+from signals.market.sessions import Calendar, Session
+from signals.text.wording import reason_of
 
 FILE_NAME = "briefing.json"
 

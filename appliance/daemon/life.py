@@ -25,13 +25,13 @@ from threading import Thread
 
 import structlog
 
-from appliance import halt_file
-from appliance.catching_up import ABSENT, catch_up, first_session
-from appliance.clock import ExchangeTime
+from appliance.alerts.heartbeat import watcher
+from appliance.alerts.reminders import is_unheard, is_unsaid
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch
 from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.children import Child, Ended, Limits
-from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace
@@ -39,19 +39,19 @@ from appliance.daemon.publishing import own_facts, own_vitals, process_facts, pu
 from appliance.daemon.record import Ending, Record
 from appliance.daemon.voice import SAID_AGAIN_SECONDS, Voice
 from appliance.daemon.work import Work, Workplace
-from appliance.deadman import watcher
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import JobStatus
-from appliance.latch import Latch
 from appliance.ledger import halts
-from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
-from appliance.seams import Alert, Beat, Clock, Severity
-from appliance.unheard import is_unheard, is_unsaid
-from appliance.vitals import Vitals, is_filling
+from appliance.schedule.catch_up import ABSENT, catch_up, first_session
+from appliance.schedule.job import JobStatus
+from appliance.schedule.timetable import TIMETABLE, TRADE, Decision, Due, table_of
+from appliance.status.vitals import Vitals, is_filling
+from appliance.system.clock import ExchangeTime
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Beat, Clock, Severity
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import Jump
 from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
-from signals.plain_text import clean
-from signals.wording import reason_of, utc_words
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of, utc_words
 
 MAX_CRASHES = 5
 CLOCK, MANUAL, DAMAGED = "CLOCK", "MANUAL", "LEDGER_DAMAGED"

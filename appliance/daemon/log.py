@@ -7,8 +7,8 @@ from typing import TextIO
 
 import structlog
 
-from appliance.clock import SystemClock
-from appliance.seams import Severity
+from appliance.system.clock import SystemClock
+from appliance.system.ports import Severity
 
 LEVELS = {Severity.INFO: "info", Severity.WARN: "warning", Severity.PAGE: "critical"}
 

@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.attendance import concerns_of, count_addresses
+from appliance.controls.latch import Latch
 from appliance.daemon.briefing import Briefing
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.latch import Latch
 from appliance.ledger import Ledger
-from appliance.schedule import table_of
-from appliance.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.schedule.timetable import table_of
+from appliance.status.attendance import concerns_of, count_addresses
+from appliance.status.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.files import write_atomic
 
 HEALTH, METRICS = "health.json", "metrics.prom"

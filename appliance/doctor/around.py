@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.daemon.clocks import MAX_SKEW_SECONDS
-from appliance.deadman import ADDRESS, watcher
+from appliance.alerts.heartbeat import ADDRESS, watcher
+from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.patient import Patient
-from appliance.seams import ADDRESSES
-from appliance.venue import KEY_FILE, SECRET_FILE
-from appliance.webhook import webhooks
-from signals.places import is_s3
-from signals.s3 import read_keys
+from appliance.runtime.venue import KEY_FILE, SECRET_FILE
+from appliance.system.ports import ADDRESSES
+from appliance.system.time_sync import MAX_SKEW_SECONDS
+from signals.storage.places import is_s3
+from signals.storage.s3 import read_keys
 
 FEWEST_SESSIONS, FEW_SESSIONS = 6, 60
 ENOUGH_CHANNELS = 2

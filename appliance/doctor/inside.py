@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-from appliance.attendance import keys_reason
-from appliance.backups import listed, shorter
-from appliance.bundles import BundleStore
+from appliance.backup.copies import listed, shorter
+from appliance.backup.vault import vault_at
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.store import BundleStore
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.patient import Patient
-from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode, alerts, intents, job_runs
-from appliance.policy import bundle_policy
-from appliance.vault import vault_at
-from appliance.vitals import RECENT_ALERTS, daemon_facts
-from signals.audits import SessionStatus
+from appliance.status.attendance import keys_reason
+from appliance.status.vitals import RECENT_ALERTS, daemon_facts
+from appliance.system.durable_files import DurableFs
+from signals.market.audits import SessionStatus
 
 PULL = "pull"
 OLD_BACKUP = timedelta(days=4)  # a long weekend has no session

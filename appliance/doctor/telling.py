@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, fault, ok, warn
-from appliance.seams import ADDRESSES, Alert, Severity
-from appliance.webhook import webhooks
+from appliance.system.ports import ADDRESSES, Alert, Severity
 from signals.errors import BadConfig
 
 CHECK = "alert"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.backups import listed, retire, shorter, take
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
-from appliance.seams import Severity
-from appliance.vault import vault_at
+from appliance.backup.copies import listed, retire, shorter, take
+from appliance.backup.vault import vault_at
+from appliance.context import Deps
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.errors import BadBackup, StoreUnreachable
 
 BACKUP = "backup"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from signals.errors import NotASession
-from signals.wording import utc_words
+from signals.text.wording import utc_words
 
 
 def asof_of(session: date, deps: Deps) -> date:

@@ -9,35 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from appliance import opinions, reductions
-from appliance.account import account_figures, machine_figures
-from appliance.bundles import BundleStore
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.bundles.policy import bundle_policy, is_rehearsal
+from appliance.bundles.store import BundleStore
+from appliance.context import Deps
+from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
+from appliance.controls.tripwires import Figures, Stage
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
-from appliance.measures import planned_book, rounding_figures, turnover, turnover_jump
-from appliance.policy import bundle_policy, is_rehearsal
-from appliance.ramp import plan_turnovers, ramp_share
-from appliance.recording import asks_to_reduce, enforce
-from appliance.seams import Severity
-from appliance.snapshot import Snapshot
-from appliance.tripwires import Figures, Stage
+from appliance.market.snapshot import Snapshot
+from appliance.safety import reductions, second_opinion
+from appliance.safety.account_measures import account_figures, machine_figures
+from appliance.safety.enforce import asks_to_reduce, enforce
+from appliance.safety.halt import tell
+from appliance.safety.ramp import plan_turnovers, ramp_share
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import WINDOW_SESSIONS
-from portfolio.target import NOT_BY_EVIDENCE, SIZED_BY
+from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable
-from signals.expectation import policy_book_of
-from signals.scores import Scores, blend
+from signals.monitoring.expectation import policy_book_of
+from signals.scoring.scores import Scores, blend
 from signals.sleeves.risk import RISK
 
 
@@ -61,19 +61,19 @@ def plan(session: date, deps: Deps) -> JobReport:
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = opinions.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    seen = second_opinion.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle)
     path = morning.path_since(
         plans.before(deps.ledger, session), account, session, deps.calendar,
         lambda day: deps.market.actions(day, asof),
     )  # fmt: skip
     decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    opinion = opinions.ask(deps, session, seen, snapshot.basis, decided, account, positions)
+    opinion = second_opinion.ask(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
         tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
-        seen = opinions.left_out(seen, opinion.reasons)
+        seen = second_opinion.left_out(seen, opinion.reasons)
         decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
@@ -86,7 +86,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         seen, targets, account, positions, deps.broker.assets(), _provenance(bundle, seen, deps),
         deps.config.execution, reduce_only=asks_to_reduce(found) or bool(held_back),
     )  # fmt: skip
-    frozen = opinions.recorded(frozen, opinion.reasons)
+    frozen = second_opinion.recorded(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(deps, session, Stage.PLAN, Figures(

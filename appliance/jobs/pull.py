@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance import overlap
-from appliance.bundles import BundleStore
-from appliance.completing import Completed, complete
+from appliance.bundles.policy import bundle_policy, sought_roles
+from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
+from appliance.bundles.slots import Slot, SlotPull, pull_slot
+from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
-from appliance.dataset_mark import DatasetMark
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
 from appliance.jobs.gate import require_closed
-from appliance.policy import bundle_policy, sought_roles
-from appliance.seams import Severity
-from appliance.slots import Slot, SlotPull, pull_slot
-from appliance.sources import signed
-from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
+from appliance.market import superseded
+from appliance.market.dataset_mark import DatasetMark
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.storage.published import signed
+from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 
 
 def pull(session: date, deps: Deps) -> JobReport:
@@ -118,14 +118,14 @@ def _report(
 def _tell_differences(session: date, deps: Deps) -> None:
     """Say what is published otherwise than this device had it, once; until it is said it stays noted."""
     connection = deps.market.connection()
-    found = overlap.differences(connection)
+    found = superseded.differences(connection)
     if found:
         tell(
             deps, Severity.WARN, f"published-{session}", "what was published differs from what this device had",
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
         )  # fmt: skip
-        overlap.forget(connection)
+        superseded.forget(connection)
 
 
 def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:

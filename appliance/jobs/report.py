@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.exercise import exercise
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.self_test import exercise
+from appliance.controls.tripwires import Stage
 from appliance.jobs import value
 from appliance.ledger import nav, reports
-from appliance.recording import enforce
+from appliance.monitoring.daily import tell_if_gone, watch
 from appliance.reports.curve import draw
 from appliance.reports.day import gather
 from appliance.reports.markdown import render
-from appliance.seams import Severity
-from appliance.tripwires import Stage
-from appliance.watching import tell_if_gone, watch
+from appliance.safety.enforce import enforce
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.files import sha256_of
 
 CURVE, LIFE = "equity.png", "expectation.png"

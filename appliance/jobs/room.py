@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.halting import halt, tell
+from appliance.context import Deps
 from appliance.jobs.prune import sweep
-from appliance.seams import Severity
+from appliance.safety.halt import halt, tell
+from appliance.system.ports import Severity
 
 BUNDLES_KEPT_IN_NEED = 1
 DISK, MEASURE = "DISK", "free_disk"

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
-from appliance import halt_file
-from appliance.deps import Deps
-from appliance.halting import halt, halt_name, tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls import halt_file
 from appliance.jobs.room import keep_room
 from appliance.ledger import job_runs, meta, snapshots
 from appliance.ledger.job_runs import JobRun
-from appliance.seams import Severity
+from appliance.safety.halt import halt, halt_name, tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
 
 PLAN = "plan"

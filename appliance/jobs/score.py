@@ -7,31 +7,31 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles import BundleStore
+from appliance.bundles.delivered_scores import Delivery, fetch, remember
+from appliance.bundles.feature_record import FeatureRecord, keep
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.slots import Slot, load_slot, recorded_as, slot_store
+from appliance.bundles.store import BundleStore
 from appliance.config import Scoring
-from appliance.deliveries import Delivery, fetch, remember
-from appliance.deps import Deps
-from appliance.drift import delivered_drift, ratio, score_drift
-from appliance.feature_record import FeatureRecord, keep
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
+from appliance.controls.tripwires import Action, Evaluation, Figures, Stage
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import scores as score_rows
-from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions
-from appliance.policy import bundle_policy
-from appliance.recording import enforce, record
-from appliance.restatement import look_back
-from appliance.seams import Severity
-from appliance.slots import Slot, load_slot, recorded_as, slot_store
-from appliance.tripwires import Action, Evaluation, Figures, Stage
-from signals.bars import Bars
+from appliance.monitoring.drift import delivered_drift, ratio, score_drift
+from appliance.monitoring.restatement import look_back
+from appliance.safety.enforce import enforce, record
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.bundle import Bundle
-from signals.drift import Drift
 from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable
 from signals.features.panel import FeaturePanel
-from signals.scores import Scores
-from signals.scoring import score as score_features
+from signals.market.bars import Bars
+from signals.monitoring.drift import Drift
+from signals.scoring.scores import Scores
+from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
 

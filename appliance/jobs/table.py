@@ -15,8 +15,8 @@ from appliance.jobs.report import report
 from appliance.jobs.running import Entry
 from appliance.jobs.score import score
 from appliance.jobs.trade import trade
-from appliance.schedule import JOBS, step_job
-from execution.entries import MAX_STEPS
+from appliance.schedule.timetable import JOBS, step_job
+from execution.planning.entries import MAX_STEPS
 from signals.errors import InvariantBroken
 
 BASE = (

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.gate import asof_of
 from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, snapshots
@@ -24,10 +24,10 @@ from appliance.ledger.snapshots import Phase, Snapshot
 from execution.costs.real import Liquidity, RealCosts, dividends_due, liquidity_of, real_costs
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
-from execution.restating import new_names
-from signals.actions import Action
+from execution.planning.restating import new_names
 from signals.errors import DataNotUsable
-from signals.manifest import PriceBasis
+from signals.market.actions import Action
+from signals.market.manifest import PriceBasis
 
 EVERY = 1_000_000
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 import apsw
 
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5_000

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import Row
+from appliance.schedule.job import JobReport, JobStatus
 from signals.errors import InvariantBroken
 
 

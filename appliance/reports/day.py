@@ -7,12 +7,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from appliance.deps import Deps
+from appliance.context import Deps
+from appliance.controls.measures import rounding_figures
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.measures import rounding_figures
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
 from signals.errors import DataNotUsable
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.reports import watching
 from appliance.reports.tables import money, table
-from signals.plain_text import markdown
+from signals.text.plain_text import markdown
 
 LARGEST = 15
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}

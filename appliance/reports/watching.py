@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.reports.tables import money, table
-from signals.plain_text import markdown
+from signals.text.plain_text import markdown
 
 FAN = ("live", "low", "median", "high")
 DRIFTING = 8

@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.clock import SystemClock
-from appliance.control import SOCKET_NAME
-from appliance.person import who
+from appliance.daemon.control_socket import SOCKET_NAME
+from appliance.system.clock import SystemClock
+from appliance.system.operator import who
 from appliance.tui import terminal
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.invented import InventedSource
 from appliance.tui.source import LedgerSource
-from signals.console import run
+from signals.text.console import run
 
 DEFAULT_STATE = Path("var/appliance")
 DEMO_NOTE = "DEMO: an invented device; nothing here is real and nothing is sent"

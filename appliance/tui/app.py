@@ -25,7 +25,7 @@ from textual.containers import Container
 from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
-from appliance import control
+from appliance.daemon import control_socket
 from appliance.tui import exporting, plot
 from appliance.tui.ask import Ask
 from appliance.tui.banner import Banner, Notice, Standing, standing
@@ -37,8 +37,8 @@ from appliance.tui.panes import GridPane
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
-from signals.plain_text import clean_lines
-from signals.wording import reason_of
+from signals.text.plain_text import clean_lines
+from signals.text.wording import reason_of
 
 DARK, LIGHT = "textual-dark", "textual-light"
 
@@ -371,9 +371,11 @@ class ApplianceApp(App[None]):
         socket = self._settings.socket
         if socket is None:
             return
-        request = control.Request(control.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
+        request = control_socket.Request(
+            control_socket.Command(typed.command), typed.reason, typed.halt_id, self._settings.by
+        )
         try:
-            answer = control.ask(socket, request)
+            answer = control_socket.ask(socket, request)
             self.call_from_thread(
                 self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20
             )

@@ -12,8 +12,8 @@ from textual.widgets import Static
 from appliance.tui.source import Answer
 from appliance.tui.words import in_words
 from appliance.views.overview import DaemonState, Mode, Overview
-from signals.plain_text import clean, clean_lines
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
+from signals.text.plain_text import clean, clean_lines
 
 OLD_AFTER_SECONDS = 10.0
 """Age of a reading from which the screen says that it is old and is drawn dim."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from appliance.tui import words
 from appliance.tui.columns import Tone
 from appliance.tui.said import Said

@@ -17,7 +17,7 @@ from appliance.tui.source import Answer
 from appliance.views.checks import NEAR
 from appliance.views.overview import Overview
 from appliance.views.view import Row, percent
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
 
 LABEL = 10
 JOB_WIDTH = 19

@@ -33,10 +33,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from appliance.fs import DurableFs
+from appliance.system.durable_files import DurableFs
 from appliance.tui.app import ApplianceApp
 from signals.errors import FixInput
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 HOST = "127.0.0.1"
 SIZE = (120, 40)

@@ -20,18 +20,18 @@ from pathlib import Path
 import apsw
 import yaml
 
-from appliance.clock import venue_time
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
-from appliance.schedule import AT_THE_OPEN, Entering
-from appliance.seams import Clock
-from appliance.stores import MANIFEST
+from appliance.schedule.timetable import AT_THE_OPEN, Entering
+from appliance.storage.base import MANIFEST
+from appliance.system.clock import venue_time
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
 from appliance.views.overview import Overview, overview
 from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
-from signals.places import is_s3
-from signals.sessions import Calendar
-from signals.wording import reason_of
+from signals.market.sessions import Calendar
+from signals.storage.places import is_s3
+from signals.text.wording import reason_of
 
 
 class Condition(StrEnum):

@@ -14,13 +14,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.attendance import keys_end
 from appliance.ledger import Ledger, job_runs, values
+from appliance.status.attendance import keys_end
 from appliance.views.view import Row, View, fact
-from portfolio.evidence import evidence_share
+from portfolio.risk.evidence import evidence_share
 from signals.files import sha256_of
 
-BESIDE = ("risk", "shadow")  # `appliance.slots.Slot`, whose module brings in what verifies and scores
+BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.Slot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")

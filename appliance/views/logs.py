@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.job import JobStatus
 from appliance.ledger import Ledger, alerts, halts
+from appliance.schedule.job import JobStatus
 from appliance.views.view import Row, View
 
 COLUMNS = ("at", "level", "source", "text")

@@ -9,21 +9,21 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from appliance.attendance import keys_reason
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.health import Verdict, assess
-from appliance.latch import Latch, LatchRecord
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.controls.tripwires import Action
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.snapshots import Snapshot
-from appliance.schedule import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
-from appliance.schedule import timetable as rows_of
-from appliance.tripwires import Action
+from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
+from appliance.schedule.timetable import timetable as rows_of
+from appliance.status.attendance import keys_reason
+from appliance.status.health import Verdict, assess
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from appliance.views import bundle as bundles
 from appliance.views import checks, runs
 from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
-from signals.sessions import NEW_YORK, Calendar
+from signals.market.sessions import NEW_YORK, Calendar
 
 COLUMNS = ("section", "fact", "value")
 CURVE_SESSIONS = 90

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.job import JobStatus
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
-from appliance.schedule import JOBS
+from appliance.schedule.job import JobStatus
+from appliance.schedule.timetable import JOBS
 from appliance.views.view import Row, View
 
 COLUMNS = ("job", "status", "started", "seconds", "attempts", "summary")

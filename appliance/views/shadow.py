@@ -9,10 +9,10 @@ from pathlib import Path
 from appliance.ledger import Ledger, values
 from appliance.views.view import Row, View
 from signals.files import sha256_of
-from signals.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
 COLUMNS = ("session", "asof", "names", "bundle", "what")
-SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
+SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 ALERT = "score-shadow-"  # as the scoring job names what went wrong with it
 NOTHING = "no shadow has been scored on this device"
 

@@ -9,7 +9,7 @@ from appliance.ledger import Ledger, job_runs, scores, targets
 from appliance.views import orders
 from appliance.views.view import Row, View, percent
 
-SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
+SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
 
 

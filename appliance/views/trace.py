@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.feature_record import FeatureRecord, Reading, kept
-from appliance.folder import StateFolder
+from appliance.bundles.feature_record import FeatureRecord, Reading, kept
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
-from appliance.told import kept_snapshot, standing
+from appliance.market.vendor_record import kept_snapshot, standing
+from appliance.system.state_folder import StateFolder
 from appliance.views import bundle as bundles
 from appliance.views.orders import average_prices
 from appliance.views.view import Row, View, fact, percent

@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.ledger import Ledger, job_runs
 from appliance.views.view import View
-from signals.so_far import deepest_falls, paid_bps, running_mean
+from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 
 REPORT = "report"
 DRIFT_COLUMNS = ("name", "psi", "limit", "used", "verdict")

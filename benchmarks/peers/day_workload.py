@@ -13,7 +13,7 @@ import numpy as np
 from features_workload import status_bytes
 
 if TYPE_CHECKING:
-    from signals.sessions import Calendar
+    from signals.market.sessions import Calendar
 
 
 def sessions_of(store: str) -> np.ndarray:
@@ -23,7 +23,7 @@ def sessions_of(store: str) -> np.ndarray:
 
 def calendar_of(store: str) -> Calendar:
     """The same as a calendar."""
-    from signals.sessions import Calendar, Session
+    from signals.market.sessions import Calendar, Session
 
     days = sessions_of(store).tolist()
     hours = ((datetime.combine(day, time(14, 30), UTC), datetime.combine(day, time(21), UTC)) for day in days)

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 from features_workload import NAMES, load, measured
 
-from signals.bars import Bars
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
 
 panels = load(sys.argv[1])

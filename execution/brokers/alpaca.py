@@ -47,8 +47,8 @@ from execution.brokers.transport import GuardedTransport, require_permitted
 from execution.orders import BrokerOrder, Intent
 from signals.config import Config
 from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
-from signals.sessions import Session
-from signals.wording import reason_of
+from signals.market.sessions import Session
+from signals.text.wording import reason_of
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 ORDERS_PER_PAGE = 500

@@ -39,10 +39,10 @@ from requests.adapters import BaseAdapter
 
 from execution.brokers.rate_limit import BrokerClock, TokenBucket
 from execution.brokers.transport import GuardedTransport, is_permitted
-from signals import strict_json
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
-from signals.sessions import NEW_YORK, Calendar
-from signals.wording import reason_of
+from signals.market.sessions import NEW_YORK, Calendar
+from signals.text import strict_json
+from signals.text.wording import reason_of
 
 DATA_URL = "https://data.alpaca.markets"
 FEED = "sip"

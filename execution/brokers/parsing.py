@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
-from signals import strict_json
 from signals.errors import BrokerUnreachable, UnknownBrokerState
-from signals.sessions import NEW_YORK, Session
+from signals.market.sessions import NEW_YORK, Session
+from signals.text import strict_json
 
 Body = Mapping[str, Any]
 T = TypeVar("T")

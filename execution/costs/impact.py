@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 Y_DEFAULT = 1.0
 

@@ -22,9 +22,9 @@ from execution.costs.fees import regulatory_fees
 from execution.costs.impact import impact_cost_usd
 from execution.costs.spread import DEFAULT_SPREAD, estimated_bps, spread_bps, spread_cost
 from execution.fills import CENT, Fill
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
 
 ZERO = Decimal(0)
 VOLATILITY_SESSIONS = 21

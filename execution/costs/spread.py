@@ -28,7 +28,7 @@ from decimal import Decimal
 import numpy as np
 
 from execution.fills import CENT
-from signals.bars import Bars, Floats
+from signals.market.bars import Bars, Floats
 
 DEFAULT_SPREAD_BPS = 5.0
 """Full spread assumed where neither quotes nor bars show one, basis points."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from signals.bundle.graph import MAX_MODEL_BYTES
 from signals.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME
 from signals.errors import BundleRefused
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 MAX_FILES = 64
 MAX_FILE_BYTES = MAX_MODEL_BYTES

@@ -18,7 +18,7 @@ from signals.bundle.keyset import Keyset, require_signers
 from signals.bundle.seal import DATASET_KIND, sign, valid_signers
 from signals.errors import BadDataset, BundleRefused
 from signals.files import sha256_of
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 
 MAX_SIGNATURE_BYTES = 16 * 1024
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.bundle.seal import canonical_json, parse_json
 from signals.errors import BundleRefused
-from signals.wording import reason_of
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
 
 MAX_TOLERANCE_SD = 1e-5
 MAX_ROWS = 1_024

@@ -9,7 +9,7 @@ A device is given the root's public key once, when it is initialised. Everything
 Invariants
 ----------
 1. A key set is used only after a trusted root signed exactly its stored payload.
-2. Its version never goes back (`appliance.bundles` keeps the newest).
+2. Its version never goes back (`appliance.bundles.store` keeps the newest).
 3. A revoked key, or one past its `valid_until`, never counts towards the threshold.
 4. Format 1, without data keys, is still read; no dataset is believed under it.
 """

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.errors import BundleRefused
+from signals.market.bars import Floats
 
 WALL_SECONDS = 60
 CPU_SECONDS = 20

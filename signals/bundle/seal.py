@@ -18,11 +18,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from signals import strict_json
 from signals.errors import BundleRefused
 from signals.files import sha256_of
-from signals.strict_json import BadJson
-from signals.wording import reason_of
+from signals.text import strict_json
+from signals.text.strict_json import BadJson
+from signals.text.wording import reason_of
 
 MANIFEST_KIND = "application/vnd.trademl.bundle+json"
 KEYSET_KIND = "application/vnd.trademl.keyset+json"

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from signals.bars import Floats
 from signals.bundle.contents import Contents, read_folder
 from signals.bundle.golden import Golden
 from signals.bundle.grant import RollbackGrant
@@ -40,7 +39,8 @@ from signals.bundle.proof import reproduce_in_child
 from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.files import sha256_of
-from signals.sessions import Calendar
+from signals.market.bars import Floats
+from signals.market.sessions import Calendar
 
 FeatureSpec = tuple[tuple[str, str, int], ...]
 Reproduce = Callable[[Sequence[bytes], NDArray[np.float32]], Floats]
@@ -104,7 +104,7 @@ class Bundle:
         Every file of the folder, manifest and signature included.
     golden : Golden
     drift_reference : mapping
-        See `signals.drift.reference`.
+        See `signals.monitoring.drift.reference`.
     signers : tuple of str
         Key ids that counted, sorted.
     age_sessions : int

@@ -15,10 +15,10 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Days
 from signals.features.history import History
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.ranking import rank
+from signals.market.bars import Bars, Days
 
 BLOCK_CELLS = 40 * 1024
 """Sessions x symbols worked through at once: a dozen float64 arrays of this size stay in a core's cache."""

@@ -17,12 +17,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Days, Floats
 from signals.features.folding import Fold, S
 from signals.features.limits import limited
 from signals.features.market import market_return
 from signals.features.paths import level_moments, peaks, price_moments, products
 from signals.features.windows import Observations
+from signals.market.bars import Bars, Days, Floats
 
 PANELS = ("close", "volume", "total_return", "overnight_return", "market")
 

@@ -26,7 +26,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from tests.arm.comparing import compared, unlike
 from tests.arm.emulated import SUITES, Board, Broken, ended, missing, registered, root
 

@@ -18,8 +18,8 @@ from appliance.tui.plot import Chart, Line, drawn
 from signals.bundle import Golden, Part
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.proof import reproduce_in_child
-from signals.dataset import load_bars, read_manifest
 from signals.inference import predict
+from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 
 

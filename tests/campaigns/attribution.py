@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from appliance.views.attribution import PARTS
-from execution.exchange.generated.market import generate
-from signals.actions import ActionKind
+from signals.market.actions import ActionKind
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
+from trainer.curation.generated.market import generate
 
 MARKET_SESSIONS, UNTRAINED = 700, 80
 START = Decimal(1_000_000)

@@ -21,14 +21,14 @@ from scipy.stats import norm
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted
 from trainer.backtest.figures import annual_sharpe, worth
-from trainer.promotion import book, scores, successor
-from trainer.promotion.case import Row
-from trainer.promotion.holdout import holdout
-from trainer.promotion.shadow import shadow
+from trainer.promotion.bars import book, scores, successor
+from trainer.promotion.bars.case import Row
+from trainer.promotion.bars.holdout import holdout
+from trainer.promotion.bars.shadow import shadow
 from trainer.validation.calibration import Platt, fit_platt
-from trainer.validation.dsr import deflated_sharpe_ratio
 from trainer.validation.ic import overlapping_mean
 from trainer.validation.probabilities import judged, judged_map
+from trainer.validation.significance.dsr import deflated_sharpe_ratio
 
 SESSIONS, SEALED, YEAR = 1050, 252, 252**0.5
 VOLATILITY = 0.10  # a year

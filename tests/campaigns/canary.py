@@ -32,10 +32,10 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from appliance.clock import SystemClock
+from appliance.system.clock import SystemClock
 from execution.brokers.alpaca import PAPER_URL, AlpacaBroker, Credentials
 from execution.brokers.base import Acked
-from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken, TrademlError
 from signals.files import write_atomic

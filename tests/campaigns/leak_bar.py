@@ -23,12 +23,12 @@ from unittest.mock import patch
 from signals.errors import DataNotUsable
 from signals.files import write_atomic
 from tests.campaigns.leaks import HIDDEN, HONEST, KINDS, SESSIONS, SYMBOLS, delivered, market_of, other_vendor
-from trainer.promotion import data, universe
-from trainer.promotion.case import Case
-from trainer.promotion.config import PromotionConfig
+from trainer.promotion.bars import data, universe
+from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import PromotionConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
-from trainer.train import Request, train
+from trainer.training.train import Request, train
 
 SLEEVE = "equities_xs"
 WANTED = 18 / 20
@@ -111,7 +111,7 @@ def _trained(place: Path, seed: int, kind: str) -> tuple[float | None, float | N
     )  # fmt: skip
     try:
         # The report's pictures take a fifth of the time and judge nothing.
-        with patch("trainer.train.report_files", lambda subject: {}):
+        with patch("trainer.training.train.report_files", lambda subject: {}):
             evidence = train(RECIPES[SLEEVE], RECIPE, request, lambda name: None)
     except DataNotUsable as error:
         return None, None, [f"RED: {error}"[:200]]

@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from execution.exchange.generated import generate
-from execution.exchange.generated.market import UNIVERSE_FORM, actions_rows
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
+from trainer.curation.generated.market import UNIVERSE_FORM, actions_rows
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 

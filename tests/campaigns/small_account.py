@@ -27,16 +27,16 @@ from typing import Any
 
 import numpy as np
 
-from execution.exchange.generated.market import generate
-from portfolio.ranking import average_ranks
+from portfolio.policy.ranking import average_ranks
 from signals.bundle.manifest import InformationCoefficient
-from signals.dataset import load_bars, read_manifest
-from signals.manifest import Manifest, PriceBasis
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, RANKED, publish_bundle, recipe, sign_data
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated.market import generate
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.validation.ic import overlapping_mean

@@ -31,12 +31,12 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-from appliance.schedule import JOBS, timetable
-from execution.exchange.generated.market import generate
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import bundles, steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
 from tests.flow.test_daemon import Rehearsal
+from trainer.curation.generated.market import generate
 
 SESSIONS, WARM, MARGIN = 30, 3, 15
 MEMORY_GROWTH, LEDGER_GROWTH = 0.05, 2.0

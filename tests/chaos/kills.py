@@ -30,7 +30,7 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 

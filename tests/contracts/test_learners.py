@@ -13,10 +13,10 @@ pytest.importorskip("lightgbm", reason="learners are not part of a device")
 
 from signals.bundle.graph import check_model
 from signals.errors import FixInput
-from trainer.export import TOLERANCE, export
-from trainer.models.base import Device, Learner, Model
-from trainer.models.parameters import CatBoostConfig, LightGbmConfig, MlpConfig, Objective
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.export import TOLERANCE, export
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, MlpConfig, Objective
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 
 COUNT, NAMES = 6000, ("signal", "noise", "dollars", "gaps", "constant")
@@ -164,7 +164,7 @@ def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(
 @pytest.mark.parametrize("kind", [k for k in LearnerKind if k is not LearnerKind.MLP], ids=str)
 def test_cuda_without_one_is_an_error_and_auto_says_what_it_took(kind: LearnerKind) -> None:
     if kind is LearnerKind.CATBOOST:
-        from trainer.models.catb import catboost_device
+        from trainer.learners.catb import catboost_device
 
         if catboost_device(Device.AUTO) is Device.CUDA:
             pytest.skip("this machine has CUDA")

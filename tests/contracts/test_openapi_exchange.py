@@ -30,11 +30,11 @@ from alpaca.trading.models import (
     TradeActivity,
 )
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from execution.exchange.routes import ROUTES, SIM_PREFIX
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.api.routes import ROUTES, SIM_PREFIX
+from execution.exchange.protocol.message import Request
 from execution.orders import OrderStatus as OurStatus
-from signals.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
 DOCUMENTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "alpaca"

@@ -16,8 +16,8 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 # Who may ask what time it is: the real clock, the exchange's wall clock, and the trainer's stamp on a run.
 CLOCKS = {
-    "appliance/clock.py",
-    "execution/exchange/clock.py",
+    "appliance/system/clock.py",
+    "execution/exchange/core/clock.py",
     "trainer/clock.py",
 }
 # Calls that would make the core depend on the moment or the machine.

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.bars import NO_PANEL, Bars
 from signals.errors import NotASession
 from signals.features.panel import FeaturePanel
+from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from tests.fakes.bars import synthetic_bars, yf_bars

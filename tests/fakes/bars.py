@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from signals.bars import Bars, Floats
-from signals.holding import Opens
-from signals.returns import GAP_SESSIONS
+from signals.audit.returns import GAP_SESSIONS
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Opens
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 YF_DAILY = SHARED_DATA / "us_daily_2013_2023_yf_open.parquet"

@@ -13,13 +13,13 @@ from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.latch import Latch
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger
-from appliance.seams import Alert
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert
+from appliance.system.state_folder import StateFolder
 from execution.brokers.base import (
     Account,
     Acked,
@@ -34,7 +34,7 @@ from execution.brokers.base import (
 from execution.fills import Fill
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownOrder
-from signals.sessions import NEW_YORK, Calendar, Session
+from signals.market.sessions import NEW_YORK, Calendar, Session
 
 ACCOUNT = "PA0TEST0042"
 ZERO = Decimal(0)

@@ -26,7 +26,7 @@ from signals.bundle.manifest import (
 from signals.bundle.seal import GRANT_KIND, KEYSET_KIND, MANIFEST_KIND, PublicKey, public_half, sign
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.sessions import Calendar, Session
+from signals.market.sessions import Calendar, Session
 from tests.fakes.onnx_models import stump_model, stump_scores
 
 FAR = date(2030, 12, 31)

@@ -1,4 +1,4 @@
-"""A registry whose history is written as `trainer.champions` writes it, without a training."""
+"""A registry whose history is written as `trainer.promotion.champions` writes it, without a training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, case
-from trainer import history
-from trainer.artefacts import canonical_json
-from trainer.champions import case_path
-from trainer.history import CHAMPIONS
-from trainer.promotion.judge import judge
+from trainer.promotion import history
+from trainer.promotion.bars.judge import judge
+from trainer.promotion.champions import case_path
+from trainer.promotion.history import CHAMPIONS
+from trainer.runs.artefacts import canonical_json
 
 SLEEVE = "equities_xs"
 NET = "measured.walk_forward.net.annual_sharpe"

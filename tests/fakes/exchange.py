@@ -22,17 +22,17 @@ from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.trading.client import TradingClient
 
-from execution.exchange import http
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import OWN_HOSTS, Gate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market
-from signals.actions import Action
-from signals.bars import Bars, days_array
-from signals.manifest import PriceBasis
-from signals.sessions import NEW_YORK, Calendar, xnys
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors import http
+from execution.exchange.doors.gate import OWN_HOSTS, Gate
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market
+from signals.market.actions import Action
+from signals.market.bars import Bars, days_array
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import NEW_YORK, Calendar, xnys
 from tests.fakes import steering
 
 FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)

@@ -21,24 +21,24 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import trainer.lineage.retrain as retraining
-import trainer.publish
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
-from appliance.stores import FolderStore
-from appliance.sync import BundlePull, pull_bundle
-from signals.audits import SessionStatus
+import trainer.publishing.publish
+from appliance.bundles.pull import BundlePull, pull_bundle
+from appliance.bundles.store import BundleStore
+from appliance.storage.base import FolderStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.inference import predict
-from signals.sessions import Calendar
+from signals.market.audits import SessionStatus
+from signals.market.sessions import Calendar
 from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy
 from tests.fakes.promotion import BARS, CHAMPION, SHADOW, case
 from tests.fakes.publishing import SPECS, WIDTH, features, run_folder
-from trainer import champions, sign
-from trainer.lineage import log
 from trainer.lineage.retrain import Compare, Outcome, Request, retrain
 from trainer.lineage.rules import LineageConfig
-from trainer.publish import Publication, publish
+from trainer.promotion import champions, lineage_log
+from trainer.publishing import keys
+from trainer.publishing.publish import Publication, publish
 
 SLEEVE, HORIZON = "equities_xs", 5
 NULL = {
@@ -86,7 +86,7 @@ class World:
 
     def __post_init__(self) -> None:
         seeds = iter(range(10, 30))
-        sign.create_keys(self.root / "keys", FAR, generate=lambda: private_key(next(seeds)))
+        keys.create_keys(self.root / "keys", FAR, generate=lambda: private_key(next(seeds)))
         self.device = BundleStore(self.root / "device", DurableFs(), prove=predict)
         self.device.trust(PublicKey.from_text((self.root / "keys" / "root.pub").read_text()))
 
@@ -123,7 +123,7 @@ class World:
         def make(request: Request, accepted: Mapping[str, Any], compare: Compare) -> None:
             assert accepted["seed"] == 1
             found = compare(features(), linear(turned(self.degrees)))
-            recipe = log.newest(self.registry, SLEEVE, role).root["config_hash"]
+            recipe = lineage_log.newest(self.registry, SLEEVE, role).root["config_hash"]
             self.train(request.run.name, session, **{"lineage": dict(found), "config_hash": recipe, **changes})
 
         return retrain(self.request(name, session, role), make)
@@ -153,16 +153,16 @@ class World:
         run = self.run(name)
         if role is Role.CHAMPION:
             champions.confirm(self.registry, run)
-        elif trainer.publish.is_retraining(run):
-            log.require_head(self.registry, run, role)
+        elif trainer.publishing.publish.is_retraining(run):
+            lineage_log.require_head(self.registry, run, role)
         done = publish(
-            trainer.publish.Request(run, role, self.root / "keys", self.store, self.at(session),
+            trainer.publishing.publish.Request(run, role, self.root / "keys", self.store, self.at(session),
                                     "unproven" * (role is Role.EVALUATION)),
             self.calendar, SPECS,
         )  # fmt: skip
-        if role is not Role.CHAMPION and not trainer.publish.is_retraining(run):
-            log.begin(self.registry, run, role, "a person accepted it", self.at(session))
-        log.note_published(self.registry, run, role, done.sha256, self.at(session))
+        if role is not Role.CHAMPION and not trainer.publishing.publish.is_retraining(run):
+            lineage_log.begin(self.registry, run, role, "a person accepted it", self.at(session))
+        lineage_log.note_published(self.registry, run, role, done.sha256, self.at(session))
         return done
 
     def pull(self, session: int, *roles: Role) -> BundlePull:
@@ -207,7 +207,7 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch, verdict: Callable[[str], 
     monkeypatch.setattr(champions, "_case", cased)
     monkeypatch.setattr(retraining, "read_manifest", lambda data: made.manifest())
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what a power cut leaves is shown elsewhere
-    monkeypatch.setattr(trainer.publish, "verify", lambda *words: verify(*words, reproduce=predict))
+    monkeypatch.setattr(trainer.publishing.publish, "verify", lambda *words: verify(*words, reproduce=predict))
     return made
 
 

@@ -7,8 +7,8 @@ from copy import deepcopy
 from datetime import date, timedelta
 from typing import Any
 
-from trainer.promotion.case import Case
-from trainer.promotion.config import PromotionConfig
+from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import PromotionConfig
 
 BARS = PromotionConfig()
 NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29

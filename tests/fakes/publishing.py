@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from signals.drift import reference
 from signals.features.panel import FeaturePanel, spec_hash
 from signals.inference import predict
+from signals.monitoring.drift import reference
 from tests.fakes.bundles import SPEC, policy_book
 from tests.fakes.onnx_models import stump_model
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from signals.dataset import read_manifest
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRecord, FileRole, Manifest
+from signals.market.dataset import read_manifest
+from signals.market.manifest import FileRecord, FileRole, Manifest
 from tests.fakes.store import sign_data
 from trainer.curation.vendors.minutes import SPREADS_SCHEMA
 from trainer.curation.writer import parquet_bytes

@@ -12,25 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance import paging
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.halting import halt, halt_name
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.latch import FILE_NAME, Latch
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.running import Entry, run_job
 from appliance.jobs.trade import trade
-from appliance.latch import FILE_NAME, Latch
 from appliance.ledger import choices, intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import begin
+from appliance.orders import OrderPath
+from appliance.orders.agreement import begin
+from appliance.safety import escalation
+from appliance.safety.halt import halt, halt_name
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Account
 from execution.config import ExecutionConfig
 from execution.orders import BrokerOrder, Intent, Provenance
-from execution.planning import plan
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from signals.errors import DeviceHalted, FixInput, HaltDevice, SkipSession, TryAgain
 from tests.fakes import invariants
@@ -146,7 +146,7 @@ class Rehearsal:
             crash_at, is_after = crashes.pop(0) if crashes else (None, False)
             deps = self.open(crash_at, is_after=is_after)
             try:
-                self.seen["halt completed"] += paging.complete(deps)
+                self.seen["halt completed"] += escalation.complete(deps)
                 report = run_job(ENTRIES[name], D, deps)
                 self.seen[f"{name} {report.status}"] += 1
                 self.seen[f"halted by {self.latch.read().name}"] += report.status is JobStatus.HALTED
@@ -169,7 +169,7 @@ class Rehearsal:
     def night(self) -> None:
         """What the daemon does between jobs: complete and repeat halts, send what nobody heard."""
         deps = self.open()
-        paging.attend(deps)
+        escalation.attend(deps)
         deps.close()
 
     def to(self, clock_time: str) -> None:

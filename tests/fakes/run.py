@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.dataset import load_bars, read_manifest
+from signals.market.dataset import load_bars, read_manifest
 from tests.fakes.bundles import policy_book
 from tests.fakes.store import SLEEVE, rank_model, rank_scores
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.validation.deciles import decile_curve, decile_of
 from trainer.validation.ic import rank_ic
 

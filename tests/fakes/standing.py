@@ -17,29 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.context import Deps
+from appliance.controls.latch import Latch
+from appliance.controls.machine import FixedMachine, Machine
 from appliance.jobs.running import run_job
 from appliance.jobs.table import ENTRIES
-from appliance.latch import Latch
 from appliance.ledger import Ledger, choices, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.machine import FixedMachine, Machine
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import begin
-from appliance.seams import Fs, Notifier
+from appliance.orders import OrderPath
+from appliance.orders.agreement import begin
+from appliance.schedule.job import JobReport
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Fs, Notifier
+from appliance.system.state_folder import StateFolder
 from execution.brokers.alpaca import AlpacaBroker, Credentials
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.order import Order
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.orders.order import Order
+from execution.exchange.protocol.faults import Fault
 from execution.orders import Plan, Provenance
-from execution.planning import plan
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from tests.fakes import exchange as small
 from tests.fakes.broker import Inbox

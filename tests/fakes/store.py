@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.audits import SessionStatus
 from signals.bundle import Golden, Part, Role
 from signals.bundle.dataset import seal_dataset, signature_name
 from signals.bundle.layout import former_place, latest_of, place_of, pointer
 from signals.bundle.manifest import Graph
-from signals.dataset import load_bars, read_manifest
-from signals.drift import reference
 from signals.files import write_atomic
-from signals.manifest import Manifest, PriceBasis
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.monitoring.drift import reference
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.onnx_models import (
@@ -35,9 +34,10 @@ from tests.fakes.onnx_models import (
     strings_attribute,
 )
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated.market import GeneratedMarket, generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.publish import Signer
 from trainer.curation.vendors.mapping import Mapping
+from trainer.publishing.dataset import Signer
 
 SLEEVE = SLEEVES["equities_xs"]
 END = date(2025, 6, 30)

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
-from execution.exchange.clock import VirtualClock
-from execution.exchange.exchange import Exchange
-from execution.exchange.generated import generate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market as ServedMarket
-from signals.eligibility_rule import EligibilityConfig
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import Calendar
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market as ServedMarket
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import Calendar
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 

@@ -22,9 +22,9 @@ from tests.fakes.store import Published
 from tests.flow.test_slots import publish_risk
 
 pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
-from trainer import history
 from trainer.commands import backtest as command
-from trainer.looks import LOOKS
+from trainer.promotion import history
+from trainer.runs.looks import LOOKS
 
 Make = Callable[..., Workbench]
 SESSIONS = 8

@@ -17,20 +17,20 @@ import pyarrow.compute as pc
 import pytest
 
 from execution.config import ExecutionConfig
-from execution.entries import Entry, EntryConfig
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.generated.market import generate
+from execution.planning.entries import Entry, EntryConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.actions import Action, ActionKind
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import FixInput
-from signals.scores import Scores
+from signals.market.actions import Action, ActionKind
+from signals.scoring.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
 from tests.flow.test_slots import publish_risk
 from trainer.backtest.archive import open_archive
 from trainer.backtest.bundled import forecasts
 from trainer.backtest.engine import Backtest, Course, Policy, opened
+from trainer.curation.generated.market import generate
 
 FIXED_IC = 0.05
 REPLAYED = 9

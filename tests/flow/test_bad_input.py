@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from signals import errors
-from signals.audits import SessionStatus
+from signals.market.audits import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
@@ -138,7 +138,7 @@ def test_scores_that_are_not_numbers_skip_the_session(
     """A bundle that passed its golden vectors and then gives NaN on the day's rows."""
     bench, day = make(own_store), str(own_store.sessions(1)[0])
     assert bench("pull", "--session", day).code == 0
-    monkeypatch.setattr("signals.scoring.predict", lambda models, rows: np.full(len(rows), np.nan))
+    monkeypatch.setattr("signals.scoring.scoring.predict", lambda models, rows: np.full(len(rows), np.nan))
     done = bench("score", "--session", day)
     assert done.code == 3 and "not finite" in done.out
     assert bench.rows("SELECT count(*) FROM scores") == [(0,)]
@@ -262,8 +262,8 @@ def test_an_error_is_json_too_where_json_was_asked_for(bench: Workbench) -> None
 
 def test_an_unknown_symbol_is_named(bench: Workbench, own_store: Published) -> None:
     """Asked of the bars themselves: a device's commands take sessions, not symbols."""
-    from signals.dataset import load_bars
     from signals.errors import UnknownSymbol
+    from signals.market.dataset import load_bars
 
     manifest = own_store.manifest
     bars = load_bars(own_store.root / "data", manifest, manifest.last, manifest.last)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance import clock
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
+from appliance.system import clock
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published
 
@@ -136,9 +136,9 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
                     ("restore", "--replace", "--yes", *given)):  # fmt: skip
         said.append(spoken(bench(*command)))
     from appliance.daemon.publishing import own_facts, publish
-    from appliance.folder import StateFolder
     from appliance.ledger import Ledger, Mode
-    from appliance.vitals import vitals
+    from appliance.status.vitals import vitals
+    from appliance.system.state_folder import StateFolder
     from tests.flow.test_doctor import NOW
 
     with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
@@ -197,7 +197,8 @@ def test_a_crash_prints_no_secret_and_no_process_is_given_one(
     asked = ("init", "--venue", "alpaca-paper", "--url", "http://127.0.0.1:9", "--store", str(published.root))
     assert bench(*asked, "--trust", str(published.trust)).code == 0
     program = (
-        "import sys\nfrom pathlib import Path\nfrom appliance import venue\nfrom appliance.device import opened\n"
+        "import sys\nfrom pathlib import Path\nfrom appliance.runtime import venue\n"
+        "from appliance.runtime.device import opened\n"
         "with opened(Path(sys.argv[1]), credentials=Path(sys.argv[2])) as device:\n"
         "    print(device, device.counterparty, device.notifier, device.heartbeat)\n"
         "    print(Path('/proc/self/environ').read_text(), Path('/proc/self/cmdline').read_text())\n"

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.control import Command, Request, ask
-from appliance.schedule import JOBS, timetable
+from appliance.daemon.control_socket import Command, Request, ask
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from appliance.config import Venue
+from appliance.controls.machine import MachineReading
+from appliance.controls.tripwires import NO_SENSOR, Figure
 from appliance.doctor import CHECKS, Finding, Patient, State, examine, try_addresses, worst
 from appliance.doctor.examination import Check
-from appliance.folder import StateFolder, exclusive, only_daemon
 from appliance.ledger import Ledger, alerts
-from appliance.machine import MachineReading
-from appliance.seams import Alert, Severity
-from appliance.tripwires import NO_SENSOR, Figure
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, exclusive, only_daemon
 from execution.brokers.base import Account
 from signals.errors import BrokerUnreachable
 from tests.fakes.device import Workbench

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

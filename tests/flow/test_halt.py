@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from appliance.folder import StateFolder, exclusive
+from appliance.system.state_folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -124,7 +124,7 @@ def test_an_unclean_reconcile_keeps_the_latch_closed(
     def broken(*_: object) -> None:
         raise ReconBreak("10 shares of GABC are at the broker and in no book")
 
-    monkeypatch.setattr("appliance.orderpath.agreement.agree", broken)
+    monkeypatch.setattr("appliance.orders.agreement.agree", broken)
     monkeypatch.setattr("appliance.jobs.reconcile.agree", broken)
     done = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
     assert done.code == 4 and "10 shares of GABC" in done.err

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from appliance.commands import safety
-from appliance.device import opened
-from appliance.schedule import timetable
+from appliance.runtime.device import opened
+from appliance.schedule.timetable import timetable
 from signals.errors import Locked
 from tests.fakes import steering
 from tests.fakes.device import Workbench

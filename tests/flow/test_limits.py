@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from signals.audits import SessionStatus
+from signals.market.audits import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import RANKED, Published, publish_bundle, recipe, republish
 

@@ -19,35 +19,35 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from appliance.bundles import BundleStore
-from appliance.device import opened
-from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.bundles.store import BundleStore
 from appliance.jobs.pull import pull
-from appliance.s3 import S3Store
-from appliance.stores import FolderStore
-from appliance.transfer import PART, bring
-from execution.exchange.generated import generate
+from appliance.runtime.device import opened
+from appliance.schedule.job import JobReport
+from appliance.storage.base import FolderStore
+from appliance.storage.download import PART, bring
+from appliance.storage.s3 import S3Store
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
 from signals.bundle.dataset import signature_name
 from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.places import Place
-from signals.s3 import Objects, S3Config, S3Keys, read_keys
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.storage.places import Place
+from signals.storage.s3 import Objects, S3Config, S3Keys, read_keys
 from tests.fakes import bundles as fake_bundles
 from tests.fakes.device import Workbench
 from tests.fakes.publishing import CREATED, SPECS, run_folder
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
 from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
-from trainer import sign
 from trainer.__main__ import app
 from trainer.curation.bucket import BucketStore
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.publish import publish_data
 from trainer.curation.vendors.mapping import Mapping
-from trainer.publish import Request
-from trainer.remote import publish_remote
+from trainer.publishing import keys as sign
+from trainer.publishing.dataset import publish_data
+from trainer.publishing.publish import Request
+from trainer.publishing.remote import publish_remote
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from signals.bundle import Part, Role
 from signals.bundle.manifest import Promotion
 from signals.bundle.seal import sign
-from signals.evening_scores import SCORES_KIND, EveningScores, seal_scores
 from signals.files import sha256_of
+from signals.scoring.evening_scores import SCORES_KIND, EveningScores, seal_scores
 from tests.fakes import bundles
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
@@ -198,11 +198,11 @@ def test_an_older_revision_is_never_accepted_after_a_newer_one(evening: tuple[Wo
     deliver(path, revision=2, created=datetime(2025, 6, 1, tzinfo=UTC))
     assert bench("score", "--session", str(day)).code == 0
     path.write_bytes(first)
-    from appliance.deliveries import accepted
+    from appliance.bundles.delivered_scores import accepted
     from appliance.ledger import Ledger, Mode
     from signals.errors import ScoresRefused
-    from signals.evening_scores import require_news
     from signals.files import sha256_of
+    from signals.scoring.evening_scores import require_news
 
     with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
         seen = accepted(ledger, "equities_xs")

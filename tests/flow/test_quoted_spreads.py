@@ -12,8 +12,8 @@ from execution.config import ExecutionConfig
 from execution.costs.spread import estimated_bps
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.scores import Scores
+from portfolio.risk.kelly import InformationCoefficient
+from signals.scoring.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.quotes import quote
 from tests.fakes.store import Published

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.stores import FolderStore
-from appliance.sync import pull_bundle
-from appliance.vault import FolderVault
+from appliance.backup.vault import FolderVault
+from appliance.bundles.pull import pull_bundle
+from appliance.storage.base import FolderStore
 from signals.errors import BundleRefused, StoreUnreachable
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -10,14 +10,14 @@ import pytest
 import typer
 import yaml
 
-from appliance.catching_up import ABSENT
+from appliance.backup.restore import HALT_NAME as RESTORED
 from appliance.commands.line import app
+from appliance.controls.tripwires import TRIPWIRES, Action
 from appliance.daemon.life import CLOCK
-from appliance.halting import NAMES
 from appliance.jobs.room import DISK
-from appliance.orderpath.rebuilding import HALT_NAME as REBUILT
-from appliance.restoring import HALT_NAME as RESTORED
-from appliance.tripwires import TRIPWIRES, Action
+from appliance.orders.rebuilding import HALT_NAME as REBUILT
+from appliance.safety.halt import NAMES
+from appliance.schedule.catch_up import ABSENT
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")

@@ -12,15 +12,15 @@ import duckdb
 import numpy as np
 import pytest
 
-from appliance.schedule import timetable
-from execution.exchange.book import Holding
-from execution.exchange.clock import VirtualClock
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault, FaultKind
-from execution.exchange.market import Market
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.dataset import load_actions, load_bars
+from appliance.schedule.timetable import timetable
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.book import Holding
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.faults import Fault, FaultKind
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.dataset import load_actions, load_bars
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -16,14 +16,14 @@ from signals.bundle import DataGrant
 from signals.bundle.dataset import signature_name
 from signals.bundle.grant import seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, sign
-from signals.dataset import read_manifest
 from signals.files import sha256_of
-from signals.manifest import FileRole, Manifest
+from signals.market.dataset import read_manifest
+from signals.market.manifest import FileRole, Manifest
 from tests.fakes.bundles import DATA, FAR, FIRST, ROOT, STRANGER, keyset, keyset_file
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, sign_data
 from trainer.__main__ import app
-from trainer.sign import create_keys
+from trainer.publishing.keys import create_keys
 
 Make = Callable[..., Workbench]
 

@@ -134,7 +134,7 @@ def test_a_forecast_that_is_no_number_leaves_the_windows_volatility(own_store: P
 
 def test_what_is_recorded_is_what_the_model_said_of_the_session(own_store: Published, make: Make, day: str) -> None:
     """The recorded forecasts are the model's own on the features of asof, computed here from the published bars."""
-    from signals.dataset import load_bars, read_manifest
+    from signals.market.dataset import load_bars, read_manifest
 
     publish_risk(own_store)
     bench = make(own_store)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
 

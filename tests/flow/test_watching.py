@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views.attribution import PARTS
-from signals.audits import SessionStatus
 from signals.bundle import Part
+from signals.market.audits import SessionStatus
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish

@@ -20,8 +20,8 @@ import requests
 import yaml
 from requests.adapters import BaseAdapter
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig
+from appliance.system.clock import VirtualClock
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.bundle import read_keyset
@@ -29,9 +29,9 @@ from signals.bundle.graph import check_model
 from signals.bundle.manifest import BundleManifest
 from signals.bundle.seal import parse, valid_signers
 from signals.config import load
-from signals.dataset import read_table
 from signals.files import sha256_of
-from signals.manifest import CHECKSUM, FORMAT, FileRecord, FileRole, Manifest, _canonical
+from signals.market.dataset import read_table
+from signals.market.manifest import CHECKSUM, FORMAT, FileRecord, FileRole, Manifest, _canonical
 from tests.fakes.bundles import Recipe, keyset, keyset_file, roots
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from execution.exchange.message import Request, Response
+from execution.exchange.protocol.message import Request, Response
 
 HTML = b"<html><head><title>502</title></head><body><center>nginx</center></body></html>"
 ALPACA_REFUSAL = {"code": 40310000, "message": "insufficient buying power"}

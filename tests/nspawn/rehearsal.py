@@ -33,7 +33,7 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule import JOBS, timetable
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from appliance.backups import take
+from appliance.backup.copies import take
+from appliance.backup.vault import vault_at
 from appliance.config import BackupConfig
 from appliance.ledger import Ledger
-from appliance.schedule import TIMETABLE, timetable
-from appliance.vault import vault_at
-from signals.sessions import NEW_YORK, xnys
+from appliance.schedule.timetable import TIMETABLE, timetable
+from signals.market.sessions import NEW_YORK, xnys
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = ROOT / "ansible"

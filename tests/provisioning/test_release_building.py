@@ -66,7 +66,7 @@ def test_the_trainer_stays_at_home(built: tuple[Path, dict[str, Any]]) -> None:
         (entry,) = (name for name in names if name.endswith("entry_points.txt"))
         scripts = re.findall(r"^(\S+) = ", file.read(entry).decode(), flags=re.M)
     assert not any(name.startswith("trainer/") for name in names)
-    assert {"signals/bars.py", "appliance/ledger/schema.sql", "appliance/__main__.py"} <= set(names)
+    assert {"signals/market/bars.py", "appliance/ledger/schema.sql", "appliance/__main__.py"} <= set(names)
     assert sorted(scripts) == ["appliance", "paper-exchange"]
 
 

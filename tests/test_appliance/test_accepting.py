@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -18,8 +18,8 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept_break, fetch, oldest
+from appliance.orders import OrderPath
+from appliance.orders.agreement import accept_break, fetch, oldest
 from execution.brokers.base import Acked, Submission
 from execution.orders import BrokerOrder, Intent, OrderStatus
 from execution.reconcile import Difference

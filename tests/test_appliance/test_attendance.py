@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance.attendance import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
-from appliance.folder import StateFolder, only_daemon
-from appliance.fs import DurableFs
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
-from appliance.schedule import TIMETABLE
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import TIMETABLE
+from appliance.status.attendance import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder, only_daemon
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from tests.fakes.device import Workbench
 
 CALENDAR = xnys(date(2024, 3, 1), date(2024, 3, 28))

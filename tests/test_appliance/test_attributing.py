@@ -11,24 +11,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from appliance.attributing import attributed, document, missing_shares, pending
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
 from appliance.ledger.targets import TargetRow
+from appliance.monitoring.attribution import attributed, document, missing_shares, pending
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import attribution
 from execution.attribution import Part
 from execution.brokers.base import Account, Position
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.bars import Bars
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
 from tests.fakes.bundles import weekdays
 
 D = Decimal

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backups import COPY, PREFIX, RECORD, Backup, examine, fetch, kept, listed, retire, shorter, take
-from appliance.clock import VirtualClock
+from appliance.backup.copies import COPY, PREFIX, RECORD, Backup, examine, fetch, kept, listed, retire, shorter, take
+from appliance.backup.restore import put_back, require_free
+from appliance.backup.vault import FolderVault
 from appliance.config import BackupConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.jobs.backup import backup
-from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, meta
 from appliance.ledger.database import SCHEMA_VERSION
-from appliance.restoring import put_back, require_free
-from appliance.vault import FolderVault
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.errors import BadBackup, FixInput, StoreUnreachable
 from tests.fakes.broker import Crash, FakeBroker, Inbox, deps_of, weekdays
 

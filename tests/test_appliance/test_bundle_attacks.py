@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Golden, Part, Policy, Role, verify
 from signals.bundle.contents import MAX_FILE_BYTES, MAX_FILES
 from signals.bundle.manifest import Graph, Promotion, derived_id

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from appliance.bundles import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
 from signals.inference import predict

@@ -12,22 +12,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appliance.completing import Completed, complete
+from appliance.bundles.pull import is_current, pull_data
 from appliance.config import StoresConfig
-from appliance.fs import DurableFs
-from appliance.market import Market
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import is_current, pull_data
+from appliance.market.store import Market
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
+from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys
-from execution.exchange.exchange import Exchange
-from execution.exchange.inprocess import InProcessAdapter
-from signals.actions import ActionKind
-from signals.audits import SessionStatus
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
 from signals.config import parse
-from signals.dataset import load_actions, read_manifest
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
-from signals.manifest import PriceBasis
+from signals.market.actions import ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, read_manifest
+from signals.market.manifest import PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench

@@ -14,8 +14,9 @@ from threading import Event, Thread
 
 import pytest
 
-from appliance import control
-from appliance.control import (
+from appliance.daemon import control_socket, conversation
+from appliance.daemon.children import Ended
+from appliance.daemon.control_socket import (
     MAX_LINE_BYTES,
     Answer,
     Command,
@@ -26,10 +27,8 @@ from appliance.control import (
     parse_request,
     serve,
 )
-from appliance.daemon import conversation
-from appliance.daemon.children import Ended
 from appliance.daemon.conversation import Desk
-from appliance.seams import Alert
+from appliance.system.ports import Alert
 from signals.errors import FixInput, LedgerUnusable, Locked, ReconBreak
 
 
@@ -159,7 +158,7 @@ def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte comes well within the deadline, and the whole line never does."""
-    monkeypatch.setattr(control, "HEAR_SECONDS", 0.4)
+    monkeypatch.setattr(control_socket, "HEAR_SECONDS", 0.4)
     with listening(tmp_path / "s", Daemon()), socket.socket(socket.AF_UNIX) as dripping:
         dripping.connect(str(tmp_path / "s"))
         dropped = Event()

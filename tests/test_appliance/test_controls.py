@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.exercise import exercise
-from appliance.limits import Limits
-from appliance.loosening import LOOSER_BELOW, guarded, loosened
-from appliance.tripwires import TRIPWIRES
-from execution.pretrade import PretradeConfig
+from appliance.controls.limits import Limits
+from appliance.controls.self_test import exercise
+from appliance.controls.tripwires import TRIPWIRES
+from appliance.safety.limit_changes import LOOSER_BELOW, guarded, loosened
+from execution.planning.pretrade import PretradeConfig
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 

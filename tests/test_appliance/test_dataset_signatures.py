@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from appliance.dataset_mark import DatasetMark
-from appliance.fs import DurableFs
-from execution.exchange.generated import generate
+from appliance.market.dataset_mark import DatasetMark
+from appliance.system.durable_files import DurableFs
 from signals.bundle import DataGrant, DataKeys, Keyset, read_data_grant
 from signals.bundle.dataset import open_dataset, seal_dataset
 from signals.bundle.grant import seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, MANIFEST_KIND, sign
 from signals.errors import BadDataset, BundleRefused, StoreUnreachable
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 from tests.fakes.bundles import DATA, FAR, FIRST, ROOT, SECOND, STRANGER, TODAY, keyset, roots, signing_key
 from tests.fakes.store import publish_data
+from trainer.curation.generated import generate
 
 PLACE = "var/store/data"
 YESTERDAY = TODAY - timedelta(days=1)

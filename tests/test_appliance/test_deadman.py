@@ -12,15 +12,15 @@ from typing import ClassVar
 
 import pytest
 
-from appliance import deadman
-from appliance.clock import VirtualClock
-from appliance.deadman import NoWatcher, WebWatcher, watcher
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.alerts import heartbeat as deadman
+from appliance.alerts.heartbeat import NoWatcher, WebWatcher, watcher
+from appliance.context import Deps
 from appliance.jobs.heartbeat import broken, heartbeat
 from appliance.ledger import Ledger, alerts, job_runs, reports
-from appliance.schedule import JOBS
-from appliance.seams import Alert, Beat, Severity
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import JOBS
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert, Beat, Severity
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

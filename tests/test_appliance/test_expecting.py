@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance import watching
-from appliance.drift import document
-from appliance.expecting import GONE, STANDS, bands, life_of, observed, series_of, verdict
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
+from appliance.monitoring import daily
+from appliance.monitoring.drift import document
+from appliance.monitoring.expectation import GONE, STANDS, bands, life_of, observed, series_of, verdict
 from appliance.reports import watching as parts
 from appliance.reports.fans import Panel, fans
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import watching as views
 from execution.yardstick import lived
-from signals.bars import Bars
 from signals.bundle import Role
-from signals.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
 from signals.errors import BundleRefused
-from signals.expectation import expected_of
-from signals.holding import opens
+from signals.market.bars import Bars
+from signals.market.holding import opens
+from signals.monitoring.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
+from signals.monitoring.expectation import expected_of
 from tests.fakes.bundles import weekdays
 from tests.test_signals.test_expectation import PROMISE
 
@@ -195,18 +195,18 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
 @contextmanager
 def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     told: list[str] = []
-    monkeypatch.setattr(watching, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
+    monkeypatch.setattr(daily, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
     yield told
 
 
 def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     with telling(monkeypatch) as told:
-        watching.tell_if_gone(DAYS.days[301], deps, None)
-        watching.tell_if_gone(DAYS.days[301], deps, gone)
+        daily.tell_if_gone(DAYS.days[301], deps, None)
+        daily.tell_if_gone(DAYS.days[301], deps, gone)
         assert len(told) == 1 and told[0].startswith(GONE)
         record(deps, DAYS.days[301], expectation=gone)
-        watching.tell_if_gone(DAYS.days[302], deps, gone)
+        daily.tell_if_gone(DAYS.days[302], deps, gone)
         assert len(told) == 1
 
 

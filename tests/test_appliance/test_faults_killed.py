@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from urllib3.connection import HTTPConnection
 
-from appliance.fs import DurableFs
-from appliance.halting import halt
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import agreement, recovery, submission, tracking
+from appliance.orders import agreement, recovery, submission, tracking
+from appliance.safety.halt import halt
+from appliance.system.durable_files import DurableFs
 from execution.brokers.alpaca import AlpacaBroker
 from execution.orders import OrderStatus
 from tests.fakes import exchange as small

@@ -14,15 +14,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from appliance import webhook
-from appliance.job import JobStatus
+from appliance.alerts import webhook
+from appliance.alerts.channels import Channels, LogNotifier
+from appliance.alerts.webhook import WebhookNotifier
+from appliance.controls.machine import MachineReading
+from appliance.controls.tripwires import NO_SENSOR
 from appliance.ledger import alerts
-from appliance.machine import MachineReading
-from appliance.notify import Channels, LogNotifier
-from appliance.tripwires import NO_SENSOR
-from appliance.webhook import WebhookNotifier
+from appliance.schedule.job import JobStatus
 from execution.brokers.alpaca import AlpacaBroker
-from execution.exchange.faults import FaultKind
+from execution.exchange.protocol.faults import FaultKind
 from execution.orders import OrderStatus
 from signals.errors import TrademlError
 from tests.fakes import exchange as small

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from appliance.job import JobStatus
 from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from appliance.schedule.job import JobStatus
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
 from execution.orders import OrderStatus
-from signals.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
 from tests.fakes.standing import ORDERS, D, Standing, stand
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.feature_record import FeatureRecord, Reading, keep, kept
-from appliance.fs import DurableFs
+from appliance.bundles.feature_record import FeatureRecord, Reading, keep, kept
+from appliance.system.durable_files import DurableFs
 from signals.errors import FixInput, InvariantBroken
 
 NAN = float("nan")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.fs import DurableFs
-from appliance.latch import FILE_NAME, PREPARED_NAME, Latch, LatchState
+from appliance.controls.latch import FILE_NAME, PREPARED_NAME, Latch, LatchState
 from appliance.ledger import Ledger, halts
+from appliance.system.durable_files import DurableFs
 from signals.errors import DeviceHalted, FixInput
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)

@@ -16,7 +16,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import (
     Ledger,
     Mode,
@@ -40,7 +39,8 @@ from appliance.ledger import (
 )
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.states import FINISHED, MOVES, IntentState
-from appliance.seams import Alert, Severity
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Activity, Position
 from execution.fills import Fill
 from execution.orders import (

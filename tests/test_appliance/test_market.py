@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from appliance.market import Market
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import DataPull, pull_data
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.actions import Action
-from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars, read_rows, read_table
+from appliance.bundles.pull import DataPull, pull_data
+from appliance.market.store import Market
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
-from signals.holding import unknown_returns
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.actions import Action
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, load_bars, read_rows, read_table
+from signals.market.holding import unknown_returns
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from tests.fakes.store import publish_data
+from trainer.curation.generated.market import GeneratedMarket, generate
 from trainer.curation.writer import parquet_bytes
 
 END = date(2025, 6, 30)
@@ -264,7 +264,7 @@ def test_one_process_at_a_time(market: Market, data: Path, manifest: Manifest, t
 
     pull(data, market, manifest.last, tmp_path)
     program = (
-        "import sys, datetime; from pathlib import Path; from appliance.market import Market\n"
+        "import sys, datetime; from pathlib import Path; from appliance.market.store import Market\n"
         "from tests.fakes.bundles import weekdays; from signals.errors import Locked\n"
         "try:\n    Market(Path(sys.argv[1]), weekdays()).snapshot()\nexcept Locked:\n    sys.exit(5)\n"
     )

@@ -9,11 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from appliance.account import account_faults, held_gross
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.snapshots import Phase, Snapshot
-from appliance.ledger.states import IntentState
-from appliance.measures import (
+from appliance.controls.measures import (
     coverage,
     invalid_scores,
     loss,
@@ -24,11 +20,15 @@ from appliance.measures import (
     turnover,
     turnover_jump,
 )
-from appliance.order_figures import figures_of
-from appliance.tripwires import NOT_YET
+from appliance.controls.tripwires import NOT_YET
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.states import IntentState
+from appliance.safety.account_measures import account_faults, held_gross
+from appliance.safety.order_measures import figures_of
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.audits import SessionAudit, SessionStatus
+from signals.market.audits import SessionAudit, SessionStatus
 from tests.fakes.bundles import weekdays
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)

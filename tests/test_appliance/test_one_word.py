@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from appliance.deps import Deps
-from appliance.job import JobStatus
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -21,16 +20,17 @@ from appliance.ledger import broker_orders, choices, fills, intents, meta, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orderpath import OrderPath, agreement, windows
-from appliance.orderpath.agreement import LAST, accept, agree, begin
-from appliance.orderpath.batch import send
-from appliance.orderpath.conservation import conserve, exposed
-from appliance.orderpath.desk import open_desk
-from appliance.orderpath.leftovers import add_follow_ups
-from appliance.orderpath.rebuilding import rebuild
-from appliance.orderpath.recovery import recover
-from appliance.orderpath.submission import settle, submit
-from appliance.orderpath.tracking import adopt, track
+from appliance.orders import OrderPath, agreement, windows
+from appliance.orders.agreement import LAST, accept, agree, begin
+from appliance.orders.batch import send
+from appliance.orders.conservation import conserve, exposed
+from appliance.orders.desk import open_desk
+from appliance.orders.leftovers import add_follow_ups
+from appliance.orders.rebuilding import rebuild
+from appliance.orders.recovery import recover
+from appliance.orders.submission import settle, submit
+from appliance.orders.tracking import adopt, track
+from appliance.schedule.job import JobStatus
 from execution.brokers.base import Submission, Unknown
 from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import (
@@ -44,7 +44,7 @@ from signals.errors import (
     UnknownBrokerState,
     UnknownOrder,
 )
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from tests.fakes.broker import FakeBroker, Fault
 from tests.fakes.rehearsal import CALENDAR, MARGIN, D, Rehearsal, at, calm
 

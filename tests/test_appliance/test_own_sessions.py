@@ -16,22 +16,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appliance import overlap
-from appliance.completing import Completed, complete
-from appliance.fs import DurableFs
-from appliance.market import Market
-from appliance.snapshot import CompletedSession, Snapshot
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import is_current, pull_data
-from appliance.told import Told, ToldBar, keep, read
+from appliance.bundles.pull import is_current, pull_data
+from appliance.market import superseded
+from appliance.market.snapshot import CompletedSession, Snapshot
+from appliance.market.store import Market
+from appliance.market.vendor_record import Told, ToldBar, keep, read
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
+from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import DailyBar
-from execution.exchange.exchange import Exchange
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import read_manifest
+from execution.exchange.api.exchange import Exchange
 from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
@@ -279,7 +279,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
         new = market.snapshot()
         assert old is not None and new is not None and new.manifest_id == manifest.snapshot_id
         assert new.completed == old.completed[-len(done.derived) :]  # the same records, over another manifest
-        assert overlap.differences(market.connection()) == ()
+        assert superseded.differences(market.connection()) == ()
 
 
 def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_anew(
@@ -296,7 +296,7 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
     with opened(world, folder) as market:
         before = rows_of(market, last)
         manifest = take(market, tmp_path / "newer" / "data", folder)
-        noted = overlap.differences(market.connection())
+        noted = superseded.differences(market.connection())
         assert {one.session: one.symbols for one in noted} == {day: (symbol,) for day, symbol in changed}
         assert noted[1].sentence() == f"{last}: 1 names (FRESH)"
         done = fill(market, Silent(), manifest, world, folder)
@@ -320,10 +320,10 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
     with opened(world, folder) as market:
         take(market, tmp_path / "newer" / "data", folder)
     with opened(world, folder) as market:
-        assert [one.session for one in overlap.differences(market.connection())] == [last]
-        overlap.forget(market.connection())
+        assert [one.session for one in superseded.differences(market.connection())] == [last]
+        superseded.forget(market.connection())
     with opened(world, folder) as market:
-        assert overlap.differences(market.connection()) == ()
+        assert superseded.differences(market.connection()) == ()
 
 
 # -- killed, spoilt, refused ------------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance import webhook
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.halting import halt, tell
-from appliance.latch import Latch
+from appliance.alerts import webhook
+from appliance.alerts.channels import Channels
+from appliance.alerts.webhook import WebhookNotifier, headline, message, webhooks
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, alerts, halts
-from appliance.notify import Channels
-from appliance.paging import acknowledge, attend, repeat, send_again
-from appliance.seams import Alert, Severity
-from appliance.webhook import WebhookNotifier, headline, message, webhooks
+from appliance.safety.escalation import acknowledge, attend, repeat, send_again
+from appliance.safety.halt import halt, tell
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert, Severity
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from appliance.commands.line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
-from appliance.quiet import busy_until
-from appliance.schedule import TIMETABLE, Entering, Table, table_of
-from signals.sessions import NEW_YORK, xnys
+from appliance.schedule.maintenance_window import busy_until
+from appliance.schedule.timetable import TIMETABLE, Entering, Table, table_of
+from signals.market.sessions import NEW_YORK, xnys
 
 CALENDAR = xnys(date(2025, 10, 20), date(2025, 12, 12))
 NORMAL, EARLY, THANKSGIVING = date(2025, 11, 12), date(2025, 11, 28), date(2025, 11, 27)

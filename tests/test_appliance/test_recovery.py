@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.job import JobReport
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
+from appliance.schedule.job import JobReport
 from tests.fakes.broker import Fault
 from tests.fakes.rehearsal import ENTRIES, D, Rehearsal, at, broken_rules, calm, rehearse
 

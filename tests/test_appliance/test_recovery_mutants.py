@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
+from appliance.controls.latch import Latch
 from appliance.jobs import confirm as confirm_job
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
-from appliance.latch import Latch
 from appliance.ledger import activities, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import MOVES, IntentState
-from appliance.orderpath import agreement, batch, leftovers, recovery, resolution, submission, turns
-from appliance.orderpath.path import OrderPath
+from appliance.orders import agreement, batch, leftovers, recovery, resolution, submission, turns
+from appliance.orders.path import OrderPath
 from execution.brokers.base import Refused, Unknown
 from execution.orders import IntentKey
 from signals.errors import BrokerUnreachable

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from appliance.controls.measures import rounding_figures
 from appliance.ledger.nav import NavRow
-from appliance.measures import rounding_figures
 from appliance.reports.curve import draw, drawdowns
 from appliance.reports.markdown import render
 from appliance.reports.tables import money, table

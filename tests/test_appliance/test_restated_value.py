@@ -15,8 +15,8 @@ from appliance.ledger import Ledger, nav, snapshots
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
 from execution.brokers.base import Account, Position
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes.bundles import weekdays
 
 CALENDAR = weekdays()

@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from appliance.feature_record import FeatureRecord
-from appliance.restatement import compare
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.monitoring.restatement import compare
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from tests.fakes.device import Workbench

@@ -8,12 +8,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from execution.restating import reference_prices, renamed_risk, renamed_scores, weights_held
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
-from signals.scores import Scores
+from execution.planning.restating import reference_prices, renamed_risk, renamed_scores, weights_held
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
+from signals.scoring.scores import Scores
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 CLOSES = {"AAA": Decimal("70.00"), "BBB": Decimal("10.00"), "CCC": Decimal("5.00"), "DDD": Decimal("0.40")}

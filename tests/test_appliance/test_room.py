@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.fs import DurableFs
+from appliance.context import Deps
+from appliance.controls.machine import MachineReading, ThisMachine
+from appliance.controls.tripwires import NO_SENSOR, Figure
 from appliance.jobs.room import keep_room
 from appliance.ledger import Ledger, alerts, halts
-from appliance.machine import MachineReading, ThisMachine
-from appliance.tripwires import NO_SENSOR, Figure
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)

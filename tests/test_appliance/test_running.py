@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.fs import DurableFs
-from appliance.halting import NAMES, carry_out_without_ledger, halt, halt_name
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.jobs.running import Entry, honour_halt_request, run_job
-from appliance.latch import Latch
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ledger.database import Value
-from appliance.paging import complete
-from appliance.ramp import ramp_share
-from appliance.seams import Alert, Severity
+from appliance.safety.escalation import complete
+from appliance.safety.halt import NAMES, carry_out_without_ledger, halt, halt_name
+from appliance.safety.ramp import ramp_share
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
 from signals.errors import (
     BrokerUnreachable,
     DataNotUsable,

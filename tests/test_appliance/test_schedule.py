@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule import AT_THE_OPEN, JOBS, TIMETABLE, Decision, Entering, due, step_job, table_of, timetable
-from execution.entries import Entry, EntryConfig
+from appliance.schedule.timetable import (
+    AT_THE_OPEN,
+    JOBS,
+    TIMETABLE,
+    Decision,
+    Entering,
+    due,
+    step_job,
+    table_of,
+    timetable,
+)
+from execution.planning.entries import Entry, EntryConfig
 from signals.errors import NotASession
-from signals.sessions import NEW_YORK, xnys
+from signals.market.sessions import NEW_YORK, xnys
 
 CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
 D = date(2026, 3, 4)

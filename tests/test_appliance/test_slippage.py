@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from appliance.controls.slippage import SLIPPAGE_SESSIONS, sessions_in_a_row, slippage
+from appliance.controls.tripwires import NOT_YET
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
-from appliance.slippage import SLIPPAGE_SESSIONS, sessions_in_a_row, slippage
-from appliance.tripwires import NOT_YET
 from execution.fills import Fill
 from execution.orders import Side
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
-from execution.entries import Entry, EntryConfig
 from execution.orders import Intent
-from execution.planning import plan
+from execution.planning.entries import Entry, EntryConfig
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker
 from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.job import JobStatus
 from appliance.ledger import choices, plans, snapshots
 from appliance.ledger.choices import Choice
 from appliance.ledger.snapshots import Phase
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import agree, begin, undecided
-from appliance.orderpath.path import OTHER_DEVICE
+from appliance.orders import OrderPath
+from appliance.orders.agreement import agree, begin, undecided
+from appliance.orders.path import OTHER_DEVICE
+from appliance.schedule.job import JobStatus
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Activity
 from execution.orders import IntentKey, is_of_family
 from execution.without import BrokerWithout

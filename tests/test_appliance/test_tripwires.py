@@ -9,18 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.limits import Limits
-from appliance.tripwires import (
-    NO_SENSOR,
-    NOT_YET,
-    TRIPWIRES,
-    Action,
-    Figures,
-    Rearm,
-    Tripwire,
-    check,
-    worst,
-)
+from appliance.controls.limits import Limits
+from appliance.controls.tripwires import NO_SENSOR, NOT_YET, TRIPWIRES, Action, Figures, Rearm, Tripwire, check, worst
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 LIMITS = CONFIG.limits()

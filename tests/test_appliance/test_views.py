@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
+from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
 from appliance.views import bundle, checks, orders, performance, positions, runs, signals
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
-from signals.scores import Scores, blend
+from signals.scoring.scores import Scores, blend
 
 D = date(2026, 3, 12)
 AT = datetime(2026, 3, 12, 20, 20, tzinfo=UTC)
@@ -68,8 +68,8 @@ def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: 
 
 
 def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
+    from appliance.schedule.job import JobReport, JobStatus
 
     for day, tripped in ((date(2026, 3, 11), True), (D, False)):
         job_runs.begin(ledger, day, "plan", AT)
@@ -96,8 +96,8 @@ def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) 
 
 def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
     """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
+    from appliance.schedule.job import JobReport, JobStatus
 
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)
     said = {"decisions": [["forecast volatility at gross 1", "0.1000"], ["target gross", "1.5000"]]}
@@ -125,8 +125,8 @@ def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hinds
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
     """Two sleeves, three to one, against the blend that the plan itself takes; a sleeve outside it adds nothing."""
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs, scores
+    from appliance.schedule.job import JobReport, JobStatus
 
     values = {"equities_xs": (0.1, 0.4, -0.3), "other": (5.0, 1.0, 3.0), "risk": (1.0, 2.0, 3.0)}
     asof, symbols = date(2026, 3, 11), ("A", "B", "C")

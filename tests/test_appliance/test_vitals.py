@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.folder import StateFolder, only_daemon
-from appliance.fs import DurableFs
-from appliance.health import Verdict
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, alerts, job_runs
-from appliance.seams import Alert, Severity
-from appliance.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.status.health import Verdict
+from appliance.status.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, only_daemon
 from signals.errors import Locked
 
 D = date(2024, 3, 12)

@@ -16,7 +16,7 @@ import pytest
 import requests
 from alpaca.trading.client import TradingClient
 
-from appliance.clock import VirtualClock
+from appliance.system.clock import VirtualClock
 from execution.brokers import alpaca, parsing, transport
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials, order_body
 from execution.brokers.base import Acked, Refused, Unknown

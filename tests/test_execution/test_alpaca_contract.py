@@ -9,17 +9,17 @@ from decimal import Decimal
 
 import pytest
 
-from appliance.clock import VirtualClock
+from appliance.system.clock import VirtualClock
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Acked, Refused, Unknown
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault
-from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.protocol.faults import Fault
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, OrderType, Side, TimeInForce
 from execution.reconcile import fill_of
-from signals.actions import Action, ActionKind
 from signals.errors import UnknownBrokerState, UnknownOrder
+from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
 
 D = date(2021, 11, 22)

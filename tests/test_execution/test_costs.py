@@ -14,8 +14,8 @@ from execution.costs.impact import impact_cost_usd, square_root_impact, weight_i
 from execution.costs.spread import estimated_bps, half_spread, spread_bps, spread_cost, squared_spread, tick_bps
 from execution.orders import Side
 from portfolio.nav import NavCosts, net_asset_value
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.bars import Bars
 
 D = Decimal
 NAN = float("nan")

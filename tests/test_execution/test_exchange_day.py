@@ -13,8 +13,8 @@ from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest, GetOrdersRequest, MarketOrderRequest
 
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes.exchange import actions_client, data, exchange, new_york, trading
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.protocol.message import Request
 from tests.fakes import steering
 from tests.fakes.exchange import URL, exchange, serving
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.exchange.message import Request
-from execution.exchange.routes import ROUTES
+from execution.exchange.api.routes import ROUTES
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import exchange
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}

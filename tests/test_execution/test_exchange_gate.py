@@ -19,12 +19,13 @@ import requests
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from execution.exchange import http, market, stream
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import TOKEN_FILE, Gate, token_in
-from execution.exchange.message import Request
-from execution.exchange.refusals import RefusedByVenue
-from execution.exchange.routes import ROUTES, SIM_PREFIX
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.api.routes import ROUTES, SIM_PREFIX
+from execution.exchange.doors import http, stream
+from execution.exchange.doors.gate import TOKEN_FILE, Gate, token_in
+from execution.exchange.market import market
+from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.refusals import RefusedByVenue
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.steering import TOKEN, keys
 

@@ -23,10 +23,10 @@ from alpaca.trading.requests import (
     ReplaceOrderRequest,
 )
 
-from execution.exchange import http
-from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors import http
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
 from tests.fakes.steering import advance, log
 

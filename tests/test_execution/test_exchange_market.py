@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from execution.exchange.clock import VirtualClock
-from execution.exchange.market import Market
-from execution.exchange.message import Request
-from execution.exchange.names import directory, tenures
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.market.market import Market
+from execution.exchange.market.names import directory, tenures
+from execution.exchange.protocol.message import Request
 from signals.errors import BadBars, InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.exchange import bars, calendar, exchange, new_york
 
 MONDAY = date(2021, 11, 22)

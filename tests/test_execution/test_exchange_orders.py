@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -229,8 +229,8 @@ def test_positions_close_whole_in_part_and_all_together() -> None:
 def test_dividends_are_paid_only_without_paper_fidelity_and_never_on_total_return_prices() -> None:
     from datetime import date
 
-    from signals.actions import Action, ActionKind
-    from signals.manifest import PriceBasis
+    from signals.market.actions import Action, ActionKind
+    from signals.market.manifest import PriceBasis
 
     dividend = Action(ActionKind.DIVIDEND, "AAA", date(2021, 11, 23), date(2021, 11, 19), cash=Decimal("0.25"))
     raw, adjusted, total = PriceBasis.RAW, PriceBasis.SPLIT_ADJUSTED, PriceBasis.TOTAL_RETURN

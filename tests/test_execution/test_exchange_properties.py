@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request, Response
-from execution.exchange.order import LEGAL, Order
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.orders.order import LEGAL, Order
+from execution.exchange.protocol.message import Request, Response
 from execution.orders import OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 from tests.fakes.exchange import bars, exchange

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from execution.exchange import refusals
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request, Response
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol import refusals
+from execution.exchange.protocol.message import Request, Response
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}

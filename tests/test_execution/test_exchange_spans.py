@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from execution.exchange.spans import Frame
-from signals.actions import Action, ActionKind
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.market.spans import Frame
+from execution.exchange.protocol.message import Request
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}

@@ -16,8 +16,8 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from execution.exchange.__main__ import app
-from execution.exchange.exchange import Exchange
-from execution.exchange.standin import HOSTS, certify, standing_in
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.standin import HOSTS, certify, standing_in
 from signals.errors import BadConfig
 from tests.fakes.exchange import exchange, serving
 

@@ -21,10 +21,10 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
-from execution.exchange import http
 from execution.exchange.__main__ import main
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors import http
+from execution.exchange.protocol.message import Request
 from signals.errors import BadConfig, BadDataset, Locked
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, new_york, trading

@@ -15,7 +15,7 @@ from alpaca.trading.stream import TradingStream
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from execution.exchange.faults import Fault, FaultKind
+from execution.exchange.protocol.faults import Fault, FaultKind
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, serving, trading_at
 

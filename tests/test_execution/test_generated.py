@@ -11,18 +11,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from execution.exchange.generated import GeneratedMarket, generate
-from execution.exchange.generated.defects import Planted
-from execution.exchange.generated.market import UNIVERSE_FILE
-from execution.exchange.generated.prices import draw_prices
-from execution.exchange.generated.returns import Returns, ar1, characters
-from signals.actions import ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import load_bars
-from signals.defects import Reason
+from signals.audit.defects import Reason
 from signals.errors import FixInput, NotASession
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars
+from signals.market.manifest import Manifest, PriceBasis
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import GeneratedMarket, generate
+from trainer.curation.generated.defects import Planted
+from trainer.curation.generated.market import UNIVERSE_FILE
+from trainer.curation.generated.prices import draw_prices
+from trainer.curation.generated.returns import Returns, ar1, characters
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 

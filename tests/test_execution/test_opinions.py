@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from appliance.curating import fresh_actions
+from appliance.market.vendor_curation import fresh_actions
 from execution.brokers.base import Activity, Position
 from execution.brokers.market_data import AlpacaData, Keys
-from execution.exchange.inprocess import InProcessAdapter
-from execution.opinions import (
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.planning.opinions import (
     OpinionConfig,
     disputed,
     in_shares_of_d,
@@ -21,9 +21,9 @@ from execution.opinions import (
     unexplained_shares,
     unlike_actions,
 )
-from execution.restating import reference_prices
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from execution.planning.restating import reference_prices
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes import exchange as fake
 from tests.fakes.vendor import Evening
 

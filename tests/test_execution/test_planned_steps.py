@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
-from execution.entries import Entry, EntryConfig
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
-from execution.planning import PlanningConfig, plan
-from execution.pretrade import PretradeConfig, signed
-from execution.sending import is_filled, room
+from execution.planning.entries import Entry, EntryConfig
+from execution.planning.plan import PlanningConfig, plan
+from execution.planning.pretrade import PretradeConfig, signed
+from execution.planning.sending import is_filled, room
 from portfolio.weights import TargetWeights
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
 from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
-from execution.planning import PlanningConfig, plan, sending_order
-from execution.pretrade import PretradeConfig, signed
+from execution.planning.plan import PlanningConfig, plan, sending_order
+from execution.planning.pretrade import PretradeConfig, signed
 from portfolio.weights import TargetWeights
 from signals.errors import TripwireSkip
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from execution.brokers.base import Asset
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
-from execution.pretrade import (
+from execution.planning.pretrade import (
     CHECKS,
     Circumstances,
     Pending,

@@ -18,14 +18,14 @@ from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.morning import Morning
 from execution.orders import Plan, Provenance, Rounding
-from execution.pretrade import signed
-from execution.rounding import Exact, followed, nearest, of_target, restated
+from execution.planning.pretrade import signed
+from execution.planning.rounding import Exact, followed, nearest, of_target, restated
 from portfolio.config import Mode, PortfolioConfig
-from portfolio.risk import RiskModel
-from portfolio.target import target_book
-from signals.actions import Action, ActionKind
-from signals.scores import Scores
-from signals.sessions import xnys
+from portfolio.policy.target import target_book
+from portfolio.risk.model import RiskModel
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import xnys
+from signals.scoring.scores import Scores
 from tests.test_portfolio.books import random_scores, risk_model
 
 D = Decimal

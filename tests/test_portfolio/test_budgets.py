@@ -9,12 +9,12 @@ import pytest
 
 from portfolio.build import PortfolioConfig, build
 from portfolio.config import CvarBudget, CvarMethod, Mode, Weighting
-from portfolio.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
-from portfolio.hrp import hrp_weights, shared_by_risk
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import FORECAST_LIMIT, RiskModel, estimate, with_volatility
-from portfolio.risk_scaling import annual_volatility
-from portfolio.target import target_book
+from portfolio.policy.target import target_book
+from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
+from portfolio.risk.hrp import hrp_weights, shared_by_risk
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import FORECAST_LIMIT, RiskModel, estimate, with_volatility
+from portfolio.risk.scaling import annual_volatility
 from signals.errors import InvariantBroken
 from tests.test_portfolio.books import SESSION, bars_of, names, random_scores, risk_model
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.build import Mode, PortfolioConfig, build
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel
-from portfolio.risk_scaling import annual_volatility
-from portfolio.target import TargetBook, candidates_of, target_book
+from portfolio.policy.target import TargetBook, candidates_of, target_book
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel
+from portfolio.risk.scaling import annual_volatility
 from portfolio.weights import TargetWeights
 from signals.config import load
 from signals.errors import InvariantBroken, ScoresInvalid

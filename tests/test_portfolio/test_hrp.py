@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from portfolio.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order
+from portfolio.risk.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order
 from signals.errors import InvariantBroken
 
 PAPER = [7.00, 7.59, 10.84, 19.03, 9.72, 10.19, 6.62, 9.10, 7.12, 12.79]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from portfolio.evidence import evidence_share
-from portfolio.kelly import (
+from portfolio.risk.evidence import evidence_share
+from portfolio.risk.kelly import (
     InformationCoefficient,
     grinold_mean,
     kelly_fraction,
@@ -17,7 +17,7 @@ from portfolio.kelly import (
     kelly_weights,
     shrunk_ic,
 )
-from portfolio.risk_scaling import annual_volatility, volatility_scalar
+from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from portfolio import neutrality
-from portfolio.neutrality import INWARD, exposures, nearest_within, neutralise
-from portfolio.selection import top_and_bottom
+from portfolio.policy import neutrality
+from portfolio.policy.neutrality import INWARD, exposures, nearest_within, neutralise
+from portfolio.policy.selection import top_and_bottom
 from signals.errors import NoFeasibleBook
 
 

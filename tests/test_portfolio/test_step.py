@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from portfolio.config import Mode, PortfolioConfig
-from portfolio.step import Step, Way, check_step, step
+from portfolio.policy.step import Step, Way, check_step, step
 from signals.errors import InvariantBroken
 
 FREE = PortfolioConfig(round_trip_cost_bps=0)

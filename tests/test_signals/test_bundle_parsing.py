@@ -182,7 +182,7 @@ def watch(event, arguments):
         seen.append((event, arguments[:2]))
 watching = False
 from pathlib import Path
-import onnxruntime, numpy, signals.bundle, signals.scoring, signals.drift
+import onnxruntime, numpy, signals.bundle, signals.scoring.scoring, signals.monitoring.drift
 from signals.bundle import verify
 from signals.inference import predict
 from tests.fakes.bundles import keyset, policy

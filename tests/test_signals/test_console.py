@@ -15,8 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from signals.config import Config, parse
-from signals.console import run
 from signals.errors import BadConfig, BundleRefused, DataNotUsable, TrademlError
+from signals.text.console import run
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig, read_config
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from signals import continuity
-from signals.continuity import Evening, limits, recomputed, relations, step
 from signals.errors import BundleRefused
+from signals.monitoring import continuity
+from signals.monitoring.continuity import Evening, limits, recomputed, relations, step
 
 COLUMNS = ("slow", "sister", "log_size", "fast", "score")
 TEN = np.arange(1, 11, dtype=np.float32)

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.dataset import (
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.market.actions import Action, ActionKind
+from signals.market.dataset import (
     FileRole,
     Manifest,
     PriceBasis,
@@ -26,11 +28,9 @@ from signals.dataset import (
     read_manifest,
     session_range,
 )
-from signals.eligibility_rule import EligibilityConfig
-from signals.errors import BadDataset, InvariantBroken, NotASession
-from signals.files import sha256_of
-from signals.manifest import FileRecord
-from signals.sessions import xnys
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import FileRecord
+from signals.market.sessions import xnys
 from trainer.curation.writer import (
     BARS_SCHEMA,
     FINDINGS_SCHEMA,
@@ -305,7 +305,7 @@ def test_deliveries_are_kept_untouched(tmp_path: Path) -> None:
 def test_reading_bars_imports_no_pandas(tmp_path: Path) -> None:
     write_dataset(tmp_path, content())
     program = (
-        "import sys; from pathlib import Path; from signals.dataset import *; f = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from signals.market.dataset import *; f = Path(sys.argv[1]);"
         "m = read_manifest(f); load_bars(f, m, m.first, m.last); load_actions(f, m);"
         "sys.exit(any(name.split('.')[0] in ('pandas', 'exchange_calendars') for name in sys.modules))"
     )

@@ -9,9 +9,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from signals.drift import DriftState, psi, reference, trailing_psi, watched
 from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.monitoring.drift import DriftState, psi, reference, trailing_psi, watched
 
 NAMES = ("dow_sin", "calm", "holes", "rank_calm")
 

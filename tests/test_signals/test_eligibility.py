@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.eligibility import mean_dollars, tradable
-from signals.eligibility_rule import ANY, DOLLAR_SESSIONS, EligibilityConfig
+from signals.market.eligibility import mean_dollars, tradable
+from signals.market.eligibility_rule import ANY, DOLLAR_SESSIONS, EligibilityConfig
 
 RULE = EligibilityConfig(min_price=5, exit_price=3, min_dollar_volume=1e6, exit_dollar_volume=5e5)
 NAN = float("nan")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from signals.bundle.seal import MANIFEST_KIND, canonical_json, sign
 from signals.errors import ScoresRefused, TrademlError
-from signals.evening_scores import (
+from signals.files import sha256_of
+from signals.scoring.evening_scores import (
     MAX_SCORES_BYTES,
     SCORES_KIND,
     EveningScores,
@@ -26,7 +27,6 @@ from signals.evening_scores import (
     scores_name,
     seal_scores,
 )
-from signals.files import sha256_of
 from tests.fakes.bundles import FIRST, SECOND, STRANGER, keyset, signing_key
 
 TODAY = date(2024, 3, 11)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from signals.errors import BundleRefused
-from signals.expectation import read_expectation
+from signals.monitoring.expectation import read_expectation
 
 FAN = [[-0.2, 0.0, 0.2], [-0.1, 0.01, 0.1], [-0.05, 0.02, 0.06]]
 PROMISE: dict[str, Any] = {

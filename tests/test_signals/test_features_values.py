@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from signals.bars import Bars
 from signals.features.bands import band_position
 from signals.features.beta import beta, residual_volatility
 from signals.features.drawdown import drawdown
@@ -25,6 +24,7 @@ from signals.features.ranking import rank
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
 from signals.features.volatility import realised_volatility
 from signals.features.zscores import zscore
+from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
 

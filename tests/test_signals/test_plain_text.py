@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals.console import emit, run
 from signals.errors import FixInput
-from signals.plain_text import clean, clean_lines, csv_cell, markdown
+from signals.text.console import emit, run
+from signals.text.plain_text import clean, clean_lines, csv_cell, markdown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -13,8 +13,8 @@ from signals.bundle import Bundle, Part, verify
 from signals.errors import DataNotUsable, InvariantBroken, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.inference import predict
-from signals.scores import Scores, blend
-from signals.scoring import score
+from signals.scoring.scores import Scores, blend
+from signals.scoring.scoring import score
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.onnx_models import nan_model, stump_model, stump_scores
 

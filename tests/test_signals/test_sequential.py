@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
-from signals.sequential import ALPHA, CONSTANT_SHARES, WINDOWS_SESSIONS, judge, wealth
+from signals.monitoring.sequential import ALPHA, CONSTANT_SHARES, WINDOWS_SESSIONS, judge, wealth
 
 LIVES, SESSIONS = 1_000, 400
 PROMISED, BOUND = 0.02, 0.35

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals import errors
-from signals.console import run
 from signals.errors import FixInput, TrademlError
-from signals.wording import reason_of, utc_words
+from signals.text.console import run
+from signals.text.wording import reason_of, utc_words
 
 
 def met(work: Callable[[], object]) -> BaseException:

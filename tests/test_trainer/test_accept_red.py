@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from signals.arrow import read_parquet
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
 from signals.errors import DataNotUsable, FixInput, TrademlError
-from signals.manifest import Manifest, PriceBasis
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.storage.arrow import read_parquet
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.curation.accepting import accept
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping
-from trainer.source import refuse_red
+from trainer.samples.source import refuse_red
 
 ROOT = Path(__file__).resolve().parents[2]
 REASON = "the vendor lost two thirds of this day and nobody else has it"

@@ -15,21 +15,21 @@ import requests
 from requests.adapters import BaseAdapter
 from typer.testing import CliRunner
 
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.generated import generate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market
-from signals.actions import Action, ActionKind
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, TrademlError
-from signals.manifest import FileRole, PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.manifest import FileRole, PriceBasis
 from tests.fakes import exchange as fake
 from trainer.__main__ import app
+from trainer.curation.audit.missing import missing
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.missing import missing
 from trainer.curation.vendors.alpaca import AlpacaVendor, Keys, read_keys
 from trainer.curation.vendors.mapping import Mapping
 
@@ -63,7 +63,7 @@ class Recording(InProcessAdapter):
         self.failures = failures
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        from execution.exchange.inprocess import as_request
+        from execution.exchange.doors.inprocess import as_request
 
         self.queries.append(as_request(request).query)
         if len(self.queries) <= self.failures:

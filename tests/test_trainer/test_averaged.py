@@ -10,14 +10,14 @@ import pytest
 
 from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
-from signals.ic import rank_ic
 from signals.inference import predict
+from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
-from trainer.export import export
-from trainer.models.averaged import AveragedModel, mean_graph, seeds_of
-from trainer.models.base import Device, Learner, Model
-from trainer.models.parameters import CatBoostConfig, LightGbmConfig
-from trainer.models.table import LearnerKind
+from trainer.learners.averaged import AveragedModel, mean_graph, seeds_of
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.export import export
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.validation.likeness import likeness, seed_null
 

@@ -15,21 +15,21 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from execution.exchange.generated import generate
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
 from signals.errors import BadBars, BrokerUnreachable, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
+from trainer.curation.audit.levels import off_level
+from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.backfill import SPOOL, backfill, requests
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.receipts import read_receipts
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.levels import off_level
-from trainer.curation.missing import Missing, missing
-from trainer.curation.receipts import read_receipts
 from trainer.curation.vendor import FileVendor
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from dask.tokenize import tokenize
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from tests.fakes.labelled import market
-from trainer.fanout import RowSet
-from trainer.models.base import SharesBins
-from trainer.models.bins import Bins
-from trainer.models.lgbm import LightGbm, LightGbmModel
-from trainer.models.linear import Ridge
-from trainer.models.parameters import LightGbmConfig, Objective, RidgeConfig
-from trainer.proof import prove
+from trainer.learners.base import SharesBins
+from trainer.learners.bins import Bins
+from trainer.learners.fanout import RowSet
+from trainer.learners.lgbm import LightGbm, LightGbmModel
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, Objective, RidgeConfig
 from trainer.recipes.base import CpcvConfig
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.search.binned import BinnedRows
-from trainer.validation.oof import score_unseen
+from trainer.validation.proof import prove
+from trainer.validation.splits.oof import score_unseen
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30, max_bin=15)

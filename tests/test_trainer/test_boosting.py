@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from signals.errors import BadConfig, TooLittleHistory
-from trainer.export import export
-from trainer.models.base import Device, Learner, Model
-from trainer.models.catb import CatBoostModel
-from trainer.models.lgbm import LightGbmModel
-from trainer.models.objectives import newest_apart
-from trainer.models.parameters import BoostedConfig, CatBoostConfig, LightGbmConfig, Objective
-from trainer.models.table import LEARNERS, LearnerKind
-from trainer.models.trees import read_trees
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.catb import CatBoostModel
+from trainer.learners.export import export
+from trainer.learners.lgbm import LightGbmModel
+from trainer.learners.objectives import newest_apart
+from trainer.learners.parameters import BoostedConfig, CatBoostConfig, LightGbmConfig, Objective
+from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.trees import read_trees
 from trainer.recipes.base import RecipeConfig
 
 SESSIONS = np.repeat(np.arange(100), 40)

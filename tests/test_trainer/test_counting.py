@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from signals.errors import FixInput
-from trainer import chain
-from trainer.models.base import Device
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.base import Device
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
 from trainer.search import store
 from trainer.search.counting import Counted, counting
 from trainer.search.question import JUDGED, TRAIN, Question, Series, begin, end, recipe_hash, trial_key

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken, TooLittleHistory
-from trainer.validation import cpcv
-from trainer.validation.cpcv import Split, group_bounds, leaks, path_table, splits
+from trainer.validation.splits import cpcv
+from trainer.validation.splits.cpcv import Split, group_bounds, leaks, path_table, splits
 
 HUNDRED = np.arange(100)
 

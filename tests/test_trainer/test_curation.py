@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.eligibility_rule import ANY, EligibilityConfig
+from signals.audit.quality import CoverageConfig
 from signals.errors import BadBars
-from signals.manifest import PriceBasis
-from signals.quality import CoverageConfig
-from signals.securities import identities
-from signals.sessions import Calendar, xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.eligibility_rule import ANY, EligibilityConfig
+from signals.market.manifest import PriceBasis
+from signals.market.securities import identities
+from signals.market.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import curate
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA, DatasetContent, parquet_bytes

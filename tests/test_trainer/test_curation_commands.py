@@ -19,14 +19,14 @@ import typer
 from typer.testing import CliRunner
 
 from signals.bundle.dataset import signature_name
-from signals.dataset import FileRole, load_actions, load_bars, read_manifest
 from signals.errors import BadDataset, StoreUnreachable, TrademlError
+from signals.market.dataset import FileRole, load_actions, load_bars, read_manifest
 from tests.fakes.store import SIGNER
 from trainer.commands import data as data_commands
 from trainer.curation.config import CurationConfig, read_config
-from trainer.curation.publish import publish_data
 from trainer.curation.store import FolderStore
-from trainer.sign import create_keys
+from trainer.publishing.dataset import publish_data
+from trainer.publishing.keys import create_keys
 
 RUNNER = CliRunner()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.dataset import FileRole, Manifest, PriceBasis, SessionStatus, load_actions, load_bars, read_table
-from trainer.curation.audit import audit
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.dataset import FileRole, Manifest, PriceBasis, SessionStatus, load_actions, load_bars, read_table
+from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
 from trainer.curation.ingest import Sources, ingest

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from signals.actions import Action, ActionKind
 from signals.config import parse
 from signals.errors import BadBars, BadConfig
-from signals.sessions import xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import xnys
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars
 from trainer.curation.vendors.mapping import ActionColumns, BarColumns, Mapping, UniverseColumns, read_mapping

@@ -15,21 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility_rule import ANY
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.inference import predict
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import NEW_YORK, xnys
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.eligibility_rule import ANY
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK, xnys
 from signals.sleeves import SLEEVES
 from tests.fakes.onnx_models import stump_model
 from trainer.__main__ import app
 from trainer.clock import now
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.known import Told, fold
+from trainer.curation.deliveries.receipts import FILE, Scope, read_receipts
 from trainer.curation.ingest import Sources, as_of, ingest, refresh
-from trainer.curation.known import Told, fold
-from trainer.curation.receipts import FILE, Scope, read_receipts
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,10 +7,10 @@ import json
 import numpy as np
 
 from execution.yardstick import Lived, lived
-from signals.expectation import read_expectation
-from signals.holding import Opens
+from signals.market.holding import Opens
+from signals.monitoring.expectation import read_expectation
 from tests.fakes.bars import all_filled
-from trainer.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
+from trainer.training.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
 from trainer.validation.ic import persistent_mean
 
 NAMES, SESSIONS = 60, 500

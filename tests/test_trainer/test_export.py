@@ -12,9 +12,9 @@ from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
 from signals.inference import predict
 from tests.test_trainer.test_lgbm import NAMES, SMALL, fit, rows
-from trainer.export import TOLERANCE, export
-from trainer.models.lgbm import LightGbm, LightGbmConfig, LightGbmModel
-from trainer.models.trees import Tree, read_trees, trees_to_onnx
+from trainer.learners.export import TOLERANCE, export
+from trainer.learners.lgbm import LightGbm, LightGbmConfig, LightGbmModel
+from trainer.learners.trees import Tree, read_trees, trees_to_onnx
 
 
 def test_native_and_onnx_agree_on_nan_rows_raw_dollar_volumes_and_epoch_seconds() -> None:

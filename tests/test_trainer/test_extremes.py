@@ -12,11 +12,11 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.bars import Floats
-from signals.eligibility_rule import ANY
-from signals.extremes import waiting
+from portfolio.risk.kelly import InformationCoefficient
+from signals.audit.extremes import waiting
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Floats
+from signals.market.eligibility_rule import ANY
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
@@ -33,9 +33,9 @@ from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import normal_ranks
-from trainer.measure import book_figures
+from trainer.promotion.measure import book_figures
 from trainer.reports.backtest import report_files
-from trainer.samples import samples
+from trainer.samples.samples import samples
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
 IC = InformationCoefficient(0.05, 6.0, 1e9)  # evidence enough that the whole book is held

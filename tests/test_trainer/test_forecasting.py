@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from signals.bars import Bars
 from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
+from signals.market.bars import Bars
 from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
@@ -26,9 +26,9 @@ from trainer.forecasting.figures import DrawdownFigures, calibration_curve, vola
 from trainer.forecasting.proof import ewma_volatility, labelled, prove_volatility
 from trainer.forecasting.training import Request, steps, train
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.models.har import har, smearing
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.har import har, smearing
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig
 from trainer.recipes.risk import RiskConfig
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike

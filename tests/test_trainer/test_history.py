@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signals.errors import FixInput, Locked
-from trainer import chain
-from trainer.chain import FIRST, Anchor
-from trainer.history import CHAMPIONS, append, champion, held, next_version, read
+from trainer.promotion.history import CHAMPIONS, append, champion, held, next_version, read
+from trainer.runs import chain
+from trainer.runs.chain import FIRST, Anchor
 
 AT = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 8)]
 SPEC = {"spec_hash": "s", "horizon": 5, "config_hash": "c"}
@@ -126,7 +126,7 @@ def test_no_byte_can_be_changed_unseen(path: Path, data: st.DataObject) -> None:
         path.write_bytes(whole)
 
 
-APPEND = "import sys; from pathlib import Path; from trainer import chain\n"
+APPEND = "import sys; from pathlib import Path; from trainer.runs import chain\n"
 APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, mend='')"
 
 

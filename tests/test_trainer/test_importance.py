@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.fakes.labelled import market
-from trainer.models.base import Device
-from trainer.models.lgbm import LightGbm
-from trainer.models.linear import Ridge
-from trainer.models.parameters import LightGbmConfig, RidgeConfig
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, RidgeConfig
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.validation.importance import Importance, feature_clusters, importance, permutation_within
 

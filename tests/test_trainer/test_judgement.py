@@ -18,14 +18,14 @@ from trainer.search.judgement import (
 )
 from trainer.search.question import Series
 from trainer.search.trial import packed, packed_days, sharpe_of, unpacked, unpacked_days
-from trainer.validation.dsr import (
+from trainer.validation.significance.dsr import (
     deflated_sharpe_ratio,
     expected_max,
     probabilistic_sharpe_ratio,
     sessions_needed,
     sharpe_moments,
 )
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 SESSIONS = 504
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import normal_ranks

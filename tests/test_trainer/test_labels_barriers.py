@@ -10,9 +10,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.labels import fractional, uniqueness
 from trainer.labels.fractional import fractional_difference, fractional_weights

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from appliance.feature_record import FeatureRecord
-from appliance.restatement import compare
-from signals.barrows import BarRows
-from signals.bars import Bars
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.monitoring.restatement import compare
 from signals.features.panel import FeaturePanel
 from signals.features.ranking import rank
-from signals.manifest import PriceBasis
-from signals.sessions import xnys
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import xnys
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from trainer.curation.config import CurationConfig

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signals.bars import Bars, Floats
-from signals.dataset import load_bars, read_manifest
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 from tests.campaigns.leaks import HIDDEN, KINDS, Delivery, as_it_is, delivered, market_of, other_vendor, reversal
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.curation.audit import audit, render
-from trainer.curation.early import early_moves
+from trainer.curation.audit.audit import audit, render
+from trainer.curation.audit.early import early_moves
 from trainer.leaks.checks import (
     Check,
     Fitting,
@@ -27,12 +27,12 @@ from trainer.leaks.checks import (
     replaced_session,
     shifted_labels,
 )
-from trainer.leaks.config import LeakConfig
 from trainer.leaks.second import second_vendor
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.samples import Samples
-from trainer.validation.walk_forward import walk_forward
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.recipes.leak_limits import LeakConfig
+from trainer.samples.samples import Samples
+from trainer.validation.splits.walk_forward import walk_forward
 
 CONFIG = LeakConfig(baselines=("a",))
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.trees import floor_to_float32, read_trees, with_float32_thresholds
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.trees import floor_to_float32, read_trees, with_float32_thresholds
 
 SMALL = LightGbmConfig(trees=20, min_data_in_leaf=20, num_leaves=8)
 NAMES = ("quiet", "dollars", "step", "clock")

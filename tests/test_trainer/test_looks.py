@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from signals.errors import FixInput
-from trainer.looks import LOOKS, Look, record, seen
+from trainer.runs.looks import LOOKS, Look, record, seen
 
 SHADOW = Look("shadow", "xs", "a" * 64, "2024-03-01", "2024-05-31")
 

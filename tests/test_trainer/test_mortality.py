@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
-from trainer.mortality import document, unpriced_ends
+from trainer.curation.mortality import document, unpriced_ends
 
 
 def ending(ends: dict[int, int]) -> Bars:

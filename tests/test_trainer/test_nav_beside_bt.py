@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from portfolio.nav import NavCosts, net_asset_value
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 pytest.importorskip("bt")
 import bt

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.validation.paired import chance_of_bound_above, paired, standard_error
-from trainer.validation.power import chance_above, sessions_needed, sharpe_error
+from trainer.validation.significance.paired import chance_of_bound_above, paired, standard_error
+from trainer.validation.significance.power import chance_above, sessions_needed, sharpe_error
 
 YEAR = 252**0.5
 

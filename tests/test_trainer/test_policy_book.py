@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portfolio.evidence import evidence_share
-from portfolio.kelly import kelly_growth
-from signals.dataset import read_manifest
+from portfolio.risk.evidence import evidence_share
+from portfolio.risk.kelly import kelly_growth
 from signals.errors import BundleRefused, FixInput
-from signals.expectation import read_policy_book
+from signals.market.dataset import read_manifest
+from signals.monitoring.expectation import read_policy_book
 from tests.fakes.bundles import policy_book as told
 from tests.fakes.curated import curate
 from trainer.backtest.archive import open_archive
-from trainer.policy_book import figures_of, policy_book
-from trainer.sizing import sizing, walk_forward_ic
-from trainer.source import read_source
+from trainer.backtest.policy_book import figures_of, policy_book
+from trainer.publishing.sizing import sizing, walk_forward_ic
+from trainer.samples.source import read_source
 from trainer.validation.book import next_opens
 from trainer.validation.ic import Mean, block_mean
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit
 
 from tests.fakes.score_histories import honest, planted
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.validation.calibration import Platt, fit_platt
 from trainer.validation.ic import overlapping_mean
 from trainer.validation.probabilities import GROUPS, KNOTS, Calibration, Judged, calibrate, judged, judged_map

@@ -13,14 +13,14 @@ import yaml
 
 from signals.errors import BadConfig
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, DAYS, NET, SEALED, SHADOW, WORD, case
-from trainer.artefacts import canonical_json
-from trainer.promotion.case import Case, Row, Verdict
-from trainer.promotion.config import PromotionConfig, read_bars
-from trainer.promotion.holdout import RECORD, charged
-from trainer.promotion.judge import BARS as ROWS
-from trainer.promotion.judge import is_worth_opening, judge
-from trainer.promotion.trials import deflated_sharpe
-from trainer.validation.power import deflated_rates, sharpe_error
+from trainer.promotion.bars.case import Case, Row, Verdict
+from trainer.promotion.bars.config import PromotionConfig, read_bars
+from trainer.promotion.bars.holdout import RECORD, charged
+from trainer.promotion.bars.judge import BARS as ROWS
+from trainer.promotion.bars.judge import is_worth_opening, judge
+from trainer.promotion.bars.trials import deflated_sharpe
+from trainer.runs.artefacts import canonical_json
+from trainer.validation.significance.power import deflated_rates, sharpe_error
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RIVAL = {"champion": CHAMPION, "shadow": SHADOW, "word": WORD}

@@ -17,30 +17,30 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from execution.exchange.generated import generate
-from execution.exchange.generated.market import UNIVERSE_FILE
 from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
-from signals.dataset import read_manifest
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of, write_atomic
-from signals.manifest import PriceBasis
-from signals.shadow_log import read_shadow_log
+from signals.market.dataset import read_manifest
+from signals.market.manifest import PriceBasis
+from signals.scoring.shadow_log import read_shadow_log
 from tests.fakes.shadowing import device_log
-from trainer import champions, history
 from trainer.__main__ import app
-from trainer.artefacts import canonical_json
 from trainer.commands.promotion import _word, waivers_of
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
+from trainer.curation.generated.market import UNIVERSE_FILE
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
-from trainer.history import CHAMPIONS, OPENINGS
-from trainer.looks import LOOKS, Look
-from trainer.looks import record as looked
-from trainer.models.parameters import LightGbmConfig
-from trainer.promotion.config import read_bars
+from trainer.learners.parameters import LightGbmConfig
+from trainer.promotion import champions, history
+from trainer.promotion.bars.config import read_bars
+from trainer.promotion.history import CHAMPIONS, OPENINGS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.looks import LOOKS, Look
+from trainer.runs.looks import record as looked
 from trainer.search import store
 from trainer.search.challenger import Challenger, searched_under
 
@@ -471,9 +471,9 @@ def test_a_rollback_that_cannot_be_writes_nothing(
 
 
 def test_mlflow_mirrors_the_champion_of_now(life: Life) -> None:
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
-    client = tracking.client(tracking.default_uri(life.registry))
+    client = mlflow_mirror.client(mlflow_mirror.default_uri(life.registry))
     assert client.get_model_version_by_alias(SLEEVE, "champion").tags["trained_as"] == "a"
 
 
@@ -501,7 +501,7 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
     """The model before the holdout is fitted again, and must be the stored one to the byte."""
     from trainer.backtest.subject import subject_of
     from trainer.commands.promotion import _settings
-    from trainer.holdout import open_holdout
+    from trainer.promotion.seal import open_holdout
 
     run = tmp_path / "a"
     run.mkdir()

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of
 from signals.inference import predict
-from signals.scoring import score
+from signals.scoring.scoring import score
 from tests.fakes.bundles import SPEC, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, features, run_folder
-from trainer import sign
-from trainer.models.lgbm import LightGbm, LightGbmConfig
-from trainer.publish import Publication, Request, newest_seq, publish
+from trainer.learners.lgbm import LightGbm, LightGbmConfig
+from trainer.publishing import keys as sign
+from trainer.publishing.publish import Publication, Request, newest_seq, publish
 
 PLACE = "equities_xs/evaluation"
 

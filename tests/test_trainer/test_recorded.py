@@ -11,10 +11,10 @@ import pytest
 from signals.bundle import Part, Role
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
-from signals.sessions import Calendar, xnys
-from signals.shadow_log import ShadowEvening, ShadowLog
+from signals.market.sessions import Calendar, xnys
+from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from tests.fakes import bundles
-from trainer.recorded import Recorded, Source, read_recorded
+from trainer.promotion.recorded import Recorded, Source, read_recorded
 
 CALENDAR: Calendar = xnys(date(2024, 1, 2), date(2024, 12, 31))
 DAYS = CALENDAR.between(date(2024, 3, 1), date(2024, 3, 29))

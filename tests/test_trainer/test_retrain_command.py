@@ -11,12 +11,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.dataset import read_manifest
 from signals.errors import FixInput
+from signals.market.dataset import read_manifest
 from tests.fakes.curated import curate
 from trainer.__main__ import app
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LearnerKind
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 
 SLEEVE = "equities_xs"

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import xnys
 from trainer.__main__ import app
+from trainer.curation.audit.returns import silences
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.returns import silences
 from trainer.curation.vendors.mapping import Mapping
 
 DAYS = xnys(date(2020, 1, 2), date(2021, 3, 31)).days

@@ -13,19 +13,19 @@ import pytest
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
 from tests.fakes.labelled import market
-from trainer import chain
-from trainer.fanout import RowSet
-from trainer.models.base import Device
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device
+from trainer.learners.fanout import RowSet
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, Plan, search, steps
 from trainer.search.trial import State
 from trainer.validation.book import book_returns, next_opens
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=5, num_leaves=4, min_data_in_leaf=50, max_bin=15),

@@ -14,8 +14,8 @@ from signals.bundle.seal import KEYSET_KIND
 from signals.bundle.seal import sign as bundle_sign
 from signals.errors import BundleRefused, FixInput
 from tests.fakes.bundles import private_key
-from trainer import sign
 from trainer.__main__ import app
+from trainer.publishing import keys as sign
 
 UNTIL = date(2030, 1, 2)
 

@@ -14,15 +14,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput, TooLittleHistory
-from signals.router import RouterConfig
-from signals.scores import Scores, blend
+from signals.market.dataset import load_actions, load_bars, read_manifest
+from signals.scoring.router import RouterConfig
+from signals.scoring.scores import Scores, blend
 from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.stacking.combiners import MIN_SESSIONS, Ridge, Weights
@@ -30,10 +30,10 @@ from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import Request, StackLearner, stack
 from trainer.stacking.verdict import Record, records, rows_of
-from trainer.train import Request as TrainRequest
-from trainer.train import train
-from trainer.validation.cpcv import path_table
+from trainer.training.train import Request as TrainRequest
+from trainer.training.train import train
 from trainer.validation.ic import Mean
+from trainer.validation.splits.cpcv import path_table
 
 GROUPS, SESSIONS, NAMES = 6, 360, 30
 PATHS = GROUPS - 1

@@ -17,11 +17,11 @@ import pyarrow.feather
 import pytest
 from typer.testing import CliRunner
 
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility_rule import ANY
 from signals.errors import BadBars, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.eligibility_rule import ANY
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest

@@ -19,7 +19,6 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from signals.config import load
-from signals.dataset import SessionStatus, load_bars, read_manifest
 from signals.errors import (
     BadConfig,
     BadDataset,
@@ -31,15 +30,16 @@ from signals.errors import (
     UnknownSymbol,
 )
 from signals.inference import predict
+from signals.market.dataset import SessionStatus, load_bars, read_manifest
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.commands.training import overridden
-from trainer.export import export
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.export import export
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.run_folder import write_run
-from trainer.train import Request, steps, train
+from trainer.runs.run_folder import write_run
+from trainer.training.train import Request, steps, train
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = RECIPES["equities_xs"]
@@ -346,7 +346,7 @@ def test_the_panel_that_is_trained_on_is_that_of_the_curated_bars(data: Path, ru
 def test_a_learner_whose_export_is_wrong_stops_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.train.export", partial(export, tolerance=-1.0))
+    monkeypatch.setattr("trainer.training.train.export", partial(export, tolerance=-1.0))
     with pytest.raises(InvariantBroken, match="differ from the native ones"):
         train(RECIPE, CONFIG, request(data, tmp_path / "run"), no_step)
     assert not (tmp_path / "run").exists()

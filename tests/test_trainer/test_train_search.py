@@ -19,13 +19,13 @@ from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
 from tests.fakes.curated import curate
-from trainer import chain
 from trainer.__main__ import app
-from trainer.looks import LOOKS
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LEARNERS
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LEARNERS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
+from trainer.runs.looks import LOOKS
 from trainer.search import store
 
 CONFIG = RecipeConfig(
@@ -240,7 +240,7 @@ def test_a_training_that_dies_is_on_record(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.train.prove", die)
+        patch.setattr("trainer.training.train.prove", die)
         with pytest.raises(MemoryError):
             call(place, "train", "--run", str(tmp_path / "died"), "--seed", "9", data=fresh)
     known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3", data=fresh)["trials"]

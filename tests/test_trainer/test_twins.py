@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from trainer.__main__ import app
-from trainer.curation.twins import Twins, twins
+from trainer.curation.audit.twins import Twins, twins
 
 DAYS = xnys(date(2021, 1, 4), date(2021, 6, 30)).days
 FIRST, LAST = DAYS[0], DAYS[-1]

@@ -13,15 +13,15 @@ import pytest
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from signals.arrow import read_parquet
-from signals.audits import SessionStatus
-from signals.bars import Bars
-from signals.dataset import load_actions, load_bars, read_file, read_manifest, read_table
 from signals.errors import BadBars, BadConfig, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.audits import SessionStatus
+from signals.market.bars import Bars
+from signals.market.dataset import load_actions, load_bars, read_file, read_manifest, read_table
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
+from signals.storage.arrow import read_parquet
 from trainer.__main__ import app
-from trainer.curation.audit import audit
+from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Label, Mapping, MinuteColumns, read_mapping

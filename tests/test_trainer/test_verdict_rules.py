@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, CHALLENGER, case
-from trainer import champions, history
 from trainer.__main__ import app
-from trainer.artefacts import canonical_json
-from trainer.champions import case_path
-from trainer.history import CHAMPIONS
-from trainer.promotion.case import Verdict
-from trainer.promotion.judge import RULES, judge
+from trainer.promotion import champions, history
+from trainer.promotion.bars.case import Verdict
+from trainer.promotion.bars.judge import RULES, judge
+from trainer.promotion.champions import case_path
+from trainer.promotion.history import CHAMPIONS
+from trainer.runs.artefacts import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.
 FIRST_BARS = {"min_sharpe": 1.0, "holdout_quantile": 0.05, "max_calibration_error": 0.05, "champion_margin": 0.0}

@@ -11,16 +11,16 @@ from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.labels.horizon import horizon_labels
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.proof import figures, prove
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.samples import Samples, samples, seal_holdout
+from trainer.samples.samples import Samples, samples, seal_holdout
+from trainer.training.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
-from trainer.validation.oof import cross_validate
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.proof import figures, prove
+from trainer.validation.splits.oof import cross_validate
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
 CPCV = CpcvConfig(groups=5, test_groups=2, embargo_sessions=5, holdout_sessions=40)

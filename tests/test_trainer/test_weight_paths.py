@@ -10,9 +10,9 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.bars import Floats
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import TooLittleHistory
+from signals.market.bars import Floats
 from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive

@@ -7,13 +7,13 @@ import pytest
 
 from signals.errors import InvariantBroken, TooLittleHistory
 from tests.fakes.labelled import market
+from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
 from trainer.labels.weights import WeightConfig, reweighted, time_decay, uniqueness_by_symbol
-from trainer.models.linear import Ridge
-from trainer.models.parameters import RidgeConfig
-from trainer.regimes import Regime, regimes
-from trainer.samples import Samples
-from trainer.validation.oof import fit, fit_all
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import RidgeConfig
+from trainer.samples.samples import Samples
+from trainer.validation.splits.oof import fit, fit_all
 
 
 def test_a_row_one_half_life_older_weighs_half() -> None:

@@ -13,14 +13,14 @@ import numpy as np
 
 from execution.costs.spread import estimated_bps, spread_bps
 from execution.morning import ADV_SESSIONS, Evening
-from portfolio.risk import WINDOW_SESSIONS, market_return
-from signals.actions import Action
-from signals.audits import SessionStatus
-from signals.barrows import BarRows
-from signals.bars import Bars, Floats
-from signals.dataset import load_actions, read_manifest, read_rows
+from portfolio.risk.model import WINDOW_SESSIONS, market_return
 from signals.errors import FixInput
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import Action
+from signals.market.audits import SessionStatus
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_actions, read_manifest, read_rows
+from signals.market.manifest import Manifest, PriceBasis
 from trainer.backtest.quotes import Quotes, read_quotes
 
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from signals.arrow import days as days_of
-from signals.arrow import floats, read_parquet
-from signals.bars import Floats
 from signals.errors import FixInput
-from signals.wording import reason_of
+from signals.market.bars import Floats
+from signals.storage.arrow import days as days_of
+from signals.storage.arrow import floats, read_parquet
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.figures import Beside, beside, worth
 

@@ -19,12 +19,12 @@ from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.code_version import release
 from signals.errors import FixInput, SkipSession
-from signals.scores import Scores
-from signals.scoring import score
-from signals.sessions import Calendar
+from signals.market.sessions import Calendar
+from signals.scoring.scores import Scores
+from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
 from trainer.curation.store import FolderStore

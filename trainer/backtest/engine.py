@@ -2,7 +2,7 @@
 
 Invariants
 ----------
-1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.pretrade` judges each order
+1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.planning.pretrade` judges each order
    right before it leaves, the embedded exchange fills it.
 2. The same data, scores and settings give the same orders, fills and values, to the cent.
 3. What a device that enters at the open would have sent is sent (any other entry is refused): auction orders before the
@@ -24,24 +24,24 @@ from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
 from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs, spread_due
 from execution.costs.spread import SPREAD_SESSIONS
-from execution.entries import Entry
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.direct import DirectBroker
-from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.direct import DirectBroker
+from execution.exchange.market.market import Market
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
-from execution.planning import sending_order
-from execution.pretrade import Pending, refusal, reserved
-from execution.restating import new_names
-from execution.sending import circumstances, follow_up, is_filled
+from execution.planning.entries import Entry
+from execution.planning.plan import sending_order
+from execution.planning.pretrade import Pending, refusal, reserved
+from execution.planning.restating import new_names
+from execution.planning.sending import circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
-from signals.manifest import PriceBasis
-from signals.scores import Scores
-from signals.sessions import Session
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Session
+from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 
 PLAN_AT, TRADE_AT, CONFIRM_AT = time(8), time(9, 10), time(9, 45)  # New York: the device's own timetable

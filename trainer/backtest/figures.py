@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from execution.yardstick import levels
-from signals.bars import Floats
 from signals.errors import TooLittleHistory
-from trainer.regimes import Regime, regimes
+from signals.market.bars import Floats
+from trainer.labels.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.dsr import sharpe_moments
 from trainer.validation.ic import NORMAL_975, block_mean
+from trainer.validation.significance.dsr import sharpe_moments
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, Any
 
 
 def regimes_before(index: Floats) -> NDArray[np.str_]:
-    """Regime of every session as it was known at the close before it (`trainer.regimes`).
+    """Regime of every session as it was known at the close before it (`trainer.labels.regimes`).
 
     Parameters
     ----------

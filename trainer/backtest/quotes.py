@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from signals.barrows import BarRows
-from signals.bars import Days, Floats, days_array
-from signals.dataset import read_table
 from signals.errors import BadDataset
-from signals.manifest import FileRole, Manifest
-from signals.wording import reason_of
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Days, Floats, days_array
+from signals.market.dataset import read_table
+from signals.market.manifest import FileRole, Manifest
+from signals.text.wording import reason_of
 
 
 @dataclass(frozen=True, eq=False)

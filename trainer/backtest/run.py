@@ -20,8 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from signals.errors import FixInput
-from signals.holding import unknown_returns
-from trainer import artefacts, looks
+from signals.market.holding import unknown_returns
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
@@ -31,10 +30,11 @@ from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
-from trainer.looks import Look
+from trainer.runs import artefacts, looks
+from trainer.runs.looks import Look
+from trainer.samples.source import UNKNOWN
 from trainer.search.judgement import known_hurdles
-from trainer.source import UNKNOWN
-from trainer.validation import dsr
+from trainer.validation.significance import dsr
 
 UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
 ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", "backtest.json"

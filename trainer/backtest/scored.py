@@ -16,9 +16,9 @@ from typing import Protocol
 from signals.errors import FixInput, NotASession
 from signals.files import sha256_of
 from signals.inference import predict
-from signals.scores import Scores
+from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import Subject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores

@@ -12,14 +12,14 @@ from typing import Any
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.config import load
 from signals.errors import FixInput, NotASession
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
-from trainer.sizing import sizing
+from trainer.publishing.sizing import sizing
 
 CENT = Decimal("0.01")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.errors import TooLittleHistory
+from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark, universe
 from trainer.backtest.engine import Course, Day

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from execution.costs.fees import regulatory_fees
 from execution.fills import Fill
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark
 from trainer.backtest.engine import Course, Day

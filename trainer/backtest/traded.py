@@ -9,14 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.bundle import Part
-from signals.dataset import read_manifest
 from signals.errors import FixInput
-from signals.expectation import policy_book_of
 from signals.files import sha256_of_file
-from signals.manifest import Manifest
-from signals.wording import reason_of
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest
+from signals.monitoring.expectation import policy_book_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.engine import Policy

@@ -1,6 +1,6 @@
 """The fast backtest: the same policy at the level of weights, for many sets of scores at once.
 
-Targets come from the device's own `portfolio.build` and `portfolio.risk`, values from `portfolio.nav`: no shares, no
+Targets come from the device's own `portfolio.build` and `portfolio.risk.model`, values from `portfolio.nav`: no shares, no
 rounding, no auctions, names as of the panel's end. Paths of a cross-validation are compared with it; a test bounds its
 distance to the order-exact backtest.
 """
@@ -18,17 +18,17 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
 from portfolio.nav import Nav, NavCosts, net_asset_value
-from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
-from signals.bars import Bars, Floats
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
+from signals.audit.extremes import waits
 from signals.errors import SkipSession, TooLittleHistory
-from signals.extremes import waits
-from signals.holding import Flags
-from signals.manifest import PriceBasis
-from signals.scores import Scores
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Flags
+from signals.market.manifest import PriceBasis
+from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
-from trainer.mortality import unpriced_ends
+from trainer.curation.mortality import unpriced_ends
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.commands.training import day
 
 PANEL = "Training"

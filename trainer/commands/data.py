@@ -15,29 +15,29 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from execution.exchange.generated import generate as generate_market
-from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
-from signals.audits import SessionStatus
-from signals.console import emit
-from signals.dataset import read_manifest
 from signals.errors import NotASession
 from signals.files import write_atomic
-from signals.manifest import Manifest, PriceBasis
-from signals.plain_text import clean
-from signals.sessions import NEW_YORK
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK
+from signals.text.console import emit
+from signals.text.plain_text import clean
 from trainer.clock import now
 from trainer.curation.accepting import accept
-from trainer.curation.audit import audit as audit_dataset
-from trainer.curation.audit import render
+from trainer.curation.audit.audit import audit as audit_dataset
+from trainer.curation.audit.audit import render
+from trainer.curation.audit.proposals import to_csv
 from trainer.curation.config import CurationConfig, read_config
+from trainer.curation.deliveries.receipts import Scope
+from trainer.curation.generated import generate as generate_market
+from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
 from trainer.curation.ingest import Sources, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
-from trainer.curation.proposals import to_csv
-from trainer.curation.publish import Signer, sign_in_place
-from trainer.curation.publish import publish_data as publish_dataset
-from trainer.curation.receipts import Scope
 from trainer.curation.vendors.mapping import read_mapping
-from trainer.stores import Endpoint, S3Credentials, dataset_store
+from trainer.publishing.dataset import Signer, sign_in_place
+from trainer.publishing.dataset import publish_data as publish_dataset
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 PANEL = "Data"
 RED_EXIT = 1

@@ -12,18 +12,18 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from signals.console import emit
-from signals.dataset import read_manifest
 from signals.errors import BadBars, NotASession
 from signals.files import write_atomic
-from signals.manifest import PriceBasis
-from signals.sessions import NEW_YORK
+from signals.market.dataset import read_manifest
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import NEW_YORK
+from signals.text.console import emit
 from trainer.clock import WallClock
+from trainer.curation.audit.missing import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
+from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.ingest import as_of as curate_as_of
-from trainer.curation.missing import missing, summary
-from trainer.curation.receipts import read_receipts
 from trainer.curation.vendor import BarVendor, FileVendor
 from trainer.curation.vendors.mapping import read_mapping
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 SLEEVE = "risk"
 
@@ -35,9 +35,9 @@ def train_risk(
         A foreign option was given.
     """
     from signals.code_version import code_version
-    from trainer.fanout import cluster as connected
     from trainer.forecasting.report import rows_of
     from trainer.forecasting.training import Request, steps, train
+    from trainer.learners.fanout import cluster as connected
     from trainer.recipes.risk import RiskConfig
 
     given = [name for name, value in foreign.items() if value]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 PANEL = "Execution"
 LISTED = 9  # rows of the printed table
@@ -54,7 +54,7 @@ def frontier(
             where="--shares, --duration, --intervals, --sigma, --eta, --gamma",
             mend="Give shares, a positive duration and sigma, and eta above gamma x duration / intervals / 2",
         )  # fmt: skip
-    from execution.slicing import MarketImpact
+    from execution.planning.slicing import MarketImpact
     from trainer.reports.frontier import drawn, points_of
 
     market = MarketImpact(sigma, eta, gamma, epsilon)

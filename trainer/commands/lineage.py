@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from signals.bundle import Role
-from signals.console import emit
+from signals.text.console import emit
 from trainer.clock import now
 from trainer.commands.promotion import PANEL, REFUSED_EXIT, VAR, Registry, figure
 from trainer.commands.training import day, progress

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.clock import now
 from trainer.commands.training import day, progress
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import Settings
-    from trainer.chain import Record
-    from trainer.champions import Audit
-    from trainer.promotion.case import Verdict
-    from trainer.shadow import Shadow
+    from trainer.promotion.bars.case import Verdict
+    from trainer.promotion.champions import Audit
+    from trainer.promotion.shadow_record import Shadow
+    from trainer.runs.chain import Record
 
 PANEL = "Promotion"
 REFUSED_EXIT = 1
@@ -72,10 +72,10 @@ def promote(
     Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
     """
     from signals.code_version import code_version
-    from trainer import tracking as mirror
-    from trainer.champions import Request
-    from trainer.champions import promote as judged
-    from trainer.promotion.config import read_bars
+    from trainer.promotion import mlflow_mirror as mirror
+    from trainer.promotion.bars.config import read_bars
+    from trainer.promotion.champions import Request
+    from trainer.promotion.champions import promote as judged
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
@@ -115,8 +115,8 @@ def shadow(
     time, however often it is looked at. The bar accepts no such answer.
     """
     from trainer.backtest.subject import subject_of
-    from trainer.promotion.config import read_bars
-    from trainer.shadow import shadow as measured
+    from trainer.promotion.bars.config import read_bars
+    from trainer.promotion.shadow_record import shadow as measured
 
     band = read_bars(bars).shadow_band
     found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
@@ -177,10 +177,11 @@ def rollback(
     Without --keys, --store, --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
     """
     from signals.files import write_atomic
-    from trainer import champions, sign, way_back
-    from trainer import history as histories
-    from trainer import tracking as mirror
-    from trainer.lineage import log
+    from trainer.promotion import champions, lineage_log
+    from trainer.promotion import history as histories
+    from trainer.promotion import mlflow_mirror as mirror
+    from trainer.publishing import keys as sign
+    from trainer.publishing import rollback as way_back
 
     if not reason.strip():
         raise FixInput("a rollback needs a reason", where="--reason", mend="Say why, for whoever reads the history")
@@ -191,7 +192,7 @@ def rollback(
     signed = b""
     if keys and store and to:
         known = histories.read(registry / histories.CHAMPIONS)
-        models = log.returnable(registry, champions.former(known, sleeve, version))
+        models = lineage_log.returnable(registry, champions.former(known, sleeve, version))
         signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
@@ -210,10 +211,10 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
-    from trainer import champions
-    from trainer import history as histories
-    from trainer.lineage.log import LINEAGES
     from trainer.lineage.retrain import audit as lineages_verified
+    from trainer.promotion import champions
+    from trainer.promotion import history as histories
+    from trainer.promotion.lineage_log import LINEAGES
 
     known = histories.read(registry / histories.CHAMPIONS)
     opened = histories.read(registry / histories.OPENINGS)
@@ -286,14 +287,14 @@ def _settings(portfolio: Path | None, equity: float) -> Settings:
 
 
 def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module takes a second to load
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror as tracking
 
     registry.mkdir(parents=True, exist_ok=True)
     return tracking.client(uri or tracking.default_uri(registry))
 
 
 def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
-    from trainer.promotion.successor import REASONS
+    from trainer.promotion.bars.successor import REASONS
 
     given = {"reason": reason.strip(), "text": text.strip(), "by": by.strip()}
     if not given["reason"] and not given["text"]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.clock import now
-from trainer.score_daily import Evening, deliver
-from trainer.stores import Endpoint, S3Credentials, dataset_store
+from trainer.publishing.daily_scores import Evening, deliver
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
 def score_daily_command(

@@ -10,9 +10,9 @@ import typer
 import yaml
 
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
 from signals.files import write_atomic
+from signals.text.console import emit
 from trainer.commands.training import (
     BARS_HELP,
     DEVICE_HELP,
@@ -68,11 +68,11 @@ def search(
     Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its returns, and
     counts against the deflated Sharpe ratio. The best recipe names its study, for `trainer train --config`.
     """
-    from trainer import looks
-    from trainer.fanout import cluster as connected
-    from trainer.material import Range, prepare
-    from trainer.promotion.config import read_bars
+    from trainer.learners.fanout import cluster as connected
+    from trainer.promotion.bars.config import read_bars
     from trainer.recipes.base import RecipeConfig
+    from trainer.runs import looks
+    from trainer.samples.prepare import Range, prepare
     from trainer.search.run import steps
     from trainer.search.tried import SearchRequest, per_split, searched, tried
     from trainer.validation.book import next_opens
@@ -121,14 +121,14 @@ def compare(
 
     The sealed holdout stays sealed.
     """
-    from trainer import looks
-    from trainer.artefacts import canonical_json
-    from trainer.compare import compare as compared
-    from trainer.compare import document, steps, table
-    from trainer.fanout import cluster as connected
-    from trainer.material import Range, prepare
+    from trainer.learners.fanout import cluster as connected
     from trainer.recipes.base import RecipeConfig
-    from trainer.run_folder import refuse_existing, write_run
+    from trainer.runs import looks
+    from trainer.runs.artefacts import canonical_json
+    from trainer.runs.run_folder import refuse_existing, write_run
+    from trainer.samples.prepare import Range, prepare
+    from trainer.training.compare import compare as compared
+    from trainer.training.compare import document, steps, table
 
     refuse_existing(to)
     recipe, kinds = recipe_named(sleeve), learners_named(learners)
@@ -188,7 +188,7 @@ def names_in(symbols: str) -> tuple[str, ...]:
 
 def learners_named(text: str) -> tuple[Any, ...]:
     """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
-    from trainer.models.table import LearnerKind
+    from trainer.learners.table import LearnerKind
 
     names = names_in(text)
     unknown = [name for name in names if name not in list(LearnerKind)]

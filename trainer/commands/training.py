@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from signals.config import load, parse
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 if TYPE_CHECKING:
-    from trainer.models.base import Device
+    from trainer.learners.base import Device
     from trainer.recipes.base import Recipe, RecipeConfig
     from trainer.search.tried import SearchRequest
 
@@ -73,11 +73,11 @@ def train(
     from signals.code_version import code_version
     from trainer.commands.forecasting import SLEEVE as RISK
     from trainer.commands.forecasting import train_risk
-    from trainer.fanout import cluster as connected
-    from trainer.promotion.config import read_bars
+    from trainer.learners.fanout import cluster as connected
+    from trainer.promotion.bars.config import read_bars
     from trainer.recipes.base import RecipeConfig
-    from trainer.train import Request, steps
-    from trainer.train import train as train_recipe
+    from trainer.training.train import Request, steps
+    from trainer.training.train import train as train_recipe
 
     if sleeve == RISK:
         foreign: dict[str, object] = {
@@ -137,7 +137,7 @@ def recipe_named(sleeve: str) -> Recipe:
 
 def device_named(name: str) -> Device:
     """Return the device of that name; raise `FixInput` when there is none."""
-    from trainer.models.base import Device
+    from trainer.learners.base import Device
 
     if name not in list(Device):
         raise FixInput(f"no device {name!r}", where="--device", mend=f"Choose one of: {', '.join(Device)}")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from signals.audits import SessionStatus
-from signals.dataset import read_manifest
 from signals.errors import DataNotUsable, FixInput
-from signals.manifest import Manifest, Waiver
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, Waiver
 from trainer.curation.writer import waive
 
 MOST_SHARE = 0.01  # of a dataset's sessions: scars can be accepted, a hole is a reason to find other data

@@ -6,7 +6,7 @@ Invariants
 ----------
 1. Only missing cells are filled. A session on either side is asked for too: where the vendor agrees there with what is
    held it anchors the adjusted closes, and where it does not by more than `MOST_DISAGREEMENT` the symbol is refused.
-   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.levels`.
+   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.audit.levels`.
 2. Answers are kept in `spool/` as they come, so that an interrupted backfill asks for the rest only.
 3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
 """
@@ -26,17 +26,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from signals.dataset import load_actions, read_table
 from signals.errors import BadBars
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import Calendar
+from signals.market.dataset import load_actions, read_table
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import Calendar
+from trainer.curation.audit.levels import off_level
+from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
+from trainer.curation.deliveries.receipts import Part, Scope
 from trainer.curation.ingest import deliver, refresh, whole_delivery
-from trainer.curation.known import LEVEL, PRICES, ROUNDING
-from trainer.curation.levels import off_level
-from trainer.curation.missing import Missing, missing
-from trainer.curation.receipts import Part, Scope
 from trainer.curation.vendor import BarVendor
 from trainer.curation.vendors.mapping import Mapping
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signals.errors import StoreUnreachable
 from signals.files import sha256_of
-from signals.s3 import Objects
+from signals.storage.s3 import Objects
 
 
 class BucketStore:

@@ -20,24 +20,24 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.actions import Action, ActionKind
-from signals.auditing import audit_rows, bar_cells, fixed_returns
-from signals.bars import Days, days_array
-from signals.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
-from signals.delivered_rows import Delivered, Events, events
+from signals.audit.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
+from signals.audit.delivered_rows import Delivered, Events, events
+from signals.audit.extremes import confirmed_rows, ends_of_stitches, extremes
+from signals.audit.quality import non_session_audits
+from signals.audit.returns import Steps, returns, steps
+from signals.audit.session_audit import audit_rows, bar_cells, fixed_returns
 from signals.errors import BadBars
-from signals.extremes import confirmed_rows, ends_of_stitches, extremes
-from signals.manifest import PriceBasis
-from signals.quality import non_session_audits
-from signals.returns import Steps, returns, steps
-from signals.securities import Identities, identities
-from signals.sessions import Calendar, xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, days_array
+from signals.market.manifest import PriceBasis
+from signals.market.securities import Identities, identities
+from signals.market.sessions import Calendar, xnys
+from trainer.curation.audit.returns import inferred_dividends, silences
+from trainer.curation.audit.universe import Held, universe_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
-from trainer.curation.returns import inferred_dividends, silences
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
-from trainer.curation.universe import Held, universe_of
 from trainer.curation.writer import DatasetContent
 
 CALENDAR_YEARS_AHEAD = 3

@@ -8,13 +8,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days
-from signals.defects import Rows
-from signals.delivered_rows import Delivered, Events
-from signals.returns import steps
-from signals.securities import Identities
-from trainer.curation.returns import inferred_splits
+from signals.audit.defects import Rows
+from signals.audit.delivered_rows import Delivered, Events
+from signals.audit.returns import steps
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days
+from signals.market.securities import Identities
+from trainer.curation.audit.returns import inferred_splits
 
 FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
 

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days, Floats
-from signals.delivered_rows import ETF, STOCK, Delivered, events
-from signals.eligibility import mean_dollars, tradable
-from signals.eligibility_rule import EligibilityConfig
-from signals.manifest import PriceBasis
-from signals.quality import last_rows
-from signals.securities import Identities
+from signals.audit.delivered_rows import ETF, STOCK, Delivered, events
+from signals.audit.quality import last_rows
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, Floats
+from signals.market.eligibility import mean_dollars, tradable
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import PriceBasis
+from signals.market.securities import Identities
 from trainer.curation.config import CurationConfig
 
 Flags = NDArray[np.bool_]

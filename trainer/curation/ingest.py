@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from signals.actions import ActionKind
-from signals.defects import Reason
+from signals.audit.defects import Reason
 from signals.errors import BadBars, BadConfig, BadDataset
 from signals.files import sha256_of
-from signals.manifest import Manifest, PriceBasis, Survivorship
-from signals.sessions import Calendar
+from signals.market.actions import ActionKind
+from signals.market.manifest import Manifest, PriceBasis, Survivorship
+from signals.market.sessions import Calendar
+from trainer.curation.audit.twins import ONE_OF_THEM, twins
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
-from trainer.curation.reading import Bars, Deliveries, Knowledge, bars_of
-from trainer.curation.receipts import (
+from trainer.curation.deliveries.reading import Bars, Deliveries, Knowledge, bars_of
+from trainer.curation.deliveries.receipts import (
     Part,
     RawFile,
     Receipt,
@@ -32,7 +33,6 @@ from trainer.curation.receipts import (
     read_raw,
     read_receipts,
 )
-from trainer.curation.twins import ONE_OF_THEM, twins
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, unheard, vendor_of

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.bars import Days, Floats
-from signals.defects import DEFECTS, Defects, Reason
-from signals.delivered_rows import Delivered
+from signals.audit.defects import DEFECTS, Defects, Reason
+from signals.audit.delivered_rows import Delivered
+from signals.market.bars import Days, Floats
 from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 

@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from signals.actions import Action
-from signals.audits import SessionAudit
-from signals.bars import GAP_FIELDS
-from signals.dataset import manifest_path, read_manifest
-from signals.eligibility_rule import ANY, EligibilityConfig
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
-from signals.sessions import Calendar
+from signals.market.actions import Action
+from signals.market.audits import SessionAudit
+from signals.market.bars import GAP_FIELDS
+from signals.market.dataset import manifest_path, read_manifest
+from signals.market.eligibility_rule import ANY, EligibilityConfig
+from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
+from signals.market.sessions import Calendar
 
 NAME_DIGITS = 12
 VENDOR_KEY = b"trademl.vendor"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from signals.sleeves.risk import RISK
-from trainer.export import Parity
 from trainer.forecasting.figures import DrawdownFigures, VolatilityFigures
-from trainer.proof import Proof
+from trainer.learners.export import Parity
 from trainer.recipes.risk import RiskConfig
-from trainer.samples import Samples
-from trainer.source import Source, accepted, accepted_warnings
+from trainer.samples.samples import Samples
+from trainer.samples.source import Source, accepted, accepted_warnings
 from trainer.validation.ic import Mean
+from trainer.validation.proof import Proof
 
 FORMAT = "trademl-risk-evidence-1"
 SURE_T = 2.0

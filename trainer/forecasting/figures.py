@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof, common
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
 from trainer.validation.ic import Mean, persistent_mean, rank_ic

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 from numpy.lib.stride_tricks import sliding_window_view
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.forecasts import session_mean
 

@@ -11,19 +11,19 @@ from math import comb
 
 import numpy as np
 
-from signals.bars import Bars, Floats
 from signals.features.limits import limited
 from signals.features.panel import FeaturePanel
 from signals.features.volatility import SESSIONS_PER_YEAR
+from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.models.har import ExpectedVariance, har
-from trainer.models.lgbm import LightGbm
-from trainer.proof import Proof, prove
+from trainer.learners.har import ExpectedVariance, har
+from trainer.learners.lgbm import LightGbm
 from trainer.recipes.risk import RiskConfig
-from trainer.samples import Samples, samples, seal_holdout
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.samples.samples import Samples, samples, seal_holdout
+from trainer.validation.proof import Proof, prove
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 EWMA_DECAY = 0.94
 MEDIAN = 0.5

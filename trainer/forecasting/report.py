@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days
+from signals.market.bars import Days
 from trainer.forecasting import plots
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof
 from trainer.reports import page

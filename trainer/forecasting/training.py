@@ -12,30 +12,30 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from signals.drift import reference
 from signals.features.panel import FeaturePanel
+from signals.monitoring.drift import reference
 from signals.sleeves.risk import RISK
-from trainer import artefacts
-from trainer.export import Exported, export
 from trainer.forecasting import figures as worth
 from trainer.forecasting.evidence import evidence
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof, fits, prove_drawdown, prove_volatility
 from trainer.forecasting.report import report_files
-from trainer.models.base import Learner, Model
-from trainer.models.har import har
-from trainer.models.lgbm import LightGbm
+from trainer.learners.base import Learner, Model
+from trainer.learners.export import Exported, export
+from trainer.learners.har import har
+from trainer.learners.lgbm import LightGbm
 from trainer.recipes.risk import RiskConfig
-from trainer.run_folder import refuse_existing, write_run
-from trainer.samples import Samples
-from trainer.source import Source, read_source
-from trainer.validation.oof import Step
+from trainer.runs import artefacts
+from trainer.runs.run_folder import refuse_existing, write_run
+from trainer.samples.samples import Samples
+from trainer.samples.source import Source, read_source
+from trainer.validation.splits.oof import Step
 
 ENTRY = "opg"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to train on; as `trainer.train.Request`, without what only a score needs."""
+    """What to train on; as `trainer.training.train.Request`, without what only a score needs."""
 
     data: Path
     run: Path

@@ -7,12 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from signals.bars import Floats
 from signals.config import Config
 from signals.errors import InvariantBroken, TooLittleHistory
+from signals.market.bars import Floats
 from trainer.labels.panel import Rows
+from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
-from trainer.regimes import Regime, regimes
 
 SESSIONS_PER_MONTH = 21
 

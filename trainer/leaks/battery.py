@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from signals.bars import Bars
+from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
-from trainer.curation.early import early_moves
+from trainer.curation.audit.early import early_moves
 from trainer.leaks.checks import (
     Check,
     Fitting,
@@ -21,8 +21,8 @@ from trainer.leaks.checks import (
     replaced_session,
     shifted_labels,
 )
-from trainer.leaks.config import LeakConfig
 from trainer.leaks.second import second_vendor
+from trainer.recipes.leak_limits import LeakConfig
 
 FITS = 2  # steps: features lagged, labels shifted
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signals.bars import Bars, Floats
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars, Floats
 from signals.sleeves.base import Sleeve
-from trainer.lags import at_lag
-from trainer.leaks.config import LeakConfig
-from trainer.models.base import Learner
-from trainer.samples import Samples
+from trainer.curation.lags import at_lag
+from trainer.learners.base import Learner
+from trainer.recipes.leak_limits import LeakConfig
+from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.walk_forward import walk_forward
+from trainer.validation.splits.walk_forward import walk_forward
 
 SURE = 2.0  # standard errors
 AFTER_SESSIONS = 5  # of the panel behind a replaced session

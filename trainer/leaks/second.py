@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Floats
-from trainer.lags import at_lag
+from signals.market.bars import Bars, Floats
+from trainer.curation.lags import at_lag
 from trainer.leaks.checks import Check
-from trainer.leaks.config import LeakConfig
+from trainer.recipes.leak_limits import LeakConfig
 
 LAGS = (-1, 0, 1)
 RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was

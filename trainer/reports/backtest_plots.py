@@ -9,7 +9,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.backtest.scored import Origin
 from trainer.backtest.tables import column
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png

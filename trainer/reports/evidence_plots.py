@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from execution.yardstick import levels
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
 LOGIT_EDGES = np.linspace(-5.0, 5.0, 21)

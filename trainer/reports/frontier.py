@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from execution.slicing import MarketImpact, almgren_chriss, urgency
+from execution.planning.slicing import MarketImpact, almgren_chriss, urgency
 from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
 
 

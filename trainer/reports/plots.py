@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
 SHOWN_FEATURES = 20

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from portfolio.evidence import evidence_share
-from signals.bars import Days, Floats
+from portfolio.risk.evidence import evidence_share
+from signals.market.bars import Days, Floats
 from trainer.reports import evidence_plots, page, plots
 from trainer.validation.book import BookReturns
 from trainer.validation.deciles import SESSIONS_PER_YEAR

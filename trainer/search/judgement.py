@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.search.counting import Counted
 from trainer.search.question import Series
 from trainer.search.trial import sharpe_of
-from trainer.validation import dsr
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.dsr import Hurdle
-from trainer.validation.max_t import BLOCK_SESSIONS, DRAWS, max_t
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance import dsr
+from trainer.validation.significance.dsr import Hurdle
+from trainer.validation.significance.max_t import BLOCK_SESSIONS, DRAWS, max_t
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 SAME = 0.9  # return correlation beyond which two trials are one
 MIN_COMMON = 60  # sessions: fewer in common show no likeness

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
 from signals.files import sha256_of
-from trainer.artefacts import canonical_json
-from trainer.models.base import Device
-from trainer.models.table import LearnerKind
+from signals.market.bars import Days, Floats
+from trainer.learners.base import Device
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.samples import Samples
+from trainer.runs.artefacts import canonical_json
+from trainer.samples.samples import Samples
+from trainer.samples.source import Source
 from trainer.search import store
 from trainer.search.trial import State, Trial, ended
-from trainer.source import Source
 
 BARS_KEY = "promotion_bars"
 SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"

@@ -19,25 +19,25 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from signals.bars import Floats
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
-from signals.holding import Opens
-from signals.wording import reason_of
-from trainer.artefacts import canonical_json
-from trainer.fanout import RowSet, side_by_side
-from trainer.models.base import Device, Learner, SharesBins
-from trainer.models.table import LEARNERS, LearnerKind
+from signals.market.bars import Floats
+from signals.market.holding import Opens
+from signals.text.wording import reason_of
+from trainer.learners.base import Device, Learner, SharesBins
+from trainer.learners.fanout import RowSet, side_by_side
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
-from trainer.samples import Samples
+from trainer.runs.artefacts import canonical_json
+from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.question import Series, recipe_hash, trial_key
 from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 SEEDS_PER_STUDY = 1_000_000
 

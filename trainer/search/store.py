@@ -1,6 +1,6 @@
 r"""Every trial ever started on a dataset's sessions: `trials.jsonl` in the dataset's folder, only ever added to.
 
-1. It is a chain with its anchor (`trainer/chain.py`): what was changed, taken out, put in or cut off is refused.
+1. It is a chain with its anchor (`trainer/runs/chain.py`): what was changed, taken out, put in or cut off is refused.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.
 3. A study is one question: a search with all its trials, or one training, comparison, stack or judged book
    (`trainer/search/question.py`). The same question with the same answer adds nothing.
@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
-from signals.dataset import manifest_path
 from signals.errors import FixInput, Locked
 from signals.files import sha256_of
-from signals.wording import reason_of
-from trainer import chain
-from trainer.artefacts import canonical_json
-from trainer.chain import FIRST, PREVIOUS, Anchor, Chain, Record
+from signals.market.bars import Days, Floats
+from signals.market.dataset import manifest_path
+from signals.text.wording import reason_of
+from trainer.runs import chain
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.chain import FIRST, PREVIOUS, Anchor, Chain, Record
 from trainer.search.trial import State, Trial, unpacked, unpacked_days
 
 FILE = "trials.jsonl"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.recipes.space import Number
 
 Parameters = dict[str, Number]

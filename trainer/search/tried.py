@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
-from signals.holding import Opens
-from trainer.models.base import Device
+from signals.market.bars import Floats
+from signals.market.holding import Opens
+from trainer.learners.base import Device
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of
-from trainer.samples import Samples, seal_holdout
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.samples.source import Source
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import Evidence, judge
 from trainer.search.question import BARS_KEY, PROVED, Question, Series, asked, begin, data_of, end
 from trainer.search.run import Arena, Found, Plan, search
 from trainer.search.trial import sharpe_of
-from trainer.source import Source
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import walk_forward
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import walk_forward
 
 
 @dataclass(frozen=True)

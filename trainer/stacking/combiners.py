@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.labels.panel import normal_ranks
-from trainer.models.lgbm import LightGbm, LightGbmModel
+from trainer.learners.lgbm import LightGbm, LightGbmModel
 
 MIN_SESSIONS = 60
 Mask = NDArray[np.bool_]

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from signals.bars import Days, Floats
 from signals.bundle.seal import parse_json
 from signals.errors import BundleRefused, FixInput
-from signals.wording import reason_of
-from trainer.validation.cpcv import group_bounds, path_table
+from signals.market.bars import Days, Floats
+from signals.text.wording import reason_of
+from trainer.validation.splits.cpcv import group_bounds, path_table
 
 TESTED_TOGETHER = 2
 SAME_LABEL = 1e-9

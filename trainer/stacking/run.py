@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from signals.bars import Bars, Floats
-from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput
-from signals.holding import Opens
-from trainer import artefacts
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_actions, load_bars, read_manifest
+from signals.market.holding import Opens
 from trainer.backtest.figures import sharpe_interval
-from trainer.export import export
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.run_folder import refuse_existing, write_run
+from trainer.learners.export import export
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.runs import artefacts
+from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.question import STACK as COMMAND

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.bars import Floats
-from signals.holding import Opens
-from trainer.evidence import FOLD_DEPENDENCE
+from signals.market.bars import Floats
+from signals.market.holding import Opens
 from trainer.search.judgement import BLOCKS
 from trainer.search.trial import sharpe_of
 from trainer.stacking.combiners import Mask
 from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
-from trainer.validation import dsr
+from trainer.training.evidence import FOLD_DEPENDENCE
 from trainer.validation.book import book_returns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance import dsr
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 STACK, AVERAGE = "stack", "weighted average"
 MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise has a standard deviation of 1.4

@@ -27,7 +27,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, book_weights, decile_of
-from signals.bars import Bars, Floats
+from signals.market.bars import Bars, Floats
 from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252

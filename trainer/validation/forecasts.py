@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.validation.ic import Mean, persistent_mean
 
 

@@ -21,13 +21,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from signals.bars import Floats
 from signals.errors import FixInput
-from trainer.models.base import Learner, Matrix, Model
-from trainer.samples import Samples
-from trainer.validation.cpcv import splits
+from signals.market.bars import Floats
+from trainer.learners.base import Learner, Matrix, Model
+from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.oof import Step, fit, scored
+from trainer.validation.splits.cpcv import splits
+from trainer.validation.splits.oof import Step, fit, scored
 
 ALIKE = 0.5  # absolute rank correlation from which on average features share a cluster
 CORRELATION_ROWS = 20_000

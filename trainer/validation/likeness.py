@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.panel import FeaturePanel
-from signals.ic import rank_ic
 from signals.inference import predict
-from trainer.models.averaged import AveragedModel
+from signals.market.bars import Floats
+from signals.scoring.ic import rank_ic
+from trainer.learners.averaged import AveragedModel
 from trainer.validation.deciles import book_weights, decile_of
 
 WINDOW_SESSIONS, NULL_SESSIONS = 21, 252

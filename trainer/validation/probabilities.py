@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from signals.bars import Floats
-from trainer.samples import Samples
+from signals.market.bars import Floats
+from trainer.samples.samples import Samples
 from trainer.validation.calibration import (
     Isotonic,
     Platt,

@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
+from appliance.system.state_folder import StateFolder
 from appliance.tui.demo.day import Day, Life, live
 from appliance.tui.demo.files import (
     audit,
@@ -22,8 +22,8 @@ from appliance.tui.demo.files import (
 )
 from appliance.tui.demo.market import opened
 from appliance.tui.demo.model import Watched
-from signals.audits import SessionAudit, SessionStatus
-from signals.sessions import Calendar
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import Calendar
 
 LAST_SESSION = date(2026, 3, 12)
 CASH = Decimal("1000000.00")

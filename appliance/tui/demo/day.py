@@ -10,20 +10,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from appliance.job import JobReport, JobStatus
+from appliance.controls.limits import Limits
+from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
-from appliance.limits import Limits
-from appliance.schedule import timetable
-from appliance.seams import Alert, Severity
-from appliance.tripwires import TRIPWIRES
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import timetable
+from appliance.system.ports import Alert, Severity
 from appliance.tui.demo.files import DemoBundle
 from appliance.tui.demo.market import CENT, Book
 from appliance.tui.demo.model import Watched, write_features
 from appliance.tui.demo.trading import Morning, plan_of, trade
 from execution.brokers.base import Account, Position
-from signals.audits import SessionAudit, SessionStatus
-from signals.sessions import Calendar
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import Calendar
 
 ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"

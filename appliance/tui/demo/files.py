@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from appliance.folder import StateFolder
-from signals.audits import SessionAudit, SessionStatus
+from appliance.system.state_folder import StateFolder
 from signals.files import sha256_of, write_atomic
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import NEW_YORK, Calendar, Session
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK, Calendar, Session
 
 FIRST, LAST = date(2025, 9, 2), date(2027, 1, 29)
 HOLIDAYS = frozenset({

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from appliance.feature_record import FeatureRecord
+from appliance.bundles.feature_record import FeatureRecord
 from appliance.tui.demo.files import FEATURES, DemoBundle
 from appliance.tui.demo.market import CENT, Book
 from signals.files import sha256_of, write_atomic

@@ -10,19 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from appliance.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clocks import (
-    Instants,
-    between,
-    chrony_says,
-    instants,
-    kernel_says,
-    skew_seconds,
-)
 from appliance.daemon.gate import AGAIN_SECONDS, Gate
+from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
+from appliance.system.time_sync import Instants, between, chrony_says, instants, kernel_says, skew_seconds
 from signals.errors import BrokerUnreachable
-from signals.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, xnys
 
 NOW = datetime(2026, 3, 4, 14, 0, 0, 400_000, tzinfo=UTC)
 TRACKING = "A29FC87B,162.159.200.123,4,1772632800.1,{offset},0.0,0.0,-14.3,0.001,0.02,0.01,0.001,64.2,{leap}\n"

@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 import structlog
 
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import Gate
 from appliance.daemon.life import MAX_CRASHES, Daemon
 from appliance.daemon.pace import Pace
-from appliance.folder import StateFolder, exclusive
-from appliance.fs import DurableFs
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, alerts, job_runs
-from appliance.schedule import JOBS
-from appliance.seams import Alert, Severity
-from signals.sessions import xnys
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import JOBS
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.time_sync import Jump
+from signals.market.sessions import xnys
 
 CALENDAR = xnys(date(2026, 2, 2), date(2026, 4, 30))
 D = date(2026, 3, 4)
@@ -340,7 +340,7 @@ def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes
     bench.ready()
     bench.look(most=5)
     assert not marks.exists()
-    monkeypatch.setattr("appliance.vitals._free", lambda folder: 0.099)
+    monkeypatch.setattr("appliance.status.vitals._free", lambda folder: 0.099)
     bench.look(lambda: marks.exists() and not bench.daemon.working_on)
     bench.look(most=20)
     assert marks.read_text() == "x"

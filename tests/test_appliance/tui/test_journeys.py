@@ -14,7 +14,7 @@ from textual.events import MouseScrollDown
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from appliance import control
+from appliance.daemon import control_socket
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.bars import ScreenBar
@@ -246,14 +246,14 @@ async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(
     screens: Screens, settled: Settled, tmp_path: Path
 ) -> None:
     """The daemon hears one request, with who asked; a wrong word asks nothing."""
-    heard: list[control.Request] = []
+    heard: list[control_socket.Request] = []
     stop = Event()
 
-    def handle(request: control.Request) -> control.Answer:
-        return control.Answer(True, f"HALTED: {request.reason}")
+    def handle(request: control_socket.Request) -> control_socket.Answer:
+        return control_socket.Answer(True, f"HALTED: {request.reason}")
 
     path = tmp_path / "c.sock"
-    server = Thread(target=control.serve, args=(path, handle, heard.append, stop))
+    server = Thread(target=control_socket.serve, args=(path, handle, heard.append, stop))
     server.start()
     try:
         app = screens(socket=path, by="ana")
@@ -269,7 +269,7 @@ async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(
     finally:
         stop.set()
         server.join()
-    assert [(request.command, request.reason) for request in heard] == [(control.Command.HALT, "odd")]
+    assert [(request.command, request.reason) for request in heard] == [(control_socket.Command.HALT, "odd")]
     assert heard[0].by.startswith("ana (uid ")
 
 

@@ -16,16 +16,16 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.status.vitals import DaemonFacts, vitals
+from appliance.system.state_folder import StateFolder
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner, Level, Notice, standing
 from appliance.tui.look import coming
 from appliance.tui.screens import BY_NAME
 from appliance.tui.source import Answer, Condition, LedgerSource, Question
 from appliance.views.overview import DaemonState
-from appliance.vitals import DaemonFacts, vitals
 from execution.brokers.base import Account, Position
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.screens import NOW, StoppedClock
@@ -231,7 +231,7 @@ def test_where_the_venue_does_not_tell_the_time_nothing_is_called_late(device: P
 @pytest.mark.parametrize("answered", [b"", b"{}", b'{"now": 5}', b'{"now": "0001-01-01T00:00:00+14:00"}', b"[" * 60_000,
                                       b'{"now": "2021-11-22T13:00:00"}', b'{"now": "\xff"}'])  # fmt: skip
 def test_an_answer_that_is_no_time_is_no_time(device: Path, monkeypatch: pytest.MonkeyPatch, answered: bytes) -> None:
-    monkeypatch.setattr("appliance.clock.get", lambda *_: ("", answered))
+    monkeypatch.setattr("appliance.system.clock.get", lambda *_: ("", answered))
     _venue(device, "exchange", "http://127.0.0.1:1")
     assert _read_later(device).now is None
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
-from signals.sessions import FIRST_YEAR, LAST_YEAR, Calendar
-from signals.wording import reason_of
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, days_array
+from signals.market.sessions import FIRST_YEAR, LAST_YEAR, Calendar
+from signals.text.wording import reason_of
 from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm

@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from signals.delivered_rows import ETF, STOCK
+from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard

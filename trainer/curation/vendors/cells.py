@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import DecimalSign, SymbolForm
 

@@ -17,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.arrow import read_parquet as parquet_table
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.storage.arrow import read_parquet as parquet_table
+from signals.text.wording import reason_of
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
 
 VENDOR_KEY = b"trademl.vendor"

@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.errors import BadBars
-from signals.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, xnys
 from trainer.curation.vendors.bars import KINDS
 from trainer.curation.vendors.cells import NEW_YORK, figures, instants, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 ARCHIVE = ".zip"
 MOST_BYTES = 4 << 30  # unpacked: 20 years of daily bars of every listed company are a tenth of it

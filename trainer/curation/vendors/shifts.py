@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.bars import Days, days_array
 from signals.errors import BadBars
-from signals.sessions import FIRST_YEAR, Calendar, xnys
+from signals.market.bars import Days, days_array
+from signals.market.sessions import FIRST_YEAR, Calendar, xnys
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.mapping import DateShift
 
