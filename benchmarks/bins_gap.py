@@ -54,16 +54,17 @@ def main() -> None:
             sets = RowSet.of(train), RowSet.of(test)
             shared[test], own[test] = binned.score(learner, *sets), score_unseen(rows, learner, *sets)
         figures = [
-            (sharpe_of(arena.net(scores)) * 252**0.5, float(np.nanmean(rank_ic(rows.dense(scores), labels))))
-            for scores in (shared, own)
+            (sharpe_of(arena.net(scores)) * 252**0.5, float(np.nanmean(rank_ic(rows.dense(scores), labels)))) for scores in (shared, own)
         ]
         found.append(np.subtract(*figures))
         told = ", ".join(f"Sharpe {sharpe:+.3f} IC {ic:+.5f}" for sharpe, ic in figures)
         print(f"seed {seed}: shared and own: {told}", flush=True)
     gaps = np.array(found)
     error = gaps.std(axis=0, ddof=1) / len(gaps) ** 0.5
-    print(f"{len(rows):,} rows; gap of the annual Sharpe ratio {gaps[:, 0].mean():+.3f} ± {error[0]:.3f}, of the IC "
-          f"{gaps[:, 1].mean():+.5f} ± {error[1]:.5f}")  # fmt: skip
+    print(
+        f"{len(rows):,} rows; gap of the annual Sharpe ratio {gaps[:, 0].mean():+.3f} ± {error[0]:.3f}, of the IC "
+        f"{gaps[:, 1].mean():+.5f} ± {error[1]:.5f}"
+    )
 
 
 if __name__ == "__main__":

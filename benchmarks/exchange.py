@@ -47,16 +47,23 @@ def market() -> Market:
     rng = np.random.default_rng(0)
     days = [day for day in (FIRST + timedelta(days=i) for i in range(2 * SESSIONS)) if day.weekday() < 5]
     sessions = tuple(
-        Session(day, datetime.combine(day, time_of_day(14, 30), UTC), datetime.combine(day, time_of_day(21), UTC))
-        for day in days
-    )  # fmt: skip
+        Session(day, datetime.combine(day, time_of_day(14, 30), UTC), datetime.combine(day, time_of_day(21), UTC)) for day in days
+    )
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (SESSIONS, NAMES)), axis=0))
     returns = np.full(close.shape, np.nan)
     returns[1:] = close[1:] / close[:-1] - 1
     bars = Bars(
-        days_array(days[:SESSIONS]), tuple(f"N{i:03d}" for i in range(NAMES)), close, close * 1.01, close * 0.99, close,
-        np.full(close.shape, 1e6), returns, returns.copy(), np.ones(close.shape, dtype=np.bool_),
-    )  # fmt: skip
+        days_array(days[:SESSIONS]),
+        tuple(f"N{i:03d}" for i in range(NAMES)),
+        close,
+        close * 1.01,
+        close * 0.99,
+        close,
+        np.full(close.shape, 1e6),
+        returns,
+        returns.copy(),
+        np.ones(close.shape, dtype=np.bool_),
+    )
     return Market(bars, Calendar("weekdays", sessions))
 
 
@@ -120,9 +127,7 @@ def bare() -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
 
 
-def hammer(
-    url: str, seconds: float, ask: Callable[[requests.Session, str, int], requests.Response]
-) -> dict[str, float]:
+def hammer(url: str, seconds: float, ask: Callable[[requests.Session, str, int], requests.Response]) -> dict[str, float]:
     """Ask one after the other for `seconds`; requests a second, median and p99 in milliseconds."""
     session, took = requests.Session(), []
     until = time.perf_counter() + seconds
@@ -170,8 +175,9 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
             figures[f"in process, 500 orders, {name}"] = {"seconds": took, "per_second": 500 / took}
     sessions = advance_a_session()
     figures[f"one session, {NAMES} names, {ORDERS} orders"] = {
-        "median_ms": statistics.median(sessions) * 1e3, "most_ms": max(sessions) * 1e3
-    }  # fmt: skip
+        "median_ms": statistics.median(sessions) * 1e3,
+        "most_ms": max(sessions) * 1e3,
+    }
     return figures
 
 

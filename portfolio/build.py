@@ -79,9 +79,7 @@ def build(
     )
 
 
-def way_to(
-    book: TargetBook, risk: RiskModel, held: Mapping[str, float], fraction: float, band: float
-) -> tuple[tuple[str, ...], Way]:
+def way_to(book: TargetBook, risk: RiskModel, held: Mapping[str, float], fraction: float, band: float) -> tuple[tuple[str, ...], Way]:
     """Align the target book and what is held on their union, sorted by symbol."""
     wanted = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
     mu = dict(zip(book.candidates.symbols, book.candidates.mu.tolist(), strict=True))

@@ -76,10 +76,7 @@ def legs(bars: Bars, sessions: int = 1, *, at_close: bool = False) -> tuple[Leg,
     first = np.prod(1.0 + between, axis=0) * (1.0 + last) - 1.0
     second = np.zeros(len(bars.symbols)) if at_close else bars.close[-1] / bars.open[-1] - 1.0
     sectors = bars.sectors or ("",) * len(bars.symbols)
-    return (
-        explain(first, beta, sectors, exposures, universe),
-        explain(second, beta, sectors, exposures, universe),
-    )
+    return (explain(first, beta, sectors, exposures, universe), explain(second, beta, sectors, exposures, universe))
 
 
 def explain(returns: Floats, beta: Floats, sectors: tuple[str, ...], styles: Floats, universe: np.ndarray) -> Leg:

@@ -82,7 +82,8 @@ def watcher(credentials: Path | None) -> Heartbeat:
     url = (credentials / ADDRESS).read_text(encoding="utf-8").strip()
     if not url.startswith(("https://", "http://")) or len(url.split()) != 1:
         raise BadConfig(
-            f"{ADDRESS} does not hold one http(s) address", where=str(credentials / ADDRESS),
+            f"{ADDRESS} does not hold one http(s) address",
+            where=str(credentials / ADDRESS),
             mend="Write the address of the check, nothing else",
-        )  # fmt: skip
+        )
     return WebWatcher(url)

@@ -90,15 +90,18 @@ class Backup:
         try:
             row = json.loads(content)
             return Backup(
-                str(row["name"]), datetime.fromisoformat(row["at"]).astimezone(UTC), str(row["session"]),
-                int(row["size"]), str(row["sha256"]), str(row["ledger_sha256"]),
-                {str(table): int(count) for table, count in row["rows"].items()}, int(row["schema"]),
+                str(row["name"]),
+                datetime.fromisoformat(row["at"]).astimezone(UTC),
+                str(row["session"]),
+                int(row["size"]),
+                str(row["sha256"]),
+                str(row["ledger_sha256"]),
+                {str(table): int(count) for table, count in row["rows"].items()},
+                int(row["schema"]),
                 str(row["code_version"]),
-            )  # fmt: skip
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadBackup(
-                "the record of a backup cannot be read", where=f"{where}: {reason_of(error)}", mend=TAKE_ANOTHER
-            ) from None
+            raise BadBackup("the record of a backup cannot be read", where=f"{where}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
 
 
 def take(ledger: Ledger, vault: Vault, scratch: Path, *, at: datetime, code_version: str) -> Backup:
@@ -133,9 +136,16 @@ def take(ledger: Ledger, vault: Vault, scratch: Path, *, at: datetime, code_vers
         digest = write_pieces(packed, _packed(read_pieces(plain)), is_durable=False)
         session = ledger.value("SELECT max(session) FROM job_runs")
         backup = Backup(
-            at.strftime(STAMP), at, str(session or ""), packed.stat().st_size, digest, sha256_of_file(plain),
-            found.rows, found.schema, code_version,
-        )  # fmt: skip
+            at.strftime(STAMP),
+            at,
+            str(session or ""),
+            packed.stat().st_size,
+            digest,
+            sha256_of_file(plain),
+            found.rows,
+            found.schema,
+            code_version,
+        )
         plain.unlink()
         vault.put(backup.copy, packed)
         packed.unlink()
@@ -167,9 +177,8 @@ def kept(backups: Sequence[Backup], config: BackupConfig) -> tuple[Backup, ...]:
 def shorter(one: Backup, others: Iterable[Backup]) -> Backup | None:
     """Return an earlier backup that holds more of what no ledger ever removes, or None."""
     fuller = (
-        other for other in others
-        if other.name < one.name and any(one.rows.get(table, 0) < other.rows.get(table, 0) for table in FOR_EVER)
-    )  # fmt: skip
+        other for other in others if other.name < one.name and any(one.rows.get(table, 0) < other.rows.get(table, 0) for table in FOR_EVER)
+    )
     return max(fuller, key=lambda other: other.name, default=None)
 
 
@@ -264,9 +273,7 @@ def _read_back(vault: Vault, backup: Backup) -> None:
         for piece in _unpacked(hashed(vault.pieces(backup.copy))):
             plain.update(piece)
     except zlib.error as error:
-        raise BadBackup(
-            "a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER
-        ) from None
+        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
     if (packed.hexdigest(), plain.hexdigest()) != (backup.sha256, backup.ledger_sha256):
         raise BadBackup("a backup is not what its record says", where=backup.name, mend=TAKE_ANOTHER)
 
@@ -278,9 +285,7 @@ def _unpack(vault: Vault, backup: Backup, work: Path) -> Path:
     try:
         digest = write_pieces(plain, _unpacked(read_pieces(packed)), mode=0o600, is_durable=False)
     except zlib.error as error:
-        raise BadBackup(
-            "a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER
-        ) from None
+        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
     packed.unlink()
     if digest != backup.ledger_sha256:
         raise BadBackup("a backup unpacks to something else", where=backup.name, mend=TAKE_ANOTHER)

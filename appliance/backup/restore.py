@@ -29,9 +29,10 @@ def require_free(folder: StateFolder, *, replace: bool) -> None:
     """Raise `FixInput` when there is a ledger and nobody said that it may be replaced."""
     if folder.ledger.exists() and not replace:
         raise FixInput(
-            "there is a ledger; a backup is never put over it unasked", where=str(folder.ledger),
+            "there is a ledger; a backup is never put over it unasked",
+            where=str(folder.ledger),
             mend="Add --replace: the ledger that is there is kept beside the restored one",
-        )  # fmt: skip
+        )
 
 
 def words(backup: Backup) -> str:

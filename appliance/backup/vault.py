@@ -77,9 +77,10 @@ class FolderVault(FolderStore):
             raise self._unreachable(self._root, error) from None
         if not is_there:
             raise StoreUnreachable(
-                "the place for backups is not there", where=str(self._root),
+                "the place for backups is not there",
+                where=str(self._root),
                 mend="Mount it, or make the folder, or correct backup.to in config.yml",
-            )  # fmt: skip
+            )
 
 
 class ObjectVault(S3Store):
@@ -127,5 +128,4 @@ def _keys(credentials: Path | None) -> S3Keys:
     try:
         return S3Keys(*((credentials / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except (OSError, ValueError):
-        raise BadConfig("no key pair for backups", where=str(credentials),
-                        mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None  # fmt: skip
+        raise BadConfig("no key pair for backups", where=str(credentials), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None

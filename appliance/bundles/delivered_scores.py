@@ -32,9 +32,8 @@ class Delivery:
 
 
 def fetch(
-    store: Store, bundles: BundleStore, ledger: Ledger, bundle: Bundle, asof: date, snapshot_id: str, calendar: str,
-    *, name: str = "",
-) -> Delivery:  # fmt: skip
+    store: Store, bundles: BundleStore, ledger: Ledger, bundle: Bundle, asof: date, snapshot_id: str, calendar: str, *, name: str = ""
+) -> Delivery:
     """Fetch the delivered scores of `asof` and check them; nothing is recorded yet.
 
     Parameters
@@ -62,8 +61,11 @@ def fetch(
     place = scores_name(given, asof)
     content = store.find(place)
     if content is None:
-        raise StoreUnreachable(f"the scores of {asof} are not delivered yet", where=place,
-                               mend="Run `trainer score-daily`; the job tries again until its deadline")  # fmt: skip
+        raise StoreUnreachable(
+            f"the scores of {asof} are not delivered yet",
+            where=place,
+            mend="Run `trainer score-daily`; the job tries again until its deadline",
+        )
     digest = sha256_of(content)
     found = open_scores(content, _keyset(store, bundles), asof, place)
     wanted = Wanted(asof, manifest.sleeve, calendar, manifest.spec_hash, snapshot_id, bundle.sha256)

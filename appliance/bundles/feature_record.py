@@ -81,10 +81,15 @@ class FeatureRecord:
     def to_bytes(self) -> bytes:
         """The file's content; the same record gives the same bytes."""
         row = {
-            "format": FORMAT, "asof": self.asof.isoformat(), "sleeve": self.sleeve,
-            "bundle_sha256": self.bundle_sha256, "snapshot_id": self.snapshot_id, "names": self.names,
-            "symbols": self.symbols, "float32": base64.b64encode(self.values).decode("ascii"),
-        }  # fmt: skip
+            "format": FORMAT,
+            "asof": self.asof.isoformat(),
+            "sleeve": self.sleeve,
+            "bundle_sha256": self.bundle_sha256,
+            "snapshot_id": self.snapshot_id,
+            "names": self.names,
+            "symbols": self.symbols,
+            "float32": base64.b64encode(self.values).decode("ascii"),
+        }
         return json.dumps(row, sort_keys=True).encode()
 
     @classmethod
@@ -95,10 +100,14 @@ class FeatureRecord:
             if row["format"] != FORMAT:
                 raise FixInput(f"recorded features have the format {row['format']!r}, not {FORMAT}")
             return cls(
-                date.fromisoformat(row["asof"]), str(row["sleeve"]), str(row["bundle_sha256"]),
-                str(row["snapshot_id"]), tuple(map(str, row["names"])), tuple(map(str, row["symbols"])),
+                date.fromisoformat(row["asof"]),
+                str(row["sleeve"]),
+                str(row["bundle_sha256"]),
+                str(row["snapshot_id"]),
+                tuple(map(str, row["names"])),
+                tuple(map(str, row["symbols"])),
                 base64.b64decode(row["float32"], validate=True),
-            )  # fmt: skip
+            )
         except (ValueError, KeyError, TypeError, binascii.Error, InvariantBroken) as error:
             raise FixInput("recorded features cannot be read", where=reason_of(error)) from None
 
@@ -109,9 +118,7 @@ class FeatureRecord:
         width, count = len(self.names), len(self.symbols)
         cells = struct.unpack(f"<{width * count}f", self.values)
         place = self.symbols.index(symbol)
-        return tuple(
-            _reading(name, cells[place * width + i], cells[i::width]) for i, name in enumerate(self.names)
-        )  # fmt: skip
+        return tuple(_reading(name, cells[place * width + i], cells[i::width]) for i, name in enumerate(self.names))
 
 
 def keep(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:

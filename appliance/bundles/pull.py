@@ -64,9 +64,7 @@ def is_current(market: Market, manifest: Manifest, through: date) -> bool:
     return is_same and not market.pending(manifest, through)
 
 
-def pull_data(
-    store: Store, market: Market, manifest: Manifest, through: date, incoming: Path, at: datetime
-) -> DataPull:
+def pull_data(store: Store, market: Market, manifest: Manifest, through: date, incoming: Path, at: datetime) -> DataPull:
     """Bring the market store up to the session `through`.
 
     Parameters
@@ -122,9 +120,8 @@ class BundlePull:
 
 
 def pull_bundle(
-    store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str],
-    roles: Sequence[Role] = TRADED,
-) -> BundlePull:  # fmt: skip
+    store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
+) -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
     The bundle in force is verified again where it stays: under the key set that `pull_keyset` has just brought, its
@@ -181,9 +178,10 @@ def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role
     offered = parse(path.read_bytes(), BundleManifest, MANIFEST_NAME).role
     if offered in roles[roles.index(role) + 1 :]:
         raise BundleRefused(
-            f"a {role} is in force, and the store offers an {offered} in its place", where=fetched.name,
+            f"a {role} is in force, and the store offers an {offered} in its place",
+            where=fetched.name,
             mend=f"Publish a {role}, or set `stores.prefer: {offered}` in the device's config.yml",
-        )  # fmt: skip
+        )
 
 
 def pull_keyset(store: Store, bundles: BundleStore) -> str:

@@ -69,9 +69,7 @@ def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calen
     return Policy(asof, calendar, sleeves, accepted_roles(config), release())
 
 
-def pull_slot(
-    slot: Slot, store: Store, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar
-) -> SlotPull:
+def pull_slot(slot: Slot, store: Store, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> SlotPull:
     """Put the slot's newest published bundle in force if it passes every check; the old one, or none, stays otherwise.
 
     Raises
@@ -91,9 +89,7 @@ def pull_slot(
     return SlotPull(slot, done.in_force, done.is_new, done.refusal)
 
 
-def load_slot(
-    slot: Slot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar
-) -> Bundle | None:
+def load_slot(slot: Slot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> Bundle | None:
     """Return the slot's bundle, verified again and not expired; None for an empty slot.
 
     Raises
@@ -108,6 +104,7 @@ def load_slot(
     if bundle.age_sessions > bundle.age_limit_sessions:
         raise BundleRefused(
             f"the {slot} bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}",
-            where=bundle.manifest.bundle_id, mend="Publish a newer one",
-        )  # fmt: skip
+            where=bundle.manifest.bundle_id,
+            mend="Publish a newer one",
+        )
     return bundle

@@ -98,9 +98,7 @@ class BundleStore:
         How golden vectors are reproduced before activation; a limited child process by default.
     """
 
-    def __init__(
-        self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Reproduce = reproduce_in_child
-    ) -> None:
+    def __init__(self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Reproduce = reproduce_in_child) -> None:
         self._folder, self._fs, self._prove = folder, fs, prove
         self._keys = keys or folder
 
@@ -109,17 +107,19 @@ class BundleStore:
         standing = self._fs.read(self._keys / ROOT_FILE)
         if standing is not None and PublicKey.from_text(standing.decode()) != root:
             raise FixInput(
-                "this device already trusts another root key", where=str(self._keys / ROOT_FILE),
+                "this device already trusts another root key",
+                where=str(self._keys / ROOT_FILE),
                 mend="Initialise a new state folder to change the root",
-            )  # fmt: skip
+            )
         self._fs.write(self._keys / ROOT_FILE, root.text.encode() + b"\n")
 
     def roots(self) -> tuple[PublicKey, ...]:
         """Root keys that this device trusts; raise `BundleRefused` when it was given none."""
         content = self._fs.read(self._keys / ROOT_FILE)
         if content is None:
-            raise BundleRefused("this device trusts no root key", where=str(self._keys / ROOT_FILE),
-                                mend="Run `appliance init` with the trainer's root.pub")  # fmt: skip
+            raise BundleRefused(
+                "this device trusts no root key", where=str(self._keys / ROOT_FILE), mend="Run `appliance init` with the trainer's root.pub"
+            )
         return (PublicKey.from_text(content.decode(errors="replace")),)
 
     def install_keyset(self, content: bytes) -> Keyset:
@@ -203,20 +203,16 @@ class BundleStore:
         if pointer.grant is not None:
             self._read_grant(pointer.grant.encode())
         bundle = verify(
-            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False),
-            reproduce=predict,
-        )  # fmt: skip
+            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=predict
+        )
         if bundle.sha256 != pointer.sha256:
-            raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder,
-                                mend="Run `appliance pull`")  # fmt: skip
+            raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, mend="Run `appliance pull`")
         return bundle
 
     def _switch(self, bundle: Bundle, mark: HighWater, grant: str | None) -> Activation:
         manifest, standing = bundle.manifest, self.current()
         name = f"{manifest.seq}-{manifest.bundle_id}"
-        pointer = Pointer(
-            seq=manifest.seq, bundle_id=manifest.bundle_id, folder=name, sha256=bundle.sha256, grant=grant
-        )
+        pointer = Pointer(seq=manifest.seq, bundle_id=manifest.bundle_id, folder=name, sha256=bundle.sha256, grant=grant)
         for file, content in bundle.contents.files.items():
             if self._fs.read(self._folder / name / file) != content:
                 self._fs.write(self._folder / name / file, content)

@@ -56,10 +56,12 @@ def rollback_bundle(
         manifest = done.bundle.manifest
         name = f"{manifest.seq}-{manifest.bundle_id}"
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force",
-                 f"{who()} went back to {name}: {named.reason}")  # fmt: skip
-    emit({"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason}, as_json=as_json,
-         text=f"Bundle {name} is in force: {named.reason}")  # fmt: skip
+            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
+    emit(
+        {"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"Bundle {name} is in force: {named.reason}",
+    )
 
 
 def rollback_data(
@@ -81,10 +83,18 @@ def rollback_data(
         today = device.calendar.last_closed(device.clock.now())
         mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"rollback-data-{named.high_water}", "an older dataset is accepted",
-                 f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}")  # fmt: skip
-    emit({"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason}, as_json=as_json,
-         text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}")  # fmt: skip
+            tell(
+                deps,
+                Severity.WARN,
+                f"rollback-data-{named.high_water}",
+                "an older dataset is accepted",
+                f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}",
+            )
+    emit(
+        {"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}",
+    )
 
 
 def _read(grant: Path) -> bytes:

@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     state: StateOption = DEFAULT_STATE,
     credentials: Credentials = None,
-    alert: Annotated[
-        bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")
-    ] = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at everything that the device needs, and say how to mend what is wrong. Nothing is changed.

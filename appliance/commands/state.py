@@ -31,9 +31,21 @@ from signals.market.sessions import NEW_YORK, Calendar, xnys
 from signals.text.console import emit
 
 SHOWN = (
-    "state", "latch", "halt_id", "daemon", "session", "account_of", "equity", "positions", "real_nav_of", "real_nav",
-    "bundle", "last_job", "report", "reductions",
-)  # fmt: skip
+    "state",
+    "latch",
+    "halt_id",
+    "daemon",
+    "session",
+    "account_of",
+    "equity",
+    "positions",
+    "real_nav_of",
+    "real_nav",
+    "bundle",
+    "last_job",
+    "report",
+    "reductions",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +64,7 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
 
 
 def timetable(
-    day: Annotated[
-        str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)
-    ] = "",
+    day: Annotated[str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)] = "",
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
@@ -80,9 +90,7 @@ def timetable(
     opens, closes = (f"{at.astimezone(NEW_YORK):%H:%M}" for at in (hours.open, hours.close))
     head = f"Session {session}: open {opens}, {close}{closes} New York"
     text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'purpose'], empty='')}"
-    jobs = [
-        {"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found
-    ]
+    jobs = [{"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found]
     emit({"session": session, "is_early_close": hours.is_early_close, "jobs": jobs}, as_json=as_json, text=text)
 
 
@@ -120,9 +128,11 @@ def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
         return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
     report = folder.reports / f"report_{found.session}.md"
     return {
-        **found.facts(), "state": str(folder.root), "reductions": "; ".join(reduced) or None,
+        **found.facts(),
+        "state": str(folder.root),
+        "reductions": "; ".join(reduced) or None,
         "report": str(report) if report.is_file() else None,
-    }  # fmt: skip
+    }
 
 
 def _looked_after(

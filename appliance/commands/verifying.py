@@ -57,9 +57,7 @@ def is_sound(rows: Sequence[Row]) -> bool:
     return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and row["place"] != IN_FORCE) for row in rows)
 
 
-def _now(
-    config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock
-) -> datetime:
+def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
     """By the clock that the device goes by."""
     if config.venue.is_hosted:
         return clock_start(folder, manifest)

@@ -192,9 +192,11 @@ class Latch:
         """Raise `DeviceHalted` unless orders may be sent."""
         record = self.read()
         if not record.is_armed:
-            mend = "Run `appliance arm`" if record.is_fresh else (
-                f"Find the cause, then run `appliance rearm --halt-id {record.halt_id} --reason TEXT`"
-            )  # fmt: skip
+            mend = (
+                "Run `appliance arm`"
+                if record.is_fresh
+                else (f"Find the cause, then run `appliance rearm --halt-id {record.halt_id} --reason TEXT`")
+            )
             raise DeviceHalted(record.sentence(), mend=mend)
 
     def halt(self, name: str, reason: str, at: datetime) -> LatchRecord:
@@ -229,9 +231,10 @@ class Latch:
         standing = self.read()
         if not standing.is_armed and not standing.is_fresh:
             raise FixInput(
-                "a halt stands; the first arming does not clear it", where=standing.sentence(),
+                "a halt stands; the first arming does not clear it",
+                where=standing.sentence(),
                 mend=f"Run `appliance rearm --halt-id {standing.halt_id} --reason TEXT`",
-            )  # fmt: skip
+            )
 
     def require_halt(self, halt_id: str) -> None:
         """Raise `FixInput` unless the halt `halt_id` stands."""
@@ -241,9 +244,7 @@ class Latch:
         if standing.is_fresh:
             raise FixInput("this device was never armed", mend="Run `appliance arm`")
         if halt_id != standing.halt_id:
-            raise FixInput(
-                f"halt {halt_id} does not stand", where=standing.sentence(), mend=f"Use --halt-id {standing.halt_id}"
-            )
+            raise FixInput(f"halt {halt_id} does not stand", where=standing.sentence(), mend=f"Use --halt-id {standing.halt_id}")
 
     def arm(self, *, by: str, at: datetime) -> LatchRecord:
         """Open the latch of a device that was never armed; raise `FixInput` when a halt stands."""

@@ -93,26 +93,28 @@ class RowHistory:
     saved: float
 
 
-def backtest(
-    history: Sequence[Past], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS
-) -> tuple[RowHistory, ...]:
+def backtest(history: Sequence[Past], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS) -> tuple[RowHistory, ...]:
     """Run every stopping row of the table over the history, each as if it alone could stop the device."""
     years = max(1.0, len(history) / SESSIONS_A_YEAR)
     return tuple(_row(row, history, limits, attended_sessions, years) for row in TRIPWIRES if row.action in STOPPING)
 
 
-def _row(
-    row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int, years: float
-) -> RowHistory:
+def _row(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int, years: float) -> RowHistory:
     limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
     seen = [item.figures[row.measure] for item in history if row.measure in item.figures]
     numbers = [value for value in seen if isinstance(value, float)]
     stops = _stops(row, history, limits, attended)
     nearest = (min if row.trips_below else max)(numbers, default=None)
     return RowHistory(
-        row.name, row.action, limit, len(seen), nearest, stops, sum(stop.is_false for stop in stops) / years,
+        row.name,
+        row.action,
+        limit,
+        len(seen),
+        nearest,
+        stops,
+        sum(stop.is_false for stop in stops) / years,
         sum(stop.saved for stop in stops),
-    )  # fmt: skip
+    )
 
 
 def _stops(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int) -> tuple[Stop, ...]:
@@ -123,9 +125,7 @@ def _stops(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], 
             at += 1
             continue
         end = at + 1
-        while end < len(history) and (
-            _trips(row, history[end], limits) or (row.rearm is Rearm.HUMAN and end - at < attended)
-        ):
+        while end < len(history) and (_trips(row, history[end], limits) or (row.rearm is Rearm.HUMAN and end - at < attended)):
             end += 1
         saved = -sum(past.result for past in history[at:end])
         found.append(Stop(history[at].session, history[end - 1].session, saved, row.limit == 0.0))

@@ -28,9 +28,7 @@ Opens = Mapping[tuple[date, str], float]
 def opens_of(bars: Bars) -> dict[tuple[date, str], float]:
     """Opens by session and symbol, finite ones only."""
     days = [day.astype(object) for day in bars.sessions]
-    return {
-        (days[t], bars.symbols[n]): float(bars.open[t, n]) for t, n in np.argwhere(np.isfinite(bars.open)) if days[t]
-    }
+    return {(days[t], bars.symbols[n]): float(bars.open[t, n]) for t, n in np.argwhere(np.isfinite(bars.open)) if days[t]}
 
 
 def slippage(fills: Sequence[BookedFill], opens: Opens, values: Sequence[NavRow]) -> Figure:

@@ -43,9 +43,13 @@ LOCK_ATTEMPTS, LOCK_SECONDS = 3, 0.1  # `status` holds the lock for an instant t
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Runtime = Annotated[
     Path | None,
-    typer.Option("--runtime", envvar="RUNTIME_DIRECTORY", help="Folder of health.json and metrics.prom; default: the "
-                 "state folder. systemd sets it to /run/appliance.", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--runtime",
+        envvar="RUNTIME_DIRECTORY",
+        help="Folder of health.json and metrics.prom; default: the state folder. systemd sets it to /run/appliance.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -70,9 +74,15 @@ def daemon(
         try:
             with only_daemon(folder):
                 life = Daemon(
-                    folder, (runtime or folder.root).resolve(), environment=os.environ, credentials=credentials,
-                    real=clock, gate=Gate(clock), pace=pace, log=logger,
-                )  # fmt: skip
+                    folder,
+                    (runtime or folder.root).resolve(),
+                    environment=os.environ,
+                    credentials=credentials,
+                    real=clock,
+                    gate=Gate(clock),
+                    pace=pace,
+                    log=logger,
+                )
                 Process(life, folder, os.environ, pace, logger).run()
                 return
         except Locked:
@@ -95,16 +105,16 @@ class Process:
     """
 
     def __init__(
-        self, life: Daemon, folder: StateFolder, environment: Mapping[str, str], pace: Pace,
-        logger: structlog.stdlib.BoundLogger,
-    ) -> None:  # fmt: skip
+        self, life: Daemon, folder: StateFolder, environment: Mapping[str, str], pace: Pace, logger: structlog.stdlib.BoundLogger
+    ) -> None:
         self._life, self._folder, self._pace, self._log = life, folder, pace, logger
         self._environment, self._manager = environment, ServiceManager(environment)
         self._clock, self._stop, self._is_told_to_stop = SystemClock(), Event(), False
         self._scheduler = BackgroundScheduler(
-            timezone=UTC, executors={"default": ThreadPoolExecutor(1)},
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )  # fmt: skip
+        )
 
     def run(self) -> None:
         """Live until told to stop, then end what is at work as a reboot would."""
@@ -169,9 +179,12 @@ class Process:
     def _listen(self) -> None:
         desk = Desk(self._life.close_latch, self._run_command, self._life.voice.keep, self._look_now, self._clock.now)
         serve(
-            self._folder.root / SOCKET_NAME, lambda asked: conversation.answer(asked, desk),
-            lambda asked: conversation.record(asked, desk), self._stop, self._hears,
-        )  # fmt: skip
+            self._folder.root / SOCKET_NAME,
+            lambda asked: conversation.answer(asked, desk),
+            lambda asked: conversation.record(asked, desk),
+            self._stop,
+            self._hears,
+        )
 
     def _hears(self, trouble: str) -> None:
         if trouble and trouble != self._life.deaf:

@@ -128,23 +128,23 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
         try:
             client.connect(str(path))
         except OSError as error:
-            raise NoDaemon(
-                "no daemon answers; nothing was changed", where=f"{path}: {reason_of(error)}", mend=by_hand
-            ) from None
+            raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {reason_of(error)}", mend=by_hand) from None
         try:
             client.sendall(json.dumps({key: clean(text) for key, text in asdict(request).items()}).encode() + b"\n")
             return parse_answer(_line(client, seconds))
         except OSError as error:
             raise NoDaemon(
-                "the daemon took the request and did not answer", where=reason_of(error),
-                mend=f"Look at `appliance status`. {by_hand}",
-            ) from None  # fmt: skip
+                "the daemon took the request and did not answer", where=reason_of(error), mend=f"Look at `appliance status`. {by_hand}"
+            ) from None
 
 
 def serve(
-    path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event,
+    path: Path,
+    handle: Callable[[Request], Answer],
+    record: Callable[[Request], None],
+    stop: Event,
     hears: Callable[[str], None] = lambda trouble: None,
-) -> None:  # fmt: skip
+) -> None:
     """Answer requests one after the other until `stop` is set.
 
     Parameters
@@ -169,10 +169,7 @@ def serve(
             stop.wait(AGAIN_SECONDS)
 
 
-def _attend(
-    server: socket.socket, path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None],
-    stop: Event,
-) -> None:  # fmt: skip
+def _attend(server: socket.socket, path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event) -> None:
     """Answer who comes, until `stop` is set or the socket's name is no longer this one's."""
     ours = path.stat().st_ino
     while not stop.is_set():
@@ -251,9 +248,7 @@ def _line(client: socket.socket, seconds: float) -> bytes:
 
 
 def _user_of(client: socket.socket) -> str:
-    _pid, uid, _gid = struct.unpack(
-        "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    )
+    _pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return f"uid {uid}"
 
 

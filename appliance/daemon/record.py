@@ -70,9 +70,7 @@ class Record:
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
-            raise LedgerUnusable(
-                "the ledger does not answer", where=f"{self._folder.ledger}: {reason_of(error)}"
-            ) from error
+            raise LedgerUnusable("the ledger does not answer", where=f"{self._folder.ledger}: {reason_of(error)}") from error
         except LedgerUnusable:
             self.close()
             raise

@@ -28,6 +28,7 @@ def require_closed(session: date, deps: Deps) -> date:
     if deps.calendar.session(asof).close > now:
         raise NotASession(
             f"{session} lies in the future: {asof}, the session before it, has not closed",
-            where=f"the device's clock says {utc_words(now)}", mend="Ask for an earlier session",
-        )  # fmt: skip
+            where=f"the device's clock says {utc_words(now)}",
+            mend="Ask for an earlier session",
+        )
     return asof

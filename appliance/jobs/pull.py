@@ -47,15 +47,19 @@ def pull(session: date, deps: Deps) -> JobReport:
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
     if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
-            f"bars of {asof} are not published yet", where=f"{manifest.name} ends {manifest.last}",
+            f"bars of {asof} are not published yet",
+            where=f"{manifest.name} ends {manifest.last}",
             mend="Publish the dataset; pull tries again until its deadline",
-        )  # fmt: skip
+        )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():
         tell(
-            deps, Severity.WARN, f"market-{session}", "the market store was damaged",
+            deps,
+            Severity.WARN,
+            f"market-{session}",
+            "the market store was damaged",
             "It is built anew from what is published; the damaged file is kept beside it.",
-        )  # fmt: skip
+        )
     mark = DatasetMark(deps.folder.bundles, deps.fs)
     mark.require_successor(manifest, deps.market.dataset())
     through = min(manifest.last, deps.calendar.last_closed(now))
@@ -70,9 +74,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
         return _report(session, asof, deps, done, added, bundle, [])
     policy = bundle_policy(asof, deps.config, deps.calendar)
-    bundle = pull_bundle(
-        bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config)
-    )
+    bundle = pull_bundle(bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config))
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
     beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
@@ -106,12 +108,17 @@ def _report(
         told.append(f"refused: {bundle.refusal}")
     told += [one.told for one in beside if one.told]
     figures = {
-        **vars(done), **vars(added), "snapshot_id": snapshot.id if snapshot else None,
+        **vars(done),
+        **vars(added),
+        "snapshot_id": snapshot.id if snapshot else None,
         "completed": len(snapshot.completed) if snapshot else 0,
-        "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
-        "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
+        "asof": asof,
+        "status": status,
+        "reasons": list(audit.reasons) if audit else [],
+        "bundle": bundle.in_force,
+        "bundle_refusal": bundle.refusal,
         **{f"{one.slot}_bundle": one.name for one in beside if one.name},
-    }  # fmt: skip
+    }
     return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)
 
 
@@ -121,10 +128,13 @@ def _tell_differences(session: date, deps: Deps) -> None:
     found = superseded.differences(connection)
     if found:
         tell(
-            deps, Severity.WARN, f"published-{session}", "what was published differs from what this device had",
+            deps,
+            Severity.WARN,
+            f"published-{session}",
+            "what was published differs from what this device had",
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
-        )  # fmt: skip
+        )
         superseded.forget(connection)
 
 
@@ -133,8 +143,5 @@ def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
     added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
     if added.untold:
-        tell(
-            deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent",
-            "; ".join(added.untold),
-        )  # fmt: skip
+        tell(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.untold))
     return added

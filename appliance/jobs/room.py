@@ -38,9 +38,7 @@ def keep_room(deps: Deps, session: date | None) -> None:
     if is_full and deps.latch.read().is_armed:
         halt(deps, session, DISK, f"{words}, {limits.halt_free_disk:.0%} must be", measure=MEASURE)
         return
-    tell(
-        deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one."
-    )
+    tell(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
 
 
 def _share(free: object) -> str:

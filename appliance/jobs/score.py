@@ -52,19 +52,26 @@ def score(session: date, deps: Deps) -> JobReport:
         What was delivered fails verification; the job stays open for a better delivery.
     """
     asof = require_closed(session, deps)
-    enforce(deps, session, Stage.DATA, Figures(
-        red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
-        stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
-    ))  # fmt: skip
+    enforce(
+        deps,
+        session,
+        Stage.DATA,
+        Figures(
+            red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
+            stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
+        ),
+    )
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     is_pulled = deps.config.scoring is Scoring.PULLED
     given = (_delivered if is_pulled else _own)(session, asof, bundle, deps)
     scores, drift = given.scores, given.drift
     expected = _expected(deps.market.bars(asof, 2))
-    enforce(deps, session, Stage.SCORES, Figures(
-        coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values),
-        score_drift=ratio(drift),
-    ))  # fmt: skip
+    enforce(
+        deps,
+        session,
+        Stage.SCORES,
+        Figures(coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)),
+    )
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
         remember(deps.ledger, given.delivery)
@@ -75,14 +82,27 @@ def score(session: date, deps: Deps) -> JobReport:
         tell(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
     told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
     return JobReport(
-        "score", session, JobStatus.DONE, told,
-        {"asof": asof, "sleeve": scores.sleeve, "names": len(scores.symbols), "expected": expected,
-         "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
-         "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
-         "score_drift": drift.state.value, "scoring": deps.config.scoring.value,
-         "delivered_sha256": given.delivery.sha256 if given.delivery else None, "features": given.features,
-         "restated": past.figures() if past else None},
-    )  # fmt: skip
+        "score",
+        session,
+        JobStatus.DONE,
+        told,
+        {
+            "asof": asof,
+            "sleeve": scores.sleeve,
+            "names": len(scores.symbols),
+            "expected": expected,
+            "bundle_sha256": bundle.sha256,
+            "bundle_id": bundle.manifest.bundle_id,
+            "role": bundle.manifest.role.value,
+            "refusal": bundle.manifest.refusal,
+            "bundle_age_sessions": bundle.age_sessions,
+            "score_drift": drift.state.value,
+            "scoring": deps.config.scoring.value,
+            "delivered_sha256": given.delivery.sha256 if given.delivery else None,
+            "features": given.features,
+            "restated": past.figures() if past else None,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -122,9 +142,14 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dic
     symbols, values = features.at(asof)
     snapshot = held_snapshot(asof, deps)
     record = FeatureRecord(
-        asof, bundle.manifest.sleeve, bundle.sha256, snapshot.id, features.names, symbols,
+        asof,
+        bundle.manifest.sleeve,
+        bundle.sha256,
+        snapshot.id,
+        features.names,
+        symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
-    )  # fmt: skip
+    )
     return keep(deps.fs, deps.folder.features, record)
 
 
@@ -182,9 +207,7 @@ def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
     z = (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
     order = np.lexsort((np.arange(len(values)), -values))
     return tuple(
-        score_rows.ScoreRow(
-            scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source
-        )
+        score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source)
         for rank, i in enumerate(order, start=1)
     )
 

@@ -32,10 +32,7 @@ BASE = (
     Entry("prune", prune),
     Entry("backup", backup),
 )
-STEPS = tuple(
-    Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True)
-    for step in range(2, MAX_STEPS + 1)
-)
+STEPS = tuple(Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True) for step in range(2, MAX_STEPS + 1))
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in (*BASE, *STEPS)}
 
 if tuple(entry.name for entry in BASE) != JOBS:

@@ -64,12 +64,18 @@ def record(session: date, deps: Deps) -> NavRow | None:
     real_before = before[-1].restated_nav if before else paper_before
     values = [p.quantity * p.current_price for p in closing.positions if p.current_price is not None]
     row = NavRow(
-        session=session, paper_nav=closing.equity,
+        session=session,
+        paper_nav=closing.equity,
         real_nav=real_before + (closing.equity - paper_before) + costs.total,
-        cash=closing.cash, gross=sum(map(abs, values), start=closing.equity * 0),
-        net=sum(values, start=closing.equity * 0), at=deps.clock.now(),
-        dividends=costs.dividends, borrow=costs.borrow, fees=costs.fees, impact=costs.impact,
-    )  # fmt: skip
+        cash=closing.cash,
+        gross=sum(map(abs, values), start=closing.equity * 0),
+        net=sum(values, start=closing.equity * 0),
+        at=deps.clock.now(),
+        dividends=costs.dividends,
+        borrow=costs.borrow,
+        fees=costs.fees,
+        impact=costs.impact,
+    )
     nav.save(deps.ledger, row)
     return row
 

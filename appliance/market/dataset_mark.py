@@ -79,8 +79,9 @@ class DatasetMark:
         if manifest.name != mark.name:
             raise BadDataset(
                 f"the store holds the dataset {manifest.name!r}; this device follows {mark.name!r}",
-                where=f"version {mark.version}", mend=f"Publish that one, {GRANT}",
-            )  # fmt: skip
+                where=f"version {mark.version}",
+                mend=f"Publish that one, {GRANT}",
+            )
         if manifest.version < mark.version:
             raise StoreUnreachable(
                 f"the store answers with version {manifest.version} after it gave out version {mark.version}",
@@ -90,16 +91,19 @@ class DatasetMark:
         is_other = manifest.version == mark.version and mark.snapshot_id not in (None, manifest.snapshot_id)
         if is_other or manifest.snapshot_id in mark.withdrawn:
             raise BadDataset(
-                f"version {manifest.version} is not the one that was taken over" if is_other
+                f"version {manifest.version} is not the one that was taken over"
+                if is_other
                 else f"version {manifest.version} was withdrawn by a grant",
-                where=manifest.name, mend="Publish the next version",
-            )  # fmt: skip
+                where=manifest.name,
+                mend="Publish the next version",
+            )
 
     def advance(self, manifest: Manifest) -> None:
         """Record what was taken over."""
         mark = self.read()
-        after = Mark(name=manifest.name, version=manifest.version, snapshot_id=manifest.snapshot_id,
-                     withdrawn=mark.withdrawn if mark else ())  # fmt: skip
+        after = Mark(
+            name=manifest.name, version=manifest.version, snapshot_id=manifest.snapshot_id, withdrawn=mark.withdrawn if mark else ()
+        )
         if after != mark:
             self._fs.write(self._path, after.to_bytes())
 
@@ -114,8 +118,10 @@ class DatasetMark:
         mark = self.read()
         seen = mark.version if mark else 0
         if seen != grant.high_water:
-            raise BundleRefused(f"the grant is for devices at version {grant.high_water}; this one is at {seen}",
-                                mend="Have a grant signed for that version")  # fmt: skip
+            raise BundleRefused(
+                f"the grant is for devices at version {grant.high_water}; this one is at {seen}",
+                mend="Have a grant signed for that version",
+            )
         if today > grant.valid_until:
             raise BundleRefused(f"the grant ended on {grant.valid_until}", mend="Have a new one signed")
         gone = (mark.snapshot_id,) if mark and mark.snapshot_id else ()

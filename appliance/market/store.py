@@ -159,9 +159,7 @@ class Market:
                 found.append(record.path)
         return tuple(found)
 
-    def ingest(
-        self, manifest: Manifest, delivered: Sequence[Delivered], actions: Iterable[Action], through: date, at: datetime
-    ) -> int:
+    def ingest(self, manifest: Manifest, delivered: Sequence[Delivered], actions: Iterable[Action], through: date, at: datetime) -> int:
         """Take over what `manifest` vouches for up to and including `through`; return the sessions that changed.
 
         Raises
@@ -183,9 +181,10 @@ class Market:
                 self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise BadDataset(
-                "a vouched-for file is not the Parquet it should be", where=reason_of(error).splitlines()[0],
+                "a vouched-for file is not the Parquet it should be",
+                where=reason_of(error).splitlines()[0],
                 mend="Publish the dataset again",
-            ) from None  # fmt: skip
+            ) from None
         return changed
 
     @staticmethod
@@ -201,9 +200,7 @@ class Market:
             connection.execute("DELETE FROM files WHERE path = ?", [file.name])
             connection.execute("INSERT INTO files VALUES (?, ?, ?)", [file.name, file.sha256, until])
             return 0
-        known = connection.execute(
-            "SELECT max(through) FROM files WHERE path = ? AND sha256 = ?", [file.name, file.sha256]
-        ).fetchone()
+        known = connection.execute("SELECT max(through) FROM files WHERE path = ? AND sha256 = ?", [file.name, file.sha256]).fetchone()
         since = known[0] if known else None
         if since is not None:  # the very same file, read up to a later session: the rest of it cannot have changed
             append = APPEND.format(names=COLUMNS, columns=columns_in(connection, file.path))
@@ -215,8 +212,7 @@ class Market:
         connection.execute(CHANGED, [file.first, until])
         connection.execute("DELETE FROM bars WHERE session IN (SELECT session FROM changed)")
         connection.execute(
-            f"INSERT INTO bars ({COLUMNS}) SELECT {COLUMNS} FROM incoming SEMI JOIN changed USING (session)"
-            " ORDER BY session, symbol"
+            f"INSERT INTO bars ({COLUMNS}) SELECT {COLUMNS} FROM incoming SEMI JOIN changed USING (session) ORDER BY session, symbol"
         )
         connection.execute("DELETE FROM files WHERE path = ? OR sha256 = ?", [file.name, file.sha256])
         connection.execute("INSERT INTO files VALUES (?, ?, ?)", [file.name, file.sha256, until])
@@ -225,11 +221,7 @@ class Market:
 
     @staticmethod
     def _describe(
-        connection: duckdb.DuckDBPyConnection,
-        manifest: Manifest,
-        actions: Iterable[Action],
-        through: date,
-        at: datetime,
+        connection: duckdb.DuckDBPyConnection, manifest: Manifest, actions: Iterable[Action], through: date, at: datetime
     ) -> None:
         audits = [audit for audit in manifest.audits if audit.session <= through]
         known = [action for action in actions if action.known_at <= through]
@@ -257,9 +249,8 @@ class Market:
         connection.execute("DELETE FROM snapshot")
         connection.execute(
             "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [manifest.snapshot_id, manifest.name, manifest.version, str(manifest.basis), manifest.universe_state,
-             through, at.isoformat()],
-        )  # fmt: skip
+            [manifest.snapshot_id, manifest.name, manifest.version, str(manifest.basis), manifest.universe_state, through, at.isoformat()],
+        )
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -284,16 +275,16 @@ class Market:
 
     def _completed(self, through: date, asof: date) -> tuple[CompletedSession, ...]:
         rows = self._rows(
-            "SELECT session, sha256 FROM audits LEFT JOIN completed USING (session)"
-            " WHERE session > ? AND session <= ? ORDER BY session",
+            "SELECT session, sha256 FROM audits LEFT JOIN completed USING (session) WHERE session > ? AND session <= ? ORDER BY session",
             [through, asof],
         )
         bare = [str(session) for session, digest in rows if digest is None]
         if bare:
             raise DataNotUsable(
-                f"nothing says what the bars of {', '.join(bare)} were made of", where=str(self._path),
+                f"nothing says what the bars of {', '.join(bare)} were made of",
+                where=str(self._path),
                 mend="The next session's pull asks for them again; nothing is traded on them",
-            )  # fmt: skip
+            )
         return tuple(CompletedSession(session, digest) for session, digest in rows)
 
     def newest(self, asof: date) -> date | None:
@@ -388,9 +379,7 @@ class Market:
         order = sorted(range(len(names)), key=names.__getitem__)
         place = {owners[position][0]: column for column, position in enumerate(order)}
         connection.execute("CREATE OR REPLACE TEMP TABLE places (security VARCHAR, place INTEGER)")
-        connection.execute(
-            "INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())]
-        )
+        connection.execute("INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())])
         # RED sessions stay as rows without bars, so that look-backs count sessions rightly.
         rows: dict[str, np.ndarray[Any, Any]] = connection.execute(  # type: ignore[assignment]  # numpy, not pandas
             f"SELECT session, place, eligible, undecided, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
@@ -412,10 +401,14 @@ class Market:
             return panel
 
         return Bars(
-            sessions=days, symbols=tuple(names[position] for position in order), eligible=eligible,
-            sectors=tuple(owners[position][3] for position in order), has_dollars=has_dollars,
-            undecided=undecided, **{field: dense(field) for field in FIELDS},
-        )  # fmt: skip
+            sessions=days,
+            symbols=tuple(names[position] for position in order),
+            eligible=eligible,
+            sectors=tuple(owners[position][3] for position in order),
+            has_dollars=has_dollars,
+            undecided=undecided,
+            **{field: dense(field) for field in FIELDS},
+        )
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._readable():
@@ -445,6 +438,7 @@ class Market:
 
 def _unreadable(path: Path, error: Exception) -> DataNotUsable:
     return DataNotUsable(
-        "the market store cannot be read", where=f"{path}: {reason_of(error).splitlines()[0]}",
+        "the market store cannot be read",
+        where=f"{path}: {reason_of(error).splitlines()[0]}",
         mend="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
-    )  # fmt: skip
+    )

@@ -70,9 +70,7 @@ def note_differences(connection: DuckDBPyConnection, columns: str, through: date
 
 def differences(connection: DuckDBPyConnection) -> tuple[Difference, ...]:
     """Return what was noted and not told yet, oldest first."""
-    rows = connection.execute(
-        "SELECT session, list(symbol ORDER BY symbol) FROM differences GROUP BY session ORDER BY session"
-    ).fetchall()
+    rows = connection.execute("SELECT session, list(symbol ORDER BY symbol) FROM differences GROUP BY session ORDER BY session").fetchall()
     return tuple(Difference(session, tuple(symbols)) for session, symbols in rows)
 
 

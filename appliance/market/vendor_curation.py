@@ -105,17 +105,11 @@ def held_since(connection: DuckDBPyConnection, first: date) -> Held:
     ).fetchall()
     usable = connection.execute("SELECT security, count(*) FROM bars GROUP BY security").fetchall()
     days = connection.execute("SELECT symbol, min(session) FROM bars GROUP BY symbol").fetchall()
-    actions = connection.execute(
-        "SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions"
-    ).fetchall()
-    return Held(
-        rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions)
-    )
+    actions = connection.execute("SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions").fetchall()
+    return Held(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
 
 
-def fresh_actions(
-    told: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date
-) -> tuple[Action, ...]:
+def fresh_actions(told: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
     """Actions that are not recorded yet; as in curation, one is known on the eve of its effective session."""
     days = days_array(calendar.days)
     found = {}
@@ -141,9 +135,8 @@ def _decimal(figure: float | None) -> Decimal | None:
 
 
 def curated(
-    held: Held, told: Sequence[ToldBar], actions: Sequence[Action], days: Sequence[date], sessions: Days,
-    manifest: Manifest,
-) -> Curated:  # fmt: skip
+    held: Held, told: Sequence[ToldBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
+) -> Curated:
     """Audit and complete the bars told of `days`.
 
     Parameters
@@ -195,39 +188,47 @@ def _together(
     security = np.concatenate([held.rows["security"], names.of_rows(symbol, day)]).astype(object)
     securities, codes = np.unique(security.astype(str), return_inverse=True)
     last = np.flatnonzero(np.append(held.rows["security"][1:] != held.rows["security"][:-1], True))
-    words = {
-        name: dict(zip(held.rows["security"][last], held.rows[name][last], strict=True)) for name in ("kind", "sector")
-    }
+    words = {name: dict(zip(held.rows["security"][last], held.rows[name][last], strict=True)) for name in ("kind", "sector")}
     fresh = security[len(held.rows["security"]) :]
     kind = np.array([*held.rows["kind"], *(words["kind"].get(name, STOCK) for name in fresh)], dtype=object)
     sector = np.array([*held.rows["sector"], *(words["sector"].get(name, "") for name in fresh)], dtype=object)
     figures = {
-        name: np.concatenate([held.rows[name], np.array([getattr(row, name) for row in told], dtype=np.float64)])
-        for name in FIGURES
+        name: np.concatenate([held.rows[name], np.array([getattr(row, name) for row in told], dtype=np.float64)]) for name in FIGURES
     }
     when = np.concatenate([held.rows["session"], day])
     order = np.lexsort((*reversed(list(figures.values())), when, codes))
     rows = Rows(
-        day=when[order], security=codes[order].astype(np.int64), adj_close=np.full(len(order), np.nan),
-        has_adjusted=False, **{name: figure[order] for name, figure in figures.items()},
-    )  # fmt: skip
+        day=when[order],
+        security=codes[order].astype(np.int64),
+        adj_close=np.full(len(order), np.nan),
+        has_adjusted=False,
+        **{name: figure[order] for name, figure in figures.items()},
+    )
     symbols = np.concatenate([held.rows["symbol"], symbol])[order]
     is_new = order >= len(held.rows["session"])
     was, doubt = (
-        np.concatenate([held.rows[name].astype(bool), np.zeros(len(told), dtype=bool)])[order]
-        for name in ("eligible", "undecided")
+        np.concatenate([held.rows[name].astype(bool), np.zeros(len(told), dtype=bool)])[order] for name in ("eligible", "undecided")
     )
     data = Delivered(
-        rows, symbols, kind[order], sector[order], tuple(str(name) for name in securities),
-        np.searchsorted(sessions, rows.day).astype(np.int64), np.zeros(len(order), dtype=bool),
-    )  # fmt: skip
+        rows,
+        symbols,
+        kind[order],
+        sector[order],
+        tuple(str(name) for name in securities),
+        np.searchsorted(sessions, rows.day).astype(np.int64),
+        np.zeros(len(order), dtype=bool),
+    )
     return data, is_new, was, doubt
 
 
 def _eligible(
-    data: Delivered, usable: NDArray[np.bool_], is_new: NDArray[np.bool_], was: NDArray[np.bool_],
-    counts: dict[str, int], manifest: Manifest,
-) -> NDArray[np.bool_]:  # fmt: skip
+    data: Delivered,
+    usable: NDArray[np.bool_],
+    is_new: NDArray[np.bool_],
+    was: NDArray[np.bool_],
+    counts: dict[str, int],
+    manifest: Manifest,
+) -> NDArray[np.bool_]:
     """Rows of names that belong to the universe: those that did, and without a table of members those old enough.
 
     New ones among them must be dear and traded enough by the dataset's own rule; raw closes are prices as traded.
@@ -252,19 +253,22 @@ def _eligible(
 
 
 def _columns(
-    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_],
-    undecided: NDArray[np.bool_],
-) -> tuple[list[Any], ...]:  # fmt: skip
+    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_], undecided: NDArray[np.bool_]
+) -> tuple[list[Any], ...]:
     rows = np.flatnonzero(chosen)
     rows = rows[np.lexsort((data.symbol[rows].astype(str), data.rows.day[rows]))]
     security = np.array(data.securities, dtype=object)[data.rows.security[rows]]
-    known = {
-        name: [None if np.isnan(x) else float(x) for x in figure[rows].tolist()] for name, figure in figures.items()
-    }
+    known = {name: [None if np.isnan(x) else float(x) for x in figure[rows].tolist()] for name, figure in figures.items()}
     return (
-        data.rows.day[rows].astype(object).tolist(), data.symbol[rows].tolist(), security.tolist(),
+        data.rows.day[rows].astype(object).tolist(),
+        data.symbol[rows].tolist(),
+        security.tolist(),
         *(getattr(data.rows, name)[rows].tolist() for name in FIGURES),
-        known["total_return"], known["overnight_return"], eligible[rows].tolist(),
-        data.kind[rows].tolist(), data.sector[rows].tolist(), *(known[name] for name in GAP_FIELDS),
+        known["total_return"],
+        known["overnight_return"],
+        eligible[rows].tolist(),
+        data.kind[rows].tolist(),
+        data.sector[rows].tolist(),
+        *(known[name] for name in GAP_FIELDS),
         undecided[rows].tolist(),
-    )  # fmt: skip
+    )

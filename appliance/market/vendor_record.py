@@ -72,9 +72,7 @@ class Told:
         """The file's content."""
         bars = sorted(([bar.symbol, *map(_known, bar[2:])] for bar in self.bars), key=json.dumps)
         actions = sorted(([*map(_text, action_row(action))] for action in self.actions), key=json.dumps)
-        return document({
-            "format": FORMAT, "session": self.session.isoformat(), "bars": bars, "actions": actions,
-        })  # fmt: skip
+        return document({"format": FORMAT, "session": self.session.isoformat(), "bars": bars, "actions": actions})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Told:

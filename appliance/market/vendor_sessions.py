@@ -80,9 +80,7 @@ class Completed:
     untold: tuple[str, ...] = ()
 
 
-def complete(
-    market: Market, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path
-) -> Completed:
+def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path) -> Completed:
     """Bring the market store from its newest session up to `asof`.
 
     Parameters
@@ -117,9 +115,10 @@ def complete(
         return Completed(derived=derived)
     if asof not in source.final(days[0], asof, calendar):
         raise StoreUnreachable(
-            f"the bars of {asof} are not final yet", where="stores.bars: alpaca",
+            f"the bars of {asof} are not final yet",
+            where="stores.bars: alpaca",
             mend="They are 16 minutes after the close; pull tries again until its deadline",
-        )  # fmt: skip
+        )
     window = _window(calendar, newest)
     held = held_since(market.connection(), window)
     symbols = tuple(sorted(held.newest_symbols()))
@@ -127,8 +126,7 @@ def complete(
     actions = fresh_actions(told, held.actions, calendar, asof)
     renamed = {a.new_symbol for a in (*held.actions, *actions) if a.new_symbol and a.effective > newest}
     asked, wanted = {*symbols, *renamed}, set(days)
-    rows = [_bar(row) for row in source.bars(sorted(asked), days[0], asof, calendar)
-            if row.symbol in asked and row.day in wanted]  # fmt: skip
+    rows = [_bar(row) for row in source.bars(sorted(asked), days[0], asof, calendar) if row.symbol in asked and row.day in wanted]
     found = curated(held, rows, actions, days, days_array(calendar.between(window, asof)), manifest)
     is_red = found.audits[-1].status is SessionStatus.RED
     kept = found.audits[:-1] if is_red else found.audits
@@ -139,17 +137,21 @@ def complete(
     if is_red:
         raise _red(found.audits[-1])
     return Completed(
-        tuple(audit.session for audit in kept), derived, sum(audit.usable for audit in kept),
-        sum(audit.quarantined for audit in kept), tuple(untold),
-    )  # fmt: skip
+        tuple(audit.session for audit in kept),
+        derived,
+        sum(audit.usable for audit in kept),
+        sum(audit.quarantined for audit in kept),
+        tuple(untold),
+    )
 
 
 def _require_raw(manifest: Manifest) -> None:
     if manifest.basis is not PriceBasis.RAW:
         raise BadConfig(
-            f"a vendor's raw bars do not continue {manifest.basis} ones", where=f"stores.bars, {manifest.name}",
+            f"a vendor's raw bars do not continue {manifest.basis} ones",
+            where=f"stores.bars, {manifest.name}",
             mend="Publish a dataset of raw prices, or set stores.bars to published",
-        )  # fmt: skip
+        )
 
 
 def _let_go_of_unvouched(market: Market) -> None:
@@ -167,9 +169,9 @@ def _let_go_of_unvouched(market: Market) -> None:
 def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
     """Store the sessions that follow the newest one from their records, one by one, as far as that goes."""
     newest, done = _newest(market), []
-    recorded = market.connection().execute(
-        "SELECT session, sha256, status FROM completed WHERE session > ? ORDER BY session", [newest]
-    ).fetchall()  # fmt: skip
+    recorded = (
+        market.connection().execute("SELECT session, sha256, status FROM completed WHERE session > ? ORDER BY session", [newest]).fetchall()
+    )
     for session, digest, status in recorded:
         if session != calendar.next(newest):
             break
@@ -218,18 +220,20 @@ def _told(rows: Sequence[ToldBar], fresh: Sequence[Action], held: Sequence[Actio
     """Split what was told by session, each with every action that its bars and its morning after were made of."""
     return [
         Told(
-            day, tuple(row for row in rows if row.day == day),
-            (*(action for action in held if action.effective == day),
-             *(a for a in fresh if a.effective == day or max(a.known_at, days[0]) == day)),
+            day,
+            tuple(row for row in rows if row.day == day),
+            (
+                *(action for action in held if action.effective == day),
+                *(a for a in fresh if a.effective == day or max(a.known_at, days[0]) == day),
+            ),
         )
         for day in days
-    ]  # fmt: skip
+    ]
 
 
 def _store(
-    market: Market, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action],
-    parts: Sequence[CompletedSession],
-) -> None:  # fmt: skip
+    market: Market, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action], parts: Sequence[CompletedSession]
+) -> None:
     last = kept[-1].session
     many = sum(day <= last for day in found.columns[0])
     known = [action_row(action) for action in actions if action.known_at <= last]
@@ -247,6 +251,7 @@ def _store(
 
 def _red(audit: SessionAudit) -> StoreUnreachable:
     return StoreUnreachable(
-        f"what the vendor tells of {audit.session} is RED: {'; '.join(audit.reasons)}", where="stores.bars: alpaca",
+        f"what the vendor tells of {audit.session} is RED: {'; '.join(audit.reasons)}",
+        where="stores.bars: alpaca",
         mend="pull asks again until its deadline; the session is skipped where it stays so",
-    )  # fmt: skip
+    )

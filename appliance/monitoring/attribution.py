@@ -26,18 +26,7 @@ from appliance.ledger.job_runs import JobRun
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.states import IntentState
-from execution.attribution import (
-    CAUSES,
-    ZERO,
-    Attribution,
-    Charges,
-    Holding,
-    LegShare,
-    Part,
-    Wish,
-    attribute,
-    departures,
-)
+from execution.attribution import CAUSES, ZERO, Attribution, Charges, Holding, LegShare, Part, Wish, attribute, departures
 from execution.brokers.base import Position
 from execution.fills import Fill
 from execution.orders import Plan, TimeInForce
@@ -162,9 +151,14 @@ def missing_shares(session: date, deps: Deps, closes: Mapping[str, Decimal]) -> 
     found: dict[Part, ByName] = {cause: {} for cause in CAUSES}
     for symbol in sorted({*wanted, *planned}):
         wish = Wish(
-            wanted.get(symbol), held.get(symbol, ZERO), planned.get(symbol, ZERO), unsent.get(symbol, ZERO),
-            unfilled.get(symbol, ZERO), is_refused=symbol in refused, is_planned=plan is not None,
-        )  # fmt: skip
+            wanted.get(symbol),
+            held.get(symbol, ZERO),
+            planned.get(symbol, ZERO),
+            unsent.get(symbol, ZERO),
+            unfilled.get(symbol, ZERO),
+            is_refused=symbol in refused,
+            is_planned=plan is not None,
+        )
         for cause, shares in departures(wish).items():
             if shares:
                 found[cause][symbol] = shares
@@ -214,10 +208,7 @@ def _missing_at_last_close(stretch: Stretch, deps: Deps, bars: Bars) -> dict[Par
 def _restated_closes(bars: Bars) -> ByName:
     """Last close of each name as its newest session sees it, dividends and splits taken off: open / (1 + overnight)."""
     stated = bars.open[-1] / (1.0 + bars.overnight_return[-1])
-    return {
-        name: Decimal(repr(float(stated[i]))) for i, name in enumerate(bars.symbols)
-        if np.isfinite(stated[i]) and stated[i] > 0
-    }  # fmt: skip
+    return {name: Decimal(repr(float(stated[i]))) for i, name in enumerate(bars.symbols) if np.isfinite(stated[i]) and stated[i] > 0}
 
 
 def _wanted(
@@ -261,9 +252,7 @@ def _orders(plan: Plan | None, journal: Sequence[JournalEntry]) -> tuple[ByName,
     return (planned, lacking, {}) if is_silent else (planned, {}, lacking)
 
 
-def _holdings(
-    stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]
-) -> dict[str, Holding]:
+def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]) -> dict[str, Holding]:
     """What each name was worth at both closes, and what happened to it between, under the names of the session."""
     first = stretch.days[0]
     fills = [booked.fill for booked in fill_rows.since(deps.ledger, first, stretch.session)]
@@ -274,32 +263,38 @@ def _holdings(
     before = _added({}, ((p.symbol, _worth(p)) for p in stretch.held_before), renamed)
     after = {p.symbol: _worth(p) for p in stretch.closing.positions}
     other = (
-        (a.symbol, a.net_amount) for a in activities.since(deps.ledger, first)
-        if a.kind != FILL and a.symbol and a.day <= stretch.session
-    )  # fmt: skip
+        (a.symbol, a.net_amount) for a in activities.since(deps.ledger, first) if a.kind != FILL and a.symbol and a.day <= stretch.session
+    )
     cash = _added(_added({}, ((f.symbol, f.cash) for f in fills), renamed), other, renamed)
     dividends = _dividends(stretch, held, deps)
     lost = _added({}, ((f.symbol, _slippage(f, arrival)) for f in todays))
     return {
         symbol: Holding(
-            before.get(symbol, ZERO), after.get(symbol, ZERO), cash.get(symbol, ZERO), dividends.get(symbol, ZERO),
-            lost.get(symbol, ZERO), invested.get(symbol, ZERO) * arrival.get(symbol, ZERO),
+            before.get(symbol, ZERO),
+            after.get(symbol, ZERO),
+            cash.get(symbol, ZERO),
+            dividends.get(symbol, ZERO),
+            lost.get(symbol, ZERO),
+            invested.get(symbol, ZERO) * arrival.get(symbol, ZERO),
         )
         for symbol in sorted({*before, *after, *cash, *dividends, *invested})
-    }  # fmt: skip
+    }
 
 
-def _miss(
-    holdings: dict[str, Holding], cause: Part, before: ByName, closes: ByName, now: ByName, arrival: ByName
-) -> None:
+def _miss(holdings: dict[str, Holding], cause: Part, before: ByName, closes: ByName, now: ByName, arrival: ByName) -> None:
     """Put into `holdings` what each name has beyond what was wanted for one cause, in USD."""
     for symbol in {*before, *now}:
         holding = holdings.get(symbol, Holding())
         holdings[symbol] = Holding(
-            holding.before, holding.after, holding.cash, holding.dividend, holding.slippage, holding.invested,
+            holding.before,
+            holding.after,
+            holding.cash,
+            holding.dividend,
+            holding.slippage,
+            holding.invested,
             {**holding.missing_before, cause: before.get(symbol, ZERO) * closes.get(symbol, ZERO)},
             {**holding.missing, cause: now.get(symbol, ZERO) * arrival.get(symbol, ZERO)},
-        )  # fmt: skip
+        )
 
 
 def _slippage(fill: Fill, arrival: Mapping[str, Decimal]) -> Decimal:

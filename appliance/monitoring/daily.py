@@ -75,10 +75,7 @@ def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Row], costs:
         return b""
     value = nav.history(deps.ledger, asof, 1)
     equity, series = float(value[-1].paper_nav) if value else 0.0, series_of(life)
-    return fans({
-        name: Panel(series[name], bands(expected, name, max(len(series[name]), PICTURED_SESSIONS), equity))
-        for name in series
-    })  # fmt: skip
+    return fans({name: Panel(series[name], bands(expected, name, max(len(series[name]), PICTURED_SESSIONS), equity)) for name in series})
 
 
 def tell_if_gone(session: date, deps: Deps, expected: Row | None) -> None:
@@ -91,8 +88,11 @@ def tell_if_gone(session: date, deps: Deps, expected: Row | None) -> None:
         return
     test = expected["test"]
     tell(
-        deps, Severity.WARN, f"expectation-{session}", GONE,
+        deps,
+        Severity.WARN,
+        f"expectation-{session}",
+        GONE,
         f"Over {test['sessions']} sessions its rank IC stayed below what was promised; the evidence of "
         f"{test['highest']:.0f} is beyond {test['alarm_at']:.0f}, which a sound model reaches once in "
         f"{1 / ALPHA:.0f} lives. Look at `appliance expectation`; train and promote anew, or halt.",
-    )  # fmt: skip
+    )

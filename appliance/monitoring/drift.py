@@ -34,9 +34,7 @@ def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     """Compare the features of the trailing window with the reference."""
     sleeve = SLEEVES[bundle.manifest.sleeve]
     bars = deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1)
-    return trailing_psi(
-        bundle.drift_reference, sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS)
-    )
+    return trailing_psi(bundle.drift_reference, sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
 
 
 def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> list[Floats]:
@@ -71,11 +69,15 @@ def worst_feature(drift: TrailingDrift) -> tuple[str, Figure]:
 def document(found: TrailingDrift) -> dict[str, Any]:
     """Plain data: every watched figure against its limit, those that use most of it first."""
     rows: list[dict[str, Any]] = [
-        {"name": item.name, "psi": _known(item.value), "limit": item.limit, "used": _known(item.ratio),
-         "verdict": item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded
-         else "within"}
+        {
+            "name": item.name,
+            "psi": _known(item.value),
+            "limit": item.limit,
+            "used": _known(item.ratio),
+            "verdict": item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded else "within",
+        }
         for item in (found.score, *found.features)
-    ]  # fmt: skip
+    ]
     rows.sort(key=lambda row: (-(float("inf") if row["used"] is None else row["used"]), row["name"]))
     return {"window_sessions": WINDOW_SESSIONS, "rows": rows}
 

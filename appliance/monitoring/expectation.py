@@ -68,7 +68,7 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
         _row(day, place, seen, sources.get(day, ""), promises.get(sources.get(day, ""), {}))
         for place, day in enumerate(bars.sessions[seen.rows].astype(object).tolist())
         if day in due
-    ]  # fmt: skip
+    ]
 
 
 def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs: Sequence[Row]) -> Row | None:
@@ -94,20 +94,25 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
     equity = float(value[-1].paper_nav) if value else 0.0
     series = series_of(life)
     figures = [_figure(name, series[name], expected, equity) for name in FIGURES]
-    ic, promised, bound = (
-        np.array([row[name] for row in life.rows], dtype=np.float64) for name in ("ic", "promised", "bound")
-    )
+    ic, promised, bound = (np.array([row[name] for row in life.rows], dtype=np.float64) for name in ("ic", "promised", "bound"))
     test = judge(ic, promised, bound)
     return {
-        "lineage": bundle.manifest.lineage, "since": life.rows[0]["session"], "until": life.rows[-1]["session"],
-        "figures": figures, "fans": {"after": list(expected.after), **_fans(expected, equity)},
+        "lineage": bundle.manifest.lineage,
+        "since": life.rows[0]["session"],
+        "until": life.rows[-1]["session"],
+        "figures": figures,
+        "fans": {"after": list(expected.after), **_fans(expected, equity)},
         "test": {
-            "sessions": test.sessions, "wealth": test.wealth, "highest": test.highest, "alarm_at": 1.0 / ALPHA,
-            "p_value": test.p_value, "promised": life.rows[-1]["promised"],
+            "sessions": test.sessions,
+            "wealth": test.wealth,
+            "highest": test.highest,
+            "alarm_at": 1.0 / ALPHA,
+            "p_value": test.p_value,
+            "promised": life.rows[-1]["promised"],
             "alarmed_on": None if test.alarm is None else life.rows[test.alarm]["session"],
             "says": STANDS if test.alarm is None else GONE,
         },
-    }  # fmt: skip
+    }
 
 
 def series_of(life: Life) -> dict[str, list[float]]:
@@ -147,10 +152,15 @@ def life_of(name: str, deps: Deps, fresh: Sequence[Row], costs: Sequence[Row]) -
 
 def _row(day: date, place: int, seen: Any, source: str, promise: Mapping[str, Any]) -> Row:
     return {
-        "session": day.isoformat(), "bundle": source, "lineage": promise.get("lineage", ""),
-        "ic": _known(seen.ic[place]), "turnover": _known(seen.turnover[place]), "net": _known(seen.net[place]),
-        "promised": promise.get("promised"), "bound": promise.get("bound"),
-    }  # fmt: skip
+        "session": day.isoformat(),
+        "bundle": source,
+        "lineage": promise.get("lineage", ""),
+        "ic": _known(seen.ic[place]),
+        "turnover": _known(seen.turnover[place]),
+        "net": _known(seen.net[place]),
+        "promised": promise.get("promised"),
+        "bound": promise.get("bound"),
+    }
 
 
 def _known(value: float) -> float | None:
@@ -190,19 +200,18 @@ def _life(name: str, rows: Sequence[Row], costs: Sequence[Row]) -> Life:
     own = [row for row in ordered[begin:] if row["bound"] is not None]
     since = own[0]["session"] if own else ""
     paid = [
-        (row["session"], bps) for row in sorted(costs, key=lambda row: row["session"])
+        (row["session"], bps)
+        for row in sorted(costs, key=lambda row: row["session"])
         if own and row["session"] >= since and (bps := paid_bps(row["costs"], row["traded"])) is not None
-    ]  # fmt: skip
+    ]
     return Life(tuple(own), tuple(paid))
 
 
 def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> Row:
     if not series:
-        return {"figure": name, "sessions": 0, "live": None, "low": None, "median": None, "high": None,
-                "verdict": "NOT YET"}  # fmt: skip
+        return {"figure": name, "sessions": 0, "live": None, "low": None, "median": None, "high": None, "verdict": "NOT YET"}
     band = bands(expected, name, len(series), equity)[-1]
     low, middle, high = band[0], band[len(band) // 2], band[-1]
     live = series[-1]
     word = "BELOW" if live < low else "ABOVE" if live > high else "INSIDE"
-    return {"figure": name, "sessions": len(series), "live": live, "low": low, "median": middle, "high": high,
-            "verdict": word}  # fmt: skip
+    return {"figure": name, "sessions": len(series), "live": live, "low": low, "median": middle, "high": high, "verdict": word}

@@ -27,20 +27,7 @@ from appliance.orders.path import OrderPath, another_device
 from appliance.orders.tracking import adopt, differs, track
 from execution.brokers.base import Account, Activity, Position
 from execution.orders import BrokerOrder, OrderStatus, is_of_family
-from execution.reconcile import (
-    FILL,
-    Book,
-    Cause,
-    Difference,
-    Ours,
-    OwnOrder,
-    Reconciliation,
-    Remedy,
-    Standing,
-    Theirs,
-    fill_of,
-    reconcile,
-)
+from execution.reconcile import FILL, Book, Cause, Difference, Ours, OwnOrder, Reconciliation, Remedy, Standing, Theirs, fill_of, reconcile
 from signals.errors import FixInput, ReconBreak, TripwireHalt
 
 LAST = "last_reconciliation"
@@ -95,8 +82,9 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
     more = len(result.breaks) - NAMED_IN_ERROR
     raise ReconBreak(
         f"the ledger and the broker disagree: {told}" + (f"; and {more} more" if more > 0 else ""),
-        where=f"{session} {phase}", mend="Compare both, then re-arm with the reason",
-    )  # fmt: skip
+        where=f"{session} {phase}",
+        mend="Compare both, then re-arm with the reason",
+    )
 
 
 def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
@@ -140,16 +128,16 @@ def require_decided(path: OrderPath, positions: Sequence[Position], working: Seq
     """Raise `FixInput` while orders of others work in the account, or it holds what nobody has adopted or keeps."""
     if working:
         raise FixInput(
-            "orders that this device did not send work in the account", mend="Cancel them at the broker",
+            "orders that this device did not send work in the account",
+            mend="Cancel them at the broker",
             where=", ".join(order.client_order_id for order in working[:NAMED_IN_ERROR]),
-        )  # fmt: skip
+        )
     if found := undecided(path, positions):
         raise FixInput(
             f"the account holds {len(found)} positions that are not this device's",
             where=", ".join(f"{p.symbol} {p.quantity}" for p in found[:NAMED_IN_ERROR]),
-            mend="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; "
-            "both list them first",
-        )  # fmt: skip
+            mend="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; both list them first",
+        )
 
 
 def _refuse_anothers(path: OrderPath, reports: Reports) -> None:
@@ -187,9 +175,10 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
         reports = fetch(path, since)
         if reports.account.number != before.account or reports.account.id != before.account_id:
             raise TripwireHalt(
-                f"account {reports.account.number} answers, the ledger is of {before.account}", where="ACCOUNT",
+                f"account {reports.account.number} answers, the ledger is of {before.account}",
+                where="ACCOUNT",
                 mend="Was the paper account reset, or are the credentials another account's?",
-            )  # fmt: skip
+            )
         _take_over(path, reports)
         result = compare(path, before, reports).knowing(_accepted(path))
         wait = next(waits, None)
@@ -226,9 +215,14 @@ def accept_break(path: OrderPath, session: date, phase: Phase, reports: Reports)
 
 def _correct(path: OrderPath, entry: JournalEntry, to: IntentState, order_id: str | None, filled: Decimal) -> None:
     intents.correct(
-        path.ledger, entry.client_order_id, to, path.clock.now(), "a person accepted what the broker has",
-        broker_order_id=order_id, filled_quantity=filled,
-    )  # fmt: skip
+        path.ledger,
+        entry.client_order_id,
+        to,
+        path.clock.now(),
+        "a person accepted what the broker has",
+        broker_order_id=order_id,
+        filled_quantity=filled,
+    )
 
 
 def _accepted_state(order: BrokerOrder) -> IntentState:
@@ -240,10 +234,7 @@ def _accepted_state(order: BrokerOrder) -> IntentState:
 
 def _accepted(path: OrderPath) -> list[Difference]:
     rows = json.loads(meta.read(path.ledger, ACCEPTED) or "[]")
-    return [
-        Difference(Cause(row["cause"]), row["subject"], row["ours"], row["theirs"], Remedy(row["remedy"]))
-        for row in rows
-    ]
+    return [Difference(Cause(row["cause"]), row["subject"], row["ours"], row["theirs"], Remedy(row["remedy"])) for row in rows]
 
 
 def oldest(path: OrderPath, session: date) -> date:
@@ -254,10 +245,7 @@ def oldest(path: OrderPath, session: date) -> date:
 def compare(path: OrderPath, before: Snapshot, reports: Reports) -> Reconciliation:
     """Compare the ledger, which agreed on `before` last, with the broker's reports."""
     since = reports.listed_from
-    return reconcile(
-        _ours(path, before, since), _theirs(path, reports, since),
-        cash_tolerance=path.config.reconcile.cash_tolerance_usd,
-    )  # fmt: skip
+    return reconcile(_ours(path, before, since), _theirs(path, reports, since), cash_tolerance=path.config.reconcile.cash_tolerance_usd)
 
 
 def fetch(path: OrderPath, since: date) -> Reports:
@@ -327,13 +315,10 @@ def _book(path: OrderPath, reports: Reports, news: tuple[Activity, ...]) -> None
     fills.add(
         path.ledger,
         [
-            BookedFill(
-                fill_of(activity), activity.day,
-                cid if (cid := client_ids.get(activity.order_id, "")) in own else "",
-            )
+            BookedFill(fill_of(activity), activity.day, cid if (cid := client_ids.get(activity.order_id, "")) in own else "")
             for activity in executed
         ],
-    )  # fmt: skip
+    )
 
 
 def _adopt_strangers(path: OrderPath, reports: Reports, result: Reconciliation) -> None:

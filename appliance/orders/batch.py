@@ -64,6 +64,7 @@ def _limit_collar(path: OrderPath, done: list[JournalEntry]) -> None:
     refused = sum(e.state is IntentState.DENIED and e.reason.startswith(COLLAR) for e in done)
     if refused > path.config.submission.max_collar_refusals:
         raise TripwireHalt(
-            f"{refused} orders are too far from the market's price", where=COLLAR,
+            f"{refused} orders are too far from the market's price",
+            where=COLLAR,
             mend="Compare the reference prices with the market before you re-arm",
-        )  # fmt: skip
+        )

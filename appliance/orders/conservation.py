@@ -56,6 +56,7 @@ def exposed(entry: JournalEntry) -> Decimal:
 
 def _excess(what: str, intent: Intent) -> TripwireHalt:
     return TripwireHalt(
-        f"order {intent.key.client_order_id} would exceed the frozen plan: {what}", where="PLAN_CONSERVATION",
+        f"order {intent.key.client_order_id} would exceed the frozen plan: {what}",
+        where="PLAN_CONSERVATION",
         mend="Find out what produced it before you re-arm",
-    )  # fmt: skip
+    )

@@ -56,9 +56,7 @@ class Desk:
         aside = {leaving.key, leaving.waits_for}
         others = [entry for entry in entries if entry.intent.key not in aside]
         pending = (p for entry in others for p in _pending(entry, is_new=entry.intent.key in sent))
-        return circumstances(
-            self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest
-        )  # fmt: skip
+        return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest)
 
 
 def open_desk(path: OrderPath, plan: Plan) -> Desk:
@@ -85,16 +83,16 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
     ]
     if faults:
         raise TripwireHalt(
-            f"the account may not trade this plan: {'; '.join(faults)}", where="ACCOUNT",
-            mend="Look at the account at the broker",
-        )  # fmt: skip
+            f"the account may not trade this plan: {'; '.join(faults)}", where="ACCOUNT", mend="Look at the account at the broker"
+        )
     ours = path.calendar.session(plan.session)
     theirs = path.broker.calendar(plan.session, plan.session)
     if [(day.day, day.open) for day in theirs] != [(ours.day, ours.open)]:
         raise TripwireSkip(
-            f"the broker's calendar differs from the dataset's for {plan.session}", where="CALENDAR",
+            f"the broker's calendar differs from the dataset's for {plan.session}",
+            where="CALENDAR",
             mend="Was an unscheduled closure announced? Publish a dataset with the new calendar",
-        )  # fmt: skip
+        )
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()
     latest = None if prices is None else prices.latest(names)

@@ -46,9 +46,8 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
     session = plan.session
     rests = Rests.read(path.ledger).of_session(path.ledger, session)
     stale = [
-        entry for entry in intents.of_session(path.ledger, session)
-        if entry.state in LIVE_AT_BROKER and 0 < rests.step_of(entry) < step
-    ]  # fmt: skip
+        entry for entry in intents.of_session(path.ledger, session) if entry.state in LIVE_AT_BROKER and 0 < rests.step_of(entry) < step
+    ]
     if stale:
         rests = rests.wanting((entry.client_order_id for entry in stale), step)
         rests.write(path.ledger)

@@ -62,4 +62,4 @@ def another_device(what: str, where: str) -> TripwireHalt:
         where=OTHER_DEVICE,
         mend="Is there another device? Stop one of the two for good. Is there none? Restore the newest backup, or fill "
         "an empty ledger by `appliance rebuild`. Otherwise leave this one halted",
-    )  # fmt: skip
+    )

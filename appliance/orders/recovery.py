@@ -44,9 +44,7 @@ def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
 
 def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     if entry.state is IntentState.SENDING:
-        entry = intents.move(
-            path.ledger, entry.client_order_id, IntentState.UNKNOWN, path.clock.now(), "found SENDING at the start"
-        )
+        entry = intents.move(path.ledger, entry.client_order_id, IntentState.UNKNOWN, path.clock.now(), "found SENDING at the start")
     if entry.state.is_in_doubt:
         return settle(path, entry)
     if entry.state in UNSENT and is_past(path, entry.intent):
@@ -70,7 +68,8 @@ def _sought(path: OrderPath, entry: JournalEntry) -> BrokerOrder:
     order = seek(path, entry)
     if order is None:
         raise UnknownOrder(
-            "the broker no longer knows an order that it acknowledged", where=entry.client_order_id,
+            "the broker no longer knows an order that it acknowledged",
+            where=entry.client_order_id,
             mend="Was the paper account reset? Look at it before you re-arm",
-        )  # fmt: skip
+        )
     return order

@@ -91,8 +91,7 @@ def taken(rests: Rests, attempts: Iterable[JournalEntry], step: int) -> Decimal:
         (
             entry.intent.quantity
             for entry in attempts
-            if entry.intent.key.attempt > 0
-            and (entry.state in UNSENT or rests.leaving.get(entry.client_order_id) == step)
+            if entry.intent.key.attempt > 0 and (entry.state in UNSENT or rests.leaving.get(entry.client_order_id) == step)
         ),
         ZERO,
     )
@@ -117,9 +116,7 @@ def record_lost(path: OrderPath) -> tuple[JournalEntry, ...]:
 def _never_attempted(path: OrderPath, last: JournalEntry) -> Decimal:
     """Shares of the rest that no attempt has asked for; what an attempt asked for has that attempt's row."""
     key = last.intent.key
-    rest = rest_of(
-        plans.require(path.ledger, key.session), intents.of_symbol(path.ledger, key.session, key.symbol), last.intent
-    )
+    rest = rest_of(plans.require(path.ledger, key.session), intents.of_symbol(path.ledger, key.session, key.symbol), last.intent)
     return rest if last.state in ENDED else rest - last.residual
 
 

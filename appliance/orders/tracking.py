@@ -33,9 +33,7 @@ def adopt(path: OrderPath, entry: JournalEntry, order: BrokerOrder, reason: str)
     at = path.clock.now()
     with path.ledger.transaction():
         broker_orders.save(path.ledger, order, at)
-        entry = intents.move(
-            path.ledger, entry.client_order_id, IntentState.ACKED, at, reason, broker_order_id=order.id
-        )
+        entry = intents.move(path.ledger, entry.client_order_id, IntentState.ACKED, at, reason, broker_order_id=order.id)
     if not agrees(entry.intent, order):
         raise UnknownOrder(
             "the broker's order under our id is not the one that we meant",
@@ -74,13 +72,12 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
     broker_orders.save(path.ledger, order, at)
     if order.id != entry.broker_order_id:
         raise UnknownOrder(
-            "two broker orders stand under one id of ours", where=f"{cid}: {entry.broker_order_id} and {order.id}",
+            "two broker orders stand under one id of ours",
+            where=f"{cid}: {entry.broker_order_id} and {order.id}",
             mend="Cancel the newest and look at the account",
-        )  # fmt: skip
-    if order.status is OrderStatus.UNKNOWN:
-        raise UnknownBrokerState(
-            f"order status is {order.raw_status!r}, a word that we do not know", where=cid, mend="Look at the order"
         )
+    if order.status is OrderStatus.UNKNOWN:
+        raise UnknownBrokerState(f"order status is {order.raw_status!r}, a word that we do not know", where=cid, mend="Look at the order")
     if order.filled_quantity > entry.intent.quantity:
         raise _break(f"{order.filled_quantity} of {entry.intent.quantity} shares are filled", cid)
     if order.filled_quantity < entry.filled_quantity:
@@ -110,12 +107,8 @@ def confirm_filled(path: OrderPath, entry: JournalEntry) -> None:
         It could not be asked.
     """
     for order in _asked_again(path, entry):
-        if order is None or (order.id, _state(order), order.filled_quantity) != (
-            entry.broker_order_id, entry.state, entry.filled_quantity,
-        ):  # fmt: skip
-            raise _break(
-                f"an order that was {entry.state} is not when the broker is asked again", entry.client_order_id
-            )
+        if order is None or (order.id, _state(order), order.filled_quantity) != (entry.broker_order_id, entry.state, entry.filled_quantity):
+            raise _break(f"an order that was {entry.state} is not when the broker is asked again", entry.client_order_id)
 
 
 def _has_ended(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> bool:

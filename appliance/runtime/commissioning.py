@@ -21,16 +21,12 @@ from signals.market.manifest import Manifest
 from signals.storage.places import Place, is_s3
 from signals.text.wording import reason_of
 
-HEADER = (
-    "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
-)
+HEADER = "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
 ROOT_KEY = "root.pub"
 SECTIONS = ("portfolio", "execution", "router")
 
 
-def commission(
-    folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, *, credentials: Path | None = None
-) -> Manifest:
+def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, *, credentials: Path | None = None) -> Manifest:
     """Write a new device into `folder`; the settings come last, so that a half-made one is none.
 
     Parameters
@@ -74,9 +70,16 @@ def commission(
 
 
 def settings(
-    *, store: Path | str, venue: Venue, equity: float, url: str = "", configs: Path | None = None,
-    fixed_ic: float | None = None, endpoint: str = "", bars: BarsFrom = BarsFrom.PUBLISHED,
-) -> ApplianceConfig:  # fmt: skip
+    *,
+    store: Path | str,
+    venue: Venue,
+    equity: float,
+    url: str = "",
+    configs: Path | None = None,
+    fixed_ic: float | None = None,
+    endpoint: str = "",
+    bars: BarsFrom = BarsFrom.PUBLISHED,
+) -> ApplianceConfig:
     """Compose a device's settings from a folder of YAML files and what a person gave on the command line.
 
     Parameters
@@ -113,9 +116,10 @@ def root_key(path: Path) -> PublicKey:
         return PublicKey.from_text(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FixInput(
-            "the trainer's root key cannot be read", where=f"{path}: {reason_of(error)}",
+            "the trainer's root key cannot be read",
+            where=f"{path}: {reason_of(error)}",
             mend="Give the root.pub that `trainer keys` wrote with --trust",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _places(store: str) -> dict[str, str]:
@@ -129,9 +133,10 @@ def trusted(trust: Path | None, store: str) -> PublicKey:
     """Read the root key from the file that was given, else from a store that is a folder."""
     if trust is None and is_s3(store):
         raise FixInput(
-            "the root key decides what this device believes and does not come over the network", where="--trust",
+            "the root key decides what this device believes and does not come over the network",
+            where="--trust",
             mend="Give the root.pub that `trainer keys` wrote with --trust",
-        )  # fmt: skip
+        )
     return root_key(trust or Path(store) / ROOT_KEY)
 
 

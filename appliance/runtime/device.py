@@ -34,15 +34,7 @@ from appliance.system.ports import Clock, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.code_version import code_version
 from signals.config import load
-from signals.errors import (
-    DeviceHalted,
-    FixInput,
-    LedgerDamaged,
-    LedgerUnusable,
-    Locked,
-    NotASession,
-    TrademlError,
-)
+from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
 from signals.text.wording import utc_words
@@ -101,12 +93,22 @@ class Device:
     def deps(self) -> Iterator[Deps]:
         """Fresh dependencies: every object is opened anew and dropped at the end, as a process of its own would."""
         deps = Deps(
-            config=self.config, folder=self.folder, clock=self.clock, calendar=self.calendar,
-            ledger=Ledger(self.folder.ledger, Mode.WRITE), latch=self.latch, notifier=self.notifier, fs=self.fs,
-            code_version=self.code, open_market=lambda: Market(self.folder.market, self.calendar),
-            open_broker=self.counterparty.broker, machine=self.machine, heartbeat=self.heartbeat,
-            credentials=self.credentials, open_bars=self.counterparty.bars,
-        )  # fmt: skip
+            config=self.config,
+            folder=self.folder,
+            clock=self.clock,
+            calendar=self.calendar,
+            ledger=Ledger(self.folder.ledger, Mode.WRITE),
+            latch=self.latch,
+            notifier=self.notifier,
+            fs=self.fs,
+            code_version=self.code,
+            open_market=lambda: Market(self.folder.market, self.calendar),
+            open_broker=self.counterparty.broker,
+            machine=self.machine,
+            heartbeat=self.heartbeat,
+            credentials=self.credentials,
+            open_bars=self.counterparty.bars,
+        )
         try:
             yield deps
         finally:
@@ -173,9 +175,10 @@ class Device:
         self.calendar.index(session)
         if session > self.manifest.last:
             raise NotASession(
-                f"{session} lies in the future", where=f"{self.manifest.name} ends {self.manifest.last}",
+                f"{session} lies in the future",
+                where=f"{self.manifest.name} ends {self.manifest.last}",
                 mend="The embedded exchange trades sessions that the dataset holds",
-            )  # fmt: skip
+            )
 
     @property
     def table(self) -> Table:
@@ -192,7 +195,7 @@ class Device:
                 f"the window of {job} for {session} has passed",
                 mend="Past sessions are never traded; ask for a later one",
                 where=f"the device's clock says {utc_words(clock.now())}",
-            )  # fmt: skip
+            )
 
     def has_ended(self, job: str, session: date) -> bool:
         """Whether the ledger knows how this job of the session ended."""
@@ -235,9 +238,15 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
         with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
             told = channels(folder, credentials)
             device = Device(
-                folder, config, manifest, counterparty, told, machine=machine or ThisMachine(),
-                heartbeat=watcher(credentials), credentials=credentials,
-            )  # fmt: skip
+                folder,
+                config,
+                manifest,
+                counterparty,
+                told,
+                machine=machine or ThisMachine(),
+                heartbeat=watcher(credentials),
+                credentials=credentials,
+            )
             yield device
             device.remember_clock()
 

@@ -66,9 +66,7 @@ class Summary:
     curve: str
 
 
-def replay(
-    folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, start: date, end: date, progress: Progress
-) -> Summary:
+def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, start: date, end: date, progress: Progress) -> Summary:
     """Run every session of [start, end] and return what came of it.
 
     Raises
@@ -81,17 +79,16 @@ def replay(
         Ledger and exchange differ after a session.
     """
     if not config.venue.is_hosted:
-        raise FixInput(
-            "a replay runs against a hosted exchange", where="venue", mend="Use --venue exchange without --url"
-        )
+        raise FixInput("a replay runs against a hosted exchange", where="venue", mend="Use --venue exchange without --url")
     config = config.model_copy(update={"backup": BackupConfig()})  # its copies have no place beside the real ones
     manifest = commission(folder, config, root_key)
     days = manifest.calendar.between(start, end)
     if not days or days[-1] > manifest.last or days[0] <= manifest.first:
         raise NotASession(
             f"{start} to {end} holds no sessions that can be replayed",
-            where=f"{manifest.name} holds {manifest.first} to {manifest.last}", mend="Choose a range inside it",
-        )  # fmt: skip
+            where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
+            mend="Choose a range inside it",
+        )
     done: list[JobReport] = []
     with opened(folder.root, machine=FixedMachine()) as device:
         device.start_before(days[0])
@@ -145,10 +142,14 @@ def _summary(device: Device, done: Sequence[JobReport]) -> Summary:
     latch = device.latch.read()
     start = device.config.starting_equity
     return Summary(
-        sessions=len(sessions), plans=sum(item.status is JobStatus.DONE for item in plans), orders=len(journal),
+        sessions=len(sessions),
+        plans=sum(item.status is JobStatus.DONE for item in plans),
+        orders=len(journal),
         fills=len(filled),
         skipped=tuple((item.session, item.summary) for item in plans if item.status is JobStatus.SKIPPED),
-        halted="" if latch.is_armed else latch.sentence(), first_equity=start,
-        paper_nav=values[-1].paper_nav if values else start, real_nav=values[-1].restated_nav if values else start,
+        halted="" if latch.is_armed else latch.sentence(),
+        first_equity=start,
+        paper_nav=values[-1].paper_nav if values else start,
+        real_nav=values[-1].restated_nav if values else start,
         curve=str(device.folder.reports / "equity.png"),
-    )  # fmt: skip
+    )

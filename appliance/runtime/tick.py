@@ -26,9 +26,10 @@ def tick(device: Device) -> list[JobReport]:
     """
     if device.config.venue.is_hosted:
         raise FixInput(
-            "a hosted exchange has no time of its own", where="venue.url is empty",
+            "a hosted exchange has no time of its own",
+            where="venue.url is empty",
             mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
-        )  # fmt: skip
+        )
     with device.deps() as deps:  # a kill and an unheard page come before any job
         honour_halt_request(deps, None)
         attend(deps)
@@ -55,8 +56,7 @@ def _act(device: Device, item: Due) -> JobReport:
     if item.decision is Decision.MISSED:
         report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed",
-                 item.reason)  # fmt: skip
+            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
         return report
     try:
         return device.run(item.job, item.session)

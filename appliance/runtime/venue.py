@@ -53,9 +53,8 @@ class Counterparty:
         from execution.brokers.alpaca import AlpacaBroker, Credentials  # alpaca-py brings pandas: only when asked for
 
         return AlpacaBroker(
-            self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed),
-            adapter=self.net.adapter(),
-        )  # fmt: skip
+            self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed), adapter=self.net.adapter()
+        )
 
     def bars(self) -> MarketData:
         """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
@@ -64,9 +63,12 @@ class Counterparty:
 
         is_paper = urlsplit(self.url).hostname in PAPER_HOSTS
         return AlpacaData(
-            self.data.url or (DATA_URL if is_paper else self.url), Keys(self.key_id, self.secret_key), self.clock,
-            feed=self.data.feed, adapter=self.net.adapter(),
-        )  # fmt: skip
+            self.data.url or (DATA_URL if is_paper else self.url),
+            Keys(self.key_id, self.secret_key),
+            self.clock,
+            feed=self.data.feed,
+            adapter=self.net.adapter(),
+        )
 
 
 def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
@@ -79,9 +81,7 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
 
 
 @contextmanager
-def standing_at(
-    config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime
-) -> Iterator[Counterparty]:
+def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
     """Open the configured venue for the length of the block.
 
     Parameters
@@ -109,9 +109,7 @@ def standing_at(
 
         yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
-        yield Counterparty(
-            ExchangeTime(venue.url), SocketNet(), venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca
-        )
+        yield Counterparty(ExchangeTime(venue.url), SocketNet(), venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca)
     else:
         with _hosted(config, folder, start) as counterparty:
             yield counterparty
@@ -125,16 +123,18 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        Market.from_dataset(Sources(config.stores).require_folder()), clock, seed=config.venue.seed,
-        state=folder.exchange, config=config.venue.exchange,
-    )  # fmt: skip
+        Market.from_dataset(Sources(config.stores).require_folder()),
+        clock,
+        seed=config.venue.seed,
+        state=folder.exchange,
+        config=config.venue.exchange,
+    )
     if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
         clock.advance(exchange.now)
     try:
         yield Counterparty(
-            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed,
-            config.stores.alpaca,
-        )  # fmt: skip
+            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed, config.stores.alpaca
+        )
     finally:
         exchange.close()
 
@@ -142,9 +142,10 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 def _credentials(folder: Path | None) -> tuple[str, str]:
     if folder is None:
         raise BadConfig(
-            "a paper account needs credentials", where="venue.broker: alpaca-paper",
+            "a paper account needs credentials",
+            where="venue.broker: alpaca-paper",
             mend="Run under systemd with LoadCredential, or give --credentials DIR",
-        )  # fmt: skip
+        )
     try:
         return tuple((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE))  # type: ignore[return-value]
     except OSError as error:

@@ -32,17 +32,13 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
     before = snapshots.find(deps.ledger, deps.calendar.previous(asof), snapshots.Phase.CLOSE)
     return Figures(
         held_gross=held_gross(positions, account.equity),
-        daily_loss=_worse(
-            loss(equity, float(account.last_equity)), loss(equity, float(before.equity) if before else None)
-        ),
+        daily_loss=_worse(loss(equity, float(account.last_equity)), loss(equity, float(before.equity) if before else None)),
         drawdown=loss(equity, _high_water(deps)),
         account_faults=account_faults(account, snapshots.first(deps.ledger)),
         recon_breaks=_recon_breaks(deps, session),
         slippage=cost,
         slippage_sessions=sessions_in_a_row(
-            cost,
-            limits.warn_slippage,
-            tripwires.trips(deps.ledger, "SLIPPAGE", session, limits.max_slippage_sessions + 1),
+            cost, limits.warn_slippage, tripwires.trips(deps.ledger, "SLIPPAGE", session, limits.max_slippage_sessions + 1)
         ),
     )
 

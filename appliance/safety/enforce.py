@@ -51,10 +51,16 @@ def record(deps: Deps, session: date, evaluations: Sequence[Evaluation]) -> None
         rows.save(
             deps.ledger,
             rows.TripwireRow(
-                session, item.name, None if item.value is None else figure(item.value), f"{item.limit:g}",
-                str(item.action), item.is_tripped, item.detail, at,
+                session,
+                item.name,
+                None if item.value is None else figure(item.value),
+                f"{item.limit:g}",
+                str(item.action),
+                item.is_tripped,
+                item.detail,
+                at,
             ),
-        )  # fmt: skip
+        )
 
 
 def figure(value: float | None) -> str:

@@ -39,9 +39,12 @@ def repeat(deps: Deps) -> bool:
     if not is_unheard(deps.ledger, standing, deps.clock.now()):
         return False
     tell(
-        deps, Severity.PAGE, key_of(standing), f"STILL HALTED by {standing.name}",
+        deps,
+        Severity.PAGE,
+        key_of(standing),
+        f"STILL HALTED by {standing.name}",
         f"{standing.sentence()}. To stop these messages: appliance acknowledge",
-    )  # fmt: skip
+    )
     return True
 
 

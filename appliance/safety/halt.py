@@ -91,10 +91,7 @@ def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, 
     try:
         _record(deps, session, record, name, reason, measure, cancelled)
     finally:
-        told = tell(
-            deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}",
-            _body(record, reason, cancelled, _held(deps)),
-        )  # fmt: skip
+        told = tell(deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}", _body(record, reason, cancelled, _held(deps)))
     halts.add_details(deps.ledger, record.halt_id, {"notified": told})
     return cancelled
 
@@ -122,21 +119,19 @@ def carry_out_without_ledger(
 
 
 def _body(record: LatchRecord, reason: str, cancelled: str, known: str) -> str:
-    return (
-        f"{reason}. Working orders: {cancelled}. {known}."
-        f" To go on: appliance rearm --halt-id {record.halt_id} --reason TEXT"
-    )
+    return f"{reason}. Working orders: {cancelled}. {known}. To go on: appliance rearm --halt-id {record.halt_id} --reason TEXT"
 
 
-def _record(
-    deps: Deps, session: date | None, record: LatchRecord, name: str, reason: str, measure: str, cancelled: str
-) -> None:
+def _record(deps: Deps, session: date | None, record: LatchRecord, name: str, reason: str, measure: str, cancelled: str) -> None:
     if halts.find(deps.ledger, record.halt_id) is not None:
         return
     details: dict[str, Any] = {
-        "cancel": cancelled, "session": session, "limits": guarded(deps.config),
-        "config_hash": deps.config.decision_hash(), "code_version": deps.code_version,
-    }  # fmt: skip
+        "cancel": cancelled,
+        "session": session,
+        "limits": guarded(deps.config),
+        "config_hash": deps.config.decision_hash(),
+        "code_version": deps.code_version,
+    }
     digest, limit = None, ""
     try:
         plan = plans.load(deps.ledger, session) if session is not None else None
@@ -144,9 +139,7 @@ def _record(
         details |= {"holdings": _holdings(deps), **_circumstances(deps, session)}
     except (HaltDevice, InvariantBroken) as error:  # what it cannot say is no reason not to record the halt itself
         details["unreadable"] = str(error)
-    row = halts.HaltRow(
-        record.halt_id, instant(deps.clock), name, measure or name, reason, limit, digest, halts.HALT, details
-    )  # fmt: skip
+    row = halts.HaltRow(record.halt_id, instant(deps.clock), name, measure or name, reason, limit, digest, halts.HALT, details)
     halts.add(deps.ledger, row)
 
 

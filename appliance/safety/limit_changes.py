@@ -32,19 +32,23 @@ OTHERS: Final[dict[str, bool]] = {
     "accept_unproven": False,
     "cash_tolerance_usd": False,
 }
-LOOSER_BELOW: Final[dict[str, bool]] = OTHERS | {
-    row.limit: row.trips_below for row in TRIPWIRES if isinstance(row.limit, str)
-}
+LOOSER_BELOW: Final[dict[str, bool]] = OTHERS | {row.limit: row.trips_below for row in TRIPWIRES if isinstance(row.limit, str)}
 
 
 def guarded(config: ApplianceConfig) -> dict[str, float]:
     """Return every limit that may not be loosened while halted, by name."""
     pretrade = {f"pretrade.{name}": value for name, value in config.execution.pretrade.model_dump().items()}
     opinions = {f"opinions.{name}": value for name, value in config.execution.opinions.model_dump().items()}
-    found = config.limits() | pretrade | opinions | {
-        "require_green": config.require_green, "accept_unproven": config.accept_unproven,
-        "cash_tolerance_usd": config.execution.reconcile.cash_tolerance_usd,
-    }  # fmt: skip
+    found = (
+        config.limits()
+        | pretrade
+        | opinions
+        | {
+            "require_green": config.require_green,
+            "accept_unproven": config.accept_unproven,
+            "cash_tolerance_usd": config.execution.reconcile.cash_tolerance_usd,
+        }
+    )
     return {name: float(found[name]) for name in LOOSER_BELOW}
 
 

@@ -28,13 +28,18 @@ def hold(deps: Deps, session: date, evaluations: Iterable[Evaluation]) -> tuple[
     fresh = tuple(
         HaltRow(
             id=sha256_of(f"{item.name}|{session}|{deps.clock.now().isoformat()}".encode())[:ID_LENGTH],
-            at=deps.clock.now(), name=item.name, measure=item.detail,
-            value="missing" if item.value is None else f"{item.value:.6g}", threshold=f"{item.limit:g}",
-            plan_digest=None, action=Action.REDUCE.value, details={"session": session, "limits": guarded(deps.config)},
+            at=deps.clock.now(),
+            name=item.name,
+            measure=item.detail,
+            value="missing" if item.value is None else f"{item.value:.6g}",
+            threshold=f"{item.limit:g}",
+            plan_digest=None,
+            action=Action.REDUCE.value,
+            details={"session": session, "limits": guarded(deps.config)},
         )
         for item in evaluations
         if item.is_tripped and item.name in LASTING and item.name not in known
-    )  # fmt: skip
+    )
     for row in fresh:
         halts.add(deps.ledger, row)
     return fresh

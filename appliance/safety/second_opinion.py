@@ -20,15 +20,7 @@ from appliance.market.vendor_curation import fresh_actions
 from execution.brokers.base import Account, Position
 from execution.morning import Morning, Wanted
 from execution.orders import Plan
-from execution.planning.opinions import (
-    disputed,
-    in_shares_of_d,
-    moved,
-    shares_disputed,
-    unexplained,
-    unexplained_shares,
-    unlike_actions,
-)
+from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
 from execution.planning.restating import new_names
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
@@ -64,9 +56,8 @@ class Opinion:
 
 
 def ask(
-    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: Wanted, account: Account,
-    positions: Sequence[Position],
-) -> Opinion:  # fmt: skip
+    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: Wanted, account: Account, positions: Sequence[Position]
+) -> Opinion:
     """Compare every name that the plan may trade, and the account, with what the broker says of them.
 
     Raises
@@ -96,9 +87,7 @@ def ask(
 def left_out(seen: Morning, reasons: Mapping[str, str]) -> Morning:
     """Return the morning without the disputed names: no target, no price; what is held of them stays as it is."""
     kept = [place for place, symbol in enumerate(seen.scores.symbols) if symbol not in reasons]
-    scores = replace(
-        seen.scores, symbols=tuple(seen.scores.symbols[place] for place in kept), values=seen.scores.values[kept]
-    )
+    scores = replace(seen.scores, symbols=tuple(seen.scores.symbols[place] for place in kept), values=seen.scores.values[kept])
     return replace(seen, scores=scores, prices={s: price for s, price in seen.prices.items() if s not in reasons})
 
 
@@ -109,9 +98,14 @@ def recorded(plan: Plan, reasons: Mapping[str, str]) -> Plan:
 
 
 def _figures(
-    deps: Deps, session: date, reasons: Mapping[str, str], believed: Mapping[str, Decimal], decided: Wanted,
-    account: Account, positions: Sequence[Position],
-) -> Figures:  # fmt: skip
+    deps: Deps,
+    session: date,
+    reasons: Mapping[str, str],
+    believed: Mapping[str, Decimal],
+    decided: Wanted,
+    account: Account,
+    positions: Sequence[Position],
+) -> Figures:
     names, gross = shares_disputed(reasons, len(reasons) + len(believed), _exposure(decided))
     # a reconcile that ran after the open has named its agreement by the close
     agreed = snapshots.find(deps.ledger, session, Phase.OPEN) or snapshots.find(deps.ledger, session, Phase.CLOSE)
@@ -119,9 +113,11 @@ def _figures(
         return Figures(disputed_names=names, disputed_gross=gross)
     gap = deps.config.execution.pretrade.gap_collar
     return Figures(
-        disputed_names=names, disputed_gross=gross, moved_positions=float(len(moved(agreed.positions, positions))),
+        disputed_names=names,
+        disputed_gross=gross,
+        moved_positions=float(len(moved(agreed.positions, positions))),
         unexplained_equity=unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap),
-    )  # fmt: skip
+    )
 
 
 def _exposure(decided: Wanted) -> dict[str, float]:
@@ -131,9 +127,7 @@ def _exposure(decided: Wanted) -> dict[str, float]:
     return {name: max(abs(wanted.get(name, 0.0)), abs(decided.current.get(name, 0.0))) for name in names}
 
 
-def _closes(
-    deps: Deps, asof: date, names: Sequence[str], before: Mapping[str, str], positions: Sequence[Position]
-) -> dict[str, Decimal]:  # fmt: skip
+def _closes(deps: Deps, asof: date, names: Sequence[str], before: Mapping[str, str], positions: Sequence[Position]) -> dict[str, Decimal]:
     """The broker's closes of asof: of what is held by the account, of the others by its market data."""
     held = {before.get(p.symbol, p.symbol): p.last_close for p in positions if p.quantity != 0 and p.last_close}
     return {**_source(deps).closes([name for name in names if name not in held], asof, deps.calendar), **held}

@@ -40,9 +40,7 @@ class CatchUp:
     due: tuple[Due, ...]
 
 
-def catch_up(
-    now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, since: date, table: Table = TIMETABLE
-) -> CatchUp:
+def catch_up(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, since: date, table: Table = TIMETABLE) -> CatchUp:
     """Decide what every session from `since` on needs at the instant `now`.
 
     Parameters
@@ -65,8 +63,7 @@ def catch_up(
     open_now = tuple(item for item in due(now, ended, calendar, table) if item.session >= since)
     closed = calendar.between(since, calendar.last_closed(now))
     over = tuple(day for day in closed if is_over(now, day, calendar, table))
-    missed = tuple(_missed(day, slot.job, slot.why_late) for day in over for slot in table
-                   if (day, slot.job) not in ended)  # fmt: skip
+    missed = tuple(_missed(day, slot.job, slot.why_late) for day in over for slot in table if (day, slot.job) not in ended)
     return CatchUp(_absence(over, ended), (*missed, *open_now))
 
 

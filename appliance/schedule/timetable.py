@@ -152,18 +152,31 @@ def table_of(entry: Entering) -> Table:
     trade, confirm = by_job[TRADE], by_job[CONFIRM]
     if entry.kind == "cls":
         moved = [
-            replace(trade, at=When(Anchor.CLOSE, minutes=-25), deadline=When(Anchor.CLOSE, minutes=-12),
-                    why_late="the closing auction no longer takes orders",
-                    purpose="send the plan's orders for the closing auction"),
-            replace(confirm, at=When(Anchor.CLOSE, minutes=5), deadline=AFTER_CLOSE,
-                    why_late="the reconcile after the close takes the fills over", purpose="fills of the close"),
-        ]  # fmt: skip
+            replace(
+                trade,
+                at=When(Anchor.CLOSE, minutes=-25),
+                deadline=When(Anchor.CLOSE, minutes=-12),
+                why_late="the closing auction no longer takes orders",
+                purpose="send the plan's orders for the closing auction",
+            ),
+            replace(
+                confirm,
+                at=When(Anchor.CLOSE, minutes=5),
+                deadline=AFTER_CLOSE,
+                why_late="the reconcile after the close takes the fills over",
+                purpose="fills of the close",
+            ),
+        ]
     else:
         moved = [_step_slot(trade, entry, step) for step in range(1, entry.steps + 1)]
-        moved.append(replace(
-            confirm, at=When(Anchor.CLOSE, minutes=-entry.last_minutes + 10), deadline=When(Anchor.CLOSE, minutes=-10),
-            purpose="fills of the day; what the last steps left",
-        ))  # fmt: skip
+        moved.append(
+            replace(
+                confirm,
+                at=When(Anchor.CLOSE, minutes=-entry.last_minutes + 10),
+                deadline=When(Anchor.CLOSE, minutes=-10),
+                purpose="fills of the day; what the last steps left",
+            )
+        )
     first, last = JOBS.index(TRADE), JOBS.index(CONFIRM)
     return (*TIMETABLE[:first], *moved, *TIMETABLE[last + 1 :])
 
@@ -176,10 +189,13 @@ def _step_slot(trade: Slot, entry: Entering, step: int) -> Slot:
     is_last = step == entry.steps
     deadline = When(Anchor.CLOSE, minutes=-entry.last_minutes + 8) if is_last else at(step + 0.9)
     return replace(
-        trade, job=step_job(step), at=at(step), deadline=deadline,
+        trade,
+        job=step_job(step),
+        at=at(step),
+        deadline=deadline,
         why_late="its time has passed: the plan's later steps do not make up for it",
         purpose=f"send step {step} of {entry.steps} through the session",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -195,10 +211,7 @@ class Row:
 
 def timetable(session: date, calendar: Calendar, table: Table = TIMETABLE) -> tuple[Row, ...]:
     """Resolve the table for the trade session D, in order."""
-    return tuple(
-        Row(slot.job, session, slot.at.on(session, calendar), slot.deadline.on(session, calendar), slot.purpose)
-        for slot in table
-    )
+    return tuple(Row(slot.job, session, slot.at.on(session, calendar), slot.deadline.on(session, calendar), slot.purpose) for slot in table)
 
 
 class Decision(StrEnum):
@@ -222,9 +235,7 @@ class Due:
     reason: str
 
 
-def due(
-    now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, table: Table = TIMETABLE
-) -> tuple[Due, ...]:
+def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, table: Table = TIMETABLE) -> tuple[Due, ...]:
     """Decide what the jobs of the current sessions need at the instant `now`.
 
     Parameters

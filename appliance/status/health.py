@@ -29,9 +29,7 @@ class Health:
     reasons: tuple[str, ...]
 
 
-def assess(
-    latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bundle: bool, reduced_by: Sequence[str] = ()
-) -> Health:
+def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bundle: bool, reduced_by: Sequence[str] = ()) -> Health:
     """Judge a device whose ledger could be read.
 
     Parameters
@@ -48,11 +46,7 @@ def assess(
     """
     if not latch.is_armed:
         return Health(Verdict.HALTED, (latch.sentence(),))
-    reasons = [
-        f"{run.job} of {run.session} {_word(run.status)}: {run.summary}"
-        for run in runs
-        if run.status is not JobStatus.DONE
-    ]
+    reasons = [f"{run.job} of {run.session} {_word(run.status)}: {run.summary}" for run in runs if run.status is not JobStatus.DONE]
     reasons += [f"{name} lets only orders leave that lower a position, until you end it" for name in reduced_by]
     if undelivered:
         reasons.append(f"{undelivered} alerts reached nobody")

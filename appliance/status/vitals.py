@@ -137,9 +137,7 @@ class Vitals:
         }
 
 
-def vitals(
-    ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()
-) -> Vitals:
+def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()) -> Vitals:
     """Gather the facts.
 
     Parameters
@@ -167,16 +165,26 @@ def vitals(
     value = nav.history(ledger, date.max, 1)
     held = snapshots.latest(ledger)
     return Vitals(
-        health=Health(worst, (*reasons, *base.reasons, *concerns)), latch=latch, session=session, runs=runs,
-        last_done=_last_done(recent), checks=checks, reductions=tuple(row.name for row in reduced),
-        undelivered=undelivered, unfinished_orders=len(intents.unfinished(ledger)),
-        equity=str(held.equity) if held else None, account_of=held.when if held else None,
+        health=Health(worst, (*reasons, *base.reasons, *concerns)),
+        latch=latch,
+        session=session,
+        runs=runs,
+        last_done=_last_done(recent),
+        checks=checks,
+        reductions=tuple(row.name for row in reduced),
+        undelivered=undelivered,
+        unfinished_orders=len(intents.unfinished(ledger)),
+        equity=str(held.equity) if held else None,
+        account_of=held.when if held else None,
         real_nav_of=f"close of {value[-1].session}" if value else None,
-        positions=len(held.positions) if held else None, real_nav=str(value[-1].restated_nav) if value else None,
-        scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")), bundle=bundle,
+        positions=len(held.positions) if held else None,
+        real_nav=str(value[-1].restated_nav) if value else None,
+        scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")),
+        bundle=bundle,
         bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
-        free_disk=_free(folder), daemon=daemon,
-    )  # fmt: skip
+        free_disk=_free(folder),
+        daemon=daemon,
+    )
 
 
 def is_filling(folder: StateFolder) -> bool:
@@ -201,8 +209,7 @@ def metrics(facts: dict[str, Any], now: datetime) -> str:
     """Render the facts as a Prometheus text: one line a figure, no times of their own."""
     daemon = facts.get("process", {})
     lines = [
-        _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts["verdict"]],
-               "0 ok, 1 degraded, 2 halted, 3 down"),
+        _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts["verdict"]], "0 ok, 1 degraded, 2 halted, 3 down"),
         _gauge("armed", facts["armed"], "1 while orders may be sent"),
         _gauge("halted", bool(facts["halt_id"]), "1 while a halt stands"),
         _gauge("reductions", len(facts["reductions"]), "reductions that stand until a person ends them"),
@@ -223,11 +230,19 @@ def metrics(facts: dict[str, Any], now: datetime) -> str:
         _gauge("daemon_resident_bytes", daemon.get("resident_bytes"), "memory of the idle daemon"),
         _gauge("daemon_start_seconds", daemon.get("started_at"), "when the daemon started, Unix time"),
         _gauge("health_written_seconds", now.timestamp(), "when this was written, Unix time"),
-        *_labelled("job_last_done_seconds", "job", {job: datetime.fromisoformat(at).timestamp()
-                   for job, at in facts["last_done"].items()}, "when each job last ended well, Unix time"),
-        *_labelled("job_ended_well", "job", {job: status == JobStatus.DONE.value
-                   for job, status in facts["jobs"].items()}, "1 for a job of the newest session that ended well"),
-    ]  # fmt: skip
+        *_labelled(
+            "job_last_done_seconds",
+            "job",
+            {job: datetime.fromisoformat(at).timestamp() for job, at in facts["last_done"].items()},
+            "when each job last ended well, Unix time",
+        ),
+        *_labelled(
+            "job_ended_well",
+            "job",
+            {job: status == JobStatus.DONE.value for job, status in facts["jobs"].items()},
+            "1 for a job of the newest session that ended well",
+        ),
+    ]
     return "".join(line for line in lines if line)
 
 
@@ -242,10 +257,7 @@ def _labelled(name: str, label: str, values: dict[str, Any], words: str) -> list
     if not values:
         return []
     head = f"# HELP {PREFIX}{name} {words}\n# TYPE {PREFIX}{name} gauge\n"
-    return [
-        head,
-        *(f'{PREFIX}{name}{{{label}="{key}"}} {float(value):.15g}\n' for key, value in sorted(values.items())),
-    ]
+    return [head, *(f'{PREFIX}{name}{{{label}="{key}"}} {float(value):.15g}\n' for key, value in sorted(values.items()))]
 
 
 def _last_done(runs: tuple[JobRun, ...]) -> dict[str, datetime]:

@@ -95,9 +95,10 @@ class FolderStore:
 
     def _unreachable(self, path: Path, error: OSError) -> StoreUnreachable:
         return StoreUnreachable(
-            "the store could not be read", where=f"{path}: {error.strerror}",
+            "the store could not be read",
+            where=f"{path}: {error.strerror}",
             mend="Check the path in the device's config.yml, that it is mounted, and whose files these are",
-        )  # fmt: skip
+        )
 
 
 def _raise(error: OSError) -> None:

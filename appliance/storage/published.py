@@ -87,15 +87,17 @@ class Sources:
         """Return the dataset's folder; raise `BadConfig` for an object store, `StoreUnreachable` without it."""
         if is_s3(self.config.data):
             raise BadConfig(
-                "a hosted exchange reads its market from a folder", where=f"stores.data: {self.config.data}",
+                "a hosted exchange reads its market from a folder",
+                where=f"stores.data: {self.config.data}",
                 mend="Name a folder, or serve the exchange with `paper-exchange serve` and give --url",
-            )  # fmt: skip
+            )
         folder = Path(self.config.data)
         if not folder.is_dir():
             raise StoreUnreachable(
-                "the store could not be read", where=str(folder),
+                "the store could not be read",
+                where=str(folder),
                 mend="Check stores.data in the device's config.yml, and that it is mounted",
-            )  # fmt: skip
+            )
         return folder
 
     def _open(self, place: str) -> Store:

@@ -26,9 +26,8 @@ class S3Store:
         content = self._objects.get(name)
         if content is None:
             raise StoreUnreachable(
-                "the store does not hold it", where=f"{self._objects.place}/{name}",
-                mend="Publish, or check stores in config.yml",
-            )  # fmt: skip
+                "the store does not hold it", where=f"{self._objects.place}/{name}", mend="Publish, or check stores in config.yml"
+            )
         return content
 
     def find(self, name: str) -> bytes | None:

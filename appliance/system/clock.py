@@ -106,9 +106,10 @@ class ExchangeTime:
             return _instant(get(self._url, CLOCK_PATH, self._patience)[1])
         except (OSError, HTTPException, ValueError) as error:
             raise BrokerUnreachable(
-                "the exchange does not tell the time", where=f"{self._url}: {reason_of(error)}",
+                "the exchange does not tell the time",
+                where=f"{self._url}: {reason_of(error)}",
                 mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
-            ) from None  # fmt: skip
+            ) from None
 
     def monotonic(self) -> float:
         """Return real seconds: time-outs are always measured in them."""

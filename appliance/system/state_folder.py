@@ -107,9 +107,10 @@ class StateFolder:
         """Raise `FixInput` when this is not the state folder of a device."""
         if not self.config.is_file():
             raise FixInput(
-                "this is not a device's state folder", where=str(self.root),
+                "this is not a device's state folder",
+                where=str(self.root),
                 mend="Run `appliance init --state DIR --venue VENUE --store STORE` or name another folder with --state",
-            )  # fmt: skip
+            )
 
 
 @contextmanager
@@ -134,9 +135,7 @@ def _held(folder: StateFolder, lock: Path, what: str, mend: str) -> Iterator[Non
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Locked(
-            what, where=str(folder.root), mend=f"{mend}; there is never a reason to delete the lock file"
-        ) from None
+        raise Locked(what, where=str(folder.root), mend=f"{mend}; there is never a reason to delete the lock file") from None
     try:
         yield
     finally:

@@ -20,13 +20,16 @@ class PatientAdapter(HTTPAdapter):
         self._timeouts = timeouts
 
     def send(
-        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: bool | str = True,
-        cert: Any = None, proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:  # fmt: skip
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
         """Send one request, once."""
-        return super().send(
-            request, stream=stream, timeout=timeout or self._timeouts, verify=verify, cert=cert, proxies=proxies
-        )
+        return super().send(request, stream=stream, timeout=timeout or self._timeouts, verify=verify, cert=cert, proxies=proxies)
 
 
 class SocketNet:

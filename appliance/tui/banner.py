@@ -108,9 +108,7 @@ def _notice(answer: Answer, shown: Overview) -> str:
         silent = f"silent for {in_words(answer.read_at - seen)}" if seen else "its health file is damaged"
         return f"DAEMON DOWN: {silent}. Next: systemctl status appliance"
     if shown.is_stale:
-        return (
-            f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
-        )
+        return f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
     return _told(answer)
 
 

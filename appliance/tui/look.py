@@ -155,9 +155,7 @@ class LookPane(Container):
         self.query_one("#range", Static).update(said)
         of = answer.overview.account.of
         self.query_one("#account").border_title = f"account, {of}" if of else "account"
-        self.query_one("#jobs").border_title = (
-            f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
-        )
+        self.query_one("#jobs").border_title = f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
 
 
 def _line(text: Said, label: str, value: str, tone: Tone = Tone.PLAIN) -> None:

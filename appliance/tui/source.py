@@ -133,9 +133,10 @@ class LedgerSource:
             trouble = Trouble(Condition.MISSING, _sentence(error), error.mend)
         except (apsw.BusyError, apsw.LockedError, Locked):
             trouble = Trouble(
-                Condition.LOCKED, "another process keeps the ledger locked",
+                Condition.LOCKED,
+                "another process keeps the ledger locked",
                 "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
-            )  # fmt: skip
+            )
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
             mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
             trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", mend)
@@ -154,19 +155,29 @@ class LedgerSource:
         self._look_at_the_clock(venue)
         if not self.folder.ledger.is_file():
             raise FixInput(
-                "this device has no ledger yet", where=str(self.folder.ledger),
+                "this device has no ledger yet",
+                where=str(self.folder.ledger),
                 mend="Start the device, or run `appliance run-day`; the ledger is made then",
-            )  # fmt: skip
+            )
         ledger = self._opened()
         now, real = self._now, self._clock.now()
         newest = newest_session(ledger)
-        found = overview(ledger, self.folder, now, self._published(venue.manifest), is_hosted=venue.is_hosted,
-                         entering=venue.entering, real=real, no_time=self._no_time)  # fmt: skip
+        found = overview(
+            ledger,
+            self.folder,
+            now,
+            self._published(venue.manifest),
+            is_hosted=venue.is_hosted,
+            entering=venue.entering,
+            real=real,
+            no_time=self._no_time,
+        )
         if newest is None:
             trouble = Trouble(
-                Condition.EMPTY, "the ledger is sound and empty: no job has run",
+                Condition.EMPTY,
+                "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
-            )  # fmt: skip
+            )
             return Answer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
         context = Context(self.folder, session, question.order)
@@ -225,9 +236,7 @@ def _venue(path: Path) -> _Venue:
         kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
         return _Venue(kept, is_exchange, url, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise BadConfig(
-            "the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file"
-        ) from None
+        raise BadConfig("the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
 
 
 def _sentence(error: TrademlError) -> str:

@@ -33,8 +33,7 @@ def calendar_of(store: str) -> Calendar:
 def finished(version: str, scores: np.ndarray, loaded: list[str]) -> None:
     """Report CPU time since the process started, its peak memory, and what it should not have loaded."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    report = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": status_bytes("VmHWM"), "version": version,
-              "loaded": loaded}  # fmt: skip
+    report = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": status_bytes("VmHWM"), "version": version, "loaded": loaded}
     if len(sys.argv) > 3:
         np.save(sys.argv[3], scores)
     print(json.dumps(report))

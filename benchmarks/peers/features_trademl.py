@@ -15,10 +15,7 @@ panels = load(sys.argv[1])
 close = panels.pop("close")
 sleeve = SLEEVES["equities_xs"]
 assert list(sleeve.names) == NAMES
-bars = Bars(
-    symbols=tuple(f"S{i:04d}" for i in range(close.shape[1])),
-    open=close, high=close, low=close, close=close, **panels,
-)  # fmt: skip
+bars = Bars(symbols=tuple(f"S{i:04d}" for i in range(close.shape[1])), open=close, high=close, low=close, close=close, **panels)
 
 
 def values(panel: object) -> np.ndarray:

@@ -29,10 +29,26 @@ T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
 ACCOUNT_STATUSES = frozenset(
-    {"INACTIVE", "PAPER_ONLY", "ONBOARDING", "SUBMISSION_FAILED", "SUBMITTED", "ACCOUNT_UPDATED", "APPROVAL_PENDING",
-     "ACTIVE", "REJECTED", "ACCOUNT_CLOSED", "APPROVED", "ACCOUNT_CLOSED_PENDING", "ACTION_REQUIRED", "LIMITED",
-     "DISABLED", "EDITED", "AML_REVIEW"}
-)  # fmt: skip
+    {
+        "INACTIVE",
+        "PAPER_ONLY",
+        "ONBOARDING",
+        "SUBMISSION_FAILED",
+        "SUBMITTED",
+        "ACCOUNT_UPDATED",
+        "APPROVAL_PENDING",
+        "ACTIVE",
+        "REJECTED",
+        "ACCOUNT_CLOSED",
+        "APPROVED",
+        "ACCOUNT_CLOSED_PENDING",
+        "ACTION_REQUIRED",
+        "LIMITED",
+        "DISABLED",
+        "EDITED",
+        "AML_REVIEW",
+    }
+)
 STATUSES = {status.value: status for status in OrderStatus if status is not OrderStatus.UNKNOWN}
 FILL = "FILL"
 MULTI_LEG = "mleg"
@@ -209,12 +225,7 @@ def order(source: Body) -> BrokerOrder:
 def _in_all_its_legs(source: Body) -> Body:
     legs = listed(source.get("legs") or [], "the order's legs", lambda leg: (text(leg, "symbol"), text(leg, "side")))
     symbols, sides = [symbol for symbol, _ in legs], [side for _, side in legs]
-    made_up = {
-        "symbol": " + ".join(symbols) or MULTI_LEG,
-        "side": (*sides, "buy")[0],
-        "type": "limit",
-        "filled_qty": "0",
-    }
+    made_up = {"symbol": " + ".join(symbols) or MULTI_LEG, "side": (*sides, "buy")[0], "type": "limit", "filled_qty": "0"}
     return {**source, **{key: source.get(key) or value for key, value in made_up.items()}}
 
 

@@ -53,9 +53,10 @@ def require_permitted(url: str) -> None:
     """Raise `BadConfig` for an address to which orders must never go."""
     if not is_permitted(url):
         raise BadConfig(
-            "orders go to the paper account or to this machine, nowhere else", where=url,
+            "orders go to the paper account or to this machine, nowhere else",
+            where=url,
             mend="Use https://paper-api.alpaca.markets or the embedded exchange",
-        )  # fmt: skip
+        )
 
 
 class ExactResponse(requests.Response):

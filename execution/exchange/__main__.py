@@ -98,22 +98,19 @@ def _listen(port: int) -> socket.socket:
         return http.listen(port)
     except OSError as error:
         raise BadConfig(
-            f"the port cannot be listened on: {reason_of(error)}", where=f"--port {port}",
+            f"the port cannot be listened on: {reason_of(error)}",
+            where=f"--port {port}",
             mend="Stop what listens there, name another one, or 0 for a free one",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _require_port(port: int, option: str) -> None:
     if not 0 <= port <= PORT_MAX:
-        raise BadConfig(
-            "no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one"
-        )
+        raise BadConfig("no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one")
 
 
 @contextmanager
-def _stand_in(
-    port: int | None, exchange: socket.socket, authority: Path | None
-) -> Iterator[tuple[str, frozenset[str]]]:
+def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None) -> Iterator[tuple[str, frozenset[str]]]:
     """Stand in for Alpaca's paper hosts; yield the proxy's address and their names."""
     from execution.exchange.doors.standin import HOSTS, standing_in  # brings cryptography: only when asked for
 
@@ -127,8 +124,9 @@ def _stand_in(
         except OSError as error:
             raise BadConfig(
                 f"the stand-in cannot be set up: {reason_of(error)}",
-                where=f"--stand-in-port {port} --stand-in-ca {authority}", mend="Name a free port and a file to write",
-            ) from None  # fmt: skip
+                where=f"--stand-in-port {port} --stand-in-ca {authority}",
+                mend="Name a free port and a file to write",
+            ) from None
         yield proxy, frozenset(HOSTS)
 
 

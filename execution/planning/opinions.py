@@ -92,9 +92,7 @@ def unlike_actions(actions: Sequence[Action], reported: Sequence[Action], config
     for symbol in sorted({action.symbol for action in (*actions, *reported)}):
         ours, theirs = (_ratio(symbol, rows) for rows in (actions, reported))
         if abs(ours / theirs - 1) > config.collar:
-            found[symbol] = (
-                f"the broker's data name a split of {theirs.normalize():f}, ours one of {ours.normalize():f}"
-            )
+            found[symbol] = f"the broker's data name a split of {theirs.normalize():f}, ours one of {ours.normalize():f}"
     known = {(action.kind, action.symbol) for action in actions}
     for row in reported:
         if row.kind in (ActionKind.SYMBOL_CHANGE, ActionKind.DELISTING) and (row.kind, row.symbol) not in known:
@@ -128,12 +126,7 @@ def moved(agreed: Sequence[Position], now: Sequence[Position]) -> tuple[str, ...
 
 
 def unexplained(
-    cash: Decimal,
-    agreed: Sequence[Position],
-    now: Sequence[Position],
-    equity: Decimal,
-    prices: Mapping[str, Decimal],
-    gap: Decimal,
+    cash: Decimal, agreed: Sequence[Position], now: Sequence[Position], equity: Decimal, prices: Mapping[str, Decimal], gap: Decimal
 ) -> float | None:
     """Share of the equity that cash and holdings as agreed do not explain; None where nothing was agreed to be worth.
 
@@ -151,9 +144,7 @@ def _credible(mark: Decimal | None, price: Decimal | None, gap: Decimal) -> Deci
     return mark if abs(mark / price - 1) <= gap else price
 
 
-def shares_disputed(
-    left_out: Collection[str], compared: int, exposure: Mapping[str, float]
-) -> tuple[float | None, float]:
+def shares_disputed(left_out: Collection[str], compared: int, exposure: Mapping[str, float]) -> tuple[float | None, float]:
     """Share of the compared names and of the gross exposure that is disputed; None where nothing was compared."""
     gross = sum(exposure.values())
     lost = sum(weight for symbol, weight in exposure.items() if symbol in left_out)

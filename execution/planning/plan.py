@@ -220,10 +220,14 @@ def _orders(
     side = Side.BUY if trade.shares > 0 else Side.SELL
     lowered = abs(trade.held + trade.shares) < abs(trade.held)
     whole = Intent(
-        key=key, side=side, quantity=abs(trade.shares), type=OrderType.MARKET,
+        key=key,
+        side=side,
+        quantity=abs(trade.shares),
+        type=OrderType.MARKET,
         time_in_force=TimeInForce.CLS if entry.kind is Entry.CLS else TimeInForce.OPG,
-        reference_price=trade.price, reduces=lowered and not trade.is_flip,
-    )  # fmt: skip
+        reference_price=trade.price,
+        reduces=lowered and not trade.is_flip,
+    )
     if entry.is_stepped:
         return _stepped(trade, replace(whole, time_in_force=TimeInForce.DAY), entry, adv_usd.get(trade.symbol))
     if not trade.is_flip:
@@ -232,15 +236,17 @@ def _orders(
     if entry.kind is Entry.CLS:
         return [closing], [Refusal(trade.symbol, "FLIP", "nothing follows the closing auction: it opens next session")]
     opening = replace(
-        whole, key=replace(key, slice=OPENING_SLICE), quantity=abs(trade.held + trade.shares),
-        time_in_force=TimeInForce.DAY, reduces=False, waits_for=key,
-    )  # fmt: skip
+        whole,
+        key=replace(key, slice=OPENING_SLICE),
+        quantity=abs(trade.held + trade.shares),
+        time_in_force=TimeInForce.DAY,
+        reduces=False,
+        waits_for=key,
+    )
     return [closing, opening], []
 
 
-def _stepped(
-    trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None
-) -> tuple[list[Intent], list[Refusal]]:
+def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None) -> tuple[list[Intent], list[Refusal]]:
     """Cut one order into steps, each within the participation cap (invariant 4)."""
     if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
         return [], [Refusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
@@ -293,9 +299,7 @@ def _only_reducing(intent: Intent, is_coarse: bool) -> Refusal:
     return Refusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
 
 
-def _fitted(
-    intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig
-) -> tuple[list[Intent], list[Refusal]]:
+def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> tuple[list[Intent], list[Refusal]]:
     """Send to the auction what fits the buying power (invariant 3); what does not fit follows it, or is refused."""
     left = now.buying_power
     fitted: list[Intent] = []

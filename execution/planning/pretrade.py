@@ -238,9 +238,7 @@ def _book_with(intent: Intent, now: Circumstances) -> dict[str, Decimal] | None:
     return {**now.filled_book, symbol: now.filled_book.get(symbol, ZERO) + added}
 
 
-def _limited(
-    intent: Intent, now: Circumstances, limit: Decimal, measure: Callable[[Mapping[str, Decimal]], Decimal]
-) -> str | None:
+def _limited(intent: Intent, now: Circumstances, limit: Decimal, measure: Callable[[Mapping[str, Decimal]], Decimal]) -> str | None:
     """Refuse when the measure of the filled book is past the limit and lower without this order (invariant 2)."""
     if lowers(intent, now.held(intent.key.symbol)):
         return None
@@ -285,9 +283,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def refusal(
-    intent: Intent, now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS
-) -> Refusal | None:
+def refusal(intent: Intent, now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS) -> Refusal | None:
     """Return the first row that refuses the order, or None when it may leave."""
     for check in checks:
         reason = check.judge(intent, now, config)
@@ -319,19 +315,13 @@ def screen(
 
 
 def _judged(
-    intent: Intent,
-    standing: Mapping[IntentKey, Intent],
-    now: Circumstances,
-    config: PretradeConfig,
-    rows: tuple[Check, ...],
+    intent: Intent, standing: Mapping[IntentKey, Intent], now: Circumstances, config: PretradeConfig, rows: tuple[Check, ...]
 ) -> Refusal | None:
     leader = intent.waits_for
     if leader is not None and leader not in standing:
         return Refusal(intent.key.symbol, "FLIP", "its closing half may not leave")
     others = tuple(
-        Pending(other.key.symbol, signed(other))
-        for other in standing.values()
-        if other.key != intent.key and other.key != leader
+        Pending(other.key.symbol, signed(other)) for other in standing.values() if other.key != intent.key and other.key != leader
     )
     held = {**now.positions, intent.key.symbol: _held_before(intent, standing, now)}
     return refusal(intent, replace(now, positions=held, pending=now.pending + others), config, rows)

@@ -54,12 +54,7 @@ def reference_prices(closes: Mapping[str, Decimal], actions: Sequence[Action], b
             prices[action.symbol] = held / action.ratio
     for action in actions:
         held = prices.get(action.symbol)
-        if (
-            held is not None
-            and action.kind is ActionKind.DIVIDEND
-            and action.cash
-            and basis is not PriceBasis.TOTAL_RETURN
-        ):
+        if held is not None and action.kind is ActionKind.DIVIDEND and action.cash and basis is not PriceBasis.TOTAL_RETURN:
             prices[action.symbol] = held - action.cash
     renamed, gone = new_names(actions), delisted(actions)
     stated = {renamed.get(symbol, symbol): to_price(p) for symbol, p in prices.items() if symbol not in gone}
@@ -76,11 +71,14 @@ def renamed_risk(risk: RiskModel, actions: Sequence[Action]) -> RiskModel:
     """Risk of the names that still trade at D, under the names of D."""
     names, order = _order(risk.symbols, actions)
     return replace(
-        risk, symbols=names, covariance=risk.covariance[np.ix_(order, order)],
-        residual_volatility=risk.residual_volatility[order], beta=risk.beta[order],
+        risk,
+        symbols=names,
+        covariance=risk.covariance[np.ix_(order, order)],
+        residual_volatility=risk.residual_volatility[order],
+        beta=risk.beta[order],
         returns=None if risk.returns is None else risk.returns[:, order],
         sectors=tuple(risk.sectors[i] for i in order) if risk.sectors else (),
-    )  # fmt: skip
+    )
 
 
 def weights_held(quantities: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal) -> dict[str, float]:

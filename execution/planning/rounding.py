@@ -96,9 +96,7 @@ def nearest(exact: Decimal, held: Decimal, most: Decimal) -> Decimal:
     return trade - ONE_SHARE.copy_sign(after) if is_past_limit or is_across_zero else trade
 
 
-def of_target(
-    aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal, max_name: Decimal
-) -> Rounding:
+def of_target(aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal, max_name: Decimal) -> Rounding:
     """Measure what whole shares make of a target book.
 
     Parameters
@@ -121,20 +119,15 @@ def of_target(
 
 
 def with_plan(
-    rounding: Rounding, planned: Mapping[str, Decimal], aim: Mapping[str, Decimal],
-    prices: Mapping[str, Decimal], equity: Decimal,
-) -> Rounding:  # fmt: skip
+    rounding: Rounding, planned: Mapping[str, Decimal], aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal
+) -> Rounding:
     """Add how far the planned positions (signed shares, every order filled) are from the target book."""
     held = {symbol: shares for symbol, shares in planned.items() if symbol in prices}
     exact = {symbol: weight * equity / prices[symbol] for symbol, weight in aim.items()}
-    return replace(
-        rounding, planned_l1=_distance(held, exact, prices, equity), planned_gross=_distance(held, {}, prices, equity)
-    )
+    return replace(rounding, planned_l1=_distance(held, exact, prices, equity), planned_gross=_distance(held, {}, prices, equity))
 
 
-def _distance(
-    shares: Mapping[str, Decimal], others: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal
-) -> float:
+def _distance(shares: Mapping[str, Decimal], others: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal) -> float:
     """Sum over names of the difference of two books, as a fraction of equity."""
     names = sorted({*shares, *others})
     return float(sum((abs(shares.get(s, ZERO) - others.get(s, ZERO)) * prices[s] for s in names), ZERO) / equity)

@@ -18,9 +18,15 @@ ZERO = Decimal(0)
 
 
 def circumstances(
-    plan: Plan, account: Account, positions: Sequence[Position], assets: Mapping[str, Asset],
-    pending: Iterable[Pending], leaving: Intent, spent: Decimal, latest: Mapping[str, Decimal] | None = None,
-) -> Circumstances:  # fmt: skip
+    plan: Plan,
+    account: Account,
+    positions: Sequence[Position],
+    assets: Mapping[str, Asset],
+    pending: Iterable[Pending],
+    leaving: Intent,
+    spent: Decimal,
+    latest: Mapping[str, Decimal] | None = None,
+) -> Circumstances:
     """Return what `leaving` is judged in right before it leaves.
 
     Parameters

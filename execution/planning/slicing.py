@@ -106,9 +106,7 @@ def twap(shares: float, duration: float, intervals: int, impact: MarketImpact) -
     return _priced(shares * remaining, duration / intervals, impact)
 
 
-def almgren_chriss(
-    shares: float, duration: float, intervals: int, impact: MarketImpact, risk_aversion: float
-) -> Trajectory:
+def almgren_chriss(shares: float, duration: float, intervals: int, impact: MarketImpact, risk_aversion: float) -> Trajectory:
     """Return the trajectory that minimises E + lambda V.
 
     Parameters

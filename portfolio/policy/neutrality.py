@@ -55,9 +55,7 @@ class Exposures:
         return bool(np.all(np.abs(self.of(weights)) <= self.limits + TOLERANCE))
 
 
-def exposures(
-    beta: Floats, sectors: tuple[str, ...], net_limit: float, beta_limit: float, sector_limit: float | None
-) -> Exposures:
+def exposures(beta: Floats, sectors: tuple[str, ...], net_limit: float, beta_limit: float, sector_limit: float | None) -> Exposures:
     """Return the rows of a long/short book: net, beta and, where limited, each known sector.
 
     Parameters
@@ -106,9 +104,10 @@ def neutralise(weights: Floats, cap: float, limited: Exposures) -> tuple[Floats,
         weights = weights / max(1.0, float(np.abs(weights).sum()))
     figures = ", ".join(f"{n} {v:+.4f}" for n, v in zip(limited.names, limited.of(weights), strict=True))
     raise NoFeasibleBook(
-        f"name caps and neutrality did not meet within {MAX_PASSES} passes", where=figures,
+        f"name caps and neutrality did not meet within {MAX_PASSES} passes",
+        where=figures,
         mend="Widen net_limit, beta_limit or sector_limit, or hold more names",
-    )  # fmt: skip
+    )
 
 
 def nearest_within(weights: Floats, side: Floats, cap: float, limited: Exposures) -> Floats:

@@ -42,12 +42,7 @@ def best(z: Floats, is_held: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
 
 
 def top_quantile(
-    z: Floats,
-    held: Floats,
-    entry_quantile: float,
-    exit_quantile: float,
-    most: int,
-    is_open: NDArray[np.bool_] | None = None,
+    z: Floats, held: Floats, entry_quantile: float, exit_quantile: float, most: int, is_open: NDArray[np.bool_] | None = None
 ) -> Floats:
     """Long the names that enter at the top or have not yet fallen to the exit, in proportion to z above the exit.
 

@@ -90,9 +90,8 @@ class TargetBook:
         bounds = [
             ("gross", float(np.abs(weights).sum()), config.gross_target),
             ("largest name", float(np.abs(weights).max(initial=0.0)), config.name_cap),
-            ("volatility", annual_volatility(weights, candidates.covariance, candidates.horizon_sessions),
-             config.volatility_target),
-        ]  # fmt: skip
+            ("volatility", annual_volatility(weights, candidates.covariance, candidates.horizon_sessions), config.volatility_target),
+        ]
         if config.cvar is not None:
             bounds.append(("expected shortfall", shortfall(weights, candidates, config.cvar), config.cvar.limit))
         if config.mode is Mode.LONG_SHORT:
@@ -167,9 +166,12 @@ def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decision
     ic = risk.ic
     known = "unknown" if ic.book_t is None else f"{ic.book_t:.2f}"
     measured = (
-        (SIZED_BY, sized_by(ic, config)), ("ic", f"{ic.mean:.4f}"), ("ic t", f"{ic.t:.2f}"),
-        ("ic shrunk", f"{ic.shrunk:.4f}"), ("t of the net walk-forward book", known),
-    )  # fmt: skip
+        (SIZED_BY, sized_by(ic, config)),
+        ("ic", f"{ic.mean:.4f}"),
+        ("ic t", f"{ic.t:.2f}"),
+        ("ic shrunk", f"{ic.shrunk:.4f}"),
+        ("t of the net walk-forward book", known),
+    )
     if config.fixed_ic is None or ic.is_rehearsal:
         return ic.shrunk, measured
     said = f"{config.fixed_ic:.4f} fixed by configuration: a rehearsal, not evidence"
@@ -205,14 +207,10 @@ def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str,
     rows = [i for i, symbol in enumerate(scores.symbols) if symbol in place]
     symbols = tuple(scores.symbols[i] for i in rows)
     if not symbols:
-        raise ScoresInvalid(
-            "no scored name has a risk estimate", where=str(scores.asof), mend="Check scores and bars of this session"
-        )
+        raise ScoresInvalid("no scored name has a risk estimate", where=str(scores.asof), mend="Check scores and bars of this session")
     values = scores.values[rows]
     if len(symbols) > 1 and float(np.ptp(values)) == 0.0:
-        raise ScoresInvalid(
-            f"all {len(symbols)} scores are equal", where=str(scores.asof), mend="Check the features of this session"
-        )
+        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), mend="Check the features of this session")
     at = [place[symbol] for symbol in symbols]
     z = inverse_normal(values)
     return Candidates(
@@ -276,14 +274,11 @@ def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dea
     return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
 
 
-def scale(
-    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient
-) -> tuple[Floats, Decisions]:
+def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient) -> tuple[Floats, Decisions]:
     """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports."""
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
     sizes, share, told = _sizes(unit, candidates, config, ic)
-    bounds = {"gross target": config.gross_target, **sizes,
-              "volatility target": volatility_scalar(forecast, config.volatility_target)}  # fmt: skip
+    bounds = {"gross target": config.gross_target, **sizes, "volatility target": volatility_scalar(forecast, config.volatility_target)}
     tail: Decisions = ()
     if config.cvar is not None:
         lost = shortfall(unit, candidates, config.cvar)

@@ -150,9 +150,7 @@ def fit_pareto_tail(losses: Floats, threshold: float) -> ParetoTail:
     """
     excess = losses[losses > threshold] - threshold
     if excess.size < MIN_EXCEEDANCES:
-        raise TooLittleHistory(
-            f"{excess.size} losses above {threshold:g}, a tail needs {MIN_EXCEEDANCES}", mend="Lower the threshold"
-        )
+        raise TooLittleHistory(f"{excess.size} losses above {threshold:g}, a tail needs {MIN_EXCEEDANCES}", mend="Lower the threshold")
     scaled = excess / float(excess.mean())
     # At scale 1 every finite-mean tail has r in this range; the left end is where xi reaches -1/2.
     left, right = -1.0 / float(scaled.max()) * (1 - 1e-9), 50.0

@@ -108,21 +108,24 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
     """
     if len(bars.sessions) < WINDOW_SESSIONS:
         raise TooLittleHistory(
-            f"{len(bars.sessions)} sessions of bars, the risk model needs {WINDOW_SESSIONS}", where=str(bars.asof),
+            f"{len(bars.sessions)} sessions of bars, the risk model needs {WINDOW_SESSIONS}",
+            where=str(bars.asof),
             mend="Extend the dataset backwards",
-        )  # fmt: skip
+        )
     recorded = bars.total_return[-WINDOW_SESSIONS:]
     returns = limited(recorded)
     market = market_return(returns, bars.eligible[-WINDOW_SESSIONS:])
     observed = np.isfinite(returns) & np.isfinite(market)[:, None]
-    varies = np.array([np.ptp(column[seen]) > 0 if seen.any() else False
-                       for column, seen in zip(returns.T, observed.T, strict=True)], dtype=bool)  # fmt: skip
+    varies = np.array(
+        [np.ptp(column[seen]) > 0 if seen.any() else False for column, seen in zip(returns.T, observed.T, strict=True)], dtype=bool
+    )
     judged = bars.eligible[-1] & (observed.mean(axis=0) >= MIN_OBSERVED_SHARE) & varies
     if not judged.any():
         raise TooLittleHistory(
             f"no eligible name has returns on {MIN_OBSERVED_SHARE:.0%} of {WINDOW_SESSIONS} sessions",
-            where=str(bars.asof), mend="Look at the audit of these sessions",
-        )  # fmt: skip
+            where=str(bars.asof),
+            mend="Look at the audit of these sessions",
+        )
     chosen = np.flatnonzero(judged)
     covariance, shrinkage = ledoit_wolf(deviations(returns[:, chosen], observed[:, chosen]))
     beta, residual = betas(returns[:, chosen], observed[:, chosen], market)
@@ -167,9 +170,12 @@ def with_volatility(risk: RiskModel, annual: Mapping[str, float]) -> RiskModel:
     wanted = np.where(usable, given, 1.0) * np.sqrt(risk.horizon_sessions / SESSIONS_PER_YEAR)
     ratio = np.where(usable, np.clip(wanted / own, 1.0 / FORECAST_LIMIT, FORECAST_LIMIT), 1.0)
     return replace(
-        risk, covariance=risk.covariance * np.outer(ratio, ratio), residual_volatility=risk.residual_volatility * ratio,
-        returns=None if risk.returns is None else risk.returns * ratio, forecast_names=int(usable.sum()),
-    )  # fmt: skip
+        risk,
+        covariance=risk.covariance * np.outer(ratio, ratio),
+        residual_volatility=risk.residual_volatility * ratio,
+        returns=None if risk.returns is None else risk.returns * ratio,
+        forecast_names=int(usable.sum()),
+    )
 
 
 def market_return(returns: Floats, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
@@ -244,9 +250,7 @@ def ledoit_wolf(centred: Floats) -> tuple[Floats, float]:
     return (1 - intensity) * sample + intensity * mean_variance * np.eye(names), intensity
 
 
-def betas(
-    returns: Floats, observed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], market: Floats
-) -> tuple[Floats, Floats]:
+def betas(returns: Floats, observed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], market: Floats) -> tuple[Floats, Floats]:
     """Shrunk beta and residual volatility per session of each name, over the sessions it has.
 
     b_i and its error come from least squares of r_i on the market with an intercept; the shrunk beta is

@@ -332,9 +332,7 @@ def _extreme_as_delivered(rows: Rows, split_ratio: Floats, config: DefectConfig)
 def _near_a_split(move: Floats, tolerance: float) -> Flags:
     larger = np.maximum(move, 1.0 / move)
     position = np.clip(np.searchsorted(SPLIT_RATIOS, larger), 1, len(SPLIT_RATIOS) - 1)
-    distance = np.minimum(
-        np.abs(larger / SPLIT_RATIOS[position] - 1), np.abs(larger / SPLIT_RATIOS[position - 1] - 1)
-    )  # fmt: skip
+    distance = np.minimum(np.abs(larger / SPLIT_RATIOS[position] - 1), np.abs(larger / SPLIT_RATIOS[position - 1] - 1))
     near: Flags = distance <= tolerance
     return near
 
@@ -350,9 +348,7 @@ def _is_quiet(rows: Rows, kept: NDArray[np.intp], place: int, multiple: float) -
 def _stale_runs(rows: Rows, least: int) -> Flags:
     idle = rows.volume == 0
     starts = np.ones(len(rows), dtype=bool)
-    starts[1:] = (
-        ~idle[1:] | ~idle[:-1] | (rows.security[1:] != rows.security[:-1]) | (rows.close[1:] != rows.close[:-1])
-    )
+    starts[1:] = ~idle[1:] | ~idle[:-1] | (rows.security[1:] != rows.security[:-1]) | (rows.close[1:] != rows.close[:-1])
     run = np.cumsum(starts) - 1
     lengths = np.bincount(run)
     result: Flags = idle & (lengths[run] >= least)

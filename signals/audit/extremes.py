@@ -52,23 +52,28 @@ def ends_of_stitches(data: Delivered, usable: Flags, recorded: Events, confirmed
     pairs = steps(data.rows, usable, data.session)
     b, a = pairs.before, pairs.after
     begins = (
-        (1.0 + moved[a] > STITCH_RATIO) & (data.rows.close[b] < STITCH_BELOW_USD) & ~_is_explained(recorded)[a]
-        & ~confirmed[a] & (data.symbol[a] == data.symbol[b])
-    )  # fmt: skip
+        (1.0 + moved[a] > STITCH_RATIO)
+        & (data.rows.close[b] < STITCH_BELOW_USD)
+        & ~_is_explained(recorded)[a]
+        & ~confirmed[a]
+        & (data.symbol[a] == data.symbol[b])
+    )
     return [
-        Action(
-            ActionKind.DELISTING, str(data.symbol[row]), day, day, cash=Decimal(repr(float(data.rows.close[last]))),
-            inferred=True,
-        )
+        Action(ActionKind.DELISTING, str(data.symbol[row]), day, day, cash=Decimal(repr(float(data.rows.close[last]))), inferred=True)
         for last, row in zip(b[begins], a[begins], strict=True)
         for day in (data.rows.day[row].astype(object),)
-    ]  # fmt: skip
+    ]
 
 
 def extremes(
-    data: Delivered, usable: Flags, recorded: Events, confirmed: Flags, sessions: int, config: DefectConfig,
+    data: Delivered,
+    usable: Flags,
+    recorded: Events,
+    confirmed: Flags,
+    sessions: int,
+    config: DefectConfig,
     said: tuple[Flags, Flags] | None = None,
-) -> Extremes:  # fmt: skip
+) -> Extremes:
     """Find what is undecided and who waits, by what is known at each row's session.
 
     Parameters

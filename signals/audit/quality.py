@@ -91,9 +91,13 @@ class Coverage:
 
 
 def audit_sessions(
-    days: Days, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
-    faults: Sequence[tuple[str, ...]] = (), doubts: Sequence[tuple[str, ...]] = (),
-) -> tuple[SessionAudit, ...]:  # fmt: skip
+    days: Days,
+    coverage: Coverage,
+    counts: Mapping[Reason, NDArray[np.int64]],
+    config: CoverageConfig,
+    faults: Sequence[tuple[str, ...]] = (),
+    doubts: Sequence[tuple[str, ...]] = (),
+) -> tuple[SessionAudit, ...]:
     """Give each session its status and reasons.
 
     Parameters
@@ -116,9 +120,14 @@ def audit_sessions(
 
 
 def _audit_of(
-    day: date, t: int, coverage: Coverage, counts: Mapping[Reason, NDArray[np.int64]], config: CoverageConfig,
-    faults: tuple[str, ...], doubts: tuple[str, ...],
-) -> SessionAudit:  # fmt: skip
+    day: date,
+    t: int,
+    coverage: Coverage,
+    counts: Mapping[Reason, NDArray[np.int64]],
+    config: CoverageConfig,
+    faults: tuple[str, ...],
+    doubts: tuple[str, ...],
+) -> SessionAudit:
     wanted, absent = int(coverage.expected[t]), int(coverage.absent[t])
     usable, rows = int(coverage.usable[t]), int(coverage.rows[t])
     reasons: list[str] = []

@@ -85,8 +85,7 @@ def returns(rows: Rows, pairs: Steps, ratio: Floats, cash: Floats) -> tuple[Floa
     """
     total, overnight = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     b, a = pairs.before[pairs.is_adjacent], pairs.after[pairs.is_adjacent]
-    recorded = (ratio[a] * (rows.close[a] + cash[a]) / rows.close[b] - 1,
-                ratio[a] * (rows.open[a] + cash[a]) / rows.close[b] - 1)  # fmt: skip
+    recorded = (ratio[a] * (rows.close[a] + cash[a]) / rows.close[b] - 1, ratio[a] * (rows.open[a] + cash[a]) / rows.close[b] - 1)
     total[a], overnight[a] = _believed(rows, b, a, recorded)
     return total, overnight
 
@@ -111,9 +110,7 @@ def gap_returns(rows: Rows, pairs: Steps, ratio: Floats, cash: Floats) -> tuple[
     return total, overnight
 
 
-def _believed(
-    rows: Rows, b: NDArray[np.int64], a: NDArray[np.int64], recorded: tuple[Floats, Floats]
-) -> tuple[Floats, Floats]:
+def _believed(rows: Rows, b: NDArray[np.int64], a: NDArray[np.int64], recorded: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """The vendor's adjusted closes' returns where both rows have one, the recorded ones where neither has."""
     known_b, known_a = np.isfinite(rows.adj_close[b]), np.isfinite(rows.adj_close[a])
     adjusted_open = rows.open[a] * (rows.adj_close[a] / rows.close[a])

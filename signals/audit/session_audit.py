@@ -78,16 +78,12 @@ def audit_rows(
         expected=wanted.sum(axis=1),
         absent=missing.sum(axis=1),
     )
-    counts = {
-        reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()
-    }
+    counts = {reason: np.bincount(data.session[here & flags], minlength=count) for reason, flags in defects.flags.items()}
     faults = session_faults(data.rows, data.session, ~defects.quarantined, count)
     return audit_sessions(days, coverage, counts, config, faults, doubts), missing
 
 
-def fixed_returns(
-    data: Delivered, usable: Flags, audits: Sequence[SessionAudit], recorded: Events
-) -> dict[str, Floats]:
+def fixed_returns(data: Delivered, usable: Flags, audits: Sequence[SessionAudit], recorded: Events) -> dict[str, Floats]:
     """Every return of every row, shape (R,) each, by the names of the bars' columns.
 
     A reader has no bar of a RED session: its rows have no return, and returns across gaps reach over it.
@@ -97,6 +93,4 @@ def fixed_returns(
     pairs = steps(data.rows, usable & ~red[data.session], data.session)
     total, overnight = returns(data.rows, pairs, recorded.ratio, recorded.cash)
     gap, gap_overnight = gap_returns(data.rows, pairs, recorded.ratio, recorded.cash)
-    return {
-        "total_return": total, "overnight_return": overnight, "gap_return": gap, "gap_overnight": gap_overnight,
-    }  # fmt: skip
+    return {"total_return": total, "overnight_return": overnight, "gap_return": gap, "gap_overnight": gap_overnight}

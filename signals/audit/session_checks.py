@@ -34,9 +34,7 @@ FACTOR = "all closes moved by one factor"
 SHUFFLED = "a quarter of the closes doubled or halved"
 
 
-def session_faults(
-    rows: Rows, session: NDArray[np.int64], usable: NDArray[np.bool_], sessions: int
-) -> tuple[tuple[str, ...], ...]:
+def session_faults(rows: Rows, session: NDArray[np.int64], usable: NDArray[np.bool_], sessions: int) -> tuple[tuple[str, ...], ...]:
     """Name the faults of each session, length T.
 
     Parameters
@@ -113,9 +111,7 @@ def _one_factor(
     return found
 
 
-def _apart(
-    rows: Rows, session: NDArray[np.int64], before: NDArray[np.int64], after: NDArray[np.int64], sessions: int
-) -> NDArray[np.bool_]:
+def _apart(rows: Rows, session: NDArray[np.int64], before: NDArray[np.int64], after: NDArray[np.int64], sessions: int) -> NDArray[np.bool_]:
     far = np.abs(np.log(rows.close[after] / rows.close[before])) >= APART
     found: NDArray[np.bool_] = _share(session[after], far, LEAST_MOVES, sessions) > APART_SHARE
     return found

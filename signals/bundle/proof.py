@@ -44,10 +44,13 @@ def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> 
     request = _LENGTH.pack(len(header)) + header.encode() + inputs.astype("<f4").tobytes() + b"".join(models)
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))], input=request,
-            capture_output=True, timeout=WALL_SECONDS, check=False,
+            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))],
+            input=request,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            check=False,
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         raise BundleRefused(f"scoring the golden vectors took more than {WALL_SECONDS} s") from None
     if child.returncode != 0:

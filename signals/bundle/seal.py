@@ -102,10 +102,7 @@ def canonical_json(content: object) -> bytes:
 
 def sign(kind: str, body: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
     """Signature file over `body`: canonical JSON of `signatures`, one row (keyid, sig) a key, ordered by key id."""
-    rows = [
-        {"keyid": public_half(key).keyid, "sig": base64.b64encode(key.sign(pre_auth(kind, body))).decode()}
-        for key in keys
-    ]
+    rows = [{"keyid": public_half(key).keyid, "sig": base64.b64encode(key.sign(pre_auth(kind, body))).decode()} for key in keys]
     return canonical_json({"signatures": sorted(rows, key=lambda row: row["keyid"])})
 
 

@@ -48,9 +48,8 @@ def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookbac
 
 
 def _assemble(
-    table: Table, names: tuple[str, ...], history: History, symbols: tuple[str, ...], sessions: Days,
-    eligible: NDArray[np.bool_],
-) -> FeaturePanel:  # fmt: skip
+    table: Table, names: tuple[str, ...], history: History, symbols: tuple[str, ...], sessions: Days, eligible: NDArray[np.bool_]
+) -> FeaturePanel:
     by_feature = np.empty((len(names), *eligible.shape), np.float32)
     cells = BLOCK_CELLS * (NEWEST_FACTOR if history.newest_only else 1)
     width = max(1, cells // len(history.close))

@@ -49,10 +49,9 @@ class BarRows:
         if "undecided" in told and table.column("undecided").null_count == 0:
             self._undecided = flags(table.column("undecided"))[order]
         self._fields = {
-            name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS
-            else np.full(len(order), np.nan)
+            name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS else np.full(len(order), np.nan)
             for name in FIELDS
-        }  # fmt: skip
+        }
 
     def panel(self, first: date, last: date) -> Bars:
         """Return the panel of the sessions [first, last]; see `signals.market.dataset.load_bars`."""
@@ -78,10 +77,14 @@ class BarRows:
         undecided[row, place[column]] = self._undecided[inside]
         undecided[red] = False
         return Bars(
-            sessions=days, symbols=tuple(names[i] for i in order), eligible=eligible,
-            sectors=tuple(sectors[i] for i in order), has_dollars=self._basis.has_dollars,
-            undecided=undecided, **{name: dense(name) for name in FIELDS},
-        )  # fmt: skip
+            sessions=days,
+            symbols=tuple(names[i] for i in order),
+            eligible=eligible,
+            sectors=tuple(sectors[i] for i in order),
+            has_dollars=self._basis.has_dollars,
+            undecided=undecided,
+            **{name: dense(name) for name in FIELDS},
+        )
 
     def securities(self, first: date, last: date) -> Mapping[str, str]:
         """Name in the panel of [first, last] -> the security's stable id."""

@@ -42,10 +42,7 @@ def column_names(symbols: list[str], newest: NDArray[np.int64], days: Days) -> l
     for column, symbol in enumerate(symbols):
         if symbol not in owner or newest[column] > newest[owner[symbol]]:
             owner[symbol] = column
-    return [
-        symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}"
-        for column, symbol in enumerate(symbols)
-    ]
+    return [symbol if owner[symbol] == column else f"{symbol}@{days[newest[column]]}" for column, symbol in enumerate(symbols)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +162,7 @@ class Bars:
         return replace(self._map(lambda array: array[:, columns], symbols=symbols), sectors=sectors)
 
     def _map(self, view, **axes) -> Self:  # type: ignore[no-untyped-def]  # one array -> one array, over every field
-        panels = {
-            field.name: view(getattr(self, field.name)).copy() for field in fields(self) if field.name not in NO_PANEL
-        }
+        panels = {field.name: view(getattr(self, field.name)).copy() for field in fields(self) if field.name not in NO_PANEL}
         sectors = () if "symbols" in axes else self.sectors
         kept = {"sessions": self.sessions, "symbols": self.symbols, "has_dollars": self.has_dollars}
         return type(self)(**{**kept, **panels, **axes, "sectors": sectors})

@@ -30,9 +30,21 @@ from signals.storage.arrow import read_parquet
 from signals.text.wording import reason_of
 
 __all__ = [
-    "FileRecord", "FileRole", "Manifest", "PriceBasis", "SessionAudit", "SessionStatus", "Survivorship",
-    "load_actions", "load_bars", "manifest_path", "read_file", "read_manifest", "read_table", "session_range",
-]  # fmt: skip
+    "FileRecord",
+    "FileRole",
+    "Manifest",
+    "PriceBasis",
+    "SessionAudit",
+    "SessionStatus",
+    "Survivorship",
+    "load_actions",
+    "load_bars",
+    "manifest_path",
+    "read_file",
+    "read_manifest",
+    "read_table",
+    "session_range",
+]
 
 PUBLISH_AGAIN = "Publish or ingest the dataset again"
 
@@ -77,9 +89,7 @@ def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None =
         return read_parquet(content, columns)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise BadDataset(
-            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})",
-            where=record.path,
-            mend=PUBLISH_AGAIN,
+            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN
         ) from None
 
 
@@ -95,9 +105,10 @@ def session_range(manifest: Manifest, start: date | None, end: date | None) -> t
     for day in (first, last):
         if not manifest.first <= day <= manifest.last:
             raise NotASession(
-                f"the dataset has no bars of {day}", where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
+                f"the dataset has no bars of {day}",
+                where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
                 mend="Ask for sessions inside that range",
-            )  # fmt: skip
+            )
         manifest.calendar.index(day)
     if first > last:
         raise NotASession(f"the range ends before it starts: {first} to {last}", mend="Swap the two dates")
@@ -154,9 +165,7 @@ def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
         try:
             actions += [_action(row) for row in _records(read_table(folder, record))]
         except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
-            raise BadDataset(
-                f"a row is not an action ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN
-            ) from None
+            raise BadDataset(f"a row is not an action ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN) from None
     return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
 
 

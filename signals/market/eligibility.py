@@ -40,9 +40,14 @@ def mean_dollars(security: Places, session: Places, dollars: Floats) -> Floats:
 
 
 def tradable(
-    security: Places, belongs: Flags, price: Floats, dollars: Floats, rule: EligibilityConfig,
-    decided: Flags | None = None, was: Flags | None = None,
-) -> Flags:  # fmt: skip
+    security: Places,
+    belongs: Flags,
+    price: Floats,
+    dollars: Floats,
+    rule: EligibilityConfig,
+    decided: Flags | None = None,
+    was: Flags | None = None,
+) -> Flags:
     """Whether each row's name is eligible, shape (R,).
 
     Parameters

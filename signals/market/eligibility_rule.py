@@ -44,10 +44,7 @@ class EligibilityConfig:
 
     def sentence(self, *, is_price_known: bool) -> str:
         """In words, for reports."""
-        dollars = (
-            f"{self.min_dollar_volume:,.0f} USD a session over {DOLLAR_SESSIONS} sessions"
-            f" ({self.exit_dollar_volume:,.0f} to stay)"
-        )
+        dollars = f"{self.min_dollar_volume:,.0f} USD a session over {DOLLAR_SESSIONS} sessions ({self.exit_dollar_volume:,.0f} to stay)"
         if not is_price_known:
             return f"at least {dollars}; prices as traded are not known, so that no minimum price applies"
         return f"at least {self.min_price:g} USD as traded ({self.exit_price:g} to stay) and {dollars}"

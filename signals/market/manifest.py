@@ -201,9 +201,10 @@ class Manifest:
         except KeyError:
             self.calendar.index(day)
             raise NotASession(
-                f"the dataset has no bars of {day}", where=f"{self.name} holds {self.first} to {self.last}",
+                f"the dataset has no bars of {day}",
+                where=f"{self.name} holds {self.first} to {self.last}",
                 mend="Ingest bars that reach this session, or ask for another one",
-            ) from None  # fmt: skip
+            ) from None
 
     def waiver(self, audit: SessionAudit) -> Waiver | None:
         """Return the waiver of a RED session whose audit is the one that was accepted, or None."""
@@ -230,28 +231,19 @@ class Manifest:
             claimed = document.pop(CHECKSUM)
             if document["format"] != FORMAT:
                 raise BadDataset(
-                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where,
-                    mend="Ingest the data again with this program",
-                )  # fmt: skip
+                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where, mend="Ingest the data again with this program"
+                )
             if claimed != sha256_of(_canonical(document)):
                 raise BadDataset(
-                    "the manifest's checksum does not match its content", where=where,
+                    "the manifest's checksum does not match its content",
+                    where=where,
                     mend="Restore the file from manifests/ or publish the dataset again",
-                )  # fmt: skip
+                )
             return _parse(document)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-            InvariantBroken,
-        ) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, InvariantBroken) as error:
             raise BadDataset(
-                f"not a manifest ({reason_of(error)})", where=where,
-                mend="Restore the file from manifests/ or publish the dataset again",
-            ) from None  # fmt: skip
+                f"not a manifest ({reason_of(error)})", where=where, mend="Restore the file from manifests/ or publish the dataset again"
+            ) from None
 
 
 def _canonical(document: dict[str, Any]) -> bytes:
@@ -282,9 +274,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         **(
             {}
             if manifest.eligibility == ANY
-            else {
-                "eligibility": {**asdict(manifest.eligibility), "is_price_known": manifest.is_price_known},
-            }
+            else {"eligibility": {**asdict(manifest.eligibility), "is_price_known": manifest.is_price_known}}
         ),
         **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
     }
@@ -302,9 +292,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
         audits=tuple(_audit(row) for row in document["audits"]),
         non_sessions=tuple(_audit(row) for row in document["non_sessions"]),
         files=tuple(
-            FileRecord(
-                **{**row, "first": _day(row["first"]), "last": _day(row["last"]), "role": FileRole(row["role"])}
-            )
+            FileRecord(**{**row, "first": _day(row["first"]), "last": _day(row["last"]), "role": FileRole(row["role"])})
             for row in document["files"]
         ),
         survivorship=str(Survivorship(document.get("survivorship", Survivorship.UNKNOWN))),
@@ -313,7 +301,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
         waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
         universe_why=str(document.get("universe_why", "")),
         **_rule(document.get("eligibility")),
-    )  # fmt: skip
+    )
 
 
 def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
@@ -328,16 +316,26 @@ def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
 
 def _audit_document(audit: SessionAudit) -> dict[str, Any]:
     return {
-        "session": audit.session.isoformat(), "status": str(audit.status), "reasons": list(audit.reasons),
-        "eligible": audit.eligible, "usable": audit.usable, "rows": audit.rows, "quarantined": audit.quarantined,
-    }  # fmt: skip
+        "session": audit.session.isoformat(),
+        "status": str(audit.status),
+        "reasons": list(audit.reasons),
+        "eligible": audit.eligible,
+        "usable": audit.usable,
+        "rows": audit.rows,
+        "quarantined": audit.quarantined,
+    }
 
 
 def _audit(row: dict[str, Any]) -> SessionAudit:
     return SessionAudit(
-        date.fromisoformat(row["session"]), SessionStatus(row["status"]), tuple(row["reasons"]),
-        int(row["eligible"]), int(row["usable"]), int(row["rows"]), int(row["quarantined"]),
-    )  # fmt: skip
+        date.fromisoformat(row["session"]),
+        SessionStatus(row["status"]),
+        tuple(row["reasons"]),
+        int(row["eligible"]),
+        int(row["usable"]),
+        int(row["rows"]),
+        int(row["quarantined"]),
+    )
 
 
 def _waiver_document(waiver: Waiver) -> dict[str, Any]:

@@ -85,9 +85,10 @@ class Calendar:
             return position
         if day > self.days[-1]:
             raise NotASession(
-                f"{day} is past the end of the calendar", where=f"{self.name} ends {self.days[-1]}",
+                f"{day} is past the end of the calendar",
+                where=f"{self.name} ends {self.days[-1]}",
                 mend="Publish a dataset with a longer calendar",
-            )  # fmt: skip
+            )
         near = self.days[min(position, len(self.days) - 1)]
         raise NotASession(f"{day} is not a session", where=self.name, mend=f"The next session is {near}")
 
@@ -97,8 +98,9 @@ class Calendar:
         if not 0 <= position < len(self.days):
             raise NotASession(
                 f"{sessions} sessions from {day} lies outside the calendar",
-                where=f"{self.name} {self.days[0]} to {self.days[-1]}", mend="Publish a dataset with a longer calendar",
-            )  # fmt: skip
+                where=f"{self.name} {self.days[0]} to {self.days[-1]}",
+                mend="Publish a dataset with a longer calendar",
+            )
         return self.days[position]
 
     def next(self, day: date) -> date:
@@ -120,17 +122,15 @@ class Calendar:
             raise NotASession(f"no session had closed by {utc_words(now)}", where=self.name)
         if position == len(self.sessions) - 1 and now - self.sessions[-1].close > timedelta(days=4):
             raise NotASession(
-                f"{utc_words(now)} is past the end of the calendar", where=f"{self.name} ends {self.days[-1]}",
+                f"{utc_words(now)} is past the end of the calendar",
+                where=f"{self.name} ends {self.days[-1]}",
                 mend="Publish a dataset with a longer calendar",
-            )  # fmt: skip
+            )
         return self.days[position]
 
     def rows(self) -> list[dict[str, str]]:
         """Return the table as JSON rows: `session`, `open`, `close` (ISO 8601, UTC)."""
-        return [
-            {"session": s.day.isoformat(), "open": s.open.isoformat(), "close": s.close.isoformat()}
-            for s in self.sessions
-        ]
+        return [{"session": s.day.isoformat(), "open": s.open.isoformat(), "close": s.close.isoformat()} for s in self.sessions]
 
     @classmethod
     def from_rows(cls, name: str, rows: Iterable[dict[str, str]]) -> Calendar:
@@ -160,9 +160,10 @@ def xnys(first: date, last: date) -> Calendar:
     """
     if not FIRST_YEAR <= first.year <= last.year <= LAST_YEAR:
         raise NotASession(
-            f"no calendar of the exchange reaches from {first} to {last}", where=f"years {FIRST_YEAR} to {LAST_YEAR}",
+            f"no calendar of the exchange reaches from {first} to {last}",
+            where=f"years {FIRST_YEAR} to {LAST_YEAR}",
             mend="Correct the dates",
-        )  # fmt: skip
+        )
     import exchange_calendars
     import pandas as pd
 

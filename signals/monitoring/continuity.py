@@ -144,10 +144,12 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
         related.append(_correlations(ranks))
         earlier.append((values, ranks))
     return {
-        "quantile": QUANTILE, "margin": MARGIN, "columns": list(columns),
+        "quantile": QUANTILE,
+        "margin": MARGIN,
+        "columns": list(columns),
         "steps": {str(lag): _step_limits(columns, steps[lag]) for lag in LAGS},
         "relations": _relation_limits(columns, np.array(related)),
-    }  # fmt: skip
+    }
 
 
 def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
@@ -190,12 +192,13 @@ def relations(table: Table, now: Evening) -> Worst:
     found = _correlations(_ranks(now.values))
     place = {name: i for i, name in enumerate(now.columns)}
     try:
-        return _worst([
-            (f"relation of {name} to {row['partner']}",
-             1.0 - row["sign"] * found[place[name], place[row["partner"]]], row["limit"])
-            for name, row in table["relations"].items()
-            if name in place and row["partner"] in place
-        ])  # fmt: skip
+        return _worst(
+            [
+                (f"relation of {name} to {row['partner']}", 1.0 - row["sign"] * found[place[name], place[row["partner"]]], row["limit"])
+                for name, row in table["relations"].items()
+                if name in place and row["partner"] in place
+            ]
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(error) from None
 
@@ -212,11 +215,13 @@ def recomputed(then: Evening, again: Evening) -> Worst:
     known = np.array(few) | alike.all(axis=0)
     order, scale = _order(_ranks(x_a), _ranks(x_b)), _scale(then.columns, x_a, x_b)
     scale[np.isinf(scale)] = 0.0  # a median of 0 has no scale; the order says whether the names are the same
-    return _worst([
-        (f"{word} of {name}", 0.0 if same else value, RECOMPUTED)
-        for word, values in (("order", order), ("scale", scale))
-        for name, value, same in zip(then.columns, values, known, strict=True)
-    ])  # fmt: skip
+    return _worst(
+        [
+            (f"{word} of {name}", 0.0 if same else value, RECOMPUTED)
+            for word, values in (("order", order), ("scale", scale))
+            for name, value, same in zip(then.columns, values, known, strict=True)
+        ]
+    )
 
 
 def _worst(found: list[tuple[str, float, float]]) -> Worst:
@@ -232,9 +237,7 @@ def _ratio(value: float, limit: float) -> float:
 
 
 def _unreadable(error: Exception) -> BundleRefused:
-    return BundleRefused(
-        f"the limits of continuity cannot be read: {reason_of(error)}", mend="Publish another bundle"
-    )  # fmt: skip
+    return BundleRefused(f"the limits of continuity cannot be read: {reason_of(error)}", mend="Publish another bundle")
 
 
 def _take(evening: Evening, columns: tuple[str, ...]) -> Cells:
@@ -293,9 +296,7 @@ def _median(values: Floats, counted: NDArray[np.bool_], count: NDArray[np.int64]
     if not len(values):
         return np.full(count.shape, np.nan)
     ordered = np.sort(np.where(counted, values.astype(np.float64), np.nan), axis=0)  # NaN sorts last
-    middle = [
-        np.take_along_axis(ordered, row[None, :], axis=0)[0] for row in (np.maximum(count - 1, 0) // 2, count // 2)
-    ]
+    middle = [np.take_along_axis(ordered, row[None, :], axis=0)[0] for row in (np.maximum(count - 1, 0) // 2, count // 2)]
     found: Floats = (middle[0] + middle[1]) / 2.0
     return found
 
@@ -333,10 +334,9 @@ def _step_limits(columns: tuple[str, ...], found: list[Step]) -> dict[str, Any]:
     for word, (least, fault) in BY_COLUMN.items():
         history = np.array([getattr(one, word) for one in found]).reshape(len(found), len(columns))
         rows = {
-            name: _limit(history[:, i], FIVEFOLD_SESSION if word == "scale" and name.startswith(LOG_PREFIX) else least,
-                         fault)
+            name: _limit(history[:, i], FIVEFOLD_SESSION if word == "scale" and name.startswith(LOG_PREFIX) else least, fault)
             for i, name in enumerate(columns)
-        }  # fmt: skip
+        }
         limited[word] = {name: limit for name, limit in rows.items() if limit is not None}
     return {**limited, "repeated": _limit(np.array([one.repeated for one in found]), QUARTER, 1.0)}
 

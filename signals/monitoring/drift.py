@@ -153,12 +153,12 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
     if scores.shape != panel.eligible.shape:
         raise InvariantBroken(f"scores of shape {scores.shape} on features of {panel.eligible.shape}")
     if len(panel.sessions) < WINDOW_SESSIONS:
-        raise TooLittleHistory(f"drift needs {WINDOW_SESSIONS} sessions of history, not {len(panel.sessions)}",
-                               mend="Train on a longer range")  # fmt: skip
+        raise TooLittleHistory(
+            f"drift needs {WINDOW_SESSIONS} sessions of history, not {len(panel.sessions)}", mend="Train on a longer range"
+        )
     rows = np.nonzero(panel.eligible)[0]
     features = {
-        name: _describe(panel.values[:, :, panel.names.index(name)][panel.eligible], rows, len(panel.sessions))
-        for name in watched(panel)
+        name: _describe(panel.values[:, :, panel.names.index(name)][panel.eligible], rows, len(panel.sessions)) for name in watched(panel)
     }
     scored = np.isfinite(scores)
     if not scored.any():
@@ -224,9 +224,7 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
         )
         return TrailingDrift(features, _score_drift(reference, window, scores))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(
-            f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle"
-        ) from None
+        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle") from None
 
 
 def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -> Drift:
@@ -234,9 +232,7 @@ def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -
     try:
         return _score_drift(reference, _window(reference), scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(
-            f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle"
-        ) from None
+        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle") from None
 
 
 def _window(reference: Mapping[str, Any]) -> int:

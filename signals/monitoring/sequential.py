@@ -109,9 +109,8 @@ def judge(observed: Floats, null_mean: Floats, bound: Floats, alpha: float = ALP
     held = wealth(observed, null_mean, bound)
     reached = np.flatnonzero(held >= 1.0 / alpha)
     return Evidence(
-        int(np.isfinite(observed).sum()), float(held[-1]), max(1.0, float(held.max())),
-        int(reached[0]) if len(reached) else None,
-    )  # fmt: skip
+        int(np.isfinite(observed).sum()), float(held[-1]), max(1.0, float(held.max())), int(reached[0]) if len(reached) else None
+    )
 
 
 def _windowed(short: Floats, known: np.ndarray, window: int, largest: Floats) -> Floats:

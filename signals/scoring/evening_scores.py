@@ -135,8 +135,11 @@ def open_scores(content: bytes, keyset: Keyset, today: date, where: str) -> Even
     except BundleRefused as error:
         raise ScoresRefused(error.what, where=error.where or where, mend="Deliver them again") from None
     if found.keyset_version > keyset.version:
-        raise ScoresRefused(f"signed under key set {found.keyset_version}, newer than {keyset.version}", where=where,
-                            mend="Deliver the newest key set to the store")  # fmt: skip
+        raise ScoresRefused(
+            f"signed under key set {found.keyset_version}, newer than {keyset.version}",
+            where=where,
+            mend="Deliver the newest key set to the store",
+        )
     return found
 
 
@@ -162,11 +165,12 @@ def require_news(found: EveningScores, sha256: str, seen: Seen | None, where: st
     if seen is None:
         return
     if found.asof < seen.asof:
-        raise ScoresRefused(f"scores of {found.asof} after those of {seen.asof} were accepted", where=where,
-                            mend="Deliver this evening's")  # fmt: skip
+        raise ScoresRefused(f"scores of {found.asof} after those of {seen.asof} were accepted", where=where, mend="Deliver this evening's")
     if found.asof == seen.asof and found.revision < seen.revision:
-        raise ScoresRefused(f"revision {found.revision} after revision {seen.revision} was accepted", where=where,
-                            mend="Deliver the newest revision")  # fmt: skip
+        raise ScoresRefused(
+            f"revision {found.revision} after revision {seen.revision} was accepted", where=where, mend="Deliver the newest revision"
+        )
     if (found.asof, found.revision) == (seen.asof, seen.revision) and sha256 != seen.sha256:
-        raise ScoresRefused(f"another document of revision {found.revision} than the one accepted", where=where,
-                            mend="Deliver a change as a new revision")  # fmt: skip
+        raise ScoresRefused(
+            f"another document of revision {found.revision} than the one accepted", where=where, mend="Deliver a change as a new revision"
+        )

@@ -45,9 +45,10 @@ class Scores:
         bad = np.flatnonzero(~np.isfinite(self.values))
         if bad.size:
             raise ScoresInvalid(
-                f"{bad.size} of {self.values.size} scores are not finite", where=f"first {self.symbols[bad[0]]}",
+                f"{bad.size} of {self.values.size} scores are not finite",
+                where=f"first {self.symbols[bad[0]]}",
                 mend="Check the features of this session",
-            )  # fmt: skip
+            )
         self.values.setflags(write=False)
 
 

@@ -46,17 +46,19 @@ def read_keys(folder: Path | None) -> S3Keys:
     """Read a key pair from a folder of credentials; raise `BadConfig` where there is none."""
     if folder is None:
         raise BadConfig(
-            "an object store needs a key pair", where="stores in config.yml",
+            "an object store needs a key pair",
+            where="stores in config.yml",
             mend=f"Run under systemd with LoadCredential, or give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
-        )  # fmt: skip
+        )
     try:
         return S3Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except (OSError, ValueError) as error:
         said = reason_of(error)
         raise BadConfig(
-            f"no key pair of the object store ({said})", where=str(folder),
+            f"no key pair of the object store ({said})",
+            where=str(folder),
             mend=f"It must hold {KEY_FILE} and {SECRET_FILE}; a key that may only read is enough for a device",
-        ) from None  # fmt: skip
+        ) from None
 
 
 class S3Config(Config):
@@ -181,17 +183,13 @@ class Objects:
         """Names that begin with `prefix`, sorted; needs a key that may list."""
 
         def listed() -> tuple[str, ...]:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.place.bucket, Prefix=self.place.prefix + prefix
-            )
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.place.bucket, Prefix=self.place.prefix + prefix)
             found = (row["Key"] for page in pages for row in page.get("Contents", ()))
             return tuple(sorted(key.removeprefix(self.place.prefix) for key in found))
 
         return self._translated(prefix, listed)
 
-    def _ask(
-        self, name: str, call: str, options: Mapping[str, Any] | None = None, *, refused_is_absent: bool = False
-    ) -> Any:
+    def _ask(self, name: str, call: str, options: Mapping[str, Any] | None = None, *, refused_is_absent: bool = False) -> Any:
         """Make one call; None where there is no such object."""
         from botocore.exceptions import ClientError
 
@@ -214,18 +212,18 @@ class Objects:
         status = _status(error)
         if status == REFUSED:
             return StoreUnreachable(
-                "the object store refuses this key", where=self._where(name),
+                "the object store refuses this key",
+                where=self._where(name),
                 mend="Check the key pair in the credentials and what it may read",
-            )  # fmt: skip
-        if status in CHANGED:
-            return StoreUnreachable(
-                "somebody else wrote it meanwhile", where=self._where(name), mend="Publish again: it starts from there"
             )
+        if status in CHANGED:
+            return StoreUnreachable("somebody else wrote it meanwhile", where=self._where(name), mend="Publish again: it starts from there")
         said = f"it answered {status}" if status else reason_of(error)
         return StoreUnreachable(
-            f"the object store could not be used ({said})", where=self._where(name),
+            f"the object store could not be used ({said})",
+            where=self._where(name),
             mend="Check stores in config.yml and that the store is up; the same command may succeed later",
-        )  # fmt: skip
+        )
 
     def _where(self, name: str) -> str:
         return f"{self.place}/{name}"
@@ -254,19 +252,24 @@ def _client(config: S3Config, keys: S3Keys | None) -> Any:
         session = boto3.session.Session(region_name=config.region, **pair)
         if keys is None and session.get_credentials() is None:
             raise BadConfig(
-                "no key pair of the object store", where="where boto3 looks for one",
+                "no key pair of the object store",
+                where="where boto3 looks for one",
                 mend=f"Give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
-            )  # fmt: skip
+            )
         return session.client(
-            "s3", endpoint_url=config.endpoint or None,
+            "s3",
+            endpoint_url=config.endpoint or None,
             config=ClientConfig(
-                connect_timeout=config.connect_seconds, read_timeout=config.read_seconds,
+                connect_timeout=config.connect_seconds,
+                read_timeout=config.read_seconds,
                 retries={"mode": "standard", "total_max_attempts": config.attempts},
                 # Servers that are not Amazon's know neither bucket names as hosts nor the newer checksums.
                 s3={"addressing_style": "path" if config.endpoint else "auto"},
-                request_checksum_calculation="when_required", response_checksum_validation="when_required",
-                ignore_configured_endpoint_urls=True, signature_version="s3v4",
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                ignore_configured_endpoint_urls=True,
+                signature_version="s3v4",
             ),
-        )  # fmt: skip
+        )
     except (BotoCoreError, ValueError) as error:
         raise BadConfig(f"the object store cannot be opened ({reason_of(error)})", where=config.endpoint) from None

@@ -20,11 +20,23 @@ from signals.text.wording import reason_of
 # What a person can give otherwise: a path, a permission, a port. Everything else is the machine's.
 OF_A_PERSON = frozenset(
     {
-        errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
-        errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EXDEV, errno.ETXTBSY, errno.EADDRINUSE,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENOTEMPTY,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EXDEV,
+        errno.ETXTBSY,
+        errno.EADDRINUSE,
         errno.EADDRNOTAVAIL,
     }
-)  # fmt: skip
+)
 FAULT = InvariantBroken.exit_code
 
 
@@ -61,8 +73,6 @@ def _end(error: TrademlError) -> None:
     """Print the error and exit with its code."""
     if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
         kind = type(error).__name__
-        sys.stdout.write(
-            json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n"
-        )
+        sys.stdout.write(json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n")
     sys.stderr.write(f"{clean(error)}\n")
     sys.exit(error.exit_code)

@@ -60,9 +60,7 @@ def loads(content: bytes | str, *, decimals: Callable[[str], Any] = Decimal) -> 
 
     try:
         text = content if isinstance(content, str) else content.decode()
-        found = json.loads(
-            text, parse_int=_whole, parse_float=fraction, parse_constant=_refuse, object_pairs_hook=_distinct
-        )
+        found = json.loads(text, parse_int=_whole, parse_float=fraction, parse_constant=_refuse, object_pairs_hook=_distinct)
     except BadJson:
         raise
     except RecursionError:

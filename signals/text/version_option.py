@@ -25,6 +25,4 @@ def version_option(program: str, package: str) -> Any:
             typer.echo(f"{program} {code_version(package)}")
             raise typer.Exit
 
-    return typer.Option(
-        False, "--version", callback=show, is_eager=True, help="Print the release and the hash of the sources."
-    )
+    return typer.Option(False, "--version", callback=show, is_eager=True, help="Print the release and the hash of the sources.")

@@ -77,8 +77,11 @@ def replayed(variant: Variant, root: Path) -> tuple[Workbench, Counted]:
     done = bench("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
     assert done.code == 0, done.err
     events = [a for a in market.actions if days[0] <= a.effective <= days[-1]]
-    return bench, Counted(len(days), sum(a.kind is ActionKind.DIVIDEND for a in events),
-                          sorted({a.kind.value for a in events if a.kind is not ActionKind.DIVIDEND}))  # fmt: skip
+    return bench, Counted(
+        len(days),
+        sum(a.kind is ActionKind.DIVIDEND for a in events),
+        sorted({a.kind.value for a in events if a.kind is not ActionKind.DIVIDEND}),
+    )
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,7 @@ def main() -> int:
             wrong, most = judged(bench, seen.sessions)
         failed += len(wrong) + (most > Decimal("0.01"))
         said = f"{seen.sessions} sessions, {seen.dividends} dividends, {', '.join(seen.kinds) or 'no other action'}"
-        print(f"{variant.name:24s} {said}; to `other` at most {most} USD; {'; '.join(wrong) or 'every sum exact'}",
-              flush=True)  # fmt: skip
+        print(f"{variant.name:24s} {said}; to `other` at most {most} USD; {'; '.join(wrong) or 'every sum exact'}", flush=True)
     return int(failed > 0)
 
 

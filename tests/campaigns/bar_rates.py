@@ -101,9 +101,8 @@ def _deflated(series: np.ndarray, trials: int) -> float:
     known = worth(series)
     assert known.sharpe is not None and known.skewness is not None and known.kurtosis is not None
     return deflated_sharpe_ratio(
-        known.sharpe, known.sessions, skewness=known.skewness, kurtosis=known.kurtosis, trials=trials,
-        variance_of_trials=0.0,
-    )  # fmt: skip
+        known.sharpe, known.sessions, skewness=known.skewness, kurtosis=known.kurtosis, trials=trials, variance_of_trials=0.0
+    )
 
 
 def holdout_bars(seeds: range) -> list[Line]:
@@ -127,9 +126,10 @@ def holdout_bars(seeds: range) -> list[Line]:
 
 def _shown(series: np.ndarray) -> dict[str, object]:
     return {
-        "annual_sharpe": annual_sharpe(series), "sessions": len(series),
+        "annual_sharpe": annual_sharpe(series),
+        "sessions": len(series),
         "series": {"sessions": [f"s{n:05d}" for n in range(len(series))], "net": series.tolist()},
-    }  # fmt: skip
+    }
 
 
 def champion_bars(seeds: range) -> list[Line]:
@@ -151,11 +151,15 @@ def _challenged(gain: float, seed: int, count: int, *, is_wanted: bool) -> bool:
     ours = 0.9 * (theirs - drift) + np.sqrt(1 - 0.9**2) * own + drift * (1.0 + gain)
     champion = {**CHAMPION, "challengers": count, "series": {"sessions": DAYS, "net": theirs.tolist()}}
     return successor.champion(
-        case({
-            "champion": champion, "word": WORD if is_wanted else None,
-            "measured.walk_forward.series": {"sessions": DAYS, "net": ours.tolist()},
-        }), BARS,
-    ).passed  # fmt: skip
+        case(
+            {
+                "champion": champion,
+                "word": WORD if is_wanted else None,
+                "measured.walk_forward.series": {"sessions": DAYS, "net": ours.tolist()},
+            }
+        ),
+        BARS,
+    ).passed
 
 
 def shadow_bars(seeds: range) -> list[Line]:
@@ -164,14 +168,22 @@ def shadow_bars(seeds: range) -> list[Line]:
     ic = {"mean": REAL_IC, "standard_error": error, "sessions": SESSIONS}
     z = float(norm.ppf(0.5 + BARS.shadow_band / 2.0))
     low = REAL_IC - z * error * float(np.sqrt(1.0 + SESSIONS / 60))
-    template = case({
-        "champion": CHAMPION, "evidence.walk_forward": {"ic": ic},
-        "shadow": {
-            "sessions": 60, "faults": 0, "band": BARS.shadow_band, "band_low": low, "band_high": 1.0, "ic": 0.0,
-            "profit": {"net_return": 0.0, "turnover_annual": 20.0, "cost_annual": 0.02},
-            "recorded": {"is_rehearsal": False},
-        },
-    })  # fmt: skip
+    template = case(
+        {
+            "champion": CHAMPION,
+            "evidence.walk_forward": {"ic": ic},
+            "shadow": {
+                "sessions": 60,
+                "faults": 0,
+                "band": BARS.shadow_band,
+                "band_low": low,
+                "band_high": 1.0,
+                "ic": 0.0,
+                "profit": {"net_return": 0.0, "turnover_annual": 20.0, "cost_annual": 0.02},
+                "recorded": {"is_rehearsal": False},
+            },
+        }
+    )
 
     def found(true: float) -> list[bool]:
         seen = [np.random.default_rng([seed, 60]).normal(true, REAL_DEVIATION / np.sqrt(60)) for seed in seeds]
@@ -197,7 +209,7 @@ def score_bars(seeds: range) -> list[Line]:
         ("reliability", "map twice too sure", [_bent(one, 2.0) for one in strong], f"t {t:.1f}", kept),
         ("reliability", "map four times too sure", [_bent(one, 4.0) for one in strong], f"t {t:.1f}", kept),
         ("decile order", "noise", [_ordered(one) for one in noise], f"t {t:.1f}", [_ordered(one) for one in real]),
-    ]  # fmt: skip
+    ]
 
 
 def _reliable(one: History) -> bool:

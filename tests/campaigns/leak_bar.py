@@ -35,12 +35,18 @@ WANTED = 18 / 20
 RECIPE = RecipeConfig.model_validate(
     {
         "lightgbm": {
-            "trees": 30, "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 300, "feature_fraction": 0.6,
-            "bagging_fraction": 0.6, "lambda_l2": 10.0, "max_bin": 63,
+            "trees": 30,
+            "learning_rate": 0.1,
+            "num_leaves": 15,
+            "min_data_in_leaf": 300,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.6,
+            "lambda_l2": 10.0,
+            "max_bin": 63,
         },
         "cpcv": {"groups": 3, "test_groups": 1, "embargo_sessions": 10, "holdout_sessions": 252},
     }
-)  # fmt: skip
+)
 BARS = PromotionConfig()
 
 
@@ -106,9 +112,17 @@ def _trained(place: Path, seed: int, kind: str) -> tuple[float | None, float | N
     if kind in HONEST or kind in HIDDEN:
         second = delivered(other_vendor(HONEST.get(kind, HONEST["signal"])(honest)), place / "theirs")
     request = Request(
-        data=folder, run=place / "run", start=None, end=None, symbols=(), seed=1, workers=1, code_version="campaign",
-        bars_hash=BARS.fingerprint(), second=second,
-    )  # fmt: skip
+        data=folder,
+        run=place / "run",
+        start=None,
+        end=None,
+        symbols=(),
+        seed=1,
+        workers=1,
+        code_version="campaign",
+        bars_hash=BARS.fingerprint(),
+        second=second,
+    )
     try:
         # The report's pictures take a fifth of the time and judge nothing.
         with patch("trainer.training.train.report_files", lambda subject: {}):

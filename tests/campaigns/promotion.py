@@ -32,17 +32,18 @@ WANTED = {True: 18 / 20, False: 19 / 20}
 RECIPE = {
     "learner": "lightgbm",
     "lightgbm": {
-        "trees": 80, "learning_rate": 0.08, "num_leaves": 15, "min_data_in_leaf": 500, "feature_fraction": 0.6,
-        "bagging_fraction": 0.6, "lambda_l2": 10.0, "max_bin": 63,
+        "trees": 80,
+        "learning_rate": 0.08,
+        "num_leaves": 15,
+        "min_data_in_leaf": 500,
+        "feature_fraction": 0.6,
+        "bagging_fraction": 0.6,
+        "lambda_l2": 10.0,
+        "max_bin": 63,
     },
-    "cpcv": {
-        "groups": 6, "test_groups": 2, "embargo_sessions": 10, "holdout_sessions": 252, "long_embargo_sessions": 253,
-    },
-    "search": {
-        "startup_trials": 2,
-        "lightgbm": {"num_leaves": [7, 15], "learning_rate": [0.05, 0.1], "min_data_in_leaf": [200, 500]},
-    },
-}  # fmt: skip
+    "cpcv": {"groups": 6, "test_groups": 2, "embargo_sessions": 10, "holdout_sessions": 252, "long_embargo_sessions": 253},
+    "search": {"startup_trials": 2, "lightgbm": {"num_leaves": [7, 15], "learning_rate": [0.05, 0.1], "min_data_in_leaf": [200, 500]}},
+}
 
 
 @dataclass(frozen=True)
@@ -90,19 +91,72 @@ def judged(state: Path, seed: int, *, signal: bool) -> Judged:
     place.mkdir(parents=True)
     (place / "recipe.yml").write_text(yaml.safe_dump(RECIPE))
     begun = time.monotonic()
-    trainer("generate", "--seed", str(seed), "--symbols", str(SYMBOLS), "--sessions", str(SESSIONS), "--strength",
-            str(STRENGTH), *(() if signal else ("--no-signal",)), "--to", f"{place}/vendor")  # fmt: skip
-    trainer("ingest", "--bars", f"{place}/vendor/bars.parquet", "--actions", f"{place}/vendor/actions.parquet",
-            "--universe", f"{place}/vendor/universe.parquet", "--basis", "raw", "--to", f"{place}/data")  # fmt: skip
-    trainer("train", "--sleeve", "equities_xs", "--data", f"{place}/data", "--run", f"{place}/run", "--config",
-            f"{place}/recipe.yml", "--bars", str(BARS), "--trials", str(TRIALS), "--workers", "1")  # fmt: skip
-    verdict = trainer("promote", "--run", f"{place}/run", "--data", f"{place}/data", "--registry", f"{place}/registry",
-                      "--bars", str(BARS), allowed=(0, 1))  # fmt: skip
+    trainer(
+        "generate",
+        "--seed",
+        str(seed),
+        "--symbols",
+        str(SYMBOLS),
+        "--sessions",
+        str(SESSIONS),
+        "--strength",
+        str(STRENGTH),
+        *(() if signal else ("--no-signal",)),
+        "--to",
+        f"{place}/vendor",
+    )
+    trainer(
+        "ingest",
+        "--bars",
+        f"{place}/vendor/bars.parquet",
+        "--actions",
+        f"{place}/vendor/actions.parquet",
+        "--universe",
+        f"{place}/vendor/universe.parquet",
+        "--basis",
+        "raw",
+        "--to",
+        f"{place}/data",
+    )
+    trainer(
+        "train",
+        "--sleeve",
+        "equities_xs",
+        "--data",
+        f"{place}/data",
+        "--run",
+        f"{place}/run",
+        "--config",
+        f"{place}/recipe.yml",
+        "--bars",
+        str(BARS),
+        "--trials",
+        str(TRIALS),
+        "--workers",
+        "1",
+    )
+    verdict = trainer(
+        "promote",
+        "--run",
+        f"{place}/run",
+        "--data",
+        f"{place}/data",
+        "--registry",
+        f"{place}/registry",
+        "--bars",
+        str(BARS),
+        allowed=(0, 1),
+    )
     evidence = json.loads((place / "run" / "evidence.json").read_bytes())
     found = Judged(
-        seed, signal, verdict["verdict"] == "promoted", verdict["net_sharpe"], evidence["ic"]["mean"],
-        [row["bar"] for row in verdict["rows"] if not row["passed"]], round(time.monotonic() - begun, 1),
-    )  # fmt: skip
+        seed,
+        signal,
+        verdict["verdict"] == "promoted",
+        verdict["net_sharpe"],
+        evidence["ic"]["mean"],
+        [row["bar"] for row in verdict["rows"] if not row["passed"]],
+        round(time.monotonic() - begun, 1),
+    )
     write_atomic(kept, json.dumps({**asdict(found)}).encode())
     shutil.rmtree(place)
     return found

@@ -12,9 +12,7 @@ from signals.monitoring import running_stats, sequential
 from signals.scoring import ic
 
 
-@pytest.mark.parametrize(
-    "module", [attribution, factors, ic, sequential, running_stats], ids=lambda module: module.__name__
-)
+@pytest.mark.parametrize("module", [attribution, factors, ic, sequential, running_stats], ids=lambda module: module.__name__)
 def test_the_examples_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.failed == 0 and result.attempted > 0

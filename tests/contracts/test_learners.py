@@ -116,9 +116,7 @@ def test_scores_are_finite_float64_even_of_rows_without_a_single_feature(model: 
     assert model.predict(np.zeros((0, len(NAMES)), dtype=np.float32)).shape == (0,)
 
 
-def test_a_row_s_score_does_not_depend_on_its_neighbours(
-    case: tuple[LearnerKind, Objective | None], model: Model
-) -> None:
+def test_a_row_s_score_does_not_depend_on_its_neighbours(case: tuple[LearnerKind, Objective | None], model: Model) -> None:
     features, _ = rows(5)
     tolerance = 1e-6 if case[0] is LearnerKind.MLP else 0.0  # torch's matrix product sums in another order
     np.testing.assert_allclose(model.predict(features)[::7], model.predict(features[::7]), rtol=0.0, atol=tolerance)
@@ -148,9 +146,7 @@ def test_importance_is_shares_led_by_the_signal(model: Model) -> None:
     assert importance[NAMES.index("constant")] == 0.0
 
 
-def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(
-    case: tuple[LearnerKind, Objective | None], model: Model
-) -> None:
+def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(case: tuple[LearnerKind, Objective | None], model: Model) -> None:
     features, _ = rows(11)
     if case[0] is LearnerKind.MLP:
         with pytest.raises(FixInput, match="SHAP"):

@@ -10,11 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("signals", "portfolio", "execution", "appliance", "trainer")
-OURS = {
-    node.name
-    for node in ast.walk(ast.parse((ROOT / "signals/errors.py").read_text()))
-    if isinstance(node, ast.ClassDef)
-} | {"RefusedByVenue", "NoDaemon"}  # an error of ours says itself
+OURS = {node.name for node in ast.walk(ast.parse((ROOT / "signals/errors.py").read_text())) if isinstance(node, ast.ClassDef)} | {
+    "RefusedByVenue",
+    "NoDaemon",
+}  # an error of ours says itself
 FOR_A_PROGRAM = {
     "signals/text/console.py": "the key `error` of the JSON document names the class",
     "signals/text/wording.py": "it is what makes the words",
@@ -59,11 +58,7 @@ def faults(source: str) -> list[str]:
             found.add((node.lineno, "the name of a class"))
         if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Call):
             call = node.value
-            if (
-                isinstance(call.func, ast.Attribute)
-                and call.func.attr == "isoformat"
-                and not (call.args or call.keywords)
-            ):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "isoformat" and not (call.args or call.keywords):
                 found.add((node.lineno, "an instant with its microseconds"))
     for name, within in foreign_errors(tree):
         for node in ast.walk(within):

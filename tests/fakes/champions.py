@@ -25,9 +25,21 @@ def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, mo
     history.append(
         registry / CHAMPIONS,
         {
-            **verdict.document(), "event": event, "sleeve": SLEEVE, "version": version, "run": f"run-{model}",
-            "at": "2026-01-01T00:00:00+00:00", "model_sha256": [model * 64], "case_sha256": sha256_of(content),
-            "snapshot_id": "d" * 64, "config_hash": "c" * 64, "spec_hash": "f" * 64, "horizon": 5,
-            "code_version": "0.1.0", "net_sharpe": sharpe, "why": "because", "instead_of": None,
+            **verdict.document(),
+            "event": event,
+            "sleeve": SLEEVE,
+            "version": version,
+            "run": f"run-{model}",
+            "at": "2026-01-01T00:00:00+00:00",
+            "model_sha256": [model * 64],
+            "case_sha256": sha256_of(content),
+            "snapshot_id": "d" * 64,
+            "config_hash": "c" * 64,
+            "spec_hash": "f" * 64,
+            "horizon": 5,
+            "code_version": "0.1.0",
+            "net_sharpe": sharpe,
+            "why": "because",
+            "instead_of": None,
         },
-    )  # fmt: skip
+    )

@@ -59,9 +59,8 @@ def bars(bases: Mapping[str, float] | None = None, *, silent: Iterable[tuple[str
     returns = np.full(level.shape, np.nan)
     returns[1:] = close[1:] / close[:-1] - 1
     return Bars(
-        days_array(days), names, level, level + 3, level - 2, close, volume, returns, returns.copy(),
-        np.ones(level.shape, dtype=np.bool_),
-    )  # fmt: skip
+        days_array(days), names, level, level + 3, level - 2, close, volume, returns, returns.copy(), np.ones(level.shape, dtype=np.bool_)
+    )
 
 
 def new_york(text: str) -> datetime:
@@ -70,9 +69,15 @@ def new_york(text: str) -> datetime:
 
 
 def exchange(
-    at: str = "2021-11-22 08:00", *, panel: Bars | None = None, actions: Iterable[Action] = (),
-    basis: PriceBasis = PriceBasis.RAW, seed: int = 1, state: Any = None, **config: Any,
-) -> Exchange:  # fmt: skip
+    at: str = "2021-11-22 08:00",
+    *,
+    panel: Bars | None = None,
+    actions: Iterable[Action] = (),
+    basis: PriceBasis = PriceBasis.RAW,
+    seed: int = 1,
+    state: Any = None,
+    **config: Any,
+) -> Exchange:
     """Return an exchange on the small market with a virtual clock at `at`, New York."""
     market = Market(panel if panel is not None else bars(), calendar(), actions, basis=basis)
     settings = ExchangeConfig.model_validate(config)

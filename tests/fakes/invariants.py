@@ -73,10 +73,7 @@ def not_conserved(broker: FakeBroker, deps: Deps, session: date, before: date) -
 
     The broker's fills are booked exactly once each, none is invented.
     """
-    opened, closed = (
-        snapshots.find(deps.ledger, before, Phase.CLOSE),
-        snapshots.find(deps.ledger, session, Phase.CLOSE),
-    )
+    opened, closed = (snapshots.find(deps.ledger, before, Phase.CLOSE), snapshots.find(deps.ledger, session, Phase.CLOSE))
     if opened is None or closed is None:
         return []
     booked = fills.of_session(deps.ledger, session)

@@ -41,9 +41,7 @@ from trainer.publishing import keys
 from trainer.publishing.publish import Publication, publish
 
 SLEEVE, HORIZON = "equities_xs", 5
-NULL = {
-    "seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}
-}  # fmt: skip
+NULL = {"seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}}
 
 
 def linear(weights: np.ndarray) -> bytes:
@@ -58,9 +56,12 @@ def linear(weights: np.ndarray) -> bytes:
         helper.make_node("MatMul", ["filled", "w"], ["score"]),
     ]
     graph = helper.make_graph(
-        nodes, "score", [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(weights)])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])], constants,
-    )  # fmt: skip
+        nodes,
+        "score",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(weights)])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        constants,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -110,10 +111,7 @@ class World:
         run = self.run(name)
         run_folder(run, linear(turned(self.degrees)))
         (run / "model_before_holdout.txt").write_text(name)
-        days = {
-            "last_training_session": str(self.calendar.days[session - HORIZON]),
-            "last_label_session": str(self.calendar.days[session]),
-        }
+        days = {"last_training_session": str(self.calendar.days[session - HORIZON]), "last_label_session": str(self.calendar.days[session])}
         _change(run / "evidence.json", {**days, "spec_hash": "5" * 64, "seed_null": NULL, **more})
         return run
 
@@ -130,10 +128,17 @@ class World:
 
     def request(self, name: str, session: int, role: Role = Role.CHAMPION) -> Request:
         return Request(
-            sleeve=SLEEVE, role=role, data=self.root, run=self.run(name), registry=self.registry,
-            end=self.calendar.days[session], rules=LineageConfig(), workers=1, code_version="0.1.0",
+            sleeve=SLEEVE,
+            role=role,
+            data=self.root,
+            run=self.run(name),
+            registry=self.registry,
+            end=self.calendar.days[session],
+            rules=LineageConfig(),
+            workers=1,
+            code_version="0.1.0",
             at=self.at(session),
-        )  # fmt: skip
+        )
 
     def manifest(self) -> Any:
         """What a retraining asks of the dataset."""
@@ -144,9 +149,7 @@ class World:
         return SimpleNamespace(calendar=self.calendar, last=self.calendar.days[-1], status=status)
 
     def promote(self, name: str, session: int) -> champions.Outcome:
-        return champions.promote(
-            champions.Request(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session))
-        )
+        return champions.promote(champions.Request(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session)))
 
     def publish(self, name: str, session: int, role: Role = Role.CHAMPION) -> Publication:
         """Publish as the command does: confirmed by the registry, and noted there."""
@@ -156,10 +159,12 @@ class World:
         elif trainer.publishing.publish.is_retraining(run):
             lineage_log.require_head(self.registry, run, role)
         done = publish(
-            trainer.publishing.publish.Request(run, role, self.root / "keys", self.store, self.at(session),
-                                    "unproven" * (role is Role.EVALUATION)),
-            self.calendar, SPECS,
-        )  # fmt: skip
+            trainer.publishing.publish.Request(
+                run, role, self.root / "keys", self.store, self.at(session), "unproven" * (role is Role.EVALUATION)
+            ),
+            self.calendar,
+            SPECS,
+        )
         if role is not Role.CHAMPION and not trainer.publishing.publish.is_retraining(run):
             lineage_log.begin(self.registry, run, role, "a person accepted it", self.at(session))
         lineage_log.note_published(self.registry, run, role, done.sha256, self.at(session))
@@ -185,9 +190,7 @@ class World:
             return False
         if standing.sha256 not in self.loaded:
             manifest = self.device.load(self.policy(session, *Role)).manifest
-            self.loaded[standing.sha256] = self.calendar.offset(
-                manifest.last_training_session, manifest.expiry_sessions
-            )
+            self.loaded[standing.sha256] = self.calendar.offset(manifest.last_training_session, manifest.expiry_sessions)
         return self.calendar.days[session] <= self.loaded[standing.sha256]
 
 

@@ -105,16 +105,20 @@ class Rehearsal:
         symbols = tuple(sorted(weights))
         targets = TargetWeights(D, CALENDAR.previous(D), symbols, np.array([weights[s] for s in symbols]))
         frozen = plan(
-            targets, dict(self.broker.held), dict(self.broker.prices), account, PROVENANCE,
-            deps.config.execution.planning, deps.config.execution.pretrade, assets=self.broker.assets(),
+            targets,
+            dict(self.broker.held),
+            dict(self.broker.prices),
+            account,
+            PROVENANCE,
+            deps.config.execution.planning,
+            deps.config.execution.pretrade,
+            assets=self.broker.assets(),
             adv_usd={symbol: Decimal(10**9) for symbol in self.broker.prices},
-        )  # fmt: skip
+        )
         plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
 
-    def run(
-        self, job: Callable[[date, Deps], JobReport], crashes: list[tuple[int, bool]], until: datetime
-    ) -> JobReport | None:
+    def run(self, job: Callable[[date, Deps], JobReport], crashes: list[tuple[int, bool]], until: datetime) -> JobReport | None:
         """Run a job as its runner would, restarted after each kill; None when it halted, skipped or ran out of time."""
         while self.clock.now() <= until:
             crash_at, is_after = crashes.pop(0) if crashes else (None, False)
@@ -248,9 +252,7 @@ def broken_rules(life: Rehearsal) -> list[str]:
     if life.posts_at_halt is not None and len(life.broker.posts) > life.posts_at_halt:
         broken.append("I5: an order left after the halt")
     if not is_halted:
-        broken += [
-            f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal
-        ]
+        broken += [f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal]
         close = snapshots.find(deps.ledger, D, Phase.CLOSE)
         held = {symbol: quantity for symbol, quantity in life.broker.held.items() if quantity != 0}
         if close is None or {p.symbol: p.quantity for p in close.positions} != held or close.cash != life.broker.cash:

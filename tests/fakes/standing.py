@@ -78,11 +78,19 @@ class Standing:
         """Fresh dependencies, as a process of its own would have them."""
         folder, fs = StateFolder(self.root), self.fs
         return Deps(
-            config=ApplianceConfig(stores=StoresConfig(data=self.root, bundles=self.root)), folder=folder,
-            clock=self.clock, calendar=small.calendar(), ledger=self.opened(folder.ledger),
-            latch=Latch(self.root, fs), notifier=self.inbox, fs=fs, code_version="test", open_market=_no_market,
-            open_broker=self.broker, machine=self.machine,
-        )  # fmt: skip
+            config=ApplianceConfig(stores=StoresConfig(data=self.root, bundles=self.root)),
+            folder=folder,
+            clock=self.clock,
+            calendar=small.calendar(),
+            ledger=self.opened(folder.ledger),
+            latch=Latch(self.root, fs),
+            notifier=self.inbox,
+            fs=fs,
+            code_version="test",
+            open_market=_no_market,
+            open_broker=self.broker,
+            machine=self.machine,
+        )
 
     def broker(self) -> AlpacaBroker:
         """The real client, without a socket or with one."""
@@ -107,10 +115,16 @@ class Standing:
         prices |= {symbol: Decimal(20) for symbol in symbols if symbol not in prices}
         held = {position.symbol: position.quantity for position in deps.broker.positions()}
         frozen = plan(
-            TargetWeights(self.session, small.calendar().previous(self.session), symbols, values), held, prices,
-            deps.broker.account(), PROVENANCE, deps.config.execution.planning, deps.config.execution.pretrade,
-            assets=deps.broker.assets(), adv_usd={symbol: Decimal(10**9) for symbol in prices},
-        )  # fmt: skip
+            TargetWeights(self.session, small.calendar().previous(self.session), symbols, values),
+            held,
+            prices,
+            deps.broker.account(),
+            PROVENANCE,
+            deps.config.execution.planning,
+            deps.config.execution.pretrade,
+            assets=deps.broker.assets(),
+            adv_usd={symbol: Decimal(10**9) for symbol in prices},
+        )
         saved = plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
         return saved

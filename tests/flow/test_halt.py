@@ -113,9 +113,7 @@ def test_only_the_right_id_a_reason_and_the_typed_word_open_the_latch(
     assert bench("run-day", "--session", str(following)).code == 0
 
 
-def test_an_unclean_reconcile_keeps_the_latch_closed(
-    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unclean_reconcile_keeps_the_latch_closed(trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch) -> None:
     from signals.errors import ReconBreak
 
     bench, *_ = trading

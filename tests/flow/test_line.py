@@ -85,9 +85,7 @@ def test_rerunning_any_command_of_a_session_changes_nothing(make: Make, publishe
     assert {path.name: path.read_bytes() for path in (bench.state / "reports").iterdir()} == reports
 
 
-def test_every_order_row_joins_to_plan_score_bundle_snapshot_configuration_and_program(
-    make: Make, published: Published
-) -> None:
+def test_every_order_row_joins_to_plan_score_bundle_snapshot_configuration_and_program(make: Make, published: Published) -> None:
     """B9."""
     day = published.sessions(1)[0]
     bench = armed(make, published, day)

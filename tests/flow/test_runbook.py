@@ -52,12 +52,7 @@ def test_every_halt_has_its_item() -> None:
     """By its name, with what must be true before somebody re-arms."""
     halted = RUNBOOK[RUNBOOK.index("## When the device is halted") :]
     items = re.findall(r"^\* \*\*(.+?)\*\*\n((?:    .*\n)+)", halted, flags=re.M)
-    named = {
-        name
-        for title, text in items
-        if "\n    * before you re-arm: " in f"\n{text}"
-        for name in re.findall(r"[A-Z][A-Z_]+", title)
-    }
+    named = {name for title, text in items if "\n    * before you re-arm: " in f"\n{text}" for name in re.findall(r"[A-Z][A-Z_]+", title)}
     halts = {row.name for row in TRIPWIRES if row.action is Action.HALT} | set(NAMES.values())
     halts |= {"MANUAL", "SKIPS_IN_A_ROW", ABSENT, CLOCK, DISK, REBUILT, RESTORED}
     assert sorted(halts - named) == []

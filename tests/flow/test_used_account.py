@@ -47,9 +47,7 @@ def used(make: Make, published: Published) -> tuple[Workbench, VirtualClock]:
     clock = VirtualClock(before.open - timedelta(hours=2))
     with by_hand(bench, published, clock) as client:
         for symbol, shares in HELD.items():
-            client.submit_order(
-                MarketOrderRequest(symbol=symbol, qty=shares, side=OrderSide.BUY, time_in_force=TimeInForce.OPG)
-            )
+            client.submit_order(MarketOrderRequest(symbol=symbol, qty=shares, side=OrderSide.BUY, time_in_force=TimeInForce.OPG))
         clock.move(before.close + timedelta(minutes=1))
         assert held(client) == HELD
     return bench, clock

@@ -142,9 +142,7 @@ def _each_key_lost(true: Response, told: Told) -> Response:
 
 
 def _swapped_sides(key: str, inner: Any) -> Any:
-    return (
-        {"buy": "sell", "sell": "buy", "long": "short", "short": "long"}.get(inner, inner) if key == "side" else inner
-    )
+    return {"buy": "sell", "sell": "buy", "long": "short", "short": "long"}.get(inner, inner) if key == "side" else inner
 
 
 def _deep(depth: int) -> bytes:

@@ -100,9 +100,7 @@ def test_an_order_that_the_broker_lost_is_over_when_its_session_is_accepted(deps
         reconcile(D, deps)
 
 
-def test_an_order_that_filled_on_after_its_end_is_settled_by_accepting_the_same_session(
-    deps: Deps, life: Rehearsal
-) -> None:
+def test_an_order_that_filled_on_after_its_end_is_settled_by_accepting_the_same_session(deps: Deps, life: Rehearsal) -> None:
     """FILLS_DIFFER: the journal holds it as ended with half of its shares, the broker filled the rest."""
     trade(D, deps)
     auction(life, "0.5")

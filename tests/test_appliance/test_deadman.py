@@ -80,9 +80,7 @@ def test_a_good_day_is_a_success(deps: Deps) -> None:
         ({"report": None}, "report has not ended"),
     ],
 )
-def test_a_job_that_did_not_end_well_is_a_failure_in_words_without_figures(
-    deps: Deps, but: dict[str, JobStatus | None], told: str
-) -> None:
+def test_a_job_that_did_not_end_well_is_a_failure_in_words_without_figures(deps: Deps, but: dict[str, JobStatus | None], told: str) -> None:
     a_good_day(deps, but)
     found = Watcher()
     heartbeat(D, replace(deps, heartbeat=found))
@@ -139,9 +137,7 @@ def test_start_success_and_failure_have_addresses_of_their_own(address: str) -> 
     assert found.beat(Beat.SUCCESS) is False
 
 
-def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert WebWatcher("http://127.0.0.1:1/x").beat(Beat.START) is False
     assert WebWatcher("http://[bad/x").beat(Beat.START) is False
     monkeypatch.setattr(deadman, "TOTAL_SECONDS", 0.2)

@@ -105,9 +105,7 @@ def test_alerts_are_kept_line_by_line_and_a_full_disk_is_a_result(tmp_path: Path
     assert FileNotifier(tmp_path / "folder").notify(alert()) is False
 
 
-def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "folder").mkdir()
     broken, good = FileNotifier(tmp_path / "folder"), FileNotifier(tmp_path / "good.jsonl")
     assert Channels([broken, LogNotifier(), good]).notify(alert())

@@ -184,9 +184,7 @@ def test_killed_while_a_partial_fill_is_polled_nothing_is_sent_twice(open_scene:
     assert all(abs(held[symbol]) <= abs(quantity) for symbol, quantity in planned.items())
 
 
-def test_killed_with_the_cancellation_sent_the_device_is_halted_and_sends_nothing(
-    open_scene: Callable[..., Scene],
-) -> None:
+def test_killed_with_the_cancellation_sent_the_device_is_halted_and_sends_nothing(open_scene: Callable[..., Scene]) -> None:
     """F10: a person halts; the process dies between the broker's cancellation and its own record of it."""
     scene = open_scene()
     device = scene.device

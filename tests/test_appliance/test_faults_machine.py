@@ -83,9 +83,7 @@ def judged(device: Standing, disk: LimitedDisk) -> str:
         pytest.param(True, 1, id="F39-until-freed-every-write", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
-def test_a_disk_that_is_full_at_any_write_of_a_day_ends_it_as_planned_or_halted(
-    root: Path, lasting: bool, step: int
-) -> None:
+def test_a_disk_that_is_full_at_any_write_of_a_day_ends_it_as_planned_or_halted(root: Path, lasting: bool, step: int) -> None:
     """F39: every single write of the day, the ledger's and the side files', is the one that does not fit."""
     calm = LimitedDisk()
     whole = day_on(calm, root / "calm")

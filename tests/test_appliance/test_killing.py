@@ -74,9 +74,7 @@ class Bench:
         self.latch = Latch(root, DurableFs())
         self.latch.arm(by="me", at=self.clock.now())
         self.wire = Wire(lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        self.broker: AlpacaBroker | FakeBroker = AlpacaBroker(
-            URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire
-        )
+        self.broker: AlpacaBroker | FakeBroker = AlpacaBroker(URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire)
         venue = VenueConfig(broker=Venue.EXCHANGE, url=URL)
         config = ApplianceConfig(venue=venue, stores=StoresConfig(data=root, bundles=root))
         counterparty = SimpleNamespace(clock=self.clock, broker=lambda: self.broker, bars=None)

@@ -67,9 +67,7 @@ def test_a_schedule_through_the_day_is_busy_through_the_day() -> None:
 
 
 @pytest.mark.parametrize(("hour", "code"), [(9, 5), (12, 0), (18, 0)])
-def test_the_command_answers_by_the_devices_own_clock(
-    hour: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_answers_by_the_devices_own_clock(hour: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange of a rehearsal owns the time; exit code 5 says not now, and until when."""
     moment = new_york(NORMAL, hour, 15)
     monkeypatch.setattr("appliance.commands.updating.ExchangeTime.now", lambda self: moment)

@@ -25,9 +25,8 @@ from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 D, NEXT = date(2024, 3, 12), date(2024, 3, 13)
 QUIET = Figures(
-    held_gross=0.9, daily_loss=0.0, drawdown=0.0, account_faults=0.0, recon_breaks=0.0, slippage=NOT_YET,
-    slippage_sessions=NOT_YET,
-)  # fmt: skip
+    held_gross=0.9, daily_loss=0.0, drawdown=0.0, account_faults=0.0, recon_breaks=0.0, slippage=NOT_YET, slippage_sessions=NOT_YET
+)
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ FIRST = date(2024, 1, 1)
 
 def history(measure: str, figures: list[Figure], results: list[float]) -> list[Past]:
     return [
-        Past(FIRST + timedelta(days=n), {measure: figure}, result)
-        for n, (figure, result) in enumerate(zip(figures, results, strict=True))
+        Past(FIRST + timedelta(days=n), {measure: figure}, result) for n, (figure, result) in enumerate(zip(figures, results, strict=True))
     ]
 
 

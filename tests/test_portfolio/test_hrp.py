@@ -31,8 +31,7 @@ def test_the_papers_ten_assets() -> None:
 
 def test_distance_runs_from_zero_to_one() -> None:
     covariance = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
-    np.testing.assert_allclose(correlation_distance(covariance), [[0, 0, 0.5**0.5], [0, 0, 0.5**0.5],
-                                                                  [0.5**0.5, 0.5**0.5, 0]])  # fmt: skip
+    np.testing.assert_allclose(correlation_distance(covariance), [[0, 0, 0.5**0.5], [0, 0, 0.5**0.5], [0.5**0.5, 0.5**0.5, 0]])
     assert correlation_distance(np.array([[1.0, -1.0], [-1.0, 1.0]]))[0, 1] == 1.0
 
 

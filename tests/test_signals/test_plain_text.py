@@ -49,12 +49,8 @@ def test_lines_stay_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "formula",
-    [
-        "=1+1", "+1+1", "-1+1", "@SUM(A1)", "=NOW()", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "-A1", "+",
-        "-2+3+cmd|' /C calc'!A0",
-    ],
-)  # fmt: skip
+    "formula", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=NOW()", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "-A1", "+", "-2+3+cmd|' /C calc'!A0"]
+)
 def test_no_cell_begins_like_a_formula(formula: str) -> None:
     assert str(csv_cell(formula)).startswith("'")
 

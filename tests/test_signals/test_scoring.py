@@ -75,9 +75,7 @@ def test_an_ensemble_scores_the_mean_of_its_models(tmp_path: Path) -> None:
         (("mom_5", "vol_20", "rank_mom_5", "gap"), "feature 'gap' is unknown to the bundle"),
     ],
 )
-def test_another_feature_list_is_refused_by_its_first_difference(
-    bundle: Bundle, names: tuple[str, ...], reason: str
-) -> None:
+def test_another_feature_list_is_refused_by_its_first_difference(bundle: Bundle, names: tuple[str, ...], reason: str) -> None:
     features = panel(np.zeros((2, 3, len(names))), np.ones((2, 3), dtype=bool), names)
     with pytest.raises(ScoresInvalid, match=reason):
         score(bundle, features)

@@ -23,9 +23,8 @@ from trainer.validation.likeness import likeness, seed_null
 
 NAMES = ("a", "b", "c")
 CONFIG = RecipeConfig(
-    seeds=3, lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30),
-    catboost=CatBoostConfig(trees=8, learning_rate=0.2),
-)  # fmt: skip
+    seeds=3, lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30), catboost=CatBoostConfig(trees=8, learning_rate=0.2)
+)
 
 
 def rows(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,9 +27,7 @@ Make = Callable[..., Learner]
 def make(request: pytest.FixtureRequest) -> Make:
     def made(**options: object) -> Learner:
         common = {"trees": 120, "learning_rate": 0.3, **options}
-        config = RecipeConfig(
-            lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common)
-        )
+        config = RecipeConfig(lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common))
         return LEARNERS[request.param](config, 1, Device.CPU)
 
     return made
@@ -64,9 +62,7 @@ def test_patience_stops_a_fit_that_memorises_and_the_export_stays_exact(make: Ma
 
 def test_stopping_early_ranks_unseen_rows_better_than_memorising(make: Make) -> None:
     features, target = rows(7)
-    skill = [
-        np.corrcoef(model.predict(features), target)[0, 1] for model in (fit(make(patience=5)), fit(make()))
-    ]  # fmt: skip
+    skill = [np.corrcoef(model.predict(features), target)[0, 1] for model in (fit(make(patience=5)), fit(make()))]
     assert skill[0] > skill[1]
 
 

@@ -57,9 +57,7 @@ def rows() -> Samples:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
-    ) as local:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
         yield local.scheduler_address
 
 
@@ -93,9 +91,10 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
     labelled, bars = market(3, strength=0.1, sessions=150)
     arena = Arena(labelled, next_opens(bars, ()), 5)
     config = RecipeConfig(
-        lightgbm=LEARNER.config, cpcv=CpcvConfig(groups=3, holdout_sessions=0),
+        lightgbm=LEARNER.config,
+        cpcv=CpcvConfig(groups=3, holdout_sessions=0),
         search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
-    )  # fmt: skip
+    )
     search(config, arena, {}, Plan(tmp_path / "here", tmp_path / "here", 2, 1, Device.CPU, 1), no_step)
     with cluster(address):
         search(config, arena, {}, Plan(tmp_path / "there", tmp_path / "there", 2, 1, Device.CPU, 1), no_step)

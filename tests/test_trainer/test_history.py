@@ -159,12 +159,9 @@ def test_who_was_champion_when(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "version"),
-    [({}, "1.0.2"), ({"config_hash": "d"}, "1.1.0"), ({"horizon": 10}, "2.0.0"), ({"spec_hash": "t"}, "2.0.0")],
+    ("recipe", "version"), [({}, "1.0.2"), ({"config_hash": "d"}, "1.1.0"), ({"horizon": 10}, "2.0.0"), ({"spec_hash": "t"}, "2.0.0")]
 )
-def test_the_version_says_what_changed_and_none_is_given_twice(
-    path: Path, recipe: dict[str, object], version: str
-) -> None:
+def test_the_version_says_what_changed_and_none_is_given_twice(path: Path, recipe: dict[str, object], version: str) -> None:
     """After a rollback the next version is above the one that was left."""
     assert next_version(read(path), "xs", **{**SPEC, **recipe}) == version  # type: ignore[arg-type]
     assert next_version(read(path), "another", **SPEC) == "1.0.0"  # type: ignore[arg-type]

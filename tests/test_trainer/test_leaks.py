@@ -152,10 +152,5 @@ def test_labels_that_end_inside_the_next_fold_are_what_walking_forward_drops() -
     rows, _ = market(4, sessions=150)
     for train, test in folds(rows.t0, rows.t1, 5):
         assert rows.t1[train].max() < rows.t0[test].min()
-    ic = overlapping_mean(
-        rank_ic(
-            rows.dense(walk_forward(rows, LEARNER, groups=5, workers=1, step=no_step)), rows.dense(rows.label)
-        ),
-        5,
-    )  # fmt: skip
+    ic = overlapping_mean(rank_ic(rows.dense(walk_forward(rows, LEARNER, groups=5, workers=1, step=no_step)), rows.dense(rows.label)), 5)
     assert abs(ic.t) < 3.0

@@ -22,11 +22,15 @@ from trainer.publishing.rollback import grant_of
 
 START = 300
 INSIDE: dict[str, Any] = {
-    "apart": 5, "age": 100, "red": [], "null": NULL,
+    "apart": 5,
+    "age": 100,
+    "red": [],
+    "null": NULL,
     "recipe": {"config_hash": "1", "spec_hash": "2", "horizon": 5},
     "accepted": {"config_hash": "1", "spec_hash": "2", "horizon": 5},
-    "predecessor": {"rank_correlation": 0.94}, "ancestor": {"rank_correlation": 0.81},
-}  # fmt: skip
+    "predecessor": {"rank_correlation": 0.94},
+    "ancestor": {"rank_correlation": 0.81},
+}
 
 
 def failed(facts: dict[str, Any], **changes: Any) -> list[str]:
@@ -47,16 +51,21 @@ def born(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ("changes", "bar"),
     [
         ({}, None),
-        ({"apart": 3}, "week"), ({"apart": None}, "week"),
-        ({"age": 504}, None), ({"age": 505}, "age"),
-        ({"red": ["2024-01-02"]}, "data"), ({"red": None}, "data"),
+        ({"apart": 3}, "week"),
+        ({"apart": None}, "week"),
+        ({"age": 504}, None),
+        ({"age": 505}, "age"),
+        ({"red": ["2024-01-02"]}, "data"),
+        ({"red": None}, "data"),
         ({"recipe": {"config_hash": "9", "spec_hash": "2", "horizon": 5}}, "recipe"),
         ({"predecessor": {"rank_correlation": 0.80}}, None),
         ({"predecessor": {"rank_correlation": 0.7999}}, "predecessor"),
-        ({"ancestor": {"rank_correlation": 0.80}}, None), ({"ancestor": {"rank_correlation": 0.7999}}, "ancestor"),
-        ({"ancestor": {"rank_correlation": None}}, "ancestor"), ({"ancestor": None}, "ancestor"),
+        ({"ancestor": {"rank_correlation": 0.80}}, None),
+        ({"ancestor": {"rank_correlation": 0.7999}}, "ancestor"),
+        ({"ancestor": {"rank_correlation": None}}, "ancestor"),
+        ({"ancestor": None}, "ancestor"),
     ],
-)  # fmt: skip
+)
 def test_each_bound_refuses_alone(changes: dict[str, Any], bar: str | None) -> None:
     """Both are held to 0.80, the 1 % quantile of models with other seeds."""
     assert failed(INSIDE, **changes) == ([bar] if bar else [])
@@ -239,9 +248,7 @@ def _roll_back(made: World, session: int) -> None:
     """By a grant to the newest bundle of the former champion's lineage, which is still young enough."""
     known = history.read(made.registry / history.CHAMPIONS)
     former = champions.former(known, "equities_xs", "1.0.0")
-    granted = grant_of(
-        made.store, lineage_log.returnable(made.registry, former), made.calendar.days[session + 5], "worse"
-    )
+    granted = grant_of(made.store, lineage_log.returnable(made.registry, former), made.calendar.days[session + 5], "worse")
     champions.rollback(made.registry, "equities_xs", "1.0.0", "worse", made.at(session))
     folder = made.store / "equities_xs" / "champion" / f"{granted.seq}-{granted.bundle_id}"
     made.device.roll_back(folder, made.policy(session), keys.grant_rollback(made.root / "keys", granted))

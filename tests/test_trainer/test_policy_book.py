@@ -104,8 +104,9 @@ def test_skill_is_told_from_noise_and_from_nothing(data: Path) -> None:
 def test_a_run_is_sized_by_its_walk_forward_ic_and_its_book() -> None:
     evidence = {
         "ic": {"mean": 0.02, "t_newey_west": 4.0, "standard_error": 0.005},
-        "walk_forward": {"ic": {"mean": 0.01, "t": 1.5, "standard_error": 0.007}}, "policy_book": told(t=2.0),
-    }  # fmt: skip
+        "walk_forward": {"ic": {"mean": 0.01, "t": 1.5, "standard_error": 0.007}},
+        "policy_book": told(t=2.0),
+    }
     found = sizing(evidence, "run")
     assert (found.mean, found.t, found.book_t, found.evidence) == (0.01, 1.5, 2.0, 0.75)
     older = sizing({**evidence, "policy_book": None}, "run")

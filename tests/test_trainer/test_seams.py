@@ -88,8 +88,13 @@ def paying(sessions: int, until: int, folder: Path) -> Manifest:
     bars = delivery(DAYS[:sessions], None, folder / "bars.csv")
     rows = [f"dividend,{NAMES[t % 6]},{DAYS[t]},0.10" for t in range(min(until, sessions))]
     (folder / "actions.csv").write_text("kind,symbol,effective,cash\n" + "\n".join(rows) + "\n")
-    return ingest(Sources(bars, folder / "actions.csv"), folder / f"{sessions}-{until}", mapping=Mapping(),
-                  basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())  # fmt: skip
+    return ingest(
+        Sources(bars, folder / "actions.csv"),
+        folder / f"{sessions}-{until}",
+        mapping=Mapping(),
+        basis=PriceBasis.SPLIT_ADJUSTED,
+        config=CurationConfig(),
+    )
 
 
 def test_dividends_that_stop_cost_the_sessions_their_green_from_where_it_is_known(tmp_path: Path) -> None:

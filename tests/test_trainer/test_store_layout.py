@@ -131,9 +131,7 @@ def test_the_high_water_goes_up_over_roles_and_never_down(world: World) -> None:
     champion, evaluation = world.publish(Role.CHAMPION), world.publish(Role.EVALUATION)
     assert world.pull((Role.EVALUATION,)).in_force == evaluation.folder.name
     told = world.pull()
-    assert (
-        told.in_force == evaluation.folder.name and f"{champion.seq} is not newer than {evaluation.seq}" in told.refusal
-    )
+    assert told.in_force == evaluation.folder.name and f"{champion.seq} is not newer than {evaluation.seq}" in told.refusal
     newer = world.publish(Role.CHAMPION)
     assert world.pull().in_force == newer.folder.name and world.device.high_water().seq == newer.seq == 3
 

@@ -104,9 +104,7 @@ def test_a_store_that_mirrors_another_history_is_not_written_to(registry: Path, 
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{folder}", "nonsense://x", "http://127.0.0.1:9"])
-def test_a_tracking_store_that_does_not_answer_is_one_clear_error(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tracking_store_that_does_not_answer_is_one_clear_error(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer.promotion import mlflow_mirror
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -37,9 +37,21 @@ def add(registry: Path, document: dict[str, Any], record: dict[str, Any]) -> Pat
     content = canonical_json(document)
     path = case_path(registry, sha256_of(content))
     write_atomic(path, content)
-    told = {"event": "promoted", "sleeve": "xs", "version": "1.0.0", "run": "a", "at": "2026-01-01T00:00:00+00:00",
-            "case_sha256": sha256_of(content), "instead_of": None, "why": "every bar is met", "config_hash": "c",
-            "spec_hash": "s", "horizon": 5, "model_sha256": ["a" * 64], "challenger": "b" * 64}  # fmt: skip
+    told = {
+        "event": "promoted",
+        "sleeve": "xs",
+        "version": "1.0.0",
+        "run": "a",
+        "at": "2026-01-01T00:00:00+00:00",
+        "case_sha256": sha256_of(content),
+        "instead_of": None,
+        "why": "every bar is met",
+        "config_hash": "c",
+        "spec_hash": "s",
+        "horizon": 5,
+        "model_sha256": ["a" * 64],
+        "challenger": "b" * 64,
+    }
     history.append(registry / CHAMPIONS, {**told, **record})
     return path
 
@@ -50,9 +62,7 @@ def add_first(registry: Path) -> Path:
 
 def add_now(registry: Path, **changes: Any) -> Path:
     verdict = judge(case(), BARS).document()
-    return add(
-        registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes}
-    )  # fmt: skip
+    return add(registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes})
 
 
 def test_a_record_of_the_first_rules_is_read_and_told_apart(tmp_path: Path) -> None:

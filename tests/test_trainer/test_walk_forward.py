@@ -85,10 +85,11 @@ def test_nothing_in_the_holdout_or_its_gap_changes_a_score_or_a_figure() -> None
     assert hidden.sum() == len(rows) - len(open_rows) > seal.rows
     rng = np.random.default_rng(0)
     forged = replace(
-        rows, label=np.where(hidden, rng.normal(size=len(rows)), rows.label),
+        rows,
+        label=np.where(hidden, rng.normal(size=len(rows)), rows.label),
         target=np.where(hidden, rng.normal(size=len(rows)), rows.target),
         features=np.where(hidden[:, None], rng.normal(size=rows.features.shape), rows.features).astype(np.float32),
-    )  # fmt: skip
+    )
     proof, found = worth(rows, bars)
     forged_proof, forged_found = worth(forged, bars)
     np.testing.assert_array_equal(proof.oof.scores, forged_proof.oof.scores)

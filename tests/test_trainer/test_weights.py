@@ -67,10 +67,16 @@ def masked(weights: dict[Regime, float], spoiled: bool = False) -> tuple[Samples
     config = WeightConfig(regimes=weights)
     rows = Samples(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions), roll="forward"),
-        symbols=tuple(f"N{i:02d}" for i in range(names)), names=("a", "b"), t0=t0, t1=t0 + 6,
-        column=np.tile(np.arange(names), sessions - 310), features=features, label=target, target=target,
+        symbols=tuple(f"N{i:02d}" for i in range(names)),
+        names=("a", "b"),
+        t0=t0,
+        t1=t0 + 6,
+        column=np.tile(np.arange(names), sessions - 310),
+        features=features,
+        label=target,
+        target=target,
         weight=reweighted(np.ones(len(t0)), t0, t0 + 6, np.tile(np.arange(names), sessions - 310), config, market),
-    )  # fmt: skip
+    )
     return rows, wild
 
 

@@ -135,8 +135,9 @@ def open_archive(folder: Path, snapshot_id: str = "") -> Archive:
     if snapshot_id and manifest.snapshot_id != snapshot_id:
         raise FixInput(
             f"no version of the dataset is the snapshot {snapshot_id[:12]} that the run was trained on",
-            where=str(folder), mend="Name the dataset that it was trained on",
-        )  # fmt: skip
+            where=str(folder),
+            mend="Name the dataset that it was trained on",
+        )
     rows = read_rows(folder, manifest, manifest.first, manifest.last)
     return Archive(folder, manifest, rows, load_actions(folder, manifest))
 

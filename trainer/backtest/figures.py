@@ -64,11 +64,17 @@ def worth(net: Floats) -> Worth:
     moments = sharpe_moments(net) if deviation > 0.0 and not is_over else None
     scale = float(np.sqrt(SESSIONS_PER_YEAR))
     return Worth(
-        sessions=len(net), total_return=total, annual_return=annual, annual_volatility=deviation * scale,
-        annual_sharpe=moments.sharpe * scale if moments else None, sharpe=moments.sharpe if moments else None,
-        skewness=moments.skewness if moments else None, kurtosis=moments.kurtosis if moments else None,
-        max_drawdown=float(drawdown(net).max()), is_ruined=is_over,
-    )  # fmt: skip
+        sessions=len(net),
+        total_return=total,
+        annual_return=annual,
+        annual_volatility=deviation * scale,
+        annual_sharpe=moments.sharpe * scale if moments else None,
+        sharpe=moments.sharpe if moments else None,
+        skewness=moments.skewness if moments else None,
+        kurtosis=moments.kurtosis if moments else None,
+        max_drawdown=float(drawdown(net).max()),
+        is_ruined=is_over,
+    )
 
 
 def is_ruined(net: Floats) -> bool:
@@ -171,6 +177,9 @@ def regimes_before(index: Floats) -> NDArray[np.str_]:
 def _short(net: Floats) -> dict[str, Any]:
     found = worth(net)
     return {
-        "sessions": found.sessions, "total_return": found.total_return, "annual_sharpe": found.annual_sharpe,
-        "annual_volatility": found.annual_volatility, "max_drawdown": found.max_drawdown,
-    }  # fmt: skip
+        "sessions": found.sessions,
+        "total_return": found.total_return,
+        "annual_sharpe": found.annual_sharpe,
+        "annual_volatility": found.annual_volatility,
+        "max_drawdown": found.max_drawdown,
+    }

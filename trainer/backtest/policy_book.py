@@ -75,11 +75,19 @@ def figures_of(net: Floats, gross: Floats, fraction: float) -> PolicyBook:
     held = fraction * max(sharpe, 0.0)  # of the Kelly weight, at a volatility of 1 a year
     growths = [kelly_growth(held, true, 0.0, 1.0) for true in (sharpe, low, high)]
     return PolicyBook(
-        sessions=len(net), block_sessions=BLOCK_SESSIONS, annual_return=mean.mean * SESSIONS_PER_YEAR,
-        annual_volatility=deviation * float(np.sqrt(SESSIONS_PER_YEAR)), annual_sharpe=sharpe,
-        sharpe_low=low, sharpe_high=high, t=mean.t, gross=float(gross.mean()),
-        growth=growths[0], growth_low=growths[1], growth_high=growths[2],
-    )  # fmt: skip
+        sessions=len(net),
+        block_sessions=BLOCK_SESSIONS,
+        annual_return=mean.mean * SESSIONS_PER_YEAR,
+        annual_volatility=deviation * float(np.sqrt(SESSIONS_PER_YEAR)),
+        annual_sharpe=sharpe,
+        sharpe_low=low,
+        sharpe_high=high,
+        t=mean.t,
+        gross=float(gross.mean()),
+        growth=growths[0],
+        growth_low=growths[1],
+        growth_high=growths[2],
+    )
 
 
 def _placed(archive: Archive, source: Source, forward: Floats) -> Floats:

@@ -113,5 +113,6 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+        ) from None

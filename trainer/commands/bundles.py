@@ -37,9 +37,8 @@ def keys_command(
 ) -> None:
     """Make the offline root key, the online signing and data keys and the first key set."""
     keyset = sign.create_keys(
-        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers,
-        data_threshold=data_threshold,
-    )  # fmt: skip
+        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers, data_threshold=data_threshold
+    )
     _tell(keyset, to, as_json, f"Give {to / sign.ROOT_PUBLIC} to each device; move {to / sign.ROOT_KEY} offline.")
 
 
@@ -57,8 +56,7 @@ def rotate_keys_command(
 ) -> None:
     """Change the key set: exactly one of --add, --add-data, --retire, --revoke."""
     if sum(map(bool, (add, add_data, retire, revoke))) != 1:
-        raise FixInput("exactly one change at a time",
-                       mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")  # fmt: skip
+        raise FixInput("exactly one change at a time", mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")
     if add:
         keyset = sign.add_key(keys, _until(valid_until))
     elif add_data:
@@ -154,12 +152,10 @@ def grant_data_command(
 ) -> None:
     """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
     if version > high_water:
-        raise FixInput(f"version {version} is not older than {high_water}", where="--version",
-                       mend="Name an older version")  # fmt: skip
+        raise FixInput(f"version {version} is not older than {high_water}", where="--version", mend="Name an older version")
     grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=_until(valid_until), reason=reason)
     write_atomic(to, sign.grant_data(keys, grant))
-    typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until"
-               f" {grant.valid_until}.")  # fmt: skip
+    typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until {grant.valid_until}.")
 
 
 def register(app: typer.Typer) -> None:

@@ -38,6 +38,7 @@ def accept(folder: Path, sessions: Sequence[date], reason: str) -> Manifest:
     if len(accepted) > MOST_SHARE * len(manifest.audits):
         raise DataNotUsable(
             f"{len(accepted)} of {len(manifest.audits)} sessions are too many to accept as missing",
-            where=f"at most {MOST_SHARE:.0%}", mend="Fetch what is missing with trainer backfill, or use other bars",
-        )  # fmt: skip
+            where=f"at most {MOST_SHARE:.0%}",
+            mend="Fetch what is missing with trainer backfill, or use other bars",
+        )
     return waive(folder, [Waiver(audit.session, reason.strip(), audit.reasons) for audit in audits])

@@ -37,17 +37,21 @@ def unpriced_ends(bars: Bars, actions: Iterable[Action]) -> NDArray[np.int64]:
 def document(bars: Bars, actions: tuple[Action, ...]) -> dict[str, Any]:
     """Return the yearly table of ends of eligible names and their rate a year, for evidence."""
     ends, unpriced = _ends(bars), unpriced_ends(bars, actions)
-    was = np.array([ends[c] >= 0 and bool(bars.eligible[max(0, ends[c] - SILENT_SESSIONS) : ends[c] + 1, c].any())
-                    for c in range(len(bars.symbols))], dtype=bool)  # fmt: skip
+    was = np.array(
+        [ends[c] >= 0 and bool(bars.eligible[max(0, ends[c] - SILENT_SESSIONS) : ends[c] + 1, c].any()) for c in range(len(bars.symbols))],
+        dtype=bool,
+    )
     year = bars.sessions.astype("datetime64[Y]").astype(int) + 1970
     counts = bars.eligible.sum(axis=1)
     years = [
         Year(
-            int(y), float(counts[year == y].mean()), int(np.count_nonzero(was & (ends >= 0) & (year[ends] == y))),
+            int(y),
+            float(counts[year == y].mean()),
+            int(np.count_nonzero(was & (ends >= 0) & (year[ends] == y))),
             int(np.count_nonzero(was & (unpriced >= 0) & (year[unpriced] == y))),
         )
         for y in np.unique(year[counts > 0])
-    ]  # fmt: skip
+    ]
     name_years = float(counts.sum()) / SESSIONS_PER_YEAR
     total = sum(row.ends for row in years)
     return {

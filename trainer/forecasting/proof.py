@@ -76,9 +76,8 @@ def fits(config: RiskConfig) -> int:
 
 
 def prove_volatility(
-    bars: Bars, panel: FeaturePanel, config: RiskConfig, horizon: int, *, first: int, seed: int, workers: int,
-    step: Step,
-) -> VolatilityProof:  # fmt: skip
+    bars: Bars, panel: FeaturePanel, config: RiskConfig, horizon: int, *, first: int, seed: int, workers: int, step: Step
+) -> VolatilityProof:
     """Prove the forecasts of one horizon."""
     rows = labelled(panel, volatility_labels(bars, horizon), first)
     proof = prove(rows, har(config.har), config.cpcv, workers=workers, step=step)
@@ -98,9 +97,8 @@ def prove_volatility(
     }
     # The two edges are fitted apart and may cross where the trees are unsure: the band is what lies between them.
     return VolatilityProof(
-        horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high),
-        np.maximum(low, high),
-    )  # fmt: skip
+        horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high), np.maximum(low, high)
+    )
 
 
 def prove_drawdown(

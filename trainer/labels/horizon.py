@@ -42,9 +42,7 @@ class EntryPrice(StrEnum):
     DAY = "day"
 
 
-def horizon_labels(
-    bars: Bars, k: int, *, delistings: Iterable[Action] = (), entry: EntryPrice = EntryPrice.OPG
-) -> Labels:
+def horizon_labels(bars: Bars, k: int, *, delistings: Iterable[Action] = (), entry: EntryPrice = EntryPrice.OPG) -> Labels:
     """Label every eligible name of every session whose exit lies inside the panel.
 
     Parameters
@@ -124,9 +122,8 @@ def _to_the_exit(steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64])
 
 
 def _end_at_delisting(
-    bars: Bars, steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64], actions: Iterable[Action],
-    price: Floats,
-) -> None:  # fmt: skip
+    bars: Bars, steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64], actions: Iterable[Action], price: Floats
+) -> None:
     """Fill in place the labels of names that stop trading before their exit and are paid out while it is awaited."""
     for gone in departures(bars, actions):
         column, worth = gone.column, gone.payout

@@ -66,9 +66,7 @@ def uniqueness_by_symbol(t0: Rows, t1: Rows, column: Rows) -> Floats:
     return unique
 
 
-def reweighted(
-    weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None
-) -> Floats:
+def reweighted(weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None) -> Floats:
     """Return `weight` times what `config` turns on, with mean 1; untouched when it turns nothing on.
 
     `market`, float64 (T,), is the market's return of every session: what regimes are told by.

@@ -88,9 +88,7 @@ def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> C
     before = np.full_like(subject.panel.values, np.nan)
     before[1:] = subject.panel.values[:-1]
     old = replace(rows, features=before[rows.t0, rows.column])
-    scores = walk_forward(
-        old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
-    )  # fmt: skip
+    scores = walk_forward(old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None)
     fitting.step("features lagged")
     labels = rows.dense(rows.label)
     new = rank_ic(rows.dense(subject.forward), labels)
@@ -106,9 +104,7 @@ def shifted_labels(subject: Subject, fitting: Fitting, config: LeakConfig) -> Ch
     target, label = (_of_neighbours(rows, values) for values in (rows.target, rows.label))
     known = np.isfinite(target)
     other = replace(rows, target=target, label=label).where(known)
-    scores = walk_forward(
-        other, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
-    )  # fmt: skip
+    scores = walk_forward(other, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None)
     fitting.step("labels shifted")
     found = overlapping_mean(rank_ic(other.dense(scores), other.dense(other.label)), subject.k)
     value = abs(found.t) if np.isfinite(found.t) else 0.0
@@ -132,9 +128,7 @@ def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed:
         unmoved += int(same[row - first :].all())
     told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
-        return Check(
-            "session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all"
-        )
+        return Check("session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all")
     return _at_most("session replaced", float(moved), 0.0, told)
 
 

@@ -33,13 +33,9 @@ class Averaged:
         """Where they fit."""
         return self.members[0].device
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> AveragedModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> AveragedModel:
         """Fit each on all rows."""
-        return AveragedModel(
-            tuple(member.fit(features, target, weight, names, sessions) for member in self.members)
-        )  # fmt: skip
+        return AveragedModel(tuple(member.fit(features, target, weight, names, sessions) for member in self.members))
 
 
 @dataclass(frozen=True)
@@ -93,10 +89,9 @@ def mean_graph(graphs: Sequence[bytes]) -> bytes:
     models = [onnx.load_from_string(content) for content in graphs]
     first = models[0]
     heads = {
-        (one.ir_version, *(part.SerializeToString(deterministic=True)
-                           for part in (*one.opset_import, *one.graph.input, *one.graph.output)))
+        (one.ir_version, *(part.SerializeToString(deterministic=True) for part in (*one.opset_import, *one.graph.input, *one.graph.output)))
         for one in models
-    }  # fmt: skip
+    }
     if len(heads) > 1 or [part.name for part in first.graph.input] != ["features"]:
         raise InvariantBroken("graphs of different learners have no mean")
     nodes, constants = list[onnx.NodeProto](), list[onnx.TensorProto]()
@@ -117,9 +112,7 @@ def mean_graph(graphs: Sequence[bytes]) -> bytes:
             constants.append(own)
     nodes.append(helper.make_node("Mean", [_own("score", number) for number in range(len(models))], ["score"]))
     graph = helper.make_graph(nodes, "score", first.graph.input, first.graph.output, constants)
-    model = helper.make_model(
-        graph, opset_imports=first.opset_import, ir_version=first.ir_version, producer_name="trademl"
-    )
+    model = helper.make_model(graph, opset_imports=first.opset_import, ir_version=first.ir_version, producer_name="trademl")
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -71,9 +71,7 @@ class Learner(Protocol):
         """Where it fits: CPU or CUDA, never AUTO."""
         ...
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> Model:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F) with finite targets and positive weights (n,); the same input, the same model.
 
         `sessions`, int64 (n,) ascending, says which rows stand in one cross-section: who ranks within it needs it.
@@ -99,9 +97,7 @@ class SharesBins(Protocol):
         """Bins of rows float32 (n, F)."""
         ...
 
-    def fit_binned(
-        self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None
-    ) -> Model:
+    def fit_binned(self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None) -> Model:
         """Fit on the rows numbered `chosen` of `bins`, ascending, whose targets, weights and sessions these are."""
         ...
 

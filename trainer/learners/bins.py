@@ -27,9 +27,7 @@ class Bins:
 
     def __init__(self, features: Matrix, names: tuple[str, ...], settings: Settings) -> None:
         self._lock = Lock()
-        self._whole = lightgbm.Dataset(
-            features, np.zeros(len(features)), feature_name=list(names), params=settings, free_raw_data=True
-        )
+        self._whole = lightgbm.Dataset(features, np.zeros(len(features)), feature_name=list(names), params=settings, free_raw_data=True)
         try:
             self._whole.construct()
         except lightgbm.basic.LightGBMError as error:

@@ -39,9 +39,7 @@ class CatBoost:
     seed: int
     device: Device = Device.CPU
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> CatBoostModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> CatBoostModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         rows, trees = np.arange(len(target)), self.config.trees
@@ -54,9 +52,8 @@ class CatBoost:
         return CatBoostModel(canonical(_saved(model, "json")), names)
 
     def _pool(
-        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...],
-        rows: Rows,
-    ) -> catboost.Pool:  # fmt: skip
+        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...], rows: Rows
+    ) -> catboost.Pool:
         """The chosen rows with what the objective makes of their targets."""
         features, target, weight = features[rows], target[rows], weight[rows]
         if self.config.objective is Objective.RANK:
@@ -65,18 +62,19 @@ class CatBoost:
             starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
             by_group = np.repeat(np.add.reduceat(weight, starts) / sizes, sizes)
             return catboost.Pool(
-                features, grades(target, self.config.grades).astype(np.float64), group_id=groups,
-                group_weight=by_group, feature_names=list(names),
-            )  # fmt: skip
+                features,
+                grades(target, self.config.grades).astype(np.float64),
+                group_id=groups,
+                group_weight=by_group,
+                feature_names=list(names),
+            )
         if self.config.objective is Objective.EXTREMES:
             kept, is_top = extremes(target, self.config.share)
             labels = is_top.astype(np.int64)  # ONNX knows no classes named by fractions
             return catboost.Pool(features[kept], labels, weight=weight[kept], feature_names=list(names))
         return catboost.Pool(features, target, weight=weight, feature_names=list(names))
 
-    def _train(
-        self, pool: catboost.Pool, names: tuple[str, ...], trees: int, held: catboost.Pool | None
-    ) -> catboost.CatBoost:
+    def _train(self, pool: catboost.Pool, names: tuple[str, ...], trees: int, held: catboost.Pool | None) -> catboost.CatBoost:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
         patience = {} if held is None else {"eval_set": held, "early_stopping_rounds": self.config.patience}
         constraints = {"monotone_constraints": directions(names, self.config)} if self.config.monotone else {}
@@ -84,9 +82,7 @@ class CatBoost:
         try:
             model.fit(pool, **patience)
         except catboost.CatBoostError as error:
-            raise LearnerFailed(
-                f"CatBoost: {reason_of(error)}", mend="Correct the parameters or the features"
-            ) from None
+            raise LearnerFailed(f"CatBoost: {reason_of(error)}", mend="Correct the parameters or the features") from None
         return model
 
     def _parameters(self) -> dict[str, object]:
@@ -101,11 +97,21 @@ class CatBoost:
         leaves = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
         on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is Device.CUDA else {"rsm": config.rsm}
         return {
-            **on_gpu, **leaves, "loss_function": loss, "learning_rate": config.learning_rate, "depth": config.depth,
-            "subsample": config.subsample, "l2_leaf_reg": config.l2_leaf_reg, "border_count": config.border_count,
-            "bootstrap_type": "Bernoulli", "boosting_type": "Plain", "random_seed": self.seed, "thread_count": 1,
-            "allow_writing_files": False, "logging_level": "Silent",
-        }  # fmt: skip
+            **on_gpu,
+            **leaves,
+            "loss_function": loss,
+            "learning_rate": config.learning_rate,
+            "depth": config.depth,
+            "subsample": config.subsample,
+            "l2_leaf_reg": config.l2_leaf_reg,
+            "border_count": config.border_count,
+            "bootstrap_type": "Bernoulli",
+            "boosting_type": "Plain",
+            "random_seed": self.seed,
+            "thread_count": 1,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
 
 
 @dataclass(frozen=True)
@@ -198,14 +204,13 @@ def raw_score_graph(exported: onnx.ModelProto, feature_count: int) -> bytes:
     elif ensemble.op_type != "TreeEnsembleRegressor":
         raise FixInput(f"CatBoost exported a {ensemble.op_type}", mend="Report this model")
     values |= {"post_transform": "NONE", "n_targets": 1, "aggregate_function": "SUM"}
-    node = helper.make_node(
-        "TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", **dict(sorted(values.items()))
-    )
+    node = helper.make_node("TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", **dict(sorted(values.items())))
     graph = helper.make_graph(
-        [node], "score",
+        [node],
+        "score",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
     onnx.checker.check_model(model)

@@ -45,9 +45,7 @@ class RowSet:
         return np.flatnonzero(np.unpackbits(self.bits))
 
 
-def side_by_side(
-    work: Callable[..., Result], rows: Rows, jobs: Sequence[tuple[Any, ...]], *, workers: int
-) -> Iterator[Result]:
+def side_by_side(work: Callable[..., Result], rows: Rows, jobs: Sequence[tuple[Any, ...]], *, workers: int) -> Iterator[Result]:
     """Yield `work(rows, *job)` of each job in order, `workers` at a time; a cluster takes as many as it has cores."""
     backend, _ = get_active_backend()
     client = getattr(backend, "client", None)
@@ -56,9 +54,7 @@ def side_by_side(
     else:
         place, count = joblib.parallel_config(backend=_holding(client, rows)), WHOLE_CLUSTER
     with place:
-        yield from joblib.Parallel(n_jobs=count, prefer="threads", return_as="generator")(
-            joblib.delayed(work)(rows, *job) for job in jobs
-        )
+        yield from joblib.Parallel(n_jobs=count, prefer="threads", return_as="generator")(joblib.delayed(work)(rows, *job) for job in jobs)
 
 
 def _holding(client: Any, rows: object) -> Any:

@@ -38,9 +38,7 @@ class ExpectedVariance:
         """Where it fits."""
         return self.learner.device
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> Model:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F); targets are log volatilities."""
         first = self.learner.fit(features, target, weight, names, sessions)
         raised = target + smearing(target - first.predict(features), weight)

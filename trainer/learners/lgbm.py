@@ -37,17 +37,17 @@ class LightGbm:
     threads: int = 1
     device: Device = Device.CPU
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> LightGbmModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
 
         def binned(rows: Rows) -> lightgbm.Dataset:
             return lightgbm.Dataset(
-                features if len(rows) == len(features) else features[rows], feature_name=list(names),
-                params=self._parameters(names), free_raw_data=True,
-            )  # fmt: skip
+                features if len(rows) == len(features) else features[rows],
+                feature_name=list(names),
+                params=self._parameters(names),
+                free_raw_data=True,
+            )
 
         return self._fit(binned, target, weight, names, sessions, self._parameters(names))
 
@@ -69,9 +69,14 @@ class LightGbm:
         return self._fit(lambda rows: bins.of(chosen[rows]), target, weight, names, sessions, parameters)
 
     def _fit(
-        self, binned: Callable[[Rows], lightgbm.Dataset], target: Floats, weight: Floats, names: tuple[str, ...],
-        sessions: Rows | None, parameters: dict[str, object],
-    ) -> LightGbmModel:  # fmt: skip
+        self,
+        binned: Callable[[Rows], lightgbm.Dataset],
+        target: Floats,
+        weight: Floats,
+        names: tuple[str, ...],
+        sessions: Rows | None,
+        parameters: dict[str, object],
+    ) -> LightGbmModel:
         """Fit on all rows, of which `binned` makes datasets; where patience asks for it, after finding how long."""
 
         def data(rows: Rows) -> lightgbm.Dataset:
@@ -98,18 +103,15 @@ class LightGbm:
             rows = rows[kept]
         return rows, target, group
 
-    def _train(
-        self, data: lightgbm.Dataset, parameters: dict[str, object], trees: int, held: lightgbm.Dataset | None
-    ) -> lightgbm.Booster:
+    def _train(self, data: lightgbm.Dataset, parameters: dict[str, object], trees: int, held: lightgbm.Dataset | None) -> lightgbm.Booster:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
         stop: list[Callable[..., object]] = []
         if held is not None:
             stop.append(lightgbm.early_stopping(self.config.patience, verbose=False))
         try:
             return lightgbm.train(
-                parameters, data, num_boost_round=trees, callbacks=stop,
-                valid_sets=None if held is None else [held.set_reference(data)],
-            )  # fmt: skip
+                parameters, data, num_boost_round=trees, callbacks=stop, valid_sets=None if held is None else [held.set_reference(data)]
+            )
         except lightgbm.basic.LightGBMError as error:
             raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
 
@@ -120,9 +122,15 @@ class LightGbm:
         if self.config.monotone:
             shape["monotone_constraints"] = directions(names, self.config)
         return {
-            **shape, "objective": OBJECTIVES[self.config.objective], "bagging_freq": 1, "seed": self.seed,
-            "deterministic": True, "force_col_wise": True, "num_threads": self.threads, "verbosity": -1,
-        }  # fmt: skip
+            **shape,
+            "objective": OBJECTIVES[self.config.objective],
+            "bagging_freq": 1,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,7 @@ class Ridge:
     config: RidgeConfig
     device: Device = Device.CPU
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> LinearModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         mean, scale = moments(features)
@@ -53,9 +51,7 @@ class Logistic:
     config: LogisticConfig
     device: Device = Device.CPU
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> LinearModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         rows, is_top = extremes(target, self.config.share)
@@ -90,9 +86,7 @@ class LinearModel:
 
     def to_text(self) -> str:
         """Every number as JSON."""
-        return json.dumps(
-            {key: getattr(self, key) for key in ("names", "mean", "scale", "coefficient", "intercept")}, sort_keys=True
-        )
+        return json.dumps({key: getattr(self, key) for key in ("names", "mean", "scale", "coefficient", "intercept")}, sort_keys=True)
 
     def importance(self) -> Floats:
         """Share of each feature in the sum of absolute coefficients."""
@@ -117,9 +111,12 @@ def read_linear(text: str) -> LinearModel:
     """Read what `LinearModel.to_text` wrote."""
     document = json.loads(text)
     return LinearModel(
-        names=tuple(document["names"]), mean=tuple(document["mean"]), scale=tuple(document["scale"]),
-        coefficient=tuple(document["coefficient"]), intercept=float(document["intercept"]),
-    )  # fmt: skip
+        names=tuple(document["names"]),
+        mean=tuple(document["mean"]),
+        scale=tuple(document["scale"]),
+        coefficient=tuple(document["coefficient"]),
+        intercept=float(document["intercept"]),
+    )
 
 
 def moments(features: Matrix) -> tuple[Matrix, Matrix]:
@@ -143,18 +140,24 @@ def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
 
 def _model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficient: Floats, intercept: float) -> LinearModel:
     return LinearModel(
-        names=names, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()),
-        coefficient=tuple(coefficient.astype(np.float32).tolist()), intercept=float(np.float32(intercept)),
-    )  # fmt: skip
+        names=names,
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        coefficient=tuple(coefficient.astype(np.float32).tolist()),
+        intercept=float(np.float32(intercept)),
+    )
 
 
 def _graph(model: LinearModel) -> bytes:
     constants = {
-        "mean": np.array(model.mean, dtype=np.float32), "scale": np.array(model.scale, dtype=np.float32),
-        "low": -CLIP, "high": CLIP, "zero": np.float32(0.0),
+        "mean": np.array(model.mean, dtype=np.float32),
+        "scale": np.array(model.scale, dtype=np.float32),
+        "low": -CLIP,
+        "high": CLIP,
+        "zero": np.float32(0.0),
         "coefficient": np.array(model.coefficient, dtype=np.float32)[:, None],
         "intercept": np.array([model.intercept], dtype=np.float32),
-    }  # fmt: skip
+    }
     nodes = [
         helper.make_node("Sub", ["features", "mean"], ["centred"]),
         helper.make_node("Div", ["centred", "scale"], ["z"]),
@@ -165,14 +168,13 @@ def _graph(model: LinearModel) -> bytes:
         helper.make_node("Add", ["product", "intercept"], ["score"]),
     ]
     graph = helper.make_graph(
-        nodes, "score",
+        nodes,
+        "score",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(model.names)])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
         initializer=[numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )  # fmt: skip
-    proto = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="trademl"
     )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="trademl")
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content

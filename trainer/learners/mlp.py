@@ -40,10 +40,14 @@ class Network(torch.nn.Module):
         self.register_buffer("scale", torch.ones(features))
         first, second = hidden
         self.layers = torch.nn.Sequential(
-            torch.nn.Linear(features, first), torch.nn.ReLU(), torch.nn.Dropout(dropout),
-            torch.nn.Linear(first, second), torch.nn.ReLU(), torch.nn.Dropout(dropout),
+            torch.nn.Linear(features, first),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(dropout),
+            torch.nn.Linear(first, second),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(dropout),
             torch.nn.Linear(second, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Scores (n, 1) of rows (n, F)."""
@@ -62,9 +66,7 @@ class Mlp:
     device: Device = Device.CPU
     threads: int = 2
 
-    def fit(
-        self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
-    ) -> MlpModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> MlpModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         device = torch.device(self.device)
@@ -98,9 +100,16 @@ class MlpModel:
         """ONNX graph of the network through the dynamo exporter."""
         rows = torch.export.Dim("rows")
         program = torch.onnx.export(
-            self._network(), (torch.zeros(2, len(self.names)),), input_names=["features"], output_names=["score"],
-            opset_version=OPSET, dynamo=True, dynamic_shapes=({0: rows},), external_data=False, verbose=False,
-        )  # fmt: skip
+            self._network(),
+            (torch.zeros(2, len(self.names)),),
+            input_names=["features"],
+            output_names=["score"],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=({0: rows},),
+            external_data=False,
+            verbose=False,
+        )
         if program is None:
             raise InvariantBroken("the exporter returned no program")
         stream = io.BytesIO()
@@ -168,9 +177,7 @@ def _standardise(network: Network, features: Matrix) -> None:
     network.scale.copy_(torch.from_numpy(np.where(deviation > 0.0, deviation, 1.0).astype(np.float32)))
 
 
-def _descend(
-    network: Network, features: Matrix, target: Floats, weight: Floats, learner: Mlp, device: torch.device
-) -> None:
+def _descend(network: Network, features: Matrix, target: Floats, weight: Floats, learner: Mlp, device: torch.device) -> None:
     """Run AdamW over shuffled batches for the configured epochs."""
     config, seed = learner.config, learner.seed
     x = torch.from_numpy(features).to(device)

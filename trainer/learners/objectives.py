@@ -58,7 +58,7 @@ def newest_apart(sessions: Rows | None, count: int, config: BoostedConfig) -> tu
         raise TooLittleHistory(
             f"{len(days)} sessions leave none to fit on before the validation's gap of {config.gap_sessions}",
             mend="Train on more sessions, or without patience",
-        )  # fmt: skip
+        )
     return np.flatnonzero(sessions < days[first - config.gap_sessions]), np.flatnonzero(sessions >= days[first])
 
 

@@ -54,9 +54,7 @@ def floor_to_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Largest float32 that is <= each value, as float64."""
     nearest = values.astype(np.float32)
     above = nearest.astype(np.float64) > values
-    floored: NDArray[np.float64] = np.where(above, np.nextafter(nearest, np.float32(-np.inf)), nearest).astype(
-        np.float64
-    )
+    floored: NDArray[np.float64] = np.where(above, np.nextafter(nearest, np.float32(-np.inf)), nearest).astype(np.float64)
     return floored
 
 
@@ -127,14 +125,22 @@ def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
     for number, tree in enumerate(trees):
         _add_tree(number, tree, columns, targets)
     node = helper.make_node(
-        "TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", n_targets=1,
-        aggregate_function="SUM", post_transform="NONE", **columns, **targets,
-    )  # fmt: skip
+        "TreeEnsembleRegressor",
+        ["features"],
+        ["score"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function="SUM",
+        post_transform="NONE",
+        **columns,
+        **targets,
+    )
     graph = helper.make_graph(
-        [node], "score",
+        [node],
+        "score",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
     onnx.checker.check_model(model)
@@ -143,9 +149,15 @@ def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
 
 
 _NODE_COLUMNS = (
-    "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids",
-    "nodes_falsenodeids", "nodes_missing_value_tracks_true",
-)  # fmt: skip
+    "nodes_treeids",
+    "nodes_nodeids",
+    "nodes_featureids",
+    "nodes_modes",
+    "nodes_values",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
+    "nodes_missing_value_tracks_true",
+)
 _TARGET_COLUMNS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
@@ -158,11 +170,17 @@ def _add_tree(number: int, tree: Tree, columns: dict[str, Any], targets: dict[st
 
     rows: list[tuple[float | int | str, ...]] = [
         (
-            number, n, int(tree.feature[n]), "BRANCH_LEQ", float(tree.threshold[n]), child(int(tree.left[n])),
-            child(int(tree.right[n])), int(tree.nan_goes_left[n]),
+            number,
+            n,
+            int(tree.feature[n]),
+            "BRANCH_LEQ",
+            float(tree.threshold[n]),
+            child(int(tree.left[n])),
+            child(int(tree.right[n])),
+            int(tree.nan_goes_left[n]),
         )
         for n in range(inner)
-    ]  # fmt: skip
+    ]
     rows += [(number, inner + leaf, 0, "LEAF", 0.0, 0, 0, 0) for leaf in range(len(tree.leaf))]
     for row in rows:
         for name, value in zip(_NODE_COLUMNS, row, strict=True):

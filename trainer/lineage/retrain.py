@@ -94,15 +94,23 @@ def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare,
     """Run the accepted model's own training on the newest data: its recipe, seed, device and names."""
     sleeve, asked = str(accepted["sleeve"]), accepted["range"]
     training.train(
-        RECIPES[sleeve], parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
+        RECIPES[sleeve],
+        parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
         training.Request(
-            data=request.data, run=request.run, start=date.fromisoformat(asked["start"]) if asked["start"] else None,
-            end=request.end, symbols=tuple(asked["symbols"]), seed=int(accepted["seed"]), workers=request.workers,
-            code_version=request.code_version, device=Device(str(accepted.get("device", Device.AUTO))),
-            compare=compare, lineage=str(accepted.get("trial") or ""),
+            data=request.data,
+            run=request.run,
+            start=date.fromisoformat(asked["start"]) if asked["start"] else None,
+            end=request.end,
+            symbols=tuple(asked["symbols"]),
+            seed=int(accepted["seed"]),
+            workers=request.workers,
+            code_version=request.code_version,
+            device=Device(str(accepted.get("device", Device.AUTO))),
+            compare=compare,
+            lineage=str(accepted.get("trial") or ""),
         ),
         step,
-    )  # fmt: skip
+    )
 
 
 def steps(request: Request) -> int:
@@ -133,7 +141,7 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
     facts = {
         **_elapsed(found, manifest.calendar, _trained_until(found, manifest.calendar, end)),
         "red": _red(manifest, lineage_log.days(found.head)[1], end),
-    }  # fmt: skip
+    }
     rows = due(facts, request.rules)
     if not all(row.passed for row in rows):
         return _recorded(request, found, facts, rows, {})
@@ -148,9 +156,12 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
     make(request, accepted, compare)
     made = lineage_log.described(request.run, read_document(request.run / lineage_log.EVIDENCE))
     facts |= {
-        **_elapsed(found, manifest.calendar, lineage_log.days(made)[0]), **seen, "null": found.root["null"],
-        "recipe": {name: made[name] for name in RECIPE}, "accepted": {name: found.root[name] for name in RECIPE},
-    }  # fmt: skip
+        **_elapsed(found, manifest.calendar, lineage_log.days(made)[0]),
+        **seen,
+        "null": found.root["null"],
+        "recipe": {name: made[name] for name in RECIPE},
+        "accepted": {name: found.root[name] for name in RECIPE},
+    }
     rows = judge(facts, request.rules)
     write_atomic(request.run / FOLDER / VERDICT, canonical_json({"rows": [asdict(row) for row in rows], **facts}))
     return _recorded(request, found, facts, rows, made)
@@ -162,28 +173,32 @@ def _accepted(request: Request, found: Lineage) -> dict[str, Any]:
     return document
 
 
-def _recorded(
-    request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]
-) -> Outcome:  # fmt: skip
+def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]) -> Outcome:
     """Record the verdict, unless the lineage went on meanwhile."""
     failed = [row for row in rows if not row.passed]
     with history.held(request.registry):
         if lineage_log.newest(request.registry, request.sleeve, request.role).head != found.head:
-            raise FixInput("the lineage went on while this was trained", where=str(request.registry),
-                           mend="Train it again")  # fmt: skip
+            raise FixInput("the lineage went on while this was trained", where=str(request.registry), mend="Train it again")
         if made and not failed:
             for name in (lineage_log.MODEL, lineage_log.TRAINING):
                 lineage_log.keep(request.registry, (request.run / name).read_bytes())
         record = lineage_log.append(
-            request.registry, {
-                "sleeve": request.sleeve, "run": request.run.name, **made,
-                "event": str(Event.REFUSED if failed else Event.RETRAINED), "lineage": found.id,
-                "of": len(found.retrained) + 1, "role": str(request.role), "at": request.at.isoformat(),
-                "facts": dict(facts), "rules": request.rules.model_dump(mode="json"),
+            request.registry,
+            {
+                "sleeve": request.sleeve,
+                "run": request.run.name,
+                **made,
+                "event": str(Event.REFUSED if failed else Event.RETRAINED),
+                "lineage": found.id,
+                "of": len(found.retrained) + 1,
+                "role": str(request.role),
+                "at": request.at.isoformat(),
+                "facts": dict(facts),
+                "rules": request.rules.model_dump(mode="json"),
                 "rows": [asdict(row) for row in rows],
                 "why": "; ".join(f"{row.bar}: {row.why}" for row in failed) or "inside every bound",
-            }
-        )  # fmt: skip
+            },
+        )
     return Outcome(record, rows)
 
 
@@ -202,8 +217,11 @@ def audit(registry: Path) -> int:
         rules = parse(record["rules"], LineageConfig, where=lineage_log.LINEAGES)
         again = (judge if "recipe" in record["facts"] else due)(record["facts"], rules)
         if [asdict(row) for row in again] != list(record["rows"]):
-            raise FixInput(f"the verdict of record {record['number']} does not follow from its figures",
-                           where=str(registry / lineage_log.LINEAGES), mend=history.MEND)  # fmt: skip
+            raise FixInput(
+                f"the verdict of record {record['number']} does not follow from its figures",
+                where=str(registry / lineage_log.LINEAGES),
+                mend=history.MEND,
+            )
         if record["event"] == Event.RETRAINED:
             for sha256 in (*record["model_sha256"], record["training_sha256"]):
                 lineage_log.kept(registry, str(sha256))

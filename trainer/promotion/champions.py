@@ -95,8 +95,11 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         subject = subject_of(request.run, request.data)
         now = history.champion(known, str(subject.evidence["sleeve"]))
         if subject.evidence.get(lineage_log.KEY) is not None:
-            raise FixInput("a retraining is never promoted by itself", where=str(request.run),
-                           mend="Train a challenger by `trainer train`, and promote that")  # fmt: skip
+            raise FixInput(
+                "a retraining is never promoted by itself",
+                where=str(request.run),
+                mend="Train a challenger by `trainer train`, and promote that",
+            )
         if now is not None and _is_of(request.registry, now, request.run):
             lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(now["why"]), request.at)
             _permit(request.run, now)
@@ -129,9 +132,8 @@ def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetim
             raise FixInput(f"{version} is the champion of {sleeve} now", mend="Name an earlier version")
         kept = {key: value for key, value in earlier.items() if key not in ("number", "previous")}
         return _added(
-            registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(),
-                              "instead_of": now["version"]}
-        )  # fmt: skip
+            registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(), "instead_of": now["version"]}
+        )
 
 
 def former(known: Chain, sleeve: str, version: str) -> Record:
@@ -162,14 +164,18 @@ def confirm(registry: Path, run: Path) -> Record:
         return now
     newer = lineage_log.begun_by(registry, run) if now is not None and _is_of(registry, now, run) else None
     if newer is not None and newer.retrained:
-        raise FixInput(f"{newer.head['run']} was trained after this run and is the champion's newest model",
-                       where=str(run), mend="Publish that run")  # fmt: skip
+        raise FixInput(
+            f"{newer.head['run']} was trained after this run and is the champion's newest model", where=str(run), mend="Publish that run"
+        )
     if now is None or not _is_of(registry, now, run):
         said = f"{now['version']} of {now['run']}" if now else "nobody"
         same = now is not None and tuple(now["model_sha256"]) == model_hashes(run)
         why = ": the model is the same, the evidence that it was judged on is not" if same else ""
-        raise FixInput(f"the champion of {sleeve} is {said}, not this run{why}", where=str(registry),
-                       mend="`trainer promote` it first, or publish it as an evaluation")  # fmt: skip
+        raise FixInput(
+            f"the champion of {sleeve} is {said}, not this run{why}",
+            where=str(registry),
+            mend="`trainer promote` it first, or publish it as an evaluation",
+        )
     return now
 
 
@@ -219,15 +225,19 @@ def audit(registry: Path) -> Audit:
             raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
         rules = int(record.get("rules", FIRST_RULES))
         if rules > RULES:
-            raise FixInput(f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS),
-                           mend="Verify it with that program")  # fmt: skip
+            raise FixInput(
+                f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS), mend="Verify it with that program"
+            )
         if rules < RULES:
             earlier.append(int(record["number"]))
             continue
         again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
         if again.document() != Verdict.of(record).document():
-            raise FixInput(f"the verdict of record {record['number']} does not follow from its case",
-                           where=str(path), mend="Judge it with the program that wrote it")  # fmt: skip
+            raise FixInput(
+                f"the verdict of record {record['number']} does not follow from its case",
+                where=str(path),
+                mend="Judge it with the program that wrote it",
+            )
     return Audit(known.anchor, opened.anchor, tuple(earlier))
 
 
@@ -242,9 +252,14 @@ def _case(subject: Subject, request: Request, now: Record | None, step: Step) ->
     stored = book["walk_forward"]["series"]
     walked = series_of(stored["sessions"], stored["net"])
     challenger = Challenger(
-        request.run, request.data, request.registry, subject.evidence, challenger_id(request.run),
-        request.settings.fingerprint(), request.bars.fingerprint(),
-    )  # fmt: skip
+        request.run,
+        request.data,
+        request.registry,
+        subject.evidence,
+        challenger_id(request.run),
+        request.settings.fingerprint(),
+        request.bars.fingerprint(),
+    )
     known = entered(challenger, walked)
     case = Case(
         evidence=subject.evidence,
@@ -279,9 +294,10 @@ def _champion(subject: Subject, request: Request, now: Record | None) -> dict[st
         return None
     theirs = read_document(case_path(request.registry, str(now["case_sha256"])))
     return {
-        "version": now["version"], "series": theirs["measured"]["walk_forward"]["series"],
+        "version": now["version"],
+        "series": theirs["measured"]["walk_forward"]["series"],
         "challengers": _challengers(subject, request, now),
-    }  # fmt: skip
+    }
 
 
 def _challengers(subject: Subject, request: Request, now: Record) -> int:
@@ -290,10 +306,13 @@ def _challengers(subject: Subject, request: Request, now: Record) -> int:
     days = calendar.days
     recent = [day for day in days if day <= request.at.date()][-YEAR_SESSIONS:]
     judged = {
-        str(r["challenger"]) for r in history.read(request.registry / CHAMPIONS).records
-        if r["sleeve"] == now["sleeve"] and r["event"] != Event.ROLLED_BACK and r["instead_of"] == now["version"]
+        str(r["challenger"])
+        for r in history.read(request.registry / CHAMPIONS).records
+        if r["sleeve"] == now["sleeve"]
+        and r["event"] != Event.ROLLED_BACK
+        and r["instead_of"] == now["version"]
         and (not recent or datetime.fromisoformat(r["at"]).date() >= recent[0])
-    }  # fmt: skip
+    }
     return len(judged | {challenger_id(request.run)})
 
 
@@ -305,18 +324,26 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
         # Earlier programs kept no series of what they showed: such a seal is opened again, which counts.
         if record["kind"] == "result" and record["challenger"] == challenger and "series" in record["result"]:
             if record["settings"] != settings:
-                raise FixInput("the seal was opened for this challenger under other portfolio settings",
-                               where=str(path), mend="Judge it under those, or train another challenger")  # fmt: skip
+                raise FixInput(
+                    "the seal was opened for this challenger under other portfolio settings",
+                    where=str(path),
+                    mend="Judge it under those, or train another challenger",
+                )
             known: Mapping[str, Any] = record["result"]
             return known
     if not open_now:
         return None
     head = {
-        "challenger": challenger, "sleeve": subject.evidence["sleeve"], "run": request.run.name,
-        "holdout": subject.evidence["holdout"], "snapshot_id": subject.evidence["snapshot_id"],
-        "settings": settings, "at": request.at.isoformat(), "bars_hash": request.bars.fingerprint(),
+        "challenger": challenger,
+        "sleeve": subject.evidence["sleeve"],
+        "run": request.run.name,
+        "holdout": subject.evidence["holdout"],
+        "snapshot_id": subject.evidence["snapshot_id"],
+        "settings": settings,
+        "at": request.at.isoformat(),
+        "bars_hash": request.bars.fingerprint(),
         "looks": _looks(subject, request),
-    }  # fmt: skip
+    }
     history.append(path, {**head, "kind": "opened"})
     found = open_holdout(subject, request.data, request.settings)
     history.append(path, {**head, "kind": "result", "result": found})
@@ -341,9 +368,7 @@ def _looks(subject: Subject, request: Request) -> int:
     holdout, own = subject.evidence.get("holdout"), model_hashes(request.run)
     if not holdout:
         return 0
-    return looks.seen(
-        request.data, str(subject.evidence["sleeve"]), str(holdout["first"]), str(holdout["last"]), own=own
-    )  # fmt: skip
+    return looks.seen(request.data, str(subject.evidence["sleeve"]), str(holdout["first"]), str(holdout["last"]), own=own)
 
 
 def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:
@@ -366,21 +391,31 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
     now = history.champion(known, sleeve)
     book = case.measured["walk_forward"]
     return {
-        **verdict.document(), **recipe,
-        "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED), "sleeve": sleeve,
+        **verdict.document(),
+        **recipe,
+        "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED),
+        "sleeve": sleeve,
         "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
-        "run": request.run.name, "at": request.at.isoformat(), "model_sha256": list(model_hashes(request.run)),
+        "run": request.run.name,
+        "at": request.at.isoformat(),
+        "model_sha256": list(model_hashes(request.run)),
         "evidence_sha256": evidence_hash(request.run),
-        "challenger": challenger_id(request.run), "snapshot_id": evidence["snapshot_id"],
-        "code_version": evidence["code_version"], "judged_by": request.code_version,
+        "challenger": challenger_id(request.run),
+        "snapshot_id": evidence["snapshot_id"],
+        "code_version": evidence["code_version"],
+        "judged_by": request.code_version,
         "net_sharpe": book["net"]["annual_sharpe"],
-        "first": book["first"], "last": book["last"], "bars": request.bars.model_dump(mode="json"),
-        "settings": request.settings.fingerprint(), "waivers": [dict(waiver) for waiver in case.waivers],
-        "word": case.word, "rules": RULES,
+        "first": book["first"],
+        "last": book["last"],
+        "bars": request.bars.model_dump(mode="json"),
+        "settings": request.settings.fingerprint(),
+        "waivers": [dict(waiver) for waiver in case.waivers],
+        "word": case.word,
+        "rules": RULES,
         "openings": openings(request.registry, sleeve, evidence.get("holdout")),
         "instead_of": now["version"] if now else None,
         "why": "every bar is met" if verdict.is_promoted else verdict.refusal,
-    }  # fmt: skip
+    }
 
 
 def _added(registry: Path, record: Mapping[str, Any]) -> Record:

@@ -89,23 +89,32 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
     for name in (MODEL, TRAINING):
         keep(registry, (run / name).read_bytes())
     return append(
-        registry, record | {
-            "event": str(Event.BEGUN), "lineage": own, "of": 0, "role": str(role), "why": why, "at": at.isoformat(),
+        registry,
+        record
+        | {
+            "event": str(Event.BEGUN),
+            "lineage": own,
+            "of": 0,
+            "role": str(role),
+            "why": why,
+            "at": at.isoformat(),
             "null": evidence.get("seed_null"),
-        }
-    )  # fmt: skip
+        },
+    )
 
 
 def described(run: Path, evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the chain says of any model: its files, its recipe and what it learned from."""
-    names = ("sleeve", "config_hash", "spec_hash", "horizon", "snapshot_id", "last_training_session",
-             "last_label_session", "code_version")  # fmt: skip
+    names = ("sleeve", "config_hash", "spec_hash", "horizon", "snapshot_id", "last_training_session", "last_label_session", "code_version")
     if missing := [name for name in names if evidence.get(name) is None]:
         raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), mend="Train again with this version")
     return {
-        **{name: evidence[name] for name in names}, "run": run.name, "model_sha256": list(model_hashes(run)),
-        "evidence_sha256": file_hash(run / EVIDENCE), "training_sha256": file_hash(run / TRAINING),
-    }  # fmt: skip
+        **{name: evidence[name] for name in names},
+        "run": run.name,
+        "model_sha256": list(model_hashes(run)),
+        "evidence_sha256": file_hash(run / EVIDENCE),
+        "training_sha256": file_hash(run / TRAINING),
+    }
 
 
 def lineage_id(record: Mapping[str, Any]) -> str:
@@ -198,11 +207,13 @@ def require_head(registry: Path, run: Path, role: Role) -> Lineage:
     found = lineage(registry, str((read_document(run / EVIDENCE).get(KEY) or {}).get("id")))
     head, where = found.head, str(run)
     if (head["model_sha256"], head["evidence_sha256"]) != (list(model_hashes(run)), file_hash(run / EVIDENCE)):
-        raise FixInput("this retraining was refused, or is not the newest of its lineage", where=where,
-                       mend="Publish the newest one")  # fmt: skip
+        raise FixInput("this retraining was refused, or is not the newest of its lineage", where=where, mend="Publish the newest one")
     if (now := role_of(registry, found)) is not role:
-        raise FixInput(f"its lineage is {now or 'no longer anything'}, not {role}: a retraining keeps its role",
-                       where=where, mend="Promote a challenger to change who is champion")  # fmt: skip
+        raise FixInput(
+            f"its lineage is {now or 'no longer anything'}, not {role}: a retraining keeps its role",
+            where=where,
+            mend="Promote a challenger to change who is champion",
+        )
     return found
 
 
@@ -213,10 +224,18 @@ def note_published(registry: Path, run: Path, role: Role, bundle_sha256: str, at
         if record["event"] in (Event.BEGUN, Event.RETRAINED) and (
             (record["model_sha256"], record["evidence_sha256"]) == (models, evidence)
         ):
-            append(registry, {
-                "event": str(Event.PUBLISHED), "lineage": record["lineage"], "of": record["of"], "role": str(role),
-                "sleeve": record["sleeve"], "bundle_sha256": bundle_sha256, "at": at.isoformat(),
-            })  # fmt: skip
+            append(
+                registry,
+                {
+                    "event": str(Event.PUBLISHED),
+                    "lineage": record["lineage"],
+                    "of": record["of"],
+                    "role": str(role),
+                    "sleeve": record["sleeve"],
+                    "bundle_sha256": bundle_sha256,
+                    "at": at.isoformat(),
+                },
+            )
             return
 
 

@@ -41,9 +41,7 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(
-    subject: Subject, settings: Settings, code_version: str, step: Step, *, unpriced: float | None = None
-) -> dict[str, Any]:
+def measured(subject: Subject, settings: Settings, code_version: str, step: Step, *, unpriced: float | None = None) -> dict[str, Any]:
     """Return what was measured of this run under these settings, measuring it where it was not.
 
     With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
@@ -57,15 +55,23 @@ def measured(
         The book would be sized by a fixed IC, which is for rehearsals.
     """
     if settings.portfolio.fixed_ic is not None:
-        raise FixInput("a fixed IC is for rehearsals; a promotion sizes by what was proven", where="fixed_ic",
-                       mend="Take fixed_ic out of portfolio.yml")  # fmt: skip
+        raise FixInput(
+            "a fixed IC is for rehearsals; a promotion sizes by what was proven",
+            where="fixed_ic",
+            mend="Take fixed_ic out of portfolio.yml",
+        )
     path = subject.run / FOLDER / MEASURED
     scores = [subject.scores(name) for name in (WALK_FORWARD, OUT_OF_FOLD)]
     identity = {
-        "format": FORMAT, "model_sha256": list(model_hashes(subject.run)), "challenger": challenger_id(subject.run),
-        "scores_sha256": [found.source for found in scores], "snapshot_id": subject.archive.manifest.snapshot_id,
-        "settings": settings.fingerprint(), "code_version": code_version, "unpriced_end_cost": unpriced,
-    }  # fmt: skip
+        "format": FORMAT,
+        "model_sha256": list(model_hashes(subject.run)),
+        "challenger": challenger_id(subject.run),
+        "scores_sha256": [found.source for found in scores],
+        "snapshot_id": subject.archive.manifest.snapshot_id,
+        "settings": settings.fingerprint(),
+        "code_version": code_version,
+        "unpriced_end_cost": unpriced,
+    }
     if path.exists():
         known = read_document(path)
         if all(known.get(key) == value for key, value in identity.items()):
@@ -84,14 +90,17 @@ def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
     return {"walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
 
 
-def held(
-    subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None
-) -> tuple[WeightPath, ...]:
+def held(subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None) -> tuple[WeightPath, ...]:
     """Run scores, shape (P, T, N), through the policy at the level of weights, before it is sized by its evidence."""
     return weight_paths(
-        subject.archive, values, settings.portfolio, subject.ic.before_evidence(), int(subject.evidence["horizon"]),
-        equity_usd=settings.equity_usd, unpriced=unpriced,
-    )  # fmt: skip
+        subject.archive,
+        values,
+        settings.portfolio,
+        subject.ic.before_evidence(),
+        int(subject.evidence["horizon"]),
+        equity_usd=settings.equity_usd,
+        unpriced=unpriced,
+    )
 
 
 def begun(book: WeightPath) -> int:
@@ -109,14 +118,19 @@ def book_figures(book: WeightPath) -> dict[str, Any]:
     }
     days = [str(day) for day in book.sessions[first:]]
     return {
-        "engine": "weight level", "sessions": len(net), "first": days[0], "last": days[-1], "net": asdict(worth(net)),
+        "engine": "weight level",
+        "sessions": len(net),
+        "first": days[0],
+        "last": days[-1],
+        "net": asdict(worth(net)),
         "turnover": {"annual": annual["turnover"]},
         "costs": {
-            "trading_annual": annual["trading"], "borrow_annual": annual["borrow"],
+            "trading_annual": annual["trading"],
+            "borrow_annual": annual["borrow"],
             "annual_total": annual["trading"] + annual["borrow"],
         },
         "series": {"sessions": days, "net": net.tolist()},
-    }  # fmt: skip
+    }
 
 
 def _distribution(books: tuple[WeightPath, ...]) -> dict[str, Any]:
@@ -132,5 +146,6 @@ def file_hash(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+        ) from None

@@ -66,10 +66,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
         A promotion is at work in the registry.
     """
     known = history.read(registry / CHAMPIONS)
-    records = [
-        (record, digest) for record, digest in zip(known.records, known.hashes, strict=True)
-        if record["sleeve"] == sleeve
-    ]  # fmt: skip
+    records = [(record, digest) for record, digest in zip(known.records, known.hashes, strict=True) if record["sleeve"] == sleeve]
     if not records:
         return
     with history.held(registry), _answering(mlflow.tracking_uri):
@@ -78,8 +75,9 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
         for record, digest in records:
             there = versions.get(str(record["number"]))
             if there is not None and there.tags["record_sha256"] != digest:
-                raise FixInput(f"record {record['number']} of {sleeve} differs from what was mirrored",
-                               where=mlflow.tracking_uri, mend=history.MEND)  # fmt: skip
+                raise FixInput(
+                    f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, mend=history.MEND
+                )
             if there is None and record["event"] != Event.ROLLED_BACK:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)
         _set_aliases(mlflow, sleeve, [record for record, _ in records], versions)
@@ -102,15 +100,17 @@ def _versions(mlflow: MlflowClient, sleeve: str) -> dict[str, ModelVersion]:
     return {version.tags[NUMBER]: version for version in found if NUMBER in version.tags}
 
 
-def _mirror(
-    mlflow: MlflowClient, experiment: Experiment, registry: Path, record: Record, digest: str
-) -> ModelVersion:  # fmt: skip
+def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record: Record, digest: str) -> ModelVersion:
     """One run and one model version; a run that a crash left without its version is made again."""
     tags = {
-        NUMBER: str(record["number"]), "record_sha256": digest, "verdict": str(record["event"]),
-        "model_sha256": record["model_sha256"][0], "trained_as": str(record["run"]), "at": str(record["at"]),
+        NUMBER: str(record["number"]),
+        "record_sha256": digest,
+        "verdict": str(record["event"]),
+        "model_sha256": record["model_sha256"][0],
+        "trained_as": str(record["run"]),
+        "at": str(record["at"]),
         **({VERSION: str(record["version"])} if record["version"] else {}),
-    }  # fmt: skip
+    }
     path = case_path(registry, str(record["case_sha256"]))
     run = mlflow.create_run(experiment.experiment_id, run_name=f"{record['number']} {record['run']}", tags=tags)
     name = run.info.run_id
@@ -121,27 +121,20 @@ def _mirror(
     mlflow.log_artifact(name, str(path), "case")
     mlflow.set_terminated(name)
     return mlflow.create_model_version(
-        str(record["sleeve"]), source=f"{run.info.artifact_uri}/case", run_id=name, tags=tags,
-        description=str(record["why"]),
-    )  # fmt: skip
+        str(record["sleeve"]), source=f"{run.info.artifact_uri}/case", run_id=name, tags=tags, description=str(record["why"])
+    )
 
 
 def _metrics(record: Record, case: Case) -> dict[str, float]:
     rows = [Row(**row) for row in record["rows"]]
     found = {f"bar {row.bar}": float(row.value) for row in rows if isinstance(row.value, int | float)}
     dsr: float | None = deflated_sharpe(case)
-    extra: dict[str, Any] = {
-        "net Sharpe": record["net_sharpe"],
-        "dsr": dsr,
-        "failed bars": sum(not r.passed for r in rows),
-    }
+    extra: dict[str, Any] = {"net Sharpe": record["net_sharpe"], "dsr": dsr, "failed bars": sum(not r.passed for r in rows)}
     named = {key.replace("(", "").replace(")", ""): value for key, value in {**found, **extra}.items()}
     return {key: float(value) for key, value in named.items() if value is not None}
 
 
-def _set_aliases(
-    mlflow: MlflowClient, sleeve: str, records: list[Record], versions: dict[str, ModelVersion]
-) -> None:  # fmt: skip
+def _set_aliases(mlflow: MlflowClient, sleeve: str, records: list[Record], versions: dict[str, ModelVersion]) -> None:
     made = [r for r in records if r["event"] != Event.REFUSED]
     if made:
         champion = next(r for r in records if (r["event"], r["version"]) == (Event.PROMOTED, made[-1]["version"]))
@@ -159,6 +152,7 @@ def _answering(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, RequestException) as error:
         said = reason_of(error).strip().splitlines()[0]
         raise FixInput(
-            f"the tracking store failed: {said}", where=uri.split("@")[-1],
+            f"the tracking store failed: {said}",
+            where=uri.split("@")[-1],
             mend="The history is whole: run the command again when the store answers, and it catches up",
-        ) from None  # fmt: skip
+        ) from None

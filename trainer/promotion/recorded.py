@@ -64,9 +64,7 @@ class Source:
     expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
 
 
-def read_recorded(
-    path: Path, model_sha256: Sequence[str], calendar: Calendar, lineage: Mapping[str, Source] | None = None
-) -> Recorded:
+def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar, lineage: Mapping[str, Source] | None = None) -> Recorded:
     """Read the exported log at `path`, or all of a folder, as far as it is of these models or of their lineage.
 
     Parameters
@@ -100,9 +98,15 @@ def read_recorded(
     own_logs = [log for log in logs if any(one.source in ours for one in log.evenings)]
     last = min(_ends(own_logs, first, ours, calendar))
     return Recorded(
-        tuple(sorted({log.venue for log in own_logs})), any(log.is_rehearsal for log in own_logs),
-        tuple(sorted({one.source for one in evenings})), first, last, scores, faults, models,
-    )  # fmt: skip
+        tuple(sorted({log.venue for log in own_logs})),
+        any(log.is_rehearsal for log in own_logs),
+        tuple(sorted({one.source for one in evenings})),
+        first,
+        last,
+        scores,
+        faults,
+        models,
+    )
 
 
 def _logs(path: Path) -> list[ShadowLog]:
@@ -124,16 +128,12 @@ def _source(bundle: BundleManifest) -> Source:
     return Source(models, bundle.last_training_session, bundle.expiry_sessions)
 
 
-def _ends(
-    logs: Sequence[ShadowLog], first: date, ours: Mapping[str, Source], calendar: Calendar
-) -> list[date]:  # fmt: skip
+def _ends(logs: Sequence[ShadowLog], first: date, ours: Mapping[str, Source], calendar: Calendar) -> list[date]:
     """Each reason for which nothing more was asked for, as the last session before it."""
     expiry = [
-        calendar.offset(source.last_training_session, min(source.expiry_sessions, DEFAULT_EXPIRY_SESSIONS))
-        for source in ours.values()
+        calendar.offset(source.last_training_session, min(source.expiry_sessions, DEFAULT_EXPIRY_SESSIONS)) for source in ours.values()
     ]
-    strangers = [_before(one, calendar) for log in logs for one in log.evenings
-                 if one.asof > first and one.source not in ours]  # fmt: skip
+    strangers = [_before(one, calendar) for log in logs for one in log.evenings if one.asof > first and one.source not in ours]
     return [max(calendar.previous(log.last_session) for log in logs), max(expiry), *strangers]
 
 

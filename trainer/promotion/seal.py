@@ -48,12 +48,15 @@ def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, 
     ic = rank_ic(rows.dense(values), rows.dense(rows.label))
     figures = worth(net)
     return {
-        "engine": "weight level", **asdict(figures),
+        "engine": "weight level",
+        **asdict(figures),
         "annual_sharpe": None if figures.is_ruined else annual_sharpe(net),
-        "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None, "ic_sessions": int(np.isfinite(ic).sum()),
-        "first": str(rows.sessions[sealed.first]), "last": str(rows.sessions[sealed.last]),
+        "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        "ic_sessions": int(np.isfinite(ic).sum()),
+        "first": str(rows.sessions[sealed.first]),
+        "last": str(rows.sessions[sealed.last]),
         "series": {"sessions": [str(day) for day in book.sessions[first:]], "net": net.tolist()},
-    }  # fmt: skip
+    }
 
 
 def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
@@ -70,9 +73,10 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
         raise FixInput(
-            "the model before the holdout cannot be fitted again as it was", where=str(subject.run / BEFORE_HOLDOUT),
+            "the model before the holdout cannot be fitted again as it was",
+            where=str(subject.run / BEFORE_HOLDOUT),
             mend="Promote on the machine and with the program that trained it, or train again",
-        )  # fmt: skip
+        )
     sealed = rows.t0 >= seal.first
     values = np.full(len(rows), np.nan)
     values[sealed] = scored(model, rows.features[sealed])
@@ -83,7 +87,6 @@ def _range(subject: Subject, data: Path, training: Mapping[str, Any]) -> Range:
     """Return what the training read: the same version, range and names."""
     asked = training.get("range")
     if not isinstance(asked, Mapping):
-        raise FixInput("the run does not say what range it read", where=str(subject.run),
-                       mend="Train again with this version")  # fmt: skip
+        raise FixInput("the run does not say what range it read", where=str(subject.run), mend="Train again with this version")
     start, end = (date.fromisoformat(asked[name]) if asked[name] else None for name in ("start", "end"))
     return Range(data, start, end, tuple(asked["symbols"]), int(training["dataset_version"]))

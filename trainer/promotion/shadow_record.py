@@ -109,9 +109,8 @@ class _Evening:
 
 
 def shadow(
-    subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None,
-    registry: Path | None = None,
-) -> Shadow:  # fmt: skip
+    subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None, registry: Path | None = None
+) -> Shadow:
     """Judge what was scored after the training against what became of it, and store the result.
 
     The dataset is read in its newest version: the sessions are those that were delivered since.
@@ -133,8 +132,7 @@ def shadow(
     models = {hashes[0]: (subject.run / "model.onnx").read_bytes()}
     recorded = read_recorded(record, hashes, archive.manifest.calendar, sources) if record else None
     if registry is not None and recorded is not None:
-        models |= {one: lineage_log.kept(registry, one) for all_ in recorded.models.values() for one in all_
-                   if one not in models}  # fmt: skip
+        models |= {one: lineage_log.kept(registry, one) for all_ in recorded.models.values() for one in all_ if one not in models}
     days = _days(subject, archive, recorded)
     ends = str(days[0]), str(archive.manifest.last)
     looks.record(data, Look("shadow", str(subject.evidence["sleeve"]), hashes[0], *ends))
@@ -154,13 +152,22 @@ def shadow(
     ic = rank_ic(values, labels.values)
     predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
     found_shadow = Shadow(
-        model_sha256=hashes, snapshot_id=archive.manifest.snapshot_id,
-        sessions=int(np.isfinite(ic).sum()), faults=len(reasons), reasons=tuple(reasons),
-        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None, predicted=predicted, band=band, band_low=low,
-        band_high=high, first=str(days[0]), last=str(days[-1]),
-        profit=_profit(replace(subject, archive=archive), values, settings), recorded=_told(recorded, evenings),
+        model_sha256=hashes,
+        snapshot_id=archive.manifest.snapshot_id,
+        sessions=int(np.isfinite(ic).sum()),
+        faults=len(reasons),
+        reasons=tuple(reasons),
+        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        predicted=predicted,
+        band=band,
+        band_low=low,
+        band_high=high,
+        first=str(days[0]),
+        last=str(days[-1]),
+        profit=_profit(replace(subject, archive=archive), values, settings),
+        recorded=_told(recorded, evenings),
         interval=_interval(ic, int(subject.evidence["horizon"]), predicted_deviation(subject)),
-    )  # fmt: skip
+    )
     # What a device recorded stays: a later look at the same run is another file, which no bar reads.
     write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), artefacts.canonical_json(asdict(found_shadow)))
     return found_shadow
@@ -174,8 +181,9 @@ def _lineage(subject: Subject, registry: Path | None) -> dict[str, Source]:
     shadows = {str(record["bundle_sha256"]) for record in found.published if record["role"] == Role.SHADOW}
     return {
         bundle: Source(tuple(record["model_sha256"]), lineage_log.days(record)[0])
-        for bundle, record in found.bundles().items() if bundle in shadows
-    }  # fmt: skip
+        for bundle, record in found.bundles().items()
+        if bundle in shadows
+    }
 
 
 def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:
@@ -208,8 +216,11 @@ def _interval(ic: Floats, horizon: int, deviation: float) -> dict[str, float | i
 def _newest(subject: Subject, data: Path) -> Archive:
     archive, known = open_archive(data), subject.evidence["dataset"]
     if (archive.manifest.name, archive.manifest.vendor) != (known["name"], known["vendor"]):
-        raise FixInput(f"the run was trained on {known['name']} of {known['vendor']}", where=str(data),
-                       mend="Name the dataset that it was trained on, with the sessions since")  # fmt: skip
+        raise FixInput(
+            f"the run was trained on {known['name']} of {known['vendor']}",
+            where=str(data),
+            mend="Name the dataset that it was trained on, with the sessions since",
+        )
     return archive
 
 
@@ -223,8 +234,9 @@ def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequ
         days = tuple(day for day in days if recorded.first <= day <= recorded.last)
     if not days:
         of = f"; recorded {recorded.first} to {recorded.last}" if recorded else ""
-        raise FixInput("no session since the training has a label that ended", where=f"data to {last}{of}",
-                       mend="Wait for sessions, and ingest them")  # fmt: skip
+        raise FixInput(
+            "no session since the training has a label that ended", where=f"data to {last}{of}", mend="Wait for sessions, and ingest them"
+        )
     return days
 
 
@@ -261,12 +273,15 @@ def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> dict[str, 
     if recorded is None:
         return None
     return {
-        "venues": list(recorded.venues), "is_rehearsal": recorded.is_rehearsal, "bundles": list(recorded.sources),
-        "first": str(recorded.first), "last": str(recorded.last),
+        "venues": list(recorded.venues),
+        "is_rehearsal": recorded.is_rehearsal,
+        "bundles": list(recorded.sources),
+        "first": str(recorded.first),
+        "last": str(recorded.last),
         "lowest_agreement": min((one.agreement for one in evenings), default=None),
         "lowest_same_names": min((one.same_names for one in evenings), default=None),
         "largest_difference": max((one.difference for one in evenings), default=None),
-    }  # fmt: skip
+    }
 
 
 def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
@@ -293,11 +308,5 @@ def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, f
     net, built = book.net[first:], first + RAMP_SESSIONS + int(subject.evidence["horizon"])
     traded, cost = book.nav.turnover[built:], (book.nav.cost + book.nav.borrow)[built:]
     year = float(SESSIONS_PER_YEAR)
-    steady = (
-        {"turnover_annual": float(traded.mean()) * year, "cost_annual": float(cost.mean()) * year}
-        if len(traded) else nothing
-    )  # fmt: skip
-    return {
-        "sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net),
-        **steady,
-    }  # fmt: skip
+    steady = {"turnover_annual": float(traded.mean()) * year, "cost_annual": float(cost.mean()) * year} if len(traded) else nothing
+    return {"sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net), **steady}

@@ -88,8 +88,9 @@ def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = N
     manifest, keyset = read_manifest(evening.data), load_keyset(evening.keys)
     asof = evening.asof or manifest.last
     if not manifest.first <= asof <= manifest.last:
-        raise NotASession(f"the dataset does not hold {asof}", where=f"{manifest.first} to {manifest.last}",
-                          mend="Choose a session inside it")  # fmt: skip
+        raise NotASession(
+            f"the dataset does not hold {asof}", where=f"{manifest.first} to {manifest.last}", mend="Choose a session inside it"
+        )
     if manifest.status(asof).status is SessionStatus.RED:
         raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), mend="Look at `trainer audit`")
     found = [("", read_folder(folder) if folder else _newest(bundles, ""))]
@@ -116,9 +117,14 @@ def _newest(store: Store, slot: str) -> Contents | None:
 def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
     entry = parse(contents.files.get(MANIFEST_NAME, b""), BundleManifest, contents.where).entry
     policy = Policy(
-        today=asof, calendar=manifest.calendar, sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
-        roles=frozenset(Role), appliance_version=release(), entry=entry, refuses_expired=False,
-    )  # fmt: skip
+        today=asof,
+        calendar=manifest.calendar,
+        sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        roles=frozenset(Role),
+        appliance_version=release(),
+        entry=entry,
+        refuses_expired=False,
+    )
     return verify_contents(contents, keyset, policy, reproduce=predict)
 
 
@@ -128,11 +134,19 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
     first = max(data.first, days.days[max(0, days.index(asof) - sleeve.lookback_sessions + 1)])
     found = score(bundle, sleeve.features(load_bars(evening.data, data, first, asof), asof))
     return EveningScores(
-        asof=asof, sleeve=found.sleeve, revision=1, created=evening.created, calendar=days.name,
-        spec_hash=bundle.manifest.spec_hash, snapshot_id=data.snapshot_id, bundle_sha256=bundle.sha256,
-        bundle_seq=bundle.manifest.seq, keyset_version=keyset.version, symbols=found.symbols,
+        asof=asof,
+        sleeve=found.sleeve,
+        revision=1,
+        created=evening.created,
+        calendar=days.name,
+        spec_hash=bundle.manifest.spec_hash,
+        snapshot_id=data.snapshot_id,
+        bundle_sha256=bundle.sha256,
+        bundle_seq=bundle.manifest.seq,
+        keyset_version=keyset.version,
+        symbols=found.symbols,
         scores=tuple(float(value) for value in found.values),
-    )  # fmt: skip
+    )
 
 
 def _put(to: Store, slot: str, payload: EveningScores, keyset: Keyset, evening: Evening) -> Delivered:
@@ -152,8 +166,9 @@ def _standing(content: bytes, keyset: Keyset, asof: date, name: str) -> EveningS
     try:
         return open_scores(content, keyset, asof, name)
     except ScoresRefused as error:
-        raise FixInput(f"what was delivered before cannot be believed: {error.what}", where=name,
-                       mend="Find out who wrote it, then remove it") from None  # fmt: skip
+        raise FixInput(
+            f"what was delivered before cannot be believed: {error.what}", where=name, mend="Find out who wrote it, then remove it"
+        ) from None
 
 
 def _says_the_same(one: EveningScores, other: EveningScores) -> bool:

@@ -63,12 +63,7 @@ class Published:
 
 
 def publish_data(
-    folder: Path,
-    store: Store,
-    signer: Signer,
-    *,
-    with_raw: bool = False,
-    on_file: Callable[[int, int], None] = lambda done, of: None,
+    folder: Path, store: Store, signer: Signer, *, with_raw: bool = False, on_file: Callable[[int, int], None] = lambda done, of: None
 ) -> Published:
     """Sign the current version of the dataset in `folder` and copy it to `store`.
 
@@ -124,8 +119,9 @@ def sign_in_place(store: Store, signer: Signer) -> Manifest:
             continue
         found = store.get(record.path)
         if found is None or len(found) != record.size or sha256_of(found) != record.sha256:
-            raise BadDataset("the file is not what the manifest vouches for", where=record.path,
-                             mend="Publish the dataset again: `trainer publish-data`")  # fmt: skip
+            raise BadDataset(
+                "the file is not what the manifest vouches for", where=record.path, mend="Publish the dataset again: `trainer publish-data`"
+            )
     _put(store, signature_name(content), seal_dataset(content, signer.keys))
     return manifest
 
@@ -133,16 +129,14 @@ def sign_in_place(store: Store, signer: Signer) -> Manifest:
 def _check_succession(manifest: Manifest, held: bytes) -> None:
     theirs = Manifest.from_bytes(held, where=f"the store's {CURRENT}")
     if theirs.name != manifest.name:
-        raise BadDataset(
-            f"the store holds the dataset {theirs.name!r}, not {manifest.name!r}", mend="Publish to another folder"
-        )
+        raise BadDataset(f"the store holds the dataset {theirs.name!r}, not {manifest.name!r}", mend="Publish to another folder")
     is_same_version = theirs.version == manifest.version and theirs.snapshot_id != manifest.snapshot_id
     if theirs.version > manifest.version or is_same_version:
         raise BadDataset(
             f"the store holds version {theirs.version} of other content",
             where=f"this dataset is at {manifest.version}",
             mend="Publish from the folder that made it, or to a new one",
-        )  # fmt: skip
+        )
 
 
 def _put(store: Store, name: str, content: bytes) -> None:

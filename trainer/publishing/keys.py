@@ -37,9 +37,15 @@ Generate = Callable[[], Ed25519PrivateKey]
 
 
 def create_keys(
-    folder: Path, valid_until: date, *, signers: int = 1, threshold: int = 1, data_signers: int = 1,
-    data_threshold: int = 1, generate: Generate = Ed25519PrivateKey.generate,
-) -> Keyset:  # fmt: skip
+    folder: Path,
+    valid_until: date,
+    *,
+    signers: int = 1,
+    threshold: int = 1,
+    data_signers: int = 1,
+    data_threshold: int = 1,
+    generate: Generate = Ed25519PrivateKey.generate,
+) -> Keyset:
     """Write a new root, `signers` signing keys, `data_signers` data keys and the first key set.
 
     Parameters
@@ -61,12 +67,10 @@ def create_keys(
         The folder holds keys already, or the threshold cannot be met.
     """
     if folder.exists() and any(folder.glob("*.key")):
-        raise FixInput("this folder holds keys; they are never written over", where=str(folder),
-                       mend="Name a new folder, or use `trainer rotate-keys`")  # fmt: skip
-    for least, many, option in (
-        (threshold, signers, "--threshold"),
-        (data_threshold, data_signers, "--data-threshold"),
-    ):
+        raise FixInput(
+            "this folder holds keys; they are never written over", where=str(folder), mend="Name a new folder, or use `trainer rotate-keys`"
+        )
+    for least, many, option in ((threshold, signers, "--threshold"), (data_threshold, data_signers, "--data-threshold")):
         if not 1 <= least <= many:
             raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
     root = generate()
@@ -74,8 +78,7 @@ def create_keys(
     data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(data_signers))
     _write_private(folder / ROOT_KEY, root)
     write_atomic(folder / ROOT_PUBLIC, public_half(root).text.encode() + b"\n")
-    keyset = Keyset(version=1, threshold=threshold, valid_until=valid_until, keys=keys,
-                    data=DataKeys(threshold=data_threshold, keys=data))  # fmt: skip
+    keyset = Keyset(version=1, threshold=threshold, valid_until=valid_until, keys=keys, data=DataKeys(threshold=data_threshold, keys=data))
     return _write_keyset(folder, keyset, root)
 
 
@@ -104,8 +107,11 @@ def signing_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519Priv
 def data_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519PrivateKey, ...]:
     """Private data keys of the folder that the key set accepts on `today`; raise `FixInput` as `signing_keys`."""
     if keyset.data is None:
-        raise FixInput("this key set names no data keys", where=str(folder / KEYSET_NAME),
-                       mend="Run `trainer rotate-keys --add-data` with the root key")  # fmt: skip
+        raise FixInput(
+            "this key set names no data keys",
+            where=str(folder / KEYSET_NAME),
+            mend="Run `trainer rotate-keys --add-data` with the root key",
+        )
     return _usable_keys(folder, DATA, keyset.data, today)
 
 
@@ -113,8 +119,11 @@ def _usable_keys(folder: Path, role: str, of: DataKeys, today: date) -> tuple[Ed
     keys = [(keyid, folder / f"{role}-{keyid}.key") for keyid in sorted(of.usable(today))]
     found = tuple(_read_private(path, keyid) for keyid, path in keys if path.exists())
     if len(found) < of.threshold:
-        raise FixInput(f"{len(found)} usable {role} keys here, {of.threshold} are needed", where=str(folder),
-                       mend="Bring the other keys, or run `trainer rotate-keys`")  # fmt: skip
+        raise FixInput(
+            f"{len(found)} usable {role} keys here, {of.threshold} are needed",
+            where=str(folder),
+            mend="Bring the other keys, or run `trainer rotate-keys`",
+        )
     return found
 
 
@@ -211,5 +220,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FixInput(f"the key file cannot be read: {reason_of(error)}", where=str(path),
-                       mend="Name a folder made by `trainer keys`")  from None  # fmt: skip
+        raise FixInput(
+            f"the key file cannot be read: {reason_of(error)}", where=str(path), mend="Name a folder made by `trainer keys`"
+        ) from None

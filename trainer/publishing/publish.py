@@ -141,9 +141,14 @@ def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureS
         for name, content in contents.items():
             write_atomic(incoming / name, content)
         policy = Policy(
-            today=last, calendar=calendar, sleeves=sleeves, roles=frozenset({request.role}), entry=manifest.entry,
-            appliance_version=manifest.min_appliance_version, high_water=HighWater(seq - 1),
-        )  # fmt: skip
+            today=last,
+            calendar=calendar,
+            sleeves=sleeves,
+            roles=frozenset({request.role}),
+            entry=manifest.entry,
+            appliance_version=manifest.min_appliance_version,
+            high_water=HighWater(seq - 1),
+        )
         bundle = verify(incoming, keyset, policy)
         write_atomic(request.store / KEYSET, keyset_bytes(request.keys))
         latest = latest_of(manifest, place)
@@ -231,40 +236,49 @@ def newest_seq(store: Path, sleeve: str) -> int:
     return max(numbers)
 
 
-def _manifest(
-    request: Request, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str
-) -> BundleManifest:
+def _manifest(request: Request, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str) -> BundleManifest:
     promotion = _promotion(request)
     listed = _document(request.run, "feature_list.json")
     ic = walk_forward_ic(evidence, "the run's evidence")
     try:
         return identified(
-            seq=seq, created=request.created, role=request.role, refusal=_refusal(request), promotion=promotion,
+            seq=seq,
+            created=request.created,
+            role=request.role,
+            refusal=_refusal(request),
+            promotion=promotion,
             sleeve=_field(evidence, "sleeve"),
             features=tuple(FeatureLine.model_validate(row) for row in _field(listed, "features")),
-            spec_hash=_field(listed, "spec_hash"), horizon_sessions=_field(evidence, "horizon"),
-            entry=_field(evidence, "entry"), calendar=calendar,
+            spec_hash=_field(listed, "spec_hash"),
+            horizon_sessions=_field(evidence, "horizon"),
+            entry=_field(evidence, "entry"),
+            calendar=calendar,
             first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
             last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
             expiry_sessions=request.expiry_sessions,
             ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
-            calibration=_calibration(request.run, evidence, files), blend_weight=1.0,
+            calibration=_calibration(request.run, evidence, files),
+            blend_weight=1.0,
             graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
             trainer=Trainer(
-                code_version=_field(evidence, "code_version"), lock_sha256=request.lock_sha256,
-                config_sha256=_field(evidence, "config_hash"), snapshot_ids=(_field(evidence, "snapshot_id"),),
+                code_version=_field(evidence, "code_version"),
+                lock_sha256=request.lock_sha256,
+                config_sha256=_field(evidence, "config_hash"),
+                snapshot_ids=(_field(evidence, "snapshot_id"),),
                 seed=_field(evidence, "seed"),
             ),
-            keyset_version=keyset.version, min_appliance_version=str(_field(evidence, "code_version")).split("+")[0],
+            keyset_version=keyset.version,
+            min_appliance_version=str(_field(evidence, "code_version")).split("+")[0],
             files=tuple(
                 BundleFile(path=name, part=part, size=len(content), sha256=sha256_of(content))
                 for name, (part, content) in sorted(files.items())
             ),
-        )  # fmt: skip
+        )
     except (ValidationError, ValueError, TypeError) as error:
-        raise FixInput(f"this run cannot become a bundle: {_first(error)}", where=str(request.run),
-                       mend="Train again with this version")  from None  # fmt: skip
+        raise FixInput(
+            f"this run cannot become a bundle: {_first(error)}", where=str(request.run), mend="Train again with this version"
+        ) from None
 
 
 def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[str, Any] | None:
@@ -277,8 +291,7 @@ def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[s
         return None
     models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
     if sorted(found["fitted_for"]["model_sha256"]) != models:
-        raise FixInput("the maps from score to probability were fitted for another model", where=str(run),
-                       mend="Train again")  # fmt: skip
+        raise FixInput("the maps from score to probability were fitted for another model", where=str(run), mend="Train again")
     return {name: found[name] for name in ("event", "platt", "isotonic", "temperature")}
 
 
@@ -297,21 +310,24 @@ def _golden(run: Path) -> Golden:
         with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
             return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"),
-                       mend="Train again")  from None  # fmt: skip
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), mend="Train again") from None
 
 
 def _promotion(request: Request) -> Promotion | None:
     if request.role is not Role.CHAMPION:
         return None
     if not (request.run / PROMOTION).exists():
-        raise FixInput("a champion needs a promotion record, and this run has none", where=str(request.run),
-                       mend="Publish it as an evaluation, or have it promoted first")  # fmt: skip
+        raise FixInput(
+            "a champion needs a promotion record, and this run has none",
+            where=str(request.run),
+            mend="Publish it as an evaluation, or have it promoted first",
+        )
     try:
         return Promotion.model_validate_json(_read(request.run, PROMOTION))
     except ValidationError as error:
-        raise FixInput(f"the promotion record cannot be read: {_first(error)}",
-                       where=str(request.run / PROMOTION), mend="Have the run promoted again") from None  # fmt: skip
+        raise FixInput(
+            f"the promotion record cannot be read: {_first(error)}", where=str(request.run / PROMOTION), mend="Have the run promoted again"
+        ) from None
 
 
 def _refusal(request: Request) -> str | None:
@@ -339,8 +355,11 @@ def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
     except (ValidationError, KeyError, TypeError):
         raise FixInput("the store's key set cannot be read", where=where, mend="Restore it from a backup") from None
     if published.version > keyset.version:
-        raise FixInput(f"the store has key set version {published.version}, this folder {keyset.version}",
-                       where=where, mend="Use the newest key folder")  # fmt: skip
+        raise FixInput(
+            f"the store has key set version {published.version}, this folder {keyset.version}",
+            where=where,
+            mend="Use the newest key folder",
+        )
 
 
 def _document(run: Path, name: str) -> dict[str, Any]:
@@ -363,8 +382,9 @@ def _read(run: Path, name: str) -> bytes:
     try:
         return (run / name).read_bytes()
     except OSError as error:
-        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{name} cannot be read: {reason_of(error)}", where=str(run), mend="Name a run folder made by `trainer train`"
+        ) from None
 
 
 def _first(error: ValidationError | ValueError | TypeError) -> str:

@@ -25,22 +25,12 @@ from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar
 from signals.storage.s3 import Objects
 from trainer.publishing.keys import keyset_bytes, load_keyset
-from trainer.publishing.publish import (
-    KEYSET,
-    Publication,
-    Request,
-    check_store_keys,
-    not_brought_over,
-    publish,
-    sleeve_of,
-)
+from trainer.publishing.publish import KEYSET, Publication, Request, check_store_keys, not_brought_over, publish, sleeve_of
 
 Tagged = tuple[bytes, str] | None
 
 
-def publish_remote(
-    objects: Objects, request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]
-) -> tuple[Publication, str]:
+def publish_remote(objects: Objects, request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> tuple[Publication, str]:
     """Publish to an object store; return the publication and the place of its bundle.
 
     Parameters
@@ -83,8 +73,9 @@ def _mirror_former(objects: Objects, mirror: Path, sleeve: str) -> None:
         for name in latest.files:
             content = objects.get(latest.path(name))
             if content is None:
-                raise FixInput("the store lacks a file that its pointer names", where=latest.path(name),
-                               mend="Restore it, or remove the pointer")  # fmt: skip
+                raise FixInput(
+                    "the store lacks a file that its pointer names", where=latest.path(name), mend="Restore it, or remove the pointer"
+                )
             write_atomic(mirror / latest.path(name), content)
 
 

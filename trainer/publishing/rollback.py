@@ -27,9 +27,7 @@ def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> Rollb
         raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", mend="Copy the folder's name")
     if int(seq) >= high_water:
         raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", mend="Name an older bundle")
-    return RollbackGrant(
-        bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=valid_until, reason=reason
-    )
+    return RollbackGrant(bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=valid_until, reason=reason)
 
 
 def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reason: str) -> RollbackGrant:
@@ -43,8 +41,9 @@ def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reas
     wanted = sorted(model_sha256)
     found = [manifest for manifest in _champions(store) if sorted(f.sha256 for f in manifest.of(Part.MODEL)) == wanted]
     if not found:
-        raise FixInput("the store holds no champion bundle of that version", where=str(store),
-                       mend="Name the store that it was published to")  # fmt: skip
+        raise FixInput(
+            "the store holds no champion bundle of that version", where=str(store), mend="Name the store that it was published to"
+        )
     newest = max(found, key=lambda manifest: manifest.seq)
     return grant(f"{newest.seq}-{newest.bundle_id}", _taken(store, newest.sleeve), valid_until, reason)
 

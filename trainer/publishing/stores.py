@@ -14,10 +14,7 @@ from trainer.curation.bucket import BucketStore
 from trainer.curation.store import FolderStore, Store
 
 Endpoint = Annotated[str, typer.Option(help="Address of a MinIO, SeaweedFS or other S3 server; Amazon's where absent.")]
-S3Credentials = Annotated[
-    Path | None,
-    typer.Option(help="Folder with s3-key-id and s3-secret-key; boto3's own places where absent."),
-]
+S3Credentials = Annotated[Path | None, typer.Option(help="Folder with s3-key-id and s3-secret-key; boto3's own places where absent.")]
 
 
 def objects_at(to: str, endpoint: str, credentials: Path | None) -> Objects:

@@ -144,14 +144,4 @@ def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> La
 
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
 
-__all__ = [
-    "LABELS",
-    "LEARNERS",
-    "CpcvConfig",
-    "LabelConfig",
-    "LabelKind",
-    "LearnerKind",
-    "Recipe",
-    "RecipeConfig",
-    "learner_of",
-]
+__all__ = ["LABELS", "LEARNERS", "CpcvConfig", "LabelConfig", "LabelKind", "LearnerKind", "Recipe", "RecipeConfig", "learner_of"]

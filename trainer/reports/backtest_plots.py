@@ -16,9 +16,12 @@ from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 LAYERS = {
-    "auction slippage": ("auction_slippage",), "spread": ("spread",), "impact": ("impact",),
-    "SEC and TAF fees": ("sec_fee", "taf_fee"), "borrow": ("borrow",),
-}  # fmt: skip
+    "auction slippage": ("auction_slippage",),
+    "spread": ("spread",),
+    "impact": ("impact",),
+    "SEC and TAF fees": ("sec_fee", "taf_fee"),
+    "borrow": ("borrow",),
+}
 LAYER_COLOURS = ("#1f5f8b", "#6b9ac4", "#c05621", "#7a7a7a", "#e0a458")
 TURNOVER_WINDOW = 20
 

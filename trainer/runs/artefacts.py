@@ -32,10 +32,7 @@ def canonical_json(document: Mapping[str, Any]) -> bytes:
 
 def feature_list(sleeve: Sleeve) -> bytes:
     """Ordered features with dtype, units and look-back, and the hash that a device compares."""
-    rows = [
-        {"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"}
-        for name, units, lookback in sleeve.spec
-    ]
+    rows = [{"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"} for name, units, lookback in sleeve.spec]
     return canonical_json({"sleeve": sleeve.name, "spec_hash": sleeve.spec_hash, "features": rows})
 
 
@@ -82,9 +79,7 @@ def golden_rows(features: Matrix) -> np.ndarray:
     return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
 
 
-def unseen_history(
-    panel: FeaturePanel, rows: Samples, unseen: Samples, scores: Floats, groups: int
-) -> tuple[FeaturePanel, Floats]:
+def unseen_history(panel: FeaturePanel, rows: Samples, unseen: Samples, scores: Floats, groups: int) -> tuple[FeaturePanel, Floats]:
     """Return what drift is measured against: the sessions trained on, and scores of models that never saw them.
 
     Parameters
@@ -107,9 +102,7 @@ def unseen_history(
         NaN where there is no score.
     """
     history = slice(int(rows.t0.min()), int(rows.t0.max()) + 1)
-    seen = FeaturePanel(
-        panel.sessions[history], panel.symbols, panel.names, panel.values[history], panel.eligible[history]
-    )
+    seen = FeaturePanel(panel.sessions[history], panel.symbols, panel.names, panel.values[history], panel.eligible[history])
     dense, scored = unseen.dense(scores), np.unique(unseen.t0)
     for first, _ in group_bounds(len(scored), groups):
         dense[scored[first : first + max(LAGS)]] = np.nan

@@ -126,9 +126,8 @@ def _verified(path: Path, mend: str) -> Chain:
         raise FixInput("the anchor of a history cannot be read", where=str(anchor), mend=mend) from None
     if not found.holds(known) or len(found.records) > known.records + 1:
         raise FixInput(
-            f"{len(found.records)} records where {known.records} were written: the history was cut or replaced",
-            where=str(path), mend=mend,
-        )  # fmt: skip
+            f"{len(found.records)} records where {known.records} were written: the history was cut or replaced", where=str(path), mend=mend
+        )
     return found
 
 

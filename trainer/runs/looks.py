@@ -56,10 +56,14 @@ def record(data: Path, look: Look) -> None:
 
 def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]) -> int:
     """How many models but `own` of the sleeve were shown on a session of [first, last]; raises as `record`."""
-    return len({
-        str(known["model"]) for known in chain.read(data / LOOKS, mend=MEND).records
-        if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
-    } - set(own))  # fmt: skip
+    return len(
+        {
+            str(known["model"])
+            for known in chain.read(data / LOOKS, mend=MEND).records
+            if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
+        }
+        - set(own)
+    )
 
 
 def _is_same(known: Mapping[str, Any], look: Look) -> bool:

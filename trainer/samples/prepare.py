@@ -44,9 +44,13 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
         The range is no range of the dataset, too short, or holds a RED session.
     """
     source = read_source(
-        chosen.data, start=chosen.start, end=chosen.end, symbols=chosen.symbols,
-        lookback_sessions=recipe.sleeve.lookback_sessions, version=chosen.version,
-    )  # fmt: skip
+        chosen.data,
+        start=chosen.start,
+        end=chosen.end,
+        symbols=chosen.symbols,
+        lookback_sessions=recipe.sleeve.lookback_sessions,
+        version=chosen.version,
+    )
     panel = recipe.sleeve.panel(source.bars)
     labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
     rows = samples(panel, labels, first=source.first_row, doubted=unsettled(source.bars))

@@ -92,16 +92,24 @@ def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Fla
     if t0.size == 0:
         raise TooLittleHistory(
             f"no session has {MIN_NAMES} eligible names with features and a label",
-            where=f"{panel.sessions[first]} to {panel.sessions[-1]}", mend="Use a longer range or more symbols",
-        )  # fmt: skip
+            where=f"{panel.sessions[first]} to {panel.sessions[-1]}",
+            mend="Use a longer range or more symbols",
+        )
     taught = usable if doubted is None else usable & ~_holds_one(doubted, labels.ends)
     weight = np.where(taught[usable], 1.0 / np.maximum(taught.sum(axis=1), 1)[t0], 0.0)
     target = normal_ranks(np.where(taught, labels.values, np.nan))[usable]
     return Samples(
-        sessions=panel.sessions, symbols=panel.symbols, names=panel.names, t0=t0, t1=labels.ends[usable],
-        column=column, features=panel.values[usable], label=labels.values[usable],
-        target=np.where(taught[usable], target, 0.0), weight=weight / weight.mean(),
-    )  # fmt: skip
+        sessions=panel.sessions,
+        symbols=panel.symbols,
+        names=panel.names,
+        t0=t0,
+        t1=labels.ends[usable],
+        column=column,
+        features=panel.values[usable],
+        label=labels.values[usable],
+        target=np.where(taught[usable], target, 0.0),
+        weight=weight / weight.mean(),
+    )
 
 
 def _holds_one(doubted: Flags, ends: Rows) -> Flags:
@@ -150,6 +158,6 @@ def seal_holdout(rows: Samples, sessions: int, embargo: int) -> tuple[Samples, S
         raise TooLittleHistory(
             f"{len(labelled)} labelled sessions leave {open_sessions} outside a sealed holdout of {sessions}",
             mend="Train on a longer range, or configure a shorter holdout_sessions",
-        )  # fmt: skip
+        )
     sealed = rows.t0 >= first
     return rows.where(is_open), Seal(first, int(labelled[-1]), sessions, int(sealed.sum()))

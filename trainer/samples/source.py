@@ -47,9 +47,8 @@ class Source:
 
 
 def read_source(
-    folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int,
-    version: int | None = None,
-) -> Source:  # fmt: skip
+    folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int, version: int | None = None
+) -> Source:
     """Read the bars of features' sessions from `start` on and of labels that end by `end`.
 
     Parameters
@@ -95,14 +94,14 @@ def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> Non
         shown = "; ".join(f"{audit.session}: {', '.join(audit.reasons)}" for audit in red[:SHOWN])
         more = f"; and {len(red) - SHOWN} more" if len(red) > SHOWN else ""
         days = {audit.session for audit in red}
-        lacking = [run for run in missing(folder, manifest, min(days), max(days))
-                   if any(run.first <= day <= run.last for day in days)]  # fmt: skip
+        lacking = [run for run in missing(folder, manifest, min(days), max(days)) if any(run.first <= day <= run.last for day in days)]
         names = f"; missing: {summary(lacking)}" if lacking else ""
         raise DataNotUsable(
-            f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range", where=shown + more + names,
+            f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range",
+            where=shown + more + names,
             mend="Fetch what is missing with trainer backfill, train on a range without them (--start, --end), or, "
-                 "where nobody has it, say so with trainer accept-red",
-        )  # fmt: skip
+            "where nobody has it, say so with trainer accept-red",
+        )
 
 
 def accepted(source: Source) -> list[dict[str, str]]:
@@ -119,10 +118,7 @@ def accepted(source: Source) -> list[dict[str, str]]:
 
 def accepted_warnings(source: Source) -> list[str]:
     """Return what a reader must know about sessions accepted as missing; empty where there are none."""
-    return [
-        f"{row['session']} is RED ({row['audit']}) and was trained around as missing: {row['reason']}"
-        for row in accepted(source)
-    ]
+    return [f"{row['session']} is RED ({row['audit']}) and was trained around as missing: {row['reason']}" for row in accepted(source)]
 
 
 def unknown_warnings(source: Source) -> list[str]:

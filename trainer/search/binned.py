@@ -53,9 +53,7 @@ class BinnedRows:
         if not isinstance(learner, SharesBins):
             return score_unseen(rows, learner, train, test)
         chosen = learned_from(rows, train.numbers)
-        model = learner.fit_binned(
-            self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
-        )
+        model = learner.fit_binned(self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
         return scored(model, rows.features[test.numbers])
 
     def _of(self, learner: SharesBins) -> Bins:
@@ -71,9 +69,7 @@ class BinnedRows:
         return self.fingerprint
 
 
-_LAST: list[
-    BinnedRows
-] = []  # of a cluster's worker: the rows that arrived last, which every batch of trials sends again
+_LAST: list[BinnedRows] = []  # of a cluster's worker: the rows that arrived last, which every batch of trials sends again
 
 
 def _arrived(rows: Samples, fingerprint: str) -> BinnedRows:

@@ -112,9 +112,10 @@ def append(folder: Path, *records: Record) -> Anchor:
         return chain.extend(folder / FILE, records, mend=MEND)
     except PermissionError as error:
         raise FixInput(
-            f"the record of trials cannot be written: {error.strerror}", where=str(folder / FILE),
+            f"the record of trials cannot be written: {error.strerror}",
+            where=str(folder / FILE),
             mend="Every trial is recorded beside its data: make the dataset's folder writable",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def merge(folder: Path, theirs: Path) -> int:
@@ -206,8 +207,9 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
         number, place = int(record["number"]), (int(record["number"]), str(sorted(record["parameters"].items())))
         if record["kind"] == "started":
             key = str(record.get("trial") or f"{name}/{number}")
-            begun = Trial(number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key,
-                          str(record.get("recipe", "")))  # fmt: skip
+            begun = Trial(
+                number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key, str(record.get("recipe", ""))
+            )
             trials.setdefault(place, begun)
         else:
             net, begun = unpacked(record["net"]), trials[place]
@@ -215,8 +217,9 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
             if len(own) != len(net):
                 raise ValueError(f"{len(net)} returns on {len(own)} sessions")
             shown = {int(fold): float(value) for fold, value in record.get("reported", {}).items()}
-            trials[place] = Trial(number, State(record["state"]), record["parameters"], net, record["reason"],
-                                  begun.key, begun.recipe, own, shown)  # fmt: skip
+            trials[place] = Trial(
+                number, State(record["state"]), record["parameters"], net, record["reason"], begun.key, begun.recipe, own, shown
+            )
     baselines = {record["name"]: unpacked(record["net"]) for record in records if record["kind"] == "baseline"}
     ordered = tuple(trials[place] for place in sorted(trials))
     return Study(opening["identity"], sessions, ordered, baselines)

@@ -103,9 +103,8 @@ class Boosted:
         rows, _ = np.nonzero(known)
         weight = 1.0 / known.sum(axis=1)[rows]
         model = self.learner.fit(
-            np.ascontiguousarray(scores[:, known].T, dtype=np.float32), normal_ranks(label)[known],
-            weight / weight.mean(), self.names, rows,
-        )  # fmt: skip
+            np.ascontiguousarray(scores[:, known].T, dtype=np.float32), normal_ranks(label)[known], weight / weight.mean(), self.names, rows
+        )
         return Trees(model)
 
 

@@ -30,9 +30,18 @@ from trainer.validation.splits.oof import Step, fit, scored
 SEALED = "The sealed holdout is not shown: only a promotion opens it. Train is in-sample: its gap to out-of-fold is "
 SEALED += "what was memorised; the gap from out-of-fold to walk-forward is what hindsight was worth."
 HEADINGS = (
-    "learner", "device", "train IC", "out-of-fold IC", "t", "walk-forward IC", "t", "train - oof", "oof - forward",
-    "Sharpe, net", "turnover",
-)  # fmt: skip
+    "learner",
+    "device",
+    "train IC",
+    "out-of-fold IC",
+    "t",
+    "walk-forward IC",
+    "t",
+    "train - oof",
+    "oof - forward",
+    "Sharpe, net",
+    "turnover",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +61,17 @@ def steps(config: RecipeConfig, learners: tuple[LearnerKind, ...]) -> int:
 
 
 def compare(
-    recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[LearnerKind, ...], *, data: Path,
-    seed: int, device: Device, workers: int, step: Step,
-) -> tuple[Row, ...]:  # fmt: skip
+    recipe: Recipe,
+    config: RecipeConfig,
+    material: Material,
+    learners: tuple[LearnerKind, ...],
+    *,
+    data: Path,
+    seed: int,
+    device: Device,
+    workers: int,
+    step: Step,
+) -> tuple[Row, ...]:
     """Prove each learner on the material's open rows; each is a trial on the record of the dataset `data`."""
     store.known(data).require(config.study)
     following = next_opens(material.source.bars, material.source.actions)
@@ -69,9 +86,7 @@ def compare(
         worth = figures(proof, material.source.bars, config.label.k)
         model = fit(proof.rows, learner, np.arange(len(proof.rows)))
         step(f"{kind} in sample")
-        own = rank_ic(
-            proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label)
-        )  # fmt: skip
+        own = rank_ic(proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label))
         train = overlapping_mean(own, config.label.k)
         book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
         end(data, question, Series(proof.rows.sessions[book.rows], book.net))
@@ -83,18 +98,24 @@ def compare(
 def document(rows: tuple[Row, ...], config: RecipeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparison as a JSON document."""
     return {
-        **identity, "config_hash": config.fingerprint(), "holdout": SEALED,
+        **identity,
+        "config_hash": config.fingerprint(),
+        "holdout": SEALED,
         "learners": [
             {
-                "learner": str(row.kind), "device": str(row.device), "train_ic": vars(row.train),
-                "out_of_fold_ic": vars(row.worth.ic), "walk_forward_ic": vars(row.worth.ic_walk_forward),
+                "learner": str(row.kind),
+                "device": str(row.device),
+                "train_ic": vars(row.train),
+                "out_of_fold_ic": vars(row.worth.ic),
+                "walk_forward_ic": vars(row.worth.ic_walk_forward),
                 "gap_train_out_of_fold": row.train.mean - row.worth.ic.mean,
                 "gap_out_of_fold_walk_forward": row.worth.ic.mean - row.worth.ic_walk_forward.mean,
-                "sharpe_net_annual": row.sharpe, "turnover_annual": row.worth.turnover.annual,
+                "sharpe_net_annual": row.sharpe,
+                "turnover_annual": row.worth.turnover.annual,
             }
             for row in rows
         ],
-    }  # fmt: skip
+    }
 
 
 def table(rows: tuple[Row, ...]) -> str:
@@ -103,10 +124,17 @@ def table(rows: tuple[Row, ...]) -> str:
     for row in rows:
         ic, forward = row.worth.ic, row.worth.ic_walk_forward
         cells = (
-            str(row.kind), str(row.device), f"{row.train.mean:+.4f}", f"{ic.mean:+.4f} ± {ic.standard_error:.4f}",
-            f"{ic.t:+.2f}", f"{forward.mean:+.4f} ± {forward.standard_error:.4f}", f"{forward.t:+.2f}",
-            f"{row.train.mean - ic.mean:+.4f}", f"{ic.mean - forward.mean:+.4f}", f"{row.sharpe:+.2f}",
+            str(row.kind),
+            str(row.device),
+            f"{row.train.mean:+.4f}",
+            f"{ic.mean:+.4f} ± {ic.standard_error:.4f}",
+            f"{ic.t:+.2f}",
+            f"{forward.mean:+.4f} ± {forward.standard_error:.4f}",
+            f"{forward.t:+.2f}",
+            f"{row.train.mean - ic.mean:+.4f}",
+            f"{ic.mean - forward.mean:+.4f}",
+            f"{row.sharpe:+.2f}",
             f"{row.worth.turnover.annual:.1f}x",
-        )  # fmt: skip
+        )
         lines.append(" | ".join(cells))
     return "\n".join([*(f"| {line} |" if "---" not in line else f"|{line}|" for line in lines), "", SEALED])

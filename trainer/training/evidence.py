@@ -27,12 +27,26 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 
 
 def evidence(
-    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, proof: Proof, worth: Figures, parity: Parity,
-    *, seed: int, code_version: str, device: Device, trials: dict[str, Any],
-    importance: Importance | None, bars_hash: str, calibration: Calibration | None,
-    regimes: list[dict[str, Any]], expected: dict[str, Any] | None, owned: dict[str, Any],
+    recipe: Recipe,
+    config: RecipeConfig,
+    source: Source,
+    rows: Samples,
+    proof: Proof,
+    worth: Figures,
+    parity: Parity,
+    *,
+    seed: int,
+    code_version: str,
+    device: Device,
+    trials: dict[str, Any],
+    importance: Importance | None,
+    bars_hash: str,
+    calibration: Calibration | None,
+    regimes: list[dict[str, Any]],
+    expected: dict[str, Any] | None,
+    owned: dict[str, Any],
     leaks: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Assemble the document; `rows` are all training rows, `proof.rows` those that the figures come from."""
     return {
         "format": FORMAT,
@@ -47,23 +61,28 @@ def evidence(
         "last_training_session": _day(rows, int(rows.t0.max())),
         "last_label_session": _day(rows, int(rows.t1.max())),
         "training": {
-            "rows": len(rows), "sessions": len(np.unique(rows.t0)), "symbols": len(np.unique(rows.column)),
+            "rows": len(rows),
+            "sessions": len(np.unique(rows.t0)),
+            "symbols": len(np.unique(rows.column)),
             "rows_with_nan": int(np.isnan(rows.features).any(axis=1).sum()),
         },
         "snapshot_id": source.manifest.snapshot_id,
         "dataset": {
-            "name": source.manifest.name, "version": source.manifest.version, "vendor": source.manifest.vendor,
-            "basis": str(source.manifest.basis), "survivorship": str(source.manifest.universe_state),
-            "universe_why": source.manifest.universe_why, "ends": mortality.document(source.bars, source.actions),
-            "eligibility": source.manifest.eligibility_rule, "red_accepted": accepted(source),
+            "name": source.manifest.name,
+            "version": source.manifest.version,
+            "vendor": source.manifest.vendor,
+            "basis": str(source.manifest.basis),
+            "survivorship": str(source.manifest.universe_state),
+            "universe_why": source.manifest.universe_why,
+            "ends": mortality.document(source.bars, source.actions),
+            "eligibility": source.manifest.eligibility_rule,
+            "red_accepted": accepted(source),
         },
         "config_hash": config.fingerprint(),
         "code_version": code_version,
         "ic": {**_ic(worth), "embargoes": _embargoes(recipe, config, proof)},
         "walk_forward": {"ic": _mean(worth.ic_walk_forward), "groups": config.cpcv.groups - 1},
-        "deciles": {
-            "curve": worth.curve.tolist(), "spread": _mean(worth.spread), "extreme_labels": worth.extreme_labels,
-        },
+        "deciles": {"curve": worth.curve.tolist(), "spread": _mean(worth.spread), "extreme_labels": worth.extreme_labels},
         "turnover": asdict(worth.turnover),
         "capacity": asdict(worth.capacity),
         "cpcv": _cpcv(config, proof),
@@ -79,9 +98,10 @@ def evidence(
         "policy_book": owned,
         "importance": None if importance is None else _importance(importance, rows.names),
         "warnings": warnings(worth, proof, config, str(source.manifest.universe_state))
-        + [f"LEAK SUSPECTED: {sentence}" for sentence in failures(leaks)] + accepted_warnings(source)
+        + [f"LEAK SUSPECTED: {sentence}" for sentence in failures(leaks)]
+        + accepted_warnings(source)
         + unknown_warnings(source),
-    }  # fmt: skip
+    }
 
 
 def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: str) -> list[str]:
@@ -98,14 +118,9 @@ def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: s
             f"{FOLD_DEPENDENCE}, so this is not distinguishable from no skill"
         )
     if not worth.ic_walk_forward.t >= SURE_T:
-        found.append(
-            f"walking forward, without hindsight, the IC's t is {worth.ic_walk_forward.t:.2f}: not distinguishable "
-            "from no skill"
-        )
+        found.append(f"walking forward, without hindsight, the IC's t is {worth.ic_walk_forward.t:.2f}: not distinguishable from no skill")
     if worth.extreme_labels:
-        found.append(
-            f"{worth.extreme_labels} labels lie beyond 100 % and count in full: a decile figure may be theirs alone"
-        )
+        found.append(f"{worth.extreme_labels} labels lie beyond 100 % and count in full: a decile figure may be theirs alone")
     if worth.ic_long_embargo is not None and worth.ic_long_embargo.mean < (1.0 - MATERIAL_GAP) * worth.ic.mean:
         found.append(
             f"IC {worth.ic.mean:.4f} falls to {worth.ic_long_embargo.mean:.4f} with an embargo of "
@@ -122,12 +137,15 @@ def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: s
 
 def _ic(worth: Figures) -> dict[str, Any]:
     return {
-        "mean": worth.ic.mean, "standard_error": worth.ic.standard_error, "t_newey_west": worth.ic.t,
-        "lag": worth.ic_lag, "sessions": worth.ic.sessions,
+        "mean": worth.ic.mean,
+        "standard_error": worth.ic.standard_error,
+        "t_newey_west": worth.ic.t,
+        "lag": worth.ic_lag,
+        "sessions": worth.ic.sessions,
         "by_path": [_mean(path) for path in worth.ic_by_path],
         "by_offset": [_mean(offset) for offset in worth.ic_by_offset],
         "long_embargo": None if worth.ic_long_embargo is None else _mean(worth.ic_long_embargo),
-    }  # fmt: skip
+    }
 
 
 def _embargoes(recipe: Recipe, config: RecipeConfig, proof: Proof) -> dict[str, Any]:
@@ -135,9 +153,10 @@ def _embargoes(recipe: Recipe, config: RecipeConfig, proof: Proof) -> dict[str, 
     needed, long = recipe.sleeve.lookback_sessions, config.cpcv.long_embargo_sessions
     is_measured = proof.long_embargo is not None and long >= needed
     return {
-        "needed": needed, "long": long if proof.long_embargo is not None else 0,
+        "needed": needed,
+        "long": long if proof.long_embargo is not None else 0,
         "is_possible": is_measured or leaves_rows(proof.rows, config.cpcv, needed),
-    }  # fmt: skip
+    }
 
 
 def _mean(figure: Any) -> dict[str, Any]:  # a `Mean`
@@ -147,10 +166,14 @@ def _mean(figure: Any) -> dict[str, Any]:  # a `Mean`
 def _cpcv(config: RecipeConfig, proof: Proof) -> dict[str, Any]:
     rows = proof.rows
     return {
-        **config.cpcv.model_dump(), "splits": len(proof.oof.leaks), "paths": len(proof.oof.scores), "rows": len(rows),
-        "first": _day(rows, int(rows.t0.min())), "last": _day(rows, int(rows.t0.max())),
+        **config.cpcv.model_dump(),
+        "splits": len(proof.oof.leaks),
+        "paths": len(proof.oof.scores),
+        "rows": len(rows),
+        "first": _day(rows, int(rows.t0.min())),
+        "last": _day(rows, int(rows.t0.max())),
         "train_rows_by_split": proof.oof.train_rows.tolist(),
-    }  # fmt: skip
+    }
 
 
 def _importance(found: Importance, names: tuple[str, ...]) -> dict[str, Any]:
@@ -166,9 +189,12 @@ def _holdout(proof: Proof) -> dict[str, Any] | None:
     if proof.seal is None:
         return None
     return {
-        "first": _day(proof.rows, proof.seal.first), "last": _day(proof.rows, proof.seal.last),
-        "sessions": proof.seal.sessions, "rows": proof.seal.rows, "opened": 0,
-    }  # fmt: skip
+        "first": _day(proof.rows, proof.seal.first),
+        "last": _day(proof.rows, proof.seal.last),
+        "sessions": proof.seal.sessions,
+        "rows": proof.seal.rows,
+        "opened": 0,
+    }
 
 
 def _day(rows: Samples, row: int) -> str:

@@ -33,9 +33,7 @@ BOUND_QUANTILE, MIN_BOUND = 0.995, 0.05
 Z_90 = 1.6448536269514722  # standard normal quantile of 95 %: two sides leave 10 %
 
 
-def expectation(
-    scores: Floats, following: Opens, conditions: tuple[Floats, Floats], k: int, seed: int
-) -> dict[str, Any] | None:
+def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floats], k: int, seed: int) -> dict[str, Any] | None:
     """Describe the life to be expected.
 
     Parameters

@@ -37,7 +37,6 @@ def by_regime(bars: Bars, worth: Figures, k: int) -> list[dict[str, Any]]:
         inside = kinds == regime.value
         if not (inside & judged).any():
             continue
-        of = [overlapping_mean(np.where(inside, series, np.nan), k)
-              for series in (worth.ic_series, worth.walk_forward_series)]  # fmt: skip
+        of = [overlapping_mean(np.where(inside, series, np.nan), k) for series in (worth.ic_series, worth.walk_forward_series)]
         found.append(asdict(RegimeFigures(regime.value, int((inside & judged).sum()), *of)))
     return found

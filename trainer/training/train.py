@@ -144,8 +144,17 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     config, shared = _chosen(recipe, config, material, following, request, step)
     learner = learner_of(config, request.seed, request.device)
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    question = asked(TRAIN, recipe, config, source, open_rows, seed=request.seed, device=learner.device,
-                     bars_hash=request.bars_hash, lineage=request.lineage)  # fmt: skip
+    question = asked(
+        TRAIN,
+        recipe,
+        config,
+        source,
+        open_rows,
+        seed=request.seed,
+        device=learner.device,
+        bars_hash=request.bars_hash,
+        lineage=request.lineage,
+    )
     begin(request.data, question)
 
     proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
@@ -163,16 +172,33 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     fitted = _fit(rows, proof.rows, learner, step)
     # One path's scores, each of one model as the published one is: the paths' mean has a smaller scale than any model.
     calibration = calibrate(
-        proof.rows, proof.oof.scores[0], scored(fitted.model, proof.rows.features), k=config.label.k,
-        model_sha256=(sha256_of(fitted.exported.onnx),), is_log_odds=scores_log_odds(config),
-    )  # fmt: skip
+        proof.rows,
+        proof.oof.scores[0],
+        scored(fitted.model, proof.rows.features),
+        k=config.label.k,
+        model_sha256=(sha256_of(fitted.exported.onnx),),
+        is_log_odds=scores_log_odds(config),
+    )
     known = evidence(
-        recipe, config, source, rows, proof, worth, fitted.exported.parity,
-        seed=request.seed, code_version=request.code_version, device=learner.device,
-        trials=dict(known_trials.document), importance=drivers, bars_hash=request.bars_hash, calibration=calibration,
-        regimes=by_regime(source.bars, worth, config.label.k), expected=expected, owned=owned,
+        recipe,
+        config,
+        source,
+        rows,
+        proof,
+        worth,
+        fitted.exported.parity,
+        seed=request.seed,
+        code_version=request.code_version,
+        device=learner.device,
+        trials=dict(known_trials.document),
+        importance=drivers,
+        bars_hash=request.bars_hash,
+        calibration=calibration,
+        regimes=by_regime(source.bars, worth, config.label.k),
+        expected=expected,
+        owned=owned,
         leaks=suspected,
-    )  # fmt: skip
+    )
     known["seed_null"] = null_of(fitted.model, panel)
     if request.compare is not None:
         known["lineage"] = request.compare(panel, fitted.exported.onnx)
@@ -191,20 +217,32 @@ def _chosen(
     if request.search is None:
         return config, None
     found, shared = searched(
-        recipe, config, material.source, material.rows, following, request.search, data=request.data,
-        seed=request.seed, device=request.device, workers=request.workers, step=step,
-    )  # fmt: skip
+        recipe,
+        config,
+        material.source,
+        material.rows,
+        following,
+        request.search,
+        data=request.data,
+        seed=request.seed,
+        device=request.device,
+        workers=request.workers,
+        step=step,
+    )
     return found.config, shared
 
 
-def _leaks(
-    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: Request
-) -> dict[str, Any]:
+def _leaks(recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: Request) -> dict[str, Any]:
     """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
     subject = Subject(
-        rows=proof.rows, scores=proof.oof.scores.mean(axis=0), forward=proof.walk_forward, panel=material.panel,
-        bars=material.source.bars, k=config.label.k, groups=config.cpcv.groups,
-    )  # fmt: skip
+        rows=proof.rows,
+        scores=proof.oof.scores.mean(axis=0),
+        forward=proof.walk_forward,
+        panel=material.panel,
+        bars=material.source.bars,
+        k=config.label.k,
+        groups=config.cpcv.groups,
+    )
     second = None
     if request.second is not None:
         manifest = read_manifest(request.second)
@@ -212,15 +250,12 @@ def _leaks(
     return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
 
 
-def _importance(
-    open_rows: Samples, learner: Learner, config: RecipeConfig, request: Request, step: Step
-) -> Importance | None:
+def _importance(open_rows: Samples, learner: Learner, config: RecipeConfig, request: Request, step: Step) -> Importance | None:
     if not request.importance:
         return None
     return importance(
-        open_rows, learner, groups=config.cpcv.groups, embargo=config.cpcv.embargo_sessions, k=config.label.k,
-        seed=request.seed, step=step,
-    )  # fmt: skip
+        open_rows, learner, groups=config.cpcv.groups, embargo=config.cpcv.embargo_sessions, k=config.label.k, seed=request.seed, step=step
+    )
 
 
 def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
@@ -232,22 +267,35 @@ def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
 
 
 def _files(
-    recipe: Recipe, config: RecipeConfig, source: Source, panel: FeaturePanel, rows: Samples, proof: Proof,
-    fitted: Fitted, known: dict[str, Any], chosen: Range,
-) -> Mapping[str, bytes]:  # fmt: skip
+    recipe: Recipe,
+    config: RecipeConfig,
+    source: Source,
+    panel: FeaturePanel,
+    rows: Samples,
+    proof: Proof,
+    fitted: Fitted,
+    known: dict[str, Any],
+    chosen: Range,
+) -> Mapping[str, bytes]:
     training_cfg = {
-        "sleeve": recipe.sleeve.name, "seed": known["seed"], "trial": known["trials"]["trial"],
+        "sleeve": recipe.sleeve.name,
+        "seed": known["seed"],
+        "trial": known["trials"]["trial"],
         "config": config.model_dump(mode="json"),
-        "device": known["learner"]["device"], "config_hash": known["config_hash"],
+        "device": known["learner"]["device"],
+        "config_hash": known["config_hash"],
         "code_version": known["code_version"],
-        "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
-        "first_training_session": known["first_training_session"], "last_label_session": known["last_label_session"],
+        "snapshot_id": known["snapshot_id"],
+        "dataset_version": source.manifest.version,
+        "first_training_session": known["first_training_session"],
+        "last_label_session": known["last_label_session"],
         "symbols": list(rows.symbols),
         "range": {
-            "start": str(chosen.start) if chosen.start else None, "end": str(chosen.end) if chosen.end else None,
+            "start": str(chosen.start) if chosen.start else None,
+            "end": str(chosen.end) if chosen.end else None,
             "symbols": list(chosen.symbols),
         },
-    }  # fmt: skip
+    }
     return {
         "model.onnx": fitted.exported.onnx,
         "model.txt": fitted.model.to_text().encode(),
@@ -266,13 +314,26 @@ def _files(
 
 
 def _report(
-    recipe: Recipe, source: Source, panel: FeaturePanel, proof: Proof, worth: Figures, model: Model,
-    known: dict[str, Any], book: BookReturns, sharpes: Floats,
-) -> Mapping[str, bytes]:  # fmt: skip
+    recipe: Recipe,
+    source: Source,
+    panel: FeaturePanel,
+    proof: Proof,
+    worth: Figures,
+    model: Model,
+    known: dict[str, Any],
+    book: BookReturns,
+    sharpes: Floats,
+) -> Mapping[str, bytes]:
     subject = Reported(
-        known=known, sessions=source.bars.sessions, names=recipe.sleeve.names, importance=model.importance(),
-        series=worth.ic_series, forward=worth.walk_forward_series, eligible=panel.eligible.sum(axis=1),
-        labelled=proof.rows.dense(proof.rows.label), book=book,
+        known=known,
+        sessions=source.bars.sessions,
+        names=recipe.sleeve.names,
+        importance=model.importance(),
+        series=worth.ic_series,
+        forward=worth.walk_forward_series,
+        eligible=panel.eligible.sum(axis=1),
+        labelled=proof.rows.dense(proof.rows.label),
+        book=book,
         trial_sharpes=sharpes,
-    )  # fmt: skip
+    )
     return report_files(subject)

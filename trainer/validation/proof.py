@@ -123,20 +123,26 @@ def figures(proof: Proof, bars: Bars, k: int) -> Figures:
     held = labels[present]
     curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
     return Figures(
-        ic=overlapping_mean(series, k), ic_lag=k - 1, ic_series=series,
-        ic_by_path=tuple(overlapping_mean(path, k) for path in by_path), ic_by_offset=by_offset(series, k),
-        ic_long_embargo=distant, ic_walk_forward=overlapping_mean(forward, k), walk_forward_series=forward,
-        curve=curve, spread=spread, turnover=book, capacity=worth,
+        ic=overlapping_mean(series, k),
+        ic_lag=k - 1,
+        ic_series=series,
+        ic_by_path=tuple(overlapping_mean(path, k) for path in by_path),
+        ic_by_offset=by_offset(series, k),
+        ic_long_embargo=distant,
+        ic_walk_forward=overlapping_mean(forward, k),
+        walk_forward_series=forward,
+        curve=curve,
+        spread=spread,
+        turnover=book,
+        capacity=worth,
         extreme_labels=int(np.count_nonzero(np.abs(held) > EXTREME_LABEL)),
-    )  # fmt: skip
+    )
 
 
 def _mean_over_paths(by_path: Floats) -> Floats:
     known = np.isfinite(by_path)
     count = known.sum(axis=0)
-    mean: Floats = np.divide(
-        np.where(known, by_path, 0.0).sum(axis=0), count, out=np.full(by_path.shape[1], np.nan), where=count > 0
-    )
+    mean: Floats = np.divide(np.where(known, by_path, 0.0).sum(axis=0), count, out=np.full(by_path.shape[1], np.nan), where=count > 0)
     return mean
 
 

@@ -161,10 +161,7 @@ def assets(exchange: Exchange, request: Request) -> Response:
     """GET /v2/assets."""
     venue = exchange.venue
     status = query.word(request, "status", ("", "active", "inactive", "all"), "")
-    known = (
-        listing(symbol, venue.book, venue.market, venue.config, venue.now)
-        for symbol in venue.market.ever_listed(venue.now)
-    )
+    known = (listing(symbol, venue.book, venue.market, venue.config, venue.now) for symbol in venue.market.ever_listed(venue.now))
     rows = [asset_row(asset) for asset in known if asset is not None]
     if request.query.get("asset_class", "us_equity") != "us_equity":
         rows = []

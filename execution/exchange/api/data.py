@@ -44,9 +44,7 @@ def symbol_bars(exchange: Exchange, request: Request, symbol: str) -> Response:
     return answer({"bars": [row for _, row in rows], "symbol": symbol, "next_page_token": token, "currency": "USD"})
 
 
-def _bar_page(
-    exchange: Exchange, request: Request, symbols: tuple[str, ...]
-) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+def _bar_page(exchange: Exchange, request: Request, symbols: tuple[str, ...]) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
     if not symbols:
         raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
     frame = Frame.read(request.query.get("timeframe", ""))
@@ -63,8 +61,7 @@ def _bar_page(
     for symbol in sorted(set(symbols)):
         if resume and symbol < resume[0]:
             continue
-        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), mapping, factor)
-                 if first <= bar.start <= last]  # fmt: skip
+        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), mapping, factor) if first <= bar.start <= last]
         for bar in reversed(found) if descending else found:
             if resume and symbol == resume[0] and not _beyond(bar.start, resume[1], descending):
                 continue
@@ -75,9 +72,13 @@ def _bar_page(
 
 
 def _spans(
-    exchange: Exchange, symbol: str, frame: Frame, between: tuple[datetime, datetime], mapping: Mapping[str, Any],
+    exchange: Exchange,
+    symbol: str,
+    frame: Frame,
+    between: tuple[datetime, datetime],
+    mapping: Mapping[str, Any],
     factor: Callable[[str, date], Decimal],
-) -> list[Span]:  # fmt: skip
+) -> list[Span]:
     """Return every bar of `frame` that begins in `between`, and perhaps some beside it; none ends after now."""
     market, now = exchange.venue.market, exchange.now
     begin, end = (at.astimezone(NEW_YORK).date() for at in between)
@@ -233,11 +234,13 @@ def corporate_actions(exchange: Exchange, request: Request) -> Response:
     limit = query.count(request, "limit", ACTIONS_PAGE, ACTIONS_MAX)
     descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
     found = [
-        (family, row) for action in exchange.venue.market.announced(exchange.now)
+        (family, row)
+        for action in exchange.venue.market.announced(exchange.now)
         for family, row in (_action(action),)
-        if first <= action.effective <= last and (not symbols or {action.symbol, action.new_symbol} & symbols)
+        if first <= action.effective <= last
+        and (not symbols or {action.symbol, action.new_symbol} & symbols)
         and (not types or family.removesuffix("s") in types)
-    ]  # fmt: skip
+    ]
     if descending:
         found.reverse()
     start = _action_offset(request.query.get("page_token"), [row["id"] for _, row in found])

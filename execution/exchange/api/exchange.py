@@ -65,9 +65,8 @@ class Exchange:
     """
 
     def __init__(
-        self, market: Market, clock: ExchangeClock, *, seed: int = 0, state: Path | None = None,
-        config: ExchangeConfig | None = None,
-    ) -> None:  # fmt: skip
+        self, market: Market, clock: ExchangeClock, *, seed: int = 0, state: Path | None = None, config: ExchangeConfig | None = None
+    ) -> None:
         config = config or ExchangeConfig()
         self.clock = clock
         self._lock = threading.RLock()
@@ -219,8 +218,14 @@ class Exchange:
             return
         book = self.venue.book
         row = LogRow(
-            book.requests + 1, book.now, request.received_at, request.method, request.path,
-            json.dumps(dict(request.query), sort_keys=True), request.body[:LOGGED_BODY_MAX].decode("utf-8", "replace"),
-            response.status, fault,
-        )  # fmt: skip
+            book.requests + 1,
+            book.now,
+            request.received_at,
+            request.method,
+            request.path,
+            json.dumps(dict(request.query), sort_keys=True),
+            request.body[:LOGGED_BODY_MAX].decode("utf-8", "replace"),
+            response.status,
+            fault,
+        )
         book.log_request(row)

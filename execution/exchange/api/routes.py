@@ -69,11 +69,7 @@ ROUTES = (
     Route("POST", "/_sim/closure", sim.closure),
 )
 _EXACT = {(route.method, route.path): route.endpoint for route in ROUTES if "{" not in route.path}
-_PATTERNS = [
-    (route.method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route.endpoint)
-    for route in ROUTES
-    if "{" in route.path
-]
+_PATTERNS = [(route.method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route.endpoint) for route in ROUTES if "{" in route.path]
 
 
 def find(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:

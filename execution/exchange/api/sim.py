@@ -59,11 +59,20 @@ def log(exchange: Exchange, request: Request) -> Response:
     rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
     return answer(
         [
-            {"seq": row.seq, "at": instant(row.at), "received_at": instant(row.received_at), "method": row.method,
-             "path": row.path, "query": row.query, "body": row.body, "status": row.status, "fault": row.fault}
+            {
+                "seq": row.seq,
+                "at": instant(row.at),
+                "received_at": instant(row.received_at),
+                "method": row.method,
+                "path": row.path,
+                "query": row.query,
+                "body": row.body,
+                "status": row.status,
+                "fault": row.fault,
+            }
             for row in rows
         ]
-    )  # fmt: skip
+    )
 
 
 def halt(exchange: Exchange, request: Request) -> Response:
@@ -96,10 +105,15 @@ def closure(exchange: Exchange, request: Request) -> Response:
         raise RefusedByVenue(refusals.NOT_TO_CLOSE, day=given)
     ended = exchange.strike(day)
     rows = [
-        {"id": order.id, "client_order_id": order.client_order_id, "time_in_force": order.time_in_force.value,
-         "status": order.status.value, "reason": f"the exchange does not open on {day}"}
+        {
+            "id": order.id,
+            "client_order_id": order.client_order_id,
+            "time_in_force": order.time_in_force.value,
+            "status": order.status.value,
+            "reason": f"the exchange does not open on {day}",
+        }
         for order in ended
-    ]  # fmt: skip
+    ]
     return answer({"closures": sorted(map(str, exchange.venue.book.closures)), "ended": rows})
 
 

@@ -115,10 +115,21 @@ def settle(book: Book, fill: Fill, order: Order) -> None:
     book.hold(_after(held, fill))
     book.record(
         Entry(
-            fill.id, "FILL", fill.at, fill.at.astimezone(NEW_YORK).date(), fill.symbol, fill.quantity, fill.price,
-            fill.cash, fill.side, order.id, order.status.value, order.filled_quantity, order.remaining,
+            fill.id,
+            "FILL",
+            fill.at,
+            fill.at.astimezone(NEW_YORK).date(),
+            fill.symbol,
+            fill.quantity,
+            fill.price,
+            fill.cash,
+            fill.side,
+            order.id,
+            order.status.value,
+            order.filled_quantity,
+            order.remaining,
         )
-    )  # fmt: skip
+    )
 
 
 def _after(held: Holding, fill: Fill) -> Holding:

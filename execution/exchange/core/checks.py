@@ -141,9 +141,7 @@ def _no_wash_trade(draft: Draft, context: Context) -> None:
     for order in context.others(draft.symbol):
         if order.side is not draft.side and _crosses(draft, order):
             raise RefusedByVenue(
-                refusals.WASH_TRADE,
-                existing_order_id=order.id,
-                reject_reason=f"opposite side {order.type.value} order exists",
+                refusals.WASH_TRADE, existing_order_id=order.id, reject_reason=f"opposite side {order.type.value} order exists"
             )
 
 
@@ -159,18 +157,20 @@ def _enough_shares(draft: Draft, context: Context) -> None:
     if not intent.endswith("to_close"):
         return
     existing = abs(context.book.quantity(draft.symbol))
-    held = sum(
-        (_shares(order, context) for order in context.others(draft.symbol) if order.side is draft.side), Decimal(0)
-    )
+    held = sum((_shares(order, context) for order in context.others(draft.symbol) if order.side is draft.side), Decimal(0))
     wanted = draft.quantity
     if wanted is None:
         assert draft.notional is not None
         wanted = draft.notional / context.price(draft.symbol)
     if wanted > existing - held:
         raise RefusedByVenue(
-            refusals.INSUFFICIENT_QTY, _requested=plain(wanted), available=plain(existing - held),
-            existing_qty=plain(existing), held_for_orders=plain(held), symbol=draft.symbol,
-        )  # fmt: skip
+            refusals.INSUFFICIENT_QTY,
+            _requested=plain(wanted),
+            available=plain(existing - held),
+            existing_qty=plain(existing),
+            held_for_orders=plain(held),
+            symbol=draft.symbol,
+        )
 
 
 def _shares(order: Order, context: Context) -> Decimal:

@@ -100,9 +100,8 @@ def _cancel_orders(venue: Venue, symbol: str) -> None:
 
 
 def _record(
-    venue: Venue, action: Action, kind: str, symbol: str, quantity: Decimal | None, *,
-    cash: Decimal = Decimal(0), sub: str,
-) -> None:  # fmt: skip
+    venue: Venue, action: Action, kind: str, symbol: str, quantity: Decimal | None, *, cash: Decimal = Decimal(0), sub: str
+) -> None:
     amount = cash.quantize(CENT, ROUND_HALF_EVEN)
     at = venue.book.stamp()
     venue.book.pay(amount)
@@ -110,8 +109,16 @@ def _record(
     told = ", ".join(f"{name} {value}" for name, value in figure.items() if value is not None)
     venue.book.record(
         Entry(
-            entry_id(venue, at), kind, at, action.effective, symbol, quantity, None, amount, sub_kind=sub,
+            entry_id(venue, at),
+            kind,
+            at,
+            action.effective,
+            symbol,
+            quantity,
+            None,
+            amount,
+            sub_kind=sub,
             description=f"{action.kind.value} of {action.symbol} effective {action.effective}: {told}",
             per_share=action.cash,
         )
-    )  # fmt: skip
+    )

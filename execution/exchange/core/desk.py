@@ -56,15 +56,30 @@ def _new_order(venue: Venue, draft: Draft, context: Context, session: date) -> O
     id_ = book.new_id("order")
     gtc = draft.time_in_force is TimeInForce.GTC
     return Order(
-        id=id_, seq=len(book.orders), client_order_id=draft.client_order_id or fixed_id("client", id_),
-        asset_id=asset_id(draft.symbol), symbol=draft.symbol, side=draft.side, type=draft.type,
-        time_in_force=draft.time_in_force, quantity=draft.quantity, notional=draft.notional,
-        status=S.PENDING_NEW if venue.market.session_now(venue.now) else S.ACCEPTED, session=session,
-        created_at=at, updated_at=at, submitted_at=at, position_intent=intent_of(draft, book),
-        hold_price=hold_price_of(draft, context), limit_price=draft.limit_price, stop_price=draft.stop_price,
-        trail_price=draft.trail_price, trail_percent=draft.trail_percent, extended_hours=draft.extended_hours,
+        id=id_,
+        seq=len(book.orders),
+        client_order_id=draft.client_order_id or fixed_id("client", id_),
+        asset_id=asset_id(draft.symbol),
+        symbol=draft.symbol,
+        side=draft.side,
+        type=draft.type,
+        time_in_force=draft.time_in_force,
+        quantity=draft.quantity,
+        notional=draft.notional,
+        status=S.PENDING_NEW if venue.market.session_now(venue.now) else S.ACCEPTED,
+        session=session,
+        created_at=at,
+        updated_at=at,
+        submitted_at=at,
+        position_intent=intent_of(draft, book),
+        hold_price=hold_price_of(draft, context),
+        limit_price=draft.limit_price,
+        stop_price=draft.stop_price,
+        trail_price=draft.trail_price,
+        trail_percent=draft.trail_percent,
+        extended_hours=draft.extended_hours,
         expires_at=at + GTC_LIFE if gtc else venue.market.calendar.session(session).close,
-    )  # fmt: skip
+    )
 
 
 def _acknowledge(venue: Venue, order: Order) -> Order:

@@ -129,9 +129,7 @@ class Store:
             book.put(decode(body, Order))
         for (body,) in self._db.execute("SELECT body FROM holdings ORDER BY symbol"):
             book.hold(decode(body, Holding))
-        book.entries = [
-            decode(body, Entry) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")
-        ]
+        book.entries = [decode(body, Entry) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
         for (body,) in self._db.execute("SELECT body FROM marks ORDER BY day"):
             book.mark(decode(body, Mark))
         book.log.extend(decode(body, LogRow) for (body,) in self._db.execute("SELECT body FROM requests ORDER BY seq"))

@@ -280,9 +280,7 @@ def _phases(session: Session) -> list[tuple[str, datetime]]:
 
 def market_day_row(session: Session, calendar: Calendar, zone: tzinfo) -> Json:
     """Return one day of a market's calendar, with the times of its phases."""
-    (_, pre), (_, opened), (_, closed), (_, ends) = (
-        (name, at.astimezone(zone).isoformat()) for name, at in _phases(session)
-    )
+    (_, pre), (_, opened), (_, closed), (_, ends) = ((name, at.astimezone(zone).isoformat()) for name, at in _phases(session))
     return {
         "date": session.day.isoformat(),
         "pre_start": pre,
@@ -318,8 +316,16 @@ def bar_row(bar: Span) -> Json:
     o, h, l, c = (float(price) for price in (bar.open, bar.high, bar.low, bar.close))  # noqa: E741
     typical = (h + l + c) / 3  # daily bars hold no trades to weight by
     trades = max(1, bar.volume // 100) if bar.volume else 0
-    return {"t": f"{bar.start.astimezone(UTC):{STAMP_FORMAT}}", "o": o, "h": h, "l": l, "c": c, "v": bar.volume,
-            "n": trades, "vw": round(typical, 6)}  # fmt: skip
+    return {
+        "t": f"{bar.start.astimezone(UTC):{STAMP_FORMAT}}",
+        "o": o,
+        "h": h,
+        "l": l,
+        "c": c,
+        "v": bar.volume,
+        "n": trades,
+        "vw": round(typical, 6),
+    }
 
 
 def settings_row(settings: Settings) -> Json:

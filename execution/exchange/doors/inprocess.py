@@ -24,9 +24,7 @@ from execution.exchange.protocol.message import Request, Response
 
 
 def _dropped(request: requests.PreparedRequest) -> Exception:
-    return requests.ConnectionError(
-        ProtocolError("Connection aborted.", RemoteDisconnected("no answer")), request=request
-    )
+    return requests.ConnectionError(ProtocolError("Connection aborted.", RemoteDisconnected("no answer")), request=request)
 
 
 def _reset(request: requests.PreparedRequest) -> Exception:
@@ -37,11 +35,7 @@ def _cut(request: requests.PreparedRequest) -> Exception:
     return requests.exceptions.ChunkedEncodingError(ProtocolError("Connection broken"), request=request)
 
 
-FAILURES: dict[str, Callable[[requests.PreparedRequest], Exception]] = {
-    "drop": _dropped,
-    "reset": _reset,
-    "cut_body": _cut,
-}
+FAILURES: dict[str, Callable[[requests.PreparedRequest], Exception]] = {"drop": _dropped, "reset": _reset, "cut_body": _cut}
 
 
 class InProcessAdapter(BaseAdapter):
@@ -52,9 +46,14 @@ class InProcessAdapter(BaseAdapter):
         self.exchange = exchange
 
     def send(
-        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True,
-        cert: Any = None, proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:  # fmt: skip
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
         """Answer `request` as a server would, or fail as a connection would."""
         served = self.exchange.handle(as_request(request))
         fail = FAILURES.get(served.breakage)
@@ -95,9 +94,13 @@ def response_for(request: requests.PreparedRequest, served: Response) -> request
     """Build the response that `requests` would have built from the wire."""
     reason = reasons.get(served.status, "")
     raw = HTTPResponse(
-        io.BytesIO(served.body), headers=dict(served.headers), status=served.status, reason=reason,
-        preload_content=False, request_method=request.method,
-    )  # fmt: skip
+        io.BytesIO(served.body),
+        headers=dict(served.headers),
+        status=served.status,
+        reason=reason,
+        preload_content=False,
+        request_method=request.method,
+    )
     response = requests.Response()
     response.status_code, response.reason = served.status, reason
     response.headers = CaseInsensitiveDict(served.headers)

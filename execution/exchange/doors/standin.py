@@ -52,9 +52,13 @@ def certify(now: datetime) -> tuple[bytes, bytes, bytes]:
 
     def draft(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         return x509.CertificateBuilder(
-            issuer_name=name, subject_name=subject, public_key=public, serial_number=x509.random_serial_number(),
-            not_valid_before=now - BACKDATED, not_valid_after=now + VALID,
-        )  # fmt: skip
+            issuer_name=name,
+            subject_name=subject,
+            public_key=public,
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - BACKDATED,
+            not_valid_after=now + VALID,
+        )
 
     authority = (
         draft(name, authority_key.public_key())
@@ -78,9 +82,16 @@ def certify(now: datetime) -> tuple[bytes, bytes, bytes]:
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True, key_cert_sign=signs, crl_sign=signs, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=True,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _tls(certificate: bytes, key: bytes) -> ssl.SSLContext:
@@ -92,9 +103,7 @@ def _tls(certificate: bytes, key: bytes) -> ssl.SSLContext:
     return context
 
 
-async def _stand_in(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext, exchange_port: int
-) -> None:
+async def _stand_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext, exchange_port: int) -> None:
     """Serve one program's connection to its end."""
     try:
         host = _asked_host(await reader.readline())

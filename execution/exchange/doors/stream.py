@@ -120,8 +120,12 @@ def update_row(update: Update) -> dict[str, Any]:
     row: dict[str, Any] = {"event": update.event, "timestamp": instant(update.at), "order": order_row(update.order)}
     entry = update.entry
     if entry is not None and entry.price is not None and entry.quantity is not None:
-        row |= {"price": plain(entry.price), "qty": plain(entry.quantity), "execution_id": entry.id.split("::")[1],
-                "position_qty": plain(update.position_quantity)}  # fmt: skip
+        row |= {
+            "price": plain(entry.price),
+            "qty": plain(entry.quantity),
+            "execution_id": entry.id.split("::")[1],
+            "position_qty": plain(update.position_quantity),
+        }
     return row
 
 

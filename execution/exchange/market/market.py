@@ -63,9 +63,14 @@ class Market:
     """
 
     def __init__(
-        self, bars: Bars, calendar: Calendar, actions: Iterable[Action] = (), *, basis: PriceBasis = PriceBasis.RAW,
+        self,
+        bars: Bars,
+        calendar: Calendar,
+        actions: Iterable[Action] = (),
+        *,
+        basis: PriceBasis = PriceBasis.RAW,
         closures: frozenset[date] = frozenset(),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scheduled, self.closures, self.basis = calendar, closures, PriceBasis(basis)
         self._starts = [session.at(ACTIONS_AT) for session in calendar.sessions]
         if closures:
@@ -87,9 +92,7 @@ class Market:
         present = ~np.isnan(bars.close)
         rows = np.arange(len(days), dtype=np.int32)[:, None]
         self._last_valid = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
-        firsts = tuple(
-            days[int(np.argmax(present[:, c]))] if present[:, c].any() else None for c in range(present.shape[1])
-        )
+        firsts = tuple(days[int(np.argmax(present[:, c]))] if present[:, c].any() else None for c in range(present.shape[1]))
         self._tenures = tenures(bars.symbols, firsts, self.actions)
         self._directory: tuple[date, dict[str, int]] = (date.min, {})
         self._epoch = (-2, -2, date.min)

@@ -80,9 +80,13 @@ def restated(bar: DayBar, factor: Decimal) -> Span:
 def merged(start: datetime, parts: list[Span]) -> Span:
     """Return the bar of several that follow each other."""
     return Span(
-        start, parts[0].open, max(part.high for part in parts), min(part.low for part in parts), parts[-1].close,
+        start,
+        parts[0].open,
+        max(part.high for part in parts),
+        min(part.low for part in parts),
+        parts[-1].close,
         sum(part.volume for part in parts),
-    )  # fmt: skip
+    )
 
 
 def longer(frame: Frame, days: list[Span]) -> Iterator[Span]:

@@ -24,10 +24,21 @@ LEGAL: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.ACCEPTED: frozenset({S.NEW, S.PENDING_NEW, S.PENDING_CANCEL, S.CANCELED, S.EXPIRED, S.REJECTED, S.HELD}),
     S.ACCEPTED_FOR_BIDDING: frozenset({S.NEW, S.CANCELED, S.EXPIRED, S.REJECTED}),
     S.HELD: frozenset({S.NEW, S.CANCELED, S.EXPIRED, S.PENDING_CANCEL, S.REJECTED}),
-    S.NEW: ENDINGS | {S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.PENDING_REPLACE, S.REPLACED, S.DONE_FOR_DAY,
-                      S.STOPPED, S.SUSPENDED, S.CALCULATED, S.REJECTED, S.HELD},
-    S.PARTIALLY_FILLED: ENDINGS | {S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.PENDING_REPLACE, S.REPLACED,
-                                   S.DONE_FOR_DAY, S.STOPPED, S.SUSPENDED, S.CALCULATED},
+    S.NEW: ENDINGS
+    | {
+        S.PARTIALLY_FILLED,
+        S.PENDING_CANCEL,
+        S.PENDING_REPLACE,
+        S.REPLACED,
+        S.DONE_FOR_DAY,
+        S.STOPPED,
+        S.SUSPENDED,
+        S.CALCULATED,
+        S.REJECTED,
+        S.HELD,
+    },
+    S.PARTIALLY_FILLED: ENDINGS
+    | {S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.PENDING_REPLACE, S.REPLACED, S.DONE_FOR_DAY, S.STOPPED, S.SUSPENDED, S.CALCULATED},
     S.DONE_FOR_DAY: frozenset({S.NEW, S.PARTIALLY_FILLED, S.CANCELED, S.EXPIRED, S.PENDING_CANCEL}),
     S.PENDING_CANCEL: frozenset({S.CANCELED, S.FILLED, S.PARTIALLY_FILLED, S.NEW, S.EXPIRED}),
     S.PENDING_REPLACE: frozenset({S.REPLACED, S.NEW, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED}),
@@ -39,9 +50,8 @@ LEGAL: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.EXPIRED: frozenset(),
     S.REPLACED: frozenset(),
     S.REJECTED: frozenset(),
-}  # fmt: skip
-STAMPED = {S.FILLED: "filled_at", S.CANCELED: "canceled_at", S.EXPIRED: "expired_at", S.REJECTED: "failed_at",
-           S.REPLACED: "replaced_at"}  # fmt: skip
+}
+STAMPED = {S.FILLED: "filled_at", S.CANCELED: "canceled_at", S.EXPIRED: "expired_at", S.REJECTED: "failed_at", S.REPLACED: "replaced_at"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,19 @@ from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import LEG_FIELDS, Draft, client_order_id, parse, refuse_unserved
 from execution.exchange.protocol.refusals import RefusedByVenue
 
-FIXED = ("symbol", "side", "type", "notional", "extended_hours", "order_class", "position_intent", *LEG_FIELDS,
-         "trail_price", "trail_percent", "advanced_instructions")  # fmt: skip
+FIXED = (
+    "symbol",
+    "side",
+    "type",
+    "notional",
+    "extended_hours",
+    "order_class",
+    "position_intent",
+    *LEG_FIELDS,
+    "trail_price",
+    "trail_percent",
+    "advanced_instructions",
+)
 CHANGEABLE = ("qty", "limit_price", "stop_price", "time_in_force")
 
 
@@ -32,12 +43,18 @@ def changed(order: Order, body: Mapping[str, Any]) -> Draft:
         raise RefusedByVenue(refusals.NOTHING_TO_REPLACE)
     trail = "trail_percent" if order.trail_percent is not None else "trail_price"
     fields: dict[str, Any] = {
-        "symbol": order.symbol, "side": order.side, "type": order.type, "time_in_force": order.time_in_force,
-        "qty": order.quantity, "limit_price": order.limit_price, "extended_hours": order.extended_hours,
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.type,
+        "time_in_force": order.time_in_force,
+        "qty": order.quantity,
+        "limit_price": order.limit_price,
+        "extended_hours": order.extended_hours,
         "stop_price": None if order.trail_price or order.trail_percent else order.stop_price,
-        "trail_price": order.trail_price, "trail_percent": order.trail_percent,
+        "trail_price": order.trail_price,
+        "trail_percent": order.trail_percent,
         "client_order_id": client_order_id(body),
-    }  # fmt: skip
+    }
     fields |= {name if name != "trail" else trail: value for name, value in wanted.items()}
     draft = parse(fields)
     _check_quantity(order, draft)

@@ -200,17 +200,13 @@ def _rewrite_instants(true: Response, change: Callable[[datetime], str]) -> Resp
 def _nanoseconds(fault: Fault, true: Response) -> Response:
     def nine_digits(at: datetime) -> str:
         zone = at.strftime("%z")
-        return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond:06d}789" + (
-            f"{zone[:3]}:{zone[3:]}" if zone != "+0000" else "Z"
-        )
+        return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond:06d}789" + (f"{zone[:3]}:{zone[3:]}" if zone != "+0000" else "Z")
 
     return _rewrite_instants(true, nine_digits)
 
 
 def _clock_skew(fault: Fault, true: Response) -> Response:
-    return _rewrite_instants(
-        true, lambda at: (at + timedelta(seconds=fault.seconds)).isoformat().replace("+00:00", "Z")
-    )
+    return _rewrite_instants(true, lambda at: (at + timedelta(seconds=fault.seconds)).isoformat().replace("+00:00", "Z"))
 
 
 Distortion = Callable[[Fault, Response], Response]

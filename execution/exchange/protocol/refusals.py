@@ -61,31 +61,16 @@ TOO_MANY_DECIMALS = Refusal("too_many_decimals", 422, 42210000, "{field} must be
 MISSING_FIELD = Refusal("missing_field", 422, 40010001, "{field} is required")
 UNWANTED_FIELD = Refusal("unwanted_field", 422, 42210000, "{type} orders must not have a {field}")
 MISSING_PRICE = Refusal("missing_price", 422, 42210000, "{type} orders require a {field}")
-TRAIL_EXCLUSIVE = Refusal(
-    "trail_exclusive", 422, 40010001, "trailing stop orders must specify one of trail_price or trail_percent"
-)
-STOP_LIMIT_ORDER = Refusal(
-    "stop_price_wrong_side", 422, 42210000, "stop price must be {relation} the current price {current}"
-)
-SUB_PENNY = Refusal(
-    "sub_penny", 422, 42210000,
-    "invalid {field} {price}. sub-penny increment does not fulfill minimum pricing criteria",
-)  # fmt: skip
+TRAIL_EXCLUSIVE = Refusal("trail_exclusive", 422, 40010001, "trailing stop orders must specify one of trail_price or trail_percent")
+STOP_LIMIT_ORDER = Refusal("stop_price_wrong_side", 422, 42210000, "stop price must be {relation} the current price {current}")
+SUB_PENNY = Refusal("sub_penny", 422, 42210000, "invalid {field} {price}. sub-penny increment does not fulfill minimum pricing criteria")
 CLIENT_ORDER_ID_TAKEN = Refusal("client_order_id_taken", 422, 40010001, "client_order_id must be unique")
-CLIENT_ORDER_ID_LONG = Refusal(
-    "client_order_id_long", 422, 40010001, "client_order_id must be no more than 128 characters"
-)
+CLIENT_ORDER_ID_LONG = Refusal("client_order_id_long", 422, 40010001, "client_order_id must be no more than 128 characters")
 
-OPG_WINDOW = Refusal(
-    "opg_window", 422, 42210000, "opg orders must be submitted after 7:00pm and before 9:28am"
-)  # fmt: skip
-CLS_WINDOW = Refusal(
-    "cls_window", 422, 42210000, "cls orders must be submitted after 7:00pm and before {_cutoff}"
-)  # fmt: skip
+OPG_WINDOW = Refusal("opg_window", 422, 42210000, "opg orders must be submitted after 7:00pm and before 9:28am")
+CLS_WINDOW = Refusal("cls_window", 422, 42210000, "cls orders must be submitted after 7:00pm and before {_cutoff}")
 AUCTION_TYPE = Refusal("auction_type", 422, 42210000, "{tif} orders must be market or limit orders")
-IMMEDIATE_OUTSIDE_HOURS = Refusal(
-    "immediate_outside_hours", 422, 42210000, "{tif} orders are only accepted during market hours"
-)
+IMMEDIATE_OUTSIDE_HOURS = Refusal("immediate_outside_hours", 422, 42210000, "{tif} orders are only accepted during market hours")
 EXTENDED_HOURS = Refusal("extended_hours", 422, 42210000, "extended hours order must be DAY limit orders")
 CLASS_NOT_SERVED = Refusal("class_not_served", 422, 42210000, "order class {class} is not served by this exchange")
 FIELD_NOT_SERVED = Refusal("field_not_served", 422, 42210000, "{field} is not served on this order by this exchange")
@@ -105,20 +90,16 @@ FRACTIONAL_SHORT = Refusal("fractional_short", 422, 42210000, "fractional orders
 NOTIONAL_MARKET = Refusal("notional_market", 422, 42210000, "notional orders must be market orders")
 NOTIONAL_SMALL = Refusal("notional_small", 403, 40310000, "cost basis must be >= minimal amount of order {minimum}")
 NOTIONAL_WHILE_CLOSING = Refusal(
-    "notional_while_closing", 403, 40310000,
-    "unable to open new notional orders while having open closing position orders",
-)  # fmt: skip
+    "notional_while_closing", 403, 40310000, "unable to open new notional orders while having open closing position orders"
+)
 
 SHORT_NOT_ALLOWED = Refusal("short_not_allowed", 403, 40310000, "account is not allowed to short")
 SHORT_EQUITY = Refusal("short_equity", 403, 40310000, "account equity must be at least 2000 to short")
 SHORT_ASSET = Refusal("short_asset", 422, 42210000, 'asset "{symbol}" cannot be sold short')
-HTB_DAY_ONLY = Refusal(
-    "htb_day_only", 422, 42210000, 'only day orders are allowed for hard-to-borrow asset "{symbol}"'
-)  # fmt: skip
+HTB_DAY_ONLY = Refusal("htb_day_only", 422, 42210000, 'only day orders are allowed for hard-to-borrow asset "{symbol}"')
 INSUFFICIENT_QTY = Refusal(
-    "insufficient_qty", 403, 40310000,
-    "insufficient qty available for order (requested: {_requested}, available: {available})",
-)  # fmt: skip
+    "insufficient_qty", 403, 40310000, "insufficient qty available for order (requested: {_requested}, available: {available})"
+)
 INSUFFICIENT_BUYING_POWER = Refusal("insufficient_buying_power", 403, 40310000, "insufficient buying power")
 WASH_TRADE = Refusal("wash_trade", 403, 40310000, "potential wash trade detected. use complex orders")
 TRADING_BLOCKED = Refusal("trading_blocked", 403, 40310000, "account is not allowed to trade")
@@ -128,9 +109,7 @@ ORDER_UNKNOWN = Refusal("order_unknown", 404, 40410000, "order not found for {_i
 NOT_CANCELABLE = Refusal("not_cancelable", 422, 42210000, 'order is already in "{_status}" state')
 NOT_REPLACEABLE = Refusal("not_replaceable", 422, 42210000, "cannot replace order in {_status} status")
 NOTIONAL_NOT_REPLACEABLE = Refusal("notional_not_replaceable", 422, 42210000, "notional orders cannot be replaced")
-FRACTIONAL_QTY_FIXED = Refusal(
-    "fractional_qty_fixed", 422, 42210000, "qty of a fractional order cannot be changed"
-)  # fmt: skip
+FRACTIONAL_QTY_FIXED = Refusal("fractional_qty_fixed", 422, 42210000, "qty of a fractional order cannot be changed")
 NOTHING_TO_REPLACE = Refusal("nothing_to_replace", 422, 42210000, "order parameters are not changed")
 QTY_BELOW_FILLED = Refusal("qty_below_filled", 422, 42210000, "qty must be more than the filled qty {filled_qty}")
 POSITION_UNKNOWN = Refusal("position_unknown", 404, 40410000, "position does not exist")

@@ -67,9 +67,7 @@ def served(folder: Path, port: int) -> Iterator[Server]:
     command += ["--backend-store-uri", f"sqlite:///{folder / 'store.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | QUIET, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | QUIET, stdout=log, stderr=log, start_new_session=True)
     try:
         found = Server(f"http://127.0.0.1:{port}", process)
         _wait(found)
@@ -89,9 +87,13 @@ def trainer(registry: Path, uri: str, version: str, *, exits: int) -> str:
     """Roll back by the command, as a person does; return what it said."""
     words = ["rollback", "--sleeve", SLEEVE, "--version", version, "--reason", "campaign", "--registry", str(registry)]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", *words, "--tracking", uri, "--json"], cwd=ROOT, env=os.environ | QUIET,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "trainer", *words, "--tracking", uri, "--json"],
+        cwd=ROOT,
+        env=os.environ | QUIET,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == exits, (done.returncode, done.stdout, done.stderr)
     if exits == 0:
         assert json.loads(done.stdout)["version"] == version, "a mirror may not write into the answer"

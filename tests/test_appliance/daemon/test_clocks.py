@@ -44,9 +44,7 @@ def test_a_chrony_that_is_silent_says_nothing_and_one_without_a_reference_is_ref
     assert chrony_says(says(local)) == "the clock is not synchronised: chrony has no source"
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"), [((0, 0x2001), ""), ((5, 0x40), "refused"), ((0, 0x40), "refused"), (None, None)]
-)
+@pytest.mark.parametrize(("answer", "told"), [((0, 0x2001), ""), ((5, 0x40), "refused"), ((0, 0x40), "refused"), (None, None)])
 def test_the_kernel_is_believed_when_it_says_so(answer: tuple[int, int] | None, told: str | None) -> None:
     found = kernel_says(lambda: answer)
     assert found == (told if told != "refused" else "the clock is not synchronised: the kernel says so")

@@ -77,10 +77,15 @@ class Bench:
 
     def start(self) -> Hands:
         found = Hands(
-            self.folder, self.root / "run", environment=dict(os.environ), credentials=None, real=self,
-            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew), pace=Pace(),
+            self.folder,
+            self.root / "run",
+            environment=dict(os.environ),
+            credentials=None,
+            real=self,
+            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
+            pace=Pace(),
             log=structlog.get_logger("appliance.daemon"),
-        )  # fmt: skip
+        )
         found.programs = self.programs
         self.started.append(found)
         return found
@@ -142,9 +147,7 @@ def bench(make: Make) -> Bench:
     return make()
 
 
-@pytest.mark.parametrize(
-    ("sync", "skew"), [("the clock is not synchronised: chrony has no source", 0.0), (SYNCHRONISED, 90.0)]
-)
+@pytest.mark.parametrize(("sync", "skew"), [("the clock is not synchronised: chrony has no source", 0.0), (SYNCHRONISED, 90.0)])
 def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_told(
     make: Make, tmp_path: Path, sync: str, skew: float
 ) -> None:
@@ -285,9 +288,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
     bench.look(lambda: bench.row("reconcile_morning") is not None)
     run = bench.row("reconcile_morning")
     assert run is not None and run.status is JobStatus.FAILED
-    assert run.summary == (
-        "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: no answer"
-    )
+    assert run.summary == ("missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: no answer")
     assert bench.daemon.tries_again == ()
 
 
@@ -317,8 +318,7 @@ def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_
     bench.daemon.note_end("boot 2", 12)
     bench.start().note_start("boot 3", 13)
     titles = [t for _, t, _ in bench.told()]
-    assert titles == ["the daemon began again: its process was restarted",
-                      "the daemon began again: the machine was restarted"]  # fmt: skip
+    assert titles == ["the daemon began again: its process was restarted", "the daemon began again: the machine was restarted"]
 
 
 def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Bench) -> None:
@@ -393,9 +393,7 @@ def test_a_job_that_finds_the_ledger_damaged_where_the_daemon_has_not_looked_hal
 
 
 @pytest.mark.parametrize("make_file", [Path.touch, Path.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look(
-    make: Make, make_file: Callable[[Path], object]
-) -> None:
+def test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look(make: Make, make_file: Callable[[Path], object]) -> None:
     bench = make()
     bench.ready()
     make_file(bench.folder.halt_request)

@@ -113,37 +113,55 @@ class AuditReport:
     def document(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
-            "dataset": self.manifest.name, "version": self.manifest.version, "snapshot": self.manifest.snapshot_id,
-            "vendor": self.manifest.vendor, "basis": self.manifest.basis, "survivorship": self.manifest.universe_state,
+            "dataset": self.manifest.name,
+            "version": self.manifest.version,
+            "snapshot": self.manifest.snapshot_id,
+            "vendor": self.manifest.vendor,
+            "basis": self.manifest.basis,
+            "survivorship": self.manifest.universe_state,
             "eligibility": self.manifest.eligibility_rule,
-            "first": self.first, "last": self.last, "statuses": self.counts, "damaged": list(self.damaged),
+            "first": self.first,
+            "last": self.last,
+            "statuses": self.counts,
+            "damaged": list(self.damaged),
             "defects": [
-                {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)}
-                for d in self.defects
+                {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)} for d in self.defects
             ],
-            "universe_why": self.manifest.universe_why, "early": None if self.early is None else self.early.document(),
-            "missing": [
-                {"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in self.missing
-            ],
+            "universe_why": self.manifest.universe_why,
+            "early": None if self.early is None else self.early.document(),
+            "missing": [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in self.missing],
             "revisions": [
-                {"date": r.day, "symbol": r.symbol, "field": r.field, "was": r.was, "now": r.now,
-                 "known_at": r.known_at, "revised_at": r.revised_at} for r in self.revisions
+                {
+                    "date": r.day,
+                    "symbol": r.symbol,
+                    "field": r.field,
+                    "was": r.was,
+                    "now": r.now,
+                    "known_at": r.known_at,
+                    "revised_at": r.revised_at,
+                }
+                for r in self.revisions
             ],
             "suggested_splits": [
-                {"symbol": p.symbol, "effective": p.effective, "ratio": p.ratio, "open_move": p.open_move,
-                 "close_move": p.close_move} for p in self.proposals
+                {"symbol": p.symbol, "effective": p.effective, "ratio": p.ratio, "open_move": p.open_move, "close_move": p.close_move}
+                for p in self.proposals
             ],
-            "twins": [
-                {"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions}
-                for t in self.twins
-            ],
+            "twins": [{"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions} for t in self.twins],
             "sessions": [
-                {"session": a.session, "status": a.status, "reasons": list(a.reasons), "eligible": a.eligible,
-                 "usable": a.usable, "rows": a.rows, "quarantined": a.quarantined,
-                 "accepted": waiver.reason if (waiver := self.manifest.waiver(a)) else None}
-                for a in self.audits if a.status is not SessionStatus.GREEN
+                {
+                    "session": a.session,
+                    "status": a.status,
+                    "reasons": list(a.reasons),
+                    "eligible": a.eligible,
+                    "usable": a.usable,
+                    "rows": a.rows,
+                    "quarantined": a.quarantined,
+                    "accepted": waiver.reason if (waiver := self.manifest.waiver(a)) else None,
+                }
+                for a in self.audits
+                if a.status is not SessionStatus.GREEN
             ],
-        }  # fmt: skip
+        }
 
 
 def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
@@ -167,11 +185,14 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
     if damaged:
         return report if _lost_findings(damaged) else replace(report, defects=_defects(folder, manifest, first, last))
     return replace(
-        report, defects=_defects(folder, manifest, first, last), missing=missing(folder, manifest, first, last),
-        revisions=_revisions(folder, manifest, first, last), proposals=proposals(folder, manifest, first, last),
+        report,
+        defects=_defects(folder, manifest, first, last),
+        missing=missing(folder, manifest, first, last),
+        revisions=_revisions(folder, manifest, first, last),
+        proposals=proposals(folder, manifest, first, last),
         early=early_moves(load_bars(folder, manifest, first, last)),
         twins=twins_of(folder, manifest, first, last),
-    )  # fmt: skip
+    )
 
 
 def render(report: AuditReport) -> str:

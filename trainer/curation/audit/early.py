@@ -81,10 +81,14 @@ class Early:
         """Return the findings as JSON values."""
         return {
             "names": [{"symbol": name, "lag_0": own, "lag_1": ahead} for name, own, ahead in self.names],
-            "sessions": [str(day) for day in self.sessions], "market": list(self.market),
-            "undone": self.undone, "closes_lead": self.closes_lead, "volume_moves": list(self.volume_moves),
-            "volume_ic": self.volume_ic, "volumes_lead": self.volumes_lead,
-        }  # fmt: skip
+            "sessions": [str(day) for day in self.sessions],
+            "market": list(self.market),
+            "undone": self.undone,
+            "closes_lead": self.closes_lead,
+            "volume_moves": list(self.volume_moves),
+            "volume_ic": self.volume_ic,
+            "volumes_lead": self.volumes_lead,
+        }
 
     def sentences(self) -> list[str]:
         """Say what moves early; empty where nothing does."""
@@ -122,9 +126,7 @@ def early_moves(bars: Bars) -> Early:
     lags = _market_lags(bars.total_return)
     known = np.isfinite(lags).all(axis=1)
     count = np.isfinite(bars.total_return).sum(axis=0)
-    leads = (
-        known & (lags[:, 2] > LEAD_SHARE * np.abs(lags[:, 1])) & (lags[:, 2] * np.sqrt(np.maximum(count, 1)) > LEAD_Z)
-    )
+    leads = known & (lags[:, 2] > LEAD_SHARE * np.abs(lags[:, 1])) & (lags[:, 2] * np.sqrt(np.maximum(count, 1)) > LEAD_Z)
     order = np.flatnonzero(leads)[np.argsort(-lags[leads, 2], kind="stable")]
     median = np.median(lags[known], axis=0) if known.any() else np.full(len(LAGS), np.nan)
     volumes = _surprise(bars.volume)
@@ -183,14 +185,8 @@ def _surprise(volume: Floats) -> Floats:
     sums = np.cumsum(np.where(np.isfinite(level), level, 0.0), axis=0)
     counts = np.cumsum(np.isfinite(level), axis=0)
     result = np.full_like(level, np.nan)
-    full = (
-        counts[WINDOW:-1] - counts[: -WINDOW - 1] == WINDOW
-        if len(level) > WINDOW + 1
-        else np.zeros((0, level.shape[1]))
-    )
-    usual = (
-        (sums[WINDOW:-1] - sums[: -WINDOW - 1]) / WINDOW if len(level) > WINDOW + 1 else np.zeros((0, level.shape[1]))
-    )
+    full = counts[WINDOW:-1] - counts[: -WINDOW - 1] == WINDOW if len(level) > WINDOW + 1 else np.zeros((0, level.shape[1]))
+    usual = (sums[WINDOW:-1] - sums[: -WINDOW - 1]) / WINDOW if len(level) > WINDOW + 1 else np.zeros((0, level.shape[1]))
     result[WINDOW + 1 :] = np.where(full, level[WINDOW + 1 :] - usual, np.nan)
     return result
 

@@ -34,9 +34,8 @@ REMEDY = "deliver the session before or after the gap too, which shows the level
 
 
 def off_level(
-    filling: pd.DataFrame, agreed: pd.DataFrame, held: pd.DataFrame, actions: Iterable[Action],
-    runs: Sequence[Missing], manifest: Manifest,
-) -> dict[str, str]:  # fmt: skip
+    filling: pd.DataFrame, agreed: pd.DataFrame, held: pd.DataFrame, actions: Iterable[Action], runs: Sequence[Missing], manifest: Manifest
+) -> dict[str, str]:
     """Return why a symbol's bars cannot be believed to stand at the level of those held, by symbol.
 
     Parameters
@@ -60,13 +59,22 @@ def off_level(
     before = held.rename(columns={"date": "date_before", "close": "close_before"})
     after = held.rename(columns={"date": "date_after", "open": "open_after"})
     gaps = pd.merge_asof(
-        gaps.sort_values("first"), before[["symbol", "date_before", "close_before"]].sort_values("date_before"),
-        left_on="first", right_on="date_before", by="symbol", allow_exact_matches=False,
-    )  # fmt: skip
+        gaps.sort_values("first"),
+        before[["symbol", "date_before", "close_before"]].sort_values("date_before"),
+        left_on="first",
+        right_on="date_before",
+        by="symbol",
+        allow_exact_matches=False,
+    )
     gaps = pd.merge_asof(
-        gaps.sort_values("last"), after[["symbol", "date_after", "open_after"]].sort_values("date_after"),
-        left_on="last", right_on="date_after", by="symbol", allow_exact_matches=False, direction="forward",
-    )  # fmt: skip
+        gaps.sort_values("last"),
+        after[["symbol", "date_after", "open_after"]].sort_values("date_after"),
+        left_on="last",
+        right_on="date_after",
+        by="symbol",
+        allow_exact_matches=False,
+        direction="forward",
+    )
     strain = _strain(gaps, list(actions) if manifest.basis is PriceBasis.RAW else [])
     known = strain[np.isfinite(strain)]
     is_common = len(known) >= LEAST_NAMES and abs(float(np.median(known))) > OF_ALL
@@ -95,8 +103,7 @@ def _gaps(filling: pd.DataFrame, agreed: pd.DataFrame, runs: Sequence[Missing], 
 def _strain(gaps: pd.DataFrame, actions: Sequence[Action]) -> Floats:
     """How far off each level is, over the limit for it, signed; NaN where no bar is held beside the gap."""
     entered, left = (
-        np.log((gaps[now] / gaps[then]).to_numpy(np.float64))
-        for now, then in (("open", "close_before"), ("open_after", "close"))
+        np.log((gaps[now] / gaps[then]).to_numpy(np.float64)) for now, then in (("open", "close_before"), ("open_after", "close"))
     )
     for action in actions:
         if action.kind is ActionKind.SPLIT and action.ratio:

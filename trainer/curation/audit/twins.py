@@ -73,9 +73,7 @@ def twins(bars: pa.Table, first: date, last: date) -> tuple[Twins, ...]:
     frame["day"] = pd.factorize(frame["session"], sort=True)[0]
     frame["code"] = pd.factorize(frame["security"], sort=True)[0]
     frame["rounded"] = (frame["total_return"] / SAME_RETURN).round()
-    alike = pd.concat(
-        [_beside(frame, "rounded", SAME_RETURN), _beside(frame[frame["volume"] > 0], "volume", NEAR_RETURN)]
-    )
+    alike = pd.concat([_beside(frame, "rounded", SAME_RETURN), _beside(frame[frame["volume"] > 0], "volume", NEAR_RETURN)])
     alike = alike.drop_duplicates().assign(window=lambda found: found["day"] // WINDOW)
     counts = alike.groupby(["a", "b", "window"]).size().reset_index(name="count")
     counts = counts[counts["count"] >= LEAST_SESSIONS]

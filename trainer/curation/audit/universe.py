@@ -83,9 +83,7 @@ def universe_of(held: Held, membership: Membership | None, config: CurationConfi
     if bool(np.all(lives)) and count > config.survivor_years * SESSIONS_PER_YEAR:
         return Universe(Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left")
     if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
-        return Universe(
-            Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word"
-        )
+        return Universe(Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word")
     return Universe(Survivorship.UNKNOWN, told or "nothing says whether names that ended were delivered")
 
 

@@ -170,9 +170,8 @@ class _Held:
         return _Held(joined, np.concatenate([self.keys[stays], keys[kept_new]]), revised, scale, revisions)
 
     def _replaced(
-        self, frame: pd.DataFrame, keys: Rows, old: Rows, new: Rows, changed: dict[str, Flags],
-        revisions: list[pd.DataFrame], axes: _Axes,
-    ) -> _Held:  # fmt: skip
+        self, frame: pd.DataFrame, keys: Rows, old: Rows, new: Rows, changed: dict[str, Flags], revisions: list[pd.DataFrame], axes: _Axes
+    ) -> _Held:
         gone = ~np.isin(self.keys, keys)
         if gone.any():
             lost = self.frame[gone]
@@ -212,9 +211,7 @@ def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, s
     return result
 
 
-def _changed(
-    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, basis: PriceBasis
-) -> dict[str, Flags]:
+def _changed(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, basis: PriceBasis) -> dict[str, Flags]:
     """Which figures of the matched rows differ by more than rounding, the restatement set aside.
 
     Total-return prices move as a whole with every dividend, so that a level that differs is no revision.
@@ -228,9 +225,7 @@ def _changed(
     return result
 
 
-def _told(
-    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, changed: dict[str, Flags], ratio: Floats
-) -> list[pd.DataFrame]:
+def _told(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, changed: dict[str, Flags], ratio: Floats) -> list[pd.DataFrame]:
     """Revisions of the matched rows, one row a figure, and one `restated` row for each restated cell."""
     found, at = [], told["known_at"].iloc[0]
     for name, differs in changed.items():
@@ -248,9 +243,16 @@ def _told(
 
 def _revision(before: pd.DataFrame, field: str, was: pd.Series, now: Floats | float, at: date) -> pd.DataFrame:
     return pd.DataFrame(
-        {"date": before["date"].to_numpy(), "symbol": before["symbol"].to_numpy(), "field": field,
-         "was": was.to_numpy(dtype=np.float64), "now": now, "known_at": before["known_at"].to_numpy(), "revised_at": at}
-    )  # fmt: skip
+        {
+            "date": before["date"].to_numpy(),
+            "symbol": before["symbol"].to_numpy(),
+            "field": field,
+            "was": was.to_numpy(dtype=np.float64),
+            "now": now,
+            "known_at": before["known_at"].to_numpy(),
+            "revised_at": at,
+        }
+    )
 
 
 def _refuse_restated(told: Told, held: pd.DataFrame, frame: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> None:
@@ -265,13 +267,12 @@ def _refuse_restated(told: Told, held: pd.DataFrame, frame: pd.DataFrame, old: R
             f"{row['symbol']} was restated by {move[restated[0]]:g}, which rows delivered before it do not show",
             where=f"{row['date']:%Y-%m-%d}, prices {told.basis}",
             mend="Deliver its whole history, without --add, or raw prices",
-        )  # fmt: skip
+        )
 
 
 def _spliced(
-    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, cells: tuple[Rows, Rows],
-    scale: Floats, axes: _Axes,
-) -> tuple[pd.DataFrame, Floats]:  # fmt: skip
+    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, cells: tuple[Rows, Rows], scale: Floats, axes: _Axes
+) -> tuple[pd.DataFrame, Floats]:
     """Bring the delivery's adjusted closes to the level of those held; return it and the scale of each symbol.
 
     `cells` are the cells of the held and of the delivered rows. A symbol that is held and shares no cell with the

@@ -157,9 +157,7 @@ class Deliveries:
                 told = {identity[:-1] for identity in fresh}
                 actions = {key: a for key, a in actions.items() if key[:-1] not in told} | fresh
             if (file := receipt.of_part(Part.UNIVERSE)) is not None:
-                universe = _known_by(
-                    read_universe(self._read(file), _mapping(receipt).universe, where=file.name), known_at
-                )
+                universe = _known_by(read_universe(self._read(file), _mapping(receipt).universe, where=file.name), known_at)
         kept = [a for a in actions.values() if known_at is None or a.known_at <= known_at]
         order = sorted(kept, key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0))
         return tuple(order), universe

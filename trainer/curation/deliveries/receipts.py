@@ -122,14 +122,10 @@ def read_receipts(folder: Path) -> tuple[Receipt, ...]:
             said = document.pop("previous")
             receipt = _parse(document)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadDataset(
-                f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", mend=RESTORE
-            ) from None
+            raise BadDataset(f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", mend=RESTORE) from None
         if said != previous:
             raise BadDataset(
-                "the chain of deliveries is broken: a line before this one was changed",
-                where=f"{path}, line {number}",
-                mend=RESTORE,
+                "the chain of deliveries is broken: a line before this one was changed", where=f"{path}, line {number}", mend=RESTORE
             )
         receipts.append(receipt)
         previous = sha256_of(line)
@@ -155,20 +151,19 @@ def check_succession(receipts: tuple[Receipt, ...], receipt: Receipt) -> None:
     current = in_force(receipts)
     if receipt.scope is Scope.ROWS:
         if not current:
-            raise BadBars(
-                "there is nothing to add to", where=receipt.name,
-                mend="Ingest a whole delivery with --bars first, without --add",
-            )  # fmt: skip
+            raise BadBars("there is nothing to add to", where=receipt.name, mend="Ingest a whole delivery with --bars first, without --add")
         if current[0].basis is not receipt.basis:
             raise BadBars(
-                f"{receipt.basis} prices cannot be added to {current[0].basis} ones", where=receipt.name,
+                f"{receipt.basis} prices cannot be added to {current[0].basis} ones",
+                where=receipt.name,
                 mend=f"Deliver {current[0].basis} prices, or ingest the whole history in the new basis",
-            )  # fmt: skip
+            )
     if receipts and receipt.known_from < receipts[-1].known_until:
         raise BadBars(
             f"a delivery known on {receipt.known_from} cannot follow one known on {receipts[-1].known_until}",
-            where=receipt.name, mend="What was known on a past day never changes: give a later --known-at",
-        )  # fmt: skip
+            where=receipt.name,
+            mend="What was known on a past day never changes: give a later --known-at",
+        )
 
 
 def append_receipt(folder: Path, receipt: Receipt, contents: dict[str, bytes]) -> None:
@@ -206,20 +201,29 @@ def _canonical(document: dict[str, Any]) -> bytes:
 
 def _document(receipt: Receipt) -> dict[str, Any]:
     return {
-        "scope": str(receipt.scope), "vendor": receipt.vendor, "basis": str(receipt.basis), "name": receipt.name,
-        "known_from": receipt.known_from.isoformat(), "known_until": receipt.known_until.isoformat(),
-        "mapping": receipt.mapping, "config": receipt.config,
+        "scope": str(receipt.scope),
+        "vendor": receipt.vendor,
+        "basis": str(receipt.basis),
+        "name": receipt.name,
+        "known_from": receipt.known_from.isoformat(),
+        "known_until": receipt.known_until.isoformat(),
+        "mapping": receipt.mapping,
+        "config": receipt.config,
         "files": [
-            {"part": str(f.part), "name": f.name, "path": f.path, "sha256": f.sha256, "size": f.size, "rows": f.rows}
-            for f in receipt.files
+            {"part": str(f.part), "name": f.name, "path": f.path, "sha256": f.sha256, "size": f.size, "rows": f.rows} for f in receipt.files
         ],
-    }  # fmt: skip
+    }
 
 
 def _parse(document: dict[str, Any]) -> Receipt:
     return Receipt(
-        scope=Scope(document["scope"]), vendor=str(document["vendor"]), basis=PriceBasis(document["basis"]),
-        known_from=date.fromisoformat(document["known_from"]), known_until=date.fromisoformat(document["known_until"]),
+        scope=Scope(document["scope"]),
+        vendor=str(document["vendor"]),
+        basis=PriceBasis(document["basis"]),
+        known_from=date.fromisoformat(document["known_from"]),
+        known_until=date.fromisoformat(document["known_until"]),
         files=tuple(RawFile(**{**row, "part": Part(row["part"])}) for row in document["files"]),
-        mapping=dict(document["mapping"]), config=dict(document["config"]), name=str(document["name"]),
-    )  # fmt: skip
+        mapping=dict(document["mapping"]),
+        config=dict(document["config"]),
+        name=str(document["name"]),
+    )

@@ -27,9 +27,18 @@ from trainer.curation.generated.prices import Prices, draw_prices
 from trainer.curation.generated.returns import Characters, Floats, Returns, characters, draw_returns
 
 SECTORS = (
-    "Communication", "Consumer Cyclical", "Consumer Staples", "Energy", "Financials", "Health Care", "Industrials",
-    "Information Technology", "Materials", "Real Estate", "Utilities",
-)  # fmt: skip
+    "Communication",
+    "Consumer Cyclical",
+    "Consumer Staples",
+    "Energy",
+    "Financials",
+    "Health Care",
+    "Industrials",
+    "Information Technology",
+    "Materials",
+    "Real Estate",
+    "Utilities",
+)
 SESSIONS = 2016
 SYMBOLS = 220
 END = date(2025, 12, 31)
@@ -42,9 +51,7 @@ NOTICE = "GENERATED MARKET: these symbols, prices and corporate actions are inve
 NOTICE_SESSIONS = {ActionKind.SPLIT: 10, ActionKind.DIVIDEND: 15, ActionKind.DELISTING: 5, ActionKind.SYMBOL_CHANGE: 10}
 SEASONING_SESSIONS = 253  # sessions after its listing, its own included, that make a stock a member
 UNIVERSE_FILE = "universe.parquet"
-UNIVERSE_FORM = pa.schema(
-    [("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())]
-)
+UNIVERSE_FORM = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())])
 FIGURES = ("open", "high", "low", "close", "volume")
 
 
@@ -125,9 +132,7 @@ class GeneratedMarket:
         return pa.Table.from_pylist(sorted(rows, key=lambda r: (r["symbol"], r["known_at"])), schema=UNIVERSE_FORM)
 
 
-def _membership(
-    symbol: str, start: int, end: int, ends_by: ActionKind, gone: int, days: tuple[date, ...]
-) -> list[dict[str, object]]:
+def _membership(symbol: str, start: int, end: int, ends_by: ActionKind, gone: int, days: tuple[date, ...]) -> list[dict[str, object]]:
     """Rows of one membership of the sessions [start, end); none where it would never begin."""
     if start >= end:
         return []
@@ -206,11 +211,14 @@ def _actions(rng: np.random.Generator, prices: Prices, lives: Lives, days: tuple
     def event(kind: ActionKind, t: int, i: int, *, ratio: float = 0, cash: float = 0, name: str = "") -> Action:
         symbol = lives.later_symbol[i] if t > lives.renamed[i] else lives.symbol[i]
         return Action(
-            kind, symbol, days[t], days[max(0, t - NOTICE_SESSIONS[kind])],
+            kind,
+            symbol,
+            days[t],
+            days[max(0, t - NOTICE_SESSIONS[kind])],
             ratio=Decimal(str(ratio)) if ratio else None,
             cash=Decimal(f"{cash:.2f}") if kind in (ActionKind.DIVIDEND, ActionKind.DELISTING) else None,
             new_symbol=name or None,
-        )  # fmt: skip
+        )
 
     inside = lives.alive(len(days))
     inside[1:] &= inside[:-1]
@@ -227,15 +235,21 @@ def _actions(rng: np.random.Generator, prices: Prices, lives: Lives, days: tuple
         yield event(ActionKind.SYMBOL_CHANGE, int(lives.renamed[i]), int(i), name=lives.later_symbol[i])
 
 
-def _truth(days: tuple[date, ...], lives: Lives, alive: NDArray[np.bool_], prices: Prices, returns: Returns,
-           kappa: float, plan: Plan, is_etf: NDArray[np.bool_]) -> Truth:  # fmt: skip
+def _truth(
+    days: tuple[date, ...],
+    lives: Lives,
+    alive: NDArray[np.bool_],
+    prices: Prices,
+    returns: Returns,
+    kappa: float,
+    plan: Plan,
+    is_etf: NDArray[np.bool_],
+) -> Truth:
     total = np.full(alive.shape, np.nan)
     total[1:] = prices.ratio[1:] * (prices.close[1:] + prices.cash[1:]) / prices.close[:-1] - 1
     total[1:][~(alive[1:] & alive[:-1])] = np.nan
     names = _names(lives, plan.session, plan.security)
-    defects = tuple(
-        (days[t], str(name), KINDS[kind]) for t, name, kind in zip(plan.session, names, plan.kind, strict=True)
-    )  # fmt: skip
+    defects = tuple((days[t], str(name), KINDS[kind]) for t, name, kind in zip(plan.session, names, plan.kind, strict=True))
     return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects, is_etf)
 
 
@@ -244,8 +258,7 @@ def _names(lives: Lives, session: NDArray[np.int64], security: NDArray[np.int64]
     return np.where(session >= lives.renamed[security], later[security], first[security])
 
 
-def _bars(prices: Prices, lives: Lives, traits: Characters, alive: NDArray[np.bool_], days: tuple[date, ...],
-          plan: Plan) -> pa.Table:  # fmt: skip
+def _bars(prices: Prices, lives: Lives, traits: Characters, alive: NDArray[np.bool_], days: tuple[date, ...], plan: Plan) -> pa.Table:
     figures = {name: getattr(prices, name).copy() for name in FIGURES}
     cells = {kind: (plan.session[plan.kind == k], plan.security[plan.kind == k]) for k, kind in enumerate(KINDS)}
     figures["close"][cells[Planted.NULL_PRICE]] = np.nan

@@ -84,9 +84,7 @@ def _splits(level: Floats, chance: Floats, choice: Floats) -> Floats:
     return result
 
 
-def _volume(
-    rng: Generator, returns: Returns, dollars: Floats, close: Floats, halted: NDArray[np.bool_]
-) -> Floats:  # fmt: skip
+def _volume(rng: Generator, returns: Returns, dollars: Floats, close: Floats, halted: NDArray[np.bool_]) -> Floats:
     move = np.abs(returns.total) / np.maximum(returns.volatility, 1e-4)
     noise = rng.normal(0.0, 0.3, close.shape)
     usual = np.log(dollars) + VOLUME_MOVE * np.minimum(move, 6.0) + VOLUME_STATE * returns.state + noise

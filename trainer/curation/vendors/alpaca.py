@@ -22,9 +22,7 @@ class AlpacaVendor:
     name = AlpacaData.name
     basis = PriceBasis.RAW
 
-    def __init__(
-        self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None
-    ) -> None:
+    def __init__(self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter)
         self.untold: list[str] = []
 

@@ -84,9 +84,7 @@ def pack(path: Path) -> tuple[str, bytes]:
     except FileNotFoundError:
         raise BadBars("no such file", where=str(path), mend="Check the path") from None
     except OSError as error:
-        raise BadBars(
-            f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights"
-        ) from None
+        raise BadBars(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights") from None
 
 
 def pieces(content: bytes, *, where: str) -> Iterator[Piece]:

@@ -24,9 +24,7 @@ def sharpe(case: Case, bars: PromotionConfig) -> Row:
     if get(net, "is_ruined"):
         return Row("net Sharpe", None, bars.min_sharpe, False, "the book was ruined: what it earned before is no skill")
     if found is None and number(net, "annual_volatility") == 0.0:
-        return Row(
-            "net Sharpe", None, bars.min_sharpe, False, "no evidence: the book never traded, its IC asks for none"
-        )
+        return Row("net Sharpe", None, bars.min_sharpe, False, "no evidence: the book never traded, its IC asks for none")
     row = at_least("net Sharpe", found, bars.min_sharpe, "annual, walking forward, after all costs")
     count = number(get(case.measured, "walk_forward"), "sessions")
     return replace(row, power=rates(bars.min_sharpe, int(count))) if count is not None and count >= 2 else row

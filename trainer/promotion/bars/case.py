@@ -71,13 +71,7 @@ class Case:
         """Return the case that `document` stored."""
         known = {key: value for key, value in document.items() if key != OLD_WAIVER}
         old = [{"bar": "universe", "by": "", "reason": document[OLD_WAIVER]}] if document.get(OLD_WAIVER) else []
-        return cls(
-            **{
-                **known,
-                "searched_under": tuple(document["searched_under"]),
-                "waivers": tuple(document.get("waivers", old)),
-            }
-        )
+        return cls(**{**known, "searched_under": tuple(document["searched_under"]), "waivers": tuple(document.get("waivers", old))})
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,5 @@ def long_embargo(case: Case, bars: PromotionConfig) -> Row:
     if get(ic, "embargoes", "is_possible") is not False:
         why = f"not measured, and the history suffices: set cpcv.long_embargo_sessions to {needed:.0f} and train again"
         return Row(name, None, limit, False, why)
-    row = Row(
-        name, None, limit, False, f"not measured: the history is too short for an embargo of {needed:.0f} sessions"
-    )
+    row = Row(name, None, limit, False, f"not measured: the history is too short for an embargo of {needed:.0f} sessions")
     return row if bars.require_long_embargo else case.waived(name, row)

@@ -62,6 +62,4 @@ def decile_order(case: Case, bars: PromotionConfig) -> Row:
     """Whether higher scores earn more along the whole curve."""
     curve = floats(get(case.evidence, "deciles", "curve"))
     order = float(spearmanr(range(len(curve)), curve).statistic) if len(curve) > 2 and np.ptp(curve) > 0 else None
-    return at_least(
-        "decile order", order, bars.min_decile_order, "rank correlation of score decile and mean label, out of fold"
-    )
+    return at_least("decile order", order, bars.min_decile_order, "rank correlation of score decile and mean label, out of fold")

@@ -80,9 +80,7 @@ def _power(case: Case, bars: PromotionConfig, count: int, low: float) -> str:
         f"opposite sign with {passing[1]:.0%}, and refuses an honest one with {1.0 - passing[2]:.0%}; "
     )
     if np.isfinite(needed).all():
-        told += (
-            f"80 % power takes {needed[0]:,.0f} sessions against a dead model, {needed[1]:,.0f} against a flipped one"
-        )
+        told += f"80 % power takes {needed[0]:,.0f} sessions against a dead model, {needed[1]:,.0f} against a flipped one"
     else:
         told += "no number of sessions tells a promised IC of 0 or less from a dead model"
     return told + (f"; of its profit: {rates(0.0, count)}" if bars.shadow_profit else "")

@@ -36,9 +36,7 @@ def champion(case: Case, bars: PromotionConfig) -> Row:
         limit = f"{bars.champion_sessions} common sessions"
         why = f"no evidence: {len(common)} sessions in common with champion {version}"
         return Row(bar, None, limit, False, why)
-    found = paired(
-        np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED
-    )  # fmt: skip
+    found = paired(np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED)
     if found is None:
         return Row(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
     return _row(found, int(count), case.word, bars, str(version))

@@ -57,9 +57,11 @@ def pbo(case: Case, bars: PromotionConfig) -> Row:
         return at_most("PBO", value, bars.max_pbo, "probability of backtest overfitting")
     reason = get(found, "reason") or "PBO does not apply"
     return at_most(
-        "P(loss)", number(found, "probability_of_loss"), bars.max_probability_of_loss,
+        "P(loss)",
+        number(found, "probability_of_loss"),
+        bars.max_probability_of_loss,
         f"out of sample; PBO is {reason}, and the best of all trials is asked for beside it",
-    )  # fmt: skip
+    )
 
 
 def best_of_all(case: Case, bars: PromotionConfig) -> Row:

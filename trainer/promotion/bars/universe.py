@@ -43,9 +43,11 @@ def _reconstructed(case: Case, bars: PromotionConfig) -> Row:
     """A rule at each date over all assets: names must end at a plausible rate, and the book must bear the ends."""
     told = str(Survivorship.RECONSTRUCTED)
     rate = at_least(
-        BAR, number(get(case.evidence, "dataset", "ends"), "yearly_end_rate"), bars.min_yearly_ends,
+        BAR,
+        number(get(case.evidence, "dataset", "ends"), "yearly_end_rate"),
+        bars.min_yearly_ends,
         "share of the names that end in a year: too few, so that those that died were not delivered",
-    )  # fmt: skip
+    )
     if not rate.passed:
         return replace(rate, limit=f"{told}, {bars.min_yearly_ends:.1%} ends a year")
     under = get(case.measured, UNPRICED)

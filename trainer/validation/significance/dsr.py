@@ -61,18 +61,15 @@ def sharpe_moments(returns: Floats) -> SharpeMoments:
     centred = returns - returns.mean()
     spread = float(np.sqrt(np.mean(centred**2)))
     return SharpeMoments(
-        sharpe=float(returns.mean() / returns.std(ddof=1)), skewness=float(np.mean(centred**3)) / spread**3,
-        kurtosis=float(np.mean(centred**4)) / spread**4, observations=len(returns),
-    )  # fmt: skip
+        sharpe=float(returns.mean() / returns.std(ddof=1)),
+        skewness=float(np.mean(centred**3)) / spread**3,
+        kurtosis=float(np.mean(centred**4)) / spread**4,
+        observations=len(returns),
+    )
 
 
 def probabilistic_sharpe_ratio(
-    sharpe: float,
-    observations: int,
-    *,
-    skewness: float = 0.0,
-    kurtosis: float = NORMAL_KURTOSIS,
-    benchmark: float = 0.0,
+    sharpe: float, observations: int, *, skewness: float = 0.0, kurtosis: float = NORMAL_KURTOSIS, benchmark: float = 0.0
 ) -> float:
     """Probability that the true Sharpe ratio exceeds `benchmark`."""
     variance = _variance_factor(sharpe, skewness, kurtosis)
@@ -98,18 +95,16 @@ def deflation_benchmark(trials: int, variance_of_trials: float, observations: in
 
 
 def deflated_sharpe_ratio(
-    sharpe: float, observations: int, *, trials: int, variance_of_trials: float, skewness: float = 0.0,
-    kurtosis: float = NORMAL_KURTOSIS,
-) -> float:  # fmt: skip
+    sharpe: float, observations: int, *, trials: int, variance_of_trials: float, skewness: float = 0.0, kurtosis: float = NORMAL_KURTOSIS
+) -> float:
     """Return the deflated Sharpe ratio of 2014; with one trial it is PSR(0)."""
     benchmark = deflation_benchmark(trials, variance_of_trials, observations)
     return probabilistic_sharpe_ratio(sharpe, observations, skewness=skewness, kurtosis=kurtosis, benchmark=benchmark)
 
 
 def deflated_sharpe_ratio_2025(
-    sharpe: float, observations: int, *, trials: int, variance_of_trials: float, skewness: float = 0.0,
-    kurtosis: float = NORMAL_KURTOSIS,
-) -> float:  # fmt: skip
+    sharpe: float, observations: int, *, trials: int, variance_of_trials: float, skewness: float = 0.0, kurtosis: float = NORMAL_KURTOSIS
+) -> float:
     """Return the deflated Sharpe ratio of 2025: the null's variance, taken at SR0, of the best of `trials`.
 
     Phi[(SR - SR0) / sqrt(Var[max_N] (1 - g3 SR0 + (g4 - 1)/4 SR0^2) / T)]
@@ -124,21 +119,14 @@ def variance_of_max(trials: int) -> float:
     """Variance of the maximum of `trials` independent standard normals, by quadrature; 1 for one, 1 - 1/pi for two."""
 
     def moment(power: int) -> float:
-        value, _ = quad(
-            lambda z: z**power * trials * norm.pdf(z) * ndtr(z) ** (trials - 1), -12.0, 12.0, epsabs=1e-12, limit=200
-        )
+        value, _ = quad(lambda z: z**power * trials * norm.pdf(z) * ndtr(z) ** (trials - 1), -12.0, 12.0, epsabs=1e-12, limit=200)
         return float(value)
 
     return moment(2) - moment(1) ** 2
 
 
 def minimum_track_record_length(
-    sharpe: float,
-    *,
-    skewness: float = 0.0,
-    kurtosis: float = NORMAL_KURTOSIS,
-    benchmark: float = 0.0,
-    alpha: float = 0.05,
+    sharpe: float, *, skewness: float = 0.0, kurtosis: float = NORMAL_KURTOSIS, benchmark: float = 0.0, alpha: float = 0.05
 ) -> float:
     """Observations needed for PSR(benchmark) to reach 1 - alpha; infinite unless the ratio exceeds the benchmark."""
     if sharpe <= benchmark:
@@ -171,11 +159,15 @@ def strictest(moments: SharpeMoments, hurdles: Sequence[Hurdle]) -> float:
     """Return the smallest deflated Sharpe ratio of 2014 over the hurdles."""
     return min(
         deflated_sharpe_ratio(
-            moments.sharpe, moments.observations, trials=hurdle.trials, variance_of_trials=hurdle.variance,
-            skewness=moments.skewness, kurtosis=moments.kurtosis,
+            moments.sharpe,
+            moments.observations,
+            trials=hurdle.trials,
+            variance_of_trials=hurdle.variance,
+            skewness=moments.skewness,
+            kurtosis=moments.kurtosis,
         )
         for hurdle in hurdles
-    )  # fmt: skip
+    )
 
 
 def minimum_backtest_length(trials: int, sharpe_in_sample: float) -> float:

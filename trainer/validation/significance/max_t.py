@@ -53,10 +53,9 @@ def max_t(chosen: Floats, family: Floats, *, blind: int = 0, block: int = BLOCK_
     mean = np.where(known, returns, 0.0).sum(axis=0) / count
     centred = np.where(known, returns - mean, 0.0)
     rng = np.random.default_rng(SEED)
-    means = np.vstack([
-        _means(centred, known.astype(np.float64), block, min(CHUNK_DRAWS, draws - start), rng)
-        for start in range(0, draws, CHUNK_DRAWS)
-    ])  # fmt: skip
+    means = np.vstack(
+        [_means(centred, known.astype(np.float64), block, min(CHUNK_DRAWS, draws - start), rng) for start in range(0, draws, CHUNK_DRAWS)]
+    )
     scale = means.std(axis=0, ddof=1)
     if not scale[0] > 0.0:
         raise InvariantBroken("returns that never vary have no t")

@@ -70,9 +70,12 @@ def paired(ours: Floats, theirs: Floats, *, seed: int, draws: int = DRAWS) -> Pa
     error = np.sqrt(np.mean(sums**2) / (block * len(ours)))
     year = float(np.sqrt(SESSIONS_PER_YEAR))
     return Paired(
-        float(found[0]) * year, float(error) * year, float(np.corrcoef(ours, theirs)[0, 1]), len(ours),
+        float(found[0]) * year,
+        float(error) * year,
+        float(np.corrcoef(ours, theirs)[0, 1]),
+        len(ours),
         _studentised(moments, float(found[0]), block, np.random.default_rng(seed), draws),
-    )  # fmt: skip
+    )
 
 
 def standard_error(correlation: float, sessions: int, ours: float = 0.0, theirs: float = 0.0) -> float:

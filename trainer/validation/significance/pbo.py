@@ -122,8 +122,11 @@ def _findings(logits: Floats, inside: Floats, outside: Floats, everyone: Floats,
     anyone = np.searchsorted(np.sort(everyone), grid, side="right") / len(everyone)
     gap = np.cumsum((anyone - chosen)[:-1] * np.diff(grid))
     return Overfitting(
-        pbo=float(np.mean(logits <= 0.0)), logits=logits, degradation_slope=slope,
+        pbo=float(np.mean(logits <= 0.0)),
+        logits=logits,
+        degradation_slope=slope,
         probability_of_loss=float(np.mean(outside < 0.0)),
         dominates_first=bool(np.all(chosen <= anyone)) and bool(np.any(chosen < anyone)),
-        dominates_second=bool(np.all(gap >= -1e-15)) and bool(np.any(gap > 0.0)), dropped_rows=dropped,
-    )  # fmt: skip
+        dominates_second=bool(np.all(gap >= -1e-15)) and bool(np.any(gap > 0.0)),
+        dropped_rows=dropped,
+    )

@@ -104,9 +104,10 @@ def splits(t0: Rows, t1: Rows, *, groups: int = 8, test_groups: int = 2, embargo
             free &= (t1 < segment.first) | (t0 > segment.last + embargo)
         if not bool(free.any()):
             raise TooLittleHistory(
-                "a split has no training rows after purge and embargo", where=f"groups {tested} of {groups}",
+                "a split has no training rows after purge and embargo",
+                where=f"groups {tested} of {groups}",
                 mend="Train on more sessions, or with a shorter embargo",
-            )  # fmt: skip
+            )
         yield Split(number, tested, segments, np.flatnonzero(free), np.flatnonzero(is_test), group_of_row)
 
 
@@ -123,9 +124,8 @@ def group_bounds(sessions: int, groups: int) -> list[tuple[int, int]]:
     """First and last position, closed, of each group among `sessions` unique sessions; sizes differ by at most one."""
     if sessions < groups:
         raise TooLittleHistory(
-            f"{sessions} labelled sessions cannot be cut into {groups} groups",
-            mend="Train on more sessions, or with fewer groups",
-        )  # fmt: skip
+            f"{sessions} labelled sessions cannot be cut into {groups} groups", mend="Train on more sessions, or with fewer groups"
+        )
     return [(int(part[0]), int(part[-1])) for part in np.array_split(np.arange(sessions), groups)]
 
 

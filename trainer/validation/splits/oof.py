@@ -39,9 +39,7 @@ class OutOfFold:
     leaks: NDArray[np.int64]
 
 
-def cross_validate(
-    rows: Samples, learner: Learner, *, groups: int, test_groups: int, embargo: int, workers: int, step: Step
-) -> OutOfFold:
+def cross_validate(rows: Samples, learner: Learner, *, groups: int, test_groups: int, embargo: int, workers: int, step: Step) -> OutOfFold:
     """Fit one model per split and hand its test scores to the paths that it serves.
 
     Parameters
@@ -88,9 +86,7 @@ def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
         None of them weighs anything.
     """
     chosen = learned_from(rows, chosen)
-    return learner.fit(
-        rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
-    )  # fmt: skip
+    return learner.fit(rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
 
 
 def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,9 +94,10 @@ def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     chosen = chosen[rows.weight[chosen] > 0]
     if chosen.size == 0:
         raise TooLittleHistory(
-            "a fold has no row of the regimes that are learned from", where=f"{len(rows)} rows",
+            "a fold has no row of the regimes that are learned from",
+            where=f"{len(rows)} rows",
             mend="Weigh regimes instead of leaving them out, or use fewer groups",
-        )  # fmt: skip
+        )
     return chosen
 
 

@@ -31,9 +31,10 @@ def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
         train = np.flatnonzero(t1 < sessions[first])
         if train.size == 0:
             raise TooLittleHistory(
-                "no label ends before the first walk-forward test", where=f"session {first} of {len(sessions)}",
+                "no label ends before the first walk-forward test",
+                where=f"session {first} of {len(sessions)}",
                 mend="Train on more sessions, or with fewer groups",
-            )  # fmt: skip
+            )
         pairs.append((train, np.flatnonzero((t0 >= sessions[first]) & (t0 <= sessions[last]))))
     return pairs
 
