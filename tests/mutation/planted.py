@@ -220,7 +220,7 @@ BUGS = (
             "except InvalidSignature:\n            return True\n",
             f"{ATTACKS}::test_a_tampered_folder_is_refused_and_changes_nothing"),
     Planted("plan names that the broker does not confirm", "appliance/jobs/plan.py",
-            "seen = opinions.left_out(seen, opinion.reasons)", "pass",
+            "seen = second_opinion.left_out(seen, opinion.reasons)", "pass",
             "tests/flow/test_second_opinion.py::"
             "test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other"),
     Planted("compare a price with itself", "execution/planning/opinions.py", "distance = abs(ours / theirs - 1)",
