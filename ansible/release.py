@@ -62,8 +62,7 @@ def run(*command: str, **settings: str) -> None:
 
 def platforms(machine: str, python: str) -> list[str]:
     """Every tag that a device of this kind can run; pip takes them by name alone."""
-    return [*(f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC[python], OLDEST_GLIBC - 1, -1)),
-            f"manylinux2014_{machine}"]  # fmt: skip
+    return [*(f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC[python], OLDEST_GLIBC - 1, -1)), f"manylinux2014_{machine}"]
 
 
 def download(lock: Path, to: Path, machine: str, python: str) -> None:
@@ -71,10 +70,25 @@ def download(lock: Path, to: Path, machine: str, python: str) -> None:
     tags = [f"--platform={tag}" for tag in platforms(machine, python)]
     abi = "cp" + python.replace(".", "")
     run(
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
-        *tags, f"--python-version={python}", "--implementation=cp", f"--abi={abi}", "--abi=abi3", "--abi=none",
-        "--dest", str(to), "-r", str(lock),
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        *tags,
+        f"--python-version={python}",
+        "--implementation=cp",
+        f"--abi={abi}",
+        "--abi=abi3",
+        "--abi=none",
+        "--dest",
+        str(to),
+        "-r",
+        str(lock),
+    )
 
 
 def assemble(scratch: Path, sources: Path, wheels: Path, machine: str, python: str) -> dict[str, object]:
@@ -112,8 +126,20 @@ def project_wheel(scratch: Path, sources: Path) -> Path:
         sys.exit("pyproject.toml names the trainer's program differently: correct TRAINER_SCRIPT")
     (scratch / "pyproject.toml").write_text(project.replace(TRAINER_SCRIPT, ""))
     shutil.copy(sources / "README.md", scratch)
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-cache-dir",
-        "--wheel-dir", str(scratch / "wheel"), str(scratch), SOURCE_DATE_EPOCH=FIXED_TIME)  # fmt: skip
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--wheel-dir",
+        str(scratch / "wheel"),
+        str(scratch),
+        SOURCE_DATE_EPOCH=FIXED_TIME,
+    )
     (found,) = (scratch / "wheel").iterdir()
     return found
 

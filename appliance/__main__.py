@@ -6,7 +6,7 @@ import logging
 import sys
 
 from appliance.commands.tui import SCREENS, open_screens
-from signals.console import run
+from signals.text.console import run
 
 
 def main() -> None:

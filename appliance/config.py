@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from appliance.limits import Limits
-from appliance.schedule import Entering
+from appliance.controls.limits import Limits
+from appliance.schedule.timetable import Entering
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
-from signals.router import RouterConfig
-from signals.s3 import S3Config
+from signals.scoring.router import RouterConfig
+from signals.storage.s3 import S3Config
 
 
 class Venue(StrEnum):

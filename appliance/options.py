@@ -11,22 +11,19 @@ import typer
 from signals.errors import NotASession
 
 State = Annotated[
-    Path,
-    typer.Option(
-        "--state", envvar="STATE_DIRECTORY", help="The device's state folder; systemd sets it to /var/lib/appliance."
-    ),
+    Path, typer.Option("--state", envvar="STATE_DIRECTORY", help="The device's state folder; systemd sets it to /var/lib/appliance.")
 ]
 Credentials = Annotated[
     Path | None,
     typer.Option(
-        "--credentials", envvar="CREDENTIALS_DIRECTORY",
-        help="Folder with alpaca-key-id and alpaca-secret-key; systemd sets it.", show_default=False,
+        "--credentials",
+        envvar="CREDENTIALS_DIRECTORY",
+        help="Folder with alpaca-key-id and alpaca-secret-key; systemd sets it.",
+        show_default=False,
     ),
-]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-SessionText = Annotated[
-    str, typer.Option("--session", metavar="YYYY-MM-DD", help="D, the trade session.", show_default=False)
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+SessionText = Annotated[str, typer.Option("--session", metavar="YYYY-MM-DD", help="D, the trade session.", show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Most rows to show.")]
 
 DEFAULT_STATE = Path("var/appliance")

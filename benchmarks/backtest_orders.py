@@ -33,8 +33,7 @@ LOOK_BACK, FIRST_GROUP, SEALED = 253, 8 / 7, 252 + 17  # sessions that no walk-f
 def trainer(*words: str) -> float:
     """Run one command; its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "trainer", *words], cwd=ROOT, env=os.environ | ONE_THREAD, check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run([sys.executable, "-m", "trainer", *words], cwd=ROOT, env=os.environ | ONE_THREAD, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

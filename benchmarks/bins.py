@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 import lightgbm  # noqa: E402
 
-from trainer.models.lgbm import LightGbm  # noqa: E402  # the checkout
-from trainer.models.parameters import LightGbmConfig  # noqa: E402
-from trainer.validation.cpcv import splits  # noqa: E402
+from trainer.learners.lgbm import LightGbm  # noqa: E402  # the checkout
+from trainer.learners.parameters import LightGbmConfig  # noqa: E402
+from trainer.validation.splits.cpcv import splits  # noqa: E402
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 FEATURES, HORIZON, SKILL = 38, 5, 0.05
@@ -63,18 +63,14 @@ def side(name: str, names: int, sessions: int, trees: list[int], scores: Path) -
         bins = learner.bins(features, NAMES) if name == "once" else None
         for train, _ in divisions:
             rows = (target[train], weight[train], NAMES)
-            models.append(
-                learner.fit(features[train], *rows) if bins is None else learner.fit_binned(bins, train, *rows, None)
-            )
+            models.append(learner.fit(features[train], *rows) if bins is None else learner.fit_binned(bins, train, *rows, None))
         found[str(count)] = time.process_time() - start
     found["MiB"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     np.save(scores, np.concatenate([m.predict(features[test]) for m, (_, test) in zip(models, divisions, strict=True)]))
     return found
 
 
-def _prepare(
-    name: str, features: np.ndarray, target: np.ndarray, divisions: list[tuple[np.ndarray, np.ndarray]]
-) -> float:
+def _prepare(name: str, features: np.ndarray, target: np.ndarray, divisions: list[tuple[np.ndarray, np.ndarray]]) -> float:
     learner = LightGbm(LightGbmConfig(), seed=1)
     settings = learner._parameters(NAMES)
     start = time.process_time()
@@ -117,9 +113,8 @@ def main() -> None:
             for name in SIDES:
                 words = [*sys.argv[1:], "--side", name, f"{folder}/{name}.npy"]
                 done = subprocess.run(
-                    [sys.executable, __file__, *words], env=os.environ | ONE_THREAD, capture_output=True, text=True,
-                    check=True,
-                )  # fmt: skip
+                    [sys.executable, __file__, *words], env=os.environ | ONE_THREAD, capture_output=True, text=True, check=True
+                )
                 taken[name].append(json.loads(done.stdout))
         alike = float(np.corrcoef(*(np.load(f"{folder}/{name}.npy") for name in SIDES))[0, 1])
     print(f"LightGBM {lightgbm.__version__}, 28 splits of {asked.names * asked.sessions:,} rows x {FEATURES} features")

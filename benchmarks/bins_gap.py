@@ -19,20 +19,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from signals.config import load  # noqa: E402
-from trainer.fanout import RowSet  # noqa: E402
-from trainer.material import Range, prepare  # noqa: E402
-from trainer.models.base import Device  # noqa: E402
-from trainer.models.table import LEARNERS  # noqa: E402
+from trainer.learners.base import Device  # noqa: E402
+from trainer.learners.fanout import RowSet  # noqa: E402
+from trainer.learners.table import LEARNERS  # noqa: E402
 from trainer.recipes import RECIPES  # noqa: E402
 from trainer.recipes.base import RecipeConfig  # noqa: E402
-from trainer.samples import seal_holdout  # noqa: E402
+from trainer.samples.prepare import Range, prepare  # noqa: E402
+from trainer.samples.samples import seal_holdout  # noqa: E402
 from trainer.search.binned import BinnedRows  # noqa: E402
 from trainer.search.run import Arena  # noqa: E402
 from trainer.search.trial import sharpe_of  # noqa: E402
 from trainer.validation.book import next_opens  # noqa: E402
 from trainer.validation.ic import rank_ic  # noqa: E402
-from trainer.validation.oof import score_unseen  # noqa: E402
-from trainer.validation.walk_forward import folds  # noqa: E402
+from trainer.validation.splits.oof import score_unseen  # noqa: E402
+from trainer.validation.splits.walk_forward import folds  # noqa: E402
 
 
 def main() -> None:
@@ -54,16 +54,17 @@ def main() -> None:
             sets = RowSet.of(train), RowSet.of(test)
             shared[test], own[test] = binned.score(learner, *sets), score_unseen(rows, learner, *sets)
         figures = [
-            (sharpe_of(arena.net(scores)) * 252**0.5, float(np.nanmean(rank_ic(rows.dense(scores), labels))))
-            for scores in (shared, own)
+            (sharpe_of(arena.net(scores)) * 252**0.5, float(np.nanmean(rank_ic(rows.dense(scores), labels)))) for scores in (shared, own)
         ]
         found.append(np.subtract(*figures))
         told = ", ".join(f"Sharpe {sharpe:+.3f} IC {ic:+.5f}" for sharpe, ic in figures)
         print(f"seed {seed}: shared and own: {told}", flush=True)
     gaps = np.array(found)
     error = gaps.std(axis=0, ddof=1) / len(gaps) ** 0.5
-    print(f"{len(rows):,} rows; gap of the annual Sharpe ratio {gaps[:, 0].mean():+.3f} ± {error[0]:.3f}, of the IC "
-          f"{gaps[:, 1].mean():+.5f} ± {error[1]:.5f}")  # fmt: skip
+    print(
+        f"{len(rows):,} rows; gap of the annual Sharpe ratio {gaps[:, 0].mean():+.3f} ± {error[0]:.3f}, of the IC "
+        f"{gaps[:, 1].mean():+.5f} ± {error[1]:.5f}"
+    )
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ def write_model(folder: Path) -> None:
     """Fit seeded trees on ranks and noise; write them as LightGBM text and as the ONNX that the product exports."""
     import lightgbm
 
-    from trainer.models.lgbm import LightGbmModel
-    from trainer.models.trees import with_float32_thresholds
+    from trainer.learners.lgbm import LightGbmModel
+    from trainer.learners.trees import with_float32_thresholds
 
     names = SLEEVES["equities_xs"].names
     rng = np.random.default_rng(1)
@@ -60,8 +60,9 @@ def write_model(folder: Path) -> None:
     target = rows[:, -8:].sum(axis=1) + rng.normal(size=len(rows))
     booster = lightgbm.train(
         {"num_leaves": LEAVES, "verbosity": -1, "num_threads": 1, "seed": 1, "deterministic": True},
-        lightgbm.Dataset(rows, target, feature_name=list(names)), num_boost_round=TREES,
-    )  # fmt: skip
+        lightgbm.Dataset(rows, target, feature_name=list(names)),
+        num_boost_round=TREES,
+    )
     text = with_float32_thresholds(booster.model_to_string())
     (folder / "model.txt").write_text(text)
     (folder / "model.onnx").write_bytes(LightGbmModel(text, names).to_onnx())

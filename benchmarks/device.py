@@ -25,10 +25,10 @@ from pathlib import Path
 
 import yaml
 
-from appliance.schedule import timetable
-from execution.exchange.generated.market import generate
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.store import END, Published, publish_store
+from trainer.curation.generated.market import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 IDLE_MB, JOB_MB, DAY_CPU_S, DAY_WRITTEN_MB = 60, 350, 60.0, 200.0
@@ -120,9 +120,7 @@ def live(published: Published, state: Path, url: str, day: date) -> dict[str, Us
 
 def idle(state: Path) -> tuple[float, Usage]:
     """Resident megabytes of a daemon that has nothing to do, and what it took in `IDLE_SECONDS`."""
-    process = subprocess.Popen(
-        appliance("run", state=state), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(appliance("run", state=state), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(IDLE_SECONDS)
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     process.send_signal(signal.SIGTERM)
@@ -148,15 +146,21 @@ def main() -> None:
         resident, daemon = idle(state)
     print(f"{options.symbols} symbols, session {days[-1]}; the ledger is {sizes[-1]:.1f} MB after {len(days)} sessions")
     for job, usage in used.items():
-        print(f"  {job:18} exit {usage.code}  {usage.cpu_seconds:6.2f} s CPU  {usage.peak_megabytes:5.0f} MB"
-              f"  {usage.written_megabytes:6.2f} MB written")  # fmt: skip
+        print(
+            f"  {job:18} exit {usage.code}  {usage.cpu_seconds:6.2f} s CPU  {usage.peak_megabytes:5.0f} MB"
+            f"  {usage.written_megabytes:6.2f} MB written"
+        )
     cpu = sum(usage.cpu_seconds for usage in used.values())
     peak = max(usage.peak_megabytes for usage in used.values())
     written = sum(usage.written_megabytes for usage in used.values())
-    print(f"  the day            {cpu:6.2f} s CPU (at most {DAY_CPU_S:.0f}), largest job {peak:.0f} MB"
-          f" (at most {JOB_MB}), {written:.1f} MB written (at most {DAY_WRITTEN_MB:.0f})")  # fmt: skip
-    print(f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {daemon.cpu_seconds:.2f} s CPU and"
-          f" {daemon.written_megabytes:.2f} MB written in {IDLE_SECONDS:.0f} s, its start included")  # fmt: skip
+    print(
+        f"  the day            {cpu:6.2f} s CPU (at most {DAY_CPU_S:.0f}), largest job {peak:.0f} MB"
+        f" (at most {JOB_MB}), {written:.1f} MB written (at most {DAY_WRITTEN_MB:.0f})"
+    )
+    print(
+        f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {daemon.cpu_seconds:.2f} s CPU and"
+        f" {daemon.written_megabytes:.2f} MB written in {IDLE_SECONDS:.0f} s, its start included"
+    )
     if resident > IDLE_MB or peak > JOB_MB or cpu > DAY_CPU_S or written > DAY_WRITTEN_MB:
         sys.exit("a budget is exceeded")
 

@@ -27,15 +27,15 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from execution.exchange import http
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import Gate
-from execution.exchange.market import Market
-from execution.exchange.message import Request
-from signals.bars import Bars, days_array
-from signals.sessions import Calendar, Session
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors import http
+from execution.exchange.doors.gate import Gate
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.message import Request
+from signals.market.bars import Bars, days_array
+from signals.market.sessions import Calendar, Session
 
 NAMES, SESSIONS, ORDERS = 379, 260, 120
 FIRST = date(2021, 1, 4)
@@ -47,16 +47,23 @@ def market() -> Market:
     rng = np.random.default_rng(0)
     days = [day for day in (FIRST + timedelta(days=i) for i in range(2 * SESSIONS)) if day.weekday() < 5]
     sessions = tuple(
-        Session(day, datetime.combine(day, time_of_day(14, 30), UTC), datetime.combine(day, time_of_day(21), UTC))
-        for day in days
-    )  # fmt: skip
+        Session(day, datetime.combine(day, time_of_day(14, 30), UTC), datetime.combine(day, time_of_day(21), UTC)) for day in days
+    )
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (SESSIONS, NAMES)), axis=0))
     returns = np.full(close.shape, np.nan)
     returns[1:] = close[1:] / close[:-1] - 1
     bars = Bars(
-        days_array(days[:SESSIONS]), tuple(f"N{i:03d}" for i in range(NAMES)), close, close * 1.01, close * 0.99, close,
-        np.full(close.shape, 1e6), returns, returns.copy(), np.ones(close.shape, dtype=np.bool_),
-    )  # fmt: skip
+        days_array(days[:SESSIONS]),
+        tuple(f"N{i:03d}" for i in range(NAMES)),
+        close,
+        close * 1.01,
+        close * 0.99,
+        close,
+        np.full(close.shape, 1e6),
+        returns,
+        returns.copy(),
+        np.ones(close.shape, dtype=np.bool_),
+    )
     return Market(bars, Calendar("weekdays", sessions))
 
 
@@ -120,9 +127,7 @@ def bare() -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
 
 
-def hammer(
-    url: str, seconds: float, ask: Callable[[requests.Session, str, int], requests.Response]
-) -> dict[str, float]:
+def hammer(url: str, seconds: float, ask: Callable[[requests.Session, str, int], requests.Response]) -> dict[str, float]:
     """Ask one after the other for `seconds`; requests a second, median and p99 in milliseconds."""
     session, took = requests.Session(), []
     until = time.perf_counter() + seconds
@@ -170,8 +175,9 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
             figures[f"in process, 500 orders, {name}"] = {"seconds": took, "per_second": 500 / took}
     sessions = advance_a_session()
     figures[f"one session, {NAMES} names, {ORDERS} orders"] = {
-        "median_ms": statistics.median(sessions) * 1e3, "most_ms": max(sessions) * 1e3
-    }  # fmt: skip
+        "median_ms": statistics.median(sessions) * 1e3,
+        "most_ms": max(sessions) * 1e3,
+    }
     return figures
 
 

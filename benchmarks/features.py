@@ -25,8 +25,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from appliance.market import SCHEMA  # noqa: E402  # the checkout, wherever this was started
-from signals.bars import Bars  # noqa: E402
+from appliance.market.store import SCHEMA  # noqa: E402  # the checkout, wherever this was started
+from signals.market.bars import Bars  # noqa: E402
 from tests.fakes.bars import synthetic_bars  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"
@@ -61,12 +61,8 @@ def write_store(bars: Bars, path: Path) -> None:
 
 
 def run(python: str, script: str, arguments: list[str]) -> dict[str, float]:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    done = subprocess.run(
-        [python, str(PEERS / script), *arguments], check=True, capture_output=True, text=True, env=environment
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([python, str(PEERS / script), *arguments], check=True, capture_output=True, text=True, env=environment)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -115,11 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     peers = {}
     for peer in options.peers:
-        found = [
-            python
-            for python in (sys.executable, options.peer_python)
-            if Path(python).exists() and importable(python, peer)
-        ]
+        found = [python for python in (sys.executable, options.peer_python) if Path(python).exists() and importable(python, peer)]
         if found:
             peers[peer] = found[0]
         else:

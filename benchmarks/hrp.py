@@ -64,9 +64,7 @@ def main() -> None:
             for name in ("pypfopt", "skfolio"):
                 theirs = statistics.median(times[name])
                 same = f", weights {apart:.0e} apart" if name == "pypfopt" else ""
-                print(
-                    f"N = {names}: ours {1e3 * ours:.1f} ms, {name} {1e3 * theirs:.1f} ms: {theirs / ours:.1f}x{same}"
-                )
+                print(f"N = {names}: ours {1e3 * ours:.1f} ms, {name} {1e3 * theirs:.1f} ms: {theirs / ours:.1f}x{same}")
 
 
 if __name__ == "__main__":

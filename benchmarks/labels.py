@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from signals.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
+from signals.market.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
 from tests.fakes.bars import synthetic_bars  # noqa: E402
 from trainer.labels.fractional import fractional_difference, fractional_weights  # noqa: E402
 from trainer.labels.horizon import horizon_labels  # noqa: E402
@@ -125,13 +125,9 @@ def main() -> None:
     t1 = labels.ends[labels.ends >= 0]
     workloads: dict[str, dict[str, Callable[[], Floats]]] = {
         "horizon, k = 5": {"ours": lambda: horizon_labels(bars, HORIZON).values, "loop": lambda: horizon_loop(bars)},
-        "triple barrier": {
-            "ours": lambda: triple_barrier_labels(bars, BARRIERS).labels.values, "loop": lambda: barrier_loop(bars),
-        },
-        "average uniqueness": {
-            "ours": lambda: average_uniqueness(t0, t1), "loop": lambda: uniqueness_loop(t0, t1),
-        },
-    }  # fmt: skip
+        "triple barrier": {"ours": lambda: triple_barrier_labels(bars, BARRIERS).labels.values, "loop": lambda: barrier_loop(bars)},
+        "average uniqueness": {"ours": lambda: average_uniqueness(t0, t1), "loop": lambda: uniqueness_loop(t0, t1)},
+    }
     print(f"{names} names x {sessions} sessions, {options.runs} runs, numpy {np.__version__}")
     for workload, sides in workloads.items():
         ours, loop = sides["ours"](), sides["loop"]()

@@ -57,9 +57,10 @@ def compare(orders: int) -> dict[str, float]:
         name, cid, order = f"N{number:04d}", f"c{number}", f"b{number}"
         own.append(OwnOrder(cid, Standing.LIVE, SHARES, Decimal(0)))
         listed.append(
-            BrokerOrder(order, cid, name, Side.BUY, OrderType.MARKET, TimeInForce.OPG, OrderStatus.FILLED, "filled",
-                        SHARES, SHARES, PRICE, at, at)
-        )  # fmt: skip
+            BrokerOrder(
+                order, cid, name, Side.BUY, OrderType.MARKET, TimeInForce.OPG, OrderStatus.FILLED, "filled", SHARES, SHARES, PRICE, at, at
+            )
+        )
         fills.append(Activity(f"f{number}", "FILL", name, at.date(), at, SHARES, PRICE, Decimal(0), "buy", order, ""))
         held.append(Position(name, SHARES - (number % 100 == 0), PRICE, None))
     cash = Decimal(10) ** 9

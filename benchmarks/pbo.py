@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from trainer.validation.pbo import Metric, probability_of_overfitting  # noqa: E402  # the checkout
+from trainer.validation.significance.pbo import Metric, probability_of_overfitting  # noqa: E402  # the checkout
 
 
 def loop(matrix: np.ndarray, halves: list[tuple[int, ...]], blocks: int) -> np.ndarray:

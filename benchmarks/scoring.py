@@ -36,18 +36,28 @@ def build(folder: Path, trees: int, leaves: int) -> None:
     """Fit on seeded rows and write model.txt, model.onnx and test rows with 2 % NaN."""
     import lightgbm
 
-    from trainer.models.lgbm import LightGbmModel
-    from trainer.models.trees import with_float32_thresholds
+    from trainer.learners.lgbm import LightGbmModel
+    from trainer.learners.trees import with_float32_thresholds
 
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(20_000, FEATURES)).astype(np.float32)
     target = rows[:, :8].sum(axis=1) * 0.1 + np.sin(rows[:, 8]) * 0.2 + rng.normal(size=len(rows))
     names = tuple(f"f{i}" for i in range(FEATURES))
     booster = lightgbm.train(
-        {"num_leaves": leaves, "min_data_in_leaf": 20, "learning_rate": 0.05, "verbosity": -1, "num_threads": 1,
-         "seed": 1, "deterministic": True, "force_row_wise": True, "max_bin": 63},
-        lightgbm.Dataset(rows, target, feature_name=list(names)), num_boost_round=trees,
-    )  # fmt: skip
+        {
+            "num_leaves": leaves,
+            "min_data_in_leaf": 20,
+            "learning_rate": 0.05,
+            "verbosity": -1,
+            "num_threads": 1,
+            "seed": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "max_bin": 63,
+        },
+        lightgbm.Dataset(rows, target, feature_name=list(names)),
+        num_boost_round=trees,
+    )
     text = with_float32_thresholds(booster.model_to_string())  # as the product exports
     (folder / "model.txt").write_text(text)
     (folder / "model.onnx").write_bytes(LightGbmModel(text, names).to_onnx())

@@ -29,21 +29,21 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from execution.exchange.clock import VirtualClock  # noqa: E402
-from execution.exchange.exchange import Exchange  # noqa: E402
-from execution.exchange.generated import generate  # noqa: E402
-from execution.exchange.market import Market as ServedMarket  # noqa: E402
-from signals.manifest import FileRole, Manifest, PriceBasis  # noqa: E402
-from signals.places import Place  # noqa: E402
-from signals.s3 import Objects, S3Config, S3Keys  # noqa: E402
+from execution.exchange.api.exchange import Exchange  # noqa: E402
+from execution.exchange.core.clock import VirtualClock  # noqa: E402
+from execution.exchange.market.market import Market as ServedMarket  # noqa: E402
+from signals.market.manifest import FileRole, Manifest, PriceBasis  # noqa: E402
+from signals.storage.places import Place  # noqa: E402
+from signals.storage.s3 import Objects, S3Config, S3Keys  # noqa: E402
 from tests.fakes import exchange as fake  # noqa: E402
 from tests.fakes.seaweed import BUCKET, READER, WRITER, Server, serving  # noqa: E402
 from tests.fakes.store import SIGNER  # noqa: E402
 from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
+from trainer.curation.generated import generate  # noqa: E402
 from trainer.curation.ingest import Sources, ingest  # noqa: E402
-from trainer.curation.publish import publish_data  # noqa: E402
 from trainer.curation.vendors.mapping import Mapping  # noqa: E402
+from trainer.publishing.dataset import publish_data  # noqa: E402
 
 END = date(2025, 6, 30)
 PROBE = """
@@ -143,12 +143,9 @@ def curated(root: Path, symbols: int, sessions: int) -> dict[str, Manifest]:
     table = pq.read_table(bars)
     pq.write_table(table.filter(pc.less(table["date"], datetime(END.year, END.month, END.day))), root / "cut.parquet")
     return {
-        name: ingest(
-            Sources(source, actions), root / name, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(),
-            name="market",
-        )
+        name: ingest(Sources(source, actions), root / name, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
         for name, source in (("yesterday", root / "cut.parquet"), ("today", bars))
-    }  # fmt: skip
+    }
 
 
 def place_of(server: Server, name: str) -> Objects:
@@ -178,22 +175,17 @@ def measured(root: Path, server: Server, keys: Path, versions: dict[str, Manifes
     bare.mkdir()
     found["first sync, bare peer"] = ran(BARE, BUCKET, server.endpoint, *READER, str(bare), *every)
     served = Exchange(
-        ServedMarket.from_dataset(root / "today"),
-        VirtualClock(today.calendar.session(today.last).close + timedelta(hours=1)),
+        ServedMarket.from_dataset(root / "today"), VirtualClock(today.calendar.session(today.last).close + timedelta(hours=1))
     )
     with fake.serving(served) as url:
         place = f"s3://{BUCKET}/store/yesterday"
-        found["evening asked of a vendor"] = ran(
-            EVENING, place, server.endpoint, str(keys), url, str(asked), str(today.last)
-        )
+        found["evening asked of a vendor"] = ran(EVENING, place, server.endpoint, str(keys), url, str(asked), str(today.last))
     return found
 
 
 def ran(program: str, *arguments: str) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program + PROBE, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program + PROBE, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

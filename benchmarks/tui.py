@@ -99,9 +99,14 @@ def opened(columns: int, lines: int, *options: str) -> Iterator[Terminal]:
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "tui", *options], stdin=terminal, stdout=terminal, stderr=terminal,
-        env=os.environ | {"TERM": "xterm-256color"}, cwd=ROOT, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "appliance", "tui", *options],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"TERM": "xterm-256color"},
+        cwd=ROOT,
+        start_new_session=True,
+    )
     try:
         yield Terminal(process, main)
     finally:
@@ -174,7 +179,7 @@ class Callbacks:
 
 async def drawn(state: Path, figures: Figures) -> None:
     """Look at every screen, refresh the largest table and scroll through it."""
-    from appliance.clock import SystemClock
+    from appliance.system.clock import SystemClock
     from appliance.tui.__main__ import keep_what_is_loaded
     from appliance.tui.app import ApplianceApp, Settings
     from appliance.tui.screens import BY_NAME

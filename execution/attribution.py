@@ -216,9 +216,12 @@ def attribute(
     sums[Part.COSTS] = slippage + charges.total
     parts = in_cents(sums, total)
     lines = {
-        "spread and impact": charges.spread_and_impact, "fees": charges.fees, "borrow": charges.borrow,
-        "slippage": slippage, "other": charges.other,
-    }  # fmt: skip
+        "spread and impact": charges.spread_and_impact,
+        "fees": charges.fees,
+        "borrow": charges.borrow,
+        "slippage": slippage,
+        "other": charges.other,
+    }
     costs = in_cents(lines, sums[Part.COSTS], shown=parts[Part.COSTS])
     return Attribution(sum(parts.values(), ZERO), parts, costs, selection)
 
@@ -258,14 +261,10 @@ def in_cents(exact: Mapping[Name, Decimal], total: Decimal, *, shown: Decimal | 
 
 def _parts_of(holding: Holding, first: LegShare, second: LegShare) -> dict[Part, Decimal]:
     missed = {
-        cause: holding.missing_before.get(cause, ZERO) * first.returns
-        + holding.missing.get(cause, ZERO) * second.returns
+        cause: holding.missing_before.get(cause, ZERO) * first.returns + holding.missing.get(cause, ZERO) * second.returns
         for cause in CAUSES
     }
-    exposed = (
-        holding.before - sum(holding.missing_before.values(), ZERO),
-        holding.invested - sum(holding.missing.values(), ZERO),
-    )
+    exposed = (holding.before - sum(holding.missing_before.values(), ZERO), holding.invested - sum(holding.missing.values(), ZERO))
     explained = {
         Part.MARKET: exposed[0] * first.market + exposed[1] * second.market,
         Part.SECTOR: exposed[0] * first.sector + exposed[1] * second.sector,

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from execution.entries import EntryConfig
-from execution.opinions import OpinionConfig
-from execution.planning import PlanningConfig
-from execution.pretrade import PretradeConfig
+from execution.planning.entries import EntryConfig
+from execution.planning.opinions import OpinionConfig
+from execution.planning.plan import PlanningConfig
+from execution.planning.pretrade import PretradeConfig
 from signals.config import Config
 
 

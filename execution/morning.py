@@ -11,23 +11,23 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from execution import planning
 from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.orders import Plan, Provenance
-from execution.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
-from execution.rounding import Exact, followed, restated
+from execution.planning import plan as planning
+from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
+from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel, estimate, with_volatility
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
-from signals.actions import Action
-from signals.bars import Bars
-from signals.extremes import waiting
-from signals.manifest import PriceBasis
-from signals.scores import Scores
-from signals.sessions import Calendar
+from signals.audit.extremes import waiting
+from signals.market.actions import Action
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Calendar
+from signals.scoring.scores import Scores
 
 ADV_SESSIONS = 20
 UNDECIDED = "UNDECIDED_RETURN"
@@ -115,16 +115,16 @@ def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoeffic
     waits = waiting(evening.bars)
     closes = {symbol: close for symbol, close in evening.closes.items() if symbol not in waits}
     return Morning(
-        renamed_scores(scores, evening.actions), renamed_risk(risk, evening.actions),
+        renamed_scores(scores, evening.actions),
+        renamed_risk(risk, evening.actions),
         reference_prices(closes, evening.actions, evening.basis),
-        {names.get(symbol, symbol): volume for symbol, volume in evening.adv_usd.items()}, evening.snapshot_id,
+        {names.get(symbol, symbol): volume for symbol, volume in evening.adv_usd.items()},
+        evening.snapshot_id,
         tuple(names.get(symbol, symbol) for symbol in waits),
-    )  # fmt: skip
+    )
 
 
-def path_since(
-    last: Plan | None, account: Account, session: date, calendar: Calendar, actions_on: ActionsOn
-) -> dict[str, Exact]:
+def path_since(last: Plan | None, account: Account, session: date, calendar: Calendar, actions_on: ActionsOn) -> dict[str, Exact]:
     """Return the unrounded path of the last plan before `session`, restated; empty where this account had none.
 
     Parameters
@@ -139,9 +139,15 @@ def path_since(
 
 
 def wanted(
-    morning: Morning, account: Account, positions: Sequence[Position], limits: PortfolioConfig, session: date,
-    *, path: Mapping[str, Exact], ramp: float = 1.0,
-) -> Wanted:  # fmt: skip
+    morning: Morning,
+    account: Account,
+    positions: Sequence[Position],
+    limits: PortfolioConfig,
+    session: date,
+    *,
+    path: Mapping[str, Exact],
+    ramp: float = 1.0,
+) -> Wanted:
     """Build the targets of D; each name's step begins at its unrounded path, or at what is held where that was left.
 
     Raises
@@ -153,16 +159,29 @@ def wanted(
     held = held_of(positions)
     begun = weights_held(followed(path, held), priced, account.equity)
     targets = build(
-        morning.scores, morning.risk, limits, begun, session, ramp=ramp, equity_usd=float(account.equity),
+        morning.scores,
+        morning.risk,
+        limits,
+        begun,
+        session,
+        ramp=ramp,
+        equity_usd=float(account.equity),
         prices={symbol: float(price) for symbol, price in morning.prices.items()},
-    )  # fmt: skip
+    )
     return Wanted(targets, weights_held(held, priced, account.equity), begun)
 
 
 def orders(
-    morning: Morning, targets: TargetWeights, account: Account, positions: Sequence[Position],
-    assets: Mapping[str, Asset], provenance: Provenance, config: ExecutionConfig, *, reduce_only: bool = False,
-) -> Plan:  # fmt: skip
+    morning: Morning,
+    targets: TargetWeights,
+    account: Account,
+    positions: Sequence[Position],
+    assets: Mapping[str, Asset],
+    provenance: Provenance,
+    config: ExecutionConfig,
+    *,
+    reduce_only: bool = False,
+) -> Plan:
     """Freeze the orders that lead from what is held to `targets`.
 
     Raises
@@ -171,9 +190,19 @@ def orders(
         Equity is not positive.
     """
     plan = planning.plan(
-        targets, held_of(positions), morning.prices, account, provenance, config.planning, config.pretrade,
-        assets=assets, adv_usd=morning.adv_usd, marks=marks_of(positions), reduce_only=reduce_only, entry=config.entry,
-    )  # fmt: skip
+        targets,
+        held_of(positions),
+        morning.prices,
+        account,
+        provenance,
+        config.planning,
+        config.pretrade,
+        assets=assets,
+        adv_usd=morning.adv_usd,
+        marks=marks_of(positions),
+        reduce_only=reduce_only,
+        entry=config.entry,
+    )
     # A name that waits and is not held is named all the same: the wait is reported until somebody ends it.
     others = tuple(row for row in plan.refusals if row[0] not in morning.waiting or row[1] != "NO_PRICE")
     return replace(plan, refusals=(*others, *((symbol, UNDECIDED, WAITS) for symbol in morning.waiting)))

@@ -82,9 +82,7 @@ class OrderStatus(StrEnum):
         return self in TERMINAL
 
 
-TERMINAL = frozenset(
-    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED, OrderStatus.REJECTED}
-)
+TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED, OrderStatus.REJECTED})
 
 
 @dataclass(frozen=True, order=True)
@@ -104,9 +102,7 @@ class IntentKey:
     @cached_property
     def client_order_id(self) -> str:
         """`tm1-<acct4>-<YYYYMMDD>-<book>-<symbol>-<slice2><attempt2>-<hash6>`, at most 48 of [A-Za-z0-9-]."""
-        full = "|".join(
-            (self.account, self.session.isoformat(), self.book, self.symbol, str(self.slice), str(self.attempt))
-        )
+        full = "|".join((self.account, self.session.isoformat(), self.book, self.symbol, str(self.slice), str(self.attempt)))
         parts = (
             FAMILY,
             _sanitised(self.account)[-4:],
@@ -273,10 +269,19 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 over everything that would be sent and where it came from."""
         rows = [
-            [i.key.client_order_id, i.side, str(i.quantity), i.type, i.time_in_force, str(i.reference_price),
-             str(i.limit_price), i.reduces, i.waits_for.client_order_id if i.waits_for else None]
+            [
+                i.key.client_order_id,
+                i.side,
+                str(i.quantity),
+                i.type,
+                i.time_in_force,
+                str(i.reference_price),
+                str(i.limit_price),
+                i.reduces,
+                i.waits_for.client_order_id if i.waits_for else None,
+            ]
             for i in self.intents
-        ]  # fmt: skip
+        ]
         head = [self.session.isoformat(), self.asof.isoformat(), self.account, str(self.equity)]
         text = json.dumps([head, rows, list(vars(self.provenance).values())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -177,9 +177,7 @@ class Reconciliation:
     def knowing(self, accepted: Iterable[Difference]) -> Reconciliation:
         """Return the comparison in which exactly these differences, which a person accepted, are notes."""
         known = frozenset(accepted)
-        return replace(
-            self, differences=tuple(replace(d, remedy=Remedy.NOTE) if d in known else d for d in self.differences)
-        )
+        return replace(self, differences=tuple(replace(d, remedy=Remedy.NOTE) if d in known else d for d in self.differences))
 
     @property
     def is_clean(self) -> bool:
@@ -280,11 +278,10 @@ def _explained(news: Sequence[Activity]) -> list[Difference]:
         moved[subject] = ([*kinds, activity.kind], shares + share_change(activity), cash + cash_change(activity))
     return [
         Difference(
-            Cause.CORPORATE_ACTION, subject, ", ".join(sorted(set(kinds))),
-            f"{_told(shares)} shares and {_told(cash)} USD", Remedy.NOTE,
+            Cause.CORPORATE_ACTION, subject, ", ".join(sorted(set(kinds))), f"{_told(shares)} shares and {_told(cash)} USD", Remedy.NOTE
         )
         for subject, (kinds, shares, cash) in sorted(moved.items())
-    ]  # fmt: skip
+    ]
 
 
 def _orders(ours: Ours, theirs: Theirs) -> list[Difference]:

@@ -15,7 +15,7 @@ from execution.brokers.base import Account, Activity, Asset, Broker, BrokerClock
 from execution.orders import BrokerOrder, Intent
 from execution.reconcile import SHARE_KINDS
 from signals.errors import BrokerUnreachable, InvariantBroken
-from signals.sessions import Session
+from signals.market.sessions import Session
 
 
 class BrokerWithout:

@@ -1,6 +1,6 @@
 """Scores to target weights: the policy's target book, then this session's step towards it.
 
-Entry point: `build`. `portfolio.target` holds the order of operations, `portfolio.step` the way there; each states its
+Entry point: `build`. `portfolio.policy.target` holds the order of operations, `portfolio.policy.step` the way there; each states its
 invariants and checks them on every value it makes.
 """
 
@@ -12,12 +12,12 @@ from datetime import date
 import numpy as np
 
 from portfolio.config import Mode, PortfolioConfig
-from portfolio.risk import RiskModel
-from portfolio.step import UNKNOWN_BETA, Step, Way, step
-from portfolio.target import Decisions, TargetBook, target_book
+from portfolio.policy.step import UNKNOWN_BETA, Step, Way, step
+from portfolio.policy.target import Decisions, TargetBook, target_book
+from portfolio.risk.model import RiskModel
 from portfolio.weights import TargetWeights
 from signals.errors import InvariantBroken
-from signals.scores import Scores
+from signals.scoring.scores import Scores
 
 __all__ = ["Mode", "PortfolioConfig", "build"]
 
@@ -79,9 +79,7 @@ def build(
     )
 
 
-def way_to(
-    book: TargetBook, risk: RiskModel, held: Mapping[str, float], fraction: float, band: float
-) -> tuple[tuple[str, ...], Way]:
+def way_to(book: TargetBook, risk: RiskModel, held: Mapping[str, float], fraction: float, band: float) -> tuple[tuple[str, ...], Way]:
     """Align the target book and what is held on their union, sorted by symbol."""
     wanted = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
     mu = dict(zip(book.candidates.symbols, book.candidates.mu.tolist(), strict=True))

@@ -25,7 +25,7 @@ class Weighting(StrEnum):
 
 
 class CvarMethod(StrEnum):
-    """Where the tail of the book's one-session losses comes from; `portfolio.cvar` has the formulas."""
+    """Where the tail of the book's one-session losses comes from; `portfolio.risk.cvar` has the formulas."""
 
     HISTORICAL = "historical"
     EVT = "evt"

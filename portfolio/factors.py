@@ -5,10 +5,10 @@ for plans of the closing auction), and from there to the close. In each leg, ove
 
     r_i = b_i m + sum_k D_ik f_k + sum_s X_is g_s + e_i
 
-m is the equal-weight mean return of those names, b_i the beta of `portfolio.risk`, D the sector's indicator, X the
-ranks (-1 to 1) of momentum, volatility and size; f and g are the least-squares solution of least norm for r_i - b_i m
-(a cross-sectional regression as in Fama and MacBeth 1973, "Risk, return, and equilibrium: empirical tests"). Betas and
-ranks are those of the session before: nothing of the leg explains itself. A universe too small for the regression
+m is the equal-weight mean return of those names, b_i the beta of `portfolio.risk.model`, D the sector's indicator, X
+the ranks (-1 to 1) of momentum, volatility and size; f and g are the least-squares solution of least norm for r_i - b_i
+m (a cross-sectional regression as in Fama and MacBeth 1973, "Risk, return, and equilibrium: empirical tests"). Betas
+and ranks are those of the session before: nothing of the leg explains itself. A universe too small for the regression
 leaves everything but the market to e. Returns beyond +-50 % count as +-50 % for the factors, and in full for the name.
 """
 
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from portfolio.risk import MIN_OBSERVED_SHARE, WINDOW_SESSIONS, betas, market_return
-from portfolio.step import UNKNOWN_BETA
-from signals.bars import Bars, Floats
+from portfolio.policy.step import UNKNOWN_BETA
+from portfolio.risk.model import MIN_OBSERVED_SHARE, WINDOW_SESSIONS, betas, market_return
 from signals.errors import InvariantBroken
 from signals.features.limits import limited
+from signals.market.bars import Bars, Floats
 
 MIN_BETA_SESSIONS = 60
 STYLES = ("momentum", "volatility", "size")
@@ -76,10 +76,7 @@ def legs(bars: Bars, sessions: int = 1, *, at_close: bool = False) -> tuple[Leg,
     first = np.prod(1.0 + between, axis=0) * (1.0 + last) - 1.0
     second = np.zeros(len(bars.symbols)) if at_close else bars.close[-1] / bars.open[-1] - 1.0
     sectors = bars.sectors or ("",) * len(bars.symbols)
-    return (
-        explain(first, beta, sectors, exposures, universe),
-        explain(second, beta, sectors, exposures, universe),
-    )
+    return (explain(first, beta, sectors, exposures, universe), explain(second, beta, sectors, exposures, universe))
 
 
 def explain(returns: Floats, beta: Floats, sectors: tuple[str, ...], styles: Floats, universe: np.ndarray) -> Leg:
@@ -118,7 +115,7 @@ def explain(returns: Floats, beta: Floats, sectors: tuple[str, ...], styles: Flo
 
 
 def _betas(bars: Bars) -> Floats:
-    """Beta of every name by `portfolio.risk`; 1 where too few returns are known."""
+    """Beta of every name by `portfolio.risk.model`; 1 where too few returns are known."""
     found = np.full(len(bars.symbols), UNKNOWN_BETA)
     returns = limited(bars.total_return[-WINDOW_SESSIONS:])
     market = market_return(returns, bars.eligible[-WINDOW_SESSIONS:])

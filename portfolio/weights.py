@@ -7,8 +7,8 @@ from datetime import date
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.market.bars import Floats
 
 
 @dataclass(frozen=True, eq=False)

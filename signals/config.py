@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signals.errors import BadConfig
 from signals.files import sha256_of
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 
 class Config(BaseModel):
@@ -71,9 +71,7 @@ def _read(path: Path) -> object:
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
     except OSError as error:
-        raise BadConfig(
-            f"the configuration cannot be read: {reason_of(error)}", where=str(path), mend="Name a YAML file"
-        ) from None
+        raise BadConfig(f"the configuration cannot be read: {reason_of(error)}", where=str(path), mend="Name a YAML file") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
         raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
     return content

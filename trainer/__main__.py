@@ -6,26 +6,16 @@ import os
 
 import typer
 
-from signals.console import run
-from signals.version_option import version_option
-from trainer.commands import (
-    backtest,
-    bundles,
-    data,
-    deliveries,
-    frontier,
-    lineage,
-    promotion,
-    scoring,
-    search,
-    stacking,
-    training,
-)
+from signals.text.console import run
+from signals.text.version_option import version_option
+from trainer.commands import backtest, bundles, data, deliveries, frontier, lineage, promotion, scoring, search, stacking, training
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
-)  # fmt: skip
+)
 data.register(app)
 deliveries.register(app)
 bundles.register(app)

@@ -11,15 +11,15 @@ import typer
 
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.folder import StateFolder
+from appliance.controls.limits_backtest import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
+from appliance.controls.tripwires import TRIPWIRES, Figure, NotYet
 from appliance.ledger import Ledger, Mode, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.options import DEFAULT_STATE, AsJson
-from appliance.stopping import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
-from appliance.tripwires import TRIPWIRES, Figure, NotYet
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 MOST_FALSE_A_YEAR = 1.0
 MEASURES = {row.name: row.measure for row in TRIPWIRES}
@@ -32,12 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def tripwire_backtest(
-    states: Annotated[
-        list[Path] | None, typer.Option("--state", help="State folder of a replay or a device; may be repeated.")
-    ] = None,
-    attended: Annotated[
-        int, typer.Option("--attended", min=1, help="Sessions after which a person has ended a stop.")
-    ] = ATTENDED_SESSIONS,
+    states: Annotated[list[Path] | None, typer.Option("--state", help="State folder of a replay or a device; may be repeated.")] = None,
+    attended: Annotated[int, typer.Option("--attended", min=1, help="Sessions after which a person has ended a stop.")] = ATTENDED_SESSIONS,
     as_json: AsJson = False,
 ) -> None:
     """Run every limit of the settings over recorded histories: false stops a year, and what each limit saved.
@@ -55,13 +51,22 @@ def tripwire_backtest(
     text = "\n\n".join(_described(place, history, rows) for place, (history, rows) in found.items())
     verdict = "\n".join(guilty) if guilty else "No limit stops for nothing more than once a year."
     emit(
-        {"histories": [
-            {"state": place, "sessions": len(history), "first": history[0].session, "last": history[-1].session,
-             "rows": [asdict(row) for row in rows]}
-            for place, (history, rows) in found.items()
-        ], "offending": guilty},
-        as_json=as_json, text=f"{text}\n\n{verdict}",
-    )  # fmt: skip
+        {
+            "histories": [
+                {
+                    "state": place,
+                    "sessions": len(history),
+                    "first": history[0].session,
+                    "last": history[-1].session,
+                    "rows": [asdict(row) for row in rows],
+                }
+                for place, (history, rows) in found.items()
+            ],
+            "offending": guilty,
+        },
+        as_json=as_json,
+        text=f"{text}\n\n{verdict}",
+    )
     raise typer.Exit(1 if guilty else 0)
 
 
@@ -100,9 +105,16 @@ def _figure(row: TripwireRow) -> Figure:
 def _described(place: str, history: list[Past], rows: tuple[RowHistory, ...]) -> str:
     head = f"{place}: {len(history)} sessions, {history[0].session} to {history[-1].session}"
     shown: list[dict[str, Any]] = [
-        {"limit": row.name, "action": row.action.value, "at": f"{row.limit:g}", "looked": row.looked,
-         "nearest": row.highest, "stops": len(row.stops), "false a year": f"{row.false_a_year:.2f}",
-         "saved": f"{row.saved:+.2%}" if row.stops else None}
+        {
+            "limit": row.name,
+            "action": row.action.value,
+            "at": f"{row.limit:g}",
+            "looked": row.looked,
+            "nearest": row.highest,
+            "stops": len(row.stops),
+            "false a year": f"{row.false_a_year:.2f}",
+            "saved": f"{row.saved:+.2%}" if row.stops else None,
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
     return f"{head}\n{render(shown, COLUMNS, empty='')}"

@@ -14,21 +14,21 @@ from typing import Annotated, Any
 import typer
 
 from appliance.commands.table import render
-from appliance.deps import Deps
-from appliance.device import opened
-from appliance.halting import carry_out
+from appliance.context import Deps
 from appliance.ledger import choices, meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept_break, fetch, oldest, undecided
-from appliance.orderpath.rebuilding import HALT_NAME
-from appliance.orderpath.rebuilding import rebuild as begin_again
-from appliance.person import confirm_typed, who
+from appliance.orders import OrderPath
+from appliance.orders.agreement import accept_break, fetch, oldest, undecided
+from appliance.orders.rebuilding import HALT_NAME
+from appliance.orders.rebuilding import rebuild as begin_again
+from appliance.runtime.device import opened
+from appliance.safety.halt import carry_out
+from appliance.system.operator import confirm_typed, who
 from execution.brokers.base import Position
-from signals.console import emit
 from signals.errors import FixInput, TryAgain
-from signals.plain_text import clean_lines
+from signals.text.console import emit
+from signals.text.plain_text import clean_lines
 
 ACCEPTED = "accepted_by_hand"
 WORDS = {
@@ -36,8 +36,8 @@ WORDS = {
     choices.Choice.KEPT: ("KEEP", "leave them out of this device's book for good"),
 }
 Symbols = Annotated[
-    str, typer.Option("--symbols", metavar="AAA,BBB", help="Default: every position that is to be decided about.",
-                      show_default=False)]  # fmt: skip
+    str, typer.Option("--symbols", metavar="AAA,BBB", help="Default: every position that is to be decided about.", show_default=False)
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")]
 
 
@@ -50,11 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def adopt(
-    symbols: Symbols = "",
-    state: State = DEFAULT_STATE,
-    credentials: Credentials = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
+    symbols: Symbols = "", state: State = DEFAULT_STATE, credentials: Credentials = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Take positions that the account held before this device into its book, before it begins.
 
@@ -65,11 +61,7 @@ def adopt(
 
 
 def keep(
-    symbols: Symbols = "",
-    state: State = DEFAULT_STATE,
-    credentials: Credentials = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
+    symbols: Symbols = "", state: State = DEFAULT_STATE, credentials: Credentials = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Leave positions of the account out of this device's book for good.
 
@@ -79,22 +71,23 @@ def keep(
     _decide(choices.Choice.KEPT, symbols, state, credentials, yes=yes, as_json=as_json)
 
 
-def _decide(
-    choice: choices.Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool
-) -> None:
+def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool) -> None:
     word, what = WORDS[choice]
     with opened(state, credentials=credentials) as device, device.deps() as deps:
         if choice is choices.Choice.ADOPTED and snapshots.latest(deps.ledger) is not None:
-            raise FixInput("this device's book has begun; nothing is adopted into it any more",
-                           mend="`appliance accept` takes what a break was about, `keep` leaves it out")  # fmt: skip
+            raise FixInput(
+                "this device's book has begun; nothing is adopted into it any more",
+                mend="`appliance accept` takes what a break was about, `keep` leaves it out",
+            )
         open_ = {position.symbol: position for position in undecided(OrderPath.of(deps), deps.broker.positions())}
         named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] or sorted(open_)
         there = ", ".join(sorted(open_)) or "there is none"
         if unknown := [symbol for symbol in named if symbol not in open_]:
             raise FixInput(
-                "nothing is to be decided about a name", where=", ".join(unknown),
+                "nothing is to be decided about a name",
+                where=", ".join(unknown),
                 mend=f"Name positions that the account holds and this device does not: {there}",
-            )  # fmt: skip
+            )
         if not named:
             raise FixInput("the account holds nothing that is to be decided about")
         rows = [_liquidation(open_[symbol]) for symbol in sorted(named)]
@@ -104,8 +97,11 @@ def _decide(
             typer.echo(clean_lines(shown))
         confirm_typed(word, what, yes=yes)
         choices.decide(deps.ledger, named, choice, who(), deps.clock.now())
-    emit({"choice": choice.value, "positions": rows, "value": total, "by": who()}, as_json=as_json,
-         text=f"{len(rows)} positions are {choice.value}.")  # fmt: skip
+    emit(
+        {"choice": choice.value, "positions": rows, "value": total, "by": who()},
+        as_json=as_json,
+        text=f"{len(rows)} positions are {choice.value}.",
+    )
 
 
 def _liquidation(position: Position) -> dict[str, Any]:
@@ -114,9 +110,12 @@ def _liquidation(position: Position) -> dict[str, Any]:
         raise TryAgain("the broker names no price of a position", where=position.symbol)
     value = (position.quantity * position.current_price).quantize(Decimal("0.01"))
     return {
-        "symbol": position.symbol, "quantity": position.quantity, "entry": position.average_entry_price,
-        "price": position.current_price, "value": value,
-    }  # fmt: skip
+        "symbol": position.symbol,
+        "quantity": position.quantity,
+        "entry": position.average_entry_price,
+        "price": position.current_price,
+        "value": value,
+    }
 
 
 def accept(
@@ -140,14 +139,18 @@ def accept(
         device.calendar.index(day)
         standing = device.latch.read()
         if standing.is_armed or standing.is_fresh:
-            raise FixInput("a break is accepted on a halted device only", where=standing.sentence(),
-                           mend="Run `appliance reconcile` first: it halts on a break")  # fmt: skip
+            raise FixInput(
+                "a break is accepted on a halted device only",
+                where=standing.sentence(),
+                mend="Run `appliance reconcile` first: it halts on a break",
+            )
         path = OrderPath.of(deps)
         reports = fetch(path, oldest(path, day))
         before = snapshots.latest(deps.ledger)
         if before is not None and before.account_id != reports.account.id:
-            raise FixInput("another account answers; its books are never accepted into this ledger",
-                           mend="Make a new device for another account")  # fmt: skip
+            raise FixInput(
+                "another account answers; its books are never accepted into this ledger", mend="Make a new device for another account"
+            )
         shown = f"{len(reports.positions)} positions, cash {reports.account.cash} USD, equity {reports.account.equity}"
         confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)
         with deps.ledger.transaction():
@@ -155,8 +158,11 @@ def accept(
             meta.write(deps.ledger, f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
     known = [difference.sentence() for difference in left]
     also = "".join(f"\nKnown from now on: {sentence}." for sentence in known)
-    emit({"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash),
-          "known": known}, as_json=as_json, text=f"Accepted: {shown}.{also}\n{standing.sentence()}")  # fmt: skip
+    emit(
+        {"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash), "known": known},
+        as_json=as_json,
+        text=f"Accepted: {shown}.{also}\n{standing.sentence()}",
+    )
 
 
 def rebuild(
@@ -179,9 +185,11 @@ def rebuild(
         found = begin_again(OrderPath.of(deps), day, _phase(deps, day), first)
         record = device.latch.read()
         carry_out(deps, day, record, HALT_NAME, record.reason)
-    emit({"latch": record.state.value, "halt_id": record.halt_id, "positions": len(found.positions),
-          "cash": str(found.account.cash)}, as_json=as_json,
-         text=f"{len(found.positions)} positions, cash {found.account.cash} USD.\n{record.sentence()}")  # fmt: skip
+    emit(
+        {"latch": record.state.value, "halt_id": record.halt_id, "positions": len(found.positions), "cash": str(found.account.cash)},
+        as_json=as_json,
+        text=f"{len(found.positions)} positions, cash {found.account.cash} USD.\n{record.sentence()}",
+    )
 
 
 def _phase(deps: Deps, session: date) -> Phase:

@@ -8,21 +8,21 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles import BundleStore
-from appliance.dataset_mark import DatasetMark
-from appliance.device import Device, opened
-from appliance.halting import tell
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.pull import fetch_bundle
+from appliance.bundles.store import BundleStore
+from appliance.market.dataset_mark import DatasetMark
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.person import confirm_typed, who
-from appliance.policy import bundle_policy
-from appliance.seams import Severity
-from appliance.sources import Sources
-from appliance.sync import fetch_bundle
+from appliance.runtime.device import Device, opened
+from appliance.safety.halt import tell
+from appliance.storage.published import Sources
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Severity
 from signals.bundle import RollbackGrant, read_data_grant, read_grant
-from signals.console import emit
 from signals.errors import FixInput
 from signals.sleeves import SLEEVES
-from signals.wording import reason_of
+from signals.text.console import emit
+from signals.text.wording import reason_of
 
 
 def register(app: typer.Typer) -> None:
@@ -56,10 +56,12 @@ def rollback_bundle(
         manifest = done.bundle.manifest
         name = f"{manifest.seq}-{manifest.bundle_id}"
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force",
-                 f"{who()} went back to {name}: {named.reason}")  # fmt: skip
-    emit({"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason}, as_json=as_json,
-         text=f"Bundle {name} is in force: {named.reason}")  # fmt: skip
+            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
+    emit(
+        {"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"Bundle {name} is in force: {named.reason}",
+    )
 
 
 def rollback_data(
@@ -81,10 +83,18 @@ def rollback_data(
         today = device.calendar.last_closed(device.clock.now())
         mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"rollback-data-{named.high_water}", "an older dataset is accepted",
-                 f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}")  # fmt: skip
-    emit({"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason}, as_json=as_json,
-         text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}")  # fmt: skip
+            tell(
+                deps,
+                Severity.WARN,
+                f"rollback-data-{named.high_water}",
+                "an older dataset is accepted",
+                f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}",
+            )
+    emit(
+        {"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}",
+    )
 
 
 def _read(grant: Path) -> bytes:

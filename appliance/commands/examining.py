@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
 from appliance.doctor import Finding, Patient, State, examine, try_addresses, worst
-from appliance.folder import StateFolder
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
-from signals.console import emit
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     state: StateOption = DEFAULT_STATE,
     credentials: Credentials = None,
-    alert: Annotated[
-        bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")
-    ] = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at everything that the device needs, and say how to mend what is wrong. Nothing is changed.

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
-from appliance.device import channels
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, alerts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.seams import Alert, Severity
-from signals.console import emit
+from appliance.runtime.device import channels
+from appliance.system.clock import SystemClock
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerUnusable, Locked
+from signals.text.console import emit
 
 NOBODY = 5
 MESSAGES = {
@@ -27,15 +27,9 @@ MESSAGES = {
 UNKNOWN = (Severity.WARN, "it has failed")
 
 Unit = Annotated[str, typer.Option("--unit", help="Its name, without `.service`.", show_default=False)]
-Result = Annotated[
-    str, typer.Option("--result", envvar="MONITOR_SERVICE_RESULT", help="As systemd says it.", show_default=False)
-]
-Status = Annotated[
-    str, typer.Option("--status", envvar="MONITOR_EXIT_STATUS", help="As systemd says it.", show_default=False)
-]
-Invocation = Annotated[
-    str, typer.Option("--invocation", envvar="MONITOR_INVOCATION_ID", help="Of that run.", show_default=False)
-]
+Result = Annotated[str, typer.Option("--result", envvar="MONITOR_SERVICE_RESULT", help="As systemd says it.", show_default=False)]
+Status = Annotated[str, typer.Option("--status", envvar="MONITOR_EXIT_STATUS", help="As systemd says it.", show_default=False)]
+Invocation = Annotated[str, typer.Option("--invocation", envvar="MONITOR_INVOCATION_ID", help="Of that run.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,9 +55,10 @@ def tell_unit(
     delivered = channels(folder, credentials).notify(alert)
     recorded = _record(folder, alert, delivered=delivered)
     emit(
-        {"title": alert.title, "delivered": delivered, "recorded": recorded}, as_json=as_json,
+        {"title": alert.title, "delivered": delivered, "recorded": recorded},
+        as_json=as_json,
         text=f"{alert.title}: {'told' if delivered else 'nobody was reached'}",
-    )  # fmt: skip
+    )
     raise typer.Exit(0 if delivered else NOBODY)
 
 
@@ -72,9 +67,12 @@ def told_of(unit: str, result: str, status: str, invocation: str, at: datetime) 
     severity, words = MESSAGES.get(unit, UNKNOWN)
     ended = " ".join(part for part in (result, status) if part) or "no more is known"
     return Alert(
-        severity, f"unit-{unit}-{invocation[:12] or 'by-hand'}", f"{unit}: {words}",
-        f"systemd says: {ended}. journalctl -u 'appliance*' -n 50 -o cat", at,
-    )  # fmt: skip
+        severity,
+        f"unit-{unit}-{invocation[:12] or 'by-hand'}",
+        f"{unit}: {words}",
+        f"systemd says: {ended}. journalctl -u 'appliance*' -n 50 -o cat",
+        at,
+    )
 
 
 def _record(folder: StateFolder, alert: Alert, *, delivered: bool) -> bool:

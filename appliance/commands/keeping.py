@@ -10,24 +10,24 @@ from typing import Annotated
 
 import typer
 
-from appliance.backups import Backup, fetch, listed, retire, shorter, take
-from appliance.clock import SystemClock
+from appliance.backup.copies import Backup, fetch, listed, retire, shorter, take
+from appliance.backup.restore import HALT_NAME, put_back, require_free, words
+from appliance.backup.vault import Vault, vault_at
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.device import opened
-from appliance.folder import StateFolder, exclusive, only_daemon
-from appliance.fs import DurableFs
-from appliance.halting import carry_out
-from appliance.latch import Latch, LatchRecord
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.person import confirm_typed, who
-from appliance.restoring import HALT_NAME, put_back, require_free, words
-from appliance.vault import Vault, vault_at
+from appliance.runtime.device import opened
+from appliance.safety.halt import carry_out
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.state_folder import StateFolder, exclusive, only_daemon
 from signals.code_version import code_version
 from signals.config import load
-from signals.console import emit
 from signals.errors import BadBackup, BadConfig, TrademlError
+from signals.text.console import emit
 
 Place = Annotated[str, typer.Option("--from", help="Another place than backup.to of config.yml.", show_default=False)]
 COLUMNS = ["name", "session", "rows", "megabytes", "code"]
@@ -43,9 +43,7 @@ def register(app: typer.Typer) -> None:
 def backup(
     state: State = DEFAULT_STATE,
     credentials: Credentials = None,
-    if_older: Annotated[
-        float, typer.Option("--if-older-than", min=0, help="Hours; a newer backup makes this one needless.")
-    ] = 0.0,
+    if_older: Annotated[float, typer.Option("--if-older-than", min=0, help="Hours; a newer backup makes this one needless.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Copy the ledger to the place that config.yml names, and read the copy back, whatever the device is doing.
@@ -60,20 +58,23 @@ def backup(
     vault, at = _vault(folder, config, "", credentials), SystemClock().now()
     newest = max((one.at for one in listed(vault)), default=None)
     if newest is not None and timedelta(0) <= at - newest < timedelta(hours=if_older):
-        emit({"taken": None, "newest": newest.isoformat()}, as_json=as_json,
-             text=f"The newest backup is of {newest:%Y-%m-%d %H:%M} UTC: none is needed.")  # fmt: skip
+        emit(
+            {"taken": None, "newest": newest.isoformat()},
+            as_json=as_json,
+            text=f"The newest backup is of {newest:%Y-%m-%d %H:%M} UTC: none is needed.",
+        )
         return
     with Ledger(folder.ledger, Mode.READ) as ledger:
         done = take(ledger, vault, folder.copies, at=at, code_version=code_version("appliance"))
     gone = retire(vault, done, config.backup)
-    emit({"taken": _row(done), "gone": list(gone)}, as_json=as_json,
-         text=f"Backup {done.name}: {sum(done.rows.values())} rows, {done.size / 2**20:.1f} MB, read back; "
-         f"{len(gone)} old ones let go.")  # fmt: skip
+    emit(
+        {"taken": _row(done), "gone": list(gone)},
+        as_json=as_json,
+        text=f"Backup {done.name}: {sum(done.rows.values())} rows, {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones let go.",
+    )
 
 
-def backups(
-    place: Place = "", state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def backups(place: Place = "", state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """List the backups that can be restored, oldest first."""
     folder, config = _device(state)
     rows = [_row(one) for one in listed(_vault(folder, config, place, credentials))]
@@ -83,9 +84,7 @@ def backups(
 def restore(
     place: Place = "",
     name: Annotated[str, typer.Option("--name", help="Of `appliance backups`; default: the newest.")] = "",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of the ledger that is there.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of the ledger that is there.")] = False,
     state: State = DEFAULT_STATE,
     credentials: Credentials = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
@@ -104,9 +103,11 @@ def restore(
         confirm_typed("RESTORE", f"go back to the ledger of {chosen.at:%Y-%m-%d %H:%M} UTC", yes=yes)
         record = put_back(folder, plain, chosen, Latch(folder.root, DurableFs()), SystemClock().now())
     told = _react(folder, record, words(chosen), credentials)
-    emit({"restored": _row(chosen), "halt_id": record.halt_id, "by": who(), "reactions": told}, as_json=as_json,
-         text=f"The ledger is that of {chosen.at:%Y-%m-%d %H:%M} UTC, session {chosen.session or 'none'}.\n"
-         f"{told}\n{record.sentence()}")  # fmt: skip
+    emit(
+        {"restored": _row(chosen), "halt_id": record.halt_id, "by": who(), "reactions": told},
+        as_json=as_json,
+        text=f"The ledger is that of {chosen.at:%Y-%m-%d %H:%M} UTC, session {chosen.session or 'none'}.\n{told}\n{record.sentence()}",
+    )
 
 
 def _device(state: Path) -> tuple[StateFolder, ApplianceConfig]:
@@ -119,9 +120,10 @@ def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials
     found = place or config.backup.to
     if not found:
         raise BadConfig(
-            "no place for backups is set", where="backup.to in config.yml is empty",
+            "no place for backups is set",
+            where="backup.to in config.yml is empty",
             mend="Write a folder on another disk there, or name one with --from",
-        )  # fmt: skip
+        )
     return vault_at(config.backup.model_copy(update={"to": found}), folder.root, credentials)
 
 
@@ -131,9 +133,10 @@ def _chosen(found: tuple[Backup, ...], name: str) -> Backup:
         raise BadBackup("there is no such backup", where=name or "none has a record", mend="See `appliance backups`")
     if not name and (fuller := shorter(fitting[-1], found)):
         raise BadBackup(
-            "the newest backup holds less than an earlier one", where=f"{fitting[-1].name} and {fuller.name}",
+            "the newest backup holds less than an earlier one",
+            where=f"{fitting[-1].name} and {fuller.name}",
             mend="Name the one that you mean with --name",
-        )  # fmt: skip
+        )
     return fitting[-1]
 
 
@@ -156,6 +159,11 @@ def _react(folder: StateFolder, record: LatchRecord, reason: str, credentials: P
 
 def _row(one: Backup) -> dict[str, object]:
     return {
-        "name": one.name, "at": one.at.isoformat(), "session": one.session, "rows": sum(one.rows.values()),
-        "megabytes": round(one.size / 2**20, 2), "sha256": one.sha256, "code": one.code_version,
-    }  # fmt: skip
+        "name": one.name,
+        "at": one.at.isoformat(),
+        "session": one.session,
+        "rows": sum(one.rows.values()),
+        "megabytes": round(one.size / 2**20, 2),
+        "sha256": one.sha256,
+        "code": one.code_version,
+    }

@@ -21,19 +21,34 @@ from appliance.commands import (
     updating,
     watching,
 )
-from signals.version_option import version_option
+from signals.text.version_option import version_option
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
     help="Pull, score, plan, trade, reconcile, report, halt: one device, one account, one book.\n\n"
     "Exit codes: 0 done, 1 a verdict that says no, 2 correct the input, 3 the session is skipped, 4 halted, 5 try "
     "again later, 6 a bundle was refused, 71 the machine failed, 70 a fault of this program. `status` has its own: "
     "0 ok, 1 degraded, 2 halted, 3 down.",
-)  # fmt: skip
+)
 FAMILIES = (
-    setup, running, safety, books, bundles, keeping, state, examining, failing, reading, replaying, backtesting,
-    updating, watching, tui,
-)  # fmt: skip
+    setup,
+    running,
+    safety,
+    books,
+    bundles,
+    keeping,
+    state,
+    examining,
+    failing,
+    reading,
+    replaying,
+    backtesting,
+    updating,
+    watching,
+    tui,
+)
 for family in FAMILIES:
     family.register(app)
 

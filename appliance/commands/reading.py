@@ -13,39 +13,23 @@ from typing import Annotated
 
 import typer
 
-from appliance.clock import SystemClock
+from appliance.bundles.slots import Slot
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
-from appliance.slots import Slot
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder
 from appliance.tui.source import LedgerSource, Question
-from appliance.views import (
-    View,
-    agreement,
-    bundle,
-    checks,
-    data,
-    logs,
-    orders,
-    performance,
-    runs,
-    shadow,
-    signals,
-    trace,
-)
+from appliance.views import View, agreement, bundle, checks, data, logs, orders, performance, runs, shadow, signals, trace
 from appliance.views import positions as holdings
 from appliance.views.view import newest_session
 from signals.config import load
-from signals.console import emit
 from signals.errors import BundleRefused, FixInput, LedgerUnusable
 from signals.files import write_atomic
+from signals.text.console import emit
 
-Session = Annotated[
-    str,
-    typer.Option("--session", metavar="YYYY-MM-DD", help="D; default: the newest one.", show_default=False),
-]
+Session = Annotated[str, typer.Option("--session", metavar="YYYY-MM-DD", help="D; default: the newest one.", show_default=False)]
 Sessions = Annotated[int, typer.Option("--sessions", min=1, help="How many sessions to show.")]
 
 
@@ -98,54 +82,40 @@ def show_trace(
     show(found, len(found.rows), as_json)
 
 
-def show_signals(
-    session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
-) -> None:
+def show_signals(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show the scores behind a session, best first, with the weight that is held and the weight that is aimed at."""
     of_session(state, session, signals.signals, limit, as_json)
 
 
-def positions(
-    session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
-) -> None:
+def positions(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show what is held, as it was last agreed with the broker, beside what is aimed at."""
     with open_ledger(state) as ledger:
         found = holdings.positions(ledger, to_session(session) if session else None)
     show(found, limit, as_json)
 
 
-def show_tripwires(
-    session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
-) -> None:
+def show_tripwires(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show every check of a session with its value and limit, what tripped first."""
     of_session(state, session, checks.checks, limit, as_json)
 
 
-def show_jobs(
-    session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
-) -> None:
+def show_jobs(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show how each job of a session ended."""
     of_session(state, session, runs.jobs, limit, as_json)
 
 
-def show_runs(
-    session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False
-) -> None:
+def show_runs(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False) -> None:
     """Show how every job of the last sessions up to D ended."""
     of_session(state, session, lambda ledger, day: runs.calendar(ledger, day, sessions), sessions, as_json)
 
 
-def show_data(
-    session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False
-) -> None:
+def show_data(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
     """Show the data of the last sessions up to D: GREEN, AMBER or RED, and why."""
     of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
 
 
 def show_bundle(
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Prove signature, files and golden vectors now, of every bundle here.")
-    ] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Prove signature, files and golden vectors now, of every bundle here.")] = False,
     state: State = DEFAULT_STATE,
     credentials: Credentials = None,
     as_json: AsJson = False,
@@ -166,9 +136,7 @@ def show_bundle(
 
 
 def show_shadow(
-    to: Annotated[
-        Path | None, typer.Option(help="File to write for `trainer shadow --recorded`.", show_default=False)
-    ] = None,
+    to: Annotated[Path | None, typer.Option(help="File to write for `trainer shadow --recorded`.", show_default=False)] = None,
     state: State = DEFAULT_STATE,
     limit: Limit = 100,
     as_json: AsJson = False,
@@ -190,9 +158,7 @@ def show_shadow(
     show(shadow.shadow(log), limit, as_json)
 
 
-def show_performance(
-    session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False
-) -> None:
+def show_performance(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
     """Show the value of each session up to D on paper and outside it, costs, attribution and the expected range."""
     facts = bundle.read(StateFolder(state).bundles)
     expected = facts.annual_at_gross_1 if facts else None
@@ -203,13 +169,9 @@ def show_performance(
     of_session(state, session, query, sessions, as_json)
 
 
-def show_reconciliation(
-    session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False
-) -> None:
+def show_reconciliation(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False) -> None:
     """Show when both books were compared over the last sessions up to D, and what differed."""
-    of_session(
-        state, session, lambda ledger, day: agreement.reconciliation(ledger, day, sessions), 2 * sessions, as_json
-    )
+    of_session(state, session, lambda ledger, day: agreement.reconciliation(ledger, day, sessions), 2 * sessions, as_json)
 
 
 def show_halts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
@@ -253,7 +215,4 @@ def show(view: View, limit: int, as_json: bool) -> None:
     if len(view.rows) > len(shown):
         text += f"\n... {len(view.rows) - len(shown)} more; --limit shows them"
     head = f"Session {view.session}\n" if view.session and view.rows else ""
-    emit(
-        {"session": view.session, "rows": shown, "total": len(view.rows), **view.facts},
-        as_json=as_json, text=head + text,
-    )  # fmt: skip
+    emit({"session": view.session, "rows": shown, "total": len(view.rows), **view.facts}, as_json=as_json, text=head + text)

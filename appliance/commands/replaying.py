@@ -11,17 +11,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from appliance.bundles import BundleStore
-from appliance.commissioning import ROOT_KEY, root_key, settings
+from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
 from appliance.options import DEFAULT_STATE, AsJson, to_session
-from appliance.replay import Summary
-from appliance.replay import replay as run_replay
+from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
+from appliance.runtime.replay import Summary
+from appliance.runtime.replay import replay as run_replay
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
 from signals.config import load
-from signals.console import emit
+from signals.text.console import emit
 
 HALTED = 4
 
@@ -32,25 +32,15 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    start: Annotated[
-        str, typer.Option("--start", metavar="YYYY-MM-DD", help="First trade session, or a day before it.")
-    ],
+    start: Annotated[str, typer.Option("--start", metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
     end: Annotated[str, typer.Option("--end", metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
-    state: Annotated[Path, typer.Option("--state", help="A folder without a device; the replay's own.")] = Path(
-        "var/replay"
-    ),
-    like: Annotated[
-        Path, typer.Option("--like", help="State folder of the device whose settings are used.")
-    ] = DEFAULT_STATE,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="Use this published store, not a device's settings.")
-    ] = None,
+    state: Annotated[Path, typer.Option("--state", help="A folder without a device; the replay's own.")] = Path("var/replay"),
+    like: Annotated[Path, typer.Option("--like", help="State folder of the device whose settings are used.")] = DEFAULT_STATE,
+    store: Annotated[Path | None, typer.Option("--store", help="Use this published store, not a device's settings.")] = None,
     trust: Annotated[Path | None, typer.Option("--trust", help="With --store: the trainer's root.pub.")] = None,
     configs: Annotated[Path | None, typer.Option("--configs", help="With --store: folder of settings.")] = None,
     equity: Annotated[float, typer.Option("--equity", min=1, help="With --store: USD to start with.")] = 1_000_000,
-    fixed_ic: Annotated[
-        float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Size by this IC, not by the bundle's.")
-    ] = None,
+    fixed_ic: Annotated[float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Size by this IC, not by the bundle's.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every session of a range through the very jobs of the device, in virtual time, on a hosted exchange.
@@ -62,9 +52,8 @@ def replay(
     config, key = _settings(like, store, trust, configs, equity, fixed_ic)
     console = Console(file=sys.stderr)
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, disable=as_json,
-    )  # fmt: skip
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=as_json
+    )
     with bar:
         task = bar.add_task("starting", total=None)
 

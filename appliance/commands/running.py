@@ -12,24 +12,24 @@ import typer
 
 from appliance.config import ApplianceConfig
 from appliance.daemon.briefing import Briefing
-from appliance.day import run_session
-from appliance.device import Device, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import EXIT_CODES, JobReport
 from appliance.jobs.room import keep_room
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
-from appliance.killing import killable
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.paging import attend
-from appliance.schedule import JOBS
-from appliance.sources import Sources
-from appliance.tick import tick
-from appliance.venue import time_addresses
+from appliance.runtime.day import run_session
+from appliance.runtime.device import Device, opened
+from appliance.runtime.kill_switch import killable
+from appliance.runtime.tick import tick
+from appliance.runtime.venue import time_addresses
+from appliance.safety.escalation import attend
+from appliance.schedule.job import EXIT_CODES, JobReport
+from appliance.schedule.timetable import JOBS
+from appliance.storage.published import Sources
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -39,15 +39,12 @@ def register(app: typer.Typer) -> None:
     app.command("job", hidden=True)(job)
     app.command("run-day")(run_day)
     app.command("tick")(run_due)
-    app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-                add_help_option=False)(run)  # fmt: skip
+    app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(run)
     app.command("attend", hidden=True)(attend_now)
     app.command("brief", hidden=True)(brief)
 
 
-def pull(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def pull(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Refresh bars and bundles for a session, from what is published.
 
     Everything is verified by SHA-256 before it is used; bars after the device's clock are never stored. A refused
@@ -56,9 +53,7 @@ def pull(
     _one("pull", session, state, credentials, as_json)
 
 
-def score(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def score(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Compute features of asof and score every eligible name with the bundle in force.
 
     Exit code 3: the session is skipped, by the tripwire that is named.
@@ -66,30 +61,22 @@ def score(
     _one("score", session, state, credentials, as_json)
 
 
-def plan(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def plan(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Build the targets of a session and freeze its orders. Nothing is sent; a second run loads the frozen plan."""
     _one("plan", session, state, credentials, as_json)
 
 
-def trade(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def trade(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Send the frozen plan's orders, each exactly once. Exit code 4: the device is halted and sends nothing."""
     _one("trade", session, state, credentials, as_json)
 
 
-def confirm(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def confirm(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Book the fills of the open and act on what was left over."""
     _one("confirm", session, state, credentials, as_json)
 
 
-def reconcile(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def reconcile(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Compare the ledger with the broker: the morning's run until it has ended, then the one after the close."""
     with opened(state, credentials=credentials) as device, killable(device):
         day = to_session(session)
@@ -98,20 +85,12 @@ def reconcile(
     _tell(found, as_json)
 
 
-def report(
-    session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False
-) -> None:
+def report(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Write the session's report: `reports/report_<D>.json` and `.md`, and the equity curve."""
     _one("report", session, state, credentials, as_json)
 
 
-def job(
-    name: str,
-    session: SessionText,
-    state: State = DEFAULT_STATE,
-    credentials: Credentials = None,
-    as_json: AsJson = False,
-) -> None:
+def job(name: str, session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Run one job by its name in the timetable."""
     if name not in ENTRIES:
         raise FixInput(f"there is no job {name!r}", mend=f"Jobs: {', '.join(JOBS)}")
@@ -153,9 +132,10 @@ def brief(state: State = DEFAULT_STATE) -> None:
     config = load(folder.config, ApplianceConfig)
     if config.venue.is_hosted:
         raise FixInput(
-            "a hosted exchange has no time of its own", where="venue.url is empty",
+            "a hosted exchange has no time of its own",
+            where="venue.url is empty",
             mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
-        )  # fmt: skip
+        )
     exchange, broker = time_addresses(config)
     calendar = Sources(config.stores).manifest(folder).calendar
     found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
@@ -186,10 +166,7 @@ def require_hosted(device: Device) -> None:
 
 def as_row(found: JobReport) -> dict[str, Any]:
     """A report as JSON fields."""
-    return {
-        "job": found.job, "session": found.session, "status": found.status.value, "summary": found.summary,
-        "figures": found.figures,
-    }  # fmt: skip
+    return {"job": found.job, "session": found.session, "status": found.status.value, "summary": found.summary, "figures": found.figures}
 
 
 def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:

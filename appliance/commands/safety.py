@@ -9,30 +9,31 @@ from typing import Annotated
 
 import typer
 
-from appliance import halt_file, reductions
-from appliance.clock import SystemClock
 from appliance.config import ApplianceConfig
-from appliance.deps import Deps
-from appliance.device import Device, channels, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.halting import CANCELLED, carry_out
-from appliance.halting import cancel_all as cancel_all_of
+from appliance.context import Deps
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.running import honour_halt_request
 from appliance.jobs.table import ENTRIES
-from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, halts
-from appliance.loosening import guarded, loosened
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.paging import acknowledge
-from appliance.person import confirm_typed, who
-from appliance.seams import Alert, Severity
-from appliance.venue import standing_at
+from appliance.runtime.device import Device, channels, opened
+from appliance.runtime.venue import standing_at
+from appliance.safety import reductions
+from appliance.safety.escalation import acknowledge
+from appliance.safety.halt import CANCELLED, carry_out
+from appliance.safety.halt import cancel_all as cancel_all_of
+from appliance.safety.limit_changes import guarded, loosened
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput, Locked, TrademlError
-from signals.plain_text import clean
-from signals.wording import reason_of
+from signals.text.console import emit
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
 
 MANUAL = "MANUAL"
 TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second
@@ -63,8 +64,7 @@ def halt(
     folder.require()
     record = latch.halt(MANUAL, clean(reason), SystemClock().now())
     done = _cancel_orders(folder, record, clean(reason), credentials)
-    emit({"latch": record.state.value, "halt_id": record.halt_id, "reactions": done}, as_json=as_json,
-         text=f"{record.sentence()}\n{done}")  # fmt: skip
+    emit({"latch": record.state.value, "halt_id": record.halt_id, "reactions": done}, as_json=as_json, text=f"{record.sentence()}\n{done}")
 
 
 def rearm(
@@ -99,8 +99,9 @@ def rearm(
             _refuse_loosened(deps, halt_id)
             session = _current_session(device)
             agreed = ENTRIES["reconcile_morning"].job(session, deps)
-            what = " and ".join([*(["open the latch"] if not device.latch.read().is_armed else []),
-                                 *(f"end the REDUCE by {row.name}" for row in ended)])  # fmt: skip
+            what = " and ".join(
+                [*(["open the latch"] if not device.latch.read().is_armed else []), *(f"end the REDUCE by {row.name}" for row in ended)]
+            )
             confirm_typed("REARM", f"{what}; {agreed.summary}", yes=yes)
             if not device.latch.read().is_armed:
                 at, standing = device.clock.now(), device.latch.read()
@@ -111,8 +112,11 @@ def rearm(
                 halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
             record = device.latch.read()
     told = [f"The REDUCE by {row.name} has ended." for row in ended]
-    emit({"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
-         as_json=as_json, text="\n".join([agreed.summary, *told, record.sentence()]))  # fmt: skip
+    emit(
+        {"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
+        as_json=as_json,
+        text="\n".join([agreed.summary, *told, record.sentence()]),
+    )
 
 
 def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:
@@ -125,8 +129,7 @@ def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson 
     person = by or who()
     with Ledger(folder.ledger, Mode.WRITE) as ledger:
         acknowledge(ledger, standing, person, SystemClock().now())
-    emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json,
-         text=f"Acknowledged by {person}. {standing.sentence()}")  # fmt: skip
+    emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json, text=f"Acknowledged by {person}. {standing.sentence()}")
 
 
 def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
@@ -202,9 +205,10 @@ def _refuse_loosened(deps: Deps, halt_id: str) -> None:
     before = row.details.get("limits", {}) if row else {}
     if found := loosened(before, guarded(deps.config)):
         raise FixInput(
-            "limits were loosened while the device was halted", where="; ".join(found),
+            "limits were loosened while the device was halted",
+            where="; ".join(found),
             mend="Put them back in config.yml; change them, if you must, while it is armed",
-        )  # fmt: skip
+        )
 
 
 def _current_session(device: Device) -> date:

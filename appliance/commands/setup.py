@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from appliance.commissioning import commission, settings, trusted
 from appliance.config import BarsFrom, Venue
-from appliance.device import Device, opened
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import EXIT_CODES, JobReport
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import require_decided
-from appliance.person import confirm_typed, who
-from appliance.schedule import JOBS
+from appliance.orders import OrderPath
+from appliance.orders.agreement import require_decided
+from appliance.runtime.commissioning import commission, settings, trusted
+from appliance.runtime.device import Device, opened
+from appliance.schedule.job import EXIT_CODES, JobReport
+from appliance.schedule.timetable import JOBS
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.state_folder import StateFolder
 from execution.orders import Plan
-from signals.console import emit
 from signals.errors import FixInput
-from signals.plain_text import clean_lines
+from signals.text.console import emit
+from signals.text.plain_text import clean_lines
 
 REHEARSED = JOBS[: JOBS.index("plan") + 1]
 
@@ -36,25 +36,16 @@ def register(app: typer.Typer) -> None:
 
 def init(
     venue: Annotated[Venue, typer.Option("--venue", help="Where orders go; never switched by the program.")],
-    store: Annotated[
-        str,
-        typer.Option("--store", help="A folder or s3://bucket/prefix: data/, published bundles, keyset.json."),
-    ],
+    store: Annotated[str, typer.Option("--store", help="A folder or s3://bucket/prefix: data/, published bundles, keyset.json.")],
     state: State = DEFAULT_STATE,
     equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,
     url: Annotated[str, typer.Option("--url", help="Of a served exchange; empty hosts it here.")] = "",
-    trust: Annotated[
-        Path | None, typer.Option("--trust", help="The trainer's root.pub; default: the one in the store.")
-    ] = None,
-    configs: Annotated[
-        Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, router.yml ...")
-    ] = None,
+    trust: Annotated[Path | None, typer.Option("--trust", help="The trainer's root.pub; default: the one in the store.")] = None,
+    configs: Annotated[Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, router.yml ...")] = None,
     fixed_ic: Annotated[
         float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Rehearsals: size by this IC, not the bundle's.")
     ] = None,
-    endpoint: Annotated[
-        str, typer.Option("--endpoint", help="Of an object store that is not Amazon's: MinIO, SeaweedFS.")
-    ] = "",
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Of an object store that is not Amazon's: MinIO, SeaweedFS.")] = "",
     bars: Annotated[
         BarsFrom, typer.Option("--bars", help="Who tells the sessions that the published dataset does not hold yet.")
     ] = BarsFrom.PUBLISHED,
@@ -66,10 +57,7 @@ def init(
     The device starts HALTED: nothing is wrong, no orders are sent until you arm it. The root key decides for ever
     which bundles it believes; it is printed so that you can compare it with the trainer's.
     """
-    config = settings(
-        store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic, endpoint=endpoint,
-        bars=bars,
-    )  # fmt: skip
+    config = settings(store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic, endpoint=endpoint, bars=bars)
     key = trusted(trust, store)
     manifest = commission(StateFolder(state), config, key, credentials=credentials)
     emit(
@@ -103,16 +91,16 @@ def arm(
         failed = [item for item in rehearsed if EXIT_CODES[item.status]]
         if failed:
             raise FixInput(
-                f"{failed[0].job} did not end well, so the device stays halted", where=failed[0].summary,
+                f"{failed[0].job} did not end well, so the device stays halted",
+                where=failed[0].summary,
                 mend="Mend it, or arm for another session",
-            )  # fmt: skip
+            )
         confirm_typed("ARM", "send this device's orders", yes=yes)
         at = device.clock.now()
         record = device.latch.arm(by=who(), at=at)
         with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
             halts.note_armed(ledger, at)
-    emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json,
-         text=record.sentence())  # fmt: skip
+    emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json, text=record.sentence())
 
 
 def _require_decided(device: Device) -> None:
@@ -147,9 +135,7 @@ def described(plan: Plan, most: int = 12) -> str:
     )
     largest = sorted(plan.intents, key=lambda i: (-abs(i.notional), i.key))[:most]
     lines = [
-        f"  {i.side.value:<4} {i.quantity:>8} {i.key.symbol:<8} at about {i.reference_price:>12}"
-        f" {i.time_in_force.value}"
-        for i in largest
+        f"  {i.side.value:<4} {i.quantity:>8} {i.key.symbol:<8} at about {i.reference_price:>12} {i.time_in_force.value}" for i in largest
     ]
     more = [f"  ... and {len(plan.intents) - most} smaller ones"] if len(plan.intents) > most else []
     return "\n".join([head, *lines, *more])

@@ -9,31 +9,43 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import reductions
-from appliance.attendance import concerns_of, count_addresses
-from appliance.clock import ExchangeTime, SystemClock, venue_time
 from appliance.commands.table import render
 from appliance.config import ApplianceConfig, Venue
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.health import Verdict
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.schedule import TIMETABLE, Table, table_of
-from appliance.schedule import timetable as rows_of
-from appliance.sources import Sources
-from appliance.venue import time_addresses
-from appliance.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.runtime.venue import time_addresses
+from appliance.safety import reductions
+from appliance.schedule.timetable import TIMETABLE, Table, table_of
+from appliance.schedule.timetable import timetable as rows_of
+from appliance.status.attendance import concerns_of, count_addresses
+from appliance.status.health import Verdict
+from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.storage.published import Sources
+from appliance.system.clock import ExchangeTime, SystemClock, venue_time
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput, LedgerUnusable, TrademlError
-from signals.sessions import NEW_YORK, Calendar, xnys
+from signals.market.sessions import NEW_YORK, Calendar, xnys
+from signals.text.console import emit
 
 SHOWN = (
-    "state", "latch", "halt_id", "daemon", "session", "account_of", "equity", "positions", "real_nav_of", "real_nav",
-    "bundle", "last_job", "report", "reductions",
-)  # fmt: skip
+    "state",
+    "latch",
+    "halt_id",
+    "daemon",
+    "session",
+    "account_of",
+    "equity",
+    "positions",
+    "real_nav_of",
+    "real_nav",
+    "bundle",
+    "last_job",
+    "report",
+    "reductions",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +64,7 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
 
 
 def timetable(
-    day: Annotated[
-        str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)
-    ] = "",
+    day: Annotated[str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)] = "",
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
@@ -80,9 +90,7 @@ def timetable(
     opens, closes = (f"{at.astimezone(NEW_YORK):%H:%M}" for at in (hours.open, hours.close))
     head = f"Session {session}: open {opens}, {close}{closes} New York"
     text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'purpose'], empty='')}"
-    jobs = [
-        {"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found
-    ]
+    jobs = [{"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found]
     emit({"session": session, "is_early_close": hours.is_early_close, "jobs": jobs}, as_json=as_json, text=text)
 
 
@@ -120,9 +128,11 @@ def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
         return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
     report = folder.reports / f"report_{found.session}.md"
     return {
-        **found.facts(), "state": str(folder.root), "reductions": "; ".join(reduced) or None,
+        **found.facts(),
+        "state": str(folder.root),
+        "reductions": "; ".join(reduced) or None,
         "report": str(report) if report.is_file() else None,
-    }  # fmt: skip
+    }
 
 
 def _looked_after(

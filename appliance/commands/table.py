@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from signals.plain_text import clean
+from signals.text.plain_text import clean
 
 
 def render(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, empty: str) -> str:
@@ -16,9 +16,7 @@ def render(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, empt
     right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
 
     def line(values: Sequence[str]) -> str:
-        return "  ".join(
-            v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)
-        ).rstrip()
+        return "  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)).rstrip()
 
     return "\n".join([line(list(columns)), line(["-" * w for w in widths]), *(line(values) for values in cells)])
 

@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 
 import typer
 
-from appliance.clock import ExchangeTime, SystemClock
 from appliance.daemon import briefing
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode, job_runs
 from appliance.options import DEFAULT_STATE, AsJson, State
-from appliance.quiet import busy_until
-from appliance.schedule import table_of
-from signals.console import emit
-from signals.sessions import NEW_YORK
+from appliance.schedule.maintenance_window import busy_until
+from appliance.schedule.timetable import table_of
+from appliance.system.clock import ExchangeTime, SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+from signals.market.sessions import NEW_YORK
+from signals.text.console import emit
 
 NOT_NOW = 5
 

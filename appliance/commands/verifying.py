@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-from appliance.bundles import BundleStore
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.slots import Slot, slot_policy, slot_store
+from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
-from appliance.device import clock_start
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.policy import bundle_policy
-from appliance.seams import Clock
-from appliance.slots import Slot, slot_policy, slot_store
-from appliance.sources import Sources
-from appliance.venue import standing_at, time_addresses
+from appliance.runtime.device import clock_start
+from appliance.runtime.venue import standing_at, time_addresses
+from appliance.storage.published import Sources
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
 from appliance.views.view import Row
 from signals.bundle import Bundle
 from signals.config import load
 from signals.errors import BundleRefused, FixInput
-from signals.manifest import Manifest
-from signals.sessions import Calendar
+from signals.market.manifest import Manifest
+from signals.market.sessions import Calendar
 
 HOLDS, REFUSED, EMPTY = "HOLDS", "REFUSED", "empty"
 IN_FORCE = "in force"
@@ -57,9 +57,7 @@ def is_sound(rows: Sequence[Row]) -> bool:
     return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and row["place"] != IN_FORCE) for row in rows)
 
 
-def _now(
-    config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock
-) -> datetime:
+def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
     """By the clock that the device goes by."""
     if config.venue.is_hosted:
         return clock_start(folder, manifest)

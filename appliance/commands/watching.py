@@ -12,7 +12,7 @@ from appliance.commands.reading import Session, Sessions, of_session, open_ledge
 from appliance.commands.table import render
 from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.views import attribution, watching
-from signals.console import emit
+from signals.text.console import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("drift")(show_drift)
 
 
-def show_attribution(
-    session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 20, as_json: AsJson = False
-) -> None:
+def show_attribution(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 20, as_json: AsJson = False) -> None:
     """Show what each session's result was made of: market, sectors, styles, selection, costs, rounding, refusals.
 
     A session is attributed by the report of the next one, when its bars are here; each row sums to its total.
@@ -43,15 +41,14 @@ def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_jso
     test = found.facts.get("test")
     said = f"\n{sentence(test)}" if test else ""
     emit(
-        {"session": found.session if found.rows else None, "rows": found.rows, **found.facts}, as_json=as_json,
+        {"session": found.session if found.rows else None, "rows": found.rows, **found.facts},
+        as_json=as_json,
         text=render(found.rows, found.columns, empty=found.empty) + said,
-    )  # fmt: skip
+    )
     raise typer.Exit(int(bool(test and test["alarmed_on"])))
 
 
-def show_drift(
-    session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False
-) -> None:
+def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show how far features and scores have drifted from the training history, against the limits in the bundle."""
     of_session(state, session, watching.drift, limit, as_json)
 

@@ -18,20 +18,20 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from appliance.clock import SystemClock
-from appliance.control import SOCKET_NAME, serve
 from appliance.daemon import conversation, log
 from appliance.daemon.children import Child, Ended, Limits
-from appliance.daemon.clocks import Instants, between, instants
+from appliance.daemon.control_socket import SOCKET_NAME, serve
 from appliance.daemon.conversation import Desk
 from appliance.daemon.gate import Gate
 from appliance.daemon.life import MANUAL, SMALL, TRY_AGAIN, Daemon
 from appliance.daemon.pace import Pace
 from appliance.daemon.systemd import ServiceManager
-from appliance.folder import StateFolder, only_daemon
 from appliance.options import DEFAULT_STATE, Credentials, State
-from signals.console import run
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder, only_daemon
+from appliance.system.time_sync import Instants, between, instants
 from signals.errors import LedgerUnusable, Locked
+from signals.text.console import run
 
 LOOK = "look"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -43,9 +43,13 @@ LOCK_ATTEMPTS, LOCK_SECONDS = 3, 0.1  # `status` holds the lock for an instant t
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Runtime = Annotated[
     Path | None,
-    typer.Option("--runtime", envvar="RUNTIME_DIRECTORY", help="Folder of health.json and metrics.prom; default: the "
-                 "state folder. systemd sets it to /run/appliance.", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--runtime",
+        envvar="RUNTIME_DIRECTORY",
+        help="Folder of health.json and metrics.prom; default: the state folder. systemd sets it to /run/appliance.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -70,9 +74,15 @@ def daemon(
         try:
             with only_daemon(folder):
                 life = Daemon(
-                    folder, (runtime or folder.root).resolve(), environment=os.environ, credentials=credentials,
-                    real=clock, gate=Gate(clock), pace=pace, log=logger,
-                )  # fmt: skip
+                    folder,
+                    (runtime or folder.root).resolve(),
+                    environment=os.environ,
+                    credentials=credentials,
+                    real=clock,
+                    gate=Gate(clock),
+                    pace=pace,
+                    log=logger,
+                )
                 Process(life, folder, os.environ, pace, logger).run()
                 return
         except Locked:
@@ -95,16 +105,16 @@ class Process:
     """
 
     def __init__(
-        self, life: Daemon, folder: StateFolder, environment: Mapping[str, str], pace: Pace,
-        logger: structlog.stdlib.BoundLogger,
-    ) -> None:  # fmt: skip
+        self, life: Daemon, folder: StateFolder, environment: Mapping[str, str], pace: Pace, logger: structlog.stdlib.BoundLogger
+    ) -> None:
         self._life, self._folder, self._pace, self._log = life, folder, pace, logger
         self._environment, self._manager = environment, ServiceManager(environment)
         self._clock, self._stop, self._is_told_to_stop = SystemClock(), Event(), False
         self._scheduler = BackgroundScheduler(
-            timezone=UTC, executors={"default": ThreadPoolExecutor(1)},
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )  # fmt: skip
+        )
 
     def run(self) -> None:
         """Live until told to stop, then end what is at work as a reboot would."""
@@ -169,9 +179,12 @@ class Process:
     def _listen(self) -> None:
         desk = Desk(self._life.close_latch, self._run_command, self._life.voice.keep, self._look_now, self._clock.now)
         serve(
-            self._folder.root / SOCKET_NAME, lambda asked: conversation.answer(asked, desk),
-            lambda asked: conversation.record(asked, desk), self._stop, self._hears,
-        )  # fmt: skip
+            self._folder.root / SOCKET_NAME,
+            lambda asked: conversation.answer(asked, desk),
+            lambda asked: conversation.record(asked, desk),
+            self._stop,
+            self._hears,
+        )
 
     def _hears(self, trouble: str) -> None:
         if trouble and trouble != self._life.deaf:

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from appliance.schedule import AT_THE_OPEN, Entering
+from appliance.schedule.timetable import AT_THE_OPEN, Entering
 from signals.errors import InvariantBroken
-from signals.sessions import Calendar, Session
-from signals.wording import reason_of
+from signals.market.sessions import Calendar, Session
+from signals.text.wording import reason_of
 
 FILE_NAME = "briefing.json"
 
@@ -47,10 +47,13 @@ class Briefing:
     def to_json(self) -> dict[str, Any]:
         """As JSON fields."""
         return {
-            "exchange": self.exchange, "broker": self.broker, "halt_skew_seconds": self.halt_skew_seconds,
-            "calendar": self.calendar.name, "entering": asdict(self.entering),
+            "exchange": self.exchange,
+            "broker": self.broker,
+            "halt_skew_seconds": self.halt_skew_seconds,
+            "calendar": self.calendar.name,
+            "entering": asdict(self.entering),
             "sessions": [[s.day.isoformat(), s.open.isoformat(), s.close.isoformat()] for s in self.calendar.sessions],
-        }  # fmt: skip
+        }
 
 
 def read(content: bytes) -> Briefing:
@@ -59,9 +62,12 @@ def read(content: bytes) -> Briefing:
         row: Mapping[str, Any] = json.loads(content)
         sessions = tuple(Session(date.fromisoformat(d), _utc(o), _utc(c)) for d, o, c in row["sessions"])
         return Briefing(
-            str(row["exchange"]), str(row["broker"]), float(row["halt_skew_seconds"]),
-            Calendar(str(row["calendar"]), sessions), Entering(**row["entering"]),
-        )  # fmt: skip
+            str(row["exchange"]),
+            str(row["broker"]),
+            float(row["halt_skew_seconds"]),
+            Calendar(str(row["calendar"]), sessions),
+            Entering(**row["entering"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise InvariantBroken("a briefing cannot be read", where=reason_of(error)) from None
 

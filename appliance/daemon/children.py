@@ -85,9 +85,13 @@ class Child:
     def __init__(self, command: Sequence[str], limits: Limits, environment: Mapping[str, str], now: float) -> None:
         self._limits, self._started = limits, now
         self._process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(environment), start_new_session=True,
-        )  # fmt: skip
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+        )
         self._out, self._err = _Tail(self._process.stdout), _Tail(self._process.stderr)
         self._peak, self._ended_for, self._kill_at = 0, "", float("inf")
         self._restrain()

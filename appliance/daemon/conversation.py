@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance.control import Answer, Command, Request
 from appliance.daemon.children import Ended
-from appliance.seams import Alert, Severity
+from appliance.daemon.control_socket import Answer, Command, Request
+from appliance.system.ports import Alert, Severity
 from signals.errors import LedgerUnusable, Locked
 
 MANUAL = "MANUAL"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clocks import MAX_SKEW_SECONDS, skew_seconds, unsynchronised
-from appliance.seams import Clock
+from appliance.system.ports import Clock
+from appliance.system.time_sync import MAX_SKEW_SECONDS, skew_seconds, unsynchronised
 from signals.errors import BrokerUnreachable
 
 AGAIN_SECONDS = 3_600.0

@@ -25,13 +25,13 @@ from threading import Thread
 
 import structlog
 
-from appliance import halt_file
-from appliance.catching_up import ABSENT, catch_up, first_session
-from appliance.clock import ExchangeTime
+from appliance.alerts.heartbeat import watcher
+from appliance.alerts.reminders import is_unheard, is_unsaid
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch
 from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.children import Child, Ended, Limits
-from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace
@@ -39,19 +39,19 @@ from appliance.daemon.publishing import own_facts, own_vitals, process_facts, pu
 from appliance.daemon.record import Ending, Record
 from appliance.daemon.voice import SAID_AGAIN_SECONDS, Voice
 from appliance.daemon.work import Work, Workplace
-from appliance.deadman import watcher
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import JobStatus
-from appliance.latch import Latch
 from appliance.ledger import halts
-from appliance.schedule import TIMETABLE, TRADE, Decision, Due, table_of
-from appliance.seams import Alert, Beat, Clock, Severity
-from appliance.unheard import is_unheard, is_unsaid
-from appliance.vitals import Vitals, is_filling
+from appliance.schedule.catch_up import ABSENT, catch_up, first_session
+from appliance.schedule.job import JobStatus
+from appliance.schedule.timetable import TIMETABLE, TRADE, Decision, Due, table_of
+from appliance.status.vitals import Vitals, is_filling
+from appliance.system.clock import ExchangeTime
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Beat, Clock, Severity
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import Jump
 from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
-from signals.plain_text import clean
-from signals.wording import reason_of, utc_words
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of, utc_words
 
 MAX_CRASHES = 5
 CLOCK, MANUAL, DAMAGED = "CLOCK", "MANUAL", "LEDGER_DAMAGED"
@@ -81,9 +81,17 @@ class Daemon:
     """
 
     def __init__(
-        self, folder: StateFolder, runtime: Path, *, environment: Mapping[str, str], credentials: Path | None,
-        real: Clock, gate: Gate, pace: Pace, log: structlog.stdlib.BoundLogger,
-    ) -> None:  # fmt: skip
+        self,
+        folder: StateFolder,
+        runtime: Path,
+        *,
+        environment: Mapping[str, str],
+        credentials: Path | None,
+        real: Clock,
+        gate: Gate,
+        pace: Pace,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
         self._folder, self._runtime, self._environment = folder, runtime, environment
         self._real, self._gate, self._pace, self._log = real, gate, pace, log
         self._record, self._latch = Record(folder), Latch(folder.root, DurableFs())
@@ -103,8 +111,6 @@ class Daemon:
         self.deaf = ""  # why the control socket hears nobody
         self._published = float("-inf")
         self._jumps: list[Jump] = []
-
-    # -- the look ----------------------------------------------------------------------------------------------------
 
     def look(self) -> None:
         """Go round once (see the module)."""
@@ -185,12 +191,8 @@ class Daemon:
         written = self._record.close_jobs(endings, at)
         for session in sorted({item.session for item in written}):
             jobs = [item for item in written if item.session == session]
-            title = f"{jobs[0].job} of {session} was missed" if len(jobs) == 1 else (
-                f"{len(jobs)} jobs of {session} were missed"
-            )  # fmt: skip
+            title = f"{jobs[0].job} of {session} was missed" if len(jobs) == 1 else (f"{len(jobs)} jobs of {session} were missed")
             self.say(Severity.WARN, f"missed-{session}", title, "; ".join(f"{i.job}: {i.words}" for i in jobs), now)
-
-    # -- the process at work -----------------------------------------------------------------------------------------
 
     def _start(self, name: str, arguments: Sequence[str], limits: Limits, now: float, day: date | None = None) -> None:
         self._at_work.take(Work(name, Child(self.command(arguments), limits, self._environment, now), day))
@@ -264,8 +266,6 @@ class Daemon:
             severity = Severity.PAGE if item.status is JobStatus.FAILED else Severity.WARN
             self.say(severity, f"ended-{item.session}-{item.job}", title, item.words, now)
 
-    # -- becoming and staying READY ----------------------------------------------------------------------------------
-
     def _take_brief(self, ended: Ended, now: float) -> None:
         if ended.code == 0:
             content = self._folder.briefing.read_bytes()
@@ -329,8 +329,6 @@ class Daemon:
             self.close_latch(CLOCK, words)
         raise DeviceHalted(words, mend="Set the clock right; jobs go on once it has passed the ledger's last row")
 
-    # -- halts and messages ------------------------------------------------------------------------------------------
-
     def close_latch(self, name: str, reason: str) -> None:
         """Halt: the latch first, then a job at work stops and cancels; an attendance does what follows."""
         self._latch.halt(name, reason, self._real.now())
@@ -379,8 +377,6 @@ class Daemon:
         except (TrademlError, OSError) as second:
             self._log.error("it cannot be recorded", words=reason_of(second))
 
-    # -- what others see ---------------------------------------------------------------------------------------------
-
     @property
     def waits_for(self) -> tuple[str, ...]:
         """Why the device does not do its work; empty when it does."""
@@ -389,9 +385,7 @@ class Daemon:
     @property
     def tries_again(self) -> tuple[str, ...]:
         """Jobs that did not end by themselves and are tried again, each with its last words."""
-        return tuple(
-            f"{job} of {session} is tried again: {text}" for (session, job), text in dict(self._last_words).items()
-        )
+        return tuple(f"{job} of {session} is tried again: {text}" for (session, job), text in dict(self._last_words).items())
 
     @property
     def working_on(self) -> str:
@@ -418,16 +412,19 @@ class Daemon:
         except (TrademlError, OSError) as error:
             self._is_in_trouble(error, now)
 
-    # -- the beginning and the end -----------------------------------------------------------------------------------
-
     def note_start(self, boot: str, pid: int) -> None:
         """Write down that this process is the daemon, and tell when the one before it did not end by itself."""
         self._latch.prepare()
         at = self._real.now()
         if (before := self._record.begins(boot, pid, at)) is not None:
             again = "the machine was restarted" if before.get("boot") != boot else "its process was restarted"
-            self.say(Severity.WARN, "restarted", f"the daemon began again: {again}",
-                     f"the one of {before.get('at')} did not say that it ended", self._real.monotonic())  # fmt: skip
+            self.say(
+                Severity.WARN,
+                "restarted",
+                f"the daemon began again: {again}",
+                f"the one of {before.get('at')} did not say that it ended",
+                self._real.monotonic(),
+            )
 
     def note_end(self, boot: str, pid: int) -> None:
         """Write down that this process ended as it was asked to."""

@@ -7,8 +7,8 @@ from typing import TextIO
 
 import structlog
 
-from appliance.clock import SystemClock
-from appliance.seams import Severity
+from appliance.system.clock import SystemClock
+from appliance.system.ports import Severity
 
 LEVELS = {Severity.INFO: "info", Severity.WARN: "warning", Severity.PAGE: "critical"}
 
@@ -18,8 +18,9 @@ def configure(stream: TextIO) -> structlog.stdlib.BoundLogger:
     shared = [structlog.stdlib.add_log_level, _stamp]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger,
-    )  # fmt: skip
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
     line = logging.StreamHandler(stream)
     line.setFormatter(
         structlog.stdlib.ProcessorFormatter(

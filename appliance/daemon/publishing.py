@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.attendance import concerns_of, count_addresses
+from appliance.controls.latch import Latch
 from appliance.daemon.briefing import Briefing
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.latch import Latch
 from appliance.ledger import Ledger
-from appliance.schedule import table_of
-from appliance.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.schedule.timetable import table_of
+from appliance.status.attendance import concerns_of, count_addresses
+from appliance.status.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.files import write_atomic
 
 HEALTH, METRICS = "health.json", "metrics.prom"
@@ -45,10 +45,12 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str
 def process_facts(started_at: datetime, working_on: str, credentials: Path | None) -> dict[str, Any]:
     """What only the daemon itself knows."""
     return {
-        "pid": os.getpid(), "started_at": started_at.timestamp(), "working_on": working_on,
+        "pid": os.getpid(),
+        "started_at": started_at.timestamp(),
+        "working_on": working_on,
         "alert_addresses": count_addresses(credentials),
         "resident_bytes": resident_bytes(),
-    }  # fmt: skip
+    }
 
 
 def own_facts(waits_for: tuple[str, ...], tries_again: tuple[str, ...], at: datetime) -> DaemonFacts:
@@ -58,22 +60,14 @@ def own_facts(waits_for: tuple[str, ...], tries_again: tuple[str, ...], at: date
 
 
 def own_vitals(
-    ledger: Ledger,
-    folder: StateFolder,
-    at: datetime,
-    said: DaemonFacts,
-    brief: Briefing | None,
-    now: datetime,
-    credentials: Path | None,
+    ledger: Ledger, folder: StateFolder, at: datetime, said: DaemonFacts, brief: Briefing | None, now: datetime, credentials: Path | None
 ) -> Vitals:
     """Return the device's facts at `at` of the machine and `now` of the venue, which the briefing tells of."""
     if brief is None:
         return vitals(ledger, folder, at, said)
     latch, table = Latch(folder.root, DurableFs()).read(), table_of(brief.entering)
     told = count_addresses(credentials)
-    return vitals(
-        ledger, folder, at, said, concerns_of(ledger, folder.bundles, latch, now, told, brief.calendar, table)
-    )
+    return vitals(ledger, folder, at, said, concerns_of(ledger, folder.bundles, latch, now, told, brief.calendar, table))
 
 
 def resident_bytes() -> int:

@@ -18,14 +18,14 @@ from typing import Any
 
 import apsw
 
-from appliance.folder import StateFolder, exclusive
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, Mode, alerts, job_runs, meta
 from appliance.ledger.database import RESTORE
 from appliance.ledger.job_runs import JobRun
-from appliance.seams import Alert
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Alert
+from appliance.system.state_folder import StateFolder, exclusive
 from signals.errors import LedgerDamaged, LedgerUnusable
-from signals.wording import reason_of, utc_words
+from signals.text.wording import reason_of, utc_words
 
 MAGIC, DAEMON = b"SQLite format 3\0", "daemon"
 
@@ -70,9 +70,7 @@ class Record:
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
-            raise LedgerUnusable(
-                "the ledger does not answer", where=f"{self._folder.ledger}: {reason_of(error)}"
-            ) from error
+            raise LedgerUnusable("the ledger does not answer", where=f"{self._folder.ledger}: {reason_of(error)}") from error
         except LedgerUnusable:
             self.close()
             raise

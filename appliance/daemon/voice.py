@@ -6,7 +6,7 @@ import structlog
 
 from appliance.daemon.log import LEVELS
 from appliance.daemon.record import Record
-from appliance.seams import Alert
+from appliance.system.ports import Alert
 
 SAID_AGAIN_SECONDS = 3_600.0
 

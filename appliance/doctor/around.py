@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.daemon.clocks import MAX_SKEW_SECONDS
-from appliance.deadman import ADDRESS, watcher
+from appliance.alerts.heartbeat import ADDRESS, watcher
+from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.patient import Patient
-from appliance.seams import ADDRESSES
-from appliance.venue import KEY_FILE, SECRET_FILE
-from appliance.webhook import webhooks
-from signals.places import is_s3
-from signals.s3 import read_keys
+from appliance.runtime.venue import KEY_FILE, SECRET_FILE
+from appliance.system.ports import ADDRESSES
+from appliance.system.time_sync import MAX_SKEW_SECONDS
+from signals.storage.places import is_s3
+from signals.storage.s3 import read_keys
 
 FEWEST_SESSIONS, FEW_SESSIONS = 6, 60
 ENOUGH_CHANNELS = 2
@@ -28,9 +28,7 @@ def config(patient: Patient) -> Iterator[Finding]:
     settings = patient.config
     mode = patient.folder.root.stat().st_mode
     if mode & OTHERS:
-        yield warn(
-            "config", f"other users may look into {patient.folder.root}", f"Run `chmod 700 {patient.folder.root}`"
-        )
+        yield warn("config", f"other users may look into {patient.folder.root}", f"Run `chmod 700 {patient.folder.root}`")
     yield ok("config", f"venue {settings.venue.broker.value}, decisions {settings.decision_hash()[:12]}")
 
 
@@ -67,11 +65,17 @@ def credentials(patient: Patient) -> Iterator[Finding]:
         yield ok("credentials", "the key pair of the object store is there")
     reached, watched = len(webhooks(folder)), watcher(folder).is_set
     if reached < ENOUGH_CHANNELS:
-        yield warn("credentials", f"{reached} addresses are told of a halt",
-                   f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line")  # fmt: skip
+        yield warn(
+            "credentials",
+            f"{reached} addresses are told of a halt",
+            f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line",
+        )
     if not watched:
-        yield warn("credentials", "nobody outside hears when this device falls silent",
-                   f"Write the address of a dead-man's check to the credential {ADDRESS}")  # fmt: skip
+        yield warn(
+            "credentials",
+            "nobody outside hears when this device falls silent",
+            f"Write the address of a dead-man's check to the credential {ADDRESS}",
+        )
     if reached >= ENOUGH_CHANNELS and watched:
         yield ok("credentials", f"{reached} addresses are told, and a watcher outside listens")
 
@@ -115,8 +119,11 @@ def network(patient: Patient) -> Iterator[Finding]:
         return
     account = patient.account()
     if account.status != "ACTIVE" or account.is_blocked:
-        yield bad("network", f"the account is {account.status}{', blocked' if account.is_blocked else ''}",
-                  "Look at the account's page at the broker")  # fmt: skip
+        yield bad(
+            "network",
+            f"the account is {account.status}{', blocked' if account.is_blocked else ''}",
+            "Look at the account's page at the broker",
+        )
     else:
         yield ok("network", f"the broker answers, equity {account.equity:,.2f} USD")
 

@@ -25,7 +25,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "latch": (inside.latch, "Run `appliance status`"),
     "backup": (inside.backup, "Write a folder on another disk to backup.to in config.yml"),
     "daemon": (inside.daemon, "Run `systemctl start appliance`"),
-}  # fmt: skip
+}
 
 
 def examine(patient: Patient) -> tuple[Finding, ...]:

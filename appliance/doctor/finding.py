@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from signals.errors import TrademlError
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 
 class State(IntEnum):

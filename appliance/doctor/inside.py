@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-from appliance.attendance import keys_reason
-from appliance.backups import listed, shorter
-from appliance.bundles import BundleStore
+from appliance.backup.copies import listed, shorter
+from appliance.backup.vault import vault_at
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.store import BundleStore
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.patient import Patient
-from appliance.fs import DurableFs
 from appliance.ledger import Ledger, Mode, alerts, intents, job_runs
-from appliance.policy import bundle_policy
-from appliance.vault import vault_at
-from appliance.vitals import RECENT_ALERTS, daemon_facts
-from signals.audits import SessionStatus
+from appliance.status.attendance import keys_reason
+from appliance.status.vitals import RECENT_ALERTS, daemon_facts
+from appliance.system.durable_files import DurableFs
+from signals.market.audits import SessionStatus
 
 PULL = "pull"
 OLD_BACKUP = timedelta(days=4)  # a long weekend has no session
@@ -46,8 +46,11 @@ def data(patient: Patient) -> Iterator[Finding]:
     closed = patient.manifest.calendar.last_closed(patient.now)
     if patient.manifest.last < closed:
         behind = patient.manifest.calendar.between(patient.manifest.last, closed)
-        yield warn("data", f"what is published ends {patient.manifest.last}, {len(behind) - 1} sessions ago",
-                   "Publish the dataset: `trainer publish-data --data FOLDER --to STORE --keys FOLDER`")  # fmt: skip
+        yield warn(
+            "data",
+            f"what is published ends {patient.manifest.last}, {len(behind) - 1} sessions ago",
+            "Publish the dataset: `trainer publish-data --data FOLDER --to STORE --keys FOLDER`",
+        )
     with Ledger(patient.folder.ledger, Mode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
     pulls = [run for run in runs if run is not None and "asof" in run.figures]
@@ -75,9 +78,7 @@ def ledger(patient: Patient) -> Iterator[Finding]:
         return
     size = patient.folder.ledger.stat().st_size / 2**20
     if lost:
-        yield warn(
-            "ledger", f"{lost} alerts reached nobody", "See `appliance alerts`; correct the credential alert-urls"
-        )
+        yield warn("ledger", f"{lost} alerts reached nobody", "See `appliance alerts`; correct the credential alert-urls")
     yield ok("ledger", f"whole, {size:.1f} MB, {unfinished} orders unfinished")
 
 
@@ -89,8 +90,7 @@ def latch(patient: Patient) -> Iterator[Finding]:
     elif said.is_fresh:
         yield warn("latch", said.sentence(), "Run `appliance arm --session D`: it shows the plan first")
     else:
-        yield bad("latch", said.sentence(),
-                  f"Find the cause, then run `appliance rearm --halt-id {said.halt_id} --reason TEXT`")  # fmt: skip
+        yield bad("latch", said.sentence(), f"Find the cause, then run `appliance rearm --halt-id {said.halt_id} --reason TEXT`")
 
 
 def backup(patient: Patient) -> Iterator[Finding]:
@@ -109,8 +109,11 @@ def backup(patient: Patient) -> Iterator[Finding]:
     newest, age = found[-1], patient.real - found[-1].at
     says = f"{len(found)}, the newest of {newest.at:%Y-%m-%d %H:%M} UTC"
     if fuller := shorter(newest, found):
-        yield warn("backup", f"the newest holds less than that of {fuller.at:%Y-%m-%d %H:%M} UTC",
-                   "Was the ledger lost? `appliance restore --name NAME` takes the one that you name")  # fmt: skip
+        yield warn(
+            "backup",
+            f"the newest holds less than that of {fuller.at:%Y-%m-%d %H:%M} UTC",
+            "Was the ledger lost? `appliance restore --name NAME` takes the one that you name",
+        )
     if age > OLD_BACKUP and not patient.config.venue.is_hosted:
         yield warn("backup", says, "See why in `appliance jobs`, then run `appliance backup`")
     else:

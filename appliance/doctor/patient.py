@@ -9,17 +9,17 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.config import ApplianceConfig, Venue
-from appliance.daemon.clocks import skew_seconds, unsynchronised
-from appliance.device import clock_start
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.latch import Latch, LatchRecord
-from appliance.machine import Machine, ThisMachine
-from appliance.sources import Sources, published
-from appliance.venue import standing_at, time_addresses
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.controls.machine import Machine, ThisMachine
+from appliance.runtime.device import clock_start
+from appliance.runtime.venue import standing_at, time_addresses
+from appliance.storage.published import Sources, published
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import skew_seconds, unsynchronised
 from execution.brokers.base import Account
 from signals.config import load
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, fault, ok, warn
-from appliance.seams import ADDRESSES, Alert, Severity
-from appliance.webhook import webhooks
+from appliance.system.ports import ADDRESSES, Alert, Severity
 from signals.errors import BadConfig
 
 CHECK = "alert"
@@ -40,8 +40,5 @@ def try_addresses(credentials: Path | None, at: datetime) -> Iterator[Finding]:
         if was_taken:
             yield ok(CHECK, f"{name} took the message; see that it arrived")
             continue
-        wrong, look = (
-            warn if any(took) else bad,
-            f"Look at line {number} of {ADDRESSES}, then at cable and router",
-        )
+        wrong, look = (warn if any(took) else bad, f"Look at line {number} of {ADDRESSES}, then at cable and router")
         yield wrong(CHECK, f"{name} did not take the message", look)

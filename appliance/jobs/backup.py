@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.backups import listed, retire, shorter, take
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
-from appliance.seams import Severity
-from appliance.vault import vault_at
+from appliance.backup.copies import listed, retire, shorter, take
+from appliance.backup.vault import vault_at
+from appliance.context import Deps
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.errors import BadBackup, StoreUnreachable
 
 BACKUP = "backup"
@@ -25,24 +25,26 @@ def backup(session: date, deps: Deps) -> JobReport:
     """
     config = deps.config.backup
     if not config.to:
-        return JobReport(
-            BACKUP, session, JobStatus.DONE, "no place for backups is set: backup.to in config.yml is empty"
-        )
+        return JobReport(BACKUP, session, JobStatus.DONE, "no place for backups is set: backup.to in config.yml is empty")
     vault = vault_at(config, deps.state, deps.credentials)
     try:
         done = take(deps.ledger, vault, deps.folder.copies, at=deps.clock.now(), code_version=deps.code_version)
     except BadBackup as error:
         raise StoreUnreachable(
-            f"the place for backups does not keep what it was given: {error}", where=config.to,
+            f"the place for backups does not keep what it was given: {error}",
+            where=config.to,
             mend="Look at that disk; it is tried again until the deadline",
-        ) from None  # fmt: skip
+        ) from None
     try:
         gone = retire(vault, done, config)
         if fuller := shorter(done, listed(vault)):
             tell(
-                deps, Severity.WARN, f"shorter-{session}", "the ledger holds less than an earlier backup",
+                deps,
+                Severity.WARN,
+                f"shorter-{session}",
+                "the ledger holds less than an earlier backup",
                 f"that of {fuller.at:%Y-%m-%d %H:%M} UTC holds more; no old one is let go. Was the ledger lost?",
-            )  # fmt: skip
+            )
     except (StoreUnreachable, BadBackup) as error:
         gone = ()
         tell(deps, Severity.WARN, f"retention-{session}", "old backups could not be let go", str(error))

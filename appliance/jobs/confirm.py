@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.tripwires import Stage
 from appliance.ledger import plans
 from appliance.ledger.intents import JournalEntry
-from appliance.order_figures import order_figures
-from appliance.orderpath import OrderPath
-from appliance.orderpath.leftovers import add_follow_ups, settle_live
-from appliance.orderpath.recovery import recover
-from appliance.orderpath.turns import send_in_turn
-from appliance.recording import enforce
-from appliance.tripwires import Stage
+from appliance.orders import OrderPath
+from appliance.orders.leftovers import add_follow_ups, settle_live
+from appliance.orders.recovery import recover
+from appliance.orders.turns import send_in_turn
+from appliance.safety.enforce import enforce
+from appliance.safety.order_measures import order_figures
+from appliance.schedule.job import JobReport, JobStatus
 from execution.orders import TimeInForce
 
 

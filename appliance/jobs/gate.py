@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from signals.errors import NotASession
-from signals.wording import utc_words
+from signals.text.wording import utc_words
 
 
 def asof_of(session: date, deps: Deps) -> date:
@@ -28,6 +28,7 @@ def require_closed(session: date, deps: Deps) -> date:
     if deps.calendar.session(asof).close > now:
         raise NotASession(
             f"{session} lies in the future: {asof}, the session before it, has not closed",
-            where=f"the device's clock says {utc_words(now)}", mend="Ask for an earlier session",
-        )  # fmt: skip
+            where=f"the device's clock says {utc_words(now)}",
+            mend="Ask for an earlier session",
+        )
     return asof

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
 from appliance.ledger import alerts, intents, job_runs, reports
-from appliance.schedule import table_of
-from appliance.seams import Beat
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import table_of
+from appliance.system.ports import Beat
 
 HEARTBEAT = "heartbeat"
 RECENT_ALERTS = 50

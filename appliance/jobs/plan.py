@@ -9,35 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from appliance import opinions, reductions
-from appliance.account import account_figures, machine_figures
-from appliance.bundles import BundleStore
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.bundles.policy import bundle_policy, is_rehearsal
+from appliance.bundles.store import BundleStore
+from appliance.context import Deps
+from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
+from appliance.controls.tripwires import Figures, Stage
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
-from appliance.measures import planned_book, rounding_figures, turnover, turnover_jump
-from appliance.policy import bundle_policy, is_rehearsal
-from appliance.ramp import plan_turnovers, ramp_share
-from appliance.recording import asks_to_reduce, enforce
-from appliance.seams import Severity
-from appliance.snapshot import Snapshot
-from appliance.tripwires import Figures, Stage
+from appliance.market.snapshot import Snapshot
+from appliance.safety import reductions, second_opinion
+from appliance.safety.account_measures import account_figures, machine_figures
+from appliance.safety.enforce import asks_to_reduce, enforce
+from appliance.safety.halt import tell
+from appliance.safety.ramp import plan_turnovers, ramp_share
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import WINDOW_SESSIONS
-from portfolio.target import NOT_BY_EVIDENCE, SIZED_BY
+from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable
-from signals.expectation import policy_book_of
-from signals.scores import Scores, blend
+from signals.monitoring.expectation import policy_book_of
+from signals.scoring.scores import Scores, blend
 from signals.sleeves.risk import RISK
 
 
@@ -61,49 +61,78 @@ def plan(session: date, deps: Deps) -> JobReport:
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = opinions.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    seen = second_opinion.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle)
     path = morning.path_since(
-        plans.before(deps.ledger, session), account, session, deps.calendar,
-        lambda day: deps.market.actions(day, asof),
-    )  # fmt: skip
+        plans.before(deps.ledger, session), account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
+    )
     decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    opinion = opinions.ask(deps, session, seen, snapshot.basis, decided, account, positions)
+    opinion = second_opinion.ask(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
         tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
-        seen = opinions.left_out(seen, opinion.reasons)
+        seen = second_opinion.left_out(seen, opinion.reasons)
         decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, decided.path)
-    found = (*found, *enforce(deps, session, Stage.TARGETS, Figures(
-        bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions, turnover=moved,
-        turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
-    )))  # fmt: skip
+    found = (
+        *found,
+        *enforce(
+            deps,
+            session,
+            Stage.TARGETS,
+            Figures(
+                bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions,
+                turnover=moved,
+                turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
+            ),
+        ),
+    )
     frozen = morning.orders(
-        seen, targets, account, positions, deps.broker.assets(), _provenance(bundle, seen, deps),
-        deps.config.execution, reduce_only=asks_to_reduce(found) or bool(held_back),
-    )  # fmt: skip
-    frozen = opinions.recorded(frozen, opinion.reasons)
+        seen,
+        targets,
+        account,
+        positions,
+        deps.broker.assets(),
+        _provenance(bundle, seen, deps),
+        deps.config.execution,
+        reduce_only=asks_to_reduce(found) or bool(held_back),
+    )
+    frozen = second_opinion.recorded(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
-    enforce(deps, session, Stage.PLAN, Figures(
-        planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name,
-        rounding=frozen.rounding.share,
-    ))  # fmt: skip
+    enforce(
+        deps,
+        session,
+        Stage.PLAN,
+        Figures(
+            planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name, rounding=frozen.rounding.share
+        ),
+    )
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
-    return _report(frozen, {
-        "turnover": moved, "ramp": ramp, "lineage": bundle.manifest.lineage, "gross": targets.gross, "net": targets.net,
-        "decisions": [list(pair) for pair in targets.decisions],
-        "sized_by": dict(targets.decisions)[SIZED_BY],
-        "reduce_only": asks_to_reduce(found) or bool(held_back),
-        "reductions": [reductions.sentence(row) for row in held_back],
-        "role": bundle.manifest.role.value, "refusal": bundle.manifest.refusal, "sleeves": _shares(asof, deps),
-        "compared": opinion.compared, "left_out": dict(opinion.reasons),
-        "manifest_id": snapshot.manifest_id, "completed": len(snapshot.completed),
-    })  # fmt: skip
+    return _report(
+        frozen,
+        {
+            "turnover": moved,
+            "ramp": ramp,
+            "lineage": bundle.manifest.lineage,
+            "gross": targets.gross,
+            "net": targets.net,
+            "decisions": [list(pair) for pair in targets.decisions],
+            "sized_by": dict(targets.decisions)[SIZED_BY],
+            "reduce_only": asks_to_reduce(found) or bool(held_back),
+            "reductions": [reductions.sentence(row) for row in held_back],
+            "role": bundle.manifest.role.value,
+            "refusal": bundle.manifest.refusal,
+            "sleeves": _shares(asof, deps),
+            "compared": opinion.compared,
+            "left_out": dict(opinion.reasons),
+            "manifest_id": snapshot.manifest_id,
+            "completed": len(snapshot.completed),
+        },
+    )
 
 
 def _kept(deps: Deps) -> dict[str, str]:
@@ -113,14 +142,16 @@ def _kept(deps: Deps) -> dict[str, str]:
 
 def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:
     book, known = policy_book_of(bundle), bundle.manifest.ic
-    ic = InformationCoefficient(
-        known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config)
-    )
+    ic = InformationCoefficient(known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config))
     evening = Evening(
-        deps.market.bars(asof, WINDOW_SESSIONS), deps.market.closes(asof),
-        deps.market.dollar_volumes(asof, ADV_SESSIONS), deps.market.actions(session, asof), snapshot.basis, snapshot.id,
+        deps.market.bars(asof, WINDOW_SESSIONS),
+        deps.market.closes(asof),
+        deps.market.dollar_volumes(asof, ADV_SESSIONS),
+        deps.market.actions(session, asof),
+        snapshot.basis,
+        snapshot.id,
         _volatility(asof, deps),
-    )  # fmt: skip
+    )
     return morning.known(_blended(asof, deps), evening, bundle.manifest.horizon_sessions, ic)
 
 
@@ -146,10 +177,7 @@ def _blended(asof: date, deps: Deps) -> Scores:
 
 def _shares(asof: date, deps: Deps) -> dict[str, float]:
     """How much each sleeve with scores at asof counts in the blend; they sum to 1."""
-    counted = {
-        sleeve: weight for sleeve, weight in deps.config.router.weights.items()
-        if score_rows.load(deps.ledger, asof, sleeve)
-    }  # fmt: skip
+    counted = {sleeve: weight for sleeve, weight in deps.config.router.weights.items() if score_rows.load(deps.ledger, asof, sleeve)}
     return {sleeve: weight / sum(counted.values()) for sleeve, weight in counted.items()}
 
 
@@ -160,9 +188,7 @@ def _provenance(bundle: Bundle, seen: Morning, deps: Deps) -> Provenance:
 def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
     names = sorted({*targets.symbols, *current})
     wanted = dict(zip(targets.symbols, targets.weights.tolist(), strict=True))
-    return turnover(
-        np.array([wanted.get(name, 0.0) for name in names]), np.array([current.get(name, 0.0) for name in names])
-    )
+    return turnover(np.array([wanted.get(name, 0.0) for name in names]), np.array([current.get(name, 0.0) for name in names]))
 
 
 def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], seen: Morning) -> None:
@@ -171,9 +197,7 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     z = dict(zip(scores.symbols, ((scores.values - scores.values.mean()) / spread).tolist(), strict=True))
     sectors = dict(zip(seen.risk.symbols, seen.risk.sectors, strict=False))
     rows = [
-        target_rows.TargetRow(
-            targets.session, symbol, float(weight), current.get(symbol, 0.0), z.get(symbol), sectors.get(symbol, "")
-        )
+        target_rows.TargetRow(targets.session, symbol, float(weight), current.get(symbol, 0.0), z.get(symbol), sectors.get(symbol, ""))
         for symbol, weight in zip(targets.symbols, targets.weights, strict=True)
     ]
     target_rows.save(deps.ledger, targets.session, rows)
@@ -182,12 +206,21 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
 def _report(frozen: Plan, figures: dict[str, Any]) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
     return JobReport(
-        "plan", frozen.session, JobStatus.DONE,
+        "plan",
+        frozen.session,
+        JobStatus.DONE,
         f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{_why(frozen, figures)}",
-        {**figures, "orders": len(frozen.intents), "refused": len(frozen.refusals), "notional_usd": str(notional),
-         "equity": str(frozen.equity), "digest": frozen.digest, "rounding_l1": frozen.rounding.nearest_l1,
-         "rounding": rounding_figures(frozen.rounding)},
-    )  # fmt: skip
+        {
+            **figures,
+            "orders": len(frozen.intents),
+            "refused": len(frozen.refusals),
+            "notional_usd": str(notional),
+            "equity": str(frozen.equity),
+            "digest": frozen.digest,
+            "rounding_l1": frozen.rounding.nearest_l1,
+            "rounding": rounding_figures(frozen.rounding),
+        },
+    )
 
 
 def _why(frozen: Plan, figures: Mapping[str, Any]) -> str:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
-from appliance.snapshot import parts_of
-from appliance.told import is_snapshot
+from appliance.context import Deps
+from appliance.market.snapshot import parts_of
+from appliance.market.vendor_record import is_snapshot
+from appliance.schedule.job import JobReport, JobStatus
 from signals.errors import FixInput
 
 BUNDLES_KEPT = 5

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance import overlap
-from appliance.bundles import BundleStore
-from appliance.completing import Completed, complete
+from appliance.bundles.policy import bundle_policy, sought_roles
+from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
+from appliance.bundles.slots import Slot, SlotPull, pull_slot
+from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
-from appliance.dataset_mark import DatasetMark
-from appliance.deps import Deps
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
 from appliance.jobs.gate import require_closed
-from appliance.policy import bundle_policy, sought_roles
-from appliance.seams import Severity
-from appliance.slots import Slot, SlotPull, pull_slot
-from appliance.sources import signed
-from appliance.sync import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
+from appliance.market import superseded
+from appliance.market.dataset_mark import DatasetMark
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.storage.published import signed
+from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 
 
 def pull(session: date, deps: Deps) -> JobReport:
@@ -47,15 +47,19 @@ def pull(session: date, deps: Deps) -> JobReport:
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
     if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
-            f"bars of {asof} are not published yet", where=f"{manifest.name} ends {manifest.last}",
+            f"bars of {asof} are not published yet",
+            where=f"{manifest.name} ends {manifest.last}",
             mend="Publish the dataset; pull tries again until its deadline",
-        )  # fmt: skip
+        )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():
         tell(
-            deps, Severity.WARN, f"market-{session}", "the market store was damaged",
+            deps,
+            Severity.WARN,
+            f"market-{session}",
+            "the market store was damaged",
             "It is built anew from what is published; the damaged file is kept beside it.",
-        )  # fmt: skip
+        )
     mark = DatasetMark(deps.folder.bundles, deps.fs)
     mark.require_successor(manifest, deps.market.dataset())
     through = min(manifest.last, deps.calendar.last_closed(now))
@@ -70,9 +74,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
         return _report(session, asof, deps, done, added, bundle, [])
     policy = bundle_policy(asof, deps.config, deps.calendar)
-    bundle = pull_bundle(
-        bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config)
-    )
+    bundle = pull_bundle(bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config))
     if bundle.refusal:
         tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
     beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
@@ -106,26 +108,34 @@ def _report(
         told.append(f"refused: {bundle.refusal}")
     told += [one.told for one in beside if one.told]
     figures = {
-        **vars(done), **vars(added), "snapshot_id": snapshot.id if snapshot else None,
+        **vars(done),
+        **vars(added),
+        "snapshot_id": snapshot.id if snapshot else None,
         "completed": len(snapshot.completed) if snapshot else 0,
-        "asof": asof, "status": status, "reasons": list(audit.reasons) if audit else [],
-        "bundle": bundle.in_force, "bundle_refusal": bundle.refusal,
+        "asof": asof,
+        "status": status,
+        "reasons": list(audit.reasons) if audit else [],
+        "bundle": bundle.in_force,
+        "bundle_refusal": bundle.refusal,
         **{f"{one.slot}_bundle": one.name for one in beside if one.name},
-    }  # fmt: skip
+    }
     return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)
 
 
 def _tell_differences(session: date, deps: Deps) -> None:
     """Say what is published otherwise than this device had it, once; until it is said it stays noted."""
     connection = deps.market.connection()
-    found = overlap.differences(connection)
+    found = superseded.differences(connection)
     if found:
         tell(
-            deps, Severity.WARN, f"published-{session}", "what was published differs from what this device had",
+            deps,
+            Severity.WARN,
+            f"published-{session}",
+            "what was published differs from what this device had",
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
-        )  # fmt: skip
-        overlap.forget(connection)
+        )
+        superseded.forget(connection)
 
 
 def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
@@ -133,8 +143,5 @@ def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
     added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
     if added.untold:
-        tell(
-            deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent",
-            "; ".join(added.untold),
-        )  # fmt: skip
+        tell(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.untold))
     return added

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
 from appliance.ledger.snapshots import Phase
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import agree
-from appliance.orderpath.recovery import recover
+from appliance.orders import OrderPath
+from appliance.orders.agreement import agree
+from appliance.orders.recovery import recover
+from appliance.schedule.job import JobReport, JobStatus
 
 
 def reconcile(session: date, deps: Deps) -> JobReport:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.exercise import exercise
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.self_test import exercise
+from appliance.controls.tripwires import Stage
 from appliance.jobs import value
 from appliance.ledger import nav, reports
-from appliance.recording import enforce
+from appliance.monitoring.daily import tell_if_gone, watch
 from appliance.reports.curve import draw
 from appliance.reports.day import gather
 from appliance.reports.markdown import render
-from appliance.seams import Severity
-from appliance.tripwires import Stage
-from appliance.watching import tell_if_gone, watch
+from appliance.safety.enforce import enforce
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.files import sha256_of
 
 CURVE, LIFE = "equity.png", "expectation.png"
@@ -37,12 +37,7 @@ def report(session: date, deps: Deps) -> JobReport:
     if controls.dead:
         tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = value.record(session, deps)
-    content = {
-        **gather(session, deps),
-        **watched.content,
-        "controls": controls.sentence(),
-        "machine": deps.machine.source,
-    }
+    content = {**gather(session, deps), **watched.content, "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
@@ -54,7 +49,14 @@ def report(session: date, deps: Deps) -> JobReport:
     reports.save(deps.ledger, reports.ReportRow(session, f"reports/{name}.json", sha256_of(body), at))
     said = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
     return JobReport(
-        "report", session, JobStatus.DONE, f"{said}; reports/{name}.md",
-        {**watched.content, "path": f"reports/{name}.json", "paper_nav": str(row.paper_nav) if row else None,
-         "real_nav": str(row.real_nav) if row else None},
-    )  # fmt: skip
+        "report",
+        session,
+        JobStatus.DONE,
+        f"{said}; reports/{name}.md",
+        {
+            **watched.content,
+            "path": f"reports/{name}.json",
+            "paper_nav": str(row.paper_nav) if row else None,
+            "real_nav": str(row.real_nav) if row else None,
+        },
+    )

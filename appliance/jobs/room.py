@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.halting import halt, tell
+from appliance.context import Deps
 from appliance.jobs.prune import sweep
-from appliance.seams import Severity
+from appliance.safety.halt import halt, tell
+from appliance.system.ports import Severity
 
 BUNDLES_KEPT_IN_NEED = 1
 DISK, MEASURE = "DISK", "free_disk"
@@ -38,9 +38,7 @@ def keep_room(deps: Deps, session: date | None) -> None:
     if is_full and deps.latch.read().is_armed:
         halt(deps, session, DISK, f"{words}, {limits.halt_free_disk:.0%} must be", measure=MEASURE)
         return
-    tell(
-        deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one."
-    )
+    tell(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
 
 
 def _share(free: object) -> str:

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
-from appliance import halt_file
-from appliance.deps import Deps
-from appliance.halting import halt, halt_name, tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls import halt_file
 from appliance.jobs.room import keep_room
 from appliance.ledger import job_runs, meta, snapshots
 from appliance.ledger.job_runs import JobRun
-from appliance.seams import Severity
+from appliance.safety.halt import halt, halt_name, tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
 
 PLAN = "plan"
@@ -100,18 +100,20 @@ def take_halt_file_away(deps: Deps) -> None:
     """Remove the file HALT once it was carried out, or tell a person to and remember that it was."""
     if not halt_file.take_away(deps.fs, deps.folder):
         meta.write(deps.ledger, KEPT, halt_file.identity(deps.folder))
-        tell(deps, Severity.WARN, "halt-file", "the file HALT cannot be removed",
-             f"Remove {deps.folder.halt_request} yourself before you re-arm")  # fmt: skip
+        tell(
+            deps,
+            Severity.WARN,
+            "halt-file",
+            "the file HALT cannot be removed",
+            f"Remove {deps.folder.halt_request} yourself before you re-arm",
+        )
 
 
 def _outcome(entry: Entry, session: date, deps: Deps) -> JobReport:
     try:
         return replace(entry.job(session, deps), job=entry.name, session=session)
     except SkipSession as error:
-        tell(
-            deps, Severity.WARN, f"skip-{session}", f"{session} is skipped",
-            f"{error}. No new orders; {_exposure(deps)}.",
-        )  # fmt: skip
+        tell(deps, Severity.WARN, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
         return JobReport(entry.name, session, JobStatus.SKIPPED, str(error), {"error": type(error).__name__})
     except (HaltDevice, OutcomeUnknown) as error:
         record = halt(deps, session, halt_name(error), str(error))
@@ -134,10 +136,7 @@ def _blocker(entry: Entry, session: date, deps: Deps) -> JobRun | None:
 
 def _skipped_by(entry: Entry, session: date, blocker: JobRun) -> JobReport:
     status = blocker.status.value if blocker.status else "open"
-    return JobReport(
-        entry.name, session, JobStatus.SKIPPED, f"{blocker.job} was {status}: {blocker.summary}",
-        {"because_of": blocker.job},
-    )  # fmt: skip
+    return JobReport(entry.name, session, JobStatus.SKIPPED, f"{blocker.job} was {status}: {blocker.summary}", {"because_of": blocker.job})
 
 
 def _count_skips(session: date, deps: Deps) -> None:

@@ -7,31 +7,31 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles import BundleStore
+from appliance.bundles.delivered_scores import Delivery, fetch, remember
+from appliance.bundles.feature_record import FeatureRecord, keep
+from appliance.bundles.policy import bundle_policy
+from appliance.bundles.slots import Slot, load_slot, recorded_as, slot_store
+from appliance.bundles.store import BundleStore
 from appliance.config import Scoring
-from appliance.deliveries import Delivery, fetch, remember
-from appliance.deps import Deps
-from appliance.drift import delivered_drift, ratio, score_drift
-from appliance.feature_record import FeatureRecord, keep
-from appliance.halting import tell
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
+from appliance.controls.tripwires import Action, Evaluation, Figures, Stage
 from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import scores as score_rows
-from appliance.measures import coverage, invalid_scores, red_datasets, stale_sessions
-from appliance.policy import bundle_policy
-from appliance.recording import enforce, record
-from appliance.restatement import look_back
-from appliance.seams import Severity
-from appliance.slots import Slot, load_slot, recorded_as, slot_store
-from appliance.tripwires import Action, Evaluation, Figures, Stage
-from signals.bars import Bars
+from appliance.monitoring.drift import delivered_drift, ratio, score_drift
+from appliance.monitoring.restatement import look_back
+from appliance.safety.enforce import enforce, record
+from appliance.safety.halt import tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
 from signals.bundle import Bundle
-from signals.drift import Drift
 from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable
 from signals.features.panel import FeaturePanel
-from signals.scores import Scores
-from signals.scoring import score as score_features
+from signals.market.bars import Bars
+from signals.monitoring.drift import Drift
+from signals.scoring.scores import Scores
+from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
 
@@ -52,19 +52,26 @@ def score(session: date, deps: Deps) -> JobReport:
         What was delivered fails verification; the job stays open for a better delivery.
     """
     asof = require_closed(session, deps)
-    enforce(deps, session, Stage.DATA, Figures(
-        red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
-        stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
-    ))  # fmt: skip
+    enforce(
+        deps,
+        session,
+        Stage.DATA,
+        Figures(
+            red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
+            stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
+        ),
+    )
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     is_pulled = deps.config.scoring is Scoring.PULLED
     given = (_delivered if is_pulled else _own)(session, asof, bundle, deps)
     scores, drift = given.scores, given.drift
     expected = _expected(deps.market.bars(asof, 2))
-    enforce(deps, session, Stage.SCORES, Figures(
-        coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values),
-        score_drift=ratio(drift),
-    ))  # fmt: skip
+    enforce(
+        deps,
+        session,
+        Stage.SCORES,
+        Figures(coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)),
+    )
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
         remember(deps.ledger, given.delivery)
@@ -75,14 +82,27 @@ def score(session: date, deps: Deps) -> JobReport:
         tell(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
     told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
     return JobReport(
-        "score", session, JobStatus.DONE, told,
-        {"asof": asof, "sleeve": scores.sleeve, "names": len(scores.symbols), "expected": expected,
-         "bundle_sha256": bundle.sha256, "bundle_id": bundle.manifest.bundle_id, "role": bundle.manifest.role.value,
-         "refusal": bundle.manifest.refusal, "bundle_age_sessions": bundle.age_sessions,
-         "score_drift": drift.state.value, "scoring": deps.config.scoring.value,
-         "delivered_sha256": given.delivery.sha256 if given.delivery else None, "features": given.features,
-         "restated": past.figures() if past else None},
-    )  # fmt: skip
+        "score",
+        session,
+        JobStatus.DONE,
+        told,
+        {
+            "asof": asof,
+            "sleeve": scores.sleeve,
+            "names": len(scores.symbols),
+            "expected": expected,
+            "bundle_sha256": bundle.sha256,
+            "bundle_id": bundle.manifest.bundle_id,
+            "role": bundle.manifest.role.value,
+            "refusal": bundle.manifest.refusal,
+            "bundle_age_sessions": bundle.age_sessions,
+            "score_drift": drift.state.value,
+            "scoring": deps.config.scoring.value,
+            "delivered_sha256": given.delivery.sha256 if given.delivery else None,
+            "features": given.features,
+            "restated": past.figures() if past else None,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -122,9 +142,14 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dic
     symbols, values = features.at(asof)
     snapshot = held_snapshot(asof, deps)
     record = FeatureRecord(
-        asof, bundle.manifest.sleeve, bundle.sha256, snapshot.id, features.names, symbols,
+        asof,
+        bundle.manifest.sleeve,
+        bundle.sha256,
+        snapshot.id,
+        features.names,
+        symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
-    )  # fmt: skip
+    )
     return keep(deps.fs, deps.folder.features, record)
 
 
@@ -182,9 +207,7 @@ def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
     z = (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
     order = np.lexsort((np.arange(len(values)), -values))
     return tuple(
-        score_rows.ScoreRow(
-            scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source
-        )
+        score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source)
         for rank, i in enumerate(order, start=1)
     )
 

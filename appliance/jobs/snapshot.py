@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.deps import Deps
-from appliance.snapshot import Snapshot
-from appliance.told import keep_snapshot
+from appliance.context import Deps
+from appliance.market.snapshot import Snapshot
+from appliance.market.vendor_record import keep_snapshot
 from signals.errors import DataNotUsable
 
 

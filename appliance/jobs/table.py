@@ -15,8 +15,8 @@ from appliance.jobs.report import report
 from appliance.jobs.running import Entry
 from appliance.jobs.score import score
 from appliance.jobs.trade import trade
-from appliance.schedule import JOBS, step_job
-from execution.entries import MAX_STEPS
+from appliance.schedule.timetable import JOBS, step_job
+from execution.planning.entries import MAX_STEPS
 from signals.errors import InvariantBroken
 
 BASE = (
@@ -32,10 +32,7 @@ BASE = (
     Entry("prune", prune),
     Entry("backup", backup),
 )
-STEPS = tuple(
-    Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True)
-    for step in range(2, MAX_STEPS + 1)
-)
+STEPS = tuple(Entry(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True) for step in range(2, MAX_STEPS + 1))
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in (*BASE, *STEPS)}
 
 if tuple(entry.name for entry in BASE) != JOBS:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.account import machine_figures
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.tripwires import Stage
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
-from appliance.order_figures import order_figures
-from appliance.orderpath import OrderPath
-from appliance.orderpath.batch import Sent, send
-from appliance.orderpath.desk import open_desk
-from appliance.orderpath.leftovers import renew
-from appliance.orderpath.recovery import recover
-from appliance.orderpath.turns import send_in_turn
-from appliance.recording import enforce
-from appliance.tripwires import Stage
+from appliance.orders import OrderPath
+from appliance.orders.batch import Sent, send
+from appliance.orders.desk import open_desk
+from appliance.orders.leftovers import renew
+from appliance.orders.recovery import recover
+from appliance.orders.turns import send_in_turn
+from appliance.safety.account_measures import machine_figures
+from appliance.safety.enforce import enforce
+from appliance.safety.order_measures import order_figures
+from appliance.schedule.job import JobReport, JobStatus
 from execution.orders import TimeInForce
 from signals.errors import TripwireSkip
 

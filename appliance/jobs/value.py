@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.gate import asof_of
 from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, snapshots
@@ -24,10 +24,10 @@ from appliance.ledger.snapshots import Phase, Snapshot
 from execution.costs.real import Liquidity, RealCosts, dividends_due, liquidity_of, real_costs
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
-from execution.restating import new_names
-from signals.actions import Action
+from execution.planning.restating import new_names
 from signals.errors import DataNotUsable
-from signals.manifest import PriceBasis
+from signals.market.actions import Action
+from signals.market.manifest import PriceBasis
 
 EVERY = 1_000_000
 
@@ -64,12 +64,18 @@ def record(session: date, deps: Deps) -> NavRow | None:
     real_before = before[-1].restated_nav if before else paper_before
     values = [p.quantity * p.current_price for p in closing.positions if p.current_price is not None]
     row = NavRow(
-        session=session, paper_nav=closing.equity,
+        session=session,
+        paper_nav=closing.equity,
         real_nav=real_before + (closing.equity - paper_before) + costs.total,
-        cash=closing.cash, gross=sum(map(abs, values), start=closing.equity * 0),
-        net=sum(values, start=closing.equity * 0), at=deps.clock.now(),
-        dividends=costs.dividends, borrow=costs.borrow, fees=costs.fees, impact=costs.impact,
-    )  # fmt: skip
+        cash=closing.cash,
+        gross=sum(map(abs, values), start=closing.equity * 0),
+        net=sum(values, start=closing.equity * 0),
+        at=deps.clock.now(),
+        dividends=costs.dividends,
+        borrow=costs.borrow,
+        fees=costs.fees,
+        impact=costs.impact,
+    )
     nav.save(deps.ledger, row)
     return row
 

@@ -21,19 +21,26 @@ def book(ledger: Ledger, activities: Iterable[Activity], at: datetime) -> int:
                 " description, booked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO NOTHING",
                 (
-                    item.id, item.kind, item.symbol, item.day.isoformat(), values.stamp(item.at) if item.at else None,
-                    values.amount(item.quantity), values.amount(item.price), values.amount(item.net_amount), item.side,
-                    item.order_id, item.description, values.stamp(at),
+                    item.id,
+                    item.kind,
+                    item.symbol,
+                    item.day.isoformat(),
+                    values.stamp(item.at) if item.at else None,
+                    values.amount(item.quantity),
+                    values.amount(item.price),
+                    values.amount(item.net_amount),
+                    item.side,
+                    item.order_id,
+                    item.description,
+                    values.stamp(at),
                 ),
-            )  # fmt: skip
+            )
     return added
 
 
 def booked_ids(ledger: Ledger, first: date) -> frozenset[str]:
     """Return the ids of the booked activities of the days from `first` on."""
-    return frozenset(
-        values.text(row, "id") for row in ledger.rows("SELECT id FROM activities WHERE day >= ?", (first.isoformat(),))
-    )
+    return frozenset(values.text(row, "id") for row in ledger.rows("SELECT id FROM activities WHERE day >= ?", (first.isoformat(),)))
 
 
 def since(ledger: Ledger, first: date) -> tuple[Activity, ...]:

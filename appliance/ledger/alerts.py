@@ -7,7 +7,7 @@ from datetime import datetime
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.seams import Alert, Severity
+from appliance.system.ports import Alert, Severity
 
 
 @dataclass(frozen=True)

@@ -23,35 +23,39 @@ def save(ledger: Ledger, order: BrokerOrder, at: datetime) -> None:
             " filled_average_price = excluded.filled_average_price, limit_price = excluded.limit_price,"
             " updated_at = excluded.updated_at, seen_at = excluded.seen_at",
             (
-                order.id, order.client_order_id, order.symbol, order.side.value, order.type.value,
-                order.time_in_force.value, order.status.value, order.raw_status, values.amount(order.quantity),
-                values.amount(order.filled_quantity), values.amount(order.filled_average_price),
-                values.amount(order.limit_price), values.stamp(order.submitted_at), values.stamp(order.updated_at),
+                order.id,
+                order.client_order_id,
+                order.symbol,
+                order.side.value,
+                order.type.value,
+                order.time_in_force.value,
+                order.status.value,
+                order.raw_status,
+                values.amount(order.quantity),
+                values.amount(order.filled_quantity),
+                values.amount(order.filled_average_price),
+                values.amount(order.limit_price),
+                values.stamp(order.submitted_at),
+                values.stamp(order.updated_at),
                 values.stamp(at),
             ),
-        )  # fmt: skip
+        )
 
 
 def of_client(ledger: Ledger, client_order_id: str) -> tuple[BrokerOrder, ...]:
     """Return every order that the broker reported under this client order id: one, unless something is very wrong."""
-    found = ledger.rows(
-        "SELECT * FROM broker_orders WHERE client_order_id = ? ORDER BY submitted_at, id", (client_order_id,)
-    )
+    found = ledger.rows("SELECT * FROM broker_orders WHERE client_order_id = ? ORDER BY submitted_at, id", (client_order_id,))
     return tuple(_order(row) for row in found)
 
 
 def foreign(ledger: Ledger) -> tuple[BrokerOrder, ...]:
     """Return the orders that are not ours, oldest first."""
-    return tuple(
-        _order(row) for row in ledger.rows("SELECT * FROM broker_orders WHERE is_foreign = 1 ORDER BY submitted_at, id")
-    )
+    return tuple(_order(row) for row in ledger.rows("SELECT * FROM broker_orders WHERE is_foreign = 1 ORDER BY submitted_at, id"))
 
 
 def since(ledger: Ledger, first: datetime) -> tuple[BrokerOrder, ...]:
     """Return the orders submitted at or after `first`, oldest first."""
-    found = ledger.rows(
-        "SELECT * FROM broker_orders WHERE submitted_at >= ? ORDER BY submitted_at, id", (values.stamp(first),)
-    )
+    found = ledger.rows("SELECT * FROM broker_orders WHERE submitted_at >= ? ORDER BY submitted_at, id", (values.stamp(first),))
     return tuple(_order(row) for row in found)
 
 

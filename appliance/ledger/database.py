@@ -22,7 +22,7 @@ from typing import TypeVar
 import apsw
 
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5_000
@@ -35,7 +35,7 @@ MIGRATIONS: dict[int, str] = {
     1: """
 ALTER TABLE nav ADD COLUMN late_dividends TEXT NOT NULL DEFAULT '0';
 ALTER TABLE nav ADD COLUMN restatement TEXT NOT NULL DEFAULT '0';
-""",
+"""
 }
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
 USABLE_SINCE = 1
@@ -82,9 +82,7 @@ class Ledger:
         try:
             self._connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
-            raise LedgerUnusable(
-                "the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=RESTORE
-            ) from error
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=RESTORE) from error
         try:
             with self._reading():
                 self._prepare(vfs)
@@ -93,9 +91,7 @@ class Ledger:
             raise Locked("another process keeps the ledger to itself", where=str(path), mend="Try again") from error
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
             self._connection.close()
-            raise LedgerUnusable(
-                "the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=MAKE_ROOM
-            ) from error
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=MAKE_ROOM) from error
         except BaseException:
             self._connection.close()
             raise
@@ -109,9 +105,10 @@ class Ledger:
             mode = self.value("PRAGMA journal_mode=WAL")
             if mode != "wal":
                 raise LedgerUnusable(
-                    f"the ledger cannot be kept in WAL mode, only in {mode!r}", where=str(self.path),
+                    f"the ledger cannot be kept in WAL mode, only in {mode!r}",
+                    where=str(self.path),
                     mend="Put the state folder on a local disk",
-                )  # fmt: skip
+                )
             self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         verdict = str(self.value("PRAGMA quick_check(1)"))
@@ -125,15 +122,17 @@ class Ledger:
             if self._usable_since(found) <= SCHEMA_VERSION:
                 return
             raise LedgerUnusable(
-                f"the ledger is of schema {found}, this program knows {SCHEMA_VERSION}", where=str(self.path),
+                f"the ledger is of schema {found}, this program knows {SCHEMA_VERSION}",
+                where=str(self.path),
                 mend="Install the newer release again; ledgers are never migrated backward",
-            )  # fmt: skip
+            )
         if self.mode is Mode.READ:
             if found < SCHEMA_VERSION:
                 raise LedgerUnusable(
-                    f"the ledger is of schema {found}, a reader needs {SCHEMA_VERSION}", where=str(self.path),
+                    f"the ledger is of schema {found}, a reader needs {SCHEMA_VERSION}",
+                    where=str(self.path),
                     mend="Start the device once: the writer migrates it",
-                )  # fmt: skip
+                )
             return
         if found == SCHEMA_VERSION:
             return
@@ -199,10 +198,7 @@ class Ledger:
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise _corrupt(self.path, error) from error
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
-            raise LedgerUnusable(
-                "the ledger cannot be written", where=f"{self.path}: {reason_of(error)}",
-                mend=MAKE_ROOM,
-            ) from error  # fmt: skip
+            raise LedgerUnusable("the ledger cannot be written", where=f"{self.path}: {reason_of(error)}", mend=MAKE_ROOM) from error
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
         """Run one writing statement inside a transaction; return the number of rows it changed."""
@@ -272,9 +268,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 

@@ -41,13 +41,19 @@ def add(ledger: Ledger, booked: Iterable[BookedFill]) -> int:
 def _insert(ledger: Ledger, item: BookedFill) -> None:
     fill = item.fill
     ledger.execute(
-        "INSERT INTO fills (id, order_id, client_order_id, session, symbol, side, quantity, price, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO fills (id, order_id, client_order_id, session, symbol, side, quantity, price, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            fill.id, fill.order_id, item.client_order_id, item.session.isoformat(), fill.symbol, fill.side.value,
-            values.amount(fill.quantity), values.amount(fill.price), values.stamp(fill.at),
+            fill.id,
+            fill.order_id,
+            item.client_order_id,
+            item.session.isoformat(),
+            fill.symbol,
+            fill.side.value,
+            values.amount(fill.quantity),
+            values.amount(fill.price),
+            values.stamp(fill.at),
         ),
-    )  # fmt: skip
+    )
 
 
 def find(ledger: Ledger, fill_id: str) -> BookedFill | None:
@@ -63,10 +69,7 @@ def of_session(ledger: Ledger, session: date) -> tuple[BookedFill, ...]:
 
 def since(ledger: Ledger, first: date, last: date) -> tuple[BookedFill, ...]:
     """Return the fills of the sessions in the closed interval, oldest first."""
-    found = ledger.rows(
-        "SELECT * FROM fills WHERE session BETWEEN ? AND ? ORDER BY session, at, id",
-        (first.isoformat(), last.isoformat()),
-    )
+    found = ledger.rows("SELECT * FROM fills WHERE session BETWEEN ? AND ? ORDER BY session, at, id", (first.isoformat(), last.isoformat()))
     return tuple(_booked(row) for row in found)
 
 

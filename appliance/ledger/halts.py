@@ -40,10 +40,17 @@ def add(ledger: Ledger, row: HaltRow) -> None:
             "INSERT INTO halts (id, at, name, measure, value, threshold, plan_digest, action, details)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             (
-                row.id, values.stamp(row.at), row.name, row.measure, row.value, row.threshold, row.plan_digest,
-                row.action, json.dumps(dict(row.details), default=str, sort_keys=True),
+                row.id,
+                values.stamp(row.at),
+                row.name,
+                row.measure,
+                row.value,
+                row.threshold,
+                row.plan_digest,
+                row.action,
+                json.dumps(dict(row.details), default=str, sort_keys=True),
             ),
-        )  # fmt: skip
+        )
 
 
 def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, Any]) -> None:

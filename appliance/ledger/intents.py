@@ -72,13 +72,25 @@ def add(ledger: Ledger, intent: Intent, at: datetime) -> None:
             " type, tif, reference_price, limit_price, reduces, waits_for, state, updated_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                key.client_order_id, key.account, key.session.isoformat(), key.book, key.symbol, key.slice, key.attempt,
-                intent.side.value, values.amount(intent.quantity), intent.type.value, intent.time_in_force.value,
-                values.amount(intent.reference_price), values.amount(intent.limit_price), int(intent.reduces),
-                intent.waits_for.client_order_id if intent.waits_for else None, IntentState.PLANNED.value,
+                key.client_order_id,
+                key.account,
+                key.session.isoformat(),
+                key.book,
+                key.symbol,
+                key.slice,
+                key.attempt,
+                intent.side.value,
+                values.amount(intent.quantity),
+                intent.type.value,
+                intent.time_in_force.value,
+                values.amount(intent.reference_price),
+                values.amount(intent.limit_price),
+                int(intent.reduces),
+                intent.waits_for.client_order_id if intent.waits_for else None,
+                IntentState.PLANNED.value,
                 values.stamp(at),
             ),
-        )  # fmt: skip
+        )
         _record(ledger, key.client_order_id, None, IntentState.PLANNED, at, "")
 
 
@@ -128,8 +140,7 @@ def correct(
     with ledger.transaction():
         entry = require(ledger, client_order_id)
         ledger.execute(
-            "UPDATE intents SET state = ?, broker_order_id = ?, filled_quantity = ?, reason = ?, updated_at = ?"
-            " WHERE client_order_id = ?",
+            "UPDATE intents SET state = ?, broker_order_id = ?, filled_quantity = ?, reason = ?, updated_at = ? WHERE client_order_id = ?",
             (to.value, broker_order_id, values.amount(filled_quantity), reason, values.stamp(at), client_order_id),
         )
         _record(ledger, client_order_id, entry.state, to, at, reason)
@@ -148,9 +159,7 @@ def _write(
     filled = entry.filled_quantity if filled_quantity is None else filled_quantity
     posts = entry.posts + (to is IntentState.SENDING)
     if filled < entry.filled_quantity:
-        raise InvariantBroken(
-            f"filled fell from {entry.filled_quantity} to {filled} shares", where=entry.client_order_id
-        )
+        raise InvariantBroken(f"filled fell from {entry.filled_quantity} to {filled} shares", where=entry.client_order_id)
     if posts > 2:
         raise InvariantBroken("an intent is posted at most twice", where=entry.client_order_id)
     status, code = refusal or entry.refusal or (None, None)
@@ -158,15 +167,20 @@ def _write(
         "UPDATE intents SET state = ?, broker_order_id = ?, posts = ?, filled_quantity = ?, reason = ?,"
         " refusal_status = ?, refusal_code = ?, updated_at = ? WHERE client_order_id = ?",
         (
-            to.value, broker_order_id or entry.broker_order_id, posts, values.amount(filled), reason, status, code,
-            values.stamp(at), entry.client_order_id,
+            to.value,
+            broker_order_id or entry.broker_order_id,
+            posts,
+            values.amount(filled),
+            reason,
+            status,
+            code,
+            values.stamp(at),
+            entry.client_order_id,
         ),
-    )  # fmt: skip
+    )
 
 
-def _record(
-    ledger: Ledger, client_order_id: str, origin: IntentState | None, to: IntentState, at: datetime, reason: str
-) -> None:
+def _record(ledger: Ledger, client_order_id: str, origin: IntentState | None, to: IntentState, at: datetime, reason: str) -> None:
     ledger.execute(
         "INSERT INTO intent_events (client_order_id, at, from_state, to_state, reason) VALUES (?, ?, ?, ?, ?)",
         (client_order_id, values.stamp(at), origin.value if origin else None, to.value, reason),
@@ -190,8 +204,7 @@ def require(ledger: Ledger, client_order_id: str) -> JournalEntry:
 def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:
     """Return the session's entries, follow-up attempts included, by key."""
     found = ledger.rows(
-        "SELECT * FROM intents WHERE session = ? ORDER BY account, session, book, symbol, slice, attempt",
-        (session.isoformat(),),
+        "SELECT * FROM intents WHERE session = ? ORDER BY account, session, book, symbol, slice, attempt", (session.isoformat(),)
     )
     return tuple(_entry(ledger, row) for row in found)
 
@@ -199,8 +212,7 @@ def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:
 def of_symbol(ledger: Ledger, session: date, symbol: str) -> tuple[JournalEntry, ...]:
     """Return the session's entries of one symbol, by key."""
     found = ledger.rows(
-        "SELECT * FROM intents WHERE session = ? AND symbol = ? ORDER BY account, book, slice, attempt",
-        (session.isoformat(), symbol),
+        "SELECT * FROM intents WHERE session = ? AND symbol = ? ORDER BY account, book, slice, attempt", (session.isoformat(), symbol)
     )
     return tuple(_entry(ledger, row) for row in found)
 
@@ -214,8 +226,7 @@ def resent(ledger: Ledger, session: date) -> int:
 def since(ledger: Ledger, first: date) -> tuple[JournalEntry, ...]:
     """Return the entries of the sessions from `first` on, by key."""
     found = ledger.rows(
-        "SELECT * FROM intents WHERE session >= ? ORDER BY account, session, book, symbol, slice, attempt",
-        (first.isoformat(),),
+        "SELECT * FROM intents WHERE session >= ? ORDER BY account, session, book, symbol, slice, attempt", (first.isoformat(),)
     )
     return tuple(_entry(ledger, row) for row in found)
 
@@ -224,10 +235,7 @@ def in_states(ledger: Ledger, states: Iterable[IntentState]) -> tuple[JournalEnt
     """Return the entries of every session that stand in one of `states`, by key."""
     wanted = sorted(state.value for state in states)
     marks = ", ".join("?" for _ in wanted)
-    found = ledger.rows(
-        f"SELECT * FROM intents WHERE state IN ({marks}) ORDER BY account, session, book, symbol, slice, attempt",
-        wanted,
-    )
+    found = ledger.rows(f"SELECT * FROM intents WHERE state IN ({marks}) ORDER BY account, session, book, symbol, slice, attempt", wanted)
     return tuple(_entry(ledger, row) for row in found)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import Row
+from appliance.schedule.job import JobReport, JobStatus
 from signals.errors import InvariantBroken
 
 
@@ -32,9 +32,7 @@ class JobRun:
 def begin(ledger: Ledger, session: date, job: str, at: datetime) -> bool:
     """Record the start of a job; False, and nothing recorded, when it has already ended for this session."""
     with ledger.transaction():
-        ended = ledger.value(
-            "SELECT 1 FROM job_runs WHERE session = ? AND job = ? AND status <> 'running'", (session.isoformat(), job)
-        )
+        ended = ledger.value("SELECT 1 FROM job_runs WHERE session = ? AND job = ? AND status <> 'running'", (session.isoformat(), job))
         if ended:
             return False
         ledger.execute(
@@ -79,8 +77,7 @@ def since(ledger: Ledger, first: date) -> tuple[JobRun, ...]:
 def newest(ledger: Ledger, job: str, last: date, count: int) -> tuple[JobRun, ...]:
     """Return the newest `count` runs of `job` for sessions up to `last`, oldest first."""
     found = ledger.rows(
-        "SELECT * FROM job_runs WHERE job = ? AND session <= ? ORDER BY session DESC LIMIT ?",
-        (job, last.isoformat(), count),
+        "SELECT * FROM job_runs WHERE job = ? AND session <= ? ORDER BY session DESC LIMIT ?", (job, last.isoformat(), count)
     )
     return tuple(_run(row) for row in reversed(found))
 
@@ -93,9 +90,7 @@ def sessions(ledger: Ledger) -> tuple[date, ...]:
 
 def ended(ledger: Ledger, first: date) -> frozenset[tuple[date, str]]:
     """Return every (session, job) that has ended, of the sessions from `first` on."""
-    found = ledger.rows(
-        "SELECT session, job FROM job_runs WHERE session >= ? AND status <> 'running'", (first.isoformat(),)
-    )
+    found = ledger.rows("SELECT session, job FROM job_runs WHERE session >= ? AND status <> 'running'", (first.isoformat(),))
     return frozenset((values.day(row, "session"), values.text(row, "job")) for row in found)
 
 

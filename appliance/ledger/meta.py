@@ -14,7 +14,4 @@ def read(ledger: Ledger, key: str) -> str | None:
 def write(ledger: Ledger, key: str, value: str) -> None:
     """Record the fact, replacing an earlier value."""
     with ledger.transaction():
-        ledger.execute(
-            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (key, value),
-        )
+        ledger.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))

@@ -51,9 +51,18 @@ class NavRow:
 def save(ledger: Ledger, row: NavRow) -> None:
     """Record a session's value, replacing an earlier one."""
     money = (
-        row.paper_nav, row.real_nav, row.cash, row.gross, row.net, row.dividends, row.borrow, row.fees, row.impact,
-        row.late_dividends, row.restatement,
-    )  # fmt: skip
+        row.paper_nav,
+        row.real_nav,
+        row.cash,
+        row.gross,
+        row.net,
+        row.dividends,
+        row.borrow,
+        row.fees,
+        row.impact,
+        row.late_dividends,
+        row.restatement,
+    )
     with ledger.transaction():
         ledger.execute(
             "INSERT OR REPLACE INTO nav (session, paper_nav, real_nav, cash, gross, net, dividends, borrow, fees,"
@@ -64,9 +73,7 @@ def save(ledger: Ledger, row: NavRow) -> None:
 
 def history(ledger: Ledger, last: date, sessions: int) -> tuple[NavRow, ...]:
     """Return the values of the `sessions` recorded sessions up to and including `last`, oldest first."""
-    found = ledger.rows(
-        "SELECT * FROM nav WHERE session <= ? ORDER BY session DESC LIMIT ?", (last.isoformat(), sessions)
-    )
+    found = ledger.rows("SELECT * FROM nav WHERE session <= ? ORDER BY session DESC LIMIT ?", (last.isoformat(), sessions))
     return tuple(_row(row) for row in reversed(found))
 
 

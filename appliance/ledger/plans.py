@@ -35,12 +35,20 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             "INSERT INTO plans (session, asof, account, digest, equity, bundle_sha256, snapshot_id, config_hash,"
             " code_version, rounding_l1, body, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                plan.session.isoformat(), plan.asof.isoformat(), plan.account, plan.digest,
-                values.amount(plan.equity), source.bundle_sha256, source.snapshot_id, source.config_hash,
-                source.code_version, plan.rounding.nearest_l1, json.dumps(body, separators=(",", ":")),
+                plan.session.isoformat(),
+                plan.asof.isoformat(),
+                plan.account,
+                plan.digest,
+                values.amount(plan.equity),
+                source.bundle_sha256,
+                source.snapshot_id,
+                source.config_hash,
+                source.code_version,
+                plan.rounding.nearest_l1,
+                json.dumps(body, separators=(",", ":")),
                 values.stamp(at),
             ),
-        )  # fmt: skip
+        )
         for intent in plan.intents:
             intents.add(ledger, intent, at)
     return plan
@@ -71,9 +79,7 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         path={symbol: Decimal(shares) for symbol, shares in body.get("path", {}).items()},
     )
     if plan.digest != values.text(row, "digest"):
-        raise LedgerUnusable(
-            "the frozen plan does not have its digest", where=str(session), mend="Restore the last backup"
-        )
+        raise LedgerUnusable("the frozen plan does not have its digest", where=str(session), mend="Restore the last backup")
     return plan
 
 

@@ -40,6 +40,4 @@ def newest(ledger: Ledger, count: int) -> tuple[ReportRow, ...]:
 
 
 def _row(row: values.Row) -> ReportRow:
-    return ReportRow(
-        values.day(row, "session"), values.text(row, "path"), values.text(row, "sha256"), values.instant(row, "at")
-    )
+    return ReportRow(values.day(row, "session"), values.text(row, "path"), values.text(row, "sha256"), values.instant(row, "at"))

@@ -35,9 +35,7 @@ def save(ledger: Ledger, asof: date, sleeve: str, rows: Sequence[ScoreRow]) -> N
 
 def load(ledger: Ledger, asof: date, sleeve: str) -> tuple[ScoreRow, ...]:
     """Return the scores of `asof`, best rank first; empty when nothing was scored."""
-    found = ledger.rows(
-        "SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof.isoformat(), sleeve)
-    )
+    found = ledger.rows("SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof.isoformat(), sleeve))
     return tuple(
         ScoreRow(
             asof=asof,

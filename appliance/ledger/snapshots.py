@@ -51,9 +51,7 @@ class Snapshot:
         return tuple(priced) if len(priced) == len(self.positions) else None
 
 
-def save(
-    ledger: Ledger, session: date, phase: Phase, account: Account, positions: Sequence[Position], at: datetime
-) -> None:
+def save(ledger: Ledger, session: date, phase: Phase, account: Account, positions: Sequence[Position], at: datetime) -> None:
     """Record a snapshot, replacing an earlier one of the same session and phase."""
     where = (session.isoformat(), phase.value)
     with ledger.transaction():
@@ -63,20 +61,31 @@ def save(
             "INSERT INTO accounts (session, phase, account, account_id, status, cash, equity, last_equity,"
             " buying_power, multiplier, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *where, account.number, account.id, account.status, values.amount(account.cash),
-                values.amount(account.equity), values.amount(account.last_equity), values.amount(account.buying_power),
-                values.amount(account.multiplier), values.stamp(at),
+                *where,
+                account.number,
+                account.id,
+                account.status,
+                values.amount(account.cash),
+                values.amount(account.equity),
+                values.amount(account.last_equity),
+                values.amount(account.buying_power),
+                values.amount(account.multiplier),
+                values.stamp(at),
             ),
-        )  # fmt: skip
+        )
         ledger.execute_many(
-            "INSERT INTO positions (session, phase, symbol, quantity, average_price, current_price)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO positions (session, phase, symbol, quantity, average_price, current_price) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (*where, held.symbol, values.amount(held.quantity), values.amount(held.average_entry_price),
-                 values.amount(held.current_price))
+                (
+                    *where,
+                    held.symbol,
+                    values.amount(held.quantity),
+                    values.amount(held.average_entry_price),
+                    values.amount(held.current_price),
+                )
                 for held in positions
             ],
-        )  # fmt: skip
+        )
 
 
 def latest(ledger: Ledger) -> Snapshot | None:
@@ -99,9 +108,7 @@ def first(ledger: Ledger) -> Snapshot | None:
 
 def _snapshot(ledger: Ledger, row: Row) -> Snapshot:
     session, phase = values.day(row, "session"), Phase(values.text(row, "phase"))
-    held = ledger.rows(
-        "SELECT * FROM positions WHERE session = ? AND phase = ? ORDER BY symbol", (session.isoformat(), phase.value)
-    )
+    held = ledger.rows("SELECT * FROM positions WHERE session = ? AND phase = ? ORDER BY symbol", (session.isoformat(), phase.value))
     return Snapshot(
         session=session,
         phase=phase,

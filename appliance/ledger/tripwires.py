@@ -31,11 +31,8 @@ def save(ledger: Ledger, row: TripwireRow) -> None:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, name) DO UPDATE SET value = excluded.value,"
             " limit_value = excluded.limit_value, action = excluded.action, tripped = excluded.tripped,"
             " detail = excluded.detail, at = excluded.at WHERE tripped <= excluded.tripped",
-            (
-                row.session.isoformat(), row.name, row.value, row.limit, row.action, int(row.tripped), row.detail,
-                values.stamp(row.at),
-            ),
-        )  # fmt: skip
+            (row.session.isoformat(), row.name, row.value, row.limit, row.action, int(row.tripped), row.detail, values.stamp(row.at)),
+        )
 
 
 def of_session(ledger: Ledger, session: date) -> tuple[TripwireRow, ...]:
@@ -47,8 +44,7 @@ def of_session(ledger: Ledger, session: date) -> tuple[TripwireRow, ...]:
 def trips(ledger: Ledger, name: str, before: date, sessions: int) -> tuple[bool, ...]:
     """Return whether the check tripped in each of the last sessions before one that evaluated it, newest first."""
     found = ledger.rows(
-        "SELECT * FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?",
-        (name, before.isoformat(), sessions),
+        "SELECT * FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?", (name, before.isoformat(), sessions)
     )
     return tuple(_row(item).tripped for item in found)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from appliance.ledger.database import Value
 from signals.errors import InvariantBroken, LedgerUnusable
-from signals.wording import utc_words
+from signals.text.wording import utc_words
 
 Row = dict[str, Value]
 

@@ -7,12 +7,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from appliance.deps import Deps
+from appliance.context import Deps
+from appliance.controls.measures import rounding_figures
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.measures import rounding_figures
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
 from signals.errors import DataNotUsable
 
@@ -38,36 +38,37 @@ def gather(session: date, deps: Deps) -> dict[str, Any]:
         ],
         "data": _data(asof, deps),
         "bundle": _chosen(runs, "score", ("bundle_id", "bundle_sha256", "role", "refusal", "bundle_age_sessions")),
-        "decisions": _chosen(
-            runs, "plan", ("decisions", "sized_by", "ramp", "turnover", "gross", "net", "reduce_only")
-        ),
+        "decisions": _chosen(runs, "plan", ("decisions", "sized_by", "ramp", "turnover", "gross", "net", "reduce_only")),
         "plan": _plan(plan),
         "targets": [
-            {"symbol": row.symbol, "weight": row.weight, "current": row.current_weight, "z": row.z,
-             "sector": row.sector}
+            {"symbol": row.symbol, "weight": row.weight, "current": row.current_weight, "z": row.z, "sector": row.sector}
             for row in targets.load(deps.ledger, session)
         ],
         "orders": [_order(entry) for entry in intents.of_session(deps.ledger, session)],
         "fills": [
-            {"symbol": b.fill.symbol, "side": b.fill.side.value, "quantity": str(b.fill.quantity),
-             "price": str(b.fill.price), "cash": str(b.fill.cash), "at": b.fill.at.isoformat(),
-             "client_order_id": b.client_order_id}
+            {
+                "symbol": b.fill.symbol,
+                "side": b.fill.side.value,
+                "quantity": str(b.fill.quantity),
+                "price": str(b.fill.price),
+                "cash": str(b.fill.cash),
+                "at": b.fill.at.isoformat(),
+                "client_order_id": b.client_order_id,
+            }
             for b in fills.of_session(deps.ledger, session)
         ],
         "positions": _positions(session, deps),
         "value": _value(session, deps),
         "tripwires": [
-            {"name": row.name, "value": row.value, "limit": row.limit, "action": row.action, "tripped": row.tripped,
-             "detail": row.detail}
+            {"name": row.name, "value": row.value, "limit": row.limit, "action": row.action, "tripped": row.tripped, "detail": row.detail}
             for row in tripwires.of_session(deps.ledger, session)
         ],
         "alerts": [
-            {"severity": row.alert.severity.value, "title": row.alert.title, "body": row.alert.body,
-             "delivered": row.delivered}
+            {"severity": row.alert.severity.value, "title": row.alert.title, "body": row.alert.body, "delivered": row.delivered}
             for row in reversed(alerts.newest(deps.ledger, ALERTS))
             if _belongs(row.alert.at, asof, session, deps)
         ],
-    }  # fmt: skip
+    }
 
 
 def _place(run: job_runs.JobRun) -> int:
@@ -117,21 +118,34 @@ def _plan(plan: Plan | None) -> dict[str, Any] | None:
 def _order(entry: JournalEntry) -> dict[str, Any]:
     intent = entry.intent
     return {
-        "client_order_id": entry.client_order_id, "symbol": intent.key.symbol, "side": intent.side.value,
-        "quantity": str(intent.quantity), "time_in_force": intent.time_in_force.value,
-        "reference_price": str(intent.reference_price), "state": entry.state.value,
-        "filled": str(entry.filled_quantity), "reason": "" if entry.reason == entry.state.value else entry.reason,
-    }  # fmt: skip
+        "client_order_id": entry.client_order_id,
+        "symbol": intent.key.symbol,
+        "side": intent.side.value,
+        "quantity": str(intent.quantity),
+        "time_in_force": intent.time_in_force.value,
+        "reference_price": str(intent.reference_price),
+        "state": entry.state.value,
+        "filled": str(entry.filled_quantity),
+        "reason": "" if entry.reason == entry.state.value else entry.reason,
+    }
 
 
 def _positions(session: date, deps: Deps) -> list[dict[str, Any]]:
     closing = snapshots.find(deps.ledger, session, Phase.CLOSE)
-    return [] if closing is None else [
-        {"symbol": p.symbol, "quantity": str(p.quantity), "average_price": str(p.average_entry_price),
-         "price": None if p.current_price is None else str(p.current_price),
-         "value": None if p.current_price is None else str(p.quantity * p.current_price)}
-        for p in closing.positions
-    ]  # fmt: skip
+    return (
+        []
+        if closing is None
+        else [
+            {
+                "symbol": p.symbol,
+                "quantity": str(p.quantity),
+                "average_price": str(p.average_entry_price),
+                "price": None if p.current_price is None else str(p.current_price),
+                "value": None if p.current_price is None else str(p.quantity * p.current_price),
+            }
+            for p in closing.positions
+        ]
+    )
 
 
 def _value(session: date, deps: Deps) -> dict[str, Any] | None:
@@ -143,16 +157,28 @@ def _value(session: date, deps: Deps) -> dict[str, Any] | None:
     before = rows[0].paper_nav if len(rows) == 2 else (first.last_equity if first else row.paper_nav)
     real_before = rows[0].restated_nav if len(rows) == 2 else before
     return {
-        "paper_nav": str(row.paper_nav), "real_nav": str(row.real_nav), "cash": str(row.cash),
-        "gross_usd": str(row.gross), "net_usd": str(row.net),
-        "gross": _share(row.gross, row.paper_nav), "net": _share(row.net, row.paper_nav),
-        "paper_pnl": str(row.paper_nav - before), "real_pnl": str(row.real_nav - real_before),
-        "restated": None if len(rows) < 2 or not rows[0].restatement else {
-            "session": rows[0].session.isoformat(), "reported": str(rows[0].real_nav),
-            "restated": str(rows[0].restated_nav), "late_dividends": str(rows[0].late_dividends),
+        "paper_nav": str(row.paper_nav),
+        "real_nav": str(row.real_nav),
+        "cash": str(row.cash),
+        "gross_usd": str(row.gross),
+        "net_usd": str(row.net),
+        "gross": _share(row.gross, row.paper_nav),
+        "net": _share(row.net, row.paper_nav),
+        "paper_pnl": str(row.paper_nav - before),
+        "real_pnl": str(row.real_nav - real_before),
+        "restated": None
+        if len(rows) < 2 or not rows[0].restatement
+        else {
+            "session": rows[0].session.isoformat(),
+            "reported": str(rows[0].real_nav),
+            "restated": str(rows[0].restated_nav),
+            "late_dividends": str(rows[0].late_dividends),
         },
-        "dividends": str(row.dividends), "borrow": str(row.borrow), "fees": str(row.fees), "impact": str(row.impact),
-    }  # fmt: skip
+        "dividends": str(row.dividends),
+        "borrow": str(row.borrow),
+        "fees": str(row.fees),
+        "impact": str(row.impact),
+    }
 
 
 def _share(value: Decimal, equity: Decimal) -> float | None:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 SIZE_INCHES, DOTS_PER_INCH = (10.0, 6.0), 100
 LIVE, FAN = "#b4690e", "#1f4e79"
 TITLES = {
-    "ic": "mean rank IC so far", "turnover": "turnover of a session, mean so far",
-    "cost": "cost of trading, basis points, mean so far", "drawdown": "deepest drawdown so far",
-}  # fmt: skip
+    "ic": "mean rank IC so far",
+    "turnover": "turnover of a session, mean so far",
+    "cost": "cost of trading, basis points, mean so far",
+    "drawdown": "deepest drawdown so far",
+}
 
 
 @dataclass(frozen=True)

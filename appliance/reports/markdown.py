@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.reports import watching
 from appliance.reports.tables import money, table
-from signals.plain_text import markdown
+from signals.text.plain_text import markdown
 
 LARGEST = 15
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
@@ -17,19 +17,23 @@ WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FA
 def render(content: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = (
-        _head(content), watching.warning(content), _value(content), watching.attribution(content),
-        watching.expectation(content), _book(content), _orders(content), _tripwires(content),
-        watching.drift(content), _alerts(content), _provenance(content),
-    )  # fmt: skip
+        _head(content),
+        watching.warning(content),
+        _value(content),
+        watching.attribution(content),
+        watching.expectation(content),
+        _book(content),
+        _orders(content),
+        _tripwires(content),
+        watching.drift(content),
+        _alerts(content),
+        _provenance(content),
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _head(content: Mapping[str, Any]) -> str:
-    lines = [
-        f"# Session {content['session']}",
-        "",
-        f"Scored at {content['asof']}, venue {content['venue']}. {markdown(content['latch'])}.",
-    ]
+    lines = [f"# Session {content['session']}", "", f"Scored at {content['asof']}, venue {content['venue']}. {markdown(content['latch'])}."]
     bundle = content["bundle"]
     if bundle["role"] == "evaluation":
         lines += ["", f"> **Unproven bundle** (role `evaluation`): {markdown(bundle['refusal'])}"]
@@ -53,14 +57,28 @@ def _value(content: Mapping[str, Any]) -> str:
     ]
     if restated := value.get("restated"):
         change = str(Decimal(restated["restated"]) - Decimal(restated["reported"]))
-        rows.insert(2, [f"real NAV of {restated['session']}, restated by dividends learned since",
-                        money(restated["restated"]), money(change, signed=True)])  # fmt: skip
+        rows.insert(
+            2,
+            [
+                f"real NAV of {restated['session']}, restated by dividends learned since",
+                money(restated["restated"]),
+                money(change, signed=True),
+            ],
+        )
     costs = [[name, money(value[name], signed=True)] for name in ("dividends", "borrow", "fees", "impact")]
-    return "\n".join([
-        "## Value", "", table(["USD", "at the close", "change, share"], rows, numbers=(1, 2)), "",
-        "Outside the paper world the day would have added (estimates; impact includes half the spread):", "",
-        table(["part", "USD"], costs, numbers=(1,)), "", "![equity](equity.png)",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "## Value",
+            "",
+            table(["USD", "at the close", "change, share"], rows, numbers=(1, 2)),
+            "",
+            "Outside the paper world the day would have added (estimates; impact includes half the spread):",
+            "",
+            table(["part", "USD"], costs, numbers=(1,)),
+            "",
+            "![equity](equity.png)",
+        ]
+    )
 
 
 def _book(content: Mapping[str, Any]) -> str:
@@ -68,10 +86,9 @@ def _book(content: Mapping[str, Any]) -> str:
     told = [[str(what), str(outcome)] for what, outcome in decisions["decisions"] or []]
     moves = sorted(content["targets"], key=lambda row: (-abs(row["weight"] - row["current"]), row["symbol"]))
     rows = [
-        [row["symbol"], _percent(row["current"]), _percent(row["weight"]),
-         "" if row["z"] is None else f"{row['z']:+.2f}", row["sector"]]
+        [row["symbol"], _percent(row["current"]), _percent(row["weight"]), "" if row["z"] is None else f"{row['z']:+.2f}", row["sector"]]
         for row in moves[:LARGEST]
-    ]  # fmt: skip
+    ]
     lines = ["## Targets", ""]
     lines += [table(["decision", "outcome"], told), ""] if told else []
     if not rows:
@@ -109,15 +126,21 @@ def _orders(content: Mapping[str, Any]) -> str:
     traded = sum((abs(Decimal(fill["cash"])) for fill in fills), Decimal(0))
     summary = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     lines = ["## Orders", "", f"{len(orders)} orders: {summary}. {len(fills)} fills, {traded:,.2f} USD traded."]
-    largest = sorted(
-        orders, key=lambda o: (-Decimal(o["quantity"]) * Decimal(o["reference_price"]), o["client_order_id"])
-    )
+    largest = sorted(orders, key=lambda o: (-Decimal(o["quantity"]) * Decimal(o["reference_price"]), o["client_order_id"]))
     prices = _average_prices(fills)
     rows = [
-        [o["symbol"], o["side"], o["quantity"], o["time_in_force"], o["reference_price"],
-         prices.get(o["client_order_id"], ""), o["state"], o["reason"]]
+        [
+            o["symbol"],
+            o["side"],
+            o["quantity"],
+            o["time_in_force"],
+            o["reference_price"],
+            prices.get(o["client_order_id"], ""),
+            o["state"],
+            o["reason"],
+        ]
         for o in largest[:LARGEST]
-    ]  # fmt: skip
+    ]
     heads = ["symbol", "side", "shares", "when", "reference", "filled at", "state", "reason"]
     lines += ["", table(heads, rows, numbers=(2, 4, 5))]
     return "\n".join([*lines, *refused])
@@ -133,16 +156,13 @@ def _refusals(content: Mapping[str, Any]) -> list[str]:
 
 def _tripwires(content: Mapping[str, Any]) -> str:
     rows = [
-        [row["name"], "TRIPPED" if row["tripped"] else "ok", row["value"] or "-", row["limit"], row["action"],
-         row["detail"]]
+        [row["name"], "TRIPPED" if row["tripped"] else "ok", row["value"] or "-", row["limit"], row["action"], row["detail"]]
         for row in sorted(content["tripwires"], key=lambda row: (not row["tripped"], row["name"]))
-    ]  # fmt: skip
+    ]
     if not rows:
         return "## Tripwires\n\nNone was evaluated."
     told = f"Controls exercised in a dry run: {markdown(content['controls'])}.\n\n"
-    return f"## Tripwires\n\n{told}" + table(
-        ["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3)
-    )
+    return f"## Tripwires\n\n{told}" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
 
 
 def _alerts(content: Mapping[str, Any]) -> str:
@@ -154,10 +174,7 @@ def _provenance(content: Mapping[str, Any]) -> str:
     data, bundle, plan = content["data"], content["bundle"], content["plan"] or {}
     source = plan.get("provenance", {})
     rows = [
-        [
-            "data of asof",
-            f"{data['status']}, {data['eligible']} eligible names; {'; '.join(data['reasons']) or 'no remark'}",
-        ],
+        ["data of asof", f"{data['status']}, {data['eligible']} eligible names; {'; '.join(data['reasons']) or 'no remark'}"],
         ["dataset", f"{data['dataset']} version {data['version']}, survivorship: {data['survivorship']}"],
         ["snapshot", data["snapshot_id"] or "-"],
         ["bundle", f"{bundle['bundle_id'] or '-'}, {bundle['bundle_age_sessions']} sessions after training"],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.reports.tables import money, table
-from signals.plain_text import markdown
+from signals.text.plain_text import markdown
 
 FAN = ("live", "low", "median", "high")
 DRIFTING = 8
@@ -21,8 +21,7 @@ def _session(row: Mapping[str, Any]) -> str:
     lines = [[part, money(amount, signed=True)] for part, amount in row["parts"].items()]
     lines.append(["sum", money(row["total"], signed=True)])
     costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row["costs"].items())
-    said = [f"## Where the result of {row['session']} came from", "", table(["part", "USD"], lines, numbers=(1,)), "",
-            f"Costs: {costs}."]  # fmt: skip
+    said = [f"## Where the result of {row['session']} came from", "", table(["part", "USD"], lines, numbers=(1,)), "", f"Costs: {costs}."]
     if row["data"] == "RED":
         said.append("The bars of this session are RED: what the market and sectors did is in the selection.")
     said += [f"Selection, {word}: {_named(row[word])}." for word in ("best", "worst") if row[word]]
@@ -49,10 +48,17 @@ def expectation(content: Mapping[str, Any]) -> str:
         "Chance of a false alarm over its life: 5 %."
     )
     heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
-    return "\n".join([
-        "## Expected and realised", "", said, "", table(heads, rows, numbers=(1, 2, 3, 4, 5)), "",
-        "![expected and realised](expectation.png)",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "## Expected and realised",
+            "",
+            said,
+            "",
+            table(heads, rows, numbers=(1, 2, 3, 4, 5)),
+            "",
+            "![expected and realised](expectation.png)",
+        ]
+    )
 
 
 def warning(content: Mapping[str, Any]) -> str:
@@ -68,8 +74,7 @@ def drift(content: Mapping[str, Any]) -> str:
     found = content.get("drift")
     if not found:
         return ""
-    rows = [[row["name"], *(_plain(row[key]) for key in ("psi", "limit", "used")), row["verdict"]]
-            for row in found["rows"][:DRIFTING]]  # fmt: skip
+    rows = [[row["name"], *(_plain(row[key]) for key in ("psi", "limit", "used")), row["verdict"]] for row in found["rows"][:DRIFTING]]
     drifted = sum(row["verdict"] == "DRIFTED" for row in found["rows"])
     said = f"{drifted} of {len(found['rows'])} figures drifted, over {found['window_sessions']} sessions."
     lines = ["## Drift", "", said, "", table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3))]

@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.clock import SystemClock
-from appliance.control import SOCKET_NAME
-from appliance.person import who
+from appliance.daemon.control_socket import SOCKET_NAME
+from appliance.system.clock import SystemClock
+from appliance.system.operator import who
 from appliance.tui import terminal
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.invented import InventedSource
 from appliance.tui.source import LedgerSource
-from signals.console import run
+from signals.text.console import run
 
 DEFAULT_STATE = Path("var/appliance")
 DEMO_NOTE = "DEMO: an invented device; nothing here is real and nothing is sent"
@@ -37,9 +37,12 @@ def main() -> None:
         clock = SystemClock()
         source = InventedSource(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
         settings = Settings(
-            exports=asked.exports, by=who(), note=DEMO_NOTE if asked.demo else "", is_remote=asked.serve,
+            exports=asked.exports,
+            by=who(),
+            note=DEMO_NOTE if asked.demo else "",
+            is_remote=asked.serve,
             socket=None if asked.demo or asked.serve else asked.state / SOCKET_NAME,
-        )  # fmt: skip
+        )
         screens = ApplianceApp(source, settings)
         keep_what_is_loaded()
         if not asked.serve:
@@ -68,9 +71,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--demo", action="store_true", help="Show an invented device: no settings, network or keys.")
     parser.add_argument("--seed", type=int, default=7, help="Of the invented device (%(default)s).")
     parser.add_argument("--exports", type=Path, default=Path(), help="Folder that exported tables go to (%(default)s).")
-    parser.add_argument(
-        "--serve", action="store_true", help="Show them read-only in a browser on this machine, not here."
-    )
+    parser.add_argument("--serve", action="store_true", help="Show them read-only in a browser on this machine, not here.")
     parser.add_argument("--port", type=_port, default=8_000, help="Of --serve, on 127.0.0.1 (%(default)s).")
     return parser.parse_args(arguments)
 

@@ -25,7 +25,7 @@ from textual.containers import Container
 from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
-from appliance import control
+from appliance.daemon import control_socket
 from appliance.tui import exporting, plot
 from appliance.tui.ask import Ask
 from appliance.tui.banner import Banner, Notice, Standing, standing
@@ -37,8 +37,8 @@ from appliance.tui.panes import GridPane
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
 from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
-from signals.plain_text import clean_lines
-from signals.wording import reason_of
+from signals.text.plain_text import clean_lines
+from signals.text.wording import reason_of
 
 DARK, LIGHT = "textual-dark", "textual-light"
 
@@ -111,11 +111,7 @@ class ApplianceApp(App[None]):
         Binding("X", "request('cancel-all')", "Cancel all", show=False),
         Binding("ctrl+p", "command_palette", "All", key_display="^p"),
         Binding("q", "quit", "Quit"),
-        *(
-            Binding(screen.key, f"show('{screen.name}')", screen.title, show=False)
-            for screen in (*SCREENS, *DEEPER)
-            if screen is not TRACE
-        ),
+        *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in (*SCREENS, *DEEPER) if screen is not TRACE),
     ]
 
     def __init__(self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -331,9 +327,8 @@ class ApplianceApp(App[None]):
         self.call_from_thread(self.notify, f"{len(rows)} rows written to {path}")
 
     def notify(
-        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
-        markup: bool = False,
-    ) -> None:  # fmt: skip
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None, markup: bool = False
+    ) -> None:
         """Show a message for a moment, cleaned: what the daemon or a person said is never markup."""
         super().notify(clean_lines(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
@@ -371,12 +366,10 @@ class ApplianceApp(App[None]):
         socket = self._settings.socket
         if socket is None:
             return
-        request = control.Request(control.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
+        request = control_socket.Request(control_socket.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
         try:
-            answer = control.ask(socket, request)
-            self.call_from_thread(
-                self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20
-            )
+            answer = control_socket.ask(socket, request)
+            self.call_from_thread(self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20)
         except TrademlError as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=30)
         self.call_from_thread(self.action_refresh_now)

@@ -41,10 +41,7 @@ def arrange(rows: Sequence[Row], columns: Sequence[Column], how: Arrangement) ->
 def matches(row: Row, columns: Sequence[Column], words: str) -> bool:
     """Whether every word of the filter holds for the row."""
     text = " ".join(column.text(column.cell(row)) for column in columns).casefold()
-    return all(
-        (word[1:] not in text) if word.startswith("-") and len(word) > 1 else (word in text)
-        for word in words.casefold().split()
-    )
+    return all((word[1:] not in text) if word.startswith("-") and len(word) > 1 else (word in text) for word in words.casefold().split())
 
 
 def sort_key(value: Cell) -> tuple[int, float, str]:

@@ -10,10 +10,7 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 TITLES = {"filter": "filter", "symbol": "go to symbol"}
-HINTS = {
-    "filter": "words that a row must hold; -word must not; enter keeps it, escape clears it",
-    "symbol": "a symbol or its beginning",
-}
+HINTS = {"filter": "words that a row must hold; -word must not; enter keeps it, escape clears it", "symbol": "a symbol or its beginning"}
 
 
 class Ask(Horizontal):

@@ -12,8 +12,8 @@ from textual.widgets import Static
 from appliance.tui.source import Answer
 from appliance.tui.words import in_words
 from appliance.views.overview import DaemonState, Mode, Overview
-from signals.plain_text import clean, clean_lines
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
+from signals.text.plain_text import clean, clean_lines
 
 OLD_AFTER_SECONDS = 10.0
 """Age of a reading from which the screen says that it is old and is drawn dim."""
@@ -108,9 +108,7 @@ def _notice(answer: Answer, shown: Overview) -> str:
         silent = f"silent for {in_words(answer.read_at - seen)}" if seen else "its health file is damaged"
         return f"DAEMON DOWN: {silent}. Next: systemctl status appliance"
     if shown.is_stale:
-        return (
-            f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
-        )
+        return f"STALE DATA: newest scores of {shown.asof}, {shown.behind_sessions} sessions behind. Next: look at 6 Jobs"
     return _told(answer)
 
 

@@ -45,10 +45,13 @@ class KeyBar(Static):
         found = [Content("")]
         for binding in self.app.BINDINGS:
             if isinstance(binding, Binding) and binding.show and self._works(binding):
-                found.append(Content.from_markup(
-                    f"[b $footer-key-foreground]$key[/][@click=app.simulate_key('{binding.key}')] $what[/]",
-                    key=binding.key_display or binding.key, what=binding.description,
-                ))  # fmt: skip
+                found.append(
+                    Content.from_markup(
+                        f"[b $footer-key-foreground]$key[/][@click=app.simulate_key('{binding.key}')] $what[/]",
+                        key=binding.key_display or binding.key,
+                        what=binding.description,
+                    )
+                )
         return Content(" ").join(found[1:])
 
     def _works(self, binding: Binding) -> bool:

@@ -18,32 +18,32 @@ def value(answer: Answer) -> Chart:
     view = (answer.views or {}).get("performance")
     path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
     expected = [path.get(row["session"], {}) for row in rows]
-    lines = [
-        Line("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED),
-        Line("paper", _numbers(rows, "paper_nav"), Tone.GOOD),
-    ]
+    lines = [Line("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED), Line("paper", _numbers(rows, "paper_nav"), Tone.GOOD)]
     if path:
         lines = [
             Line("90 % expected", _numbers(expected, "lower"), Tone.DIM, Stroke.DOTTED),
-            Line("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED), *lines,
-        ]  # fmt: skip
+            Line("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED),
+            *lines,
+        ]
     return Chart("NAV USD", tuple(lines), empty="one session more, and there is a curve", span=_span(rows))
 
 
 def drawdown(answer: Answer) -> Chart:
     """How far the account lay below its highest value."""
     rows = _rows(answer, "performance")
-    below = tuple(
-        None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows
-    )  # fmt: skip
+    below = tuple(None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows)
     return Chart("below the top, %", (Line("", below, Tone.BAD),), "{:.1f}", span=_span(rows))
 
 
 def parts(answer: Answer) -> Chart:
     """What the result is made of, summed up session by session."""
     rows = _rows(answer, "attribution")
-    chosen = (("total", Tone.PLAIN, Stroke.SOLID), ("selection", Tone.GOOD, Stroke.DASHED),
-              ("market", Tone.WARN, Stroke.DOTTED), ("costs", Tone.BAD, Stroke.DASH_DOT))  # fmt: skip
+    chosen = (
+        ("total", Tone.PLAIN, Stroke.SOLID),
+        ("selection", Tone.GOOD, Stroke.DASHED),
+        ("market", Tone.WARN, Stroke.DOTTED),
+        ("costs", Tone.BAD, Stroke.DASH_DOT),
+    )
     lines = tuple(Line(name, _summed(rows, name), tone, stroke) for name, tone, stroke in chosen)
     return Chart("summed up, USD", lines, span=_span(rows))
 
@@ -69,9 +69,11 @@ def _lived(answer: Answer, figure: str, title: str, unit: str) -> Chart:
         for place in (0, len(bands[0]) // 2 if bands else 0, -1)
     )
     lines = (
-        Line("promised 90 %", low, Tone.DIM, Stroke.DOTTED), Line("", high, Tone.DIM, Stroke.DOTTED),
-        Line("", middle, Tone.DIM, Stroke.DASHED), Line("lived", tuple(lived), Tone.GOOD),
-    )  # fmt: skip
+        Line("promised 90 %", low, Tone.DIM, Stroke.DOTTED),
+        Line("", high, Tone.DIM, Stroke.DOTTED),
+        Line("", middle, Tone.DIM, Stroke.DASHED),
+        Line("lived", tuple(lived), Tone.GOOD),
+    )
     since = str(view.facts.get("since", "")) if view else ""
     return Chart(title, lines, unit, span=(since, f"{count} sessions"))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.views.view import Cell, Row
-from signals.plain_text import clean
+from signals.text.plain_text import clean
 
 GAP = 2
 GUTTER = 2

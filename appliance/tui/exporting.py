@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.views.view import Row
 from signals.files import write_atomic
-from signals.plain_text import csv_cell
+from signals.text.plain_text import csv_cell
 
 
 def as_json(rows: Sequence[Row]) -> str:

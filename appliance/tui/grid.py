@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
 from appliance.views.view import Row
-from signals.plain_text import clean
+from signals.text.plain_text import clean
 
 HEADER_LINES = 1
 MARK, DOWN, UP = "▸ ", "▼", "▲"
@@ -52,8 +52,14 @@ class Grid(ScrollView, can_focus=True):
     """A scrolling table with a cursor; its one input is `content`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "grid--header", "grid--cursor", "grid--good", "grid--bad", "grid--warn", "grid--dim", "grid--plain",
-    }  # fmt: skip
+        "grid--header",
+        "grid--cursor",
+        "grid--good",
+        "grid--bad",
+        "grid--warn",
+        "grid--dim",
+        "grid--plain",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
@@ -107,9 +113,7 @@ class Grid(ScrollView, can_focus=True):
 
     def watch_cursor(self) -> None:
         """Keep the cursor in sight."""
-        self.scroll_to_region(
-            Region(0, self.cursor + HEADER_LINES, 1, 1), animate=False, force=True, spacing=None, top=False
-        )
+        self.scroll_to_region(Region(0, self.cursor + HEADER_LINES, 1, 1), animate=False, force=True, spacing=None, top=False)
         if self.cursor == 0:
             self.scroll_to(y=0, animate=False)
         top = self.scroll_offset.y

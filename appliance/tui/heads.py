@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from appliance.tui import words
 from appliance.tui.columns import Tone
 from appliance.tui.said import Said
@@ -43,8 +43,9 @@ def positions(answer: Answer, _width: int) -> Said:
     if sides["FLAT"]:
         text.append(f", {sides['FLAT']} aimed at and not held", Tone.WARN)
     if view.facts:
-        text.append(f"   cash {words.money(view.facts['cash'])}   agreed at {view.facts['phase']}, "
-                    f"{words.day_and_time(view.facts['at'])} UTC")  # fmt: skip
+        text.append(
+            f"   cash {words.money(view.facts['cash'])}   agreed at {view.facts['phase']}, {words.day_and_time(view.facts['at'])} UTC"
+        )
     return text
 
 
@@ -81,8 +82,7 @@ def signals(answer: Answer, _width: int) -> Said:
     """Whose scores, of when."""
     view = _view(answer, "signals")
     sleeves = Counter((str(row["sleeve"]), str(row["asof"]), str(row["source"])) for row in view.rows)
-    parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}"
-             for (sleeve, asof, source), count in sleeves.items()]  # fmt: skip
+    parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}" for (sleeve, asof, source), count in sleeves.items()]
     return Said("; ".join(parts))
 
 
@@ -232,8 +232,7 @@ def performance(answer: Answer, width: int) -> Said:
     if fan := view.facts.get("fan"):
         tone = words.tone_of_word(fan["verdict"])
         text.append(f"{words.MARKS[tone]} {fan['verdict']}", tone)
-        text.append(f" the expected 90 %: {fan['live']:+.2%} in {fan['sessions']} sessions, of "
-                    f"{fan['lower']:+.2%} to {fan['upper']:+.2%}")  # fmt: skip
+        text.append(f" the expected 90 %: {fan['live']:+.2%} in {fan['sessions']} sessions, of {fan['lower']:+.2%} to {fan['upper']:+.2%}")
     else:
         text.append("no expected range: the bundle claims no return, or no plan forecasts a volatility", Tone.DIM)
     if costs := view.facts.get("costs"):
@@ -279,8 +278,9 @@ def life(answer: Answer, _width: int) -> Said:
     text = Said(f"{words.MARKS[tone]} {test['says']}", tone)
     return text.append(
         f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
-        f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}", Tone.DIM,
-    )  # fmt: skip
+        f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}",
+        Tone.DIM,
+    )
 
 
 def drift(answer: Answer, _width: int) -> Said:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.seams import Clock
+from appliance.system.ports import Clock
 from appliance.tui.source import Answer, LedgerSource, Question
 
 

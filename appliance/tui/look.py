@@ -17,7 +17,7 @@ from appliance.tui.source import Answer
 from appliance.views.checks import NEAR
 from appliance.views.overview import Overview
 from appliance.views.view import Row, percent
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
 
 LABEL = 10
 JOB_WIDTH = 19
@@ -155,9 +155,7 @@ class LookPane(Container):
         self.query_one("#range", Static).update(said)
         of = answer.overview.account.of
         self.query_one("#account").border_title = f"account, {of}" if of else "account"
-        self.query_one("#jobs").border_title = (
-            f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
-        )
+        self.query_one("#jobs").border_title = f"jobs of {answer.overview.session}" if answer.overview.session else "jobs"
 
 
 def _line(text: Said, label: str, value: str, tone: Tone = Tone.PLAIN) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from textual.content import Content
 
 from appliance.tui.columns import Tone
-from signals.plain_text import clean_lines
+from signals.text.plain_text import clean_lines
 
-STYLES = {
-    Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$foreground 65%",
-    Tone.PLAIN: "",
-}  # fmt: skip
+STYLES = {Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$foreground 65%", Tone.PLAIN: ""}
 
 
 class Said:

@@ -14,21 +14,7 @@ from appliance.tui.columns import Column
 from appliance.tui.heads import Detail, Head, no_detail, no_head
 from appliance.tui.plot import Chart
 from appliance.tui.source import Answer, Context, Query
-from appliance.views import (
-    View,
-    agreement,
-    attribution,
-    bundle,
-    checks,
-    data,
-    logs,
-    orders,
-    performance,
-    runs,
-    signals,
-    trace,
-    watching,
-)
+from appliance.views import View, agreement, attribution, bundle, checks, data, logs, orders, performance, runs, signals, trace, watching
 from appliance.views import positions as holdings
 
 SESSIONS = 90
@@ -95,10 +81,7 @@ def _risk(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 
 def _jobs(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {
-        "jobs": runs.jobs(ledger, context.session),
-        "runs": runs.calendar(ledger, context.session, CALENDAR_SESSIONS),
-    }
+    return {"jobs": runs.jobs(ledger, context.session), "runs": runs.calendar(ledger, context.session, CALENDAR_SESSIONS)}
 
 
 def _data(ledger: Ledger, context: Context) -> Mapping[str, View]:
@@ -139,9 +122,7 @@ def _trace(ledger: Ledger, context: Context) -> Mapping[str, View]:
     return {"trace": trace.trace(ledger, context.folder, context.order)}
 
 
-FACTS = (
-    Column("section", "about", 9, tone=words.dim), Column("fact", "fact", 17), Column("value", "value", 30, fills=True),
-)  # fmt: skip
+FACTS = (Column("section", "about", 9, tone=words.dim), Column("fact", "fact", 17), Column("value", "value", 30, fills=True))
 
 OVERVIEW = Screen("overview", "1", "Overview", "Over")
 SCREENS: tuple[Screen, ...] = (
@@ -223,10 +204,7 @@ def _usd(key: str, rank: int = 0, title: str = "") -> Column:
     return Column(key, title or key, 10, right=True, rank=rank, text=words.gain, tone=words.tone_of_gain)
 
 
-TRACE = Screen(
-    "trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, heads.trace, heads.fact_in_full, "section",
-    above="blotter",
-)  # fmt: skip
+TRACE = Screen("trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, heads.trace, heads.fact_in_full, "section", above="blotter")
 DEEPER: tuple[Screen, ...] = (
     TRACE,
     Screen("attribution", "a", "Attribution", "Attr", "attribution", (

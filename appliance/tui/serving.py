@@ -33,17 +33,36 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from appliance.fs import DurableFs
+from appliance.system.durable_files import DurableFs
 from appliance.tui.app import ApplianceApp
 from signals.errors import FixInput
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 HOST = "127.0.0.1"
 SIZE = (120, 40)
-KEYS = frozenset({
-    "slash", "question_mark", "left_square_bracket", "right_square_bracket", "minus", "space", "up", "down", "left",
-    "right", "enter", "escape", "pageup", "pagedown", "home", "end", "backspace", "tab", "full_stop",
-})  # fmt: skip
+KEYS = frozenset(
+    {
+        "slash",
+        "question_mark",
+        "left_square_bracket",
+        "right_square_bracket",
+        "minus",
+        "space",
+        "up",
+        "down",
+        "left",
+        "right",
+        "enter",
+        "escape",
+        "pageup",
+        "pagedown",
+        "home",
+        "end",
+        "backspace",
+        "tab",
+        "full_stop",
+    }
+)
 LETTER = re.compile(r"[A-Za-z0-9]")
 KEY_HEADER = "x-screens-key"
 TOKEN_BYTES = 32
@@ -144,9 +163,7 @@ def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
         listener = socket.create_server((HOST, port))
     except OSError as error:
         raise FixInput(
-            "the port cannot be listened on",
-            where=f"{HOST}:{port}: {reason_of(error)}",
-            mend="Choose another with --port",
+            "the port cannot be listened on", where=f"{HOST}:{port}: {reason_of(error)}", mend="Choose another with --port"
         ) from None
     with listener:
         _announce(f"http://{HOST}:{port}/{token}/", runtime)

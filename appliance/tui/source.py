@@ -20,18 +20,18 @@ from pathlib import Path
 import apsw
 import yaml
 
-from appliance.clock import venue_time
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
-from appliance.schedule import AT_THE_OPEN, Entering
-from appliance.seams import Clock
-from appliance.stores import MANIFEST
+from appliance.schedule.timetable import AT_THE_OPEN, Entering
+from appliance.storage.base import MANIFEST
+from appliance.system.clock import venue_time
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
 from appliance.views.overview import Overview, overview
 from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
-from signals.places import is_s3
-from signals.sessions import Calendar
-from signals.wording import reason_of
+from signals.market.sessions import Calendar
+from signals.storage.places import is_s3
+from signals.text.wording import reason_of
 
 
 class Condition(StrEnum):
@@ -133,9 +133,10 @@ class LedgerSource:
             trouble = Trouble(Condition.MISSING, _sentence(error), error.mend)
         except (apsw.BusyError, apsw.LockedError, Locked):
             trouble = Trouble(
-                Condition.LOCKED, "another process keeps the ledger locked",
+                Condition.LOCKED,
+                "another process keeps the ledger locked",
                 "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
-            )  # fmt: skip
+            )
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
             mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
             trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", mend)
@@ -154,19 +155,29 @@ class LedgerSource:
         self._look_at_the_clock(venue)
         if not self.folder.ledger.is_file():
             raise FixInput(
-                "this device has no ledger yet", where=str(self.folder.ledger),
+                "this device has no ledger yet",
+                where=str(self.folder.ledger),
                 mend="Start the device, or run `appliance run-day`; the ledger is made then",
-            )  # fmt: skip
+            )
         ledger = self._opened()
         now, real = self._now, self._clock.now()
         newest = newest_session(ledger)
-        found = overview(ledger, self.folder, now, self._published(venue.manifest), is_hosted=venue.is_hosted,
-                         entering=venue.entering, real=real, no_time=self._no_time)  # fmt: skip
+        found = overview(
+            ledger,
+            self.folder,
+            now,
+            self._published(venue.manifest),
+            is_hosted=venue.is_hosted,
+            entering=venue.entering,
+            real=real,
+            no_time=self._no_time,
+        )
         if newest is None:
             trouble = Trouble(
-                Condition.EMPTY, "the ledger is sound and empty: no job has run",
+                Condition.EMPTY,
+                "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
-            )  # fmt: skip
+            )
             return Answer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
         context = Context(self.folder, session, question.order)
@@ -225,9 +236,7 @@ def _venue(path: Path) -> _Venue:
         kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
         return _Venue(kept, is_exchange, url, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise BadConfig(
-            "the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file"
-        ) from None
+        raise BadConfig("the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
 
 
 def _sentence(error: TrademlError) -> str:

@@ -8,29 +8,27 @@ from decimal import Decimal, InvalidOperation
 from appliance.tui.columns import Tone, as_text
 from appliance.views.view import Cell
 
-GOOD_WORDS = frozenset(
-    {"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "within", "working", "acked"}
-)
+GOOD_WORDS = frozenset({"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "within", "working", "acked"})
 BAD_WORDS = frozenset(
-    {
-        "failed",
-        "halted",
-        "TRIPPED",
-        "RED",
-        "HALTED",
-        "refused",
-        "venue_rejected",
-        "unknown",
-        "page",
-        "silent",
-        "lapsed",
-        "DRIFTED",
-    }
+    {"failed", "halted", "TRIPPED", "RED", "HALTED", "refused", "venue_rejected", "unknown", "page", "silent", "lapsed", "DRIFTED"}
 )
 WARN_WORDS = frozenset(
-    {"skipped", "AMBER", "warn", "REDUCE", "expired", "canceled", "denied", "partial", "not ended", "absent", "BELOW",
-     "ABOVE", "evaluation"}
-)  # fmt: skip
+    {
+        "skipped",
+        "AMBER",
+        "warn",
+        "REDUCE",
+        "expired",
+        "canceled",
+        "denied",
+        "partial",
+        "not ended",
+        "absent",
+        "BELOW",
+        "ABOVE",
+        "evaluation",
+    }
+)
 MARKS = {Tone.GOOD: "✔", Tone.BAD: "✘", Tone.WARN: "!", Tone.DIM: "·", Tone.PLAIN: "·"}
 BAR_WIDTH = 10
 EIGHTHS = "▏▎▍▌▋▊▉█"

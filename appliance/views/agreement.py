@@ -19,8 +19,7 @@ LAST = "last_reconciliation"
 def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
     """Return the comparisons of the last `sessions` sessions up to D, newest first; facts hold the last differences."""
     found = ledger.rows(
-        "SELECT session, job FROM job_runs WHERE session <= ? AND job IN (?, ?) ORDER BY session DESC, started_at DESC"
-        " LIMIT ?",
+        "SELECT session, job FROM job_runs WHERE session <= ? AND job IN (?, ?) ORDER BY session DESC, started_at DESC LIMIT ?",
         (last.isoformat(), *JOBS, 2 * sessions),
     )
     runs = [job_runs.find(ledger, date.fromisoformat(str(row["session"])), str(row["job"])) for row in found]

@@ -20,9 +20,16 @@ def attribution(ledger: Ledger, last: date, sessions: int) -> View:
         found.update({row["session"]: row for row in run.figures.get(FIGURE) or []})
     days = sorted((day for day in found if date.fromisoformat(day) <= last), reverse=True)[:sessions]
     rows = tuple(
-        {"session": day, "total": found[day]["total"], **found[day]["parts"], "of costs": found[day]["costs"],
-         "data": found[day]["data"],         "best": found[day]["best"], "worst": found[day]["worst"]}
+        {
+            "session": day,
+            "total": found[day]["total"],
+            **found[day]["parts"],
+            "of costs": found[day]["costs"],
+            "data": found[day]["data"],
+            "best": found[day]["best"],
+            "worst": found[day]["worst"],
+        }
         for day in days
-    )  # fmt: skip
+    )
     empty = "no session has been attributed yet: its bars arrive in its evening, the next report attributes it"
     return View(COLUMNS, rows, empty, last)

@@ -14,13 +14,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.attendance import keys_end
 from appliance.ledger import Ledger, job_runs, values
+from appliance.status.attendance import keys_end
 from appliance.views.view import Row, View, fact
-from portfolio.evidence import evidence_share
+from portfolio.risk.evidence import evidence_share
 from signals.files import sha256_of
 
-BESIDE = ("risk", "shadow")  # `appliance.slots.Slot`, whose module brings in what verifies and scores
+BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.Slot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
@@ -58,9 +58,7 @@ def read(folder: Path) -> BundleFacts | None:
     home = folder / str(pointer.get("folder", ""))
     content = _bytes(home / "manifest.json")
     manifest = _parsed(content)
-    faults = (
-        [] if content and sha256_of(content) == pointer.get("sha256") else ["manifest.json is not what was activated"]
-    )
+    faults = [] if content and sha256_of(content) == pointer.get("sha256") else ["manifest.json is not what was activated"]
     evidence: dict[str, Any] = {}
     for row in manifest.get("files", ()):
         body = _bytes(home / str(row["path"]))
@@ -100,9 +98,11 @@ def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
     for slot in BESIDE:
         rows += _beside(slot, folder, ledger)
     facts = {
-        "sha256": found.pointer.get("sha256"), "faults": list(found.faults), "role": manifest.get("role"),
+        "sha256": found.pointer.get("sha256"),
+        "faults": list(found.faults),
+        "role": manifest.get("role"),
         "features": features_of(manifest),
-    }  # fmt: skip
+    }
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
 
@@ -174,12 +174,11 @@ def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
         return [fact(slot, "in the slot", "none")]
     manifest, ic = found.manifest, found.manifest.get("ic") or {}
     rows = [
-        fact(slot, "in the slot", f"{found.name}, {manifest.get('role')}, trained to "
-             f"{manifest.get('last_training_session')}"),
+        fact(slot, "in the slot", f"{found.name}, {manifest.get('role')}, trained to {manifest.get('last_training_session')}"),
         fact(slot, "signature", _signed(folder / slot / found.name, folder)),
         fact(slot, "files", "; ".join(found.faults) or "all match their SHA-256"),
         fact(slot, "IC", f"{_figure(ic.get('mean'))}  t {_figure(ic.get('t'))}"),
-    ]  # fmt: skip
+    ]
     name = f"{manifest.get('sleeve')} {slot}" if slot == "shadow" else str(manifest.get("sleeve"))
     counted = "SELECT count(DISTINCT asof) AS evenings, max(asof) AS last FROM scores WHERE sleeve = ?"
     scored = ledger.row(counted, (name,))
@@ -215,8 +214,13 @@ def _training(manifest: dict[str, Any]) -> list[Row]:
 def _evidence(evidence: dict[str, Any]) -> list[Row]:
     rows = _size(evidence)
     if capacity := evidence.get("capacity"):
-        rows.append(fact("evidence", "decile book a year", f"{_share(capacity.get('gross_annual'))} before, "
-                         f"{_share(capacity.get('net_of_spread_annual'))} after spread"))  # fmt: skip
+        rows.append(
+            fact(
+                "evidence",
+                "decile book a year",
+                f"{_share(capacity.get('gross_annual'))} before, {_share(capacity.get('net_of_spread_annual'))} after spread",
+            )
+        )
         rows.append(fact("evidence", "break-even spread", f"{_figure(capacity.get('break_even_spread_bps'))} bps"))
     if decile := (evidence.get("deciles") or {}).get("spread"):
         rows.append(fact("evidence", "decile spread", f"{_figure(decile.get('mean'))}  t {_figure(decile.get('t'))}"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
+from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, tripwires
 from appliance.ledger.tripwires import TripwireRow
-from appliance.tripwires import TRIPWIRES
 from appliance.views.view import Row, View
 
 COLUMNS = ("name", "tripped", "value", "limit", "used", "action", "last_trip", "detail")

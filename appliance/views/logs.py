@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.job import JobStatus
 from appliance.ledger import Ledger, alerts, halts
+from appliance.schedule.job import JobStatus
 from appliance.views.view import Row, View
 
 COLUMNS = ("at", "level", "source", "text")
@@ -24,20 +24,31 @@ def logs(ledger: Ledger, limit: int) -> View:
 def halts_view(ledger: Ledger, limit: int) -> View:
     """Return the latest halts, why, and who opened the latch again."""
     rows: tuple[Row, ...] = tuple(
-        {"id": h.id, "at": h.at.isoformat(timespec="seconds"), "name": h.name, "value": h.value,
-         "rearmed_by": h.rearmed_by, "reason": h.reason}
+        {
+            "id": h.id,
+            "at": h.at.isoformat(timespec="seconds"),
+            "name": h.name,
+            "value": h.value,
+            "rearmed_by": h.rearmed_by,
+            "reason": h.reason,
+        }
         for h in halts.newest(ledger, limit)
-    )  # fmt: skip
+    )
     return View(HALT_COLUMNS, rows, "this device never halted")
 
 
 def alerts_view(ledger: Ledger, limit: int) -> View:
     """Return what a person was told, newest first, and whether it reached anybody."""
     rows: tuple[Row, ...] = tuple(
-        {"at": r.alert.at.isoformat(timespec="seconds"), "severity": r.alert.severity.value, "title": r.alert.title,
-         "body": r.alert.body, "delivered": r.delivered}
+        {
+            "at": r.alert.at.isoformat(timespec="seconds"),
+            "severity": r.alert.severity.value,
+            "title": r.alert.title,
+            "body": r.alert.body,
+            "delivered": r.delivered,
+        }
         for r in alerts.newest(ledger, limit)
-    )  # fmt: skip
+    )
     return View(ALERT_COLUMNS, rows, "no alert was ever sent")
 
 
@@ -48,11 +59,13 @@ def _line(at: datetime, level: str, source: str, text: str) -> Row:
 def _of_alerts(ledger: Ledger, limit: int) -> list[Row]:
     return [
         _line(
-            row.alert.at, row.alert.severity.value, "alert",
+            row.alert.at,
+            row.alert.severity.value,
+            "alert",
             f"{row.alert.title}: {row.alert.body}" + ("" if row.delivered else " [reached nobody]"),
         )
         for row in alerts.newest(ledger, limit)
-    ]  # fmt: skip
+    ]
 
 
 def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
@@ -66,14 +79,14 @@ def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
 
 def _of_jobs(ledger: Ledger, limit: int) -> list[Row]:
     found = ledger.rows(
-        "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs"
-        " ORDER BY at DESC LIMIT ?",
-        (limit,),
+        "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs ORDER BY at DESC LIMIT ?", (limit,)
     )
     return [
         _line(
-            datetime.fromisoformat(str(row["at"])), LEVELS.get(str(row["status"]), "page"), str(row["job"]),
+            datetime.fromisoformat(str(row["at"])),
+            LEVELS.get(str(row["status"]), "page"),
+            str(row["job"]),
             f"{row['session']!s} {row['status']!s}: {row['summary']!s}",
         )
         for row in found
-    ]  # fmt: skip
+    ]

@@ -9,21 +9,21 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from appliance.attendance import keys_reason
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.health import Verdict, assess
-from appliance.latch import Latch, LatchRecord
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.controls.tripwires import Action
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.snapshots import Snapshot
-from appliance.schedule import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
-from appliance.schedule import timetable as rows_of
-from appliance.tripwires import Action
+from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
+from appliance.schedule.timetable import timetable as rows_of
+from appliance.status.attendance import keys_reason
+from appliance.status.health import Verdict, assess
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from appliance.views import bundle as bundles
 from appliance.views import checks, runs
 from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
-from signals.sessions import NEW_YORK, Calendar
+from signals.market.sessions import NEW_YORK, Calendar
 
 COLUMNS = ("section", "fact", "value")
 CURVE_SESSIONS = 90
@@ -165,14 +165,21 @@ class Overview:
             fact("bundle", "age", self.bundle_age),
             fact("next", "job", None if self.next_job is None else self.next_job.job),
             fact("next", "at", None if self.next_job is None else _new_york(self.next_job.at)),
-        ]  # fmt: skip
+        ]
         return View(COLUMNS, tuple(rows), "", self.session, {"near": list(self.near), "jobs": list(self.jobs)})
 
 
 def overview(
-    ledger: Ledger, folder: StateFolder, now: datetime | None, calendar: Calendar | None, *, is_hosted: bool,
-    real: datetime, entering: Entering = AT_THE_OPEN, no_time: str = "",
-) -> Overview:  # fmt: skip
+    ledger: Ledger,
+    folder: StateFolder,
+    now: datetime | None,
+    calendar: Calendar | None,
+    *,
+    is_hosted: bool,
+    real: datetime,
+    entering: Entering = AT_THE_OPEN,
+    no_time: str = "",
+) -> Overview:
     """Gather everything one look needs.
 
     Parameters
@@ -218,17 +225,27 @@ def overview(
     account = _account(held, values, start.last_equity if start else None)
     manifest: dict[str, Any] = found.manifest if found else {}
     return Overview(
-        mode=_mode(latch, tripped), concerns=tuple(concerns), latch=latch, session=session,
-        account=account, real_nav=last.restated_nav if last else None, real_nav_of=last.session if last else None,
+        mode=_mode(latch, tripped),
+        concerns=tuple(concerns),
+        latch=latch,
+        session=session,
+        account=account,
+        real_nav=last.restated_nav if last else None,
+        real_nav_of=last.session if last else None,
         curve=tuple(float(row.paper_nav) for row in values),
-        asof=asof, data_status=status, behind_sessions=behind,
-        bundle=found.name if found else None, bundle_role=str(manifest.get("role")) if found else None,
+        asof=asof,
+        data_status=status,
+        behind_sessions=behind,
+        bundle=found.name if found else None,
+        bundle_role=str(manifest.get("role")) if found else None,
         bundle_age=_bundle_age(ledger, manifest) if found else None,
-        next_job=next_job(ledger, now, calendar, table_of(entering)), daemon=daemon, daemon_at=seen,
+        next_job=next_job(ledger, now, calendar, table_of(entering)),
+        daemon=daemon,
+        daemon_at=seen,
         near=tuple(checked[:TOP_CHECKS]),
         jobs=tuple(runs.jobs(ledger, session).rows) if session else (),
         agreed=_agreed(ledger, todays),
-    )  # fmt: skip
+    )
 
 
 def _account(held: Snapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> Account:
@@ -239,12 +256,15 @@ def _account(held: Snapshot | None, values: tuple[nav.NavRow, ...], first: Decim
     worth, equity = held.values, held.equity
     is_priced = worth is not None and equity > 0
     return Account(
-        of=held.when, session=held.session, equity=equity, positions=len(held.positions),
+        of=held.when,
+        session=held.session,
+        equity=equity,
+        positions=len(held.positions),
         day_pnl=equity - before if before is not None else None,
         day_return=float(equity / before - 1) if before else None,
         gross=float(sum(map(abs, worth or ())) / equity) if is_priced else None,
         net=float(sum(worth or ()) / equity) if is_priced else None,
-    )  # fmt: skip
+    )
 
 
 def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datetime | None]:
@@ -260,9 +280,7 @@ def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datet
     return (DaemonState.ALIVE if age <= SILENT_AFTER_SECONDS else DaemonState.SILENT), seen
 
 
-def next_job(
-    ledger: Ledger, now: datetime | None, calendar: Calendar | None, table: Table = TIMETABLE
-) -> NextJob | None:
+def next_job(ledger: Ledger, now: datetime | None, calendar: Calendar | None, table: Table = TIMETABLE) -> NextJob | None:
     """Return the first job of the timetable that is still to come."""
     if calendar is None or now is None:
         return None

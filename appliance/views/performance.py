@@ -58,11 +58,7 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
         peak = max(peak, row.paper_nav)
         rows.append(_row(row, before, peak))
         before = row.paper_nav
-    facts: dict[str, Any] = {
-        "costs": _costs(history),
-        "attribution": attribution(ledger, last),
-        "fan": None, "path": [],
-    }  # fmt: skip
+    facts: dict[str, Any] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
     if found := fan(ledger, history, annual_at_gross_1):
         facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
@@ -99,9 +95,7 @@ def attribution(ledger: Ledger, last: date) -> list[Row]:
     day = ledger.value("SELECT max(session) FROM accounts WHERE session <= ?", (last.isoformat(),))
     if not isinstance(day, str):
         return []
-    held = next(
-        (s for p in reversed(snapshots.Phase) if (s := snapshots.find(ledger, date.fromisoformat(day), p))), None
-    )  # fmt: skip
+    held = next((s for p in reversed(snapshots.Phase) if (s := snapshots.find(ledger, date.fromisoformat(day), p))), None)
     if held is None:
         return []
     sectors = {row.symbol: row.sector for row in targets.load(ledger, held.session)}
@@ -119,10 +113,7 @@ def attribution(ledger: Ledger, last: date) -> list[Row]:
 
 def _planned(ledger: Ledger, session: date) -> tuple[float, float] | None:
     """Forecast volatility at gross 1 and target gross of the newest planned book up to `session`."""
-    day = ledger.value(
-        "SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?",
-        (session.isoformat(),),
-    )
+    day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?", (session.isoformat(),))
     run = job_runs.find(ledger, date.fromisoformat(day), "plan") if isinstance(day, str) else None
     said = dict(run.figures.get("decisions") or ()) if run else {}
     try:

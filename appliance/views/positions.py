@@ -30,16 +30,9 @@ def positions(ledger: Ledger, session: date | None = None) -> View:
     names = sorted({*by_symbol, *(name for name, row in aimed.items() if row.weight)})
     sent = orders.by_symbol(ledger, held.session)
     rows = tuple(
-        {
-            **_row(name, by_symbol.get(name), aimed.get(name), bool(aimed), held.equity),
-            "client_order_id": sent.get(name),
-        }
-        for name in names
+        {**_row(name, by_symbol.get(name), aimed.get(name), bool(aimed), held.equity), "client_order_id": sent.get(name)} for name in names
     )
-    facts = {
-        "phase": held.phase.value, "equity": str(held.equity), "cash": str(held.cash),
-        "at": held.at.isoformat(timespec="seconds"),
-    }  # fmt: skip
+    facts = {"phase": held.phase.value, "equity": str(held.equity), "cash": str(held.cash), "at": held.at.isoformat(timespec="seconds")}
     return View(COLUMNS, rows, f"nothing is held; cash {held.cash} USD", held.session, facts)
 
 

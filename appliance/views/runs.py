@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.job import JobStatus
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
-from appliance.schedule import JOBS
+from appliance.schedule.job import JobStatus
+from appliance.schedule.timetable import JOBS
 from appliance.views.view import Row, View
 
 COLUMNS = ("job", "status", "started", "seconds", "attempts", "summary")
@@ -34,8 +34,7 @@ def jobs(ledger: Ledger, session: date) -> View:
 def calendar(ledger: Ledger, last: date, sessions: int) -> View:
     """Return one row per session, the newest first, with the status of each job of the timetable."""
     first = ledger.value(
-        "SELECT min(session) FROM (SELECT session FROM job_runs WHERE session <= ? GROUP BY session"
-        " ORDER BY session DESC LIMIT ?)",
+        "SELECT min(session) FROM (SELECT session FROM job_runs WHERE session <= ? GROUP BY session ORDER BY session DESC LIMIT ?)",
         (last.isoformat(), sessions),
     )
     by_session: dict[date, Row] = {}
@@ -46,9 +45,7 @@ def calendar(ledger: Ledger, last: date, sessions: int) -> View:
                 row[run.job] = status_of(run)
     steps = sorted({job for row in by_session.values() for job in row} - {"session", *JOBS}, key=_step)
     jobs = (*JOBS, *steps)
-    rows = tuple(
-        {"session": row["session"], **{job: row.get(job) for job in jobs}} for _, row in sorted(by_session.items())
-    )[::-1]
+    rows = tuple({"session": row["session"], **{job: row.get(job) for job in jobs}} for _, row in sorted(by_session.items()))[::-1]
     return View(("session", *jobs), rows, "no job has run yet")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from appliance.ledger import Ledger, values
 from appliance.views.view import Row, View
 from signals.files import sha256_of
-from signals.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
 COLUMNS = ("session", "asof", "names", "bundle", "what")
-SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
+SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 ALERT = "score-shadow-"  # as the scoring job names what went wrong with it
 NOTHING = "no shadow has been scored on this device"
 
@@ -36,9 +36,14 @@ def shadow_log(ledger: Ledger, slot: Path, venue: str, *, is_rehearsal: bool) ->
     runs = ledger.row("SELECT min(session) AS first, max(session) AS last FROM job_runs WHERE job = 'score'")
     ends = [values.day(runs, name) for name in ("first", "last")] if runs and runs["first"] else _ends(evenings)
     return ShadowLog(
-        venue=venue, is_rehearsal=is_rehearsal, first_session=ends[0], last_session=ends[1], evenings=evenings,
-        manifests=_manifests(slot, {one.source for one in evenings}), faults=_faults(ledger),
-    )  # fmt: skip
+        venue=venue,
+        is_rehearsal=is_rehearsal,
+        first_session=ends[0],
+        last_session=ends[1],
+        evenings=evenings,
+        manifests=_manifests(slot, {one.source for one in evenings}),
+        faults=_faults(ledger),
+    )
 
 
 def shadow(log: ShadowLog | None) -> View:
@@ -47,20 +52,12 @@ def shadow(log: ShadowLog | None) -> View:
         return View(COLUMNS, (), NOTHING)
     names = {digest: f"{bundle.seq}-{bundle.bundle_id}" for digest, bundle in log.bundles().items()}
     rows: list[Row] = [
-        {"session": None, "asof": str(one.asof), "names": len(one.scores), "bundle": names.get(one.source, one.source),
-         "what": "scored"}
+        {"session": None, "asof": str(one.asof), "names": len(one.scores), "bundle": names.get(one.source, one.source), "what": "scored"}
         for one in log.evenings
-    ]  # fmt: skip
-    rows += [
-        {"session": str(day), "asof": None, "names": 0, "bundle": None, "what": why} for day, why in log.faults.items()
     ]
+    rows += [{"session": str(day), "asof": None, "names": 0, "bundle": None, "what": why} for day, why in log.faults.items()]
     rows.sort(key=lambda row: str(row["asof"] or row["session"]), reverse=True)
-    return View(
-        COLUMNS,
-        tuple(rows),
-        NOTHING,
-        facts={"venue": log.venue, "is_rehearsal": log.is_rehearsal, "evenings": len(log.evenings)},
-    )
+    return View(COLUMNS, tuple(rows), NOTHING, facts={"venue": log.venue, "is_rehearsal": log.is_rehearsal, "evenings": len(log.evenings)})
 
 
 def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
@@ -80,9 +77,7 @@ def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
 
 def _faults(ledger: Ledger) -> dict[date, str]:
     """What the job said of each trade session: that all scoring failed, or the shadow's alone."""
-    rows = ledger.rows(
-        "SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')"
-    )
+    rows = ledger.rows("SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')")
     found = {values.day(row, "session"): values.text(row, "summary") for row in rows}
     for row in ledger.rows("SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):
         found[date.fromisoformat(values.text(row, "key").removeprefix(ALERT))] = values.text(row, "body")

@@ -9,7 +9,7 @@ from appliance.ledger import Ledger, job_runs, scores, targets
 from appliance.views import orders
 from appliance.views.view import Row, View, percent
 
-SHADOW = "% shadow"  # as `appliance.slots.recorded_as` names its scores
+SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
 
 
@@ -32,21 +32,23 @@ def signals(ledger: Ledger, session: date) -> View:
         scale = math.sqrt((len(found) - 1) / len(found))  # from the recorded z (ddof 0) to that of the blend (ddof 1)
         for row in found:
             target = aimed.get(row.symbol)
-            rows.append({
-                "rank": row.rank,
-                "symbol": row.symbol,
-                "score": row.score,
-                "z": round(row.z, 3),
-                "change": round(row.z - before[row.symbol], 3) if row.symbol in before else None,
-                "held": percent(target.current_weight) if target else None,
-                "target": percent(target.weight) if target else None,
-                "sector": target.sector if target else None,
-                "sleeve": row.sleeve,
-                "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
-                "asof": row.asof,
-                "source": row.source,
-                "client_order_id": sent.get(row.symbol),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "rank": row.rank,
+                    "symbol": row.symbol,
+                    "score": row.score,
+                    "z": round(row.z, 3),
+                    "change": round(row.z - before[row.symbol], 3) if row.symbol in before else None,
+                    "held": percent(target.current_weight) if target else None,
+                    "target": percent(target.weight) if target else None,
+                    "sector": target.sector if target else None,
+                    "sleeve": row.sleeve,
+                    "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
+                    "asof": row.asof,
+                    "source": row.source,
+                    "client_order_id": sent.get(row.symbol),
+                }
+            )
     return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
 
 

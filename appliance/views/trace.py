@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.feature_record import FeatureRecord, Reading, kept
-from appliance.folder import StateFolder
+from appliance.bundles.feature_record import FeatureRecord, Reading, kept
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
-from appliance.told import kept_snapshot, standing
+from appliance.market.vendor_record import kept_snapshot, standing
+from appliance.system.state_folder import StateFolder
 from appliance.views import bundle as bundles
 from appliance.views.orders import average_prices
 from appliance.views.view import Row, View, fact, percent
@@ -48,13 +48,16 @@ def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
     price = average_prices(ledger, intent.key.session).get(entry.client_order_id)
     filled = f"{entry.filled_quantity} of {intent.quantity}" + ("" if price is None else f" at {price:.4f} USD")
     rows = [
-        fact("order", "what", f"{intent.side.value.upper()} {intent.quantity} {intent.key.symbol} "
-             f"({intent.type.value}, {intent.time_in_force.value})"),
+        fact(
+            "order",
+            "what",
+            f"{intent.side.value.upper()} {intent.quantity} {intent.key.symbol} ({intent.type.value}, {intent.time_in_force.value})",
+        ),
         fact("order", "worth", f"{abs(intent.notional):,.2f} USD at the reference {intent.reference_price}"),
         fact("order", "filled", filled),
         fact("order", "effect", "lowers an absolute position" if intent.reduces else "may open or raise a position"),
         fact("order", "client order id", entry.client_order_id),
-    ]  # fmt: skip
+    ]
     for order in broker_orders.of_client(ledger, entry.client_order_id):
         rows.append(fact("order", "at the broker", f"{order.status.value}, id {order.id}"))
     steps = intents.events(ledger, entry.client_order_id)
@@ -69,8 +72,14 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]
     rows: list[Row] = []
     aimed = {row.symbol: row for row in targets.load(ledger, key.session)}.get(key.symbol)
     if aimed is not None:
-        rows.append(fact("signal", "weight", f"{percent(aimed.current_weight)} held, {percent(aimed.weight)} aimed at: "
-                         f"{percent(aimed.weight - aimed.current_weight)} of equity to move"))  # fmt: skip
+        rows.append(
+            fact(
+                "signal",
+                "weight",
+                f"{percent(aimed.current_weight)} held, {percent(aimed.weight)} aimed at: "
+                f"{percent(aimed.weight - aimed.current_weight)} of equity to move",
+            )
+        )
         rows.append(fact("signal", "sector", aimed.sector or "unknown"))
     for sleeve, found, total in _scores_of(ledger, plan.asof if plan else key.session, key.symbol):
         rows.append(fact("signal", sleeve, f"rank {found.rank} of {total}, z {found.z:+.2f}, score {found.score:+.6f}"))
@@ -109,8 +118,10 @@ def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> l
     if not readings:
         return [fact("features", "values", f"none: {symbol} was not scored at {record.asof}")]
     known = sum(reading.value is not None for reading in readings)
-    rows = [fact("features", "read at", f"{record.asof}, {known} of {len(readings)} known, of {len(record.symbols)} "
-                 f"names; z is over these"), *_sources(record, plan)]  # fmt: skip
+    rows = [
+        fact("features", "read at", f"{record.asof}, {known} of {len(readings)} known, of {len(record.symbols)} names; z is over these"),
+        *_sources(record, plan),
+    ]
     ordered = sorted(readings, key=lambda reading: -abs(reading.z or 0.0))
     return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
 
@@ -121,20 +132,17 @@ def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
     return [
         fact("features", "not the plan's", f"{what} {theirs}")
         for what, theirs, ours in (
-            ("snapshot", record.snapshot_id, source.snapshot_id), ("bundle", record.bundle_sha256, source.bundle_sha256)
+            ("snapshot", record.snapshot_id, source.snapshot_id),
+            ("bundle", record.bundle_sha256, source.bundle_sha256),
         )
         if theirs != ours
-    ]  # fmt: skip
+    ]
 
 
 def _said(reading: Reading) -> str:
     if reading.value is None:
         return f"{'unknown':>12}"
-    return (
-        f"{reading.value:>12.5g}   z {'-':>6}"
-        if reading.z is None
-        else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
-    )
+    return f"{reading.value:>12.5g}   z {'-':>6}" if reading.z is None else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
 
 
 def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
@@ -174,9 +182,12 @@ def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[Row]:
     if found is not None and found.pointer.get("sha256") == source.bundle_sha256:
         manifest = found.manifest
         rows.append(fact("bundle", "which", f"{found.name}, {manifest.get('role')}, still in force"))
-        rows.append(fact("bundle", "trained", f"{manifest.get('first_training_session')} to "
-                         f"{manifest.get('last_training_session')}"))  # fmt: skip
+        rows.append(fact("bundle", "trained", f"{manifest.get('first_training_session')} to {manifest.get('last_training_session')}"))
     else:
         rows.append(fact("bundle", "which", "no longer in force"))
-    return [*rows, fact("bundle", "config", source.config_hash), fact("bundle", "code", source.code_version),
-            fact("bundle", "plan", plan.digest)]  # fmt: skip
+    return [
+        *rows,
+        fact("bundle", "config", source.config_hash),
+        fact("bundle", "code", source.code_version),
+        fact("bundle", "plan", plan.digest),
+    ]

@@ -49,10 +49,7 @@ def neighbours(ledger: Ledger, session: date) -> tuple[date | None, date | None]
     day = session.isoformat()
     before = ledger.value("SELECT max(session) FROM job_runs WHERE session < ?", (day,))
     after = ledger.value("SELECT min(session) FROM job_runs WHERE session > ?", (day,))
-    return (
-        date.fromisoformat(before) if isinstance(before, str) else None,
-        date.fromisoformat(after) if isinstance(after, str) else None,
-    )
+    return (date.fromisoformat(before) if isinstance(before, str) else None, date.fromisoformat(after) if isinstance(after, str) else None)
 
 
 def percent(share: float) -> str:

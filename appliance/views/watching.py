@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.ledger import Ledger, job_runs
 from appliance.views.view import View
-from signals.so_far import deepest_falls, paid_bps, running_mean
+from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 
 REPORT = "report"
 DRIFT_COLUMNS = ("name", "psi", "limit", "used", "verdict")
@@ -40,19 +40,32 @@ def expectation(ledger: Ledger, session: date) -> View:
     for each in runs:
         rows |= {row["session"]: row for row in each.figures.get("live") or [] if row["lineage"] == found["lineage"]}
     life = [rows[day] for day in sorted(rows) if found["since"] <= day <= found["until"]]
-    facts = {"lineage": found["lineage"], "since": found["since"], "until": found["until"], "test": found["test"],
-             "life": life, "lived": _lived(life, runs), "fans": found["fans"]}  # fmt: skip
+    facts = {
+        "lineage": found["lineage"],
+        "since": found["since"],
+        "until": found["until"],
+        "test": found["test"],
+        "life": life,
+        "lived": _lived(life, runs),
+        "fans": found["fans"],
+    }
     return View(LIFE_COLUMNS, tuple(found["figures"]), empty, run.session, facts)
 
 
 def _lived(life: list[dict[str, Any]], runs: list[job_runs.JobRun]) -> dict[str, list[float]]:
     costs = {row["session"]: row for run in runs for row in run.figures.get("attribution") or []}
-    paid = [bps for day in sorted(costs) if life and day >= life[0]["session"]
-            if (bps := paid_bps(costs[day]["costs"], costs[day]["traded"])) is not None]  # fmt: skip
+    paid = [
+        bps
+        for day in sorted(costs)
+        if life and day >= life[0]["session"]
+        if (bps := paid_bps(costs[day]["costs"], costs[day]["traded"])) is not None
+    ]
     return {
-        "ic": running_mean([row["ic"] for row in life]), "turnover": running_mean([row["turnover"] for row in life]),
-        "cost": running_mean(paid), "drawdown": deepest_falls([row["net"] or 0.0 for row in life]),
-    }  # fmt: skip
+        "ic": running_mean([row["ic"] for row in life]),
+        "turnover": running_mean([row["turnover"] for row in life]),
+        "cost": running_mean(paid),
+        "drawdown": deepest_falls([row["net"] or 0.0 for row in life]),
+    }
 
 
 def _newest_first(ledger: Ledger, session: date) -> list[job_runs.JobRun]:

@@ -28,9 +28,15 @@ def by_vectorbt(returns: np.ndarray, weights: np.ndarray, half_spread: float) ->
 
     prices = pd.DataFrame(100.0 * np.cumprod(1.0 + returns, axis=0))
     book = vbt.Portfolio.from_orders(
-        prices, pd.DataFrame(weights), size_type="targetpercent", fees=half_spread, init_cash=CASH, group_by=True,
-        cash_sharing=True, call_seq="auto",
-    )  # fmt: skip
+        prices,
+        pd.DataFrame(weights),
+        size_type="targetpercent",
+        fees=half_spread,
+        init_cash=CASH,
+        group_by=True,
+        cash_sharing=True,
+        call_seq="auto",
+    )
     return book.value().to_numpy() / CASH
 
 
@@ -43,9 +49,13 @@ def by_bt(returns: np.ndarray, weights: np.ndarray, half_spread: float) -> np.nd
     prices = pd.DataFrame(100.0 * np.cumprod(1.0 + returns, axis=0), days, names)
     algos = [bt.algos.WeighTarget(pd.DataFrame(weights, days, names)), bt.algos.Rebalance()]
     account = bt.Backtest(
-        bt.Strategy("book", algos, children=[bt.Security(name) for name in names]), prices, initial_capital=CASH,
-        integer_positions=False, commissions=lambda q, p: abs(q) * p * half_spread, progress_bar=False,
-    )  # fmt: skip
+        bt.Strategy("book", algos, children=[bt.Security(name) for name in names]),
+        prices,
+        initial_capital=CASH,
+        integer_positions=False,
+        commissions=lambda q, p: abs(q) * p * half_spread,
+        progress_bar=False,
+    )
     account.run()
     return account.strategy.values.reindex(days).to_numpy(dtype=np.float64) / CASH
 

@@ -15,8 +15,7 @@ from features_workload import LOOKBACK_SESSIONS, NAMES
 sessions = sessions_of(sys.argv[1])[-LOOKBACK_SESSIONS:]
 connection = duckdb.connect(sys.argv[1], read_only=True, config={"threads": 1})
 frame = connection.execute(
-    "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars"
-    " WHERE session >= ?",
+    "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars WHERE session >= ?",
     [sessions[0].item()],
 ).df()
 symbols = np.sort(frame.symbol.unique())

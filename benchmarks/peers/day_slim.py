@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 from day_workload import calendar_of, finished
 
-from appliance.market import Market
+from appliance.market.store import Market
 from signals.sleeves import SLEEVES
 
 calendar = calendar_of(sys.argv[1])

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from day_workload import calendar_of, finished
 
-from appliance.market import Market
+from appliance.market.store import Market
 from signals.inference import predict
 from signals.sleeves import SLEEVES
 

@@ -13,7 +13,7 @@ import numpy as np
 from features_workload import status_bytes
 
 if TYPE_CHECKING:
-    from signals.sessions import Calendar
+    from signals.market.sessions import Calendar
 
 
 def sessions_of(store: str) -> np.ndarray:
@@ -23,7 +23,7 @@ def sessions_of(store: str) -> np.ndarray:
 
 def calendar_of(store: str) -> Calendar:
     """The same as a calendar."""
-    from signals.sessions import Calendar, Session
+    from signals.market.sessions import Calendar, Session
 
     days = sessions_of(store).tolist()
     hours = ((datetime.combine(day, time(14, 30), UTC), datetime.combine(day, time(21), UTC)) for day in days)
@@ -33,8 +33,7 @@ def calendar_of(store: str) -> Calendar:
 def finished(version: str, scores: np.ndarray, loaded: list[str]) -> None:
     """Report CPU time since the process started, its peak memory, and what it should not have loaded."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    report = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": status_bytes("VmHWM"), "version": version,
-              "loaded": loaded}  # fmt: skip
+    report = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": status_bytes("VmHWM"), "version": version, "loaded": loaded}
     if len(sys.argv) > 3:
         np.save(sys.argv[3], scores)
     print(json.dumps(report))

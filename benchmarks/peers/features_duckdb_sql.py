@@ -12,10 +12,7 @@ SETUP = (
 )
 WIDTHS = (5, 20, 60, 126)
 WINDOWS = (
-    ", ".join(
-        f"w{width} AS (PARTITION BY i ORDER BY t ROWS BETWEEN {width - 1} PRECEDING AND CURRENT ROW)"
-        for width in WIDTHS
-    )
+    ", ".join(f"w{width} AS (PARTITION BY i ORDER BY t ROWS BETWEEN {width - 1} PRECEDING AND CURRENT ROW)" for width in WIDTHS)
     + ", w231 AS (PARTITION BY i ORDER BY t ROWS BETWEEN 251 PRECEDING AND 21 PRECEDING)"
 )
 
@@ -35,9 +32,7 @@ def base() -> dict[str, str]:
         found[f"volatility_{w}"] = where_enough("r", w, f"sqrt(252) * stddev_samp(r) OVER w{w}")
     found["beta_60"] = where_enough("m", 60, "regr_slope(r, m) OVER w60")
     left = "regr_syy(r, m) OVER w60 - pow(regr_sxy(r, m) OVER w60, 2) / regr_sxx(r, m) OVER w60"
-    found["residual_volatility_60"] = where_enough(
-        "m", 60, f"sqrt(252 * greatest(0, {left}) / (count(r) OVER w60 - 1))"
-    )
+    found["residual_volatility_60"] = where_enough("m", 60, f"sqrt(252 * greatest(0, {left}) / (count(r) OVER w60 - 1))")
     found["log_traded_usd_20"] = where_enough("close", 20, "ln(nullif(avg(close * volume) OVER w20, 0))")
     spread = "(4 * nullif(stddev_samp(exp(level)) OVER w20, 0))"
     found["band_position_20"] = where_enough("r", 20, f"(exp(level) - avg(exp(level)) OVER w20) / {spread} + 0.5")

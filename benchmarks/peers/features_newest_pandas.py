@@ -16,8 +16,7 @@ from features_workload import LOOKBACK_SESSIONS, NAMES, finished
 sessions = np.load(sys.argv[2])[-LOOKBACK_SESSIONS:].astype("datetime64[D]")
 connection = duckdb.connect(sys.argv[1], read_only=True, config={"threads": 1})
 frame = connection.execute(
-    "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars"
-    " WHERE session >= ?",
+    "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars WHERE session >= ?",
     [sessions[0].item()],
 ).df()
 symbols = np.sort(frame.symbol.unique())

@@ -14,8 +14,7 @@ sessions = np.load(sys.argv[2])[-LOOKBACK_SESSIONS:].astype("datetime64[D]")
 connection = duckdb.connect(sys.argv[1], read_only=True, config={"threads": 1})
 rows = pl.from_arrow(
     connection.execute(
-        "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars"
-        " WHERE session >= ?",
+        "SELECT symbol, session, close, volume, total_return AS r, overnight_return AS o, eligible FROM bars WHERE session >= ?",
         [sessions[0].item()],
     ).to_arrow_table()
 )

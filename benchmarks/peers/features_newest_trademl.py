@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 from features_workload import finished
 
-from appliance.market import Market
-from signals.sessions import Calendar, Session
+from appliance.market.store import Market
+from signals.market.sessions import Calendar, Session
 from signals.sleeves import SLEEVES
 
 days = np.load(sys.argv[2]).astype("datetime64[D]").tolist()

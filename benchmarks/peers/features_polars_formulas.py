@@ -26,9 +26,7 @@ def features(frame: pl.DataFrame) -> pl.DataFrame:
     angle = (pl.col("session").dt.weekday().cast(pl.Float64) - 1.0) * (2 * math.pi / 5)
     count = pl.col("m").is_not_null().cast(pl.Float64).rolling_sum(60, min_samples=1).over("symbol")
     covariance = (rolled("rm", "mean", 60) - rolled("r", "mean", 60) * rolled("m", "mean", 60)) * count / (count - 1)
-    lazy = lazy.with_columns(
-        covariance=covariance, market_variance=rolled("m", "var", 60), variance=rolled("r", "var", 60)
-    )
+    lazy = lazy.with_columns(covariance=covariance, market_variance=rolled("m", "var", 60), variance=rolled("r", "var", 60))
     base = {f"momentum_{w}": rolled("g", "sum", w).exp() - 1.0 for w in (5, 20, 60, 126)}
     base["momentum_12_1"] = rolled(pl.col("g"), "sum", 231).exp().shift(21).over("symbol") - 1.0
     base |= {"day_of_week_sin": angle.sin(), "day_of_week_cos": angle.cos()}
@@ -47,10 +45,7 @@ def features(frame: pl.DataFrame) -> pl.DataFrame:
     for w in (60, 126):
         base[f"drawdown_{w}"] = pl.col("price") / rolled("price", "max", w) - 1.0
     has_bar = pl.col("close").is_not_null()
-    cast = {
-        name: (e if name.startswith("day_of_week") else pl.when(has_bar).then(e)).cast(pl.Float32)
-        for name, e in base.items()
-    }
+    cast = {name: (e if name.startswith("day_of_week") else pl.when(has_bar).then(e)).cast(pl.Float32) for name, e in base.items()}
     lazy = lazy.select("session", "eligible", **cast)
     among = {name: pl.when("eligible").then(_rounded(pl.col(name))) for name in RANKED}
     ranks = {

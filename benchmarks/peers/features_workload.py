@@ -18,11 +18,27 @@ import numpy as np
 PANELS = ("close", "volume", "total_return", "overnight_return", "eligible", "sessions")
 LOOKBACK_SESSIONS = 252
 SPEC = [
-    "momentum_5", "momentum_20", "momentum_60", "momentum_126", "momentum_12_1", "day_of_week_sin", "day_of_week_cos",
-    "zscore_20", "zscore_60", "volatility_20", "volatility_60", "beta_60", "residual_volatility_60",
-    "log_traded_usd_20", "band_position_20", "overnight_return", "overnight_mean_20", "overnight_volatility_20",
-    "drawdown_60", "drawdown_126",
-]  # fmt: skip
+    "momentum_5",
+    "momentum_20",
+    "momentum_60",
+    "momentum_126",
+    "momentum_12_1",
+    "day_of_week_sin",
+    "day_of_week_cos",
+    "zscore_20",
+    "zscore_60",
+    "volatility_20",
+    "volatility_60",
+    "beta_60",
+    "residual_volatility_60",
+    "log_traded_usd_20",
+    "band_position_20",
+    "overnight_return",
+    "overnight_mean_20",
+    "overnight_volatility_20",
+    "drawdown_60",
+    "drawdown_126",
+]
 RANKED = [name for name in SPEC if not name.startswith("day_of_week")]
 NAMES = SPEC + [f"rank_{name}" for name in RANKED]
 
@@ -48,9 +64,7 @@ def status_bytes(key: str) -> int:
     raise KeyError(key)
 
 
-def measured(
-    work: Callable[[], object], version: str, output_bytes: int, values: Callable[[object], np.ndarray]
-) -> None:
+def measured(work: Callable[[], object], version: str, output_bytes: int, values: Callable[[object], np.ndarray]) -> None:
     """Run `work` once; print its CPU time and the memory it added, and save what it computed for the check."""
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts here
     before, started = status_bytes("VmRSS"), os.times()

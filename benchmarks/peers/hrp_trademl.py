@@ -1,4 +1,4 @@
-"""HRP weights of one covariance by `portfolio/hrp.py`, timed without imports; as `hrp_peer.py`."""
+"""HRP weights of one covariance by `portfolio/risk/hrp.py`, timed without imports; as `hrp_peer.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import scipy.cluster.hierarchy  # loaded where it is used; the peers' are loaded by now too
 import scipy.spatial.distance  # noqa: F401
 
-from portfolio.hrp import hrp_weights  # the checkout, wherever this was started
+from portfolio.risk.hrp import hrp_weights  # the checkout, wherever this was started
 
 source, target = sys.argv[1:]
 covariance = np.load(source)

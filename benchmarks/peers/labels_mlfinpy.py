@@ -61,10 +61,7 @@ def bootstrap(folder: Path) -> np.ndarray:
 def differencing(folder: Path) -> np.ndarray:
     """Fractional differencing, d = 0.4, of the log of every name's close."""
     close = np.load(folder / "close.npy")
-    out = [
-        frac_diff_ffd(pd.DataFrame({"x": np.log(pd.Series(column).ffill().bfill())}), 0.4, 1e-3)["x"].to_numpy()
-        for column in close.T
-    ]
+    out = [frac_diff_ffd(pd.DataFrame({"x": np.log(pd.Series(column).ffill().bfill())}), 0.4, 1e-3)["x"].to_numpy() for column in close.T]
     return np.array(out).T
 
 

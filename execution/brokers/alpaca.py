@@ -29,17 +29,7 @@ from pydantic import Field
 from requests.adapters import BaseAdapter
 
 from execution.brokers import parsing
-from execution.brokers.base import (
-    Account,
-    Acked,
-    Activity,
-    Asset,
-    BrokerClock,
-    Position,
-    Refused,
-    Submission,
-    Unknown,
-)
+from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
 from execution.brokers.body import order_body
 from execution.brokers.rate_limit import BrokerClock as Clock
 from execution.brokers.rate_limit import TokenBucket
@@ -47,8 +37,8 @@ from execution.brokers.transport import GuardedTransport, require_permitted
 from execution.orders import BrokerOrder, Intent
 from signals.config import Config
 from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
-from signals.sessions import Session
-from signals.wording import reason_of
+from signals.market.sessions import Session
+from signals.text.wording import reason_of
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 ORDERS_PER_PAGE = 500
@@ -132,9 +122,7 @@ class AlpacaBroker:
         self._config = config or BrokerConfig()
         self._clock, self._jitter = clock, jitter
         bucket = TokenBucket(self._config.requests_per_minute, self._config.burst, clock)
-        client = TradingClient(
-            credentials.key_id, credentials.secret_key, paper=True, raw_data=True, url_override=url.rstrip("/")
-        )
+        client = TradingClient(credentials.key_id, credentials.secret_key, paper=True, raw_data=True, url_override=url.rstrip("/"))
         self._client = _tamed(client, GuardedTransport(bucket, adapter))
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -149,9 +137,7 @@ class AlpacaBroker:
 
     def calendar(self, first: date, last: date) -> tuple[Session, ...]:
         """Return the broker's sessions in the closed interval, oldest first."""
-        days = self._read(
-            "/calendar", {"start": first.isoformat(), "end": last.isoformat()}, _many("calendar", parsing.session)
-        )
+        days = self._read("/calendar", {"start": first.isoformat(), "end": last.isoformat()}, _many("calendar", parsing.session))
         return tuple(sorted((day for day in days if first <= day.day <= last), key=lambda day: day.day))
 
     def assets(self) -> dict[str, Asset]:
@@ -168,25 +154,28 @@ class AlpacaBroker:
 
     def orders(self, *, open_only: bool, after: datetime | None = None) -> tuple[BrokerOrder, ...]:
         """Return all orders submitted after `after`, every page of them, oldest first."""
-        asked: Params = {
-            "status": "open" if open_only else "all",
-            "limit": ORDERS_PER_PAGE,
-            "direction": "asc",
-            "nested": "false",
-        }
+        asked: Params = {"status": "open" if open_only else "all", "limit": ORDERS_PER_PAGE, "direction": "asc", "nested": "false"}
         first = asked if after is None else {**asked, "after": after.astimezone(UTC).isoformat().replace("+00:00", "Z")}
         return self._pages(
-            "/orders", first, lambda last: {**asked, "after_order_id": last.id}, _many("orders", parsing.order),
-            size=ORDERS_PER_PAGE, identity=lambda order: order.id,
-        )  # fmt: skip
+            "/orders",
+            first,
+            lambda last: {**asked, "after_order_id": last.id},
+            _many("orders", parsing.order),
+            size=ORDERS_PER_PAGE,
+            identity=lambda order: order.id,
+        )
 
     def activities(self, after: date) -> tuple[Activity, ...]:
         """Return all activities of the days after `after`, every page of them, oldest first."""
         asked: Params = {"after": after.isoformat(), "direction": "asc", "page_size": ACTIVITIES_PER_PAGE}
         return self._pages(
-            "/account/activities", asked, lambda last: {**asked, "page_token": last.id},
-            _many("activities", parsing.activity), size=ACTIVITIES_PER_PAGE, identity=lambda activity: activity.id,
-        )  # fmt: skip
+            "/account/activities",
+            asked,
+            lambda last: {**asked, "page_token": last.id},
+            _many("activities", parsing.activity),
+            size=ACTIVITIES_PER_PAGE,
+            identity=lambda activity: activity.id,
+        )
 
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None when the broker itself says that it has none."""
@@ -224,9 +213,7 @@ class AlpacaBroker:
                 return tuple(found.values())
             page = self._read(path, following(page[-1]), parse)
 
-    def _read(
-        self, path: str, params: Params, parse: Callable[[object], T], missing: Callable[[], T] | None = None
-    ) -> T:
+    def _read(self, path: str, params: Params, parse: Callable[[object], T], missing: Callable[[], T] | None = None) -> T:
         """Ask, and ask again while the answer is late, busy or torn (invariant 3).
 
         `missing` answers for a 404 that is Alpaca's own; without it a 404 is a refusal like any other.
@@ -244,9 +231,10 @@ class AlpacaBroker:
                     return missing()
                 if status in NOT_ALLOWED:
                     raise UnknownBrokerState(
-                        f"the broker refuses this key or account with {status}", where=path,
+                        f"the broker refuses this key or account with {status}",
+                        where=path,
                         mend="Check the credentials and the account at the broker",
-                    ) from None  # fmt: skip
+                    ) from None
                 if status not in AGAIN_STATUSES:
                     raise BrokerUnreachable(f"the broker refuses the question with {status}", where=path) from None
                 reason, wait = f"status {status}", self._asked_wait(error.response.headers, wait)
@@ -317,9 +305,10 @@ class AlpacaBroker:
 def _asked_for(found: BrokerOrder | None, asked: str, answered: str | None) -> BrokerOrder | None:
     if found is not None and answered != asked:
         raise UnknownOrder(
-            "the broker answered with another order", where=f"asked {asked}, got {answered}",
+            "the broker answered with another order",
+            where=f"asked {asked}, got {answered}",
             mend="Look at the account's orders before anything is sent again",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -355,9 +344,10 @@ def _tamed(client: TradingClient, transport: GuardedTransport) -> TradingClient:
     session = getattr(client, "_session", None)
     if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
         raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs and single requests", where="TradingClient",
+            "this version of alpaca-py cannot be held to time-outs and single requests",
+            where="TradingClient",
             mend="Install the version that the lock file names",
-        )  # fmt: skip
+        )
     client._retry = 0
     session.trust_env = False  # neither a proxy nor a .netrc of the environment may redirect or sign an order
     session.adapters.clear()

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from execution.orders import BrokerOrder, Intent
-from signals.sessions import Session
+from signals.market.sessions import Session
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ from requests.adapters import BaseAdapter
 
 from execution.brokers.rate_limit import BrokerClock, TokenBucket
 from execution.brokers.transport import GuardedTransport, is_permitted
-from signals import strict_json
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
-from signals.sessions import NEW_YORK, Calendar
-from signals.wording import reason_of
+from signals.market.sessions import NEW_YORK, Calendar
+from signals.text import strict_json
+from signals.text.wording import reason_of
 
 DATA_URL = "https://data.alpaca.markets"
 FEED = "sip"
@@ -73,16 +73,11 @@ class Keys:
 def read_keys(folder: Path | None) -> Keys:
     """Read a key pair from a folder of credentials; raise `BadConfig` where there is none."""
     if folder is None:
-        raise BadConfig(
-            "Alpaca's data need a key pair", where="--credentials",
-            mend=f"Name a folder with {KEY_FILE} and {SECRET_FILE}",
-        )  # fmt: skip
+        raise BadConfig("Alpaca's data need a key pair", where="--credentials", mend=f"Name a folder with {KEY_FILE} and {SECRET_FILE}")
     try:
         return Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except OSError as error:
-        raise BadConfig(
-            f"no key pair ({reason_of(error)})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}"
-        ) from None
+        raise BadConfig(f"no key pair ({reason_of(error)})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None
 
 
 class DailyBar(NamedTuple):
@@ -179,14 +174,13 @@ class AlpacaData:
 
     name = "alpaca"
 
-    def __init__(
-        self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None
-    ) -> None:
+    def __init__(self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         if feed != FEED:
             raise BadConfig(
-                f"bars of the feed {feed!r} are no bars of the whole market", where="--feed",
+                f"bars of the feed {feed!r} are no bars of the whole market",
+                where="--feed",
                 mend=f"Use {FEED}: features and fills need the consolidated tape's prices and volume",
-            )  # fmt: skip
+            )
         if not is_permitted(url):
             raise BadConfig("neither Alpaca's data host nor this machine", where=url, mend=f"Use {DATA_URL}")
         self._clock, self._jitter = clock, random.Random(0)
@@ -231,9 +225,7 @@ class AlpacaData:
             found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)), today)
         return found
 
-    def _daily(
-        self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment
-    ) -> list[DailyBar]:
+    def _daily(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment) -> list[DailyBar]:
         final = self.final(first, last, calendar)
         if not final or not symbols:
             return []
@@ -241,10 +233,14 @@ class AlpacaData:
         rows: list[DailyBar] = []
         for some in _groups(symbols):
             asked = StockBarsRequest(
-                symbol_or_symbols=some, timeframe=TimeFrame.Day, end=end,
+                symbol_or_symbols=some,
+                timeframe=TimeFrame.Day,
+                end=end,
                 start=datetime.combine(final[0], datetime.min.time(), NEW_YORK),
-                adjustment=adjustment, feed=DataFeed.SIP, asof="-",
-            )  # fmt: skip
+                adjustment=adjustment,
+                feed=DataFeed.SIP,
+                asof="-",
+            )
             rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
         # The same bar told on two pages is one bar.
         return [row for row in dict.fromkeys(rows) if first <= row.day <= final[-1]]
@@ -283,9 +279,7 @@ class AlpacaData:
                 status = error.status_code
                 if status not in AGAIN:
                     raise BadBars(
-                        f"refused with {status}: {reason_of(error)}",
-                        where=self.name,
-                        mend="Check the key pair and its data rights",
+                        f"refused with {status}: {reason_of(error)}", where=self.name, mend="Check the key pair and its data rights"
                     ) from None
                 reason = f"answered {status}"
             except FAILURES as error:
@@ -296,9 +290,10 @@ class AlpacaData:
                 self._clock.sleep(wait * self._jitter.uniform(0.8, 1.2))
                 wait *= 2
         raise BrokerUnreachable(
-            f"no whole answer after {REPEATS + 1} requests ({reason})", where=self.name,
+            f"no whole answer after {REPEATS + 1} requests ({reason})",
+            where=self.name,
             mend="Run the same command later: what had come is kept",
-        )  # fmt: skip
+        )
 
 
 def _tame(client: RESTClient, transport: GuardedTransport) -> None:
@@ -306,9 +301,8 @@ def _tame(client: RESTClient, transport: GuardedTransport) -> None:
     session = getattr(client, "_session", None)
     if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
         raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py",
-            mend="Install the version that the lock file names",
-        )  # fmt: skip
+            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py", mend="Install the version that the lock file names"
+        )
     client._retry = 0
     session.trust_env = False
     session.adapters.clear()
@@ -325,20 +319,14 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
     try:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise BadBars(
-            f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", mend="Try later"
-        ) from None
+        raise BadBars(f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", mend="Try later") from None
 
 
 def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
     try:
-        rows = [
-            (symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])
-        ]
+        rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise BadBars(
-            f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", mend="Try later"
-        ) from None
+        raise BadBars(f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", mend="Try later") from None
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 

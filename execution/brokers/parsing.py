@@ -20,19 +20,35 @@ from typing import Any, TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
-from signals import strict_json
 from signals.errors import BrokerUnreachable, UnknownBrokerState
-from signals.sessions import NEW_YORK, Session
+from signals.market.sessions import NEW_YORK, Session
+from signals.text import strict_json
 
 Body = Mapping[str, Any]
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
 ACCOUNT_STATUSES = frozenset(
-    {"INACTIVE", "PAPER_ONLY", "ONBOARDING", "SUBMISSION_FAILED", "SUBMITTED", "ACCOUNT_UPDATED", "APPROVAL_PENDING",
-     "ACTIVE", "REJECTED", "ACCOUNT_CLOSED", "APPROVED", "ACCOUNT_CLOSED_PENDING", "ACTION_REQUIRED", "LIMITED",
-     "DISABLED", "EDITED", "AML_REVIEW"}
-)  # fmt: skip
+    {
+        "INACTIVE",
+        "PAPER_ONLY",
+        "ONBOARDING",
+        "SUBMISSION_FAILED",
+        "SUBMITTED",
+        "ACCOUNT_UPDATED",
+        "APPROVAL_PENDING",
+        "ACTIVE",
+        "REJECTED",
+        "ACCOUNT_CLOSED",
+        "APPROVED",
+        "ACCOUNT_CLOSED_PENDING",
+        "ACTION_REQUIRED",
+        "LIMITED",
+        "DISABLED",
+        "EDITED",
+        "AML_REVIEW",
+    }
+)
 STATUSES = {status.value: status for status in OrderStatus if status is not OrderStatus.UNKNOWN}
 FILL = "FILL"
 MULTI_LEG = "mleg"
@@ -209,12 +225,7 @@ def order(source: Body) -> BrokerOrder:
 def _in_all_its_legs(source: Body) -> Body:
     legs = listed(source.get("legs") or [], "the order's legs", lambda leg: (text(leg, "symbol"), text(leg, "side")))
     symbols, sides = [symbol for symbol, _ in legs], [side for _, side in legs]
-    made_up = {
-        "symbol": " + ".join(symbols) or MULTI_LEG,
-        "side": (*sides, "buy")[0],
-        "type": "limit",
-        "filled_qty": "0",
-    }
+    made_up = {"symbol": " + ".join(symbols) or MULTI_LEG, "side": (*sides, "buy")[0], "type": "limit", "filled_qty": "0"}
     return {**source, **{key: source.get(key) or value for key, value in made_up.items()}}
 
 

@@ -28,8 +28,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from execution.brokers.rate_limit import TokenBucket
-from signals import strict_json
 from signals.errors import BadConfig, InvariantBroken
+from signals.text import strict_json
 
 CONNECT_TIMEOUT_SECONDS = 3.05  # just above a multiple of 3, the TCP retransmission window
 READ_TIMEOUT_SECONDS = 10.0
@@ -53,9 +53,10 @@ def require_permitted(url: str) -> None:
     """Raise `BadConfig` for an address to which orders must never go."""
     if not is_permitted(url):
         raise BadConfig(
-            "orders go to the paper account or to this machine, nowhere else", where=url,
+            "orders go to the paper account or to this machine, nowhere else",
+            where=url,
             mend="Use https://paper-api.alpaca.markets or the embedded exchange",
-        )  # fmt: skip
+        )
 
 
 class ExactResponse(requests.Response):

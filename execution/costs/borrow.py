@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from execution.fills import PRICE_STEP
-from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.market.bars import Floats
 
 DAYS_PER_YEAR = 360
 """Money-market convention of stock loan."""

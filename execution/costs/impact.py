@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 Y_DEFAULT = 1.0
 
@@ -37,8 +37,7 @@ def square_root_impact(sigma: float | Floats, participation: float | Floats, y: 
     return np.asarray(y * np.asarray(sigma) * np.sqrt(np.abs(participation)), dtype=np.float64)
 
 
-def impact_cost_usd(value_usd: float | Floats, sigma: float | Floats, adv_usd: float | Floats,
-                    y: float = Y_DEFAULT) -> Floats:  # fmt: skip
+def impact_cost_usd(value_usd: float | Floats, sigma: float | Floats, adv_usd: float | Floats, y: float = Y_DEFAULT) -> Floats:
     """USD that trades of `value_usd` pay: |value| I(sigma, |value| / ADV); 0 for no trade.
 
     Parameters

@@ -22,9 +22,9 @@ from execution.costs.fees import regulatory_fees
 from execution.costs.impact import impact_cost_usd
 from execution.costs.spread import DEFAULT_SPREAD, estimated_bps, spread_bps, spread_cost
 from execution.fills import CENT, Fill
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
 
 ZERO = Decimal(0)
 VOLATILITY_SESSIONS = 21
@@ -73,9 +73,7 @@ def dividends_due(held: Mapping[str, Decimal], actions: Iterable[Action], basis:
     if basis is PriceBasis.TOTAL_RETURN:
         return ZERO
     due = [
-        held.get(action.symbol, ZERO) * action.cash
-        for action in actions
-        if action.kind is ActionKind.DIVIDEND and action.cash is not None
+        held.get(action.symbol, ZERO) * action.cash for action in actions if action.kind is ActionKind.DIVIDEND and action.cash is not None
     ]
     return sum(due, ZERO).quantize(CENT, ROUND_HALF_EVEN)
 
@@ -122,9 +120,15 @@ def borrow_due(
 
 
 def real_costs(
-    fills: Sequence[Fill], held_before: Mapping[str, Decimal], closing: Sequence[Position],
-    liquidity: Mapping[str, Liquidity], actions: Sequence[Action], basis: PriceBasis, session: date, next_session: date,
-) -> RealCosts:  # fmt: skip
+    fills: Sequence[Fill],
+    held_before: Mapping[str, Decimal],
+    closing: Sequence[Position],
+    liquidity: Mapping[str, Liquidity],
+    actions: Sequence[Action],
+    basis: PriceBasis,
+    session: date,
+    next_session: date,
+) -> RealCosts:
     """Return every part of real minus paper of one session.
 
     Parameters
@@ -143,14 +147,17 @@ def real_costs(
     impact, unknown = impact_due(fills, liquidity)
     borrow, untiered = borrow_due(closing, liquidity, session, next_session)
     return RealCosts(
-        dividends=dividends_due(held_before, actions, basis), borrow=-borrow, fees=-fees_due(fills, session),
-        impact=-impact, unpriced=tuple(sorted({*unknown, *untiered})),
-    )  # fmt: skip
+        dividends=dividends_due(held_before, actions, basis),
+        borrow=-borrow,
+        fees=-fees_due(fills, session),
+        impact=-impact,
+        unpriced=tuple(sorted({*unknown, *untiered})),
+    )
 
 
 def liquidity_of(
     bars: Bars, adv_usd: Mapping[str, Decimal], quoted_bps: Mapping[str, Decimal], closes: Mapping[str, Decimal]
-) -> dict[str, Liquidity]:  # fmt: skip
+) -> dict[str, Liquidity]:
     """What is known of each name with a volume at the close of the panel's last session.
 
     Parameters

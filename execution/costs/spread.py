@@ -28,7 +28,7 @@ from decimal import Decimal
 import numpy as np
 
 from execution.fills import CENT
-from signals.bars import Bars, Floats
+from signals.market.bars import Bars, Floats
 
 DEFAULT_SPREAD_BPS = 5.0
 """Full spread assumed where neither quotes nor bars show one, basis points."""
@@ -116,9 +116,7 @@ def squared_spread(bars: Bars) -> tuple[Floats, Floats]:
         share = mean(traded)
         at_open = mean(traded * (opened != high)) + mean(traded * (opened != low))
         before = {name: log[name][:-1] for name in ("high", "low", "close")}
-        at_close = mean(traded * (before["close"] != before["high"])) + mean(
-            traded * (before["close"] != before["low"])
-        )
+        at_close = mean(traded * (before["close"] != before["high"])) + mean(traded * (before["close"] != before["low"]))
         d1, d3, d5 = centred(r1), centred(r3), centred(gap)
         first = -4.0 / at_open * d1 * r2 - 4.0 / at_close * d3 * r4
         second = -4.0 / at_open * d1 * gap - 4.0 / at_close * d5 * r4

@@ -15,18 +15,18 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from execution.exchange.clock import ExchangeClock, VirtualClock, WallClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import LOOPBACK, OWN_HOSTS, TOKEN_FILE, Gate, token_in
-from execution.exchange.market import Market
-from execution.exchange.state import stored_instant
+from execution.exchange.core.clock import ExchangeClock, VirtualClock, WallClock
+from execution.exchange.core.state import stored_instant
+from execution.exchange.doors.gate import LOOPBACK, OWN_HOSTS, TOKEN_FILE, Gate, token_in
+from execution.exchange.market.market import Market
 from signals.config import load, parse
-from signals.console import run
 from signals.errors import BadConfig
-from signals.sessions import NEW_YORK
-from signals.version_option import version_option
-from signals.wording import reason_of
+from signals.market.sessions import NEW_YORK
+from signals.text.console import run
+from signals.text.version_option import version_option
+from signals.text.wording import reason_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 BEFORE_TRADING = time(8, 0)
@@ -59,7 +59,7 @@ def serve(
     stand_in_ca: Path = typer.Option(None, help="Where the authority's certificate for such programs is written."),
 ) -> None:
     """Serve until interrupted. The first line of output tells, as JSON, the address and the file of the token."""
-    from execution.exchange import http
+    from execution.exchange.doors import http
 
     settings = _settings(config, cash)
     with ExitStack() as standing:
@@ -91,31 +91,28 @@ def _settings(config: Path | None, cash: str) -> ExchangeConfig:
 
 
 def _listen(port: int) -> socket.socket:
-    from execution.exchange import http
+    from execution.exchange.doors import http
 
     _require_port(port, "--port")
     try:
         return http.listen(port)
     except OSError as error:
         raise BadConfig(
-            f"the port cannot be listened on: {reason_of(error)}", where=f"--port {port}",
+            f"the port cannot be listened on: {reason_of(error)}",
+            where=f"--port {port}",
             mend="Stop what listens there, name another one, or 0 for a free one",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _require_port(port: int, option: str) -> None:
     if not 0 <= port <= PORT_MAX:
-        raise BadConfig(
-            "no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one"
-        )
+        raise BadConfig("no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one")
 
 
 @contextmanager
-def _stand_in(
-    port: int | None, exchange: socket.socket, authority: Path | None
-) -> Iterator[tuple[str, frozenset[str]]]:
+def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None) -> Iterator[tuple[str, frozenset[str]]]:
     """Stand in for Alpaca's paper hosts; yield the proxy's address and their names."""
-    from execution.exchange.standin import HOSTS, standing_in  # brings cryptography: only when asked for
+    from execution.exchange.doors.standin import HOSTS, standing_in  # brings cryptography: only when asked for
 
     if port is None or authority is None:
         where = "--stand-in-port, --stand-in-ca"
@@ -127,8 +124,9 @@ def _stand_in(
         except OSError as error:
             raise BadConfig(
                 f"the stand-in cannot be set up: {reason_of(error)}",
-                where=f"--stand-in-port {port} --stand-in-ca {authority}", mend="Name a free port and a file to write",
-            ) from None  # fmt: skip
+                where=f"--stand-in-port {port} --stand-in-ca {authority}",
+                mend="Name a free port and a file to write",
+            ) from None
         yield proxy, frozenset(HOSTS)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from signals.bundle.graph import MAX_MODEL_BYTES
 from signals.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME
 from signals.errors import BundleRefused
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 MAX_FILES = 64
 MAX_FILE_BYTES = MAX_MODEL_BYTES
@@ -59,9 +59,7 @@ def read_folder(folder: Path) -> Contents:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise BundleRefused(
-            f"no such bundle folder: {reason_of(error)}", where=str(folder), mend="Fetch the bundle again"
-        ) from None
+        raise BundleRefused(f"no such bundle folder: {reason_of(error)}", where=str(folder), mend="Fetch the bundle again") from None
     try:
         return _read_all(descriptor, str(folder))
     except OSError as error:

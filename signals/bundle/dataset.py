@@ -18,7 +18,7 @@ from signals.bundle.keyset import Keyset, require_signers
 from signals.bundle.seal import DATASET_KIND, sign, valid_signers
 from signals.errors import BadDataset, BundleRefused
 from signals.files import sha256_of
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 
 MAX_SIGNATURE_BYTES = 16 * 1024
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
@@ -44,11 +44,15 @@ def open_dataset(manifest: bytes, signature: bytes | None, keyset: Keyset, today
     """
     place = f"manifest.json of {where}"
     if keyset.data is None:
-        raise BadDataset("the key set names no data keys, so no dataset can be believed", where=place,
-                         mend="Run `trainer rotate-keys --add-data --keys DIR --to STORE` on the trainer")  # fmt: skip
+        raise BadDataset(
+            "the key set names no data keys, so no dataset can be believed",
+            where=place,
+            mend="Run `trainer rotate-keys --add-data --keys DIR --to STORE` on the trainer",
+        )
     if signature is None:
-        raise BadDataset("the published dataset is unsigned", where=place,
-                         mend=f"Run `trainer sign-data --keys DIR --at {where}` on the trainer")  # fmt: skip
+        raise BadDataset(
+            "the published dataset is unsigned", where=place, mend=f"Run `trainer sign-data --keys DIR --at {where}` on the trainer"
+        )
     try:
         for content, limit in ((signature, MAX_SIGNATURE_BYTES), (manifest, MAX_MANIFEST_BYTES)):
             if len(content) > limit:
@@ -56,7 +60,9 @@ def open_dataset(manifest: bytes, signature: bytes | None, keyset: Keyset, today
         signers = valid_signers(DATASET_KIND, manifest, signature, keyset.data.public_keys(), place)
         require_signers(signers, keyset, today, place, of=keyset.data)
     except BundleRefused as error:
-        raise BadDataset(f"the published dataset is refused: {error.what}", where=place,
-                         mend="Publish it again with `trainer publish-data --keys DIR`, and find out who"
-                              " else writes there") from None  # fmt: skip
+        raise BadDataset(
+            f"the published dataset is refused: {error.what}",
+            where=place,
+            mend="Publish it again with `trainer publish-data --keys DIR`, and find out who else writes there",
+        ) from None
     return Manifest.from_bytes(manifest, where=place)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.bundle.seal import canonical_json, parse_json
 from signals.errors import BundleRefused
-from signals.wording import reason_of
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
 
 MAX_TOLERANCE_SD = 1e-5
 MAX_ROWS = 1_024
@@ -57,15 +57,14 @@ class Golden:
     def check(self, reproduced: Floats, tolerance_sd: float, where: str) -> None:
         """Raise `BundleRefused` when this machine's scores differ by more than the tolerance, or are not finite."""
         if reproduced.shape != self.scores.shape:
-            raise BundleRefused(
-                f"{self.scores.size} golden vectors gave scores of shape {reproduced.shape}", where=where
-            )
+            raise BundleRefused(f"{self.scores.size} golden vectors gave scores of shape {reproduced.shape}", where=where)
         difference = float(np.max(np.abs(reproduced - self.scores)))
         if not difference <= self.tolerance(tolerance_sd):
             raise BundleRefused(
-                f"golden vectors do not reproduce on this machine: off by up to {difference:.3g}", where=where,
+                f"golden vectors do not reproduce on this machine: off by up to {difference:.3g}",
+                where=where,
                 mend="Compare the versions of onnxruntime and train again",
-            )  # fmt: skip
+            )
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of `inputs` and `scores`."""

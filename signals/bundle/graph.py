@@ -33,18 +33,33 @@ OPERATORS = {
 FLOAT = 1
 
 # Field numbers of the messages that are looked into; every other number is refused.
-MODEL = {1: "ir_version", 2: "producer_name", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc_string",
-         7: "graph", 8: "opset_import", 14: "metadata_props"}  # fmt: skip
-GRAPH = {1: "node", 2: "name", 5: "initializer", 10: "doc_string", 11: "input", 12: "output", 13: "value_info",
-         16: "metadata_props"}  # fmt: skip
-NODE = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 6: "doc_string", 7: "domain",
-        9: "metadata_props"}  # fmt: skip
-ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 7: "floats", 8: "ints", 9: "strings", 10: "tensors",
-             13: "doc_string", 20: "type"}  # fmt: skip
-TENSOR = {1: "dims", 2: "data_type", 4: "float_data", 5: "int32_data", 7: "int64_data", 8: "name", 9: "raw_data",
-          10: "double_data", 11: "uint64_data", 12: "doc_string"}  # fmt: skip
-ONCE = frozenset({"ir_version", "graph", "domain", "op_type", "name", "type", "f", "i", "s", "t", "data_type",
-                  "raw_data"})  # fmt: skip
+MODEL = {
+    1: "ir_version",
+    2: "producer_name",
+    3: "producer_version",
+    4: "domain",
+    5: "model_version",
+    6: "doc_string",
+    7: "graph",
+    8: "opset_import",
+    14: "metadata_props",
+}
+GRAPH = {1: "node", 2: "name", 5: "initializer", 10: "doc_string", 11: "input", 12: "output", 13: "value_info", 16: "metadata_props"}
+NODE = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 6: "doc_string", 7: "domain", 9: "metadata_props"}
+ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 7: "floats", 8: "ints", 9: "strings", 10: "tensors", 13: "doc_string", 20: "type"}
+TENSOR = {
+    1: "dims",
+    2: "data_type",
+    4: "float_data",
+    5: "int32_data",
+    7: "int64_data",
+    8: "name",
+    9: "raw_data",
+    10: "double_data",
+    11: "uint64_data",
+    12: "doc_string",
+}
+ONCE = frozenset({"ir_version", "graph", "domain", "op_type", "name", "type", "f", "i", "s", "t", "data_type", "raw_data"})
 REASONS = {
     ("model", 20): "training information", ("model", 25): "functions of its own",
     ("graph", 15): "sparse initializers", ("graph", 14): "quantization annotations",

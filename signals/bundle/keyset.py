@@ -9,7 +9,7 @@ A device is given the root's public key once, when it is initialised. Everything
 Invariants
 ----------
 1. A key set is used only after a trusted root signed exactly its stored payload.
-2. Its version never goes back (`appliance.bundles` keeps the newest).
+2. Its version never goes back (`appliance.bundles.store` keeps the newest).
 3. A revoked key, or one past its `valid_until`, never counts towards the threshold.
 4. Format 1, without data keys, is still read; no dataset is believed under it.
 """
@@ -22,15 +22,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from signals.bundle.seal import (
-    KEYSET_KIND,
-    Document,
-    PublicKey,
-    canonical_json,
-    parse,
-    parse_json,
-    valid_signers,
-)
+from signals.bundle.seal import KEYSET_KIND, Document, PublicKey, canonical_json, parse, parse_json, valid_signers
 from signals.errors import BundleRefused
 
 MAX_KEYSET_BYTES = 64 * 1024
@@ -153,8 +145,9 @@ def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: 
     if keyset.version < minimum_version:
         raise BundleRefused(
             f"key set version {keyset.version} is older than {minimum_version}, which this device has seen",
-            where="keyset.json", mend="Publish the newest key set",
-        )  # fmt: skip
+            where="keyset.json",
+            mend="Publish the newest key set",
+        )
     return keyset
 
 
@@ -162,8 +155,11 @@ def open_sealed(content: bytes, kind: str, roots: Iterable[PublicKey], where: st
     """Return the payload bytes of a single-file signed document after checking a root's signature over them."""
     payload, signatures = sealed_parts(content, where, limit)
     if not valid_signers(kind, payload, signatures, roots, where):
-        raise BundleRefused("not signed by a root key that this device trusts", where=where,
-                            mend="Compare the root key with the one the device was initialised with")  # fmt: skip
+        raise BundleRefused(
+            "not signed by a root key that this device trusts",
+            where=where,
+            mend="Compare the root key with the one the device was initialised with",
+        )
     return payload
 
 
@@ -179,9 +175,7 @@ def sealed_parts(content: bytes, where: str, limit: int) -> tuple[bytes, bytes]:
     return document["payload"].encode(), canonical_json({"signatures": document["signatures"]})
 
 
-def require_signers(
-    signers: frozenset[str], keyset: Keyset, today: date, where: str, *, of: DataKeys | None = None
-) -> frozenset[str]:
+def require_signers(signers: frozenset[str], keyset: Keyset, today: date, where: str, *, of: DataKeys | None = None) -> frozenset[str]:
     """Return the signers that count today; raise `BundleRefused` when they are fewer than the key set asks for.
 
     `of` is the role in question, where it is not that of bundles.

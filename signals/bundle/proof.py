@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.errors import BundleRefused
+from signals.market.bars import Floats
 
 WALL_SECONDS = 60
 CPU_SECONDS = 20
@@ -44,10 +44,13 @@ def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> 
     request = _LENGTH.pack(len(header)) + header.encode() + inputs.astype("<f4").tobytes() + b"".join(models)
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))], input=request,
-            capture_output=True, timeout=WALL_SECONDS, check=False,
+            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))],
+            input=request,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            check=False,
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         raise BundleRefused(f"scoring the golden vectors took more than {WALL_SECONDS} s") from None
     if child.returncode != 0:

@@ -18,11 +18,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from signals import strict_json
 from signals.errors import BundleRefused
 from signals.files import sha256_of
-from signals.strict_json import BadJson
-from signals.wording import reason_of
+from signals.text import strict_json
+from signals.text.strict_json import BadJson
+from signals.text.wording import reason_of
 
 MANIFEST_KIND = "application/vnd.trademl.bundle+json"
 KEYSET_KIND = "application/vnd.trademl.keyset+json"
@@ -102,10 +102,7 @@ def canonical_json(content: object) -> bytes:
 
 def sign(kind: str, body: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
     """Signature file over `body`: canonical JSON of `signatures`, one row (keyid, sig) a key, ordered by key id."""
-    rows = [
-        {"keyid": public_half(key).keyid, "sig": base64.b64encode(key.sign(pre_auth(kind, body))).decode()}
-        for key in keys
-    ]
+    rows = [{"keyid": public_half(key).keyid, "sig": base64.b64encode(key.sign(pre_auth(kind, body))).decode()} for key in keys]
     return canonical_json({"signatures": sorted(rows, key=lambda row: row["keyid"])})
 
 

@@ -22,25 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from signals.bars import Floats
 from signals.bundle.contents import Contents, read_folder
 from signals.bundle.golden import Golden
 from signals.bundle.grant import RollbackGrant
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import Keyset, require_signers
-from signals.bundle.manifest import (
-    DEFAULT_EXPIRY_SESSIONS,
-    MANIFEST_NAME,
-    SIGNATURE_NAME,
-    BundleManifest,
-    Part,
-    Role,
-)
+from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS, MANIFEST_NAME, SIGNATURE_NAME, BundleManifest, Part, Role
 from signals.bundle.proof import reproduce_in_child
 from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.files import sha256_of
-from signals.sessions import Calendar
+from signals.market.bars import Floats
+from signals.market.sessions import Calendar
 
 FeatureSpec = tuple[tuple[str, str, int], ...]
 Reproduce = Callable[[Sequence[bytes], NDArray[np.float32]], Floats]
@@ -104,7 +97,7 @@ class Bundle:
         Every file of the folder, manifest and signature included.
     golden : Golden
     drift_reference : mapping
-        See `signals.drift.reference`.
+        See `signals.monitoring.drift.reference`.
     signers : tuple of str
         Key ids that counted, sorted.
     age_sessions : int
@@ -157,8 +150,9 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     counted = require_signers(signers, keyset, policy.today, where)
     manifest = parse(raw, BundleManifest, f"{where}/{MANIFEST_NAME}")
     if manifest.keyset_version > keyset.version:
-        raise BundleRefused(f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where,
-                            mend="Fetch the newest key set")  # fmt: skip
+        raise BundleRefused(
+            f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where, mend="Fetch the newest key set"
+        )
     age = _check_age(manifest, policy, where)
     _check_sequence(manifest, policy, where)
     _check_role(manifest, policy, where)
@@ -210,9 +204,10 @@ def _check_sequence(manifest: BundleManifest, policy: Policy, where: str) -> Non
     if grant and grant.allows(manifest.bundle_id, manifest.seq, seen.seq, policy.today):
         return
     raise BundleRefused(
-        f"sequence {manifest.seq} is not newer than {seen.seq}, which this device has run", where=where,
+        f"sequence {manifest.seq} is not newer than {seen.seq}, which this device has run",
+        where=where,
         mend="Publish a newer bundle, or sign a rollback grant",
-    )  # fmt: skip
+    )
 
 
 UNPROVEN = (
@@ -225,9 +220,10 @@ def _check_role(manifest: BundleManifest, policy: Policy, where: str) -> None:
     if manifest.role not in policy.roles:
         accepted = ", ".join(sorted(policy.roles))
         raise BundleRefused(
-            f"its role is {manifest.role}; accepted here: {accepted}", where=where,
+            f"its role is {manifest.role}; accepted here: {accepted}",
+            where=where,
             mend=UNPROVEN if manifest.role is Role.EVALUATION else "Run `trainer publish --role champion`",
-        )  # fmt: skip
+        )
 
 
 def _check_file_set(manifest: BundleManifest, contents: Contents) -> None:
@@ -246,8 +242,9 @@ def _check_files(manifest: BundleManifest, contents: Contents) -> None:
         if len(content) != file.size:
             raise BundleRefused(f"{file.path} has {len(content)} bytes, not {file.size}", where=contents.where)
         if sha256_of(content) != file.sha256:
-            raise BundleRefused(f"{file.path} is not the file that was signed: its SHA-256 differs",
-                                where=contents.where, mend="Fetch the bundle again")  # fmt: skip
+            raise BundleRefused(
+                f"{file.path} is not the file that was signed: its SHA-256 differs", where=contents.where, mend="Fetch the bundle again"
+            )
 
 
 def _check_graphs(manifest: BundleManifest, contents: Contents) -> None:
@@ -265,22 +262,25 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
     if manifest.entry != policy.entry:
         raise BundleRefused(f"learned for entry {manifest.entry!r}; this device trades {policy.entry!r}", where=where)
     if _version(manifest.min_appliance_version) > _version(policy.appliance_version):
-        raise BundleRefused(f"needs appliance {manifest.min_appliance_version}, this is {policy.appliance_version}",
-                            where=where, mend="Update the device")  # fmt: skip
+        raise BundleRefused(
+            f"needs appliance {manifest.min_appliance_version}, this is {policy.appliance_version}", where=where, mend="Update the device"
+        )
     if manifest.sleeve not in policy.sleeves:
         raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, mend="Update the device")
     difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
     if difference:
-        raise BundleRefused(f"its features are not this device's: {difference}", where=where,
-                            mend="Publish what the device's version has trained, or update the device")  # fmt: skip
+        raise BundleRefused(
+            f"its features are not this device's: {difference}",
+            where=where,
+            mend="Publish what the device's version has trained, or update the device",
+        )
 
 
 def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Reproduce) -> Golden:
     path = manifest.of(Part.GOLDEN)[0].path
     golden = Golden.from_bytes(contents.files[path], f"{contents.where}/{path}")
     if golden.inputs.shape[1] != len(manifest.features):
-        raise BundleRefused(f"golden vectors of {golden.inputs.shape[1]} features, not {len(manifest.features)}",
-                            where=contents.where)  # fmt: skip
+        raise BundleRefused(f"golden vectors of {golden.inputs.shape[1]} features, not {len(manifest.features)}", where=contents.where)
     models = tuple(contents.files[file.path] for file in manifest.of(Part.MODEL))
     golden.check(reproduce(models, golden.inputs), manifest.golden_tolerance_sd, contents.where)
     return golden

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
 from signals.features.windows import per_degree_of_freedom
+from signals.market.bars import Floats
 
 BAND_DEVIATIONS = 2.0
 

@@ -15,10 +15,10 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Days
 from signals.features.history import History
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.ranking import rank
+from signals.market.bars import Bars, Days
 
 BLOCK_CELLS = 40 * 1024
 """Sessions x symbols worked through at once: a dozen float64 arrays of this size stay in a core's cache."""
@@ -48,9 +48,8 @@ def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookbac
 
 
 def _assemble(
-    table: Table, names: tuple[str, ...], history: History, symbols: tuple[str, ...], sessions: Days,
-    eligible: NDArray[np.bool_],
-) -> FeaturePanel:  # fmt: skip
+    table: Table, names: tuple[str, ...], history: History, symbols: tuple[str, ...], sessions: Days, eligible: NDArray[np.bool_]
+) -> FeaturePanel:
     by_feature = np.empty((len(names), *eligible.shape), np.float32)
     cells = BLOCK_CELLS * (NEWEST_FACTOR if history.newest_only else 1)
     width = max(1, cells // len(history.close))

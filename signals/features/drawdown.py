@@ -7,8 +7,8 @@ Exactly 0 at a peak, never positive. NaN where the current return is missing or 
 
 from __future__ import annotations
 
-from signals.bars import Floats
 from signals.features.history import History
+from signals.market.bars import Floats
 
 
 def drawdown(history: History, sessions: int) -> Floats:

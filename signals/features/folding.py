@@ -61,15 +61,7 @@ class Fold(Generic[S]):
         Keep what each merge read and wrote in `operands`, by step, for the folds that build on this one.
     """
 
-    def __init__(
-        self,
-        leaf: State[S],
-        merge: Merge[S],
-        *,
-        newest_only: bool,
-        bases: tuple[Base, ...] = (),
-        is_base: bool = False,
-    ) -> None:
+    def __init__(self, leaf: State[S], merge: Merge[S], *, newest_only: bool, bases: tuple[Base, ...] = (), is_base: bool = False) -> None:
         self._merge, self._newest_only, self._bases, self._is_base = merge, newest_only, bases, is_base
         self.leaf = leaf
         self._levels = [leaf]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
 from signals.features.volatility import ANNUALISATION
 from signals.features.windows import per_degree_of_freedom
+from signals.market.bars import Floats
 
 
 def overnight_return(history: History) -> Floats:

@@ -17,12 +17,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Days, Floats
 from signals.features.folding import Fold, S
 from signals.features.limits import limited
 from signals.features.market import market_return
 from signals.features.paths import level_moments, peaks, price_moments, products
 from signals.features.windows import Observations
+from signals.market.bars import Bars, Days, Floats
 
 PANELS = ("close", "volume", "total_return", "overnight_return", "market")
 
@@ -59,10 +59,7 @@ class History:
     def of(cls, bars: Bars) -> Self:
         """Every session and symbol of `bars`."""
         market = market_return(bars.total_return, bars.eligible)
-        return cls(
-            bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market,
-            has_dollars=bars.has_dollars,
-        )  # fmt: skip
+        return cls(bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market, has_dollars=bars.has_dollars)
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
@@ -80,9 +77,7 @@ class History:
 
         recent = slice(max(kept.start, last - market_sessions), last)
         market = np.full(lookback_sessions, np.nan)
-        market[lookback_sessions - (last - recent.start) :] = market_return(
-            bars.total_return[recent], bars.eligible[recent]
-        )
+        market[lookback_sessions - (last - recent.start) :] = market_return(bars.total_return[recent], bars.eligible[recent])
         return cls(
             sessions=bars.sessions[last - 1 : last],
             close=rows(bars.close),
@@ -101,9 +96,12 @@ class History:
             return np.ascontiguousarray(panel[:, first:last])
 
         return replace(
-            self, close=cut(self.close), volume=cut(self.volume),
-            total_return=cut(self.total_return), overnight_return=cut(self.overnight_return),
-        )  # fmt: skip
+            self,
+            close=cut(self.close),
+            volume=cut(self.volume),
+            total_return=cut(self.total_return),
+            overnight_return=cut(self.overnight_return),
+        )
 
     def current(self, panel: NDArray[S]) -> NDArray[S]:
         """Rows of `panel` at which features are wanted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 RETURN_LIMIT = 0.5
 """Largest one-session return that enters, either way. Beyond it lies an event (a reorganisation, an unrecorded split,

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
+from signals.market.bars import Floats
 
 
 def log_traded_usd(history: History, sessions: int) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 CHUNK_SESSIONS = 64
 

@@ -9,8 +9,8 @@ in which returns reverse. NaN where fewer than 80 % of the window's returns are 
 
 from __future__ import annotations
 
-from signals.bars import Floats
 from signals.features.history import History
+from signals.market.bars import Floats
 
 YEAR_SESSIONS = 252
 MONTH_SESSIONS = 21

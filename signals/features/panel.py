@@ -9,10 +9,10 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Days, Floats
 from signals.errors import InvariantBroken, NotASession
 from signals.features.history import History
 from signals.files import sha256_of
+from signals.market.bars import Bars, Days, Floats
 
 
 @dataclass(frozen=True)

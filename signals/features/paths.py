@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.folding import Fold, Step
 from signals.features.windows import Moments, Observations, merge_moments
+from signals.market.bars import Floats
 
 
 def products(observed: Observations, growth: Floats) -> Fold[np.float64]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
 from signals.features.limits import limited
 from signals.features.volatility import ANNUALISATION, SESSIONS_PER_YEAR
 from signals.features.windows import Observations
+from signals.market.bars import Floats
 
 
 def log_volatility(history: History, sessions: int) -> Floats:

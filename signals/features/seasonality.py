@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
+from signals.market.bars import Floats
 
 WEEK_SESSIONS = 5
 EPOCH_WEEKDAY = 3  # 1970-01-01, day 0 of datetime64[D], was a Thursday

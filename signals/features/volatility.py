@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.history import History
 from signals.features.windows import per_degree_of_freedom
+from signals.market.bars import Floats
 
 SESSIONS_PER_YEAR = 252
 ANNUALISATION = math.sqrt(SESSIONS_PER_YEAR)

@@ -17,8 +17,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.features.folding import Base, Fold, Merge, S, State, Step
+from signals.market.bars import Floats
 
 Moments = State[np.float64]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from signals.bars import Bars
 from signals.features import build
 from signals.features.panel import Feature, FeaturePanel, spec_hash
+from signals.market.bars import Bars
 
 
 @dataclass(frozen=True)

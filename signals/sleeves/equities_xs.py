@@ -36,10 +36,7 @@ TABLE = (
     Feature("volatility_20", "annualised ratio", 20, partial(realised_volatility, sessions=20)),
     Feature("volatility_60", "annualised ratio", 60, partial(realised_volatility, sessions=60)),
     Feature("beta_60", "ratio", 60, partial(beta, sessions=60), is_cross_sectional=True),
-    Feature(
-        "residual_volatility_60", "annualised ratio", 60, partial(residual_volatility, sessions=60),
-        is_cross_sectional=True,
-    ),
+    Feature("residual_volatility_60", "annualised ratio", 60, partial(residual_volatility, sessions=60), is_cross_sectional=True),
     Feature("log_traded_usd_20", "log USD", 20, partial(log_traded_usd, sessions=20)),
     Feature("band_position_20", "ratio", 20, partial(band_position, sessions=20)),
     Feature("overnight_return", "ratio", 1, overnight_return),
@@ -47,6 +44,6 @@ TABLE = (
     Feature("overnight_volatility_20", "annualised ratio", 20, partial(overnight_volatility, sessions=20)),
     Feature("drawdown_60", "ratio", 60, partial(drawdown, sessions=60)),
     Feature("drawdown_126", "ratio", 126, partial(drawdown, sessions=126)),
-)  # fmt: skip
+)
 
 EQUITIES_XS = Sleeve("equities_xs", "daily", ("daily_bars",), TABLE, HORIZON_SESSIONS)

@@ -49,8 +49,10 @@ class Difference:
         return found
 
     def __str__(self) -> str:
-        return (f"{self.differing} of {self.cells:,} features differ (by at most {self.ulps} ulp), "
-                f"{self.scores:,} scores by at most {self.score_sd:.2g} sd")  # fmt: skip
+        return (
+            f"{self.differing} of {self.cells:,} features differ (by at most {self.ulps} ulp), "
+            f"{self.scores:,} scores by at most {self.score_sd:.2g} sd"
+        )
 
 
 def ulps(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -87,9 +89,7 @@ def compared(ours: Path, theirs: Path) -> Difference:
         ends = np.cumsum(left["counts"])[:-1]
         sessions = zip(np.split(left["scores"], ends), np.split(right["scores"], ends), strict=True)
         far = [float(np.max(np.abs(a - b)) / np.std(a, ddof=1)) for a, b in sessions if len(a) > 1]
-        return Difference(
-            apart.size, int(np.count_nonzero(apart)), int(apart.max()), len(left["scores"]), float(np.max(far))
-        )
+        return Difference(apart.size, int(np.count_nonzero(apart)), int(apart.max()), len(left["scores"]), float(np.max(far)))
 
 
 def unlike(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[str]:

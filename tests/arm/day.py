@@ -26,7 +26,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
 from tests.arm.comparing import compared, unlike
 from tests.arm.emulated import SUITES, Board, Broken, ended, missing, registered, root
 
@@ -78,15 +78,12 @@ def published(scratch: Path, bars: Path | None, sessions: int) -> Bench:
     if bars is None:
         say("generating a market")
         trainer("generate", "--seed", "7", "--to", str(scratch / "vendor"))
-        vendor = ["--bars", str(scratch / "vendor/bars.parquet"), "--basis", "raw",
-                  "--actions", str(scratch / "vendor/actions.parquet")]  # fmt: skip
+        vendor = ["--bars", str(scratch / "vendor/bars.parquet"), "--basis", "raw", "--actions", str(scratch / "vendor/actions.parquet")]
     say("curating and training")
     data, run, keys, store = (scratch / name for name in ("curated", "run", "keys", "store"))
     trainer("ingest", *vendor, "--to", str(data))
     listed = trainer("sessions", "--data", str(data), "--last", str(sessions + 1)).split()
-    trainer(
-        "train", "--sleeve", "equities_xs", "--data", str(data), "--end", listed[0], "--seeds", "1", "--run", str(run)
-    )
+    trainer("train", "--sleeve", "equities_xs", "--data", str(data), "--end", listed[0], "--seeds", "1", "--run", str(run))
     trainer("keys", "--to", str(keys))
     trainer("publish", "--run", str(run), "--role", "evaluation", "--keys", str(keys), "--to", str(store))
     trainer("publish-data", "--data", str(data), "--keys", str(keys), "--to", str(store / "data"))
@@ -105,8 +102,11 @@ def traded(appliance: Program, store: str, state: str, sessions: Sequence[date])
         rows = json.loads(appliance("blotter", "--session", str(day), "--limit", "5000", "--json", *where))["rows"]
         orders += sorted(rows, key=lambda row: (row["symbol"], row["client_order_id"]))
     last = ("--session", str(sessions[-1]))
-    return {"orders": orders, "value": json.loads(appliance("performance", *last, "--json", *where))["rows"],
-            "jobs": json.loads(appliance("runs", *last, "--json", *where))["rows"]}  # fmt: skip
+    return {
+        "orders": orders,
+        "value": json.loads(appliance("performance", *last, "--json", *where))["rows"],
+        "jobs": json.loads(appliance("runs", *last, "--json", *where))["rows"],
+    }
 
 
 def apart(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -121,8 +121,9 @@ def apart(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 def release(python: str, scratch: Path) -> tuple[Path, int]:
     """Build a release for aarch64; return its archive and its size in bytes."""
     say(f"building a release for aarch64 and Python {python}")
-    words = ended([sys.executable, str(REPOSITORY / "ansible/release.py"), "--machine", "aarch64", "--python", python,
-                   "--to", str(scratch)])  # fmt: skip
+    words = ended(
+        [sys.executable, str(REPOSITORY / "ansible/release.py"), "--machine", "aarch64", "--python", python, "--to", str(scratch)]
+    )
     built = json.loads(words)
     return Path(built["archive"]), int(built["bytes"])
 
@@ -151,8 +152,7 @@ def faults_of(board: Board, bench: Bench, ours: dict[str, Any], witness: Path, r
     bundle = f"/{STORE}/{bench.bundle.relative_to(bench.store)}"
     program = f"/{BASE}/current/bin"
     began = time.monotonic()
-    board.run(f"{program}/python3", "/srv/witness.py", "--data", f"/{STORE}/data", "--bundle", bundle,
-              "--to", f"/{WITNESS}")  # fmt: skip
+    board.run(f"{program}/python3", "/srv/witness.py", "--data", f"/{STORE}/data", "--bundle", bundle, "--to", f"/{WITNESS}")
     difference = compared(witness, board.root / WITNESS)
     record |= {"difference": asdict(difference), "witness_s": round(time.monotonic() - began, 1)}
     say(f"  {difference}; golden vectors reproduced; {record['witness_s']:.0f} s")
@@ -186,16 +186,14 @@ def main() -> int:
         say("the day on this machine")
         ours = traded(here("appliance"), str(bench.store), str(scratch / "state"), bench.sessions)
         witness = scratch / "witness.npz"
-        here("tests.arm.witness")("--data", str(bench.store / "data"), "--bundle", str(bench.bundle), "--to",
-                                  str(witness))  # fmt: skip
+        here("tests.arm.witness")("--data", str(bench.store / "data"), "--bundle", str(bench.bundle), "--to", str(witness))
         for python in asked.python or SUITES:
             board, size = installed(python, asked.folder, scratch)
             shutil.copytree(bench.store, board / STORE)
             for cpu in asked.cpu or CPUS:
                 say(f"Python {python} on {cpu}")
                 record: dict[str, Any] = {"python": python, "cpu": cpu, "release_bytes": size}
-                faults += [f"{python} {cpu}: {words}" for words in
-                           faults_of(Board(board, cpu), bench, ours, witness, record)]  # fmt: skip
+                faults += [f"{python} {cpu}: {words}" for words in faults_of(Board(board, cpu), bench, ours, witness, record)]
                 results.append(record)
     print(json.dumps({"results": results, "faults": faults, "seconds": round(time.monotonic() - began)}, indent=1))
     return 1 if faults else 0

@@ -56,8 +56,15 @@ class Board:
     @property
     def environment(self) -> dict[str, str]:
         """Nothing of this machine's."""
-        return {"QEMU_CPU": self.cpu, "HOME": "/root", "PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC",
-                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
+        return {
+            "QEMU_CPU": self.cpu,
+            "HOME": "/root",
+            "PATH": "/usr/sbin:/usr/bin",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
 
 
 def ended(command: Sequence[str], environment: Mapping[str, str] | None = None, seconds: float = 1800) -> str:
@@ -94,8 +101,7 @@ def root(python: str, folder: Path) -> Path:
         fresh = folder / f"{SUITES[python]}.building"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        ended(["debootstrap", "--arch=arm64", "--foreign", "--variant=minbase", f"--include={PACKAGES}",
-               SUITES[python], str(fresh)])  # fmt: skip
+        ended(["debootstrap", "--arch=arm64", "--foreign", "--variant=minbase", f"--include={PACKAGES}", SUITES[python], str(fresh)])
         archives = fresh / "var/cache/apt/archives"
         for package in sorted(archives.glob("*.deb")):
             ended(["dpkg-deb", "-x", str(package), str(fresh)])

@@ -49,11 +49,17 @@ def main() -> int:
         say(f"Python {PYTHON} on {CPUS[0]}")
         board = Board(root(PYTHON, folder), CPUS[0])
         laid_out(board.root, store.root, scratch)
-        words = ("--data", f"/{STORE}/data", "--bundle", f"/{STORE}/{bench.bundle.relative_to(bench.store)}",
-                 "--to", f"/{WITNESS}", "--alone")  # fmt: skip
+        words = (
+            "--data",
+            f"/{STORE}/data",
+            "--bundle",
+            f"/{STORE}/{bench.bundle.relative_to(bench.store)}",
+            "--to",
+            f"/{WITNESS}",
+            "--alone",
+        )
         board.run_direct("/usr/bin/python3", "/srv/witness.py", *words)
-        here("tests.arm.witness")("--data", str(bench.store / "data"), "--bundle", str(bench.bundle),
-                                  "--to", str(scratch / "witness.npz"))  # fmt: skip
+        here("tests.arm.witness")("--data", str(bench.store / "data"), "--bundle", str(bench.bundle), "--to", str(scratch / "witness.npz"))
         difference = compared(scratch / "witness.npz", board.root / WITNESS)
         say(f"  {difference}; golden vectors reproduced")
         faults = difference.faults()
@@ -61,9 +67,8 @@ def main() -> int:
             with registered():
                 ours = traded(here("appliance"), str(bench.store), str(scratch / "state"), bench.sessions)
                 theirs = traded(
-                    lambda *words: board.run("/usr/bin/python3", "-m", "appliance", *words),
-                    f"/{STORE}", f"/{STATE}", bench.sessions,
-                )  # fmt: skip
+                    lambda *words: board.run("/usr/bin/python3", "-m", "appliance", *words), f"/{STORE}", f"/{STATE}", bench.sessions
+                )
         except NotRegistered as reason:
             say(f"  NOT RUN: the traded session: {reason}")
         else:

@@ -18,11 +18,15 @@ def witness(path: Path, machine: str = "aarch64", **changed: Any) -> Path:
     chance = np.random.default_rng(3)
     cells = SESSIONS * NAMES
     said = {
-        "names": np.array([f"f{i}" for i in range(FEATURES)]), "sessions": np.arange(SESSIONS),
-        "eligible": np.ones((SESSIONS, NAMES), dtype=bool), "counts": np.full(SESSIONS, NAMES),
+        "names": np.array([f"f{i}" for i in range(FEATURES)]),
+        "sessions": np.arange(SESSIONS),
+        "eligible": np.ones((SESSIONS, NAMES), dtype=bool),
+        "counts": np.full(SESSIONS, NAMES),
         "features": chance.standard_normal((cells, FEATURES)).astype(np.float32),
-        "scores": chance.standard_normal(cells), "chart": np.array("__/"), "machine": np.array(machine),
-    }  # fmt: skip
+        "scores": chance.standard_normal(cells),
+        "chart": np.array("__/"),
+        "machine": np.array(machine),
+    }
     np.savez(path, **{**said, **changed})
     return path
 

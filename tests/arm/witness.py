@@ -18,8 +18,8 @@ from appliance.tui.plot import Chart, Line, drawn
 from signals.bundle import Golden, Part
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.proof import reproduce_in_child
-from signals.dataset import load_bars, read_manifest
 from signals.inference import predict
+from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 
 
@@ -44,10 +44,17 @@ def main() -> None:
     golden.check(again, MAX_TOLERANCE_SD, str(place))
     chart = drawn(Chart("golden", (Line("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)
     np.savez(
-        asked.to, names=np.array(panel.names), sessions=panel.sessions, eligible=panel.eligible,
-        features=panel.values[panel.eligible], counts=newest.sum(axis=1), scores=predict(models, rows),
-        golden=again, chart=np.array(chart.plain), machine=np.array(platform.machine()),
-    )  # fmt: skip
+        asked.to,
+        names=np.array(panel.names),
+        sessions=panel.sessions,
+        eligible=panel.eligible,
+        features=panel.values[panel.eligible],
+        counts=newest.sum(axis=1),
+        scores=predict(models, rows),
+        golden=again,
+        chart=np.array(chart.plain),
+        machine=np.array(platform.machine()),
+    )
 
 
 if __name__ == "__main__":

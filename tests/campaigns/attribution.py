@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from appliance.views.attribution import PARTS
-from execution.exchange.generated.market import generate
-from signals.actions import ActionKind
+from signals.market.actions import ActionKind
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
+from trainer.curation.generated.market import generate
 
 MARKET_SESSIONS, UNTRAINED = 700, 80
 START = Decimal(1_000_000)
@@ -77,8 +77,11 @@ def replayed(variant: Variant, root: Path) -> tuple[Workbench, Counted]:
     done = bench("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
     assert done.code == 0, done.err
     events = [a for a in market.actions if days[0] <= a.effective <= days[-1]]
-    return bench, Counted(len(days), sum(a.kind is ActionKind.DIVIDEND for a in events),
-                          sorted({a.kind.value for a in events if a.kind is not ActionKind.DIVIDEND}))  # fmt: skip
+    return bench, Counted(
+        len(days),
+        sum(a.kind is ActionKind.DIVIDEND for a in events),
+        sorted({a.kind.value for a in events if a.kind is not ActionKind.DIVIDEND}),
+    )
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,7 @@ def main() -> int:
             wrong, most = judged(bench, seen.sessions)
         failed += len(wrong) + (most > Decimal("0.01"))
         said = f"{seen.sessions} sessions, {seen.dividends} dividends, {', '.join(seen.kinds) or 'no other action'}"
-        print(f"{variant.name:24s} {said}; to `other` at most {most} USD; {'; '.join(wrong) or 'every sum exact'}",
-              flush=True)  # fmt: skip
+        print(f"{variant.name:24s} {said}; to `other` at most {most} USD; {'; '.join(wrong) or 'every sum exact'}", flush=True)
     return int(failed > 0)
 
 

@@ -20,29 +20,29 @@ from dataclasses import asdict
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from execution.exchange.generated.returns import ar1
 from signals.features.panel import FeaturePanel
-from signals.holding import opens
+from signals.market.holding import opens
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted
 from trainer.backtest.figures import annual_sharpe, worth
+from trainer.curation.generated.returns import ar1
 from trainer.labels.horizon import horizon_labels
-from trainer.promotion import book, scores, successor
-from trainer.promotion.case import Row
-from trainer.promotion.holdout import holdout
-from trainer.promotion.judge import judge as verdict
-from trainer.promotion.shadow import shadow
-from trainer.samples import samples
+from trainer.promotion.bars import book, scores, successor
+from trainer.promotion.bars.case import Row
+from trainer.promotion.bars.holdout import holdout
+from trainer.promotion.bars.judge import judge as verdict
+from trainer.promotion.bars.shadow import shadow
+from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import Evidence, judge
 from trainer.search.question import Series
 from trainer.validation.book import book_returns
 from trainer.validation.calibration import Platt, fit_platt
 from trainer.validation.deciles import decile_curve, decile_of
-from trainer.validation.dsr import deflated_sharpe_ratio
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.probabilities import judged, judged_map
+from trainer.validation.significance.dsr import deflated_sharpe_ratio
 
 SESSIONS, SEALED, YEAR = 1050, 252, 252**0.5
 VOLATILITY = 0.10  # a year
@@ -120,9 +120,8 @@ def _deflated(series: np.ndarray, trials: int) -> float:
     known = worth(series)
     assert known.sharpe is not None and known.skewness is not None and known.kurtosis is not None
     return deflated_sharpe_ratio(
-        known.sharpe, known.sessions, skewness=known.skewness, kurtosis=known.kurtosis, trials=trials,
-        variance_of_trials=0.0,
-    )  # fmt: skip
+        known.sharpe, known.sessions, skewness=known.skewness, kurtosis=known.kurtosis, trials=trials, variance_of_trials=0.0
+    )
 
 
 def holdout_bars(seeds: range) -> list[Line]:
@@ -146,9 +145,10 @@ def holdout_bars(seeds: range) -> list[Line]:
 
 def _shown(series: np.ndarray) -> dict[str, object]:
     return {
-        "annual_sharpe": annual_sharpe(series), "sessions": len(series),
+        "annual_sharpe": annual_sharpe(series),
+        "sessions": len(series),
         "series": {"sessions": [f"s{n:05d}" for n in range(len(series))], "net": series.tolist()},
-    }  # fmt: skip
+    }
 
 
 def champion_bars(seeds: range) -> list[Line]:
@@ -170,11 +170,15 @@ def _challenged(gain: float, seed: int, count: int, *, is_wanted: bool) -> bool:
     ours = 0.9 * (theirs - drift) + np.sqrt(1 - 0.9**2) * own + drift * (1.0 + gain)
     champion = {**CHAMPION, "challengers": count, "series": {"sessions": DAYS, "net": theirs.tolist()}}
     return successor.champion(
-        case({
-            "champion": champion, "word": WORD if is_wanted else None,
-            "measured.walk_forward.series": {"sessions": DAYS, "net": ours.tolist()},
-        }), BARS,
-    ).passed  # fmt: skip
+        case(
+            {
+                "champion": champion,
+                "word": WORD if is_wanted else None,
+                "measured.walk_forward.series": {"sessions": DAYS, "net": ours.tolist()},
+            }
+        ),
+        BARS,
+    ).passed
 
 
 def shadow_bars(seeds: range) -> list[Line]:
@@ -183,14 +187,22 @@ def shadow_bars(seeds: range) -> list[Line]:
     ic = {"mean": REAL_IC, "standard_error": error, "sessions": SESSIONS}
     z = float(norm.ppf(0.5 + BARS.shadow_band / 2.0))
     low = REAL_IC - z * error * float(np.sqrt(1.0 + SESSIONS / 60))
-    template = case({
-        "champion": CHAMPION, "evidence.walk_forward": {"ic": ic},
-        "shadow": {
-            "sessions": 60, "faults": 0, "band": BARS.shadow_band, "band_low": low, "band_high": 1.0, "ic": 0.0,
-            "profit": {"net_return": 0.0, "turnover_annual": 20.0, "cost_annual": 0.02},
-            "recorded": {"is_rehearsal": False},
-        },
-    })  # fmt: skip
+    template = case(
+        {
+            "champion": CHAMPION,
+            "evidence.walk_forward": {"ic": ic},
+            "shadow": {
+                "sessions": 60,
+                "faults": 0,
+                "band": BARS.shadow_band,
+                "band_low": low,
+                "band_high": 1.0,
+                "ic": 0.0,
+                "profit": {"net_return": 0.0, "turnover_annual": 20.0, "cost_annual": 0.02},
+                "recorded": {"is_rehearsal": False},
+            },
+        }
+    )
 
     def found(true: float) -> list[bool]:
         seen = [np.random.default_rng([seed, 60]).normal(true, REAL_DEVIATION / np.sqrt(60)) for seed in seeds]
@@ -216,7 +228,7 @@ def score_bars(seeds: range) -> list[Line]:
         ("reliability", "map twice too sure", [_bent(one, 2.0) for one in strong], f"t {t:.1f}", kept),
         ("reliability", "map four times too sure", [_bent(one, 4.0) for one in strong], f"t {t:.1f}", kept),
         ("decile order", "noise", [_ordered(one) for one in noise], f"t {t:.1f}", [_ordered(one) for one in real]),
-    ]  # fmt: skip
+    ]
 
 
 def _reliable(one: History) -> bool:
@@ -240,8 +252,7 @@ def _ordered(one: History) -> bool:
 def whole_cases(seeds: range) -> list[Line]:
     """Every bar alone and all together: noise, and a quarter as many books of the real files' and of a strong IC."""
     noise, real, strong = (
-        [_verdict(strength, seed) for seed in seeds[: len(seeds) // parts]]
-        for strength, parts in ((0.0, 1), (REAL_IC, 4), (STRONG_IC, 4))
+        [_verdict(strength, seed) for seed in seeds[: len(seeds) // parts]] for strength, parts in ((0.0, 1), (REAL_IC, 4), (STRONG_IC, 4))
     )
     lines: list[Line] = []
     for found, said in ((strong, f"IC {STRONG_IC}"), (real, f"IC {REAL_IC}")):
@@ -282,7 +293,7 @@ def _verdict(strength: float, seed: int) -> dict[str, bool]:
         "measured.paths.annual_sharpe": [annual_sharpe(walked.net)],
         "trials": judge(Evidence(trial, Counted((trial,)))),
         "holdout": {**_shown(sealed.net), "series": _stored(Series(days[sealed.rows], sealed.net))},
-    }  # fmt: skip
+    }
     return {row.bar: row.passed for row in verdict(case(changes), BARS).rows if row.bar not in UNTOUCHED}
 
 

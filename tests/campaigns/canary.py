@@ -32,10 +32,10 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from appliance.clock import SystemClock
+from appliance.system.clock import SystemClock
 from execution.brokers.alpaca import PAPER_URL, AlpacaBroker, Credentials
 from execution.brokers.base import Acked
-from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken, TrademlError
 from signals.files import write_atomic
@@ -63,10 +63,14 @@ class Recorder(BaseAdapter):
         address = urlsplit(request.url or "")
         self.heard.append(
             {
-                "method": request.method, "path": address.path, "query": dict(parse_qsl(address.query)),
-                "asked": _read(request.body), "status": answer.status_code, "answered": _read(answer.content),
+                "method": request.method,
+                "path": address.path,
+                "query": dict(parse_qsl(address.query)),
+                "asked": _read(request.body),
+                "status": answer.status_code,
+                "answered": _read(answer.content),
             }
-        )  # fmt: skip
+        )
         return answer
 
     def close(self) -> None:
@@ -128,9 +132,7 @@ def fields(cassette: bytes) -> Fields:
 
 def _names(value: Any, within: str) -> set[str]:
     if isinstance(value, Mapping):
-        return {f"{within}{name}" for name in value}.union(
-            *(_names(item, f"{within}{name}.") for name, item in value.items())
-        )
+        return {f"{within}{name}" for name in value}.union(*(_names(item, f"{within}{name}.") for name, item in value.items()))
     if isinstance(value, list):
         return set().union(*(_names(item, f"{within}[].") for item in value))
     return set()
@@ -154,9 +156,7 @@ def fly(url: str, credentials: Credentials, symbol: str, now: datetime, inner: B
     broker = AlpacaBroker(url, credentials, SystemClock(), random.Random(0), adapter=recorder)
     account, wrong = broker.account(), []
     key = IntentKey(account.number, now.date(), "canary", symbol, now.hour, now.minute)
-    outcome = broker.submit(
-        Intent(key, Side.BUY, Decimal(1), OrderType.LIMIT, TimeInForce.DAY, FAR, limit_price=FAR)
-    )  # fmt: skip
+    outcome = broker.submit(Intent(key, Side.BUY, Decimal(1), OrderType.LIMIT, TimeInForce.DAY, FAR, limit_price=FAR))
     found = None
     try:
         found = broker.order(key.client_order_id)
@@ -203,9 +203,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], now: datetime
     if before is None:
         before, beside = embedded(now), "the embedded exchange"
     try:
-        cassette, wrong = fly(
-            options.url, Credentials(key_id, secret), options.symbol, now, HTTPAdapter(max_retries=0)
-        )  # fmt: skip
+        cassette, wrong = fly(options.url, Credentials(key_id, secret), options.symbol, now, HTTPAdapter(max_retries=0))
     except TrademlError as error:
         print(f"{type(error).__name__}: {error}")
         return 1

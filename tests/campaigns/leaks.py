@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from execution.exchange.generated import generate
-from execution.exchange.generated.market import UNIVERSE_FORM, actions_rows
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
+from trainer.curation.generated.market import UNIVERSE_FORM, actions_rows
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
@@ -134,11 +134,11 @@ def file_early(market: Delivery) -> Delivery:
     bars = market.bars[market.bars["date"] > days[0]].copy()
     bars["date"] = bars["date"].map(before)
     actions = tuple(
-        Action(a.kind, a.symbol, told[a.effective], min(a.known_at, told[a.effective]), ratio=a.ratio, cash=a.cash,
-               new_symbol=a.new_symbol) for a in market.actions if a.effective in told
-    )  # fmt: skip
-    rows = [{**row, **{key: told.get(row[key], row[key]) for key in ("start", "end", "known_at")}}
-            for row in market.universe.to_pylist()]  # fmt: skip
+        Action(a.kind, a.symbol, told[a.effective], min(a.known_at, told[a.effective]), ratio=a.ratio, cash=a.cash, new_symbol=a.new_symbol)
+        for a in market.actions
+        if a.effective in told
+    )
+    rows = [{**row, **{key: told.get(row[key], row[key]) for key in ("start", "end", "known_at")}} for row in market.universe.to_pylist()]
     return Delivery(bars, actions, pa.Table.from_pylist(rows, schema=UNIVERSE_FORM), market.rng)
 
 
@@ -163,16 +163,22 @@ def reversal(market: Delivery) -> Delivery:
 KINDS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
-        closes_early, closes_blended, half_symbols_early, one_session_early, volumes_early, volume_of_next_return,
-        volume_of_label, open_of_next_return, membership_before_falls, file_early,
+        closes_early,
+        closes_blended,
+        half_symbols_early,
+        one_session_early,
+        volumes_early,
+        volume_of_next_return,
+        volume_of_label,
+        open_of_next_return,
+        membership_before_falls,
+        file_early,
     )
-}  # fmt: skip
+}
 HIDDEN = {"file_early"}  # one file cannot show these: a second vendor does
 
 
-def market_of(
-    seed: int, *, strength: float, symbols: int = SYMBOLS, sessions: int = SESSIONS, seasoning: int = 253
-) -> Delivery:
+def market_of(seed: int, *, strength: float, symbols: int = SYMBOLS, sessions: int = SESSIONS, seasoning: int = 253) -> Delivery:
     """Return an honest generated market as a vendor of split-adjusted bars would deliver it."""
     market = generate(seed, symbols, sessions, signal=strength > 0, strength=strength, with_defects=False)
     bars = market.bars.to_pandas()
@@ -191,8 +197,9 @@ def market_of(
     owner_of = {action.symbol: later.get(action.symbol, action.symbol) for action in market.actions}
     actions = tuple(
         _restated(action, [split for split in splits if owner_of[split.symbol] == owner_of[action.symbol]])
-        for action in market.actions if action.kind is not ActionKind.SPLIT
-    )  # fmt: skip
+        for action in market.actions
+        if action.kind is not ActionKind.SPLIT
+    )
     return Delivery(bars, actions, market.universe(seasoning), np.random.default_rng(seed))
 
 
@@ -212,9 +219,12 @@ def delivered(market: Delivery, folder: Path, *, min_history: int = 253) -> Path
     pq.write_table(actions_rows(market.actions), actions)
     pq.write_table(market.universe, universe)
     ingest(
-        Sources(bars, actions, universe), folder / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
+        Sources(bars, actions, universe),
+        folder / "data",
+        mapping=Mapping(),
+        basis=PriceBasis.SPLIT_ADJUSTED,
         config=CurationConfig(min_history=min_history),
-    )  # fmt: skip
+    )
     return folder / "data"
 
 
@@ -226,6 +236,4 @@ def _restated(action: Action, splits: list[Action]) -> Action:
     for split in splits:
         if split.effective > action.effective:
             cash = cash / (split.ratio or Decimal(1))
-    return Action(
-        action.kind, action.symbol, action.effective, action.known_at, cash=cash, new_symbol=action.new_symbol
-    )
+    return Action(action.kind, action.symbol, action.effective, action.known_at, cash=cash, new_symbol=action.new_symbol)

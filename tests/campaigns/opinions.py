@@ -23,9 +23,9 @@ import pandas as pd
 
 from execution.brokers.base import Position
 from execution.config import SubmissionConfig
-from execution.opinions import OpinionConfig, disputed, shares_disputed, unexplained
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
-from execution.pretrade import CHECKS, Circumstances, PretradeConfig
+from execution.planning.opinions import OpinionConfig, disputed, shares_disputed, unexplained
+from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig
 
 DATA = Path("../shared/data")
 SESSIONS_A_YEAR, JUDGED_NAMES = 252, 50  # with fewer names one is more than the 5 % that may be left out
@@ -46,19 +46,20 @@ class Pair:
 
 
 PAIRS = (
-    Pair("a delivery of the evening and the vendor's word of the day after",
-         ("us_daily_deliveries_pit_open", "close", "first"), ("us_daily_deliveries_pit_open", "close", "last"), False),
-    Pair("yf and deliveries", ("us_daily_2013_2023_yf_open", "close", "last"),
-         ("us_daily_deliveries_pit_open", "close", "last"), True),
-    Pair("cc0 and yf", ("us_daily_2007_2014_cc0_open", "close", "last"),
-         ("us_daily_2013_2023_yf_open", "adj_close", "last"), True),
-    Pair("deliveries and Lean's raw bars", ("us_daily_deliveries_pit_open", "close", "last"),
-         ("us_daily_raw_lean", "close", "last"), False),
-    Pair("cc0 and Lean's raw bars", ("us_daily_2007_2014_cc0_open", "close", "last"),
-         ("us_daily_raw_lean", "close", "last"), True),
-    Pair("yf and Lean's raw bars", ("us_daily_2013_2023_yf_open", "close", "last"),
-         ("us_daily_raw_lean", "close", "last"), True),
-)  # fmt: skip
+    Pair(
+        "a delivery of the evening and the vendor's word of the day after",
+        ("us_daily_deliveries_pit_open", "close", "first"),
+        ("us_daily_deliveries_pit_open", "close", "last"),
+        False,
+    ),
+    Pair("yf and deliveries", ("us_daily_2013_2023_yf_open", "close", "last"), ("us_daily_deliveries_pit_open", "close", "last"), True),
+    Pair("cc0 and yf", ("us_daily_2007_2014_cc0_open", "close", "last"), ("us_daily_2013_2023_yf_open", "adj_close", "last"), True),
+    Pair(
+        "deliveries and Lean's raw bars", ("us_daily_deliveries_pit_open", "close", "last"), ("us_daily_raw_lean", "close", "last"), False
+    ),
+    Pair("cc0 and Lean's raw bars", ("us_daily_2007_2014_cc0_open", "close", "last"), ("us_daily_raw_lean", "close", "last"), True),
+    Pair("yf and Lean's raw bars", ("us_daily_2013_2023_yf_open", "close", "last"), ("us_daily_raw_lean", "close", "last"), True),
+)
 
 
 def read(file: str, *columns: str) -> pd.DataFrame:
@@ -112,8 +113,9 @@ def compare(pair: Pair) -> float:
         f"{pair.name}: {rows['symbol'].nunique()} names, {days} sessions {rows['date'].min()} to {rows['date'].max()},"
         f" {left} of {len(rows)} name-sessions left out ({left / len(rows):.4%}), {storm} of them in {STORM[0]} to"
         f" {STORM[1]}; {stops} sessions past {config.max_names:.0%} of the names, {a_year:.2f} a year;"
-        f" {found} of {planted} prices of another scale found", flush=True,
-    )  # fmt: skip
+        f" {found} of {planted} prices of another scale found",
+        flush=True,
+    )
     return a_year if rows["symbol"].nunique() >= JUDGED_NAMES else 0.0
 
 
@@ -144,8 +146,9 @@ def gaps(file: str) -> float:
         f" refused ({refused / len(rows):.4%}), most on {worst[1]} ({worst[0]}); a book of {BOOK_NAMES} names halts"
         f" {halts * a_year:.2f} times a year, {storm:.2f} of all in {STORM[0]} to {STORM[1]} ({strict * a_year:.1f} a"
         f" year with a collar of {limits.collar:.0%}); equity that a book of all names does not explain: largest"
-        f" {largest[0]:.2%} on {largest[1]}, {unexplained_stops} sessions past {opinion.max_equity:.0%}", flush=True,
-    )  # fmt: skip
+        f" {largest[0]:.2%} on {largest[1]}, {unexplained_stops} sessions past {opinion.max_equity:.0%}",
+        flush=True,
+    )
     return (halts + unexplained_stops) * a_year
 
 

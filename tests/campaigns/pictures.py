@@ -31,8 +31,7 @@ SMALL, LARGE = (80, 24), (120, 40)
 CELL, POINTS, BORDER = (10, 20), 16.6, 10  # pixels; the font's advance is 0.602 of its size
 SVG_CELL = (12.2, 24.4)  # of the picture that Textual exports
 GROUND = "#0c0c0c"
-BRAILLE, DOTS = 0x2800, ((0x01, 0, 0), (0x02, 0, 1), (0x04, 0, 2), (0x40, 0, 3), (0x08, 1, 0), (0x10, 1, 1),
-                         (0x20, 1, 2), (0x80, 1, 3))  # fmt: skip
+BRAILLE, DOTS = 0x2800, ((0x01, 0, 0), (0x02, 0, 1), (0x04, 0, 2), (0x40, 0, 3), (0x08, 1, 0), (0x10, 1, 1), (0x20, 1, 2), (0x80, 1, 3))
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,11 @@ SHOTS = (
     *(Shot(name, name) for name in BY_NAME),
     *(Shot(f"{name}_80x24", name, SMALL) for name in AT_80X24),
     *(Shot(state, state=state) for state in STATES if state != "normal"),
-    Shot("light", "blotter", keys=("L",)), Shot("light_performance", "performance", keys=("L",)),
-    Shot("monochrome", "performance", is_monochrome=True), Shot("help", size=SMALL, keys=("question_mark",)),
-)  # fmt: skip
+    Shot("light", "blotter", keys=("L",)),
+    Shot("light_performance", "performance", keys=("L",)),
+    Shot("monochrome", "performance", is_monochrome=True),
+    Shot("help", size=SMALL, keys=("question_mark",)),
+)
 
 
 def main() -> None:
@@ -69,9 +70,7 @@ def main() -> None:
         build_devices(Path(folder))
         for shot in SHOTS:
             if not asked.names or shot.name in asked.names:
-                painted(asyncio.run(exported(Path(folder), shot)), shot.size).save(
-                    to / f"{shot.name}.png", optimize=True
-                )
+                painted(asyncio.run(exported(Path(folder), shot)), shot.size).save(to / f"{shot.name}.png", optimize=True)
                 print(to / f"{shot.name}.png")
 
 
@@ -136,9 +135,8 @@ def _fonts() -> dict[bool, ImageFont.FreeTypeFont]:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, style: dict[str, str],
-    fonts: dict[bool, ImageFont.FreeTypeFont],
-) -> None:  # fmt: skip
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, style: dict[str, str], fonts: dict[bool, ImageFont.FreeTypeFont]
+) -> None:
     left, top = at
     fill, font = style["fill"].strip(), fonts["bold" in style.get("font-weight", "")]
     if "underline" in style.get("text-decoration", ""):

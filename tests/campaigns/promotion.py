@@ -1,6 +1,6 @@
 """Does promotion tell skill from luck, and an honest market from a leak? Generated markets show it.
 
-Every market is generated, ingested, trained with a small preset on 60 names and judged by `trainer.champions.promote`
+Every market is generated, ingested, trained with a small preset on 60 names and judged by `trainer.promotion.champions.promote`
 under the repository's own bars, each in a registry of its own. `leaks` judges the honest signals (strong, and a
 reversal that is gone after a session) and the ten planted kinds of leak (`tests/campaigns/leaks.py`); `all` adds a
 signal of the strength of real files, noise, and three routes to one model. Kinds that one file cannot show are judged
@@ -36,26 +36,16 @@ from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
 from signals.errors import DataNotUsable
 from signals.files import sha256_of
-from tests.campaigns.leaks import (
-    HIDDEN,
-    KINDS,
-    SESSIONS,
-    SYMBOLS,
-    Delivery,
-    delivered,
-    market_of,
-    other_vendor,
-    reversal,
-)
-from trainer import champions
+from tests.campaigns.leaks import HIDDEN, KINDS, SESSIONS, SYMBOLS, Delivery, delivered, market_of, other_vendor, reversal
+from trainer.backtest.policy_book import figures_of
 from trainer.backtest.subject import Settings, read_document
-from trainer.holdout import HOLDOUT
-from trainer.measure import FOLDER
-from trainer.policy_book import figures_of
-from trainer.promotion.config import read_bars
+from trainer.promotion import champions
+from trainer.promotion.bars.config import read_bars
+from trainer.promotion.measure import FOLDER
+from trainer.promotion.seal import HOLDOUT
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
-from trainer.train import Request, train
+from trainer.training.train import Request, train
 
 SLEEVE, CODE = "equities_xs", "campaign"
 BARS_FILE = Path(__file__).resolve().parents[2] / "configs" / "trainer.yml"
@@ -72,16 +62,19 @@ TRIALS = 3  # of a route's search
 RECIPE = RecipeConfig.model_validate(
     {
         "lightgbm": {
-            "trees": 30, "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 300, "feature_fraction": 0.6,
-            "bagging_fraction": 0.6, "lambda_l2": 10.0, "max_bin": 63,
+            "trees": 30,
+            "learning_rate": 0.1,
+            "num_leaves": 15,
+            "min_data_in_leaf": 300,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.6,
+            "lambda_l2": 10.0,
+            "max_bin": 63,
         },
-        "cpcv": {
-            "groups": 3, "test_groups": 1, "embargo_sessions": 10, "holdout_sessions": 252,
-            "long_embargo_sessions": 253,
-        },
+        "cpcv": {"groups": 3, "test_groups": 1, "embargo_sessions": 10, "holdout_sessions": 252, "long_embargo_sessions": 253},
         "search": {"startup_trials": 2, "lightgbm": {"num_leaves": [7, 15], "learning_rate": [0.05, 0.1]}},
     }
-)  # fmt: skip
+)
 UNDER = sha256_of(json.dumps([RECIPE.fingerprint(), BARS.fingerprint(), SYMBOLS, SESSIONS, STRENGTHS]).encode())[:12]
 
 
@@ -150,12 +143,17 @@ def judged(place: Path, kind: str, seed: int) -> Judged:
     was_opened = (run / FOLDER / HOLDOUT).exists()
     case = read_document(champions.case_path(place / "registry", str(outcome.record["case_sha256"])))
     found = Judged(
-        kind, seed, outcome.verdict.is_promoted, evidence["ic"]["mean"],
-        case["measured"]["walk_forward"]["net"]["annual_sharpe"], case["trials"].get("dsr"), case["trials"]["n_trials"],
+        kind,
+        seed,
+        outcome.verdict.is_promoted,
+        evidence["ic"]["mean"],
+        case["measured"]["walk_forward"]["net"]["annual_sharpe"],
+        case["trials"].get("dsr"),
+        case["trials"]["n_trials"],
         {row.bar: row.passed if was_opened or row.bar not in UNSEALED else None for row in rows},
         "; ".join(row.why for row in rows if not row.passed and row.bar in ("leak", "universe"))[:600],
         round(time.monotonic() - begun, 1),
-    )  # fmt: skip
+    )
     shutil.rmtree(place)
     return found
 
@@ -176,14 +174,19 @@ def trained(place: Path, kind: str, seed: int) -> tuple[Path, Path]:
         honest = planted("noise" if seed % 2 else "strong", seed) if kind in HIDDEN else market
         second = delivered(other_vendor(honest), place / "theirs")
     request = Request(
-        data=data, run=place / "run", start=None, end=None, symbols=(), seed=1, workers=1, code_version=CODE,
-        bars_hash=BARS.fingerprint(), second=second,
-    )  # fmt: skip
+        data=data,
+        run=place / "run",
+        start=None,
+        end=None,
+        symbols=(),
+        seed=1,
+        workers=1,
+        code_version=CODE,
+        bars_hash=BARS.fingerprint(),
+        second=second,
+    )
     # The report's pictures judge nothing, and a promotion measures the book anew: a third of the time.
-    with (
-        patch("trainer.train.report_files", lambda subject: {}),
-        patch("trainer.train.policy_book", lambda *of: UNSIZED),
-    ):
+    with patch("trainer.training.train.report_files", lambda subject: {}), patch("trainer.training.train.policy_book", lambda *of: UNSIZED):
         train(RECIPES[SLEEVE], RECIPE, request, lambda name: None)
     return data, request.run
 
@@ -220,13 +223,9 @@ def of(found: Iterable[Judged], *kinds: str) -> list[Judged]:
 
 
 RULES: dict[str, Callable[[list[Judged]], bool]] = {
-    "noise is promoted in at most 1 of 20": lambda f: (
-        sum(r.promoted for r in of(f, "noise")) <= max(1, len(of(f, "noise")) // 20)
-    ),
+    "noise is promoted in at most 1 of 20": lambda f: sum(r.promoted for r in of(f, "noise")) <= max(1, len(of(f, "noise")) // 20),
     "no leak is promoted, and none is believed": lambda f: not any(r.promoted or r.is_believed for r in of(f, *LEAKY)),
-    "honest signals are believed in 18 of 20": lambda f: (
-        sum(r.is_believed for r in of(f, *SIGNALS)) >= 18 / 20 * len(of(f, *SIGNALS))
-    ),
+    "honest signals are believed in 18 of 20": lambda f: sum(r.is_believed for r in of(f, *SIGNALS)) >= 18 / 20 * len(of(f, *SIGNALS)),
     "every route to one model has one DSR": lambda f: len({(r.dsr, r.trials) for r in of(f, *ROUTES)}) <= 1,
 }
 
@@ -262,11 +261,9 @@ def summary(found: list[Judged]) -> str:
         rows = of(found, kind)
         figures = [
             f"{name} {mean(known):{form}} ({min(known):{form}} to {max(known):{form}})"
-            for name, values, form in (
-                ("IC", [row.ic for row in rows], "+.4f"), ("net Sharpe", [row.net_sharpe for row in rows], "+.2f"),
-            )
+            for name, values, form in (("IC", [row.ic for row in rows], "+.4f"), ("net Sharpe", [row.net_sharpe for row in rows], "+.2f"))
             if (known := [value for value in values if value is not None])
-        ]  # fmt: skip
+        ]
         promoted, believed = sum(row.promoted for row in rows), sum(row.is_believed for row in rows)
         told = ", ".join(figures) or "not trained"
         lines.append(f"{kind:24} promoted {promoted}, believed {believed} of {len(rows)}  {told}")

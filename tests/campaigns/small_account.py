@@ -27,16 +27,16 @@ from typing import Any
 
 import numpy as np
 
-from execution.exchange.generated.market import generate
-from portfolio.ranking import average_ranks
+from portfolio.policy.ranking import average_ranks
 from signals.bundle.manifest import InformationCoefficient
-from signals.dataset import load_bars, read_manifest
-from signals.manifest import Manifest, PriceBasis
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, RANKED, publish_bundle, recipe, sign_data
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated.market import generate
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.validation.ic import overlapping_mean
@@ -65,8 +65,7 @@ def learned(data: Path, last: date) -> tuple[np.ndarray, InformationCoefficient]
     gained = np.nancumsum(np.log1p(bars.total_return), axis=0)
     rows = range(len(bars.sessions) - HORIZON - 1)
     known = [r for r in rows if panel.eligible[r].sum() > 20]
-    ics = np.array([_correlations(panel.values[r], panel.eligible[r], gained[r + 1 + HORIZON] - gained[r + 1])
-                    for r in known])  # fmt: skip
+    ics = np.array([_correlations(panel.values[r], panel.eligible[r], gained[r + 1 + HORIZON] - gained[r + 1]) for r in known])
     early = len(known) // 2
     trial = _dyadic(ics[: early - HORIZON].mean(axis=0))
     judged = []
@@ -103,8 +102,12 @@ def publish(store: Path, manifest: Manifest, last: date, seq: int) -> Informatio
 def traded(bench: Workbench, session: date, seen: Seen) -> None:
     """Run one session and note what it came to."""
     done = bench("run-day", "--session", str(session), "--json")
-    jobs = {job: (status, summary, json.loads(figures)) for job, status, summary, figures in bench.rows(
-        "SELECT job, status, summary, figures FROM job_runs WHERE session = ?", str(session))}  # fmt: skip
+    jobs = {
+        job: (status, summary, json.loads(figures))
+        for job, status, summary, figures in bench.rows(
+            "SELECT job, status, summary, figures FROM job_runs WHERE session = ?", str(session)
+        )
+    }
     status, summary, figures = jobs.get("plan", ("absent", done.out + done.err, {}))
     if done.code or status != "done":
         others = [f"{job} {end}: {words}" for job, (end, words, _) in jobs.items() if end != "done"]
@@ -129,11 +132,9 @@ def _from_path(bench: Workbench, session: date) -> float:
     [(body,)] = bench.rows("SELECT body FROM plans WHERE session = ?", str(session))
     plan = json.loads(body)
     unfilled = {row[0] for row in plan["refusals"]} | {
-        symbol for (symbol,) in bench.rows(
-            "SELECT symbol FROM intents WHERE session = ? AND state <> 'filled'", str(session))
-    }  # fmt: skip
-    held = dict(bench.rows(
-        "SELECT symbol, quantity FROM positions WHERE session = ? AND phase = 'close'", str(session)))  # fmt: skip
+        symbol for (symbol,) in bench.rows("SELECT symbol FROM intents WHERE session = ? AND state <> 'filled'", str(session))
+    }
+    held = dict(bench.rows("SELECT symbol, quantity FROM positions WHERE session = ? AND phase = 'close'", str(session)))
     names = ({*plan["path"], *held} & set(plan["references"])) - unfilled
     return max((abs(float(Decimal(held.get(s, "0")) - Decimal(plan["path"].get(s, "0")))) for s in names), default=0.0)
 
@@ -145,8 +146,7 @@ def told(seen: Seen, equity: int) -> list[str]:
     gross = [r["planned_gross"] / r["target_gross"] for r in late if r["target_gross"]]
     extra = [r["planned_l1"] for r in late]
     return [
-        f"{len(seen.orders)} sessions of {equity:,} USD: {sum(seen.orders):,} orders, "
-        f"{min(seen.orders)} to {max(seen.orders)} a session",
+        f"{len(seen.orders)} sessions of {equity:,} USD: {sum(seen.orders):,} orders, {min(seen.orders)} to {max(seen.orders)} a session",
         f"after {SETTLED} sessions: nearest whole shares miss {np.median(share):.1%} of the target book (worst "
         f"{max(share):.1%}); planned gross / target gross {np.median(gross):.3f} "
         f"({min(gross):.3f} to {max(gross):.3f}); "
@@ -175,8 +175,9 @@ def year(root: Path, equity: int, sessions: int, seed: int) -> Seen:
     store = root / "store"
     market = generate(seed, sessions=LEARNED + SLEEVE.lookback_sessions + sessions, end=END, with_defects=False)
     bars, actions = market.write(root / "vendor")
-    manifest = ingest(Sources(bars, actions), store / "data", mapping=Mapping(), basis=PriceBasis.RAW,
-                      config=CurationConfig(), name="generated")  # fmt: skip
+    manifest = ingest(
+        Sources(bars, actions), store / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="generated"
+    )
     sign_data(store / "data")
     days = manifest.calendar.between(manifest.first, manifest.last)[-sessions:]
     trust = store / "root.pub"
@@ -188,8 +189,7 @@ def year(root: Path, equity: int, sessions: int, seed: int) -> Seen:
             ic = publish(store, manifest, last, 1 + number // QUARTER)
             print(f"{session}: learned to {last}, IC {ic.mean:.4f}, t {ic.t:.1f}", flush=True)
         if number == 0:
-            made = bench("init", "--venue", "exchange", "--store", str(store), "--trust", str(trust),
-                         "--equity", str(equity))  # fmt: skip
+            made = bench("init", "--venue", "exchange", "--store", str(store), "--trust", str(trust), "--equity", str(equity))
             assert made.code == 0, made.err
             assert bench("arm", "--session", str(session), "--yes").code == 0
         traded(bench, session, seen)

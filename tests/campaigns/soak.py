@@ -31,12 +31,12 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-from appliance.schedule import JOBS, timetable
-from execution.exchange.generated.market import generate
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import bundles, steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
 from tests.flow.test_daemon import Rehearsal
+from trainer.curation.generated.market import generate
 
 SESSIONS, WARM, MARGIN = 30, 3, 15
 MEMORY_GROWTH, LEDGER_GROWTH = 0.05, 2.0
@@ -63,9 +63,13 @@ def look(life: Rehearsal, session: date) -> Look:
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
     ledger, log = (life.bench.state / name for name in ("ledger.sqlite", "ledger.sqlite-wal"))
     return Look(
-        session, int(status["VmRSS"].split()[0]), len(list((proc / "fd").iterdir())), int(status["Threads"]),
-        ledger.stat().st_size, log.stat().st_size if log.exists() else 0,
-    )  # fmt: skip
+        session,
+        int(status["VmRSS"].split()[0]),
+        len(list((proc / "fd").iterdir())),
+        int(status["Threads"]),
+        ledger.stat().st_size,
+        log.stat().st_size if log.exists() else 0,
+    )
 
 
 def publish(root: Path, sessions: int) -> Published:
@@ -84,9 +88,8 @@ def beside_an_exchange(root: Path, store: Published) -> Iterator[Rehearsal]:
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(store.root / "data"), "--port", "0"]
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
-        subprocess.Popen([*command, "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                         text=True) as server,
-    ):  # fmt: skip
+        subprocess.Popen([*command, "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server,
+    ):
         manager.bind(str(root / "notify"))
         manager.setblocking(False)
         assert server.stdout is not None
@@ -115,23 +118,26 @@ def grown(looks: list[Look]) -> list[str]:
     return [
         words
         for words, is_so in (
-            (f"memory from {first.resident_kb} to {last.resident_kb} KB",
-             last.resident_kb > first.resident_kb * (1 + MEMORY_GROWTH)),
+            (f"memory from {first.resident_kb} to {last.resident_kb} KB", last.resident_kb > first.resident_kb * (1 + MEMORY_GROWTH)),
             (f"descriptors from {first.descriptors} to {last.descriptors}", last.descriptors > first.descriptors),
             (f"threads from {first.threads} to {last.threads}", last.threads > first.threads),
             (f"the ledger by {late:.0f} bytes a session, {earlier:.0f} before", late > LEDGER_GROWTH * max(earlier, 1)),
             (f"the ledger's log to {last.log_bytes} bytes", last.log_bytes > LOG_BYTES),
         )
         if is_so
-    ]  # fmt: skip
+    ]
 
 
 def broken(life: Rehearsal, days: list[date]) -> list[str]:
     """Jobs without their one terminal row, and orders that were sent twice."""
     rows = life.bench.rows("SELECT session, job, status FROM job_runs WHERE session >= ?", str(days[0]))
     ended = {(session, job): status for session, job, status in rows}
-    missing = [f"{day} {job} is {ended.get((str(day), job))}" for day in days for job in JOBS
-               if ended.get((str(day), job)) not in ("done", "skipped")]  # fmt: skip
+    missing = [
+        f"{day} {job} is {ended.get((str(day), job))}"
+        for day in days
+        for job in JOBS
+        if ended.get((str(day), job)) not in ("done", "skipped")
+    ]
     posts = steering.log(life.url, method="POST")
     ids = [json.loads(row["body"])["client_order_id"] for row in posts if row["path"] == "/v2/orders"]
     return missing + [f"{cid} was posted {ids.count(cid)} times" for cid in sorted(set(ids)) if ids.count(cid) > 1]
@@ -158,9 +164,11 @@ def main() -> int:
                 print(looks[-1], flush=True)
             wrong = grown(looks[WARM - 1 :]) + broken(life, days)
     first, last = looks[WARM - 1], looks[-1]
-    print(f"{len(looks)} sessions in {time.monotonic() - began:.0f} s: memory {first.resident_kb} to {last.resident_kb}"
-          f" KB, descriptors {first.descriptors} to {last.descriptors}, threads {first.threads} to {last.threads},"
-          f" ledger {first.ledger_bytes} to {last.ledger_bytes} bytes")  # fmt: skip
+    print(
+        f"{len(looks)} sessions in {time.monotonic() - began:.0f} s: memory {first.resident_kb} to {last.resident_kb}"
+        f" KB, descriptors {first.descriptors} to {last.descriptors}, threads {first.threads} to {last.threads},"
+        f" ledger {first.ledger_bytes} to {last.ledger_bytes} bytes"
+    )
     print("\n".join(wrong) or "nothing grew, every job ended once, nothing was sent twice")
     return int(bool(wrong))
 

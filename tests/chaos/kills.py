@@ -30,7 +30,7 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
@@ -165,9 +165,7 @@ class Campaign:
         theirs = {p["symbol"]: Decimal(p["qty"]) for p in self.get("/v2/positions")}
         ours = {
             symbol: Decimal(quantity)
-            for symbol, quantity in self.rows(
-                "SELECT symbol, quantity FROM positions WHERE session = ? AND phase = 'close'", str(day)
-            )
+            for symbol, quantity in self.rows("SELECT symbol, quantity FROM positions WHERE session = ? AND phase = 'close'", str(day))
         }
         cash = Decimal(self.get("/v2/account")["cash"])
         (booked,) = self.rows("SELECT cash FROM accounts WHERE session = ? AND phase = 'close'", str(day))
@@ -191,9 +189,18 @@ def live(root: Path, seed: int, kills: int, sessions: int) -> Counter[str]:
     campaign.serve(timetable(days[0], store.manifest.calendar)[0].at)
     try:
         campaign.run(
-            "init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust),
-            "--fixed-ic", "0.05", "--url", campaign.url,
-        )  # fmt: skip
+            "init",
+            "--venue",
+            "exchange",
+            "--store",
+            str(store.root),
+            "--trust",
+            str(store.trust),
+            "--fixed-ic",
+            "0.05",
+            "--url",
+            campaign.url,
+        )
         campaign.run("arm", "--yes")
         for day in days:
             campaign.session(day)

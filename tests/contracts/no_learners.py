@@ -3,9 +3,7 @@
 import importlib.util
 import sys
 
-LEARNERS = (
-    "lightgbm", "catboost", "xgboost", "sklearn", "optuna", "mlflow", "onnx", "shap", "distributed", "torch",
-)  # fmt: skip
+LEARNERS = ("lightgbm", "catboost", "xgboost", "sklearn", "optuna", "mlflow", "onnx", "shap", "distributed", "torch")
 
 found = [name for name in LEARNERS if importlib.util.find_spec(name) is not None]
 if found:

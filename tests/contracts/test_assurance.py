@@ -79,9 +79,7 @@ def test_a_proven_row_names_a_test_or_target_that_exists() -> None:
             assert (ROOT / path).is_file(), f"{row.id}: {path} is gone"
             name, _, case = name.partition("[")
             assert not name or name in names_in(ROOT / path), f"{row.id}: {proof} is gone"
-            assert f'"{case[:-1]}"' in (ROOT / path).read_text(encoding="utf-8") or not case, (
-                f"{row.id}: {proof} is gone"
-            )
+            assert f'"{case[:-1]}"' in (ROOT / path).read_text(encoding="utf-8") or not case, f"{row.id}: {proof} is gone"
 
 
 def test_every_item_of_the_list_is_read() -> None:

@@ -117,9 +117,7 @@ def test_a_broken_link_is_seen(line: str, found: list[str]) -> None:
 
 
 def test_a_vanished_path_is_seen() -> None:
-    assert list(missing_paths("`signals/nowhere.py`, `configs/sleeves/*.yml`, `signals/errors.py`")) == [
-        "signals/nowhere.py"
-    ]
+    assert list(missing_paths("`signals/nowhere.py`, `configs/sleeves/*.yml`, `signals/errors.py`")) == ["signals/nowhere.py"]
 
 
 def test_two_headings_of_one_name_have_two_anchors() -> None:

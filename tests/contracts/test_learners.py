@@ -13,10 +13,10 @@ pytest.importorskip("lightgbm", reason="learners are not part of a device")
 
 from signals.bundle.graph import check_model
 from signals.errors import FixInput
-from trainer.export import TOLERANCE, export
-from trainer.models.base import Device, Learner, Model
-from trainer.models.parameters import CatBoostConfig, LightGbmConfig, MlpConfig, Objective
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.export import TOLERANCE, export
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, MlpConfig, Objective
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 
 COUNT, NAMES = 6000, ("signal", "noise", "dollars", "gaps", "constant")
@@ -116,9 +116,7 @@ def test_scores_are_finite_float64_even_of_rows_without_a_single_feature(model: 
     assert model.predict(np.zeros((0, len(NAMES)), dtype=np.float32)).shape == (0,)
 
 
-def test_a_row_s_score_does_not_depend_on_its_neighbours(
-    case: tuple[LearnerKind, Objective | None], model: Model
-) -> None:
+def test_a_row_s_score_does_not_depend_on_its_neighbours(case: tuple[LearnerKind, Objective | None], model: Model) -> None:
     features, _ = rows(5)
     tolerance = 1e-6 if case[0] is LearnerKind.MLP else 0.0  # torch's matrix product sums in another order
     np.testing.assert_allclose(model.predict(features)[::7], model.predict(features[::7]), rtol=0.0, atol=tolerance)
@@ -148,9 +146,7 @@ def test_importance_is_shares_led_by_the_signal(model: Model) -> None:
     assert importance[NAMES.index("constant")] == 0.0
 
 
-def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(
-    case: tuple[LearnerKind, Objective | None], model: Model
-) -> None:
+def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(case: tuple[LearnerKind, Objective | None], model: Model) -> None:
     features, _ = rows(11)
     if case[0] is LearnerKind.MLP:
         with pytest.raises(FixInput, match="SHAP"):
@@ -164,7 +160,7 @@ def test_contributions_sum_to_the_score_and_none_comes_from_a_constant(
 @pytest.mark.parametrize("kind", [k for k in LearnerKind if k is not LearnerKind.MLP], ids=str)
 def test_cuda_without_one_is_an_error_and_auto_says_what_it_took(kind: LearnerKind) -> None:
     if kind is LearnerKind.CATBOOST:
-        from trainer.models.catb import catboost_device
+        from trainer.learners.catb import catboost_device
 
         if catboost_device(Device.AUTO) is Device.CUDA:
             pytest.skip("this machine has CUDA")

@@ -1,4 +1,4 @@
-"""No message is made of Python: what an error or an instant says to a person comes from `signals.wording`."""
+"""No message is made of Python: what an error or an instant says to a person comes from `signals.text.wording`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("signals", "portfolio", "execution", "appliance", "trainer")
-OURS = {
-    node.name
-    for node in ast.walk(ast.parse((ROOT / "signals/errors.py").read_text()))
-    if isinstance(node, ast.ClassDef)
-} | {"RefusedByVenue", "NoDaemon"}  # an error of ours says itself
+OURS = {node.name for node in ast.walk(ast.parse((ROOT / "signals/errors.py").read_text())) if isinstance(node, ast.ClassDef)} | {
+    "RefusedByVenue",
+    "NoDaemon",
+}  # an error of ours says itself
 FOR_A_PROGRAM = {
-    "signals/console.py": "the key `error` of the JSON document names the class",
-    "signals/wording.py": "it is what makes the words",
-    "signals/strict_json.py": "the text of json's own error, which is a sentence",
+    "signals/text/console.py": "the key `error` of the JSON document names the class",
+    "signals/text/wording.py": "it is what makes the words",
+    "signals/text/strict_json.py": "the text of json's own error, which is a sentence",
     "appliance/jobs/running.py": "the figure `error` of a job's row names the class",
     "appliance/daemon/life.py": "the log's field `error` is for whoever looks for the fault",
-    "appliance/market.py": "a decision by the library's text, shown to nobody",
-    "execution/exchange/codec.py": "a fault of this program",
-    "appliance/latch.py": "an instant in what a hash is taken of",
-    "appliance/reductions.py": "an instant in what a hash is taken of",
+    "appliance/market/store.py": "a decision by the library's text, shown to nobody",
+    "execution/exchange/protocol/codec.py": "a fault of this program",
+    "appliance/controls/latch.py": "an instant in what a hash is taken of",
+    "appliance/safety/reductions.py": "an instant in what a hash is taken of",
     "appliance/commands/books.py": "an instant in the name of a row",
 }
 
@@ -59,11 +58,7 @@ def faults(source: str) -> list[str]:
             found.add((node.lineno, "the name of a class"))
         if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Call):
             call = node.value
-            if (
-                isinstance(call.func, ast.Attribute)
-                and call.func.attr == "isoformat"
-                and not (call.args or call.keywords)
-            ):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "isoformat" and not (call.args or call.keywords):
                 found.add((node.lineno, "an instant with its microseconds"))
     for name, within in foreign_errors(tree):
         for node in ast.walk(within):

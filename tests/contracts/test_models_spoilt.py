@@ -20,20 +20,35 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = 400
 # What the static check lets through, because each operator and field of it is allowed: the child has to refuse these.
 LEFT_TO_THE_CHILD = {
-    "widths that double forty times", "a tree whose branch leads to itself", "a tree whose leaves lead back",
-    "a tree that leads nowhere", "a node twice", "a billion targets", "targets below zero",
-    "a target that is not there", "a feature that is not there", "lists of different lengths", "a shape of 2^60 cells",
-    "a shape below zero", "a reshape to 2^40 rows", "a reshape to nothing", "a circle of nodes",
+    "widths that double forty times",
+    "a tree whose branch leads to itself",
+    "a tree whose leaves lead back",
+    "a tree that leads nowhere",
+    "a node twice",
+    "a billion targets",
+    "targets below zero",
+    "a target that is not there",
+    "a feature that is not there",
+    "lists of different lengths",
+    "a shape of 2^60 cells",
+    "a shape below zero",
+    "a reshape to 2^40 rows",
+    "a reshape to nothing",
+    "a circle of nodes",
     "widths that double eighteen times",
-}  # fmt: skip
+}
 
 
 def test_damaged_models_neither_hang_nor_crash_nor_outgrow_their_limits() -> None:
     """Four hundred mutated models and every hostile one; the campaign `make fuzz-models` verifies ten thousand."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.models", "--cases", str(CASES), "--seed", "7"],
-        capture_output=True, text=True, cwd=ROOT, timeout=200, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["wrong"] == [] and found["whole"] == {"scored": len(WHOLE)}
@@ -47,9 +62,7 @@ def test_what_no_learner_of_ours_exports_is_refused_without_running_it(name: str
         check_model(HOSTILE[name](), "model.onnx")
 
 
-@pytest.mark.parametrize(
-    "name", ["widths that double forty times", "a reshape to 2^40 rows", "a billion targets", "a circle of nodes"]
-)
+@pytest.mark.parametrize("name", ["widths that double forty times", "a reshape to 2^40 rows", "a billion targets", "a circle of nodes"])
 def test_what_only_running_it_shows_is_refused_by_the_child_and_the_device_goes_on(name: str) -> None:
     model = HOSTILE[name]()
     check_model(model, "model.onnx")

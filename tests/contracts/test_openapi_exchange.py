@@ -30,11 +30,11 @@ from alpaca.trading.models import (
     TradeActivity,
 )
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from execution.exchange.routes import ROUTES, SIM_PREFIX
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.api.routes import ROUTES, SIM_PREFIX
+from execution.exchange.protocol.message import Request
 from execution.orders import OrderStatus as OurStatus
-from signals.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
 DOCUMENTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "alpaca"
@@ -137,11 +137,7 @@ def asked() -> Asker:
     ask("POST", "/v2/orders", order("AAA", "buy", "day", type="stop_limit", stop_price="120", limit_price="121"))
     ask("POST", "/v2/orders", order("CCC", "buy", "day", type="stop", stop_price="40"))
     ask("POST", "/v2/orders", order("CCC", "buy", "gtc", type="trailing_stop", trail_percent="5"))
-    ask(
-        "POST",
-        "/v2/orders",
-        {"symbol": "CCC", "notional": 500, "side": "buy", "type": "market", "time_in_force": "day"},
-    )
+    ask("POST", "/v2/orders", {"symbol": "CCC", "notional": 500, "side": "buy", "type": "market", "time_in_force": "day"})
     ask("PATCH", "/v2/orders/{order_id}", {"limit_price": "51"}, order_id=limit["id"])
     ask("GET", "/v2/orders", limit="500")
     _read_everything(ask, limit)
@@ -154,8 +150,16 @@ def asked() -> Asker:
 
 
 def _read_everything(ask: Asker, limit: Json) -> None:
-    for path in ("account", "account/configurations", "account/activities", "account/portfolio/history", "clock",
-                 "calendar", "assets", "positions"):  # fmt: skip
+    for path in (
+        "account",
+        "account/configurations",
+        "account/activities",
+        "account/portfolio/history",
+        "clock",
+        "calendar",
+        "assets",
+        "positions",
+    ):
         ask("GET", f"/v2/{path}")
     ask("GET", "/v2/orders/{order_id}", order_id=limit["id"])
     ask("GET", "/v2/orders:by_client_order_id", client_order_id=limit["client_order_id"])
@@ -204,9 +208,7 @@ def test_the_sdk_models_read_every_answer(asked: Asker) -> None:
 
 def test_an_order_has_all_keys_of_the_wire(asked: Asker) -> None:
     """Every property that the document names, and the ones that only appear in the SDK's recordings."""
-    row = asked("GET", "/v2/orders", limit="1", direction="asc") or asked(
-        "POST", "/v2/orders", order("AAA", "buy", "day")
-    )
+    row = asked("GET", "/v2/orders", limit="1", direction="asc") or asked("POST", "/v2/orders", order("AAA", "buy", "day"))
     keys = set((row[0] if isinstance(row, list) else row).keys())
     described = set(document(TRADING)["components"]["schemas"]["Order"]["properties"])
     assert described <= keys and keys - described == {"source", "subtag"}

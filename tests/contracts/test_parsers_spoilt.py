@@ -46,9 +46,7 @@ def test_a_bomb_alone_is_refused(parser: Parser, bomb: bytes) -> None:
     assert parser.name in NEVER_RAISE or parser.name == "API acknowledgement"
 
 
-@pytest.mark.parametrize(
-    "content", [b"stores: \xff", b"stores: 2001-99-99", b"[" * 3000], ids=["no text", "no date", "no end"]
-)
+@pytest.mark.parametrize("content", [b"stores: \xff", b"stores: 2001-99-99", b"[" * 3000], ids=["no text", "no date", "no end"])
 def test_a_configuration_that_is_no_text_no_date_or_has_no_end_is_a_bad_configuration(content: bytes) -> None:
     with pytest.raises(BadConfig, match="not valid YAML"):
         NAMES["configuration"].read(content)

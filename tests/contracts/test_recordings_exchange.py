@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from signals.actions import Action, ActionKind
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
 RECORDINGS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "alpaca_fixtures"
@@ -27,10 +27,20 @@ HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
 KINDS = ("forward_splits", "reverse_splits", "cash_dividends", "name_changes")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # what Alpaca has withdrawn since, or says of options, commissions, due bills and its own screens alone
-NOT_ANSWERED = frozenset({
-    "daytrade_count", "daytrading_buying_power", "pattern_day_trader", "dtbp_check", "pdt_check", "commission", "usd",
-    "last_close_pct_change", "last_price", "due_bill_redemption_date",
-})  # fmt: skip
+NOT_ANSWERED = frozenset(
+    {
+        "daytrade_count",
+        "daytrading_buying_power",
+        "pattern_day_trader",
+        "dtbp_check",
+        "pdt_check",
+        "commission",
+        "usd",
+        "last_close_pct_change",
+        "last_price",
+        "due_bill_redemption_date",
+    }
+)
 ACTIONS = (
     Action(ActionKind.SPLIT, "AAA", date(2021, 11, 23), date(2021, 11, 19), ratio=Decimal(2)),
     Action(ActionKind.SPLIT, "BBB", date(2021, 11, 23), date(2021, 11, 19), ratio=Decimal("0.5")),
@@ -45,8 +55,12 @@ def served() -> Exchange:
     """An account with an order of each end, a position and an open session."""
     made = exchange("2021-11-22 08:00", spread_bps=0, actions=ACTIONS)
     for symbol, tif in (("AAA", "opg"), ("BBB", "gtc")):
-        ask(made, "POST", "/v2/orders", {"symbol": symbol, "qty": "5", "side": "buy", "type": "market",
-                                         "time_in_force": tif, "client_order_id": symbol})  # fmt: skip
+        ask(
+            made,
+            "POST",
+            "/v2/orders",
+            {"symbol": symbol, "qty": "5", "side": "buy", "type": "market", "time_in_force": tif, "client_order_id": symbol},
+        )
     made.advance(new_york("2021-11-22 12:00"))
     far = {"symbol": "CCC", "qty": "1", "side": "buy", "type": "limit", "limit_price": "5", "time_in_force": "day"}
     ask(made, "POST", "/v2/orders", {**far, "client_order_id": "far"})
@@ -87,24 +101,19 @@ ANSWERS: dict[str, Callable[[Exchange], Json]] = {
     "asset_routes__test_get_all_assets": lambda e: ask(e, "GET", "/v2/assets"),
     "asset_routes__test_get_asset": lambda e: ask(e, "GET", "/v2/assets/AAA"),
     "order_routes__test_get_orders": lambda e: ask(e, "GET", "/v2/orders", status="all"),
-    "order_routes__test_get_order_by_client_id":
-        lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="AAA"),
-    "order_routes__test_limit_order":
-        lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="far"),
-    "order_routes__test_market_order":
-        lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="BBB"),
+    "order_routes__test_get_order_by_client_id": lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="AAA"),
+    "order_routes__test_limit_order": lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="far"),
+    "order_routes__test_market_order": lambda e: ask(e, "GET", "/v2/orders:by_client_order_id", client_order_id="BBB"),
     "position_routes__test_get_all_positions": lambda e: ask(e, "GET", "/v2/positions"),
     "position_routes__test_get_open_position_with_symbol": lambda e: ask(e, "GET", "/v2/positions/AAA"),
-    "historical_stock_data__test_multisymbol_get_bars":
-        lambda e: ask(e, "GET", "/v2/stocks/bars", symbols="AAA,BBB", timeframe="1Day", start="2021-11-19"),
-    "historical_stock_data__test_stock_latest_bar":
-        lambda e: ask(e, "GET", "/v2/stocks/bars/latest", symbols="AAA"),
-    "historical_stock_data__test_get_latest_quote":
-        lambda e: ask(e, "GET", "/v2/stocks/quotes/latest", symbols="AAA"),
-    "historical_stock_data__test_get_latest_trade":
-        lambda e: ask(e, "GET", "/v2/stocks/trades/latest", symbols="AAA"),
+    "historical_stock_data__test_multisymbol_get_bars": lambda e: ask(
+        e, "GET", "/v2/stocks/bars", symbols="AAA,BBB", timeframe="1Day", start="2021-11-19"
+    ),
+    "historical_stock_data__test_stock_latest_bar": lambda e: ask(e, "GET", "/v2/stocks/bars/latest", symbols="AAA"),
+    "historical_stock_data__test_get_latest_quote": lambda e: ask(e, "GET", "/v2/stocks/quotes/latest", symbols="AAA"),
+    "historical_stock_data__test_get_latest_trade": lambda e: ask(e, "GET", "/v2/stocks/trades/latest", symbols="AAA"),
     "corporate_actions__test_get_corporate_actions": lambda e: ask(e, "GET", "/v1/corporate-actions", end="2021-12-31"),
-}  # fmt: skip
+}
 
 
 def alike(answer: Json, recorded: Json) -> tuple[Json, Json]:
@@ -141,5 +150,7 @@ def test_a_difference_is_told() -> None:
     recorded = {"qty": "5", "legs": None, "rows": [{"is_open": True}]}
     assert differences(recorded, recorded) == []
     assert differences(recorded, {"qty": "five", "rows": [{"is_open": 1}]}) == [
-        "/legs is missing", "/qty: recorded '5', answered 'five'", "/rows[]/is_open: recorded True, answered 1",
-    ]  # fmt: skip
+        "/legs is missing",
+        "/qty: recorded '5', answered 'five'",
+        "/rows[]/is_open: recorded True, answered 1",
+    ]

@@ -15,11 +15,7 @@ DEVICE = ("signals", "portfolio", "execution", "appliance")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 # Who may ask what time it is: the real clock, the exchange's wall clock, and the trainer's stamp on a run.
-CLOCKS = {
-    "appliance/clock.py",
-    "execution/exchange/clock.py",
-    "trainer/clock.py",
-}
+CLOCKS = {"appliance/system/clock.py", "execution/exchange/core/clock.py", "trainer/clock.py"}
 # Calls that would make the core depend on the moment or the machine.
 IMPURE = re.compile(
     r"^(datetime\.(datetime\.)?(now|utcnow|today)|date\.today|time\.time|time\.time_ns|os\.environ(\.\w+)?|os\.getenv|"
@@ -76,17 +72,13 @@ def test_state_is_written_atomically_and_no_file_outgrows_its_idea(path: Path) -
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call):
                 called = dotted(node.func) or getattr(node.func, "attr", "")
-                modes = [
-                    a.value for a in [*node.args, *[k.value for k in node.keywords]] if isinstance(a, ast.Constant)
-                ]
+                modes = [a.value for a in [*node.args, *[k.value for k in node.keywords]] if isinstance(a, ast.Constant)]
                 writes = any(isinstance(m, str) and re.fullmatch(r"[wax]b?\+?", m) for m in modes)
                 assert not (called in ("open", "io.open") and writes), f"line {node.lineno}: use write_atomic"
                 assert called not in ("write_text", "write_bytes"), f"line {node.lineno}: use write_atomic"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in DEVICE], ids=lambda p: str(p.relative_to(ROOT))
-)
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in DEVICE], ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_on_the_device_can_unpickle_or_evaluate(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -97,9 +89,9 @@ def test_nothing_on_the_device_can_unpickle_or_evaluate(path: Path) -> None:
         assert not UNPICKLING & set(names), f"line {node.lineno}"  # type: ignore[attr-defined]
         if isinstance(node, ast.Call):
             assert dotted(node.func) not in ("eval", "exec", "torch.load"), f"line {node.lineno}"
-            assert not any(
-                k.arg == "allow_pickle" and isinstance(k.value, ast.Constant) and k.value.value for k in node.keywords
-            ), f"line {node.lineno}"
+            assert not any(k.arg == "allow_pickle" and isinstance(k.value, ast.Constant) and k.value.value for k in node.keywords), (
+                f"line {node.lineno}"
+            )
 
 
 def test_every_direct_dependency_is_locked_with_hashes() -> None:

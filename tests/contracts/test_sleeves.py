@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.bars import NO_PANEL, Bars
 from signals.errors import NotASession
 from signals.features.panel import FeaturePanel
+from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from tests.fakes.bars import synthetic_bars, yf_bars
@@ -32,9 +32,7 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, 
 
 def with_columns(bars: Bars, columns: list[int], symbols: tuple[str, ...]) -> Bars:
     """The panel whose column j is column `columns[j]` of `bars`, under new names."""
-    panels = {
-        field.name: getattr(bars, field.name)[:, columns].copy() for field in fields(bars) if field.name not in NO_PANEL
-    }
+    panels = {field.name: getattr(bars, field.name)[:, columns].copy() for field in fields(bars) if field.name not in NO_PANEL}
     return Bars(sessions=bars.sessions, symbols=symbols, **panels)
 
 
@@ -95,9 +93,7 @@ def test_the_future_changes_nothing(sleeve: Sleeve, seed: int, row: int) -> None
 @every_sleeve
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), row=st.integers(0, SESSIONS - 1), symbols=st.sampled_from([1, 5, 33, 70]))
-def test_the_device_computes_the_row_that_the_trainer_learned_from(
-    sleeve: Sleeve, seed: int, row: int, symbols: int
-) -> None:
+def test_the_device_computes_the_row_that_the_trainer_learned_from(sleeve: Sleeve, seed: int, row: int, symbols: int) -> None:
     """Features of one session, from the whole panel or from its look-back alone, equal the trainer's row to the bit."""
     bars = synthetic_bars(seed, sessions=SESSIONS, symbols=symbols, missing=0.02)
     asof = day(bars, row)
@@ -157,10 +153,7 @@ def test_adding_a_symbol_changes_only_what_is_declared_cross_sectional(sleeve: S
     declared = {feature.name for feature in sleeve.table if feature.is_cross_sectional}
     own = [i for i, name in enumerate(sleeve.names) if name not in declared and not name.startswith("rank_")]
     assert_same_bits(after[..., own], before[..., own], tuple(sleeve.names[i] for i in own))
-    changed = {
-        name for i, name in enumerate(sleeve.names)
-        if not np.array_equal(after[..., i], before[..., i], equal_nan=True)
-    }  # fmt: skip
+    changed = {name for i, name in enumerate(sleeve.names) if not np.array_equal(after[..., i], before[..., i], equal_nan=True)}
     assert declared <= changed, "a feature declared cross-sectional does not look at other symbols"
 
 

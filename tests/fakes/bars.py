@@ -14,18 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from signals.bars import Bars, Floats
-from signals.holding import Opens
-from signals.returns import GAP_SESSIONS
+from signals.audit.returns import GAP_SESSIONS
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Opens
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 YF_DAILY = SHARED_DATA / "us_daily_2013_2023_yf_open.parquet"
 QUORUM = 0.5  # a date on which fewer than half of the symbols trade is not a session (the file holds one such row)
 
 
-def synthetic_bars(
-    seed: int, sessions: int = 320, symbols: int = 12, *, missing: float = 0.01, start: date = date(2020, 1, 2)
-) -> Bars:
+def synthetic_bars(seed: int, sessions: int = 320, symbols: int = 12, *, missing: float = 0.01, start: date = date(2020, 1, 2)) -> Bars:
     """Seeded bars with a market factor, dividends, absent bars, a late listing and days without trades.
 
     Sessions are weekdays from `start` on. The first symbol lists a third of the way in; a `missing` share of the other
@@ -46,9 +44,14 @@ def synthetic_bars(
     absent = rng.random(shape) < missing
     absent[: sessions // 3, 0] = True
     return _bars(
-        days, tuple(f"S{i:04d}" for i in range(symbols)), (opened, high, low, close), volume,
-        (close * (1.0 + dividend), opened + close * dividend, close), rng.random(shape) >= 0.05, absent,
-    )  # fmt: skip
+        days,
+        tuple(f"S{i:04d}" for i in range(symbols)),
+        (opened, high, low, close),
+        volume,
+        (close * (1.0 + dividend), opened + close * dividend, close),
+        rng.random(shape) >= 0.05,
+        absent,
+    )
 
 
 def all_filled(earned: Floats) -> Opens:
@@ -57,9 +60,13 @@ def all_filled(earned: Floats) -> Opens:
 
 
 def yf_bars(
-    path: Path = YF_DAILY, *, symbols: int | tuple[str, ...] = 40, first: date = date(2018, 1, 1),
-    last: date = date(2019, 12, 31), min_history: int = 0,
-) -> Bars:  # fmt: skip
+    path: Path = YF_DAILY,
+    *,
+    symbols: int | tuple[str, ...] = 40,
+    first: date = date(2018, 1, 1),
+    last: date = date(2019, 12, 31),
+    min_history: int = 0,
+) -> Bars:
     """Real bars of the first `symbols` stocks in name order (or of the names given), first <= session <= last.
 
     Returns are ratios of adj_close, and of open x adj_close / close to the adj_close before. A name is eligible where
@@ -91,9 +98,14 @@ def yf_bars(
 
 
 def _bars(
-    days: np.ndarray, symbols: tuple[str, ...], prices: tuple[Floats, ...], volume: Floats,
-    returns: tuple[Floats, Floats, Floats], eligible: np.ndarray, absent: np.ndarray,
-) -> Bars:  # fmt: skip
+    days: np.ndarray,
+    symbols: tuple[str, ...],
+    prices: tuple[Floats, ...],
+    volume: Floats,
+    returns: tuple[Floats, Floats, Floats],
+    eligible: np.ndarray,
+    absent: np.ndarray,
+) -> Bars:
     """Assemble the panel; `returns` holds the numerators at close and at open, and the base they are divided by."""
     opened, high, low, close, volume = (np.where(absent, np.nan, panel) for panel in (*prices, volume))
     at_close, at_open, base = (np.where(absent, np.nan, panel) for panel in returns)
@@ -105,7 +117,16 @@ def _bars(
             numerators = np.array([at_close[row, column], at_open[row, column]])
             gap[:, row, column] = numerators / base[earlier[-1], column] - 1.0
     return Bars(
-        sessions=days, symbols=symbols, open=opened, high=high, low=low, close=close, volume=volume,
-        total_return=at_close / previous - 1.0, overnight_return=at_open / previous - 1.0,
-        eligible=eligible & ~absent, gap_return=gap[0], gap_overnight=gap[1],
-    )  # fmt: skip
+        sessions=days,
+        symbols=symbols,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        total_return=at_close / previous - 1.0,
+        overnight_return=at_open / previous - 1.0,
+        eligible=eligible & ~absent,
+        gap_return=gap[0],
+        gap_overnight=gap[1],
+    )

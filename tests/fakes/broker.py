@@ -13,28 +13,18 @@ from decimal import Decimal
 from enum import Enum, auto
 from pathlib import Path
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.latch import Latch
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger
-from appliance.seams import Alert
-from execution.brokers.base import (
-    Account,
-    Acked,
-    Activity,
-    Asset,
-    BrokerClock,
-    Position,
-    Refused,
-    Submission,
-    Unknown,
-)
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert
+from appliance.system.state_folder import StateFolder
+from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
 from execution.fills import Fill
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownOrder
-from signals.sessions import NEW_YORK, Calendar, Session
+from signals.market.sessions import NEW_YORK, Calendar, Session
 
 ACCOUNT = "PA0TEST0042"
 ZERO = Decimal(0)
@@ -133,11 +123,21 @@ class FakeBroker:
     def _accept(self, intent: Intent) -> BrokerOrder:
         at = self.clock_.now()
         order = BrokerOrder(
-            id=f"b{len(self.rows):05d}", client_order_id=intent.key.client_order_id, symbol=intent.key.symbol,
-            side=intent.side, type=intent.type, time_in_force=intent.time_in_force, status=OrderStatus.ACCEPTED,
-            raw_status="accepted", quantity=intent.quantity, filled_quantity=ZERO, filled_average_price=None,
-            submitted_at=at, updated_at=at, limit_price=intent.limit_price,
-        )  # fmt: skip
+            id=f"b{len(self.rows):05d}",
+            client_order_id=intent.key.client_order_id,
+            symbol=intent.key.symbol,
+            side=intent.side,
+            type=intent.type,
+            time_in_force=intent.time_in_force,
+            status=OrderStatus.ACCEPTED,
+            raw_status="accepted",
+            quantity=intent.quantity,
+            filled_quantity=ZERO,
+            filled_average_price=None,
+            submitted_at=at,
+            updated_at=at,
+            limit_price=intent.limit_price,
+        )
         self.rows[order.id] = order
         self.accepted.append((at, order.client_order_id))
         self.books.append((at, self._all_filled()))
@@ -180,16 +180,12 @@ class FakeBroker:
         filled = order.filled_quantity + quantity
         status = OrderStatus.FILLED if filled == order.quantity else OrderStatus.PARTIALLY_FILLED
         self.rows[order_id] = replace(
-            order, filled_quantity=filled, filled_average_price=price, status=status, raw_status=status.value,
-            updated_at=at,
-        )  # fmt: skip
+            order, filled_quantity=filled, filled_average_price=price, status=status, raw_status=status.value, updated_at=at
+        )
         fill = Fill(f"f{len(self.news):06d}", order_id, order.symbol, order.side, quantity, price, at)
         self.cash += fill.cash
         self.held[order.symbol] = self.held.get(order.symbol, ZERO) + order.side.sign * quantity
-        self.news.append(
-            Activity(fill.id, "FILL", order.symbol, self._day(), at, quantity, price, ZERO, order.side.value,
-                     order_id, "")
-        )  # fmt: skip
+        self.news.append(Activity(fill.id, "FILL", order.symbol, self._day(), at, quantity, price, ZERO, order.side.value, order_id, ""))
 
     def auction(self, share: Callable[[BrokerOrder], Decimal]) -> None:
         """Fill the whole part of a share of each auction order and let the rest expire."""
@@ -212,9 +208,7 @@ class FakeBroker:
         """A corporate action: shares and cash move, and an activity says so."""
         self.held[symbol] = self.held.get(symbol, ZERO) + shares
         self.cash += cash
-        self.news.append(
-            Activity(f"a{len(self.news):06d}", kind, symbol, self._day(), None, shares, None, cash, "", "", kind)
-        )
+        self.news.append(Activity(f"a{len(self.news):06d}", kind, symbol, self._day(), None, shares, None, cash, "", "", kind))
 
     def _day(self) -> date:
         return self.clock_.now().astimezone(NEW_YORK).date()
@@ -230,15 +224,12 @@ class FakeBroker:
         self._answer()
         value = sum((q * self.prices[s] for s, q in self.held.items()), ZERO)
         equity = self.cash + value
-        return Account("id-1", ACCOUNT, self.status, self.cash, equity, equity, 2 * equity, Decimal(2),
-                       self.is_blocked, True)  # fmt: skip
+        return Account("id-1", ACCOUNT, self.status, self.cash, equity, equity, 2 * equity, Decimal(2), self.is_blocked, True)
 
     def positions(self) -> tuple[Position, ...]:
         self._answer()
         return tuple(
-            Position(symbol, held, self.prices[symbol], self.prices[symbol])
-            for symbol, held in sorted(self.held.items())
-            if held != 0
+            Position(symbol, held, self.prices[symbol], self.prices[symbol]) for symbol, held in sorted(self.held.items()) if held != 0
         )
 
     def orders(self, *, open_only: bool, after: datetime | None = None) -> tuple[BrokerOrder, ...]:
@@ -246,9 +237,7 @@ class FakeBroker:
         return tuple(
             row
             for row in sorted(self.rows.values(), key=lambda row: (row.submitted_at, row.id))
-            if self._is_visible(row)
-            and not (open_only and row.status.is_terminal)
-            and (after is None or row.submitted_at > after)
+            if self._is_visible(row) and not (open_only and row.status.is_terminal) and (after is None or row.submitted_at > after)
         )
 
     def order(self, client_order_id: str) -> BrokerOrder | None:
@@ -352,15 +341,21 @@ class CrashingLedger(Ledger):
             raise Crash
 
 
-def deps_of(
-    root: Path, broker: FakeBroker, clock: VirtualClock, calendar: Calendar, fs: MemoryFs, ledger: Ledger, inbox: Inbox
-) -> Deps:
+def deps_of(root: Path, broker: FakeBroker, clock: VirtualClock, calendar: Calendar, fs: MemoryFs, ledger: Ledger, inbox: Inbox) -> Deps:
     """Dependencies of a job around a fake broker; no market store."""
     return Deps(
-        config=ApplianceConfig(stores=StoresConfig(data=root, bundles=root)), folder=StateFolder(root), clock=clock,
-        calendar=calendar, ledger=ledger, latch=Latch(root, fs), notifier=inbox, fs=fs, code_version="test",
-        open_market=_no_market, open_broker=lambda: broker,
-    )  # fmt: skip
+        config=ApplianceConfig(stores=StoresConfig(data=root, bundles=root)),
+        folder=StateFolder(root),
+        clock=clock,
+        calendar=calendar,
+        ledger=ledger,
+        latch=Latch(root, fs),
+        notifier=inbox,
+        fs=fs,
+        code_version="test",
+        open_market=_no_market,
+        open_broker=lambda: broker,
+    )
 
 
 def _no_market() -> object:

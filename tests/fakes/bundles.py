@@ -14,19 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from signals.bundle import BundleManifest, DataKeys, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
 from signals.bundle.grant import seal_grant
 from signals.bundle.keyset import seal_keyset
-from signals.bundle.manifest import (
-    BundleFile,
-    FeatureLine,
-    Graph,
-    InformationCoefficient,
-    Promotion,
-    Trainer,
-    identified,
-)
+from signals.bundle.manifest import BundleFile, FeatureLine, Graph, InformationCoefficient, Promotion, Trainer, identified
 from signals.bundle.seal import GRANT_KIND, KEYSET_KIND, MANIFEST_KIND, PublicKey, public_half, sign
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.sessions import Calendar, Session
+from signals.market.sessions import Calendar, Session
 from tests.fakes.onnx_models import stump_model, stump_scores
 
 FAR = date(2030, 12, 31)
@@ -45,8 +37,7 @@ ROOT, FIRST, SECOND, DATA, STRANGER = (private_key(seed) for seed in (1, 2, 3, 4
 def weekdays(first: date = date(2023, 1, 2), count: int = 520) -> Calendar:
     """A calendar of weekdays: enough sessions to count ages in."""
     days = np.busday_offset(np.datetime64(first, "D"), np.arange(count), roll="forward").tolist()
-    hours = [(datetime(d.year, d.month, d.day, 14, 30, tzinfo=UTC), datetime(d.year, d.month, d.day, 21, tzinfo=UTC))
-             for d in days]  # fmt: skip
+    hours = [(datetime(d.year, d.month, d.day, 14, 30, tzinfo=UTC), datetime(d.year, d.month, d.day, 21, tzinfo=UTC)) for d in days]
     return Calendar("XNYS", tuple(Session(d, o, c) for d, (o, c) in zip(days, hours, strict=True)))
 
 
@@ -55,13 +46,14 @@ def signing_key(key: Ed25519PrivateKey, *, until: date = FAR, revoked: bool = Fa
     return SigningKey(keyid=public.keyid, public=public.text, valid_until=until, revoked=revoked)
 
 
-def keyset(
-    *keys: SigningKey, version: int = 1, threshold: int = 1, until: date = FAR, data: DataKeys | None = None
-) -> Keyset:
+def keyset(*keys: SigningKey, version: int = 1, threshold: int = 1, until: date = FAR, data: DataKeys | None = None) -> Keyset:
     return Keyset(
-        version=version, threshold=threshold, valid_until=until, keys=keys or (signing_key(FIRST),),
+        version=version,
+        threshold=threshold,
+        valid_until=until,
+        keys=keys or (signing_key(FIRST),),
         data=data or DataKeys(threshold=1, keys=(signing_key(DATA),)),
-    )  # fmt: skip
+    )
 
 
 def keyset_file(payload: Keyset, root: Ed25519PrivateKey = ROOT) -> bytes:
@@ -91,10 +83,19 @@ def golden(width: int = len(SPEC)) -> Golden:
 def policy_book(t: float = 20.0, **changes: float) -> dict[str, float]:
     """What the policy's own walk-forward book came to: evidence enough to trade, unless `t` says otherwise."""
     return {
-        "sessions": 500, "block_sessions": 21, "annual_return": 0.06, "annual_volatility": 0.04, "annual_sharpe": 1.5,
-        "sharpe_low": 0.5, "sharpe_high": 2.5, "t": t, "gross": 0.9,
-        "growth": 0.8, "growth_low": 0.1, "growth_high": 1.6,
-    } | changes  # fmt: skip
+        "sessions": 500,
+        "block_sessions": 21,
+        "annual_return": 0.06,
+        "annual_volatility": 0.04,
+        "annual_sharpe": 1.5,
+        "sharpe_low": 0.5,
+        "sharpe_high": 2.5,
+        "t": t,
+        "gross": 0.9,
+        "growth": 0.8,
+        "growth_low": 0.1,
+        "growth_high": 1.6,
+    } | changes
 
 
 def evidence_file(t: float = 20.0, **more: object) -> bytes:
@@ -130,9 +131,7 @@ class Recipe:
     min_appliance_version: str = "0.1.0"
     sleeve: str = "equities_xs"
     config_sha256: str = "1" * 64
-    ic: InformationCoefficient = field(
-        default_factory=lambda: InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008)
-    )
+    ic: InformationCoefficient = field(default_factory=lambda: InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008))
 
     def but(self, **changes: object) -> Recipe:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -147,17 +146,29 @@ class Recipe:
         )
         lines = tuple(FeatureLine(name=n, units=u, lookback_sessions=k) for n, u, k in self.spec)
         return identified(
-            seq=self.seq, created=CREATED, role=self.role, refusal=self.refusal, promotion=self.promotion,
-            sleeve=self.sleeve, features=lines,
-            spec_hash=spec_hash(list(self.spec)), horizon_sessions=5, entry=self.entry, calendar=self.calendar,
-            first_training_session=date(2023, 1, 2), last_training_session=self.last,
+            seq=self.seq,
+            created=CREATED,
+            role=self.role,
+            refusal=self.refusal,
+            promotion=self.promotion,
+            sleeve=self.sleeve,
+            features=lines,
+            spec_hash=spec_hash(list(self.spec)),
+            horizon_sessions=5,
+            entry=self.entry,
+            calendar=self.calendar,
+            first_training_session=date(2023, 1, 2),
+            last_training_session=self.last,
             expiry_sessions=self.expiry_sessions,
-            ic=self.ic, blend_weight=1.0, graph=self.graph,
+            ic=self.ic,
+            blend_weight=1.0,
+            graph=self.graph,
             golden_tolerance_sd=1e-5,
-            trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256=self.config_sha256,
-                            snapshot_ids=("2" * 64,), seed=1),
-            keyset_version=self.keyset_version, min_appliance_version=self.min_appliance_version, files=files,
-        )  # fmt: skip
+            trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256=self.config_sha256, snapshot_ids=("2" * 64,), seed=1),
+            keyset_version=self.keyset_version,
+            min_appliance_version=self.min_appliance_version,
+            files=files,
+        )
 
     def write(self, folder: Path) -> BundleManifest:
         """Write the folder with its manifest signed by `keys`; return the manifest."""
@@ -176,11 +187,5 @@ def write_signed(folder: Path, raw: bytes, keys: Sequence[Ed25519PrivateKey] = (
 
 
 def policy(**changes: object) -> Policy:
-    base = Policy(
-        today=TODAY,
-        calendar=weekdays(),
-        sleeves={"equities_xs": SPEC},
-        roles=frozenset(Role),
-        appliance_version="0.1.0",
-    )
+    base = Policy(today=TODAY, calendar=weekdays(), sleeves={"equities_xs": SPEC}, roles=frozenset(Role), appliance_version="0.1.0")
     return replace(base, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A registry whose history is written as `trainer.champions` writes it, without a training."""
+"""A registry whose history is written as `trainer.promotion.champions` writes it, without a training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, case
-from trainer import history
-from trainer.artefacts import canonical_json
-from trainer.champions import case_path
-from trainer.history import CHAMPIONS
-from trainer.promotion.judge import judge
+from trainer.promotion import history
+from trainer.promotion.bars.judge import judge
+from trainer.promotion.champions import case_path
+from trainer.promotion.history import CHAMPIONS
+from trainer.runs.artefacts import canonical_json
 
 SLEEVE = "equities_xs"
 NET = "measured.walk_forward.net.annual_sharpe"
@@ -25,9 +25,21 @@ def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, mo
     history.append(
         registry / CHAMPIONS,
         {
-            **verdict.document(), "event": event, "sleeve": SLEEVE, "version": version, "run": f"run-{model}",
-            "at": "2026-01-01T00:00:00+00:00", "model_sha256": [model * 64], "case_sha256": sha256_of(content),
-            "snapshot_id": "d" * 64, "config_hash": "c" * 64, "spec_hash": "f" * 64, "horizon": 5,
-            "code_version": "0.1.0", "net_sharpe": sharpe, "why": "because", "instead_of": None,
+            **verdict.document(),
+            "event": event,
+            "sleeve": SLEEVE,
+            "version": version,
+            "run": f"run-{model}",
+            "at": "2026-01-01T00:00:00+00:00",
+            "model_sha256": [model * 64],
+            "case_sha256": sha256_of(content),
+            "snapshot_id": "d" * 64,
+            "config_hash": "c" * 64,
+            "spec_hash": "f" * 64,
+            "horizon": 5,
+            "code_version": "0.1.0",
+            "net_sharpe": sharpe,
+            "why": "because",
+            "instead_of": None,
         },
-    )  # fmt: skip
+    )

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from execution.exchange.generated import generate
-from signals.manifest import PriceBasis
+from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
@@ -26,9 +26,13 @@ def as_generated(table: pa.Table) -> pa.Table:
 
 
 def curate(
-    folder: Path, *, until: date = END, without: tuple[date, ...] = (),
-    planted: Callable[[pa.Table], pa.Table] = as_generated, config: CurationConfig = YOUNG,
-) -> Path:  # fmt: skip
+    folder: Path,
+    *,
+    until: date = END,
+    without: tuple[date, ...] = (),
+    planted: Callable[[pa.Table], pa.Table] = as_generated,
+    config: CurationConfig = YOUNG,
+) -> Path:
     """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names.
 
     `planted` changes the vendor's rows before they are delivered.
@@ -39,8 +43,5 @@ def curate(
     day = table["date"].to_numpy().astype("datetime64[D]")
     thin = np.isin(day, np.array(without, dtype="datetime64[D]")) & (np.arange(len(day)) % 3 > 0)
     pq.write_table(planted(table.filter((day <= np.datetime64(until, "D")) & ~thin)), bars)
-    ingest(
-        Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW,
-        config=config,
-    )  # fmt: skip
+    ingest(Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=config)
     return folder / "curated"

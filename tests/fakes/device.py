@@ -42,11 +42,7 @@ class Workbench:
         if arguments[0] not in ("--help",):
             command += ["--state", str(self.state)]
         code = 0
-        with (
-            mock.patch.object(sys, "argv", command),
-            mock.patch.object(sys, "stdout", out),
-            mock.patch.object(sys, "stderr", err),
-        ):
+        with mock.patch.object(sys, "argv", command), mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
             try:
                 main()
             except SystemExit as ended:

@@ -22,17 +22,17 @@ from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.trading.client import TradingClient
 
-from execution.exchange import http
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import OWN_HOSTS, Gate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market
-from signals.actions import Action
-from signals.bars import Bars, days_array
-from signals.manifest import PriceBasis
-from signals.sessions import NEW_YORK, Calendar, xnys
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors import http
+from execution.exchange.doors.gate import OWN_HOSTS, Gate
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market
+from signals.market.actions import Action
+from signals.market.bars import Bars, days_array
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import NEW_YORK, Calendar, xnys
 from tests.fakes import steering
 
 FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)
@@ -59,9 +59,8 @@ def bars(bases: Mapping[str, float] | None = None, *, silent: Iterable[tuple[str
     returns = np.full(level.shape, np.nan)
     returns[1:] = close[1:] / close[:-1] - 1
     return Bars(
-        days_array(days), names, level, level + 3, level - 2, close, volume, returns, returns.copy(),
-        np.ones(level.shape, dtype=np.bool_),
-    )  # fmt: skip
+        days_array(days), names, level, level + 3, level - 2, close, volume, returns, returns.copy(), np.ones(level.shape, dtype=np.bool_)
+    )
 
 
 def new_york(text: str) -> datetime:
@@ -70,9 +69,15 @@ def new_york(text: str) -> datetime:
 
 
 def exchange(
-    at: str = "2021-11-22 08:00", *, panel: Bars | None = None, actions: Iterable[Action] = (),
-    basis: PriceBasis = PriceBasis.RAW, seed: int = 1, state: Any = None, **config: Any,
-) -> Exchange:  # fmt: skip
+    at: str = "2021-11-22 08:00",
+    *,
+    panel: Bars | None = None,
+    actions: Iterable[Action] = (),
+    basis: PriceBasis = PriceBasis.RAW,
+    seed: int = 1,
+    state: Any = None,
+    **config: Any,
+) -> Exchange:
     """Return an exchange on the small market with a virtual clock at `at`, New York."""
     market = Market(panel if panel is not None else bars(), calendar(), actions, basis=basis)
     settings = ExchangeConfig.model_validate(config)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import apsw
 
-from appliance.fs import DurableFs
 from appliance.ledger import Ledger
+from appliance.system.durable_files import DurableFs
 
 NAMES = itertools.count()
 

@@ -11,14 +11,14 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import pairwise
 
-from appliance.deps import Deps
-from appliance.latch import LatchRecord
+from appliance.alerts.reminders import key_of
+from appliance.context import Deps
+from appliance.controls.latch import LatchRecord
 from appliance.ledger import alerts, fills, job_runs, snapshots
 from appliance.ledger.snapshots import Phase
-from appliance.unheard import key_of
 from execution.orders import Intent, Plan, TimeInForce
-from execution.pretrade import PretradeConfig
-from signals.sessions import NEW_YORK
+from execution.planning.pretrade import PretradeConfig
+from signals.market.sessions import NEW_YORK
 from tests.fakes.broker import FakeBroker, Inbox
 
 # New York wall-clock times between which an order may reach the broker: the device's own windows, written down again
@@ -73,10 +73,7 @@ def not_conserved(broker: FakeBroker, deps: Deps, session: date, before: date) -
 
     The broker's fills are booked exactly once each, none is invented.
     """
-    opened, closed = (
-        snapshots.find(deps.ledger, before, Phase.CLOSE),
-        snapshots.find(deps.ledger, session, Phase.CLOSE),
-    )
+    opened, closed = (snapshots.find(deps.ledger, before, Phase.CLOSE), snapshots.find(deps.ledger, session, Phase.CLOSE))
     if opened is None or closed is None:
         return []
     booked = fills.of_session(deps.ledger, session)

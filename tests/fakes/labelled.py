@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Bars
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.labels.horizon import horizon_labels
-from trainer.samples import Samples, samples
+from trainer.samples.samples import Samples, samples
 
 NAMES = ("a", "b", "c")
 

@@ -21,29 +21,27 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import trainer.lineage.retrain as retraining
-import trainer.publish
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
-from appliance.stores import FolderStore
-from appliance.sync import BundlePull, pull_bundle
-from signals.audits import SessionStatus
+import trainer.publishing.publish
+from appliance.bundles.pull import BundlePull, pull_bundle
+from appliance.bundles.store import BundleStore
+from appliance.storage.base import FolderStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.inference import predict
-from signals.sessions import Calendar
+from signals.market.audits import SessionStatus
+from signals.market.sessions import Calendar
 from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy
 from tests.fakes.promotion import BARS, CHAMPION, SHADOW, case
 from tests.fakes.publishing import SPECS, WIDTH, features, run_folder
-from trainer import champions, sign
-from trainer.lineage import log
 from trainer.lineage.retrain import Compare, Outcome, Request, retrain
 from trainer.lineage.rules import LineageConfig
-from trainer.publish import Publication, publish
+from trainer.promotion import champions, lineage_log
+from trainer.publishing import keys
+from trainer.publishing.publish import Publication, publish
 
 SLEEVE, HORIZON = "equities_xs", 5
-NULL = {
-    "seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}
-}  # fmt: skip
+NULL = {"seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}}
 
 
 def linear(weights: np.ndarray) -> bytes:
@@ -58,9 +56,12 @@ def linear(weights: np.ndarray) -> bytes:
         helper.make_node("MatMul", ["filled", "w"], ["score"]),
     ]
     graph = helper.make_graph(
-        nodes, "score", [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(weights)])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])], constants,
-    )  # fmt: skip
+        nodes,
+        "score",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(weights)])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        constants,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -86,7 +87,7 @@ class World:
 
     def __post_init__(self) -> None:
         seeds = iter(range(10, 30))
-        sign.create_keys(self.root / "keys", FAR, generate=lambda: private_key(next(seeds)))
+        keys.create_keys(self.root / "keys", FAR, generate=lambda: private_key(next(seeds)))
         self.device = BundleStore(self.root / "device", DurableFs(), prove=predict)
         self.device.trust(PublicKey.from_text((self.root / "keys" / "root.pub").read_text()))
 
@@ -110,10 +111,7 @@ class World:
         run = self.run(name)
         run_folder(run, linear(turned(self.degrees)))
         (run / "model_before_holdout.txt").write_text(name)
-        days = {
-            "last_training_session": str(self.calendar.days[session - HORIZON]),
-            "last_label_session": str(self.calendar.days[session]),
-        }
+        days = {"last_training_session": str(self.calendar.days[session - HORIZON]), "last_label_session": str(self.calendar.days[session])}
         _change(run / "evidence.json", {**days, "spec_hash": "5" * 64, "seed_null": NULL, **more})
         return run
 
@@ -123,17 +121,24 @@ class World:
         def make(request: Request, accepted: Mapping[str, Any], compare: Compare) -> None:
             assert accepted["seed"] == 1
             found = compare(features(), linear(turned(self.degrees)))
-            recipe = log.newest(self.registry, SLEEVE, role).root["config_hash"]
+            recipe = lineage_log.newest(self.registry, SLEEVE, role).root["config_hash"]
             self.train(request.run.name, session, **{"lineage": dict(found), "config_hash": recipe, **changes})
 
         return retrain(self.request(name, session, role), make)
 
     def request(self, name: str, session: int, role: Role = Role.CHAMPION) -> Request:
         return Request(
-            sleeve=SLEEVE, role=role, data=self.root, run=self.run(name), registry=self.registry,
-            end=self.calendar.days[session], rules=LineageConfig(), workers=1, code_version="0.1.0",
+            sleeve=SLEEVE,
+            role=role,
+            data=self.root,
+            run=self.run(name),
+            registry=self.registry,
+            end=self.calendar.days[session],
+            rules=LineageConfig(),
+            workers=1,
+            code_version="0.1.0",
             at=self.at(session),
-        )  # fmt: skip
+        )
 
     def manifest(self) -> Any:
         """What a retraining asks of the dataset."""
@@ -144,25 +149,25 @@ class World:
         return SimpleNamespace(calendar=self.calendar, last=self.calendar.days[-1], status=status)
 
     def promote(self, name: str, session: int) -> champions.Outcome:
-        return champions.promote(
-            champions.Request(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session))
-        )
+        return champions.promote(champions.Request(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session)))
 
     def publish(self, name: str, session: int, role: Role = Role.CHAMPION) -> Publication:
         """Publish as the command does: confirmed by the registry, and noted there."""
         run = self.run(name)
         if role is Role.CHAMPION:
             champions.confirm(self.registry, run)
-        elif trainer.publish.is_retraining(run):
-            log.require_head(self.registry, run, role)
+        elif trainer.publishing.publish.is_retraining(run):
+            lineage_log.require_head(self.registry, run, role)
         done = publish(
-            trainer.publish.Request(run, role, self.root / "keys", self.store, self.at(session),
-                                    "unproven" * (role is Role.EVALUATION)),
-            self.calendar, SPECS,
-        )  # fmt: skip
-        if role is not Role.CHAMPION and not trainer.publish.is_retraining(run):
-            log.begin(self.registry, run, role, "a person accepted it", self.at(session))
-        log.note_published(self.registry, run, role, done.sha256, self.at(session))
+            trainer.publishing.publish.Request(
+                run, role, self.root / "keys", self.store, self.at(session), "unproven" * (role is Role.EVALUATION)
+            ),
+            self.calendar,
+            SPECS,
+        )
+        if role is not Role.CHAMPION and not trainer.publishing.publish.is_retraining(run):
+            lineage_log.begin(self.registry, run, role, "a person accepted it", self.at(session))
+        lineage_log.note_published(self.registry, run, role, done.sha256, self.at(session))
         return done
 
     def pull(self, session: int, *roles: Role) -> BundlePull:
@@ -185,9 +190,7 @@ class World:
             return False
         if standing.sha256 not in self.loaded:
             manifest = self.device.load(self.policy(session, *Role)).manifest
-            self.loaded[standing.sha256] = self.calendar.offset(
-                manifest.last_training_session, manifest.expiry_sessions
-            )
+            self.loaded[standing.sha256] = self.calendar.offset(manifest.last_training_session, manifest.expiry_sessions)
         return self.calendar.days[session] <= self.loaded[standing.sha256]
 
 
@@ -207,7 +210,7 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch, verdict: Callable[[str], 
     monkeypatch.setattr(champions, "_case", cased)
     monkeypatch.setattr(retraining, "read_manifest", lambda data: made.manifest())
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what a power cut leaves is shown elsewhere
-    monkeypatch.setattr(trainer.publish, "verify", lambda *words: verify(*words, reproduce=predict))
+    monkeypatch.setattr(trainer.publishing.publish, "verify", lambda *words: verify(*words, reproduce=predict))
     return made
 
 

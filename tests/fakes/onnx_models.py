@@ -48,9 +48,7 @@ def int_attribute(name: str, value: int) -> bytes:
     return block(5, block(1, name) + number(3, value) + number(20, INT))
 
 
-def node(
-    operator: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", attributes: bytes = b""
-) -> bytes:
+def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", attributes: bytes = b"") -> bytes:
     names = b"".join(block(1, i) for i in inputs) + b"".join(block(2, o) for o in outputs)
     return names + block(4, operator) + attributes + (block(7, domain) if domain else b"")
 
@@ -61,9 +59,15 @@ def value_info(name: str, shape: Sequence[int | str], element: int = 1) -> bytes
 
 
 def model(
-    nodes: Sequence[bytes], width: int, *, opsets: Sequence[tuple[str, int]] = (("", 13), ("ai.onnx.ml", 3)),
-    extra_graph: bytes = b"", extra_model: bytes = b"", inputs: bytes | None = None, outputs: bytes | None = None,
-) -> bytes:  # fmt: skip
+    nodes: Sequence[bytes],
+    width: int,
+    *,
+    opsets: Sequence[tuple[str, int]] = (("", 13), ("ai.onnx.ml", 3)),
+    extra_graph: bytes = b"",
+    extra_model: bytes = b"",
+    inputs: bytes | None = None,
+    outputs: bytes | None = None,
+) -> bytes:
     graph = b"".join(block(1, n) for n in nodes) + block(2, "g")
     graph += inputs if inputs is not None else block(11, value_info("features", ["N", width]))
     graph += outputs if outputs is not None else block(12, value_info("score", ["N", 1]))
@@ -94,7 +98,7 @@ def stump_node(width: int, *, trees: int = 12, seed: int = 3, output: str = "sco
             floats_attribute("target_weights", [float(weight[t]) * (1 if n == 1 else -1) for t, n in spread if n]),
             string_attribute("post_transform", "NONE"),
         )
-    )  # fmt: skip
+    )
     return node("TreeEnsembleRegressor", ["features"], [output], "ai.onnx.ml", attributes)
 
 

@@ -7,8 +7,8 @@ from copy import deepcopy
 from datetime import date, timedelta
 from typing import Any
 
-from trainer.promotion.case import Case
-from trainer.promotion.config import PromotionConfig
+from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import PromotionConfig
 
 BARS = PromotionConfig()
 NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29
@@ -21,15 +21,23 @@ CHALLENGER: dict[str, Any] = {
         "leak_certificate": {"total": 0},
         "leaks": {"checks": [{"check": "early moves", "value": 0.0, "limit": 0.0, "passed": True, "why": "none"}]},
         "ic": {
-            "mean": 0.03, "standard_error": 0.005, "long_embargo": {"mean": 0.02},
+            "mean": 0.03,
+            "standard_error": 0.005,
+            "long_embargo": {"mean": 0.02},
             "embargoes": {"needed": 253, "long": 253, "is_possible": True},
         },
         "walk_forward": {"ic": {"mean": 0.03, "standard_error": 0.006, "sessions": 1250}},
         "calibration": {
-            "platt": {"slope": 0.4, "intercept": 0.0}, "isotonic": {"knots": [-1.0, 1.0], "levels": [0.48, 0.52]},
+            "platt": {"slope": 0.4, "intercept": 0.0},
+            "isotonic": {"knots": [-1.0, 1.0], "levels": [0.48, 0.52]},
             "judged": {
-                "slope": 0.8, "slope_error": 0.25, "excess_brier": 0.0001, "excess_error": 0.0002, "base_rate": 0.5,
-                "said": 0.5, "came": 0.5,
+                "slope": 0.8,
+                "slope_error": 0.25,
+                "excess_brier": 0.0001,
+                "excess_error": 0.0002,
+                "base_rate": 0.5,
+                "said": 0.5,
+                "came": 0.5,
             },
             "fitted_for": {"model_sha256": ["m" * 64], "score_deviation": 0.9, "unseen_deviation": 1.0},
         },
@@ -41,8 +49,13 @@ CHALLENGER: dict[str, Any] = {
         "walk_forward": {
             "sessions": 1250,
             "net": {  # the published example of the deflated Sharpe ratio: an annual 2.5 of 250 sessions
-                "annual_sharpe": 1.2, "sharpe": 2.5 / 250**0.5, "sessions": 1250, "skewness": -3.0, "kurtosis": 10.0,
-                "max_drawdown": 0.1, "annual_return": 0.08,
+                "annual_sharpe": 1.2,
+                "sharpe": 2.5 / 250**0.5,
+                "sessions": 1250,
+                "skewness": -3.0,
+                "kurtosis": 10.0,
+                "max_drawdown": 0.1,
+                "annual_return": 0.08,
             },
             "turnover": {"annual": 20.0},
             "costs": {"annual_total": 0.02},
@@ -51,7 +64,9 @@ CHALLENGER: dict[str, Any] = {
         "paths": {"annual_sharpe": [0.4, 0.5, 0.9, 1.4]},
     },
     "trials": {
-        "n_trials": 46, "variance_of_sharpes": 0.002, "pbo": {"value": 0.04, "probability_of_loss": 0.0},
+        "n_trials": 46,
+        "variance_of_sharpes": 0.002,
+        "pbo": {"value": 0.04, "probability_of_loss": 0.0},
         "max_t": {"p": 0.04, "t": 2.9, "critical_t": 2.8},
     },
     "holdout": {"annual_sharpe": 0.7, "sessions": 252, "series": {"sessions": SEALED, "net": NET[:252]}},
@@ -61,16 +76,19 @@ CHALLENGER: dict[str, Any] = {
     "seen": {"openings": 0, "looks": 0},
     "word": None,
     "waivers": [],
-}  # fmt: skip
-CHAMPION = {
-    "version": "1.0.0", "challengers": 1, "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}
-}  # fmt: skip
+}
+CHAMPION = {"version": "1.0.0", "challengers": 1, "series": {"sessions": DAYS[100:], "net": [0.0015, -0.001] * 250}}
 WORD = {"reason": "age", "text": "trained on the newest year", "by": "A. Person"}
 SHADOW = {
-    "sessions": 60, "faults": 0, "ic": 0.02, "band": 0.9, "band_low": -0.01, "band_high": 0.05,
+    "sessions": 60,
+    "faults": 0,
+    "ic": 0.02,
+    "band": 0.9,
+    "band_low": -0.01,
+    "band_high": 0.05,
     "profit": {"annual_sharpe": -3.0, "net_return": -0.02, "turnover_annual": 21.0, "cost_annual": 0.021},
     "recorded": {"is_rehearsal": False},
-}  # fmt: skip
+}
 ABSENT = object()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from signals.drift import reference
 from signals.features.panel import FeaturePanel, spec_hash
 from signals.inference import predict
+from signals.monitoring.drift import reference
 from tests.fakes.bundles import SPEC, policy_book
 from tests.fakes.onnx_models import stump_model
 
@@ -25,9 +25,7 @@ def features(sessions: int = 80) -> FeaturePanel:
     values[:, 0, 1] = np.nan
     days = np.busday_offset(np.datetime64("2023-10-12"), np.arange(sessions), roll="forward")
     names = tuple(name for name, _, _ in SPEC)
-    return FeaturePanel(
-        days, tuple(f"S{i:02d}" for i in range(12)), names, values, np.ones(values.shape[:2], dtype=bool)
-    )
+    return FeaturePanel(days, tuple(f"S{i:02d}" for i in range(12)), names, values, np.ones(values.shape[:2], dtype=bool))
 
 
 def run_folder(folder: Path, model: bytes | None = None) -> Path:
@@ -44,14 +42,20 @@ def run_folder(folder: Path, model: bytes | None = None) -> Path:
         "training_cfg.json": {"seed": 1},
         "drift_reference.json": reference(panel, dense),
         "evidence.json": {
-            "sleeve": "equities_xs", "seed": 1, "horizon": 5, "entry": "opg", "snapshot_id": "2" * 64,
-            "first_training_session": "2023-10-12", "last_training_session": "2024-01-31",
-            "config_hash": "1" * 64, "code_version": "0.1.0+abcdef123456",
+            "sleeve": "equities_xs",
+            "seed": 1,
+            "horizon": 5,
+            "entry": "opg",
+            "snapshot_id": "2" * 64,
+            "first_training_session": "2023-10-12",
+            "last_training_session": "2024-01-31",
+            "config_hash": "1" * 64,
+            "code_version": "0.1.0+abcdef123456",
             "ic": {"mean": 0.015, "t_newey_west": 1.8, "standard_error": 0.008},
             "walk_forward": {"ic": {"mean": 0.012, "t": 1.4, "standard_error": 0.009, "sessions": 700}},
             "policy_book": policy_book(),
         },
-    }  # fmt: skip
+    }
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document))
     return folder

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from signals.dataset import read_manifest
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRecord, FileRole, Manifest
+from signals.market.dataset import read_manifest
+from signals.market.manifest import FileRecord, FileRole, Manifest
 from tests.fakes.store import sign_data
 from trainer.curation.vendors.minutes import SPREADS_SCHEMA
 from trainer.curation.writer import parquet_bytes
@@ -23,9 +23,7 @@ def quote(folder: Path, rows: Sequence[tuple[date, str, float]]) -> Manifest:
     content = parquet_bytes(pa.Table.from_pylist(known, schema=SPREADS_SCHEMA))
     digest = sha256_of(content)
     days = [day for day, _, _ in rows]
-    record = FileRecord(
-        f"spreads_{digest[:12]}.parquet", digest, len(content), len(rows), min(days), max(days), FileRole.SPREADS
-    )
+    record = FileRecord(f"spreads_{digest[:12]}.parquet", digest, len(content), len(rows), min(days), max(days), FileRole.SPREADS)
     write_atomic(folder / record.path, content)
     old = read_manifest(folder)
     others = tuple(file for file in old.files if file.role is not FileRole.SPREADS)

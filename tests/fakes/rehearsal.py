@@ -12,25 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance import paging
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.halting import halt, halt_name
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.latch import FILE_NAME, Latch
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.running import Entry, run_job
 from appliance.jobs.trade import trade
-from appliance.latch import FILE_NAME, Latch
 from appliance.ledger import choices, intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import begin
+from appliance.orders import OrderPath
+from appliance.orders.agreement import begin
+from appliance.safety import escalation
+from appliance.safety.halt import halt, halt_name
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Account
 from execution.config import ExecutionConfig
 from execution.orders import BrokerOrder, Intent, Provenance
-from execution.planning import plan
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from signals.errors import DeviceHalted, FixInput, HaltDevice, SkipSession, TryAgain
 from tests.fakes import invariants
@@ -105,16 +105,20 @@ class Rehearsal:
         symbols = tuple(sorted(weights))
         targets = TargetWeights(D, CALENDAR.previous(D), symbols, np.array([weights[s] for s in symbols]))
         frozen = plan(
-            targets, dict(self.broker.held), dict(self.broker.prices), account, PROVENANCE,
-            deps.config.execution.planning, deps.config.execution.pretrade, assets=self.broker.assets(),
+            targets,
+            dict(self.broker.held),
+            dict(self.broker.prices),
+            account,
+            PROVENANCE,
+            deps.config.execution.planning,
+            deps.config.execution.pretrade,
+            assets=self.broker.assets(),
             adv_usd={symbol: Decimal(10**9) for symbol in self.broker.prices},
-        )  # fmt: skip
+        )
         plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
 
-    def run(
-        self, job: Callable[[date, Deps], JobReport], crashes: list[tuple[int, bool]], until: datetime
-    ) -> JobReport | None:
+    def run(self, job: Callable[[date, Deps], JobReport], crashes: list[tuple[int, bool]], until: datetime) -> JobReport | None:
         """Run a job as its runner would, restarted after each kill; None when it halted, skipped or ran out of time."""
         while self.clock.now() <= until:
             crash_at, is_after = crashes.pop(0) if crashes else (None, False)
@@ -146,7 +150,7 @@ class Rehearsal:
             crash_at, is_after = crashes.pop(0) if crashes else (None, False)
             deps = self.open(crash_at, is_after=is_after)
             try:
-                self.seen["halt completed"] += paging.complete(deps)
+                self.seen["halt completed"] += escalation.complete(deps)
                 report = run_job(ENTRIES[name], D, deps)
                 self.seen[f"{name} {report.status}"] += 1
                 self.seen[f"halted by {self.latch.read().name}"] += report.status is JobStatus.HALTED
@@ -169,7 +173,7 @@ class Rehearsal:
     def night(self) -> None:
         """What the daemon does between jobs: complete and repeat halts, send what nobody heard."""
         deps = self.open()
-        paging.attend(deps)
+        escalation.attend(deps)
         deps.close()
 
     def to(self, clock_time: str) -> None:
@@ -248,9 +252,7 @@ def broken_rules(life: Rehearsal) -> list[str]:
     if life.posts_at_halt is not None and len(life.broker.posts) > life.posts_at_halt:
         broken.append("I5: an order left after the halt")
     if not is_halted:
-        broken += [
-            f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal
-        ]
+        broken += [f"{cid} is {e.state}" for cid, e in entries.items() if e.state.is_in_doubt or not e.state.is_terminal]
         close = snapshots.find(deps.ledger, D, Phase.CLOSE)
         held = {symbol: quantity for symbol, quantity in life.broker.held.items() if quantity != 0}
         if close is None or {p.symbol: p.quantity for p in close.positions} != held or close.cash != life.broker.cash:

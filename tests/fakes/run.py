@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.dataset import load_bars, read_manifest
+from signals.market.dataset import load_bars, read_manifest
 from tests.fakes.bundles import policy_book
 from tests.fakes.store import SLEEVE, rank_model, rank_scores
 
@@ -30,21 +30,29 @@ def run_folder(folder: Path, data: Path, last_label: date, walked: int = 20, sea
     rows += end - walked
     folder.mkdir(parents=True)
     pq.write_table(
-        pa.table({
-            "session": pa.array(panel.sessions[rows]),
-            "symbol": pa.array([panel.symbols[column] for column in columns], pa.string()),
-            "score": rank_scores(panel.values[rows, columns]).astype(np.float32),
-            "label": np.zeros(len(rows)),
-        }),
+        pa.table(
+            {
+                "session": pa.array(panel.sessions[rows]),
+                "symbol": pa.array([panel.symbols[column] for column in columns], pa.string()),
+                "score": rank_scores(panel.values[rows, columns]).astype(np.float32),
+                "label": np.zeros(len(rows)),
+            }
+        ),
         folder / "walk_forward.parquet",
-    )  # fmt: skip
+    )
     (folder / "model.onnx").write_bytes(rank_model())
     evidence = {
-        "snapshot_id": manifest.snapshot_id, "sleeve": SLEEVE.name, "spec_hash": SLEEVE.spec_hash, "horizon": 5,
-        "ic": IC, "walk_forward": {"ic": FORWARD}, "policy_book": policy_book(),
+        "snapshot_id": manifest.snapshot_id,
+        "sleeve": SLEEVE.name,
+        "spec_hash": SLEEVE.spec_hash,
+        "horizon": 5,
+        "ic": IC,
+        "walk_forward": {"ic": FORWARD},
+        "policy_book": policy_book(),
         "last_training_session": str(manifest.calendar.offset(last_label, -6)),
-        "last_label_session": str(last_label), "code_version": "test",
+        "last_label_session": str(last_label),
+        "code_version": "test",
         "trials": {"n_trials": 12, "variance_of_sharpes": 0.001},
-    }  # fmt: skip
+    }
     (folder / "evidence.json").write_text(json.dumps(evidence))
     return folder

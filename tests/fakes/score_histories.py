@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.validation.deciles import decile_curve, decile_of
 from trainer.validation.ic import rank_ic
 
@@ -56,10 +56,16 @@ def honest(strength: float, seed: int, sessions: int = SESSIONS, names: int = NA
     t0 = np.repeat(np.arange(sessions), names)
     rows = Samples(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions + K + 2), roll="forward"),
-        symbols=tuple(f"N{i:02d}" for i in range(names)), names=("f",), t0=t0, t1=t0 + K + 1,
-        column=np.tile(np.arange(names), sessions), features=np.zeros((len(t0), 1), np.float32),
-        label=label.ravel(), target=target.ravel(), weight=np.ones(len(t0)),
-    )  # fmt: skip
+        symbols=tuple(f"N{i:02d}" for i in range(names)),
+        names=("f",),
+        t0=t0,
+        t1=t0 + K + 1,
+        column=np.tile(np.arange(names), sessions),
+        features=np.zeros((len(t0), 1), np.float32),
+        label=label.ravel(),
+        target=target.ravel(),
+        weight=np.ones(len(t0)),
+    )
     return History(rows, score[:sessions].ravel())
 
 

@@ -39,8 +39,15 @@ def build_devices(base: Path) -> None:
     assert made.now == NOW
     for state in STATES[1:]:
         shutil.copytree(base / "normal", base / state)
-    write_latch(base / "halted" / "device", NOW, state="halted", halt_id="9c41d0aa", name="DRAWDOWN_HALT",
-                reason="loss against the highest equity seen: 15.3 %", by="")  # fmt: skip
+    write_latch(
+        base / "halted" / "device",
+        NOW,
+        state="halted",
+        halt_id="9c41d0aa",
+        name="DRAWDOWN_HALT",
+        reason="loss against the highest equity seen: 15.3 %",
+        by="",
+    )
     later = {"now": (NOW + timedelta(days=5)).isoformat()}
     (base / "stale" / "device" / "clock.json").write_text(json.dumps(later))
     (base / "empty" / "device" / "ledger.sqlite").unlink()

@@ -34,10 +34,13 @@ class Server:
     def client(self, keys: tuple[str, str]) -> object:
         """A plain client of boto3, without our code."""
         return boto3.session.Session().client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=keys[0],
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=keys[0],
             aws_secret_access_key=keys[1],
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )  # fmt: skip
+        )
 
 
 def free_ports(count: int) -> list[int]:
@@ -55,22 +58,47 @@ def free_ports(count: int) -> list[int]:
 def serving(folder: Path) -> Iterator[Server]:
     """Start a server on an empty folder; its graceful end takes long, so it is killed and the folder thrown away."""
     identities = [
-        {"name": "writer", "credentials": [dict(zip(("accessKey", "secretKey"), WRITER, strict=True))],
-         "actions": ["Admin", "Read", "Write", "List"]},
-        {"name": "reader", "credentials": [dict(zip(("accessKey", "secretKey"), READER, strict=True))],
-         "actions": [f"Read:{BUCKET}/store/*"]},
-    ]  # fmt: skip
+        {
+            "name": "writer",
+            "credentials": [dict(zip(("accessKey", "secretKey"), WRITER, strict=True))],
+            "actions": ["Admin", "Read", "Write", "List"],
+        },
+        {
+            "name": "reader",
+            "credentials": [dict(zip(("accessKey", "secretKey"), READER, strict=True))],
+            "actions": [f"Read:{BUCKET}/store/*"],
+        },
+    ]
     (folder / "data").mkdir(parents=True)
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
-             "s3.port", "s3.port.grpc")  # fmt: skip
+    names = (
+        "master.port",
+        "master.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+        "s3.port",
+        "s3.port.grpc",
+    )
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     command = [
-        str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
-        f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64",
-        "-volume.max=20", "-volume.preStopSeconds=1", "-master.telemetry=false",
+        str(WEED),
+        "server",
+        f"-dir={folder / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-filer",
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=20",
+        "-volume.preStopSeconds=1",
+        "-master.telemetry=false",
         *(f"-{name}={port}" for name, port in ports.items()),
-    ]  # fmt: skip
+    ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     server = Server(f"http://127.0.0.1:{ports['s3.port']}")

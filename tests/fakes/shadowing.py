@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signals.files import sha256_of
 from signals.inference import predict
-from signals.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import open_archive
 
@@ -25,6 +25,11 @@ def device_log(bundle: Path, data: Path, first: date, last: date) -> ShadowLog:
         at = calendar.session(asof).close + AFTER_THE_CLOSE
         evenings.append(ShadowEvening(asof=asof, source=sha256_of(manifest), recorded_at=at, scores=scores))
     return ShadowLog(
-        venue="alpaca-paper", is_rehearsal=False, first_session=calendar.next(first), last_session=calendar.next(last),
-        manifests={sha256_of(manifest): manifest.decode()}, evenings=tuple(evenings), faults={},
-    )  # fmt: skip
+        venue="alpaca-paper",
+        is_rehearsal=False,
+        first_session=calendar.next(first),
+        last_session=calendar.next(last),
+        manifests={sha256_of(manifest): manifest.decode()},
+        evenings=tuple(evenings),
+        faults={},
+    )

@@ -17,29 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.context import Deps
+from appliance.controls.latch import Latch
+from appliance.controls.machine import FixedMachine, Machine
 from appliance.jobs.running import run_job
 from appliance.jobs.table import ENTRIES
-from appliance.latch import Latch
 from appliance.ledger import Ledger, choices, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.machine import FixedMachine, Machine
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import begin
-from appliance.seams import Fs, Notifier
+from appliance.orders import OrderPath
+from appliance.orders.agreement import begin
+from appliance.schedule.job import JobReport
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Fs, Notifier
+from appliance.system.state_folder import StateFolder
 from execution.brokers.alpaca import AlpacaBroker, Credentials
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.order import Order
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.orders.order import Order
+from execution.exchange.protocol.faults import Fault
 from execution.orders import Plan, Provenance
-from execution.planning import plan
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from tests.fakes import exchange as small
 from tests.fakes.broker import Inbox
@@ -78,11 +78,19 @@ class Standing:
         """Fresh dependencies, as a process of its own would have them."""
         folder, fs = StateFolder(self.root), self.fs
         return Deps(
-            config=ApplianceConfig(stores=StoresConfig(data=self.root, bundles=self.root)), folder=folder,
-            clock=self.clock, calendar=small.calendar(), ledger=self.opened(folder.ledger),
-            latch=Latch(self.root, fs), notifier=self.inbox, fs=fs, code_version="test", open_market=_no_market,
-            open_broker=self.broker, machine=self.machine,
-        )  # fmt: skip
+            config=ApplianceConfig(stores=StoresConfig(data=self.root, bundles=self.root)),
+            folder=folder,
+            clock=self.clock,
+            calendar=small.calendar(),
+            ledger=self.opened(folder.ledger),
+            latch=Latch(self.root, fs),
+            notifier=self.inbox,
+            fs=fs,
+            code_version="test",
+            open_market=_no_market,
+            open_broker=self.broker,
+            machine=self.machine,
+        )
 
     def broker(self) -> AlpacaBroker:
         """The real client, without a socket or with one."""
@@ -107,10 +115,16 @@ class Standing:
         prices |= {symbol: Decimal(20) for symbol in symbols if symbol not in prices}
         held = {position.symbol: position.quantity for position in deps.broker.positions()}
         frozen = plan(
-            TargetWeights(self.session, small.calendar().previous(self.session), symbols, values), held, prices,
-            deps.broker.account(), PROVENANCE, deps.config.execution.planning, deps.config.execution.pretrade,
-            assets=deps.broker.assets(), adv_usd={symbol: Decimal(10**9) for symbol in prices},
-        )  # fmt: skip
+            TargetWeights(self.session, small.calendar().previous(self.session), symbols, values),
+            held,
+            prices,
+            deps.broker.account(),
+            PROVENANCE,
+            deps.config.execution.planning,
+            deps.config.execution.pretrade,
+            assets=deps.broker.assets(),
+            adv_usd={symbol: Decimal(10**9) for symbol in prices},
+        )
         saved = plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
         return saved

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from execution.exchange.gate import TOKEN_HEADER
+from execution.exchange.doors.gate import TOKEN_HEADER
 
 TOKEN = "a token of the tests, long enough to be one"  # of exchanges in this process; those of processes tell theirs
 TIMEOUT_SECONDS = 60.0
@@ -35,9 +35,7 @@ def keys(url: str) -> dict[str, str]:
 
 def ask(url: str, method: str, what: str, body: object = None, **query: str) -> Any:
     """Ask `/_sim/{what}` of the exchange at `url`, and return what it answers."""
-    answered = requests.request(
-        method, f"{url}/_sim/{what}", params=query, json=body, headers=keys(url), timeout=TIMEOUT_SECONDS
-    )
+    answered = requests.request(method, f"{url}/_sim/{what}", params=query, json=body, headers=keys(url), timeout=TIMEOUT_SECONDS)
     answered.raise_for_status()
     return answered.json()
 

@@ -13,31 +13,23 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.audits import SessionStatus
 from signals.bundle import Golden, Part, Role
 from signals.bundle.dataset import seal_dataset, signature_name
 from signals.bundle.layout import former_place, latest_of, place_of, pointer
 from signals.bundle.manifest import Graph
-from signals.dataset import load_bars, read_manifest
-from signals.drift import reference
 from signals.files import write_atomic
-from signals.manifest import Manifest, PriceBasis
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.monitoring.drift import reference
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
-from tests.fakes.onnx_models import (
-    floats_attribute,
-    int_attribute,
-    ints_attribute,
-    model,
-    node,
-    string_attribute,
-    strings_attribute,
-)
+from tests.fakes.onnx_models import floats_attribute, int_attribute, ints_attribute, model, node, string_attribute, strings_attribute
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated.market import GeneratedMarket, generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.publish import Signer
 from trainer.curation.vendors.mapping import Mapping
+from trainer.publishing.dataset import Signer
 
 SLEEVE = SLEEVES["equities_xs"]
 END = date(2025, 6, 30)
@@ -79,9 +71,7 @@ def publish_store(root: Path, market: GeneratedMarket | None = None) -> Publishe
 def publish_data(folder: Path, market: GeneratedMarket) -> Manifest:
     """Ingest the market as a vendor's delivery, and sign it."""
     bars, actions = market.write(folder.parent / "vendor")
-    manifest = ingest(
-        Sources(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests"
-    )
+    manifest = ingest(Sources(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests")
     sign_data(folder)
     return manifest
 
@@ -100,8 +90,7 @@ def republish(published: Published, *days: date | SessionStatus) -> None:
     *sessions, status = days
     old = published.manifest
     audits = tuple(
-        replace(audit, status=status, reasons=("set by a test",)) if audit.session in sessions else audit
-        for audit in old.audits
+        replace(audit, status=status, reasons=("set by a test",)) if audit.session in sessions else audit for audit in old.audits
     )
     publish_version(published.root / "data", replace(old, audits=audits, version=old.version + 1))
 
@@ -172,35 +161,27 @@ def rank_model(weights: np.ndarray | None = None) -> bytes:
     feature, threshold, weight = stumps(weights)
     spread = [(t, n) for t in range(len(feature)) for n in range(3)]
     branch = [n == 0 for _, n in spread]
-    attributes = b"".join((
-        int_attribute("n_targets", 1),
-        ints_attribute("nodes_treeids", [t for t, _ in spread]),
-        ints_attribute("nodes_nodeids", [n for _, n in spread]),
-        ints_attribute("nodes_featureids", [0 if n else int(feature[t]) for t, n in spread]),
-        floats_attribute("nodes_values", [0.0 if n else float(threshold[t]) for t, n in spread]),
-        floats_attribute("nodes_hitrates", [1.0] * len(spread)),
-        strings_attribute("nodes_modes", ["BRANCH_LEQ" if b else "LEAF" for b in branch]),
-        ints_attribute("nodes_truenodeids", [1 if b else 0 for b in branch]),
-        ints_attribute("nodes_falsenodeids", [2 if b else 0 for b in branch]),
-        ints_attribute("nodes_missing_value_tracks_true", [1 if b else 0 for b in branch]),
-        ints_attribute("target_treeids", [t for t, n in spread if n]),
-        ints_attribute("target_nodeids", [n for _, n in spread if n]),
-        ints_attribute("target_ids", [0] * (2 * len(feature))),
-        floats_attribute("target_weights", [float(weight[t]) * (1 if n == 1 else -1) for t, n in spread if n]),
-        string_attribute("post_transform", "NONE"),
-    ))  # fmt: skip
+    attributes = b"".join(
+        (
+            int_attribute("n_targets", 1),
+            ints_attribute("nodes_treeids", [t for t, _ in spread]),
+            ints_attribute("nodes_nodeids", [n for _, n in spread]),
+            ints_attribute("nodes_featureids", [0 if n else int(feature[t]) for t, n in spread]),
+            floats_attribute("nodes_values", [0.0 if n else float(threshold[t]) for t, n in spread]),
+            floats_attribute("nodes_hitrates", [1.0] * len(spread)),
+            strings_attribute("nodes_modes", ["BRANCH_LEQ" if b else "LEAF" for b in branch]),
+            ints_attribute("nodes_truenodeids", [1 if b else 0 for b in branch]),
+            ints_attribute("nodes_falsenodeids", [2 if b else 0 for b in branch]),
+            ints_attribute("nodes_missing_value_tracks_true", [1 if b else 0 for b in branch]),
+            ints_attribute("target_treeids", [t for t, n in spread if n]),
+            ints_attribute("target_nodeids", [n for _, n in spread if n]),
+            ints_attribute("target_ids", [0] * (2 * len(feature))),
+            floats_attribute("target_weights", [float(weight[t]) * (1 if n == 1 else -1) for t, n in spread if n]),
+            string_attribute("post_transform", "NONE"),
+        )
+    )
     width = len(SLEEVE.names)
     return model([node("TreeEnsembleRegressor", ["features"], ["score"], "ai.onnx.ml", attributes)], width)
 
 
-__all__ = [
-    "SIGNER",
-    "Published",
-    "publish_bundle",
-    "publish_data",
-    "publish_store",
-    "rank_scores",
-    "recipe",
-    "republish",
-    "sign_data",
-]
+__all__ = ["SIGNER", "Published", "publish_bundle", "publish_data", "publish_store", "rank_scores", "recipe", "republish", "sign_data"]

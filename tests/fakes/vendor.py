@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
-from execution.exchange.clock import VirtualClock
-from execution.exchange.exchange import Exchange
-from execution.exchange.generated import generate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market as ServedMarket
-from signals.eligibility_rule import EligibilityConfig
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import Calendar
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market as ServedMarket
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import Calendar
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
@@ -52,9 +52,13 @@ def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
     pq.write_table(bars, folder / "bars.parquet")
     pq.write_table(actions, folder / "actions.parquet")
     return ingest(
-        Sources(folder / "bars.parquet", folder / "actions.parquet"), folder / "data", mapping=Mapping(),
-        basis=PriceBasis.RAW, config=CurationConfig(eligibility=DEMANDING), name="market",
-    )  # fmt: skip
+        Sources(folder / "bars.parquet", folder / "actions.parquet"),
+        folder / "data",
+        mapping=Mapping(),
+        basis=PriceBasis.RAW,
+        config=CurationConfig(eligibility=DEMANDING),
+        name="market",
+    )
 
 
 def until(table: pa.Table, column: str, day: date) -> pa.Table:
@@ -72,9 +76,7 @@ def build(root: Path) -> World:
     bars = bars.set_column(bars.schema.get_field_index("symbol"), "symbol", pc.if_else(later, "FRESH", bars["symbol"]))
     gone = pc.and_(pc.equal(bars["symbol"], second), pc.greater_equal(day, pa.scalar(date(2025, 6, 23))))
     bars = bars.filter(pc.invert(gone))
-    rows = [
-        row for row in actions.to_pylist() if not (row["symbol"] == second and row["effective"] > date(2025, 6, 20))
-    ]
+    rows = [row for row in actions.to_pylist() if not (row["symbol"] == second and row["effective"] > date(2025, 6, 20))]
     blank = dict.fromkeys(actions.column_names)
     rows += [
         {**blank, "kind": "symbol_change", "symbol": first, "effective": date(2025, 6, 16), "new_symbol": "FRESH"},
@@ -92,9 +94,7 @@ def build(root: Path) -> World:
     return World(root, bars, actions, whole, base, known)
 
 
-def curated_as_told(
-    world: World, told: Sequence[DailyBar], last: date, folder: Path, *, known: date | None = None
-) -> Manifest:
+def curated_as_told(world: World, told: Sequence[DailyBar], last: date, folder: Path, *, known: date | None = None) -> Manifest:
     """What the trainer makes of the base and of what a source told up to `last`.
 
     Of the corporate actions it has those effective up to the session after `known`, by default `last`.
@@ -102,15 +102,21 @@ def curated_as_told(
     told = [row for row in told if row.day <= last]
     rows = {name: [getattr(row, name) for row in told] for name in ("symbol", *DailyBar._fields[2:])}
     base = until(world.bars, "date", world.known)
-    kinds = {
-        row["symbol"]: (row["kind"], row["sector"]) for row in base.select(["symbol", "kind", "sector"]).to_pylist()
-    }
+    kinds = {row["symbol"]: (row["kind"], row["sector"]) for row in base.select(["symbol", "kind", "sector"]).to_pylist()}
     first = next(row["symbol"] for row in world.actions.to_pylist() if row["new_symbol"] == "FRESH")
     kinds["FRESH"] = kinds[first]
-    extra = pa.table({
-        **rows, "date": pa.array([row.day for row in told], pa.date32()).cast(base.schema.field("date").type),
-        "kind": [kinds[name][0] for name in rows["symbol"]], "sector": [kinds[name][1] for name in rows["symbol"]],
-    }).select(base.column_names).cast(base.schema)  # fmt: skip
+    extra = (
+        pa.table(
+            {
+                **rows,
+                "date": pa.array([row.day for row in told], pa.date32()).cast(base.schema.field("date").type),
+                "kind": [kinds[name][0] for name in rows["symbol"]],
+                "sector": [kinds[name][1] for name in rows["symbol"]],
+            }
+        )
+        .select(base.column_names)
+        .cast(base.schema)
+    )
     actions = until(world.actions, "effective", world.calendar.next(known or last))
     return curated(folder, pa.concat_tables([base, extra]), actions)
 

@@ -69,9 +69,7 @@ def wire(*answers: Say | Callable[[Seen], Say]) -> Iterator[Wire]:
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             parts = urlsplit(self.path)
-            seen = Seen(
-                self.command, parts.path, dict(parse_qsl(parts.query)), self.rfile.read(length), dict(self.headers)
-            )
+            seen = Seen(self.command, parts.path, dict(parse_qsl(parts.query)), self.rfile.read(length), dict(self.headers))
             served.seen.append(seen)
             answer = served.answers.pop(0) if len(served.answers) > 1 else served.answers[0]
             self.tell(answer(seen) if callable(answer) else answer)

@@ -30,10 +30,7 @@ def make(tmp_path: Path) -> Callable[..., Workbench]:
 
     def build(store: Published, name: str = "device", *options: str) -> Workbench:
         bench = Workbench(tmp_path / name)
-        done = bench(
-            "init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust),
-            "--fixed-ic", "0.05", *options,
-        )  # fmt: skip
+        done = bench("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05", *options)
         assert done.code == 0, done.err
         return bench
 

@@ -22,9 +22,9 @@ from tests.fakes.store import Published
 from tests.flow.test_slots import publish_risk
 
 pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
-from trainer import history
 from trainer.commands import backtest as command
-from trainer.looks import LOOKS
+from trainer.promotion import history
+from trainer.runs.looks import LOOKS
 
 Make = Callable[..., Workbench]
 SESSIONS = 8
@@ -69,9 +69,7 @@ def written(bench: Bench, published: Published, tmp_path_factory: pytest.TempPat
     return to
 
 
-def test_the_files_hold_the_orders_fills_and_values_of_a_replay(
-    written: Path, make: Make, published: Published
-) -> None:
+def test_the_files_hold_the_orders_fills_and_values_of_a_replay(written: Path, make: Make, published: Published) -> None:
     """Order for order, fill for fill, value for value, on sessions that the published model scored."""
     like = make(published, "like")
     days = published.sessions(SESSIONS)
@@ -107,9 +105,13 @@ def test_each_cost_is_taken_off_once(written: Path) -> None:
     """From gross to net in steps that are the running sums of the cost columns; an auction's fills pay slippage."""
     rows = _rows(written, "nav")
     steps = {
-        "gross_equity": ("dividends",), "after_auction_slippage": ("auction_slippage",), "after_spread": ("spread",),
-        "after_impact": ("impact",), "after_fees": ("sec_fee", "taf_fee"), "net_equity": ("borrow",),
-    }  # fmt: skip
+        "gross_equity": ("dividends",),
+        "after_auction_slippage": ("auction_slippage",),
+        "after_spread": ("spread",),
+        "after_impact": ("impact",),
+        "after_fees": ("sec_fee", "taf_fee"),
+        "net_equity": ("borrow",),
+    }
     running = dict.fromkeys(steps, Decimal(0))
     for row in rows:
         level = row["paper_equity"]
@@ -215,11 +217,13 @@ def test_the_benchmark_may_be_an_index_from_a_file(bench: Bench, published: Publ
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("session,close\n2024-01-02,1\n2024-01-02,2\n", "a session twice"), ("session,price\n2024-01-02,1\n", "close"),
-        ("session,close\n2024-01-02,0\n", "no price"), ("session,close\nmonday,1\n", "cannot be read"),
+        ("session,close\n2024-01-02,1\n2024-01-02,2\n", "a session twice"),
+        ("session,price\n2024-01-02,1\n", "close"),
+        ("session,close\n2024-01-02,0\n", "no price"),
+        ("session,close\nmonday,1\n", "cannot be read"),
         ("", "cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_index_is_refused(bench: Bench, tmp_path: Path, content: str, told: str) -> None:
     from trainer.backtest.archive import open_archive
     from trainer.backtest.benchmark import benchmark_of

@@ -17,20 +17,20 @@ import pyarrow.compute as pc
 import pytest
 
 from execution.config import ExecutionConfig
-from execution.entries import Entry, EntryConfig
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.generated.market import generate
+from execution.planning.entries import Entry, EntryConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.actions import Action, ActionKind
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import FixInput
-from signals.scores import Scores
+from signals.market.actions import Action, ActionKind
+from signals.scoring.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
 from tests.flow.test_slots import publish_risk
 from trainer.backtest.archive import open_archive
 from trainer.backtest.bundled import forecasts
 from trainer.backtest.engine import Backtest, Course, Policy, opened
+from trainer.curation.generated.market import generate
 
 FIXED_IC = 0.05
 REPLAYED = 9
@@ -44,8 +44,9 @@ def paying(tmp_path_factory: pytest.TempPathFactory) -> Published:
     planted = []
     for day in (days[place] for place in PAYING):
         rows = market.bars.filter(pc.equal(market.bars.column("date"), pa.scalar(day)))
-        planted += [Action(ActionKind.DIVIDEND, symbol, day, day, cash=Decimal("0.37"))
-                    for symbol in sorted(set(rows.column("symbol").to_pylist()))]  # fmt: skip
+        planted += [
+            Action(ActionKind.DIVIDEND, symbol, day, day, cash=Decimal("0.37")) for symbol in sorted(set(rows.column("symbol").to_pylist()))
+        ]
     own = tuple(a for a in market.actions if a.kind is not ActionKind.DIVIDEND or a.effective not in days)
     store = publish_store(tmp_path_factory.mktemp("paying"), replace(market, actions=(*own, *planted)))
     publish_risk(store)
@@ -94,13 +95,10 @@ def backtest(published: Published, bench: Workbench, seed: int = 0, *, is_foreca
 
 def test_a_backtest_sends_the_orders_that_the_device_sends(replayed: Workbench, course: Course) -> None:
     """Order for order, share for share, fill for fill, and the account to the cent in every session."""
-    ours = sorted((o.client_order_id, o.intent.side.value, o.intent.quantity, o.intent.time_in_force.value, o.state)
-                  for o in course.orders)  # fmt: skip
+    ours = sorted((o.client_order_id, o.intent.side.value, o.intent.quantity, o.intent.time_in_force.value, o.state) for o in course.orders)
     theirs = sorted(
         (cid, side, Decimal(quantity), tif, state)
-        for cid, side, quantity, tif, state in replayed.rows(
-            "SELECT client_order_id, side, quantity, tif, state FROM intents"
-        )
+        for cid, side, quantity, tif, state in replayed.rows("SELECT client_order_id, side, quantity, tif, state FROM intents")
     )
     assert len(ours) > 100
     assert ours == theirs
@@ -124,8 +122,7 @@ def test_dividends_learned_after_a_report_are_restated_on_their_ex_date_longs_an
     assert [place for place, amount in enumerate(late) if amount] == list(PAYING)
     assert late == [day.costs.dividends for day in course.days]
     ex_date = days[PAYING[0]]
-    held = [Decimal(q) for (q,) in replayed.rows(
-        "SELECT quantity FROM positions WHERE session = ? AND phase = 'open'", str(ex_date))]  # fmt: skip
+    held = [Decimal(q) for (q,) in replayed.rows("SELECT quantity FROM positions WHERE session = ? AND phase = 'open'", str(ex_date))]
     assert min(held) < 0 < max(held)
     assert late[PAYING[0]] == (sum(held, Decimal(0)) * Decimal("0.37")).quantize(Decimal("0.01"))
     # A report goes on from the restated value: only what was reported before a dividend was learned is restated.

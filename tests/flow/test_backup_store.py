@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import fetch, listed, retire, take
+from appliance.backup.copies import fetch, listed, retire, take
+from appliance.backup.vault import vault_at
 from appliance.config import BackupConfig
 from appliance.ledger import Ledger, meta
-from appliance.vault import vault_at
 from signals.errors import BadConfig, StoreUnreachable
-from signals.s3 import S3Config
+from signals.storage.s3 import S3Config
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Server, serving
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from signals import errors
-from signals.audits import SessionStatus
+from signals.market.audits import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
@@ -56,9 +56,7 @@ def bench(make: Make, own_store: Published) -> Workbench:
     ],
 )
 @pytest.mark.parametrize("command", ["pull", "plan", "trade", "run-day"])
-def test_a_session_that_is_none_or_lies_ahead(
-    bench: Workbench, command: str, session: str, words: tuple[str, ...]
-) -> None:
+def test_a_session_that_is_none_or_lies_ahead(bench: Workbench, command: str, session: str, words: tuple[str, ...]) -> None:
     before = bench.tables()
     one_line(bench(command, "--session", session), 2, *words)
     assert bench.tables() == before
@@ -87,9 +85,7 @@ def test_a_window_that_has_passed_is_not_traded(bench: Workbench, own_store: Pub
 
 
 @pytest.mark.parametrize("victim", ["model.onnx", "manifest.json", "drift.json"])
-def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(
-    bench: Workbench, own_store: Published, victim: str
-) -> None:
+def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(bench: Workbench, own_store: Published, victim: str) -> None:
     path = next((own_store.bundles).glob(f"*/{victim}"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -108,9 +104,7 @@ def test_an_unsigned_bundle_is_refused(bench: Workbench, own_store: Published) -
     one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6, "unsigned")
 
 
-def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(
-    bench: Workbench, own_store: Published
-) -> None:
+def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(bench: Workbench, own_store: Published) -> None:
     first, second = own_store.sessions(2)
     assert bench("arm", "--session", str(first), "--yes").code == 0
     assert bench("run-day", "--session", str(first)).code == 0
@@ -132,13 +126,11 @@ def test_a_bundle_with_a_missing_feature_is_refused(bench: Workbench, own_store:
     one_line(done, 6, "its features are not this device's")
 
 
-def test_scores_that_are_not_numbers_skip_the_session(
-    make: Make, own_store: Published, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_that_are_not_numbers_skip_the_session(make: Make, own_store: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that passed its golden vectors and then gives NaN on the day's rows."""
     bench, day = make(own_store), str(own_store.sessions(1)[0])
     assert bench("pull", "--session", day).code == 0
-    monkeypatch.setattr("signals.scoring.predict", lambda models, rows: np.full(len(rows), np.nan))
+    monkeypatch.setattr("signals.scoring.scoring.predict", lambda models, rows: np.full(len(rows), np.nan))
     done = bench("score", "--session", day)
     assert done.code == 3 and "not finite" in done.out
     assert bench.rows("SELECT count(*) FROM scores") == [(0,)]
@@ -232,9 +224,7 @@ def test_a_folder_that_is_no_device(tmp_path: Path) -> None:
     assert not nowhere.state.exists()
 
 
-def test_initialising_twice_or_without_what_it_needs_writes_nothing(
-    bench: Workbench, own_store: Published, tmp_path: Path
-) -> None:
+def test_initialising_twice_or_without_what_it_needs_writes_nothing(bench: Workbench, own_store: Published, tmp_path: Path) -> None:
     before = files(bench.state)
     again = ("init", "--venue", "exchange", "--store", str(own_store.root))
     one_line(bench(*again, "--trust", str(own_store.trust)), 2, "already holds a device")
@@ -262,8 +252,8 @@ def test_an_error_is_json_too_where_json_was_asked_for(bench: Workbench) -> None
 
 def test_an_unknown_symbol_is_named(bench: Workbench, own_store: Published) -> None:
     """Asked of the bars themselves: a device's commands take sessions, not symbols."""
-    from signals.dataset import load_bars
     from signals.errors import UnknownSymbol
+    from signals.market.dataset import load_bars
 
     manifest = own_store.manifest
     bars = load_bars(own_store.root / "data", manifest, manifest.last, manifest.last)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance import clock
-from appliance.schedule import JOBS
+from appliance.schedule.timetable import JOBS
+from appliance.system import clock
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published
 
@@ -116,9 +116,8 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
-    published: Published, credentials: Path, outside: Outside, said: list[str], tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    published: Published, credentials: Path, outside: Outside, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Journal lines, reports, status, doctor, ledger, backups, metrics, messages to a person and to the watcher."""
     bench, day = Workbench(tmp_path / "device"), published.sessions(1)[0]
     given = ("--credentials", str(credentials))
@@ -131,14 +130,24 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
         done = bench("job", job, "--session", str(day), *given, "--json")
         assert done.code == 0, done.err
         said.append(spoken(done))
-    for command in (("doctor", *given), ("doctor", *given, "--json"), ("status", "--json"), ("halt", *given),
-                    ("status",), ("attend", *given), ("halts",), ("alerts",), ("backups", *given), ("jobs",),
-                    ("restore", "--replace", "--yes", *given)):  # fmt: skip
+    for command in (
+        ("doctor", *given),
+        ("doctor", *given, "--json"),
+        ("status", "--json"),
+        ("halt", *given),
+        ("status",),
+        ("attend", *given),
+        ("halts",),
+        ("alerts",),
+        ("backups", *given),
+        ("jobs",),
+        ("restore", "--replace", "--yes", *given),
+    ):
         said.append(spoken(bench(*command)))
     from appliance.daemon.publishing import own_facts, publish
-    from appliance.folder import StateFolder
     from appliance.ledger import Ledger, Mode
-    from appliance.vitals import vitals
+    from appliance.status.vitals import vitals
+    from appliance.system.state_folder import StateFolder
     from tests.flow.test_doctor import NOW
 
     with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
@@ -154,9 +163,13 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
 
 
 def test_what_goes_wrong_is_told_without_the_secret_that_it_went_wrong_with(
-    published: Published, credentials: Path, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    published: Published,
+    credentials: Path,
+    said: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Errors of a paper account that does not answer, of stores that are not there, of addresses that are none.
 
     Nobody waits between the requests to a broker that never answers: seven seconds of which nothing is said.
@@ -175,8 +188,11 @@ def test_what_goes_wrong_is_told_without_the_secret_that_it_went_wrong_with(
     assert 5 in codes  # the broker was really asked for
     s3 = {"endpoint": "http://127.0.0.1:9", "attempts": 1, "connect_seconds": 0.2}
     folders = yaml.safe_load((bench.state / "config.yml").read_text())["stores"]
-    settle(bench, backup={"to": "s3://bucket/device", "s3": s3},
-           stores={"data": "s3://bucket/data", "bundles": "s3://bucket/bundles", "s3": s3})  # fmt: skip
+    settle(
+        bench,
+        backup={"to": "s3://bucket/device", "s3": s3},
+        stores={"data": "s3://bucket/data", "bundles": "s3://bucket/bundles", "s3": s3},
+    )
     for command in (("doctor", *given), ("backup", *given)):
         said.append(spoken(bench(*command)))
     settle(bench, stores=folders)
@@ -189,15 +205,14 @@ def test_what_goes_wrong_is_told_without_the_secret_that_it_went_wrong_with(
     assert {name: found for name, text in texts.items() if (found := canaries_in(text))} == {}
 
 
-def test_a_crash_prints_no_secret_and_no_process_is_given_one(
-    published: Published, credentials: Path, tmp_path: Path
-) -> None:
+def test_a_crash_prints_no_secret_and_no_process_is_given_one(published: Published, credentials: Path, tmp_path: Path) -> None:
     """The trace of a fault of the program itself, and what a process shows of itself to others."""
     bench = Workbench(tmp_path / "device")
     asked = ("init", "--venue", "alpaca-paper", "--url", "http://127.0.0.1:9", "--store", str(published.root))
     assert bench(*asked, "--trust", str(published.trust)).code == 0
     program = (
-        "import sys\nfrom pathlib import Path\nfrom appliance import venue\nfrom appliance.device import opened\n"
+        "import sys\nfrom pathlib import Path\nfrom appliance.runtime import venue\n"
+        "from appliance.runtime.device import opened\n"
         "with opened(Path(sys.argv[1]), credentials=Path(sys.argv[2])) as device:\n"
         "    print(device, device.counterparty, device.notifier, device.heartbeat)\n"
         "    print(Path('/proc/self/environ').read_text(), Path('/proc/self/cmdline').read_text())\n"
@@ -206,8 +221,11 @@ def test_a_crash_prints_no_secret_and_no_process_is_given_one(
     )
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "ignore", "-c", program, str(bench.state), str(credentials)],
-        capture_output=True, text=True, check=False, env={**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)},
+    )
     assert "RuntimeError" in done.stderr and "Device(" in done.stdout, done.stderr
     assert canaries_in(done.stdout + done.stderr) == []
     assert json.dumps(sorted(CANARIES)) == json.dumps(sorted(p.name for p in credentials.iterdir()))

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.control import Command, Request, ask
-from appliance.schedule import JOBS, timetable
+from appliance.daemon.control_socket import Command, Request, ask
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -51,9 +51,8 @@ class Rehearsal:
         self.told.clear()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command("run", "--look-every", "0.1", "--retry-after", "0.5"), stdout=log, stderr=log,
-                env=environment,
-            )  # fmt: skip
+                self.command("run", "--look-every", "0.1", "--retry-after", "0.5"), stdout=log, stderr=log, env=environment
+            )
         self.wait(lambda: b"READY=1" in self.told, "READY")
         return self.process
 
@@ -122,9 +121,10 @@ def rehearsal(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehe
     (credentials / "heartbeat-url").write_text(f"http://127.0.0.1:9/{CANARY}\n")
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
-        subprocess.Popen([*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE,
-                         stderr=subprocess.DEVNULL, text=True) as server,
-    ):  # fmt: skip
+        subprocess.Popen(
+            [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server,
+    ):
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
         assert server.stdout is not None
@@ -168,16 +168,19 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
     for pid in children:
         os.kill(pid, signal.SIGKILL)  # systemd ends what is left in the unit
     rehearsal.start()
-    by_hand = subprocess.Popen(rehearsal.command("job", "trade", "--session", str(day)), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
+    by_hand = subprocess.Popen(
+        rehearsal.command("job", "trade", "--session", str(day)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     rehearsal.live(day, *JOBS[JOBS.index("trade") :])
     assert by_hand.wait(timeout=60) in (0, 5)
     assert rehearsal.ends(day) == dict.fromkeys(JOBS, "done")
-    assert bench.rows("SELECT count(*), count(DISTINCT job) FROM job_runs WHERE session = ?", str(day)) == [
-        (len(JOBS), len(JOBS))
-    ]
-    orders = requests.get(f"{rehearsal.url}/v2/orders", params={"status": "all", "limit": "500"}, timeout=30,
-                          headers={"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}).json()  # fmt: skip
+    assert bench.rows("SELECT count(*), count(DISTINCT job) FROM job_runs WHERE session = ?", str(day)) == [(len(JOBS), len(JOBS))]
+    orders = requests.get(
+        f"{rehearsal.url}/v2/orders",
+        params={"status": "all", "limit": "500"},
+        timeout=30,
+        headers={"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"},
+    ).json()
     ids = [order["client_order_id"] for order in orders]
     assert len(ids) == len(set(ids)) == bench.rows("SELECT count(*) FROM intents")[0][0] > 0
     rehearsal.wait(lambda: all(rehearsal.health()["jobs"].get(job) == "done" for job in JOBS), "health.json")
@@ -188,8 +191,14 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
     assert rehearsal.stop() == 0
     assert b"STOPPING=1" in rehearsal.told
     assert bench("status").code == 3
-    for path in (rehearsal.log, bench.state / "health.json", bench.state / "metrics.prom", bench.state / "alerts.jsonl",
-                 bench.state / "ledger.sqlite", bench.state / "briefing.json"):  # fmt: skip
+    for path in (
+        rehearsal.log,
+        bench.state / "health.json",
+        bench.state / "metrics.prom",
+        bench.state / "alerts.jsonl",
+        bench.state / "ledger.sqlite",
+        bench.state / "briefing.json",
+    ):
         assert CANARY.encode() not in path.read_bytes(), path
     lines = [json.loads(line) for line in rehearsal.log.read_text().splitlines()]
     assert {"begins", "ready", "job starts", "job ended", "ended"} <= {line["event"] for line in lines}

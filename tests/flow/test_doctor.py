@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from appliance.config import Venue
+from appliance.controls.machine import MachineReading
+from appliance.controls.tripwires import NO_SENSOR, Figure
 from appliance.doctor import CHECKS, Finding, Patient, State, examine, try_addresses, worst
 from appliance.doctor.examination import Check
-from appliance.folder import StateFolder, exclusive, only_daemon
 from appliance.ledger import Ledger, alerts
-from appliance.machine import MachineReading
-from appliance.seams import Alert, Severity
-from appliance.tripwires import NO_SENSOR, Figure
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, exclusive, only_daemon
 from execution.brokers.base import Account
 from signals.errors import BrokerUnreachable
 from tests.fakes.device import Workbench
@@ -76,8 +76,12 @@ def well(published_once: Published, tmp_path_factory: pytest.TempPathFactory) ->
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"backup": {"to": str(root / "elsewhere")}}))
     credentials = root / "credentials"
     credentials.mkdir()
-    for name, text in (("alert-urls", "https://a.example/x\nhttps://b.example/y\n"), ("heartbeat-url", "https://c.example/z"),
-                       ("alpaca-key-id", "key"), ("alpaca-secret-key", "secret")):  # fmt: skip
+    for name, text in (
+        ("alert-urls", "https://a.example/x\nhttps://b.example/y\n"),
+        ("heartbeat-url", "https://c.example/z"),
+        ("alpaca-key-id", "key"),
+        ("alpaca-secret-key", "secret"),
+    ):
         (credentials / name).write_text(text)
         (credentials / name).chmod(0o600)
     assert bench("arm", "--yes").code == 0
@@ -105,10 +109,8 @@ def on_paper(patient: Patient, answer: Account | Exception = ACTIVE, **changes: 
     found = OnPaper(**{**{name: getattr(patient, name) for name in patient.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
     object.__setattr__(found, "answer", answer)
     object.__setattr__(
-        found, "config", patient.config.model_copy(
-            update={"venue": patient.config.venue.model_copy(update={"broker": Venue.ALPACA_PAPER})}
-        )
-    )  # fmt: skip
+        found, "config", patient.config.model_copy(update={"venue": patient.config.venue.model_copy(update={"broker": Venue.ALPACA_PAPER})})
+    )
     return found
 
 
@@ -185,8 +187,7 @@ def test_credentials(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "skew", "state"),
-    [("", 2.0, State.OK), ("", 2.1, State.BAD), ("the clock is not synchronised", 0.0, State.BAD)],
+    ("reason", "skew", "state"), [("", 2.0, State.OK), ("", 2.1, State.BAD), ("the clock is not synchronised", 0.0, State.BAD)]
 )
 def test_the_clock(patient: Patient, reason: str, skew: float, state: State) -> None:
     paper = on_paper(patient, unsynchronised=lambda: reason, skew=lambda *_: skew)
@@ -238,8 +239,9 @@ def test_the_data(patient: Patient, published_once: Published) -> None:
             ledger.execute("DELETE FROM job_runs WHERE job = 'pull'")
             ledger.execute(
                 "INSERT INTO job_runs (session, job, status, started_at, figures) VALUES ('2025-06-03', 'pull', 'done',"
-                " '2025-06-02T22:30:00+00:00', ?)", (figures,),
-            )  # fmt: skip
+                " '2025-06-02T22:30:00+00:00', ?)",
+                (figures,),
+            )
         assert look("data", patient)[0] is state
     late, calendar = replace(patient), patient.manifest.calendar
     object.__setattr__(late, "now", calendar.session(calendar.next(published_once.manifest.last)).close)
@@ -338,10 +340,7 @@ def test_a_message_is_sent_to_every_address_when_a_person_asks_for_it(patient: P
         half = told(patient, heard.url, f"{deaf.url}/secret")
         lost = told(patient, f"{deaf.url}/secret")
     assert [one.state for one in well] == [State.OK, State.OK]
-    assert [(one.state, one.says[:14]) for one in half] == [
-        (State.OK, "address 1 of 2"),
-        (State.WARN, "address 2 of 2"),
-    ]
+    assert [(one.state, one.says[:14]) for one in half] == [(State.OK, "address 1 of 2"), (State.WARN, "address 2 of 2")]
     assert [one.state for one in lost] == [State.BAD]
     assert all(bool(one.mend) == (one.state is not State.OK) for one in (*well, *half, *lost))
     assert "secret" not in f"{half}{lost}" and "127.0.0.1" not in f"{half}{lost}"

@@ -27,8 +27,7 @@ def credentials(folder: Path, *addresses: str) -> Path:
 
 
 def tell(bench: Workbench, place: Path, unit: str, run: str = "4f" * 16) -> Done:
-    return bench("tell-unit", "--unit", unit, "--result", "exit-code", "--status", "5", "--invocation", run,
-                 "--credentials", str(place))  # fmt: skip
+    return bench("tell-unit", "--unit", unit, "--result", "exit-code", "--status", "5", "--invocation", run, "--credentials", str(place))
 
 
 def titles(heard: Wire) -> list[tuple[str, str]]:
@@ -50,15 +49,14 @@ def test_each_failure_is_one_message_even_within_the_hour(make: Make, published:
     assert titles(heard) == [backup, backup, gone]
     rows = bench.rows("SELECT key, delivered, body FROM alerts ORDER BY id")
     assert [(key, taken) for key, taken, _ in rows] == [
-        ("unit-appliance-backup-1a1a1a1a1a1a", 1), ("unit-appliance-backup-2b2b2b2b2b2b", 1),
+        ("unit-appliance-backup-1a1a1a1a1a1a", 1),
+        ("unit-appliance-backup-2b2b2b2b2b2b", 1),
         ("unit-appliance-4f4f4f4f4f4f", 1),
-    ]  # fmt: skip
+    ]
     assert all("exit-code 5" in body and "journalctl -u 'appliance" in body for *_, body in rows)
 
 
-def test_an_update_that_was_gone_back_from_at_boot_is_told_though_nothing_failed(
-    make: Make, published: Published, tmp_path: Path
-) -> None:
+def test_an_update_that_was_gone_back_from_at_boot_is_told_though_nothing_failed(make: Make, published: Published, tmp_path: Path) -> None:
     bench = make(published)
     with wire(Say()) as heard:
         place = credentials(tmp_path / "credentials", heard.url)
@@ -72,9 +70,7 @@ def test_an_update_that_was_gone_back_from_at_boot_is_told_though_nothing_failed
     ]
 
 
-def test_a_message_that_nobody_took_is_visible_and_waits_to_be_sent_again(
-    make: Make, published: Published, tmp_path: Path
-) -> None:
+def test_a_message_that_nobody_took_is_visible_and_waits_to_be_sent_again(make: Make, published: Published, tmp_path: Path) -> None:
     """The alert unit itself fails (exit code 5), and the device is degraded until somebody was reached."""
     bench = make(published)
     assert bench("arm", "--session", str(published.sessions(1)[0]), "--yes").code == 0
@@ -141,9 +137,7 @@ def test_a_release_that_does_not_run_is_told_of_without_it(tmp_path: Path, broke
     assert heard.url not in done.stdout + done.stderr and "/topic" not in done.stdout + done.stderr
 
 
-def test_an_address_with_a_name_and_a_password_takes_both_messages(
-    make: Make, published: Published, tmp_path: Path
-) -> None:
+def test_an_address_with_a_name_and_a_password_takes_both_messages(make: Make, published: Published, tmp_path: Path) -> None:
     """The release's program and the last resort read one credential: what one of them can use, the other can."""
     with wire(Say()) as heard:
         place = credentials(tmp_path / "credentials", heard.url.replace("://", "://me:p%40ss@") + "/topic")

@@ -42,9 +42,7 @@ def test_zero_targets_on_an_empty_book_send_nothing_and_the_day_ends_well(
     assert bench("status").code == 0
 
 
-def test_zero_targets_on_a_held_book_close_it_once_and_open_nothing(
-    make: Make, published: Published, flat: Callable[[], None]
-) -> None:
+def test_zero_targets_on_a_held_book_close_it_once_and_open_nothing(make: Make, published: Published, flat: Callable[[], None]) -> None:
     """F49: within the limit of turnover every order lowers what is held, and both books agree on nothing held."""
     first, second = map(str, published.sessions(2))
     bench = make(published)

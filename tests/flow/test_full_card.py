@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -77,11 +77,7 @@ def posted(url: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    "jobs",
-    [
-        pytest.param(("trade",), id="F39-trade"),
-        pytest.param(QUIET, id="F39-what-sends-nothing", marks=pytest.mark.slow),
-    ],
+    "jobs", [pytest.param(("trade",), id="F39-trade"), pytest.param(QUIET, id="F39-what-sends-nothing", marks=pytest.mark.slow)]
 )
 def test_a_full_card_costs_a_second_run_or_the_session_and_never_a_second_order(
     published: Published, url: str, card: Path, jobs: tuple[str, ...]

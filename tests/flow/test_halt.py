@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from appliance.folder import StateFolder, exclusive
+from appliance.system.state_folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -113,9 +113,7 @@ def test_only_the_right_id_a_reason_and_the_typed_word_open_the_latch(
     assert bench("run-day", "--session", str(following)).code == 0
 
 
-def test_an_unclean_reconcile_keeps_the_latch_closed(
-    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unclean_reconcile_keeps_the_latch_closed(trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch) -> None:
     from signals.errors import ReconBreak
 
     bench, *_ = trading
@@ -124,7 +122,7 @@ def test_an_unclean_reconcile_keeps_the_latch_closed(
     def broken(*_: object) -> None:
         raise ReconBreak("10 shares of GABC are at the broker and in no book")
 
-    monkeypatch.setattr("appliance.orderpath.agreement.agree", broken)
+    monkeypatch.setattr("appliance.orders.agreement.agree", broken)
     monkeypatch.setattr("appliance.jobs.reconcile.agree", broken)
     done = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
     assert done.code == 4 and "10 shares of GABC" in done.err

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from appliance.commands import safety
-from appliance.device import opened
-from appliance.schedule import timetable
+from appliance.runtime.device import opened
+from appliance.schedule.timetable import timetable
 from signals.errors import Locked
 from tests.fakes import steering
 from tests.fakes.device import Workbench
@@ -38,10 +38,7 @@ def url(published: Published) -> Iterator[str]:
     start = timetable(published.sessions(1)[0], published.manifest.calendar)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     with subprocess.Popen(
-        [*command, "--port", "0", "--at", start.isoformat()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout is not None
         try:
@@ -75,9 +72,7 @@ def at_work(make: Make, published: Published, url: str) -> Iterator[tuple[Workbe
     slow = {"kind": "delay", "seconds": 0.2, "method": "POST", "path": ORDERS, "times": 1000}
     steering.ask(url, "POST", "faults", {"faults": [slow]})
     command = [sys.executable, "-m", "appliance", "job", "trade", "--session", str(day), "--state", str(bench.state)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
-    ) as job:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts) as job:
         try:
             await_posts(url, 2)
             yield bench, job, day
@@ -114,10 +109,7 @@ def by_command(bench: Workbench, job: subprocess.Popen[str]) -> None:
     ],
 )
 def test_a_kill_cancels_everything_and_no_order_follows(
-    at_work: tuple[Workbench, subprocess.Popen[str], date],
-    url: str,
-    kill: Callable[[Workbench, subprocess.Popen[str]], None],
-    named: str,
+    at_work: tuple[Workbench, subprocess.Popen[str], date], url: str, kill: Callable[[Workbench, subprocess.Popen[str]], None], named: str
 ) -> None:
     bench, job, day = at_work
     killed_at = datetime.now(UTC)
@@ -138,7 +130,7 @@ def test_a_kill_cancels_everything_and_no_order_follows(
     assert not status.json["armed"] and named in status.json["latch"]
     assert not (bench.state / "HALT").exists()
     assert bench("job", "trade", "--session", str(day)).code == 4
-    assert log(url)[len(rows):] == [] or {row["method"] for row in log(url)[len(rows):]} == {"DELETE"}  # fmt: skip
+    assert log(url)[len(rows) :] == [] or {row["method"] for row in log(url)[len(rows) :]} == {"DELETE"}
     cancelled = datetime.fromisoformat(rows[first_cancel]["received_at"])
     seconds = (cancelled - killed_at).total_seconds()
     print(f"{seconds:.3f} s from the kill to cancel-all: {named}")
@@ -206,15 +198,11 @@ def _no_room() -> None:
 
 
 @pytest.mark.parametrize("is_full", [False, True], ids=["a reason in Latin-1", "and a full disk"])
-def test_a_halt_from_the_shell_cancels_whatever_its_words_and_its_disk(
-    resting: Workbench, url: str, *, is_full: bool
-) -> None:
+def test_a_halt_from_the_shell_cancels_whatever_its_words_and_its_disk(resting: Workbench, url: str, *, is_full: bool) -> None:
     """The bytes of the reason are no UTF-8, as a shell of another encoding hands them over."""
     command: list[str | bytes] = [sys.executable, "-m", "appliance", "halt", "--reason", "arr\xeat".encode("latin-1")]
     command += ["--state", str(resting.state)]
-    done = subprocess.run(
-        command, capture_output=True, timeout=PATIENCE_SECONDS, check=False, preexec_fn=_no_room if is_full else None
-    )
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False, preexec_fn=_no_room if is_full else None)
     assert done.returncode == 0, done.stderr
     assert (b"not recorded yet" in done.stdout) is is_full, "the fault did not happen"
     assert [row["method"] for row in log(url)].count("DELETE") >= 1

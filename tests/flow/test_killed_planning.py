@@ -16,8 +16,7 @@ Make = Callable[..., Workbench]
 
 
 @pytest.mark.parametrize(
-    ("dying", "frozen"),
-    [pytest.param(dying_before, 0, id="F01-plan-computed"), pytest.param(dying_after, 1, id="F02-plan-committed")],
+    ("dying", "frozen"), [pytest.param(dying_before, 0, id="F01-plan-computed"), pytest.param(dying_after, 1, id="F02-plan-committed")]
 )
 def test_killed_around_the_plans_commit_the_session_trades_one_plan_once(
     make: Make, published: Published, dying: Callable[..., Callable[..., object]], frozen: int
@@ -44,6 +43,4 @@ def test_killed_around_the_plans_commit_the_session_trades_one_plan_once(
     assert after == digests or not frozen
     sent = Counter(bench.rows("SELECT state, posts FROM intents"))
     assert set(sent) == {("filled", 1)}
-    assert bench.rows("SELECT count(*), count(DISTINCT client_order_id) FROM broker_orders") == [
-        (sum(sent.values()), sum(sent.values()))
-    ]
+    assert bench.rows("SELECT count(*), count(DISTINCT client_order_id) FROM broker_orders") == [(sum(sent.values()), sum(sent.values()))]

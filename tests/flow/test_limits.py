@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from signals.audits import SessionStatus
+from signals.market.audits import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import RANKED, Published, publish_bundle, recipe, republish
 
@@ -19,9 +19,7 @@ def limited(make: Make, store: Published, setting: str) -> Workbench:
     bench = make(store, setting.split(":")[0])
     config = bench.state / "config.yml"
     name = setting.split(":")[0]
-    lines = [
-        f"  {setting}" if line.strip().startswith(f"{name}:") else line for line in config.read_text().splitlines()
-    ]
+    lines = [f"  {setting}" if line.strip().startswith(f"{name}:") else line for line in config.read_text().splitlines()]
     assert f"  {setting}" in lines
     config.write_text("\n".join(lines) + "\n")
     return bench
@@ -43,15 +41,9 @@ def test_a_bundle_past_its_age_adds_no_risk(make: Make, published: Published) ->
 
 @pytest.mark.parametrize(
     ("setting", "name"),
-    [
-        ("max_turnover: 0.001", "TURNOVER"),
-        ("min_coverage: 1.5", "COVERAGE"),
-        ("max_invalid_scores: -1", "SCORES_INVALID"),
-    ],
+    [("max_turnover: 0.001", "TURNOVER"), ("min_coverage: 1.5", "COVERAGE"), ("max_invalid_scores: -1", "SCORES_INVALID")],
 )
-def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(
-    make: Make, published: Published, setting: str, name: str
-) -> None:
+def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(make: Make, published: Published, setting: str, name: str) -> None:
     day = str(published.sessions(1)[0])
     bench = limited(make, published, setting)
     assert bench("pull", "--session", day).code == 0
@@ -64,9 +56,7 @@ def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(
     assert name in reasons[0][0]
 
 
-def test_the_first_sessions_step_in_and_a_model_that_is_only_trained_anew_does_not_begin_again(
-    make: Make, own_store: Published
-) -> None:
+def test_the_first_sessions_step_in_and_a_model_that_is_only_trained_anew_does_not_begin_again(make: Make, own_store: Published) -> None:
     """A fifth, two fifths ... of the ordinary step: exposure grows by more each day, and the ramp is on record.
 
     The bundle of the third session has other weights and the same configuration; that of the fourth another one.

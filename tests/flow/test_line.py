@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.market import Market
-from appliance.schedule import JOBS
-from appliance.stores import FolderStore
-from appliance.sync import pull_data
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.dataset import load_bars
+from appliance.bundles.pull import pull_data
+from appliance.market.store import Market
+from appliance.schedule.timetable import JOBS
+from appliance.storage.base import FolderStore
+from appliance.system.clock import VirtualClock
+from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_data, publish_store
+from trainer.curation.generated.market import GeneratedMarket, generate
 
 Make = Callable[..., Workbench]
 PRICES = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
@@ -85,9 +85,7 @@ def test_rerunning_any_command_of_a_session_changes_nothing(make: Make, publishe
     assert {path.name: path.read_bytes() for path in (bench.state / "reports").iterdir()} == reports
 
 
-def test_every_order_row_joins_to_plan_score_bundle_snapshot_configuration_and_program(
-    make: Make, published: Published
-) -> None:
+def test_every_order_row_joins_to_plan_score_bundle_snapshot_configuration_and_program(make: Make, published: Published) -> None:
     """B9."""
     day = published.sessions(1)[0]
     bench = armed(make, published, day)
@@ -105,7 +103,7 @@ def test_a_replay_agrees_with_the_exchange_and_repeats_to_the_digest(
     make: Make, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The program's own version is held still: it is part of the digest, and someone may be editing the sources."""
-    monkeypatch.setattr("appliance.device.code_version", lambda host: "0.1.0+test")
+    monkeypatch.setattr("appliance.runtime.device.code_version", lambda host: "0.1.0+test")
     days = published.sessions(4)
     seen = []
     for name in ("one", "two"):

@@ -19,35 +19,35 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from appliance.bundles import BundleStore
-from appliance.device import opened
-from appliance.fs import DurableFs
-from appliance.job import JobReport
+from appliance.bundles.store import BundleStore
 from appliance.jobs.pull import pull
-from appliance.s3 import S3Store
-from appliance.stores import FolderStore
-from appliance.transfer import PART, bring
-from execution.exchange.generated import generate
+from appliance.runtime.device import opened
+from appliance.schedule.job import JobReport
+from appliance.storage.base import FolderStore
+from appliance.storage.download import PART, bring
+from appliance.storage.s3 import S3Store
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
 from signals.bundle.dataset import signature_name
 from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.places import Place
-from signals.s3 import Objects, S3Config, S3Keys, read_keys
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.storage.places import Place
+from signals.storage.s3 import Objects, S3Config, S3Keys, read_keys
 from tests.fakes import bundles as fake_bundles
 from tests.fakes.device import Workbench
 from tests.fakes.publishing import CREATED, SPECS, run_folder
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
 from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
-from trainer import sign
 from trainer.__main__ import app
 from trainer.curation.bucket import BucketStore
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.publish import publish_data
 from trainer.curation.vendors.mapping import Mapping
-from trainer.publish import Request
-from trainer.remote import publish_remote
+from trainer.publishing import keys as sign
+from trainer.publishing.dataset import publish_data
+from trainer.publishing.publish import Request
+from trainer.publishing.remote import publish_remote
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
 
@@ -113,9 +113,8 @@ def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
     versions = []
     for source, folder in ((root / "cut.parquet", root / "first"), (bars, root / "second")):
         versions.append(
-            ingest(Sources(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(),
-                   name="market")
-        )  # fmt: skip
+            ingest(Sources(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
+        )
         sign_data(data)
         last = versions[-1].calendar.offset(versions[-1].last, -10)
         publish_bundle(root / "second", recipe(data, last, seq=len(versions)))
@@ -141,9 +140,7 @@ def stored(server: Server, publications: Publications) -> None:
 
 
 @pytest.fixture(scope="module")
-def pulled(
-    server: Server, stored: None, publications: Publications, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
+def pulled(server: Server, stored: None, publications: Publications, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A device that has pulled version 1, made by its command line; and its folder of credentials."""
     root = tmp_path_factory.mktemp("pulled")
     keys = credentials(root / "credentials")
@@ -152,9 +149,20 @@ def pulled(
     (root / "root.pub").write_text(fake_bundles.roots()[0].text)
     bench = Workbench(root / "state")
     made = bench(
-        "init", "--venue", "alpaca-paper", "--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint,
-        "--trust", str(root / "root.pub"), "--configs", str(root / "configs"), "--credentials", str(keys),
-    )  # fmt: skip
+        "init",
+        "--venue",
+        "alpaca-paper",
+        "--store",
+        f"s3://{BUCKET}/store/one",
+        "--endpoint",
+        server.endpoint,
+        "--trust",
+        str(root / "root.pub"),
+        "--configs",
+        str(root / "configs"),
+        "--credentials",
+        str(keys),
+    )
     assert made.code == 0, made.err
     done = bench("pull", "--session", str(day_after(publications.earlier)), "--credentials", str(keys))
     assert done.code == 0, done.err
@@ -218,9 +226,7 @@ def new_bars(publications: Publications) -> str:
     return found
 
 
-def test_a_device_pulls_with_a_key_that_may_only_read_and_never_lists(
-    device: Device, proxy: Proxy, publications: Publications
-) -> None:
+def test_a_device_pulls_with_a_key_that_may_only_read_and_never_lists(device: Device, proxy: Proxy, publications: Publications) -> None:
     """Only the new year's file, the actions, the pointers and the new bundle cross the line, by GET alone."""
     report = device.pull()
     assert device.sessions()[1] == publications.later.last
@@ -274,9 +280,18 @@ def test_a_hosted_exchange_reads_its_market_from_a_folder(server: Server, stored
     """It is said when the device is made, and no device is made."""
     (tmp_path / "root.pub").write_text(fake_bundles.roots()[0].text)
     done = Workbench(tmp_path / "s")(
-        "init", "--venue", "exchange", "--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint,
-        "--trust", str(tmp_path / "root.pub"), "--credentials", str(credentials(tmp_path / "keys")),
-    )  # fmt: skip
+        "init",
+        "--venue",
+        "exchange",
+        "--store",
+        f"s3://{BUCKET}/store/one",
+        "--endpoint",
+        server.endpoint,
+        "--trust",
+        str(tmp_path / "root.pub"),
+        "--credentials",
+        str(credentials(tmp_path / "keys")),
+    )
     assert done.code == 2 and "from a folder" in done.err and not (tmp_path / "s").exists()
 
 
@@ -344,18 +359,31 @@ def wrong_tag(path: str, answer: Answer) -> Answer:
 
 
 FAULTS: dict[str, Callable[[str, Answer], Answer | None]] = {
-    "down": broken, "cut": cut, "half": half, "flipped": flipped, "misnamed": misnamed, "html": html,
-    "empty": empty, "500": status(500), "404": status(404), "slow": slow,
-}  # fmt: skip
+    "down": broken,
+    "cut": cut,
+    "half": half,
+    "flipped": flipped,
+    "misnamed": misnamed,
+    "html": html,
+    "empty": empty,
+    "500": status(500),
+    "404": status(404),
+    "slow": slow,
+}
 ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 
 
 @pytest.mark.parametrize(
     ("place", "faults"),
-    [("/data/manifest.json", tuple(sorted(FAULTS.keys() - {"misnamed"}))), ("/data/bars/", ("cut", "half", "flipped")),
-     ("/data/actions", ("half", "flipped")), (f"/{PLACE}/latest.json", ("misnamed", "html")),
-     ("/keyset.json", ("flipped",)), ("model.onnx", ("cut", "half", "flipped"))],
-)  # fmt: skip
+    [
+        ("/data/manifest.json", tuple(sorted(FAULTS.keys() - {"misnamed"}))),
+        ("/data/bars/", ("cut", "half", "flipped")),
+        ("/data/actions", ("half", "flipped")),
+        (f"/{PLACE}/latest.json", ("misnamed", "html")),
+        ("/keyset.json", ("flipped",)),
+        ("model.onnx", ("cut", "half", "flipped")),
+    ],
+)
 def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(
     device: Device, proxy: Proxy, publications: Publications, place: str, faults: tuple[str, ...]
 ) -> None:
@@ -405,9 +433,7 @@ def test_f51_a_stale_manifest_is_told_from_a_new_one(device: Device, proxy: Prox
     assert device.sessions() == bars
 
 
-def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(
-    device: Device, proxy: Proxy, publications: Publications
-) -> None:
+def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(device: Device, proxy: Proxy, publications: Publications) -> None:
     device.pull()
     new = device.bundle()
     (old,) = [p for p in (publications.first / PLACE).iterdir() if p.is_dir()]
@@ -450,9 +476,7 @@ def test_a_broken_transfer_goes_on_where_it_broke_off(device: Device, proxy: Pro
     assert report.figures["transferred"] == size + actions
 
 
-def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(
-    device: Device, proxy: Proxy, publications: Publications
-) -> None:
+def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(device: Device, proxy: Proxy, publications: Publications) -> None:
     path = new_bars(publications)
     size = next(r.size for r in publications.later.files if r.path == path)
     answers = iter([size // 2])
@@ -471,9 +495,7 @@ def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(
     assert report.figures["transferred"] < size and device.kept() == []
 
 
-def test_a_part_of_something_else_is_thrown_away_and_fetched_whole(
-    device: Device, proxy: Proxy, publications: Publications
-) -> None:
+def test_a_part_of_something_else_is_thrown_away_and_fetched_whole(device: Device, proxy: Proxy, publications: Publications) -> None:
     path = new_bars(publications)
     part = device.state / "incoming" / (path + PART)
     part.parent.mkdir(parents=True)
@@ -484,9 +506,7 @@ def test_a_part_of_something_else_is_thrown_away_and_fetched_whole(
     assert device.sessions()[1] == publications.later.last and device.kept() == []
 
 
-def test_a_server_that_ignores_ranges_is_understood(
-    server: Server, stored: None, publications: Publications, proxy: Proxy
-) -> None:
+def test_a_server_that_ignores_ranges_is_understood(server: Server, stored: None, publications: Publications, proxy: Proxy) -> None:
     whole = (publications.first / "data" / "manifest.json").read_bytes()
     proxy.spoil("manifest.json", lambda path, answer: Answer(200, {}, whole))
     assert b"".join(objects(proxy, "store/one/data").pieces("manifest.json", 1000)) == whole[1000:]
@@ -495,20 +515,28 @@ def test_a_server_that_ignores_ranges_is_understood(
 # -- publishing -------------------------------------------------------------------------------------------------------
 
 
-def test_a_dataset_is_published_content_first_and_manifest_last(
-    proxy: Proxy, publications: Publications, tmp_path: Path
-) -> None:
+def test_a_dataset_is_published_content_first_and_manifest_last(proxy: Proxy, publications: Publications, tmp_path: Path) -> None:
     """By the command line; a second time nothing but the unchanged manifest is written."""
     keys, signing = credentials(tmp_path / "keys", WRITER), tmp_path / "signing"
     sign.create_keys(signing, date(2099, 1, 2))
-    command = ["publish-data", "--data", str(publications.second / "data"), "--keys", str(signing), "--to", f"s3://{BUCKET}/made/data",
-               "--endpoint", proxy.endpoint, "--credentials", str(keys), "--json"]  # fmt: skip
+    command = [
+        "publish-data",
+        "--data",
+        str(publications.second / "data"),
+        "--keys",
+        str(signing),
+        "--to",
+        f"s3://{BUCKET}/made/data",
+        "--endpoint",
+        proxy.endpoint,
+        "--credentials",
+        str(keys),
+        "--json",
+    ]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     written = [path.removeprefix(f"/{BUCKET}/made/data/") for method, path, _ in proxy.seen if method == "PUT"]
     content = (publications.second / "data" / "manifest.json").read_bytes()
-    assert written[-3:] == ["manifests/2.json", signature_name(content), "manifest.json"] and any(
-        p.startswith("bars/") for p in written
-    )
+    assert written[-3:] == ["manifests/2.json", signature_name(content), "manifest.json"] and any(p.startswith("bars/") for p in written)
     document = json.loads(result.stdout)
     assert (document["copied"], document["present"]) == (len(written) - 3, 0)
     proxy.heal()
@@ -517,9 +545,7 @@ def test_a_dataset_is_published_content_first_and_manifest_last(
     assert not any("bars/" in path for method, path, _ in proxy.seen if method in ("PUT", "GET"))
 
 
-def test_a_published_version_never_goes_back_even_between_two_publishers(
-    server: Server, publications: Publications
-) -> None:
+def test_a_published_version_never_goes_back_even_between_two_publishers(server: Server, publications: Publications) -> None:
     """The one whose manifest was read before the other's was written is told to start again."""
     store = BucketStore(objects(server, "race/data"))
     publish_data(publications.second / "data", store, SIGNER)
@@ -554,9 +580,7 @@ def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: P
     """What a device then reads is the bundle; a publisher that read the pointer too early is told to start again."""
     seeds = iter(range(10, 30))
     sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = Request(
-        run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED
-    )
+    request = Request(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     place = objects(proxy, "bundled")
 
     def publish(at: datetime = CREATED) -> tuple[int, str]:
@@ -577,15 +601,11 @@ def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: P
     assert held is not None and json.loads(held)["seq"] == 3
 
 
-def test_a_bundle_of_the_former_layout_is_brought_over_before_another_is_published(
-    proxy: Proxy, tmp_path: Path
-) -> None:
+def test_a_bundle_of_the_former_layout_is_brought_over_before_another_is_published(proxy: Proxy, tmp_path: Path) -> None:
     """Its pointer comes before that of the new bundle, and the sequence goes on from it."""
     seeds = iter(range(10, 30))
     sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = Request(
-        run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED
-    )
+    request = Request(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     place = objects(proxy, "moved")
     done, _ = publish_remote(place, request, fake_bundles.weekdays(), SPECS)
     for name in place.names(""):
@@ -609,9 +629,7 @@ def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_pa
     run = run_folder(tmp_path / "run")
     request = Request(run=run, role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     with pytest.raises(BundleRefused):
-        publish_remote(
-            objects(proxy, "never"), request, fake_bundles.weekdays(), {"equities_xs": SPECS["equities_xs"][:-1]}
-        )
+        publish_remote(objects(proxy, "never"), request, fake_bundles.weekdays(), {"equities_xs": SPECS["equities_xs"][:-1]})
     assert not any(method == "PUT" for method, _, _ in proxy.seen)
 
 
@@ -630,10 +648,21 @@ def signing(place: str, endpoint: str, folder: Path, *, writer: tuple[str, str] 
         seeds = iter([fake_bundles.ROOT, fake_bundles.FIRST, fake_bundles.DATA])
         sign.create_keys(folder / "keys", date(2099, 12, 31), generate=lambda: next(seeds))
     pair = credentials(folder / f"bucket-{writer[0]}", writer)
-    return CliRunner().invoke(app, [
-        "sign-data", "--at", f"s3://{BUCKET}/{place}", "--endpoint", endpoint, "--credentials", str(pair),
-        "--keys", str(folder / "keys"), "--json",
-    ])  # fmt: skip
+    return CliRunner().invoke(
+        app,
+        [
+            "sign-data",
+            "--at",
+            f"s3://{BUCKET}/{place}",
+            "--endpoint",
+            endpoint,
+            "--credentials",
+            str(pair),
+            "--keys",
+            str(folder / "keys"),
+            "--json",
+        ],
+    )
 
 
 def test_an_unsigned_dataset_in_a_bucket_is_refused_until_it_is_signed_where_it_lies(
@@ -658,9 +687,7 @@ def test_an_unsigned_dataset_in_a_bucket_is_refused_until_it_is_signed_where_it_
     assert device.sessions()[1] == publications.later.last
 
 
-def test_a_damaged_dataset_in_a_bucket_is_not_signed(
-    server: Server, publications: Publications, tmp_path: Path
-) -> None:
+def test_a_damaged_dataset_in_a_bucket_is_not_signed(server: Server, publications: Publications, tmp_path: Path) -> None:
     shutil.copytree(publications.first, tmp_path / "damaged")
     data = tmp_path / "damaged/data"
     (data / signature_name((data / "manifest.json").read_bytes())).unlink()

@@ -36,9 +36,7 @@ def set_limit(bench: Workbench, name: str, value: str) -> None:
     config.write_text("\n".join(f"  {name}: {value}" if x.strip().startswith(f"{name}:") else x for x in lines) + "\n")
 
 
-def test_a_reduction_lasts_until_a_person_ends_it_and_no_limit_is_loosened_meanwhile(
-    make: Make, published: Published
-) -> None:
+def test_a_reduction_lasts_until_a_person_ends_it_and_no_limit_is_loosened_meanwhile(make: Make, published: Published) -> None:
     """C7 for what is halted or reduced; a limit below nothing trips on the first value there is."""
     second, third, fourth = (str(day) for day in published.sessions(4)[1:])
     bench = armed(make, published, 1)
@@ -106,9 +104,7 @@ def test_a_break_that_is_understood_is_accepted_and_the_latch_stays_closed(
     ["state = 'canceled', filled_quantity = '0'", "state = 'acked', broker_order_id = 'nobody', filled_quantity = '0'"],
     ids=["ended with nothing", "under another id"],
 )
-def test_an_order_that_the_broker_has_otherwise_is_settled_by_the_runbook_s_words(
-    make: Make, published: Published, change: str
-) -> None:
+def test_an_order_that_the_broker_has_otherwise_is_settled_by_the_runbook_s_words(make: Make, published: Published, change: str) -> None:
     """`accept` with the session of the break, then `rearm`, on that session."""
     bench = armed(make, published, 1)
     day, following = (str(session) for session in published.sessions(2))
@@ -151,9 +147,7 @@ def test_a_grant_of_the_root_leads_back_to_an_older_bundle(make: Make, own_store
     day = own_store.sessions(2)[1]
     assert bench("pull", "--session", str(day)).code == 0
     assert bench("status", "--json").json["bundle"].startswith("2-")
-    grant = RollbackGrant(
-        bundle_id=older.split("-")[1], seq=1, high_water_seq=2, valid_until=date(2026, 1, 1), reason="worse than before"
-    )
+    grant = RollbackGrant(bundle_id=older.split("-")[1], seq=1, high_water_seq=2, valid_until=date(2026, 1, 1), reason="worse than before")
     file = tmp_path / "grant.json"
     assert bench("rollback-bundle", "--grant", str(file), "--yes").code == 2  # there is no such file
     file.write_bytes(bundles.grant_file(grant.model_copy(update={"high_water_seq": 7})))
@@ -185,9 +179,19 @@ def test_two_replays_of_a_range_give_the_same_reports_to_the_byte(published: Pub
     for name in ("one", "another-folder"):
         bench = Workbench(tmp_path / name)
         done = bench(
-            "replay", "--store", str(published.root), "--trust", str(published.trust), "--fixed-ic", "0.05",
-            "--start", str(first), "--end", str(last), "--json",
-        )  # fmt: skip
+            "replay",
+            "--store",
+            str(published.root),
+            "--trust",
+            str(published.trust),
+            "--fixed-ic",
+            "0.05",
+            "--start",
+            str(first),
+            "--end",
+            str(last),
+            "--json",
+        )
         assert done.code == 0, done.err
         found.append({p.name: p.read_bytes() for p in (bench.state / "reports").iterdir()})
     assert found[0] == found[1] and len(found[0]) == 7
@@ -200,9 +204,18 @@ def test_the_limits_are_run_over_a_recorded_history(published: Published, tmp_pa
     first, *_, last = published.sessions(4)
     bench = Workbench(tmp_path / "history")
     bench(
-        "replay", "--store", str(published.root), "--trust", str(published.trust), "--fixed-ic", "0.05",
-        "--start", str(first), "--end", str(last),
-    )  # fmt: skip
+        "replay",
+        "--store",
+        str(published.root),
+        "--trust",
+        str(published.trust),
+        "--fixed-ic",
+        "0.05",
+        "--start",
+        str(first),
+        "--end",
+        str(last),
+    )
     done = bench("tripwire-backtest", "--json")
     assert done.code == 0 and done.json["offending"] == []
     (found,) = done.json["histories"]

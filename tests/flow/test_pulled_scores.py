@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from signals.bundle import Part, Role
 from signals.bundle.manifest import Promotion
 from signals.bundle.seal import sign
-from signals.evening_scores import SCORES_KIND, EveningScores, seal_scores
 from signals.files import sha256_of
+from signals.scoring.evening_scores import SCORES_KIND, EveningScores, seal_scores
 from tests.fakes import bundles
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
@@ -41,10 +41,10 @@ def key_folder(folder: Path) -> Path:
 
 
 def score_daily(store: Published, keys: Path, asof: date) -> dict[str, Any]:
-    done = CliRunner().invoke(trainer.app, [
-        "score-daily", "--data", str(store.root / "data"), "--keys", str(keys), "--to", str(store.root),
-        "--asof", str(asof), "--json",
-    ])  # fmt: skip
+    done = CliRunner().invoke(
+        trainer.app,
+        ["score-daily", "--data", str(store.root / "data"), "--keys", str(keys), "--to", str(store.root), "--asof", str(asof), "--json"],
+    )
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -101,9 +101,7 @@ def deliver(path: Path, *keys: Ed25519PrivateKey, **changes: Any) -> None:
     path.write_bytes(seal_scores(changed, sign(SCORES_KIND, changed.to_bytes(), keys or (bundles.FIRST,))))
 
 
-def test_the_day_is_to_the_bit_that_of_a_device_that_scores_itself(
-    make: Make, own_store: Published, keys: Path
-) -> None:
+def test_the_day_is_to_the_bit_that_of_a_device_that_scores_itself(make: Make, own_store: Published, keys: Path) -> None:
     """Two sessions: the same scores, targets, frozen plans, fills and values; the second has holdings to start from."""
     days = own_store.sessions(2)
     for day in days:
@@ -115,17 +113,20 @@ def test_the_day_is_to_the_bit_that_of_a_device_that_scores_itself(
         for day in days:
             done = bench("run-day", "--session", str(day), "--json")
             assert done.code == 0, done.out
-        seen.append({
-            query: bench.rows(query) for query in (
-                "SELECT asof, sleeve, symbol, score, rank, z, source FROM scores ORDER BY asof, symbol",
-                "SELECT session, symbol, weight, current_weight, z FROM targets ORDER BY session, symbol",
-                "SELECT session, digest, body FROM plans ORDER BY session",
-                "SELECT session, symbol, side, quantity, price FROM fills ORDER BY session, symbol",
-                "SELECT session, paper_nav, real_nav FROM nav ORDER BY session",
-                "SELECT session, name, value FROM tripwires WHERE name IN ('COVERAGE', 'SCORES_INVALID', 'DRIFT_PSI')"
-                " ORDER BY session, name",
-            )
-        })  # fmt: skip
+        seen.append(
+            {
+                query: bench.rows(query)
+                for query in (
+                    "SELECT asof, sleeve, symbol, score, rank, z, source FROM scores ORDER BY asof, symbol",
+                    "SELECT session, symbol, weight, current_weight, z FROM targets ORDER BY session, symbol",
+                    "SELECT session, digest, body FROM plans ORDER BY session",
+                    "SELECT session, symbol, side, quantity, price FROM fills ORDER BY session, symbol",
+                    "SELECT session, paper_nav, real_nav FROM nav ORDER BY session",
+                    "SELECT session, name, value FROM tripwires WHERE name IN ('COVERAGE', 'SCORES_INVALID', 'DRIFT_PSI')"
+                    " ORDER BY session, name",
+                )
+            }
+        )
     assert seen[0] == seen[1]
     assert all(len(rows) >= 2 for rows in seen[0].values())
     summary = bench.rows("SELECT summary FROM job_runs WHERE job = 'score' ORDER BY session")
@@ -162,13 +163,11 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "of other features": (lambda path: deliver(path, spec_hash="9" * 64), "their spec_hash"),
     "of another bundle": (lambda path: deliver(path, bundle_sha256="9" * 64), "their bundle_sha256"),
     "of other data": (lambda path: deliver(path, snapshot_id="9" * 64), "their snapshot_id"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_is_forged_old_or_foreign_is_refused_and_the_job_waits_for_better(
-    attack: str, evening: tuple[Workbench, Path, date]
-) -> None:
+def test_what_is_forged_old_or_foreign_is_refused_and_the_job_waits_for_better(attack: str, evening: tuple[Workbench, Path, date]) -> None:
     bench, path, day = evening
     content = path.read_bytes()
     spoil, reason = ATTACKS[attack]
@@ -178,13 +177,9 @@ def test_what_is_forged_old_or_foreign_is_refused_and_the_job_waits_for_better(
     assert bench("score", "--session", str(day)).code == 0
 
 
-def test_a_key_that_was_revoked_since_the_last_bundle_signs_no_scores(
-    evening: tuple[Workbench, Path, date],
-) -> None:
+def test_a_key_that_was_revoked_since_the_last_bundle_signs_no_scores(evening: tuple[Workbench, Path, date]) -> None:
     bench, path, day = evening
-    revoked = bundles.keyset(
-        bundles.signing_key(bundles.FIRST, revoked=True), bundles.signing_key(bundles.SECOND), version=2
-    )
+    revoked = bundles.keyset(bundles.signing_key(bundles.FIRST, revoked=True), bundles.signing_key(bundles.SECOND), version=2)
     (path.parents[1] / "keyset.json").write_bytes(bundles.keyset_file(revoked))
     done = bench("score", "--session", str(day))
     assert done.code == 6, "the bundle that the revoked key signed is refused as well"
@@ -198,11 +193,11 @@ def test_an_older_revision_is_never_accepted_after_a_newer_one(evening: tuple[Wo
     deliver(path, revision=2, created=datetime(2025, 6, 1, tzinfo=UTC))
     assert bench("score", "--session", str(day)).code == 0
     path.write_bytes(first)
-    from appliance.deliveries import accepted
+    from appliance.bundles.delivered_scores import accepted
     from appliance.ledger import Ledger, Mode
     from signals.errors import ScoresRefused
-    from signals.evening_scores import require_news
     from signals.files import sha256_of
+    from signals.scoring.evening_scores import require_news
 
     with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
         seen = accepted(ledger, "equities_xs")
@@ -241,10 +236,9 @@ def test_an_evaluation_published_after_a_champion_does_not_score_in_its_place(ow
 
 def test_the_trainer_refuses_what_a_device_would(own_store: Published, keys: Path, tmp_path: Path) -> None:
     def fails(*changes: str) -> str:
-        done = CliRunner().invoke(trainer.app, [
-            "score-daily", "--data", str(own_store.root / "data"), "--keys", str(keys), "--to", str(own_store.root),
-            *changes,
-        ])  # fmt: skip
+        done = CliRunner().invoke(
+            trainer.app, ["score-daily", "--data", str(own_store.root / "data"), "--keys", str(keys), "--to", str(own_store.root), *changes]
+        )
         assert done.exception is not None
         return str(done.exception)
 

@@ -12,8 +12,8 @@ from execution.config import ExecutionConfig
 from execution.costs.spread import estimated_bps
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.scores import Scores
+from portfolio.risk.kelly import InformationCoefficient
+from signals.scoring.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.quotes import quote
 from tests.fakes.store import Published
@@ -44,9 +44,7 @@ def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_stor
         rows = recorded[str(asof)]
         return Scores(asof, "equities_xs", tuple(rows), np.array([*rows.values()]), "0" * 64)  # type: ignore[arg-type]
 
-    policy = Policy(
-        PortfolioConfig(fixed_ic=0.05), ExecutionConfig(), InformationCoefficient(0.03, 3.0, 20.0), 5, "test"
-    )
+    policy = Policy(PortfolioConfig(fixed_ic=0.05), ExecutionConfig(), InformationCoefficient(0.03, 3.0, 20.0), 5, "test")
     course = Backtest(archive, opened(archive, ExchangeConfig(), 0, days[0]), policy).run(days, on)
     booked = replayed.rows("SELECT session, real_nav, impact FROM nav ORDER BY session")
     assert [(str(d.session), d.real_equity, d.costs.impact) for d in course.days] == [
@@ -61,9 +59,7 @@ def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_stor
         shown = dict(zip(archive.trailing(asof, 252).symbols, estimated_bps(archive.trailing(asof, 252)), strict=True))
         closes = archive.rows.closes(asof)
         least = {name: Decimal("0.01") / Decimal(repr(close)) * 10_000 for name, close in closes.items()}
-        own = {name: max(Decimal(5 if np.isnan(shown[name]) else round(float(shown[name]), 2)), least[name])
-               for name in closes}  # fmt: skip
-        sides = [(value, Decimal("0.00105") if name in names else own[name].quantize(CENT) / 20_000)
-                 for name, value in traded.items()]  # fmt: skip
+        own = {name: max(Decimal(5 if np.isnan(shown[name]) else round(float(shown[name]), 2)), least[name]) for name in closes}
+        sides = [(value, Decimal("0.00105") if name in names else own[name].quantize(CENT) / 20_000) for name, value in traded.items()]
         worked = sum((value * side).quantize(CENT, ROUND_HALF_EVEN) for value, side in sides)
         assert day.spread == -worked < 0 and len({side for _, side in sides}) > 2

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.stores import FolderStore
-from appliance.sync import pull_bundle
-from appliance.vault import FolderVault
+from appliance.backup.vault import FolderVault
+from appliance.bundles.pull import pull_bundle
+from appliance.storage.base import FolderStore
 from signals.errors import BundleRefused, StoreUnreachable
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -45,7 +45,7 @@ POINTERS = {
         json.dumps({"folder": NAME, "files": [name]}).encode(): "no file of a bundle"
         for name in ("../../keyset.json", "/etc/passwd", "..", "", "a\0b", "a\nb", 7, None, ["a"], "x" * 200)
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("pointer", POINTERS, ids=range(len(POINTERS)))
@@ -55,9 +55,7 @@ def test_a_pointer_that_leads_astray_is_followed_nowhere(pointer: bytes, tmp_pat
     (published / PLACE).mkdir(parents=True)
     (published / PLACE / "latest.json").write_bytes(pointer)
     before = device.snapshot()
-    done = pull_bundle(
-        FolderStore(published), device.store, policy(), tmp_path / "scratch" / "incoming", sleeves=SLEEVES
-    )
+    done = pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "scratch" / "incoming", sleeves=SLEEVES)
     assert not done.is_new and POINTERS[pointer] in done.refusal
     assert device.snapshot() == before and not list((tmp_path / "scratch").glob("*"))
 

@@ -40,9 +40,7 @@ def test_a_lost_ledger_comes_back_from_last_night_and_the_device_waits_for_a_per
         path.unlink()
     assert bench("run-day", "--session", str(second)).code == 4
     assert not (bench.state / "ledger.sqlite").exists()  # an armed device halts, and begins no new one
-    codes = [
-        bench("job", job, "--session", str(second)).code for job in ("pull", "score", "reconcile_morning", "backup")
-    ]
+    codes = [bench("job", job, "--session", str(second)).code for job in ("pull", "score", "reconcile_morning", "backup")]
     assert (codes[2], codes[3]) == (4, 0)  # a halted device begins an empty one, beside an account that is not
     refused = bench("adopt", "--symbols", "NOBODY", "--yes")
     assert refused.code == 2 and "the account holds" in refused.err

@@ -38,9 +38,7 @@ POINTERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("pointer", ("still names the bundle in force", "garbage"))
-def test_a_revoked_key_ends_in_no_new_orders_whatever_latest_json_says(
-    make: Make, own_store: Published, pointer: str
-) -> None:
+def test_a_revoked_key_ends_in_no_new_orders_whatever_latest_json_says(make: Make, own_store: Published, pointer: str) -> None:
     """The session before trades; after the revocation nothing is planned, nothing is sent, and verify says why."""
     bench = make(own_store)
     first, second = own_store.sessions(2)
@@ -59,9 +57,7 @@ def test_a_revoked_key_ends_in_no_new_orders_whatever_latest_json_says(
 
 
 @pytest.mark.parametrize("pointer", [name for name in POINTERS if name not in ("garbage",)])
-def test_a_revocation_arrives_even_where_no_bundle_can_be_pulled(
-    make: Make, own_store: Published, pointer: str
-) -> None:
+def test_a_revocation_arrives_even_where_no_bundle_can_be_pulled(make: Make, own_store: Published, pointer: str) -> None:
     bench = make(own_store)
     first, second = own_store.sessions(2)
     assert bench("pull", "--session", str(first)).code == 0
@@ -72,9 +68,7 @@ def test_a_revocation_arrives_even_where_no_bundle_can_be_pulled(
     assert shown.code != 0 and "revoked or expired" in shown.out and "HOLDS" not in shown.out
 
 
-def test_the_pull_says_that_the_bundle_in_force_is_revoked_and_a_newer_one_takes_its_place(
-    make: Make, own_store: Published
-) -> None:
+def test_the_pull_says_that_the_bundle_in_force_is_revoked_and_a_newer_one_takes_its_place(make: Make, own_store: Published) -> None:
     bench = make(own_store)
     first, second = own_store.sessions(2)
     assert bench("pull", "--session", str(first)).code == 0
@@ -93,9 +87,7 @@ def test_the_pull_says_that_the_bundle_in_force_is_revoked_and_a_newer_one_takes
 
 
 @pytest.mark.parametrize("content", [b"", b"[" * 5000, b"\xff\xfe", keyset_file(keyset(*REVOKED, version=2), STRANGER)])
-def test_a_key_set_that_the_root_did_not_sign_is_refused_and_the_kept_one_stands(
-    make: Make, own_store: Published, content: bytes
-) -> None:
+def test_a_key_set_that_the_root_did_not_sign_is_refused_and_the_kept_one_stands(make: Make, own_store: Published, content: bytes) -> None:
     bench = make(own_store)
     first, second = own_store.sessions(2)
     assert bench("pull", "--session", str(first)).code == 0

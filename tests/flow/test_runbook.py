@@ -10,14 +10,14 @@ import pytest
 import typer
 import yaml
 
-from appliance.catching_up import ABSENT
+from appliance.backup.restore import HALT_NAME as RESTORED
 from appliance.commands.line import app
+from appliance.controls.tripwires import TRIPWIRES, Action
 from appliance.daemon.life import CLOCK
-from appliance.halting import NAMES
 from appliance.jobs.room import DISK
-from appliance.orderpath.rebuilding import HALT_NAME as REBUILT
-from appliance.restoring import HALT_NAME as RESTORED
-from appliance.tripwires import TRIPWIRES, Action
+from appliance.orders.rebuilding import HALT_NAME as REBUILT
+from appliance.safety.halt import NAMES
+from appliance.schedule.catch_up import ABSENT
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -52,12 +52,7 @@ def test_every_halt_has_its_item() -> None:
     """By its name, with what must be true before somebody re-arms."""
     halted = RUNBOOK[RUNBOOK.index("## When the device is halted") :]
     items = re.findall(r"^\* \*\*(.+?)\*\*\n((?:    .*\n)+)", halted, flags=re.M)
-    named = {
-        name
-        for title, text in items
-        if "\n    * before you re-arm: " in f"\n{text}"
-        for name in re.findall(r"[A-Z][A-Z_]+", title)
-    }
+    named = {name for title, text in items if "\n    * before you re-arm: " in f"\n{text}" for name in re.findall(r"[A-Z][A-Z_]+", title)}
     halts = {row.name for row in TRIPWIRES if row.action is Action.HALT} | set(NAMES.values())
     halts |= {"MANUAL", "SKIPS_IN_A_ROW", ABSENT, CLOCK, DISK, REBUILT, RESTORED}
     assert sorted(halts - named) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textual.widgets import Input
 
-from appliance.clock import SystemClock
+from appliance.system.clock import SystemClock
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner
 from appliance.tui.dialogs import TypedScreen

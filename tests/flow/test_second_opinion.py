@@ -12,15 +12,15 @@ import duckdb
 import numpy as np
 import pytest
 
-from appliance.schedule import timetable
-from execution.exchange.book import Holding
-from execution.exchange.clock import VirtualClock
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault, FaultKind
-from execution.exchange.market import Market
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.dataset import load_actions, load_bars
+from appliance.schedule.timetable import timetable
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.book import Holding
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.faults import Fault, FaultKind
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.dataset import load_actions, load_bars
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -56,9 +56,7 @@ class Desk:
         return row
 
     def tripped(self, session: date) -> dict[str, str]:
-        return dict(
-            self.bench.rows("SELECT name, value FROM tripwires WHERE session = ? AND tripped = 1", str(session))
-        )
+        return dict(self.bench.rows("SELECT name, value FROM tripwires WHERE session = ? AND tripped = 1", str(session)))
 
     def planned(self, session: date) -> list[str]:
         return [symbol for (symbol,) in self.bench.rows(PLANNED, str(session))]
@@ -96,9 +94,7 @@ def honest(published: Published) -> Market:
     return Market.from_dataset(published.root / "data")
 
 
-def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned(
-    make: Make, published: Published, honest: Market
-) -> None:
+def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned(make: Make, published: Published, honest: Market) -> None:
     """The store of the evening is forged after it was verified: a thousand shares would be ten thousand."""
     day = published.sessions(1)[0]
     asof = published.manifest.calendar.previous(day)
@@ -158,9 +154,7 @@ def shares_from_nowhere(desk: Desk) -> None:
     desk.served.venue.book.hold(Holding(symbol, Decimal(10), Decimal(50)))
 
 
-@pytest.mark.parametrize(
-    ("jump", "rows"), [(more_cash, {"EQUITY_JUMP": "0.4"}), (shares_from_nowhere, {"POSITIONS_JUMP": "1"})]
-)
+@pytest.mark.parametrize(("jump", "rows"), [(more_cash, {"EQUITY_JUMP": "0.4"}), (shares_from_nowhere, {"POSITIONS_JUMP": "1"})])
 def test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for(
     make: Make, published: Published, honest: Market, jump: Callable[[Desk], None], rows: dict[str, str]
 ) -> None:

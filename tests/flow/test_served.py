@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -23,10 +23,7 @@ def url(published: Published) -> Iterator[str]:
     start = timetable(day, published.manifest.calendar)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     with subprocess.Popen(
-        [*command, "--port", "0", "--at", start.isoformat()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout is not None
         try:
@@ -35,9 +32,7 @@ def url(published: Published) -> Iterator[str]:
             server.terminate()
 
 
-def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time(
-    make: Make, published: Published, url: str
-) -> None:
+def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time(make: Make, published: Published, url: str) -> None:
     day = published.sessions(1)[0]
     bench = make(published, "served", "--url", url)
     assert bench("arm", "--yes").code == 0
@@ -57,9 +52,7 @@ def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time
     assert bench.rows("SELECT job, attempts FROM job_runs WHERE session = ? AND attempts <> 1", str(day)) == []
 
 
-def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(
-    make: Make, published: Published, url: str
-) -> None:
+def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(make: Make, published: Published, url: str) -> None:
     day = published.sessions(1)[0]
     bench = make(published, "late", "--url", url)
     assert bench("arm", "--yes").code == 0
@@ -70,10 +63,18 @@ def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(
     bench("tick")
     ends = dict(bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day)))
     assert ends == {
-        "pull": "done", "score": "done", "reconcile_morning": "failed", "plan": "failed", "trade": "failed",
-        "confirm": "failed", "reconcile_close": "done", "report": "done", "heartbeat": "done", "prune": "done",
+        "pull": "done",
+        "score": "done",
+        "reconcile_morning": "failed",
+        "plan": "failed",
+        "trade": "failed",
+        "confirm": "failed",
+        "reconcile_close": "done",
+        "report": "done",
+        "heartbeat": "done",
+        "prune": "done",
         "backup": "done",
-    }  # fmt: skip
+    }
     missed = bench.rows("SELECT title FROM alerts ORDER BY id")
     assert (f"trade of {day} was missed",) in missed
     assert bench.rows("SELECT count(*) FROM intents") == [(0,)]

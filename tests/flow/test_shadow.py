@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from signals.bundle import Role
-from signals.dataset import read_manifest
 from signals.files import sha256_of, write_atomic
-from signals.shadow_log import read_shadow_log
+from signals.market.dataset import read_manifest
+from signals.scoring.shadow_log import read_shadow_log
 from tests.fakes.device import Workbench
 from tests.fakes.run import run_folder
 from tests.fakes.store import Published, publish_bundle, recipe
@@ -20,16 +20,14 @@ Make = Callable[..., Workbench]
 SESSIONS = 6
 
 
-def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(
-    make: Make, own_store: Published, tmp_path: Path
-) -> None:
+def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(make: Make, own_store: Published, tmp_path: Path) -> None:
     """Six evenings of a replayed device: exported, joined with the labels, in agreement with the model's own scores."""
     pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
     from execution.config import ExecutionConfig
     from portfolio.config import PortfolioConfig
     from trainer.backtest.subject import Settings, subject_of
+    from trainer.promotion.shadow_record import shadow
     from trainer.recipes.base import RecipeConfig
-    from trainer.shadow import shadow
 
     data, days = own_store.root / "data", own_store.sessions(SESSIONS)
     made = recipe(data, own_store.last_training).but(role=Role.SHADOW, refusal=None)

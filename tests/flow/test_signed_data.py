@@ -16,14 +16,14 @@ from signals.bundle import DataGrant
 from signals.bundle.dataset import signature_name
 from signals.bundle.grant import seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, sign
-from signals.dataset import read_manifest
 from signals.files import sha256_of
-from signals.manifest import FileRole, Manifest
+from signals.market.dataset import read_manifest
+from signals.market.manifest import FileRole, Manifest
 from tests.fakes.bundles import DATA, FAR, FIRST, ROOT, STRANGER, keyset, keyset_file
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, sign_data
 from trainer.__main__ import app
-from trainer.sign import create_keys
+from trainer.publishing.keys import create_keys
 
 Make = Callable[..., Workbench]
 
@@ -72,9 +72,7 @@ def test_a_forged_evening_is_refused_and_the_bars_stay(make: Make, own_store: Pu
     assert sha256_of((bench.state / "dataset.json").read_bytes()) == manifest.snapshot_id
 
 
-def test_an_unsigned_store_is_refused_with_the_one_command_that_signs_it(
-    make: Make, own_store: Published, tmp_path: Path
-) -> None:
+def test_an_unsigned_store_is_refused_with_the_one_command_that_signs_it(make: Make, own_store: Published, tmp_path: Path) -> None:
     """The command is taken from the refusal, as it is told, but for the folder of keys."""
     bench, session = make(own_store), str(own_store.sessions(1)[0])
     data = own_store.root / "data"
@@ -124,9 +122,7 @@ def test_a_poisoned_version_is_left_by_a_grant_of_the_root(make: Make, own_store
     assert again.code == 2 and "withdrawn" in again.err
 
 
-def test_a_replayed_older_version_is_not_taken_even_when_the_market_store_is_lost(
-    make: Make, own_store: Published
-) -> None:
+def test_a_replayed_older_version_is_not_taken_even_when_the_market_store_is_lost(make: Make, own_store: Published) -> None:
     bench = make(own_store)
     first, second = own_store.sessions(2)
     put(own_store, replace(own_store.manifest, version=5))

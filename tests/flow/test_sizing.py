@@ -29,10 +29,20 @@ def planned(own_store: Published, tmp_path: Path) -> Callable[..., tuple[Workben
         (tmp_path / "configs" / "appliance.yml").write_text(f"accept_unproven: {str(accepted).lower()}\n")
         bench, day = Workbench(tmp_path / "device"), str(own_store.sessions(1)[0])
         for command in (
-            ("init", "--venue", "exchange", "--store", str(own_store.root), "--trust", str(own_store.trust),
-             "--configs", str(tmp_path / "configs")),
-            ("arm", "--session", day, "--yes"), ("run-day", "--session", day),
-        ):  # fmt: skip
+            (
+                "init",
+                "--venue",
+                "exchange",
+                "--store",
+                str(own_store.root),
+                "--trust",
+                str(own_store.trust),
+                "--configs",
+                str(tmp_path / "configs"),
+            ),
+            ("arm", "--session", day, "--yes"),
+            ("run-day", "--session", day),
+        ):
             done = bench(*command)
             assert done.code == 0, done.err + done.out
         [(summary, figures)] = bench.rows("SELECT summary, figures FROM job_runs WHERE job = 'plan'")
@@ -61,13 +71,13 @@ def test_a_book_with_evidence_is_as_large_as_that_supports(planned: Callable[...
 
 @pytest.mark.parametrize(
     ("evidence", "why"),
-    [(bundles.evidence_file(t=0.6), "the net walk-forward book's t of 0.60 is not above 1"),
-     (NEVER, "the bundle does not say what its book earned walking forward: train and publish it again")],
+    [
+        (bundles.evidence_file(t=0.6), "the net walk-forward book's t of 0.60 is not above 1"),
+        (NEVER, "the bundle does not say what its book earned walking forward: train and publish it again"),
+    ],
     ids=["noise", "an older bundle"],
-)  # fmt: skip
-def test_without_evidence_nothing_is_traded_and_the_plan_says_why(
-    planned: Callable[..., tuple], evidence: bytes, why: str
-) -> None:
+)
+def test_without_evidence_nothing_is_traded_and_the_plan_says_why(planned: Callable[..., tuple], evidence: bytes, why: str) -> None:
     bench, plan, report = planned(evidence)
     assert plan["orders"] == 0 and f"flat: {why}" in plan["summary"]
     assert why in report and bench.rows("SELECT count(*) FROM intents") == [(0,)]

@@ -27,9 +27,7 @@ def publish_risk(store: Published, seq: int = 1, model: bytes | None = None) -> 
     made = bundles.Recipe(seq=seq, sleeve=RISK.name, spec=RISK.spec, last=store.last_training)
     files = {name: part for name, part in made.files.items() if name not in ("model.onnx", "golden.json")}
     files["model.onnx"] = (bundles.Part.MODEL, model or stump_model(width))
-    files["golden.json"] = (
-        bundles.Part.GOLDEN, bundles.Golden(inputs, bundles.stump_scores(inputs)).to_bytes()
-    )  # fmt: skip
+    files["golden.json"] = (bundles.Part.GOLDEN, bundles.Golden(inputs, bundles.stump_scores(inputs)).to_bytes())
     return publish_bundle(store.root, made.but(files=files))
 
 
@@ -78,9 +76,7 @@ def test_forecasts_of_volatility_scale_the_book_and_change_no_score(own_store: P
     assert scaled("bundle", "--json").json["rows"] is not None
 
 
-def test_a_shadow_is_scored_beside_the_bundle_in_force_and_changes_nothing(
-    own_store: Published, make: Make, day: str
-) -> None:
+def test_a_shadow_is_scored_beside_the_bundle_in_force_and_changes_nothing(own_store: Published, make: Make, day: str) -> None:
     plain = make(own_store, "plain")
     first_plan(plain, day)
     publish_shadow(own_store)
@@ -95,9 +91,7 @@ def test_a_shadow_is_scored_beside_the_bundle_in_force_and_changes_nothing(
 
 
 @pytest.mark.parametrize("role", [Role.EVALUATION])
-def test_a_slot_refuses_a_bundle_of_another_role_and_the_day_goes_on(
-    own_store: Published, make: Make, day: str, role: Role
-) -> None:
+def test_a_slot_refuses_a_bundle_of_another_role_and_the_day_goes_on(own_store: Published, make: Make, day: str, role: Role) -> None:
     publish_shadow(own_store, role)
     bench = make(own_store)
     first_plan(bench, day)
@@ -134,7 +128,7 @@ def test_a_forecast_that_is_no_number_leaves_the_windows_volatility(own_store: P
 
 def test_what_is_recorded_is_what_the_model_said_of_the_session(own_store: Published, make: Make, day: str) -> None:
     """The recorded forecasts are the model's own on the features of asof, computed here from the published bars."""
-    from signals.dataset import load_bars, read_manifest
+    from signals.market.dataset import load_bars, read_manifest
 
     publish_risk(own_store)
     bench = make(own_store)

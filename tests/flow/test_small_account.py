@@ -16,16 +16,12 @@ Make = Callable[..., Workbench]
 
 
 def planned(bench: Workbench, day: object) -> tuple[str, str, dict[str, object]]:
-    [(status, summary, figures)] = bench.rows(
-        "SELECT status, summary, figures FROM job_runs WHERE job = 'plan' AND session = ?", str(day)
-    )
+    [(status, summary, figures)] = bench.rows("SELECT status, summary, figures FROM job_runs WHERE job = 'plan' AND session = ?", str(day))
     return status, summary, json.loads(figures)
 
 
 @pytest.mark.parametrize("equity", ["100000", "25000"])
-def test_the_first_session_of_a_ramp_is_traded_with_the_shipped_settings(
-    make: Make, published: Published, equity: str
-) -> None:
+def test_the_first_session_of_a_ramp_is_traded_with_the_shipped_settings(make: Make, published: Published, equity: str) -> None:
     """The step is a twenty-fifth of the way; the target book is what ROUNDING judges. What is held is the path's."""
     bench, day = make(published, "device", "--equity", equity), published.sessions(1)[0]
     assert bench("arm", "--session", str(day), "--yes").code == 0
@@ -48,9 +44,7 @@ def test_the_first_session_of_a_ramp_is_traded_with_the_shipped_settings(
     assert "nearest whole shares" in (bench.state / "reports" / f"report_{day}.md").read_text()
 
 
-def test_targets_too_small_for_shares_are_plans_that_are_done_and_never_the_third_skip(
-    make: Make, published: Published
-) -> None:
+def test_targets_too_small_for_shares_are_plans_that_are_done_and_never_the_third_skip(make: Make, published: Published) -> None:
     """A fiftieth of 10,000 USD over twenty names is 10 USD of each. Four sessions, none of them skipped."""
     bench, days = make(published, "device", "--equity", "10000"), published.sessions(4)
     config = bench.state / "config.yml"

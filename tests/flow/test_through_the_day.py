@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from signals.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
 
@@ -45,9 +45,7 @@ def agreed(bench: Workbench) -> None:
     """Ledger and exchange agreed at the close: cash is the starting cash and every fill, positions every fill's sum."""
     cash = Decimal(bench.rows("SELECT cash FROM accounts WHERE phase = 'close'")[0][0])
     booked = bench.rows("SELECT symbol, side, quantity, price FROM fills")
-    traded = sum(
-        (Decimal(q) * Decimal(p) * (-1 if side == "buy" else 1)).quantize(Decimal("0.01")) for _, side, q, p in booked
-    )
+    traded = sum((Decimal(q) * Decimal(p) * (-1 if side == "buy" else 1)).quantize(Decimal("0.01")) for _, side, q, p in booked)
     assert cash == 1_000_000 + traded
     held: dict[str, Decimal] = {}
     for symbol, side, quantity, _ in booked:
@@ -90,9 +88,7 @@ def test_steps_leave_at_their_hours_and_the_close_is_entered_before_its_cut(make
     """15 minutes after the open to 35 before the close in four steps: 9:45, 11:38:20, 13:31:40 and 15:25."""
     bench = entering(make, own_store, "twap")
     assert day_of(bench, own_store).code == 0
-    sent = bench.rows(
-        "SELECT DISTINCT i.slice, b.submitted_at FROM intents i JOIN broker_orders b USING (client_order_id)"
-    )
+    sent = bench.rows("SELECT DISTINCT i.slice, b.submitted_at FROM intents i JOIN broker_orders b USING (client_order_id)")
     hours: dict[int, set[str]] = {}
     for slice_, at in sent:
         moment = datetime.fromisoformat(at).replace(tzinfo=UTC) if "+" not in at else datetime.fromisoformat(at)
@@ -101,9 +97,7 @@ def test_steps_leave_at_their_hours_and_the_close_is_entered_before_its_cut(make
 
 
 @pytest.mark.parametrize(("kind", "learned"), [("cls", "opg"), ("twap", "opg")])
-def test_a_bundle_learned_for_another_entry_is_refused_in_one_sentence(
-    make: Make, own_store: Published, kind: str, learned: str
-) -> None:
+def test_a_bundle_learned_for_another_entry_is_refused_in_one_sentence(make: Make, own_store: Published, kind: str, learned: str) -> None:
     bench = make(own_store)
     path = bench.state / "config.yml"
     known = yaml.safe_load(path.read_text())
@@ -123,7 +117,5 @@ def test_a_replay_of_several_sessions_ends_agreed_every_day(make: Make, own_stor
     assert done.code == 0, done.err
     assert (done.json["sessions"], done.json["skipped"], done.json["halted"]) == (2, [], "")
     assert {count for (count,) in bench.rows("SELECT COUNT(*) FROM job_runs GROUP BY session, job")} == {1}
-    conserving = bench.rows(
-        "SELECT session, symbol, slice, COUNT(*) FROM intents WHERE attempt = 0 GROUP BY 1, 2, 3 HAVING COUNT(*) > 1"
-    )
+    conserving = bench.rows("SELECT session, symbol, slice, COUNT(*) FROM intents WHERE attempt = 0 GROUP BY 1, 2, 3 HAVING COUNT(*) > 1")
     assert conserving == []

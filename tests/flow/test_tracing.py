@@ -8,9 +8,9 @@ from datetime import date
 
 import numpy as np
 
-from appliance.slots import Slot
+from appliance.bundles.slots import Slot
 from appliance.views.bundle import BESIDE
-from signals.dataset import load_bars
+from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.folder import StateFolder, exclusive
+from appliance.system.state_folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from signals.audits import SessionStatus
+from signals.market.audits import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
 
@@ -85,9 +85,7 @@ def replaced_by_an_older_one(store: Published, bench: Workbench, asof: date) -> 
 
 
 @pytest.mark.parametrize("spoil", [changed, unsigned, replaced_by_an_older_one])
-def test_no_order_leaves_on_a_bundle_in_force_that_is_not_what_was_verified(
-    make: Make, own_store: Published, spoil: Spoil
-) -> None:
+def test_no_order_leaves_on_a_bundle_in_force_that_is_not_what_was_verified(make: Make, own_store: Published, spoil: Spoil) -> None:
     """I10: what lies on the device's own disk is verified again by every job that uses it."""
     bench, day = trading(make, own_store), own_store.sessions(2)[1]
     spoil(own_store, bench, own_store.manifest.calendar.previous(day))
@@ -100,9 +98,7 @@ def test_no_order_leaves_on_a_bundle_in_force_that_is_not_what_was_verified(
     assert bench.rows(POSTED, str(day)) == [(0,)]
 
 
-def test_a_store_that_offers_an_older_bundle_again_changes_nothing_and_the_newer_one_trades(
-    make: Make, own_store: Published
-) -> None:
+def test_a_store_that_offers_an_older_bundle_again_changes_nothing_and_the_newer_one_trades(make: Make, own_store: Published) -> None:
     """I10: every order of the session names the newer bundle."""
     bench, day = make(own_store), own_store.sessions(1)[0]
     latest = own_store.bundles / "latest.json"
@@ -115,8 +111,6 @@ def test_a_store_that_offers_an_older_bundle_again_changes_nothing_and_the_newer
     second = str(own_store.sessions(2)[1])
     assert bench("run-day", "--session", second).code == 0
     assert in_force(bench) == newer
-    made_by = bench.rows(
-        "SELECT DISTINCT p.bundle_sha256 FROM intents i JOIN plans p ON p.session = i.session WHERE i.posts > 0"
-    )
+    made_by = bench.rows("SELECT DISTINCT p.bundle_sha256 FROM intents i JOIN plans p ON p.session = i.session WHERE i.posts > 0")
     pointer = json.loads((bench.state / "bundles" / "current.json").read_text())
     assert (made_by, pointer["seq"]) == ([(pointer["sha256"],)], 2)

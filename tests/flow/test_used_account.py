@@ -11,10 +11,10 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
-from appliance.folder import StateFolder
-from execution.exchange.clock import VirtualClock
-from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
+from appliance.system.state_folder import StateFolder
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.market.market import Market
 from tests.fakes import exchange as small
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -47,9 +47,7 @@ def used(make: Make, published: Published) -> tuple[Workbench, VirtualClock]:
     clock = VirtualClock(before.open - timedelta(hours=2))
     with by_hand(bench, published, clock) as client:
         for symbol, shares in HELD.items():
-            client.submit_order(
-                MarketOrderRequest(symbol=symbol, qty=shares, side=OrderSide.BUY, time_in_force=TimeInForce.OPG)
-            )
+            client.submit_order(MarketOrderRequest(symbol=symbol, qty=shares, side=OrderSide.BUY, time_in_force=TimeInForce.OPG))
         clock.move(before.close + timedelta(minutes=1))
         assert held(client) == HELD
     return bench, clock

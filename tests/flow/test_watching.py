@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views.attribution import PARTS
-from signals.audits import SessionStatus
 from signals.bundle import Part
+from signals.market.audits import SessionStatus
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
@@ -35,8 +35,7 @@ def replayed(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     days = store.sessions(SESSIONS)
     republish(store, days[2], SessionStatus.RED)
     like = Workbench(root / "like")
-    done = like("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust),
-                "--fixed-ic", "0.05")  # fmt: skip
+    done = like("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05")
     assert done.code == 0, done.err
     bench = Workbench(root / "replayed")
     done = bench("replay", "--like", str(like.state), "--start", str(days[0]), "--end", str(days[-1]), "--json")
@@ -45,9 +44,7 @@ def replayed(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     return bench, days
 
 
-def test_every_session_is_attributed_to_the_cent_of_its_change_in_real_value(
-    replayed: tuple[Workbench, list[date]],
-) -> None:
+def test_every_session_is_attributed_to_the_cent_of_its_change_in_real_value(replayed: tuple[Workbench, list[date]]) -> None:
     """All but the last, whose bars come in its evening. The oracle is the column of values and nothing else."""
     bench, days = replayed
     shown = bench("attribution", "--json").json["rows"]
@@ -61,9 +58,7 @@ def test_every_session_is_attributed_to_the_cent_of_its_change_in_real_value(
         before = values[row["session"]]
 
 
-def test_costs_are_those_of_the_real_value_and_only_the_skipped_session_has_a_skip(
-    replayed: tuple[Workbench, list[date]],
-) -> None:
+def test_costs_are_those_of_the_real_value_and_only_the_skipped_session_has_a_skip(replayed: tuple[Workbench, list[date]]) -> None:
     bench, days = replayed
     shown = {row["session"]: row for row in bench("attribution", "--json").json["rows"]}
     charged = bench.rows("SELECT session, borrow, fees, impact FROM nav")
@@ -122,9 +117,7 @@ def test_the_model_s_life_stands_beside_its_promise_in_the_command_the_report_an
     assert "nothing speaks against the model you promoted" in bench("expectation").out
 
 
-def test_drift_is_reported_daily_and_shown_against_the_limits_of_the_bundle(
-    replayed: tuple[Workbench, list[date]],
-) -> None:
+def test_drift_is_reported_daily_and_shown_against_the_limits_of_the_bundle(replayed: tuple[Workbench, list[date]]) -> None:
     bench, days = replayed
     shown = bench("drift", "--json").json
     assert {row["name"] for row in shown["rows"]} >= {"score", "momentum_5", "volatility_20"}
@@ -138,9 +131,7 @@ def test_drift_is_reported_daily_and_shown_against_the_limits_of_the_bundle(
     assert "## Drift" in (bench.state / "reports" / f"report_{days[-1]}.md").read_text()
 
 
-def test_a_model_that_is_gone_ends_the_command_with_an_exit_code_of_its_own(
-    replayed: tuple[Workbench, list[date]], tmp_path: Path
-) -> None:
+def test_a_model_that_is_gone_ends_the_command_with_an_exit_code_of_its_own(replayed: tuple[Workbench, list[date]], tmp_path: Path) -> None:
     """A later report of the same device found that the evidence had passed 20."""
     bench, days = replayed
     found = json.loads((bench.state / "reports" / f"report_{days[-1]}.json").read_text())["expectation"]

@@ -51,10 +51,7 @@ def perceptron() -> bytes:
     """Two layers with weights of their own."""
     rng = np.random.default_rng(1)
     first, second = (rng.normal(size=shape).astype("<f4").tobytes() for shape in ((WIDTH, 8), (8, 1)))
-    nodes = [
-        onnx.node("MatMul", ["features", "w1"], ["h"]), onnx.node("Relu", ["h"], ["r"]),
-        onnx.node("MatMul", ["r", "w2"], ["score"]),
-    ]  # fmt: skip
+    nodes = [onnx.node("MatMul", ["features", "w1"], ["h"]), onnx.node("Relu", ["h"], ["r"]), onnx.node("MatMul", ["r", "w2"], ["score"])]
     return onnx.model(nodes, WIDTH, extra_graph=tensor("w1", [WIDTH, 8], first) + tensor("w2", [8, 1], second))
 
 
@@ -69,7 +66,7 @@ def shaped() -> bytes:
         onnx.node("Slice", ["g", "starts", "ends", "axes"], ["s"]),
         onnx.node("Reshape", ["s", "shape"], ["flat"]),
         onnx.node("ReduceMean", ["flat"], ["score"], attributes=onnx.ints_attribute("axes", [1])),
-    ]  # fmt: skip
+    ]
     extra = whole("order", 2, 0, 1) + whole("starts", 0) + whole("ends", 2) + whole("axes", 1) + whole("shape", -1, 2)
     return onnx.model(nodes, WIDTH, extra_graph=extra)
 
@@ -92,10 +89,15 @@ def doubled(times: int) -> bytes:
 def stump(**changes: list[int] | int) -> bytes:
     """A tree ensemble of which some lists are replaced: loops, targets and features that are not there."""
     lists: dict[str, list[int]] = {
-        "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0],
-        "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
-        "target_treeids": [0, 0], "target_nodeids": [1, 2], "target_ids": [0, 0],
-    }  # fmt: skip
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [0, 0, 0],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        "target_treeids": [0, 0],
+        "target_nodeids": [1, 2],
+        "target_ids": [0, 0],
+    }
     targets = changes.pop("n_targets", 1)
     modes = changes.pop("branches", [1, 0, 0])
     assert isinstance(targets, int) and isinstance(modes, list)
@@ -132,9 +134,7 @@ def looped() -> bytes:
 
 def huge(dims: list[int]) -> bytes:
     """An initializer that claims a shape which its bytes do not fill."""
-    return onnx.model(
-        [onnx.node("Add", ["features", "w"], ["score"])], WIDTH, extra_graph=tensor("w", dims, b"\x00" * 12)
-    )
+    return onnx.model([onnx.node("Add", ["features", "w"], ["score"])], WIDTH, extra_graph=tensor("w", dims, b"\x00" * 12))
 
 
 def reshaped(*values: int) -> bytes:
@@ -144,17 +144,15 @@ def reshaped(*values: int) -> bytes:
 
 def circular() -> bytes:
     return onnx.model(
-        [onnx.node("Add", ["features", "b"], ["a"]), onnx.node("Relu", ["a"], ["b"]),
-         onnx.node("Identity", ["b"], ["score"])], WIDTH,
-    )  # fmt: skip
+        [onnx.node("Add", ["features", "b"], ["a"]), onnx.node("Relu", ["a"], ["b"]), onnx.node("Identity", ["b"], ["score"])], WIDTH
+    )
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "widths that double forty times": lambda: doubled(40),
     "widths that double eighteen times": lambda: doubled(18),
     "a tree whose branch leads to itself": lambda: stump(nodes_truenodeids=[0, 0, 0], nodes_falsenodeids=[0, 0, 0]),
-    "a tree whose leaves lead back": lambda: stump(branches=[1, 1, 1], nodes_truenodeids=[1, 2, 0],
-                                                   nodes_falsenodeids=[2, 0, 1]),
+    "a tree whose leaves lead back": lambda: stump(branches=[1, 1, 1], nodes_truenodeids=[1, 2, 0], nodes_falsenodeids=[2, 0, 1]),
     "a tree that leads nowhere": lambda: stump(nodes_truenodeids=[7, 0, 0]),
     "a node twice": lambda: stump(nodes_nodeids=[0, 1, 1]),
     "a billion targets": lambda: stump(n_targets=2**30),
@@ -174,7 +172,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "an unknown operator": lambda: operator("Summon"),
     "random numbers": lambda: operator("RandomNormalLike"),
     "thirteen layers of one file": lambda: onnx.model([onnx.block(1, b"\x0a" * 4000)], WIDTH),
-}  # fmt: skip
+}
 
 
 # -- damage ----------------------------------------------------------------------------------------------------------
@@ -288,9 +286,7 @@ def fate(model: bytes) -> Fate:
     static = time.perf_counter() - started
     seconds, status, usage = _in_a_child(model)
     killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    word = (
-        f"killed by {signal.Signals(killed).name}" if killed else ("scored", "failed")[min(os.WEXITSTATUS(status), 1)]
-    )
+    word = f"killed by {signal.Signals(killed).name}" if killed else ("scored", "failed")[min(os.WEXITSTATUS(status), 1)]
     return Fate(word, static, seconds, usage.ru_maxrss // 1024)
 
 

@@ -20,8 +20,8 @@ import requests
 import yaml
 from requests.adapters import BaseAdapter
 
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig
+from appliance.system.clock import VirtualClock
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.bundle import read_keyset
@@ -29,29 +29,53 @@ from signals.bundle.graph import check_model
 from signals.bundle.manifest import BundleManifest
 from signals.bundle.seal import parse, valid_signers
 from signals.config import load
-from signals.dataset import read_table
 from signals.files import sha256_of
-from signals.manifest import CHECKSUM, FORMAT, FileRecord, FileRole, Manifest, _canonical
+from signals.market.dataset import read_table
+from signals.market.manifest import CHECKSUM, FORMAT, FileRecord, FileRole, Manifest, _canonical
 from tests.fakes.bundles import Recipe, keyset, keyset_file, roots
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 10**400, -(10**20), 0.1, 1e308, "", " ", "x", "\x00", "é", "NaN", "Infinity", "-0",
-    "1e400", "1e-400", "0001-01-01", "9999-12-31", "2024-02-30", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00",
-    "2024-03-12T09:30:00.123456789123Z", "24:00", "09:30", "buy", "levitating", [], {}, [[]], {"a": {"a": []}},
-    "9" * 5000, "1E+99999999999999999999", "\ud800",
-)  # fmt: skip
-"""Values that a document may hold in the wrong place."""
-BOMBS = (
-    b"[" * 3000,
-    b'{"a":' * 2000,
-    b"\xff\xfe",
-    b"\x00",
-    b"- " * 500,
-    b"2001-99-99",
-    b"1E+99999999999999999999",
-    b'"\\ud800"',
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    10**400,
+    -(10**20),
+    0.1,
+    1e308,
+    "",
+    " ",
+    "x",
+    "\x00",
+    "é",
+    "NaN",
+    "Infinity",
+    "-0",
+    "1e400",
+    "1e-400",
+    "0001-01-01",
+    "9999-12-31",
+    "2024-02-30",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-05:00",
+    "2024-03-12T09:30:00.123456789123Z",
+    "24:00",
+    "09:30",
+    "buy",
+    "levitating",
+    [],
+    {},
+    [[]],
+    {"a": {"a": []}},
+    "9" * 5000,
+    "1E+99999999999999999999",
+    "\ud800",
 )
+"""Values that a document may hold in the wrong place."""
+BOMBS = (b"[" * 3000, b'{"a":' * 2000, b"\xff\xfe", b"\x00", b"- " * 500, b"2001-99-99", b"1E+99999999999999999999", b'"\\ud800"')
 
 
 @dataclass(frozen=True)
@@ -88,9 +112,7 @@ def api(name: str, whole: object, ask: Callable[[AlpacaBroker], object], status:
     """A question to the broker whose answer is spoilt on its way."""
     door, clock = Canned(), VirtualClock(AT)
     config = BrokerConfig(read_retries=0, backoff_seconds=0)
-    broker = AlpacaBroker(
-        "http://127.0.0.1:1", Credentials("k", "s"), clock, random.Random(0), adapter=door, config=config
-    )
+    broker = AlpacaBroker("http://127.0.0.1:1", Credentials("k", "s"), clock, random.Random(0), adapter=door, config=config)
 
     def read(content: bytes) -> object:
         clock.advance(clock.now() + timedelta(minutes=2))
@@ -103,24 +125,54 @@ def api(name: str, whole: object, ask: Callable[[AlpacaBroker], object], status:
 KEY = IntentKey("PA1", date(2024, 3, 12), "main", "AAPL")
 INTENT = Intent(KEY, Side.BUY, Decimal(10), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5"))
 ORDER = {
-    "id": "61e69015", "client_order_id": KEY.client_order_id, "symbol": "AAPL", "side": "buy", "type": "market",
-    "time_in_force": "opg", "status": "accepted", "qty": "10", "filled_qty": "0", "filled_avg_price": None,
-    "limit_price": None, "created_at": "2024-03-12T13:00:00.123456789Z",
-    "submitted_at": "2024-03-12T13:00:00.123456789Z", "updated_at": "2024-03-12T13:00:00Z",
-}  # fmt: skip
+    "id": "61e69015",
+    "client_order_id": KEY.client_order_id,
+    "symbol": "AAPL",
+    "side": "buy",
+    "type": "market",
+    "time_in_force": "opg",
+    "status": "accepted",
+    "qty": "10",
+    "filled_qty": "0",
+    "filled_avg_price": None,
+    "limit_price": None,
+    "created_at": "2024-03-12T13:00:00.123456789Z",
+    "submitted_at": "2024-03-12T13:00:00.123456789Z",
+    "updated_at": "2024-03-12T13:00:00Z",
+}
 ACCOUNT = {
-    "id": "e6fe16f3", "account_number": "PA1", "status": "ACTIVE", "cash": "-23140.2", "equity": "103820.56",
-    "last_equity": "103529.24", "buying_power": "262113.632", "multiplier": "2", "trading_blocked": False,
-    "account_blocked": False, "trade_suspended_by_user": False, "shorting_enabled": True,
-}  # fmt: skip
+    "id": "e6fe16f3",
+    "account_number": "PA1",
+    "status": "ACTIVE",
+    "cash": "-23140.2",
+    "equity": "103820.56",
+    "last_equity": "103529.24",
+    "buying_power": "262113.632",
+    "multiplier": "2",
+    "trading_blocked": False,
+    "account_blocked": False,
+    "trade_suspended_by_user": False,
+    "shorting_enabled": True,
+}
 POSITION = {"symbol": "AAPL", "side": "short", "qty": "-5", "avg_entry_price": "171.5", "current_price": "172"}
-ASSET = {"symbol": "AAPL", "tradable": True, "status": "active", "shortable": True, "easy_to_borrow": True,
-         "fractionable": True}  # fmt: skip
-FILLED = {"id": "20240312::1", "activity_type": "FILL", "symbol": "AAPL", "transaction_time": "2024-03-12T13:30:00Z",
-          "qty": "5", "price": "171.5", "side": "buy", "order_id": "61e69015"}  # fmt: skip
+ASSET = {"symbol": "AAPL", "tradable": True, "status": "active", "shortable": True, "easy_to_borrow": True, "fractionable": True}
+FILLED = {
+    "id": "20240312::1",
+    "activity_type": "FILL",
+    "symbol": "AAPL",
+    "transaction_time": "2024-03-12T13:30:00Z",
+    "qty": "5",
+    "price": "171.5",
+    "side": "buy",
+    "order_id": "61e69015",
+}
 DIVIDEND = {"id": "20240312::2", "activity_type": "DIV", "symbol": "AAPL", "date": "2024-03-12", "net_amount": "1.2"}
-CLOCK = {"timestamp": "2024-03-12T09:00:00-04:00", "is_open": False, "next_open": "2024-03-12T09:30:00-04:00",
-         "next_close": "2024-03-12T16:00:00-04:00"}  # fmt: skip
+CLOCK = {
+    "timestamp": "2024-03-12T09:00:00-04:00",
+    "is_open": False,
+    "next_open": "2024-03-12T09:30:00-04:00",
+    "next_close": "2024-03-12T16:00:00-04:00",
+}
 DAY = {"date": "2024-03-12", "open": "09:30", "close": "16:00"}
 WIDE = (date.min, date.max)
 
@@ -128,16 +180,39 @@ WIDE = (date.min, date.max)
 def dataset_manifest() -> bytes:
     """A whole manifest of a dataset of two sessions."""
     document = {
-        "format": FORMAT, "name": "d", "version": 1, "vendor": "v", "basis": "raw", "first": "2024-03-11",
-        "calendar": {"name": "XNYS", "sessions": [
-            {"session": "2024-03-11", "open": "2024-03-11T13:30:00+00:00", "close": "2024-03-11T20:00:00+00:00"},
-            {"session": "2024-03-12", "open": "2024-03-12T13:30:00+00:00", "close": "2024-03-12T20:00:00+00:00"}]},
-        "last": "2024-03-12", "survivorship": "unknown", "min_history": 253, "non_sessions": [],
-        "audits": [{"session": day, "status": "GREEN", "reasons": [], "eligible": 2, "usable": 2, "rows": 2,
-                    "quarantined": 0} for day in ("2024-03-11", "2024-03-12")],
-        "files": [{"path": "bars/a.parquet", "sha256": "0" * 64, "size": 1, "rows": 4, "first": "2024-03-11",
-                   "last": "2024-03-12", "role": "bars"}],
-    }  # fmt: skip
+        "format": FORMAT,
+        "name": "d",
+        "version": 1,
+        "vendor": "v",
+        "basis": "raw",
+        "first": "2024-03-11",
+        "calendar": {
+            "name": "XNYS",
+            "sessions": [
+                {"session": "2024-03-11", "open": "2024-03-11T13:30:00+00:00", "close": "2024-03-11T20:00:00+00:00"},
+                {"session": "2024-03-12", "open": "2024-03-12T13:30:00+00:00", "close": "2024-03-12T20:00:00+00:00"},
+            ],
+        },
+        "last": "2024-03-12",
+        "survivorship": "unknown",
+        "min_history": 253,
+        "non_sessions": [],
+        "audits": [
+            {"session": day, "status": "GREEN", "reasons": [], "eligible": 2, "usable": 2, "rows": 2, "quarantined": 0}
+            for day in ("2024-03-11", "2024-03-12")
+        ],
+        "files": [
+            {
+                "path": "bars/a.parquet",
+                "sha256": "0" * 64,
+                "size": 1,
+                "rows": 4,
+                "first": "2024-03-11",
+                "last": "2024-03-12",
+                "role": "bars",
+            }
+        ],
+    }
     return json.dumps(document).encode()
 
 
@@ -155,9 +230,7 @@ def vouched(content: bytes) -> object:
 def bars_file() -> bytes:
     """A small Parquet file of bars."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table({"session": [date(2024, 3, 11)] * 4, "symbol": list("ABCD"), "close": [1.0, 2.0, 3.0, None]}), sink
-    )
+    pq.write_table(pa.table({"session": [date(2024, 3, 11)] * 4, "symbol": list("ABCD"), "close": [1.0, 2.0, 3.0, None]}), sink)
     return bytes(sink.getvalue())
 
 
@@ -175,9 +248,12 @@ def parsers(folder: Path) -> tuple[Parser, ...]:
         return read_table(folder, record)
 
     settings = yaml.safe_dump(
-        {"stores": {"data": "/srv/data", "bundles": "/srv/bundles"}, "tripwires": {"max_turnover": 0.3},
-         "execution": {"pretrade": {"max_gross": "1.0"}, "entry": {"kind": "twap", "steps": 4}}}
-    ).encode()  # fmt: skip
+        {
+            "stores": {"data": "/srv/data", "bundles": "/srv/bundles"},
+            "tripwires": {"max_turnover": 0.3},
+            "execution": {"pretrade": {"max_gross": "1.0"}, "entry": {"kind": "twap", "steps": 4}},
+        }
+    ).encode()
     keys = keyset_file(keyset())
     return (
         api("order", ORDER, lambda broker: broker.order(KEY.client_order_id)),

@@ -69,16 +69,13 @@ def prepare(root: Path) -> Stage:
     store = publish_store(root / "store")
     bench = Workbench(root / "template")
     days = store.sessions(4)
-    done = bench("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust),
-                 "--fixed-ic", "0.05")  # fmt: skip
+    done = bench("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05")
     assert done.code == 0, done.err
     config = bench.state / "config.yml"
     text = config.read_text()
     assert "broker: exchange\n" in text, text
     config.write_text(
-        text.replace(
-            "broker: exchange\n", "broker: exchange\n  exchange: {partial_fill_probability: 0.2, power_safe: false}\n"
-        )
+        text.replace("broker: exchange\n", "broker: exchange\n  exchange: {partial_fill_probability: 0.2, power_safe: false}\n")
     )
     assert bench("arm", "--session", str(days[0]), "--yes").code == 0
     for day in days[:2]:
@@ -130,11 +127,7 @@ def main() -> int:
     numbers = [n for n, strike in enumerate(listed) if n % parts == part - 1 and asked.matching in str(strike)]
     numbers = asked.only or numbers
     asked.log.parent.mkdir(parents=True, exist_ok=True)
-    past = (
-        []
-        if asked.only or not asked.log.exists()
-        else [Verdict(**json.loads(line)) for line in asked.log.read_text().splitlines()]
-    )
+    past = [] if asked.only or not asked.log.exists() else [Verdict(**json.loads(line)) for line in asked.log.read_text().splitlines()]
     verdicts = [verdict for verdict in past if verdict.number in set(numbers)]
     known = {verdict.number for verdict in verdicts}
     waiting = [number for number in numbers if number not in known]

@@ -21,9 +21,9 @@ import apsw
 import requests
 from requests.adapters import BaseAdapter
 
-from appliance.net import HostedNet
-from execution.exchange.inprocess import FAILURES, InProcessAdapter, as_request, response_for
-from execution.exchange.message import Response
+from appliance.system.transport import HostedNet
+from execution.exchange.doors.inprocess import FAILURES, InProcessAdapter, as_request, response_for
+from execution.exchange.protocol.message import Response
 from tests.fakes.device import Workbench
 from tests.hostile.lies import LIES, Told
 

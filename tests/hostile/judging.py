@@ -34,9 +34,7 @@ def _sent(ended: Ended) -> list[str]:
     rows = ended.bench.rows("SELECT client_order_id, state FROM intents WHERE session = ?", day)
     states = {str(cid): str(state) for cid, state in rows}
     planned: dict[str, Decimal] = {}
-    for symbol, side, quantity in ended.bench.rows(
-        "SELECT symbol, side, quantity FROM intents WHERE session = ? AND attempt = 0", day
-    ):
+    for symbol, side, quantity in ended.bench.rows("SELECT symbol, side, quantity FROM intents WHERE session = ? AND attempt = 0", day):
         planned[symbol] = planned.get(symbol, ZERO) + (Decimal(quantity) if side == "buy" else -Decimal(quantity))
     sent: dict[str, Decimal] = {}
     broken = []
@@ -82,9 +80,7 @@ def _silent(ended: Ended) -> list[str]:
         broken.append(f"silent: the next morning's books were not agreed, exit code {ended.codes['following']}")
     marks = ", ".join("?" * len(IN_DOUBT))
     doubt = ended.bench.rows(
-        f"SELECT client_order_id, state FROM intents WHERE session = ? AND state IN ({marks})",
-        str(ended.day),
-        *IN_DOUBT,
+        f"SELECT client_order_id, state FROM intents WHERE session = ? AND state IN ({marks})", str(ended.day), *IN_DOUBT
     )
     sent = {cid for cid, _ in doubt if cid in ended.after.orders}
     broken += [f"silent: {cid} stays {state}" for cid, state in doubt if cid in sent]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from execution.exchange.message import Request, Response
+from execution.exchange.protocol.message import Request, Response
 
 HTML = b"<html><head><title>502</title></head><body><center>nginx</center></body></html>"
 ALPACA_REFUSAL = {"code": 40310000, "message": "insufficient buying power"}
@@ -142,9 +142,7 @@ def _each_key_lost(true: Response, told: Told) -> Response:
 
 
 def _swapped_sides(key: str, inner: Any) -> Any:
-    return (
-        {"buy": "sell", "sell": "buy", "long": "short", "short": "long"}.get(inner, inner) if key == "side" else inner
-    )
+    return {"buy": "sell", "sell": "buy", "long": "short", "short": "long"}.get(inner, inner) if key == "side" else inner
 
 
 def _deep(depth: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from execution.exchange.gate import TOKEN_FILE
+from execution.exchange.doors.gate import TOKEN_FILE
 from tests.fakes import steering
 from tests.fakes.store import Published
 from tests.nspawn.guest import OPERATOR, REPOSITORY, Guest
@@ -39,23 +39,22 @@ class Bench:
         """Write the inventory; every device has the same settings."""
         hosts = {
             name: {
-                "ansible_host": guest.there, "ansible_user": OPERATOR, **settings,
+                "ansible_host": guest.there,
+                "ansible_user": OPERATOR,
+                **settings,
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_ssh_common_args": " ".join(guest.ssh("")[1:-2]),
             }
             for name, guest in self.devices.items()
-        }  # fmt: skip
+        }
         canary = next(iter(self.devices))
-        (self.folder / "hosts.yml").write_text(
-            yaml.safe_dump({"devices": {"hosts": hosts}, "canary": {"hosts": {canary: {}}}})
-        )
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump({"devices": {"hosts": hosts}, "canary": {"hosts": {canary: {}}}}))
 
     def play(self, playbook: str, *options: str, fails: bool = False) -> tuple[str, int]:
         """Run a playbook; return what it printed and how many tasks changed something."""
         command = [str(PLAYBOOK), "-i", str(self.folder / "hosts.yml"), f"playbooks/{playbook}.yml", *options]
         settings = {**os.environ, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(self.folder)}
-        done = subprocess.run(command, cwd=REPOSITORY / "ansible", env=settings, capture_output=True, text=True,
-                              check=False, timeout=1800)  # fmt: skip
+        done = subprocess.run(command, cwd=REPOSITORY / "ansible", env=settings, capture_output=True, text=True, check=False, timeout=1800)
         said = done.stdout + done.stderr
         self.printed += said
         if (done.returncode != 0) is not fails:
@@ -67,10 +66,24 @@ def serve_exchange(guest: Machine, published: Published, state: Path, at: str) -
     """Serve the exchange on the guest's own loopback."""
     inside = ["nsenter", "-t", str(guest.leader()), "-n"]
     server = subprocess.Popen(
-        [*inside, sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data"),
-         "--state", str(state), "--port", str(PORT), "--at", at],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            *inside,
+            sys.executable,
+            "-m",
+            "execution.exchange",
+            "serve",
+            "--data",
+            str(published.root / "data"),
+            "--state",
+            str(state),
+            "--port",
+            str(PORT),
+            "--at",
+            at,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     answers = [*inside, "curl", "-sf", f"{URL}/_sim/clock"]
     wait(lambda: not subprocess.run(answers, capture_output=True, check=False).returncode, "the exchange")
     steering.keep(URL, state / TOKEN_FILE)

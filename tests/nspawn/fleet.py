@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching
 from tests.nspawn.bench import FAST, URL, Bench, Ears, build_release, release_of, serve_exchange
@@ -59,19 +59,35 @@ class Fleet:
         """A blank card for one of them."""
         backups = self.scratch / f"backups-{name}"
         (backups / "ledgers").mkdir(parents=True)
-        return Guest(self.scratch / name, self.scratch, self.scratch / "store", name=f"tm{os.getpid()}{number}",
-                     blank=blank, key=self.scratch / "key", backups=backups, number=number,
-                     neighbours=lambda: self.serve(name))  # fmt: skip
+        return Guest(
+            self.scratch / name,
+            self.scratch,
+            self.scratch / "store",
+            name=f"tm{os.getpid()}{number}",
+            blank=blank,
+            key=self.scratch / "key",
+            backups=backups,
+            number=number,
+            neighbours=lambda: self.serve(name),
+        )
 
     def inventory(self, archive: Path, **settings: Any) -> None:
         """Write the inventory with this release."""
-        self.bench.write_inventory(**{
-            "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORKS],
-            "appliance_release_archive": str(archive), "appliance_store": "/srv/store", "appliance_url": URL,
-            "appliance_root_key": self.published.trust.read_text(), "appliance_fixed_ic": "0.05",
-            "appliance_credentials": {"alert-urls": self.ears.url}, "backups_to": "/srv/backups/ledgers",
-            **settings,
-        })  # fmt: skip
+        self.bench.write_inventory(
+            **{
+                "base_operator": OPERATOR,
+                "ssh_allowed_users": [OPERATOR],
+                "firewall_ssh_from": [NETWORKS],
+                "appliance_release_archive": str(archive),
+                "appliance_store": "/srv/store",
+                "appliance_url": URL,
+                "appliance_root_key": self.published.trust.read_text(),
+                "appliance_fixed_ic": "0.05",
+                "appliance_credentials": {"alert-urls": self.ears.url},
+                "backups_to": "/srv/backups/ledgers",
+                **settings,
+            }
+        )
 
     def releases(self, guest: Guest) -> dict[str, Any]:
         """Which releases the device has, and which is in force."""
@@ -140,9 +156,7 @@ class Fleet:
         there = self.releases(self.second)
         if self.history(self.second) != before or self.second.main_pid() != pid or release_of(sick) in there["done"]:
             raise Broken(f"the second device was touched: {there}")
-        self.seen["a sick release"] = (
-            "gone back from on the canary; the second neither switched nor restarted, and was not even given it"
-        )
+        self.seen["a sick release"] = "gone back from on the canary; the second neither switched nor restarted, and was not even given it"
 
     def go_on_serially(self, good: Path) -> None:
         """A good one: the second device begins when the canary has been judged."""

@@ -69,9 +69,7 @@ class Guest(Machine):
     def prepare(self) -> None:
         """A new card: the blank root, and the operator's key."""
         run("cp", "-a", str(self.blank), str(self.root))
-        (self.root / "etc/apt/apt.conf.d/01proxy").write_text(
-            f'Acquire::http::Proxy "http://{self.here}:{PROXY_PORT}";\n'
-        )
+        (self.root / "etc/apt/apt.conf.d/01proxy").write_text(f'Acquire::http::Proxy "http://{self.here}:{PROXY_PORT}";\n')
         (self.root / "etc/systemd/network").mkdir(exist_ok=True)
         (self.root / "etc/systemd/network/10-host0.network").write_text(
             f"[Match]\nName=host0\n[Network]\nAddress={self.there}/24\nGateway={self.here}\n"
@@ -93,8 +91,7 @@ class Guest(Machine):
 
     def box(self) -> list[str]:
         """A network of its own, the published store, and where backups go."""
-        return ["-M", self.name, "--network-veth", f"--bind-ro={self.store}:{STORE}",
-                f"--bind={self.backups}:/srv/backups"]  # fmt: skip
+        return ["-M", self.name, "--network-veth", f"--bind-ro={self.store}:{STORE}", f"--bind={self.backups}:/srv/backups"]
 
     def plug_in(self) -> None:
         """Plug the cable in, and call its neighbours."""
@@ -107,8 +104,11 @@ class Guest(Machine):
     def boot(self) -> None:
         """Switch it on and wait for ssh."""
         super().boot()
-        wait(lambda: not subprocess.run(self.ssh("true"), capture_output=True, check=False).returncode, "ssh",
-             lambda: self.inside_or("networkctl status host0; systemctl status ssh --no-pager"))  # fmt: skip
+        wait(
+            lambda: not subprocess.run(self.ssh("true"), capture_output=True, check=False).returncode,
+            "ssh",
+            lambda: self.inside_or("networkctl status host0; systemctl status ssh --no-pager"),
+        )
 
     @property
     def control(self) -> str:
@@ -119,16 +119,20 @@ class Guest(Machine):
         """Command line that runs `command` there as the operator."""
         known = self.scratch / f"known-{self.name}"
         options = {
-            "BatchMode": "yes", "ConnectTimeout": "5", "StrictHostKeyChecking": "accept-new", "ControlMaster": "auto",
-            "UserKnownHostsFile": str(known), "ControlPersist": "900", "ControlPath": self.control,
-        }  # fmt: skip
+            "BatchMode": "yes",
+            "ConnectTimeout": "5",
+            "StrictHostKeyChecking": "accept-new",
+            "ControlMaster": "auto",
+            "UserKnownHostsFile": str(known),
+            "ControlPersist": "900",
+            "ControlPath": self.control,
+        }
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         return ["ssh", "-i", str(self.key), *given, f"{OPERATOR}@{self.there}", command]
 
     def cut_power(self) -> None:
         """End everything inside at once; no connection waits for an answer that never comes."""
-        subprocess.run(["ssh", "-o", f"ControlPath={self.control}", "-O", "exit", self.there],
-                       capture_output=True, check=False)  # fmt: skip
+        subprocess.run(["ssh", "-o", f"ControlPath={self.control}", "-O", "exit", self.there], capture_output=True, check=False)
         super().cut_power()
 
     def remove(self) -> None:

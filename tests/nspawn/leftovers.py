@@ -11,11 +11,19 @@ READ = ("/etc", "/opt", "/usr/local", "/root", "/home", "/var/spool", "/var/lib/
 SYSTEMS_OWN_COPIES = {"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-"}
 OF_PACKAGES = frozenset({"/etc/default/prometheus-node-exporter"})
 PROMISED = OF_PACKAGES | {
-    "/var/lib/appliance", "user appliance", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow",
-    "/etc/apt/apt.conf.d/52appliance-upgrades", "/etc/chrony/conf.d/appliance.conf",
-    "/etc/ssh/sshd_config.d/10-appliance.conf", "/etc/systemd/journald.conf.d/50-appliance.conf",
-    "/etc/nftables.conf", "rules of the firewall",
-}  # fmt: skip
+    "/var/lib/appliance",
+    "user appliance",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/group",
+    "/etc/gshadow",
+    "/etc/apt/apt.conf.d/52appliance-upgrades",
+    "/etc/chrony/conf.d/appliance.conf",
+    "/etc/ssh/sshd_config.d/10-appliance.conf",
+    "/etc/systemd/journald.conf.d/50-appliance.conf",
+    "/etc/nftables.conf",
+    "rules of the firewall",
+}
 
 
 def traces(guest: Guest) -> set[str]:
@@ -42,6 +50,4 @@ def judge(guest: Guest, promised: frozenset[str] | set[str]) -> None:
     """Break unless the traces are those that are promised to stay."""
     found = traces(guest)
     if found != promised:
-        raise Broken(
-            f"left and not promised: {sorted(found - promised)}; promised and gone: {sorted(promised - found)}"
-        )
+        raise Broken(f"left and not promised: {sorted(found - promised)}; promised and gone: {sorted(promised - found)}")

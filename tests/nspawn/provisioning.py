@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule import timetable
+from appliance.schedule.timetable import timetable
 from tests.fakes import steering
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching, leftovers
@@ -63,18 +63,33 @@ class Provisioning:
 
     def card(self, name: str, blank: Path) -> Guest:
         """A new card in the device."""
-        return Guest(self.scratch / name, self.scratch, self.scratch / "store", name=name, blank=blank,
-                     key=self.scratch / "key", backups=self.scratch / "backups")  # fmt: skip
+        return Guest(
+            self.scratch / name,
+            self.scratch,
+            self.scratch / "store",
+            name=name,
+            blank=blank,
+            key=self.scratch / "key",
+            backups=self.scratch / "backups",
+        )
 
     def inventory(self, archive: Path, **settings: Any) -> None:
         """Write the inventory with this release."""
-        self.bench.write_inventory(**{
-            "base_operator": OPERATOR, "ssh_allowed_users": [OPERATOR], "firewall_ssh_from": [NETWORKS],
-            "appliance_release_archive": str(archive), "appliance_store": "/srv/store", "appliance_url": URL,
-            "appliance_root_key": self.published.trust.read_text(), "appliance_fixed_ic": "0.05",
-            "appliance_credentials": {"alert-urls": f"http://127.0.0.1:9/{self.secret}"},
-            "backups_to": "/srv/backups", **settings,
-        })  # fmt: skip
+        self.bench.write_inventory(
+            **{
+                "base_operator": OPERATOR,
+                "ssh_allowed_users": [OPERATOR],
+                "firewall_ssh_from": [NETWORKS],
+                "appliance_release_archive": str(archive),
+                "appliance_store": "/srv/store",
+                "appliance_url": URL,
+                "appliance_root_key": self.published.trust.read_text(),
+                "appliance_fixed_ic": "0.05",
+                "appliance_credentials": {"alert-urls": f"http://127.0.0.1:9/{self.secret}"},
+                "backups_to": "/srv/backups",
+                **settings,
+            }
+        )
 
     def now_in_force(self) -> str:
         """The release that the device runs."""
@@ -123,9 +138,7 @@ class Provisioning:
                 raise Broken(f"ssh lets {words} in")
         self.guest.inside("systemd-run --quiet --unit=door python3 -m http.server 8099")
         wait(lambda: "1FA3" in self.guest.inside("cat /proc/net/tcp"), "a server at port 8099")
-        knocked = subprocess.run(
-            ["curl", "-s", "--max-time", "3", f"http://{there}:8099"], check=False, capture_output=True
-        )
+        knocked = subprocess.run(["curl", "-s", "--max-time", "3", f"http://{there}:8099"], check=False, capture_output=True)
         if knocked.returncode != 28:
             raise Broken(f"a port that nobody asked for answers: {knocked.returncode}")
         self.guest.inside("systemctl stop door")
@@ -138,9 +151,7 @@ class Provisioning:
         (folder / "rehearsal.conf").write_text(FAST)
         self.guest.inside("systemctl daemon-reload && systemctl restart appliance")
         self.guest.inside("/opt/appliance/bin/appliance arm --yes")
-        self.sessions = Sessions(
-            self.guest, self.published, URL, seen=self.seen, accidents={(5, "trade"): self.too_late(update)}
-        )
+        self.sessions = Sessions(self.guest, self.published, URL, seen=self.seen, accidents={(5, "trade"): self.too_late(update)})
         wait(self.sessions.is_active, "READY", self.sessions.said, 60)
         began = time.monotonic()
         for number, day in enumerate(self.days[:5], start=1):
@@ -195,9 +206,7 @@ class Provisioning:
         self.bench.play("rotate-keys", "-vvv")
         if self.guest.main_pid() == before:
             raise Broken("new secrets did not start the service anew")
-        if NEW_SECRET not in self.guest.inside(
-            "systemd-creds decrypt --name=alert-urls /etc/credstore.encrypted/alert-urls -"
-        ):
+        if NEW_SECRET not in self.guest.inside("systemd-creds decrypt --name=alert-urls /etc/credstore.encrypted/alert-urls -"):
             raise Broken("the new secret is not the device's")
         self.seen["rotate-keys"] = "sealed, the service started anew"
         said, _ = self.bench.play("collect-status")
@@ -240,9 +249,7 @@ class Provisioning:
         if facts["verdict"] != "halted" or "RESTORED" not in facts["latch"] or found != sent or not sent:
             raise Broken(f"a restored device is halted and knows its {sent} orders, this one knows {found}: {facts}")
         if self.guest.state.stat().st_uid == owner:
-            raise Broken(
-                f"the service has the number {owner} on both cards: nothing is shown of whose backups these are"
-            )
+            raise Broken(f"the service has the number {owner} on both cards: nothing is shown of whose backups these are")
         self.seen["a new card from the backup"] = (
             f"{found} orders of {sent} known, {time.monotonic() - began:.0f} s; user {owner}, then"
             f" {self.guest.state.stat().st_uid}; {facts['latch'][:60]}"

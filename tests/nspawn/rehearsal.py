@@ -33,7 +33,7 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule import JOBS, timetable
+from appliance.schedule.timetable import JOBS, timetable
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
@@ -127,10 +127,11 @@ class Machine:
     def boot(self) -> None:
         """Switch it on and wait until systemd answers."""
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-b", "-D", str(self.root), "--console=pipe",
-             *self.box()],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-b", "-D", str(self.root), "--console=pipe", *self.box()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         wait(lambda: self.leader() is not None, "the first process")
         self.plug_in()
         wait(lambda: self.inside_or("systemctl is-system-running || true").strip() in UP, "systemd")
@@ -140,8 +141,7 @@ class Machine:
 
     def box(self) -> list[str]:
         """What the box around it shares with this machine."""
-        return ["-M", "trademl-rehearsal", f"--bind-ro={REPOSITORY}", f"--bind-ro={self.store}:{STORE}",
-                f"--bind={self.state}:{STATE}"]  # fmt: skip
+        return ["-M", "trademl-rehearsal", f"--bind-ro={REPOSITORY}", f"--bind-ro={self.store}:{STORE}", f"--bind={self.state}:{STATE}"]
 
     def leader(self) -> int | None:
         """The first process inside, by its number outside."""
@@ -256,9 +256,7 @@ class Rehearsal:
     def judge(self, days: list[date]) -> None:
         """Hold what was lived through to the rules of this module."""
         for day in days:
-            found = self.rows(
-                "SELECT job, count(*), min(status) FROM job_runs WHERE session = ? GROUP BY job", str(day)
-            )
+            found = self.rows("SELECT job, count(*), min(status) FROM job_runs WHERE session = ? GROUP BY job", str(day))
             if {job for job, _, _ in found} != set(JOBS) or any(n != 1 or s == "running" for _, n, s in found):
                 raise Broken(f"{day}: {found}")
         ids = [order["client_order_id"] for order in self.ask("/v2/orders?status=all&limit=500")]
@@ -266,9 +264,7 @@ class Rehearsal:
         if len(ids) != len(set(ids)) or set(ids) - known:
             raise Broken(f"{len(ids) - len(set(ids))} orders twice, foreign {sorted(set(ids) - known)}")
         held = {position["symbol"] for position in self.ask("/v2/positions")}
-        ours = {
-            s for (s,) in self.rows("SELECT symbol FROM positions WHERE session = ? AND phase = 'close'", str(days[-1]))
-        }
+        ours = {s for (s,) in self.rows("SELECT symbol FROM positions WHERE session = ? AND phase = 'close'", str(days[-1]))}
         if held != ours:
             raise Broken(f"books differ: {held ^ ours}")
         self.seen["orders, none twice"] = str(len(ids))
@@ -343,9 +339,7 @@ def run(*command: str, seconds: float = 180) -> str:
     """Run a command to its end; anything but success breaks the rehearsal."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     if done.returncode != 0:
-        raise Broken(
-            f"{' '.join(command)[:200]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
-        )
+        raise Broken(f"{' '.join(command)[:200]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}")
     return done.stdout
 
 
@@ -363,15 +357,15 @@ def rehearse(machine: Machine, published: Published) -> dict[str, str]:
     days, calendar = published.sessions(5), published.manifest.calendar
     start = timetable(days[0], calendar)[0].at - timedelta(minutes=5)
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
-    with subprocess.Popen([*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as server:  # fmt: skip
+    with subprocess.Popen(
+        [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             rehearsal = Rehearsal(machine, published, steering.told(server.stdout.readline()))
             machine.prepare()
             machine.boot()
-            machine.appliance(f"init --venue exchange --store {STORE} --trust {STORE}/root.pub --fixed-ic 0.05"
-                              f" --url {rehearsal.url}")  # fmt: skip
+            machine.appliance(f"init --venue exchange --store {STORE} --trust {STORE}/root.pub --fixed-ic 0.05 --url {rehearsal.url}")
             machine.appliance("arm --yes")
             machine.inside("systemctl enable --quiet appliance && systemctl start --no-block appliance")
             wait(rehearsal.is_active, "READY", rehearsal.said, 60)
@@ -397,9 +391,7 @@ def rehearse(machine: Machine, published: Published) -> dict[str, str]:
 def main() -> int:
     """Rehearse in a root that exists, or in one that is built now."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--root", type=Path, default=REPOSITORY / "var/nspawn/root", help="Debian root; built when absent"
-    )
+    parser.add_argument("--root", type=Path, default=REPOSITORY / "var/nspawn/root", help="Debian root; built when absent")
     root = parser.parse_args().root.resolve()
     missing = lacking() or foreign_python()
     if missing:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from appliance.backups import take
+from appliance.backup.copies import take
+from appliance.backup.vault import vault_at
 from appliance.config import BackupConfig
 from appliance.ledger import Ledger
-from appliance.schedule import TIMETABLE, timetable
-from appliance.vault import vault_at
-from signals.sessions import NEW_YORK, xnys
+from appliance.schedule.timetable import TIMETABLE, timetable
+from signals.market.sessions import NEW_YORK, xnys
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = ROOT / "ansible"
@@ -46,9 +46,7 @@ def test_the_site_is_every_role_and_nothing_else() -> None:
     """One contents page; each role is there."""
     (play,) = read(ANSIBLE / "site.yml")
     assert sorted(item["role"] for item in play["roles"]) == [role.name for role in ROLES]
-    assert set(PLAYBOOKS) == {
-        "provision", "update", "rollback", "rotate-keys", "halt-fleet", "collect-status", "restore", "uninstall",
-    }  # fmt: skip
+    assert set(PLAYBOOKS) == {"provision", "update", "rollback", "rotate-keys", "halt-fleet", "collect-status", "restore", "uninstall"}
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -93,8 +91,7 @@ def test_the_examples_devices_have_an_account_each_and_its_vault_is_refused_as_i
 def test_a_device_is_made_and_restored_with_its_credentials() -> None:
     """A bucket asks for keys: both commands go through the device's own command line, on the release to come."""
     made = {task["name"]: task for task in tasks(ANSIBLE / "roles/appliance/tasks/commission.yml")}
-    for name in ("Write its settings, its ledger and the key that it trusts",
-                 "Put the newest backup in the place of the empty ledger"):  # fmt: skip
+    for name in ("Write its settings, its ledger and the key that it trusts", "Put the newest backup in the place of the empty ledger"):
         assert "APPLIANCE_RELEASE" in made[name]["environment"]
         assert "__appliance_as_user" in made[name]["ansible.builtin.command"]["argv"]
     program = (ANSIBLE / "roles/appliance/files/appliance").read_text(encoding="utf-8")
@@ -138,9 +135,7 @@ def test_upgrades_reboot_outside_every_order_window() -> None:
     for day in (date(2025, 11, 25), date(2025, 11, 28)):
         for row in timetable(day, calendar, TIMETABLE):
             if row.job in ("reconcile_morning", "plan", "trade", "confirm"):
-                assert row.at.astimezone(NEW_YORK).replace(tzinfo=None) - timedelta(hours=2) > datetime.combine(
-                    day, clock
-                )
+                assert row.at.astimezone(NEW_YORK).replace(tzinfo=None) - timedelta(hours=2) > datetime.combine(day, clock)
 
 
 def test_nothing_comes_in_but_what_is_named() -> None:
@@ -168,13 +163,9 @@ def test_removing_the_ledger_has_to_be_said_twice() -> None:
     """By a word and by the device's name; nothing else of the playbook removes the state folder or its owner."""
     (play,) = read(PLAYBOOKS["uninstall"])
     assert play["vars"]["purge"] is False
-    assert play["tasks"][0]["ansible.builtin.assert"]["that"] == (
-        "not (purge | bool) or confirm_purge == inventory_hostname"
-    )
+    assert play["tasks"][0]["ansible.builtin.assert"]["that"] == ("not (purge | bool) or confirm_purge == inventory_hostname")
     removing = ("ansible.builtin.file", "ansible.builtin.user", "ansible.builtin.group")
-    touching = [
-        task for task in uninstalling() if re.search("state_dir|service_user", str([task.get(m) for m in removing]))
-    ]
+    touching = [task for task in uninstalling() if re.search("state_dir|service_user", str([task.get(m) for m in removing]))]
     assert [task["when"] for task in touching] == ["purge | bool"] * 3
     assert touching[0]["ansible.builtin.file"] == {"path": "{{ state_dir }}", "state": "absent"}
     assert play["vars"]["state_dir"] not in str(uninstalling())

@@ -44,9 +44,7 @@ def test_every_file_stands_in_the_manifest_by_its_hash(built: tuple[Path, dict[s
     assert program.checked(release)["id"] == manifest["id"]
     carried = {path.name.split("-")[0] for path in (release / "wheelhouse").iterdir()}
     assert carried == {"numpy", "trademl"}
-    assert {path.name for path in release.iterdir()} == {
-        "release.json", "requirements.txt", "wheelhouse", "systemd", "configs", "docs",
-    }  # fmt: skip
+    assert {path.name for path in release.iterdir()} == {"release.json", "requirements.txt", "wheelhouse", "systemd", "configs", "docs"}
 
 
 def test_the_lock_is_the_devices_and_the_programs_own_wheel_by_hash(built: tuple[Path, dict[str, Any]]) -> None:
@@ -66,13 +64,11 @@ def test_the_trainer_stays_at_home(built: tuple[Path, dict[str, Any]]) -> None:
         (entry,) = (name for name in names if name.endswith("entry_points.txt"))
         scripts = re.findall(r"^(\S+) = ", file.read(entry).decode(), flags=re.M)
     assert not any(name.startswith("trainer/") for name in names)
-    assert {"signals/bars.py", "appliance/ledger/schema.sql", "appliance/__main__.py"} <= set(names)
+    assert {"signals/market/bars.py", "appliance/ledger/schema.sql", "appliance/__main__.py"} <= set(names)
     assert sorted(scripts) == ["appliance", "paper-exchange"]
 
 
-def test_the_same_sources_give_the_same_archive(
-    built: tuple[Path, dict[str, Any]], wheels: Path, tmp_path: Path
-) -> None:
+def test_the_same_sources_give_the_same_archive(built: tuple[Path, dict[str, Any]], wheels: Path, tmp_path: Path) -> None:
     """To the byte; and its name is what a playbook reads the release's id from."""
     again = builder.assemble(tmp_path, ROOT, wheels, "aarch64", "3.11")
     assert again == built[1]

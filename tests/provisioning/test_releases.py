@@ -52,10 +52,14 @@ class World:
 
     def releases(self) -> Any:
         return program.Releases(
-            self.base, restart=self.step(self.restart), stop=self.step(self.stop), reload=self.step(lambda: None),
+            self.base,
+            restart=self.step(self.restart),
+            stop=self.step(self.stop),
+            reload=self.step(lambda: None),
             is_well=self.step(self.is_well),
-            self_test=lambda folder: "does not run" if folder.name == BROKEN else "", near=lambda: self.near,
-        )  # fmt: skip
+            self_test=lambda folder: "does not run" if folder.name == BROKEN else "",
+            near=lambda: self.near,
+        )
 
     def step(self, action: Callable[..., Any]) -> Callable[..., Any]:
         def dies_or_acts(*values: Any) -> Any:
@@ -100,9 +104,7 @@ def history(world: World) -> list[str]:
 
 
 def test_a_release_that_is_well_is_in_force_and_the_one_before_is_remembered(world: World) -> None:
-    assert [activate(world, GOOD[0]), activate(world, GOOD[1]), activate(world, GOOD[1])] == [
-        "active", "active", "already",
-    ]  # fmt: skip
+    assert [activate(world, GOOD[0]), activate(world, GOOD[1]), activate(world, GOOD[1])] == ["active", "active", "already"]
     found = world.releases()
     assert (found.named("current"), found.named("previous"), world.running) == (GOOD[1], GOOD[0], GOOD[1])
     assert world.restarts == 2
@@ -135,9 +137,7 @@ def test_nothing_is_switched_while_orders_are_near(world: World) -> None:
     activate(world, GOOD[1])
     world.near = "orders are near: not before 10:00"
     found = world.releases()
-    for attempt in (
-        lambda: found.activate(GOOD[2], gate=1), lambda: found.rollback(gate=1), lambda: found.restart(gate=1),
-    ):  # fmt: skip
+    for attempt in (lambda: found.activate(GOOD[2], gate=1), lambda: found.rollback(gate=1), lambda: found.restart(gate=1)):
         with pytest.raises(program.Refused, match="orders are near") as refused:
             attempt()
         assert refused.value.code == 5
@@ -160,9 +160,7 @@ def test_an_incomplete_release_is_none(world: World) -> None:
 
 @pytest.mark.parametrize("release", [GOOD[1], SICK])
 @pytest.mark.parametrize("calls", range(4))
-def test_power_lost_at_any_step_of_a_switch_ends_with_the_release_that_worked(
-    world: World, release: str, calls: int
-) -> None:
+def test_power_lost_at_any_step_of_a_switch_ends_with_the_release_that_worked(world: World, release: str, calls: int) -> None:
     """Or with the new one, if its gate had been judged before."""
     activate(world, GOOD[0])
     world.calls_left = calls
@@ -280,12 +278,7 @@ def test_a_device_that_cannot_say_counts_market_hours_as_near(tmp_path: Path, mo
     """A release in force that does not run must not open the window; a state folder without a device needs none."""
     assert program.orders_are_near(tmp_path, tmp_path) == ""
     (tmp_path / "config.yml").touch()
-    moments = {
-        "2025-11-12T09:00": True,
-        "2025-11-12T08:44": False,
-        "2025-11-12T16:45": False,
-        "2025-11-15T12:00": False,
-    }
+    moments = {"2025-11-12T09:00": True, "2025-11-12T08:44": False, "2025-11-12T16:45": False, "2025-11-15T12:00": False}
     for text, near in moments.items():
         monkeypatch.setattr(program, "datetime", type("Fixed", (), {"now": lambda zone, text=text: _at(text, zone)}))
         assert bool(program.orders_are_near(tmp_path, tmp_path)) is near, text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -18,8 +18,8 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import accept_break, fetch, oldest
+from appliance.orders import OrderPath
+from appliance.orders.agreement import accept_break, fetch, oldest
 from execution.brokers.base import Acked, Submission
 from execution.orders import BrokerOrder, Intent, OrderStatus
 from execution.reconcile import Difference
@@ -100,9 +100,7 @@ def test_an_order_that_the_broker_lost_is_over_when_its_session_is_accepted(deps
         reconcile(D, deps)
 
 
-def test_an_order_that_filled_on_after_its_end_is_settled_by_accepting_the_same_session(
-    deps: Deps, life: Rehearsal
-) -> None:
+def test_an_order_that_filled_on_after_its_end_is_settled_by_accepting_the_same_session(deps: Deps, life: Rehearsal) -> None:
     """FILLS_DIFFER: the journal holds it as ended with half of its shares, the broker filled the rest."""
     trade(D, deps)
     auction(life, "0.5")

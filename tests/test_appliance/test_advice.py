@@ -72,18 +72,14 @@ def test_a_command_without_what_it_requires_is_noticed() -> None:
         refusal("appliance heal")
 
 
-@pytest.mark.parametrize(
-    "line", [*advised("appliance"), *advised("execution"), *advised("signals"), *advised("trainer")]
-)
+@pytest.mark.parametrize("line", [*advised("appliance"), *advised("execution"), *advised("signals"), *advised("trainer")])
 def test_every_command_and_option_that_a_message_names_exists(line: str) -> None:
     command, rest = known(line)
     options = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
     assert {word for word in rest if word.startswith("--")} <= options
 
 
-@pytest.mark.parametrize(
-    ("program", "package"), [("appliance", "appliance"), ("trainer", "trainer"), ("paper-exchange", "execution")]
-)
+@pytest.mark.parametrize(("program", "package"), [("appliance", "appliance"), ("trainer", "trainer"), ("paper-exchange", "execution")])
 def test_each_program_names_its_release_and_sources(program: str, package: str) -> None:
     said = CliRunner().invoke(PROGRAMS[program], ["--version"])
     assert (said.exit_code, said.output) == (0, f"{program} {code_version(package)}\n")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance.attendance import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
-from appliance.folder import StateFolder, only_daemon
-from appliance.fs import DurableFs
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
-from appliance.schedule import TIMETABLE
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import TIMETABLE
+from appliance.status.attendance import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder, only_daemon
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from tests.fakes.device import Workbench
 
 CALENDAR = xnys(date(2024, 3, 1), date(2024, 3, 28))
@@ -59,9 +59,7 @@ def test_a_key_set_ends_when_too_few_keys_are_left(tmp_path: Path) -> None:
     assert keys_end(tmp_path) is None
 
 
-@pytest.mark.parametrize(
-    ("left", "said"), [(61, ""), (60, "in 60 days"), (0, "in 0 days"), (-1, "ended on 2025-01-01")]
-)
+@pytest.mark.parametrize(("left", "said"), [(61, ""), (60, "in 60 days"), (0, "in 0 days"), (-1, "ended on 2025-01-01")])
 def test_the_end_of_the_keys_is_said_sixty_days_before(tmp_path: Path, left: int, said: str) -> None:
     end = date(2025, 1, 1)
     reason = keys_reason(keyset(tmp_path, str(end), (str(end), False)), end - timedelta(days=left))
@@ -80,9 +78,7 @@ def bench(tmp_path: Path) -> Workbench:
     """An armed device on a paper account with a bundle, its newest session served, its calendar known."""
     folder = StateFolder(tmp_path / "device")
     folder.bundles.mkdir(parents=True)
-    folder.config.write_text(
-        yaml.safe_dump({"venue": {"broker": "alpaca-paper"}, "stores": {"data": "d", "bundles": "b"}})
-    )
+    folder.config.write_text(yaml.safe_dump({"venue": {"broker": "alpaca-paper"}, "stores": {"data": "d", "bundles": "b"}}))
     (folder.bundles / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
     now = datetime.now(UTC)
     keyset(folder.bundles, "2999-01-01", ("2999-01-01", False))
@@ -136,8 +132,6 @@ def test_keys_that_end_soon_and_missed_sessions_degrade(bench: Workbench, monkey
 def test_the_end_of_a_key_set_as_it_is_published_is_read(tmp_path: Path) -> None:
     ends = date(2030, 5, 6)
     key, other = (SigningKey(keyid=name, public=name, valid_until=ends) for name in ("a", "b"))
-    published = Keyset(
-        version=1, threshold=1, valid_until=date(2031, 1, 1), keys=(key,), data=DataKeys(threshold=1, keys=(other,))
-    )
+    published = Keyset(version=1, threshold=1, valid_until=date(2031, 1, 1), keys=(key,), data=DataKeys(threshold=1, keys=(other,)))
     (tmp_path / "keyset.json").write_bytes(seal_keyset(published, b'{"signatures": []}'))
     assert keys_end(tmp_path) == ends

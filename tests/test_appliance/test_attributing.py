@@ -11,24 +11,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from appliance.attributing import attributed, document, missing_shares, pending
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
 from appliance.ledger.targets import TargetRow
+from appliance.monitoring.attribution import attributed, document, missing_shares, pending
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import attribution
 from execution.attribution import Part
 from execution.brokers.base import Account, Position
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.bars import Bars
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
 from tests.fakes.bundles import weekdays
 
 D = Decimal
@@ -54,10 +54,17 @@ class Store:
         panel = np.array([was, now])
         nothing = np.full(2, np.nan)
         return Bars(
-            sessions=np.array(days, dtype="datetime64[D]"), symbols=("AAA", "BBB"), open=np.array([was, opened]),
-            high=panel, low=panel, close=panel, volume=panel, total_return=np.array([nothing, now / was - 1]),
-            overnight_return=np.array([nothing, opened / was - 1]), eligible=np.ones((2, 2), dtype=bool),
-        )  # fmt: skip
+            sessions=np.array(days, dtype="datetime64[D]"),
+            symbols=("AAA", "BBB"),
+            open=np.array([was, opened]),
+            high=panel,
+            low=panel,
+            close=panel,
+            volume=panel,
+            total_return=np.array([nothing, now / was - 1]),
+            overnight_return=np.array([nothing, opened / was - 1]),
+            eligible=np.ones((2, 2), dtype=bool),
+        )
 
     def audit(self, day: date) -> SimpleNamespace | None:
         return None if self.is_empty else SimpleNamespace(status=SessionStatus.GREEN)
@@ -71,9 +78,17 @@ class Store:
 
 def account(equity: str, cash: str) -> Account:
     return Account(
-        id="id", number="PA1", status="ACTIVE", cash=D(cash), equity=D(equity), last_equity=D(equity),
-        buying_power=D(9999), multiplier=D(2), is_blocked=False, shorting_enabled=True,
-    )  # fmt: skip
+        id="id",
+        number="PA1",
+        status="ACTIVE",
+        cash=D(cash),
+        equity=D(equity),
+        last_equity=D(equity),
+        buying_power=D(9999),
+        multiplier=D(2),
+        is_blocked=False,
+        shorting_enabled=True,
+    )
 
 
 def position(symbol: str, quantity: int, price: float) -> Position:
@@ -101,10 +116,7 @@ def ledger(tmp_path: Path) -> Ledger:
     save_nav(found, DAY, "4074.22", "4063.07", fees=D("-0.05"), impact=D("-1.10"))
     targets.save(found, DAY, [TargetRow(DAY, "AAA", 0.276, 0.25, 1.0), TargetRow(DAY, "BBB", 0.15, 0.0, 1.0)])
     references = {name: D(str(price)) for name, price in BEFORE.items()}
-    plan = Plan(
-        DAY, ASOF, "PA1", D(4000), (intent("AAA", 10),), SOURCE, (("BBB", "ORDER_NOTIONAL", "too large"),),
-        references=references,
-    )  # fmt: skip
+    plan = Plan(DAY, ASOF, "PA1", D(4000), (intent("AAA", 10),), SOURCE, (("BBB", "ORDER_NOTIONAL", "too large"),), references=references)
     plans.save(found, plan, AT)
     cid = plan.intents[0].key.client_order_id
     for state in (IntentState.JOURNALED, IntentState.SENDING, IntentState.ACKED):
@@ -133,13 +145,21 @@ def test_a_session_by_hand(ledger: Ledger, tmp_path: Path) -> None:
     found = attributed(DAY, deps(ledger, tmp_path))
     assert found is not None
     assert {part.value: str(amount) for part, amount in found.parts.items()} == {
-        "market": "10.00", "sector": "0.00", "style": "0.00", "selection": "36.30", "costs": "-1.50",
-        "rounding": "-0.20", "refused orders": "28.47", "skips": "0.00",
-    }  # fmt: skip
+        "market": "10.00",
+        "sector": "0.00",
+        "style": "0.00",
+        "selection": "36.30",
+        "costs": "-1.50",
+        "rounding": "-0.20",
+        "refused orders": "28.47",
+        "skips": "0.00",
+    }
     assert found.total == D("73.07")
     assert {name: str(usd) for name, usd in found.costs.items() if usd} == {
-        "spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35",
-    }  # fmt: skip
+        "spread and impact": "-1.10",
+        "fees": "-0.05",
+        "slippage": "-0.35",
+    }
 
 
 def test_a_name_that_changed_overnight_and_paid_a_dividend_is_one_name(ledger: Ledger, tmp_path: Path) -> None:
@@ -162,8 +182,7 @@ def test_a_name_that_changed_overnight_and_paid_a_dividend_is_one_name(ledger: L
 
 def test_a_dividend_that_was_learned_after_the_report_is_attributed_to_its_name(ledger: Ledger, tmp_path: Path) -> None:
     """The report of the session knew nothing of 100 x 0.10: the attribution of the session after explains 83.07."""
-    save_nav(ledger, DAY, "4074.22", "4063.07", fees=D("-0.05"), impact=D("-1.10"), late_dividends=D(10),
-             restatement=D(10))  # fmt: skip
+    save_nav(ledger, DAY, "4074.22", "4063.07", fees=D("-0.05"), impact=D("-1.10"), late_dividends=D(10), restatement=D(10))
     known = (Action(ActionKind.DIVIDEND, "AAA", DAY, DAY, cash=D("0.10"), inferred=True),)
     found = attributed(DAY, deps(ledger, tmp_path, market=Store(known=known)))
     assert found is not None
@@ -203,9 +222,7 @@ def test_a_close_that_was_never_agreed_belongs_to_the_next_session(ledger: Ledge
 
 def test_shares_that_are_missing_have_their_cause(ledger: Ledger, tmp_path: Path) -> None:
     found = missing_shares(DAY, deps(ledger, tmp_path), {})
-    assert found == {
-        Part.ROUNDING: {"AAA": D("-0.4")}, Part.REFUSED: {"AAA": D(-3), "BBB": D(-30)}, Part.SKIPS: {}
-    }  # fmt: skip
+    assert found == {Part.ROUNDING: {"AAA": D("-0.4")}, Part.REFUSED: {"AAA": D(-3), "BBB": D(-30)}, Part.SKIPS: {}}
 
 
 def test_a_session_without_a_plan_is_measured_by_what_was_wanted_last(ledger: Ledger, tmp_path: Path) -> None:

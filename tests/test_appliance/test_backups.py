@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backups import COPY, PREFIX, RECORD, Backup, examine, fetch, kept, listed, retire, shorter, take
-from appliance.clock import VirtualClock
+from appliance.backup.copies import COPY, PREFIX, RECORD, Backup, examine, fetch, kept, listed, retire, shorter, take
+from appliance.backup.restore import put_back, require_free
+from appliance.backup.vault import FolderVault
 from appliance.config import BackupConfig
-from appliance.deps import Deps
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.jobs.backup import backup
-from appliance.latch import Latch
 from appliance.ledger import Ledger, Mode, meta
 from appliance.ledger.database import SCHEMA_VERSION
-from appliance.restoring import put_back, require_free
-from appliance.vault import FolderVault
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.errors import BadBackup, FixInput, StoreUnreachable
 from tests.fakes.broker import Crash, FakeBroker, Inbox, deps_of, weekdays
 
@@ -98,9 +98,7 @@ def said(vault: FolderVault, one: Backup, tmp_path: Path) -> str:
         return meta.read(copy, "said") or ""
 
 
-def test_a_backup_is_the_ledger_of_its_moment_with_what_its_journal_still_held(
-    ledger: Ledger, vault: Fragile, tmp_path: Path
-) -> None:
+def test_a_backup_is_the_ledger_of_its_moment_with_what_its_journal_still_held(ledger: Ledger, vault: Fragile, tmp_path: Path) -> None:
     one = taken(ledger, vault, tmp_path)
     meta.write(ledger, "said", "second")
     two = taken(ledger, vault, tmp_path, AT + timedelta(days=1))
@@ -227,9 +225,7 @@ def test_backups_that_this_user_may_not_read_are_not_taken_for_none(
     assert listed(vault) == (one,)
 
 
-def test_a_place_below_a_folder_of_another_user_is_unreachable_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_below_a_folder_of_another_user_is_unreachable_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it is there cannot even be asked: neither an empty place nor a fault of this program."""
     place = tmp_path / "theirs" / "backups"
 
@@ -249,25 +245,17 @@ def record_of(day: date) -> Backup:
 
 
 def test_retention_keeps_days_and_the_last_of_each_month_worked_by_hand() -> None:
-    days = [
-        date(2026, 1, 30),
-        date(2026, 1, 31),
-        date(2026, 2, 2),
-        date(2026, 2, 27),
-        date(2026, 3, 2),
-        date(2026, 3, 3),
-    ]
+    days = [date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 2), date(2026, 2, 27), date(2026, 3, 2), date(2026, 3, 3)]
     found = kept([record_of(day) for day in days], BackupConfig(to="x", daily=1, monthly=2))
     assert [one.at.date() for one in found] == [date(2026, 2, 27), date(2026, 3, 3)]
-    assert [
-        one.at.date() for one in kept([record_of(d) for d in days], BackupConfig(to="x", daily=2, monthly=0))
-    ] == days[-2:]
+    assert [one.at.date() for one in kept([record_of(d) for d in days], BackupConfig(to="x", daily=2, monthly=0))] == days[-2:]
 
 
 @given(
     days=st.lists(st.dates(date(2024, 1, 1), date(2027, 1, 1)), min_size=1, unique=True),
-    daily=st.integers(1, 20), monthly=st.integers(0, 15),
-)  # fmt: skip
+    daily=st.integers(1, 20),
+    monthly=st.integers(0, 15),
+)
 def test_the_newest_always_stays_and_what_stays_is_bounded(days: list[date], daily: int, monthly: int) -> None:
     found = kept([record_of(day) for day in days], BackupConfig(to="x", daily=daily, monthly=monthly))
     assert found[-1].at.date() == max(days) and len(found) <= daily + monthly
@@ -277,9 +265,7 @@ def test_the_newest_always_stays_and_what_stays_is_bounded(days: list[date], dai
 def test_a_ledger_that_lost_its_past_retires_nothing(vault: Fragile, tmp_path: Path, ledger: Ledger) -> None:
     keep = BackupConfig(to="x", daily=1, monthly=0)
     with ledger.transaction():
-        ledger.execute(
-            "INSERT INTO activities VALUES ('a', 'DIV', 'AAA', '2026-03-03', NULL, NULL, NULL, '1', '', '', '', '')"
-        )
+        ledger.execute("INSERT INTO activities VALUES ('a', 'DIV', 'AAA', '2026-03-03', NULL, NULL, NULL, '1', '', '', '', '')")
     full = taken(ledger, vault, tmp_path)
     with Ledger(tmp_path / "begun-again.sqlite") as empty:
         bare = taken(empty, vault, tmp_path, AT + timedelta(days=1))
@@ -325,9 +311,7 @@ def test_a_place_that_is_gone_leaves_the_job_open_for_another_attempt(deps: Deps
 # -- the way back --------------------------------------------------------------------------------------------------
 
 
-def test_a_restored_ledger_replaces_nothing_unasked_and_ends_halted(
-    ledger: Ledger, vault: Fragile, tmp_path: Path
-) -> None:
+def test_a_restored_ledger_replaces_nothing_unasked_and_ends_halted(ledger: Ledger, vault: Fragile, tmp_path: Path) -> None:
     one, folder, latch = taken(ledger, vault, tmp_path), StateFolder(tmp_path), Latch(tmp_path, DurableFs())
     latch.arm(by="ana", at=AT)
     meta.write(ledger, "said", "after the backup")  # in the journal alone, as after a power cut

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Golden, Part, Policy, Role, verify
 from signals.bundle.contents import MAX_FILE_BYTES, MAX_FILES
 from signals.bundle.manifest import Graph, Promotion, derived_id
@@ -21,20 +21,7 @@ from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused
 from signals.inference import predict
 from tests.fakes import onnx_models as onnx
-from tests.fakes.bundles import (
-    FIRST,
-    SECOND,
-    SPEC,
-    STRANGER,
-    Recipe,
-    golden,
-    keyset,
-    keyset_file,
-    policy,
-    roots,
-    signing_key,
-    write_signed,
-)
+from tests.fakes.bundles import FIRST, SECOND, SPEC, STRANGER, Recipe, golden, keyset, keyset_file, policy, roots, signing_key, write_signed
 
 WIDTH = len(SPEC)
 
@@ -165,11 +152,10 @@ SIGNED: dict[str, tuple[Tamper, str]] = {
     "unknown key": (lambda f: edit(f, surprise=1), "surprise"),
     "other format": (lambda f: edit(f, format="trademl-bundle/2"), "format"),
     "sequence as text": (lambda f: edit(f, seq="6"), "seq"),
-    "NaN": (lambda f: write_signed(f, (f / "manifest.json").read_bytes().replace(b'"mean":0.01', b'"mean":NaN')),
-            "NaN is not JSON"),
+    "NaN": (lambda f: write_signed(f, (f / "manifest.json").read_bytes().replace(b'"mean":0.01', b'"mean":NaN')), "NaN is not JSON"),
     "another content under the same id": (lambda f: edit(f, horizon_sessions=6), "bundle_id is not derived"),
     "spec hash of other features": (lambda f: edit(f, spec_hash="0" * 64), "spec_hash"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", [*IN_TRANSIT, *SIGNED])
@@ -215,8 +201,9 @@ def one(operator: str, domain: str = "", attributes: bytes = b"") -> Recipe:
 
 TWO_NUMBERS = onnx.model(
     [onnx.node("Concat", ["features", "features"], ["score"], attributes=onnx.int_attribute("axis", 1))],
-    WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])),
-)  # fmt: skip
+    WIDTH,
+    outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])),
+)
 CHAIN = [onnx.node("Identity", ["features"], [f"x{i}"]) for i in range(1001)]
 
 # Models that an honest signature may cover and that may still never reach the runtime (E6).
@@ -244,19 +231,21 @@ MODELS: dict[str, tuple[Recipe, str]] = {
     "no graph": (wide(onnx.number(1, 8)), "no graph"),
     "a pickle": (wide(b"\x80\x05K\x01."), "field 5 is encoded|protobuf|field 0|not allowed"),
     "graph other than the manifest says": (wide(onnx.stump_model(WIDTH), nodes=2), "what the manifest describes"),
-    "golden vectors of other features": (
-        BASE.with_file("golden.json", Part.GOLDEN, golden(2).to_bytes()), "golden vectors of 2 features"),
+    "golden vectors of other features": (BASE.with_file("golden.json", Part.GOLDEN, golden(2).to_bytes()), "golden vectors of 2 features"),
     "golden vectors that do not reproduce": (
         BASE.with_file("golden.json", Part.GOLDEN, replace(golden(), scores=golden().scores * 1.001).to_bytes()),
-        "do not reproduce"),
+        "do not reproduce",
+    ),
     "golden vectors that prove nothing": (
-        BASE.with_file("golden.json", Part.GOLDEN, b'{"inputs":[[0,0,0],[0,0,0]],"scores":[1,1]}'), "prove nothing"),
+        BASE.with_file("golden.json", Part.GOLDEN, b'{"inputs":[[0,0,0],[0,0,0]],"scores":[1,1]}'),
+        "prove nothing",
+    ),
     "golden vectors that are none": (BASE.with_file("golden.json", Part.GOLDEN, b"{}"), "cannot be read"),
     "model that was swapped before signing": (wide(onnx.stump_model(WIDTH, trees=13)), "do not reproduce"),
     "model that gives NaN": (wide(onnx.nan_model(WIDTH), nodes=3), "do not reproduce"),
     "model that gives several numbers a row": (wide(TWO_NUMBERS), "gave scores of shape"),
     "drift reference that is none": (BASE.with_file("drift.json", Part.DRIFT, b"[]"), "not a mapping"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -287,14 +276,19 @@ POLICIES: dict[str, tuple[Recipe, Policy, str]] = {
     "newer key set needed": (BASE.but(keyset_version=2), policy(), "signed under key set 2"),
     "unknown sleeve": (BASE.but(sleeve="intraday_xs"), policy(), "no sleeve 'intraday_xs'"),
     "feature of another name": (
-        BASE, policy(sleeves={"equities_xs": (("mom_9", "ratio", 6), *SPEC[1:])}), "position 0 is 'mom_5'.*'mom_9'"),
+        BASE,
+        policy(sleeves={"equities_xs": (("mom_9", "ratio", 6), *SPEC[1:])}),
+        "position 0 is 'mom_5'.*'mom_9'",
+    ),
     "feature of another look-back": (
-        BASE, policy(sleeves={"equities_xs": (SPEC[0], ("vol_20", "ratio", 20), SPEC[2])}), "21 sessions.*20 sessions"),
+        BASE,
+        policy(sleeves={"equities_xs": (SPEC[0], ("vol_20", "ratio", 20), SPEC[2])}),
+        "21 sessions.*20 sessions",
+    ),
     "features in another order": (BASE, policy(sleeves={"equities_xs": (SPEC[1], SPEC[0], SPEC[2])}), "position 0"),
     "feature that this device lacks": (BASE, policy(sleeves={"equities_xs": SPEC[:2]}), "in the bundle alone"),
-    "feature that the bundle lacks": (
-        BASE, policy(sleeves={"equities_xs": (*SPEC, ("x", "z", 1))}), "in the device alone"),
-}  # fmt: skip
+    "feature that the bundle lacks": (BASE, policy(sleeves={"equities_xs": (*SPEC, ("x", "z", 1))}), "in the device alone"),
+}
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from appliance.bundles import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
 from signals.inference import predict
@@ -204,9 +204,7 @@ def rolled_back(folder: Path) -> tuple[BundleStore, Path, Path, bytes]:
     store.activate(old, policy())
     older = store.load(policy()).manifest
     store.activate(new, policy())
-    grant = RollbackGrant(
-        bundle_id=older.bundle_id, seq=3, high_water_seq=5, valid_until=date(2024, 3, 8), reason="worse than before"
-    )
+    grant = RollbackGrant(bundle_id=older.bundle_id, seq=3, high_water_seq=5, valid_until=date(2024, 3, 8), reason="worse than before")
     return store, old, new, grant_file(grant)
 
 
@@ -274,10 +272,6 @@ def test_any_sequence_of_offers_keeps_the_store_sound(tmp_path: Path) -> None:
     StoreMachine.base = tmp_path  # type: ignore[attr-defined]
     case = StoreMachine.TestCase
     case.settings = settings(
-        max_examples=12,
-        stateful_step_count=10,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
+        max_examples=12, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
     )
     case().runTest()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.catching_up import ABSENT_SESSIONS, catch_up, first_session
-from appliance.schedule import JOBS, Decision
-from signals.sessions import NEW_YORK, xnys
+from appliance.schedule.catch_up import ABSENT_SESSIONS, catch_up, first_session
+from appliance.schedule.timetable import JOBS, Decision
+from signals.market.sessions import NEW_YORK, xnys
 
 CALENDAR = xnys(date(2026, 1, 2), date(2026, 12, 31))
 

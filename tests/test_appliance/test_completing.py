@@ -12,22 +12,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appliance.completing import Completed, complete
+from appliance.bundles.pull import is_current, pull_data
 from appliance.config import StoresConfig
-from appliance.fs import DurableFs
-from appliance.market import Market
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import is_current, pull_data
+from appliance.market.store import Market
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
+from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys
-from execution.exchange.exchange import Exchange
-from execution.exchange.inprocess import InProcessAdapter
-from signals.actions import ActionKind
-from signals.audits import SessionStatus
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
 from signals.config import parse
-from signals.dataset import load_actions, read_manifest
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
-from signals.manifest import PriceBasis
+from signals.market.actions import ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, read_manifest
+from signals.market.manifest import PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
@@ -147,23 +147,21 @@ def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(a_third_gone, "of expected names usable"), (nothing, "no usable bar"), (no_volume, "null_volume"),
-     (negative, "of expected names usable"), (one_gone, "of expected names usable")],
-)  # fmt: skip
+    [
+        (a_third_gone, "of expected names usable"),
+        (nothing, "no usable bar"),
+        (no_volume, "null_volume"),
+        (negative, "of expected names usable"),
+        (one_gone, "of expected names usable"),
+    ],
+)
 def test_a_red_answer_is_asked_for_again_and_never_stored(
-    world: World,
-    market: Market,
-    served: Exchange,
-    spoil: Callable[[list[DailyBar]], list[DailyBar]],
-    reason: str,
-    tmp_path: Path,
+    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str, tmp_path: Path
 ) -> None:
     """One of the few names that the rule lets in is more than 2 %; the next answer, being whole, is taken."""
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
-    ((expected,),) = market.connection().execute(
-        "SELECT min(symbol) FROM bars WHERE session = ? AND eligible", [world.known]
-    ).fetchall()  # fmt: skip
+    ((expected,),) = market.connection().execute("SELECT min(symbol) FROM bars WHERE session = ? AND eligible", [world.known]).fetchall()
     one.spoil = lambda rows: spoil(sorted(rows, key=lambda row: row.symbol != expected))
     before = stored(market, date.min)
     with pytest.raises(StoreUnreachable, match="RED") as caught:
@@ -190,9 +188,7 @@ def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
     assert etf not in {row[1] for row in stored(market, world.known)}
 
 
-def test_names_that_nobody_asked_for_are_not_taken(
-    world: World, market: Market, served: Exchange, tmp_path: Path
-) -> None:
+def test_names_that_nobody_asked_for_are_not_taken(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
     one.spoil = lambda rows: [*rows, rows[0]._replace(symbol="INTRUDER")]
@@ -200,9 +196,7 @@ def test_names_that_nobody_asked_for_are_not_taken(
     assert "INTRUDER" not in {row[1] for row in stored(market, world.known)}
 
 
-def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(
-    world: World, market: Market, served: Exchange, tmp_path: Path
-) -> None:
+def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
     asof = world.calendar.offset(world.known, 2)
     complete(market, source(served, evening(world, asof)), world.base, world.calendar, asof, DurableFs(), tmp_path)
     store = FolderStore(world.root / "whole" / "data")
@@ -210,18 +204,14 @@ def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(
     assert stored(market, date.min) == [row for row in as_curated(world.root / "whole", date.min) if row[0] <= asof]  # type: ignore[operator]
 
 
-def test_bars_on_another_basis_are_not_continued(
-    world: World, market: Market, served: Exchange, tmp_path: Path
-) -> None:
+def test_bars_on_another_basis_are_not_continued(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
     adjusted = replace(world.base, basis=PriceBasis.SPLIT_ADJUSTED)
     asof = world.calendar.next(world.known)
     with pytest.raises(BadConfig, match="do not continue split_adjusted"):
         complete(market, source(served, evening(world, asof)), adjusted, world.calendar, asof, DurableFs(), tmp_path)
 
 
-def test_a_vendor_that_is_away_leaves_the_store_as_it_was(
-    world: World, market: Market, served: Exchange, tmp_path: Path
-) -> None:
+def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
     class Away(InProcessAdapter):
         def send(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
             raise ConnectionError("refused")
@@ -234,9 +224,7 @@ def test_a_vendor_that_is_away_leaves_the_store_as_it_was(
     assert stored(market, date.min) == before
 
 
-def test_an_evening_by_the_command_line_asks_the_venue_s_market_data(
-    world: World, served: Exchange, tmp_path: Path
-) -> None:
+def test_an_evening_by_the_command_line_asks_the_venue_s_market_data(world: World, served: Exchange, tmp_path: Path) -> None:
     """The published dataset ends a month ago; the exchange tells the rest, and its clock decides what may be asked."""
     store = tmp_path / "store"
     shutil.copytree(world.root / "base" / "data", store / "data")
@@ -268,7 +256,8 @@ def test_the_feed_of_one_venue_is_refused_for_features_by_the_settings() -> None
 
 def test_the_base_is_raw_and_holds_every_kind_of_event(world: World) -> None:
     """What the other tests lean on."""
-    recent = [a for a in load_actions(world.root / "whole" / "data", read_manifest(world.root / "whole" / "data"))
-              if a.effective > world.known]  # fmt: skip
+    recent = [
+        a for a in load_actions(world.root / "whole" / "data", read_manifest(world.root / "whole" / "data")) if a.effective > world.known
+    ]
     assert {a.kind for a in recent} == set(ActionKind) - {ActionKind.CONFIRMED}
     assert any(a.ratio not in (None, Decimal(1)) for a in recent)

@@ -14,22 +14,11 @@ from threading import Event, Thread
 
 import pytest
 
-from appliance import control
-from appliance.control import (
-    MAX_LINE_BYTES,
-    Answer,
-    Command,
-    NoDaemon,
-    Request,
-    ask,
-    parse_answer,
-    parse_request,
-    serve,
-)
-from appliance.daemon import conversation
+from appliance.daemon import control_socket, conversation
 from appliance.daemon.children import Ended
+from appliance.daemon.control_socket import MAX_LINE_BYTES, Answer, Command, NoDaemon, Request, ask, parse_answer, parse_request, serve
 from appliance.daemon.conversation import Desk
-from appliance.seams import Alert
+from appliance.system.ports import Alert
 from signals.errors import FixInput, LedgerUnusable, Locked, ReconBreak
 
 
@@ -97,13 +86,26 @@ def test_what_the_daemon_refuses_is_the_answer_in_words(tmp_path: Path) -> None:
     assert answer == Answer(False, "both books differ. Look at the reconciliation")
 
 
-@pytest.mark.parametrize("line", [
-    b"", b"\n", b"halt\n", b"[]\n", b'{"command": "buy", "reason": "x"}\n', b'{"command": "halt"}\n',
-    b'{"command": "halt", "reason": "  "}\n', b'{"command": "rearm", "reason": "x"}\n',
-    b'{"command": "halt", "reason": 7}\n', b'{"command": "halt", "reason": "x", "symbol": "A"}\n',
-    b'{"command": "halt", "reason": "' + b"x" * MAX_LINE_BYTES + b'"}\n', b"\xff\xfe\n", b"[" * 8_000 + b"\n",
-    b'{"command": "halt", "reason": "\\ud800"}\n', b'{"command": "halt", "reason": 1E+99999999999999999999}\n',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"halt\n",
+        b"[]\n",
+        b'{"command": "buy", "reason": "x"}\n',
+        b'{"command": "halt"}\n',
+        b'{"command": "halt", "reason": "  "}\n',
+        b'{"command": "rearm", "reason": "x"}\n',
+        b'{"command": "halt", "reason": 7}\n',
+        b'{"command": "halt", "reason": "x", "symbol": "A"}\n',
+        b'{"command": "halt", "reason": "' + b"x" * MAX_LINE_BYTES + b'"}\n',
+        b"\xff\xfe\n",
+        b"[" * 8_000 + b"\n",
+        b'{"command": "halt", "reason": "\\ud800"}\n',
+        b'{"command": "halt", "reason": 1E+99999999999999999999}\n',
+    ],
+)
 def test_nonsense_is_answered_and_never_done(tmp_path: Path, line: bytes) -> None:
     """And the next, sound request is heard as if nothing had been."""
     daemon = Daemon()
@@ -155,11 +157,9 @@ def test_what_a_request_runs_into_is_its_answer_and_the_next_is_heard(tmp_path: 
         assert ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5).ok
 
 
-def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes well within the deadline, and the whole line never does."""
-    monkeypatch.setattr(control, "HEAR_SECONDS", 0.4)
+    monkeypatch.setattr(control_socket, "HEAR_SECONDS", 0.4)
     with listening(tmp_path / "s", Daemon()), socket.socket(socket.AF_UNIX) as dripping:
         dripping.connect(str(tmp_path / "s"))
         dropped = Event()

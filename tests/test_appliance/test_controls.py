@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.exercise import exercise
-from appliance.limits import Limits
-from appliance.loosening import LOOSER_BELOW, guarded, loosened
-from appliance.tripwires import TRIPWIRES
-from execution.pretrade import PretradeConfig
+from appliance.controls.limits import Limits
+from appliance.controls.self_test import exercise
+from appliance.controls.tripwires import TRIPWIRES
+from appliance.safety.limit_changes import LOOSER_BELOW, guarded, loosened
+from execution.planning.pretrade import PretradeConfig
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 
@@ -35,9 +35,7 @@ def test_a_limit_that_switches_a_control_off_is_heard(limit: float) -> None:
 
 def test_a_row_that_looks_the_wrong_way_is_heard() -> None:
     """The exercise expects what the row declares; a row whose limit is not its own evaluates differently."""
-    turned = tuple(
-        replace(row, trips_below=not row.trips_below) if row.name == "TURNOVER" else row for row in TRIPWIRES
-    )
+    turned = tuple(replace(row, trips_below=not row.trips_below) if row.name == "TURNOVER" else row for row in TRIPWIRES)
     assert exercise(CONFIG.limits(), turned).dead != ()
 
 
@@ -61,13 +59,17 @@ def test_the_direction_is_the_table_s() -> None:
 
 
 def test_a_looser_configuration_is_named_limit_by_limit() -> None:
-    loose = CONFIG.model_copy(update={
-        "tripwires": Limits(max_turnover=0.5, min_coverage=0.9, max_rejected=0.1),
-        "execution": CONFIG.execution.model_copy(update={"pretrade": PretradeConfig(max_net=Decimal("0.08"))}),
-    })  # fmt: skip
+    loose = CONFIG.model_copy(
+        update={
+            "tripwires": Limits(max_turnover=0.5, min_coverage=0.9, max_rejected=0.1),
+            "execution": CONFIG.execution.model_copy(update={"pretrade": PretradeConfig(max_net=Decimal("0.08"))}),
+        }
+    )
     assert set(loosened(guarded(CONFIG), guarded(loose))) == {
-        "max_turnover from 0.35 to 0.5", "min_coverage from 0.95 to 0.9", "max_net from 0.04 to 0.08",
-    }  # fmt: skip
+        "max_turnover from 0.35 to 0.5",
+        "min_coverage from 0.95 to 0.9",
+        "max_net from 0.04 to 0.08",
+    }
 
 
 def test_a_record_without_limits_compares_nothing() -> None:

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from appliance.dataset_mark import DatasetMark
-from appliance.fs import DurableFs
-from execution.exchange.generated import generate
+from appliance.market.dataset_mark import DatasetMark
+from appliance.system.durable_files import DurableFs
 from signals.bundle import DataGrant, DataKeys, Keyset, read_data_grant
 from signals.bundle.dataset import open_dataset, seal_dataset
 from signals.bundle.grant import seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, MANIFEST_KIND, sign
 from signals.errors import BadDataset, BundleRefused, StoreUnreachable
-from signals.manifest import Manifest
+from signals.market.manifest import Manifest
 from tests.fakes.bundles import DATA, FAR, FIRST, ROOT, SECOND, STRANGER, TODAY, keyset, roots, signing_key
 from tests.fakes.store import publish_data
+from trainer.curation.generated import generate
 
 PLACE = "var/store/data"
 YESTERDAY = TODAY - timedelta(days=1)
@@ -86,23 +86,23 @@ ATTACKS: dict[str, tuple[Callable[[bytes], tuple[bytes, bytes | None]], Keyset |
     "a stranger's key": (lambda c: (c, seal_dataset(c, [STRANGER])), None, "signed by 0 trusted keys"),
     "a data key over another kind of document": (lambda c: (c, sign(MANIFEST_KIND, c, [DATA])), None, "is wrong"),
     "one key twice for a threshold of two": (
-        lambda c: (c, seal_dataset(c, [DATA, DATA])), data_keys(signing_key(DATA), signing_key(SECOND), threshold=2),
-        "signed by 1 trusted keys, 2 are needed"),
+        lambda c: (c, seal_dataset(c, [DATA, DATA])),
+        data_keys(signing_key(DATA), signing_key(SECOND), threshold=2),
+        "signed by 1 trusted keys, 2 are needed",
+    ),
     "a revoked key": (lambda c: (c, seal_dataset(c, [DATA])), data_keys(signing_key(DATA, revoked=True)), "revoked or"),
-    "a key past its day": (lambda c: (c, seal_dataset(c, [DATA])), data_keys(signing_key(DATA, until=YESTERDAY)),
-                           "revoked or expired"),
+    "a key past its day": (lambda c: (c, seal_dataset(c, [DATA])), data_keys(signing_key(DATA, until=YESTERDAY)), "revoked or expired"),
     "a key set past its day": (lambda c: (c, seal_dataset(c, [DATA])), keyset(until=YESTERDAY), "key set expired"),
     "a key set without data keys": (
         lambda c: (c, seal_dataset(c, [DATA])),
         Keyset(format="trademl-keyset/1", version=1, threshold=1, valid_until=FAR, keys=(signing_key(FIRST),)),
-        "rotate-keys --add-data"),
+        "rotate-keys --add-data",
+    ),
     "another manifest's signature": (lambda c: (swapped(c), seal_dataset(c, [DATA])), None, "signature of key"),
-    "swapped files, signed by a stranger": (lambda c: (swapped(c), seal_dataset(swapped(c), [STRANGER])), None,
-                                            "signed by 0"),
+    "swapped files, signed by a stranger": (lambda c: (swapped(c), seal_dataset(swapped(c), [STRANGER])), None, "signed by 0"),
     "a signed document that is no manifest": (lambda c: (b"[]", seal_dataset(b"[]", [DATA])), None, "not a manifest"),
-    "a signed number beyond all bounds": (
-        lambda c: (HUGE, seal_dataset(HUGE, [DATA])), None, "not a manifest.*too large"),
-}  # fmt: skip
+    "a signed number beyond all bounds": (lambda c: (HUGE, seal_dataset(HUGE, [DATA])), None, "not a manifest.*too large"),
+}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -142,9 +142,7 @@ def test_a_version_never_goes_back_but_by_a_grant_that_names_it(manifest: Manife
         mark.require_successor(honest, None)
     named = DataGrant(name=manifest.name, version=8, high_water=2**31 - 1, valid_until=TODAY, reason="a stolen key")
     before = (tmp_path / "dataset.json").read_bytes()
-    for wrong, today in (
-        (named.model_copy(update={"high_water": 7}), TODAY), (named, TODAY + timedelta(days=1)),
-    ):  # fmt: skip
+    for wrong, today in ((named.model_copy(update={"high_water": 7}), TODAY), (named, TODAY + timedelta(days=1))):
         with pytest.raises(BundleRefused):
             mark.go_back(wrong, today)
     assert (tmp_path / "dataset.json").read_bytes() == before

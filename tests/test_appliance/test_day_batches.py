@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from appliance.clock import VirtualClock
 from appliance.jobs.confirm import confirm
 from appliance.jobs.trade import trade
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
-from appliance.orderpath import OrderPath
+from appliance.orders import OrderPath
+from appliance.system.clock import VirtualClock
 from tests.fakes.broker import FakeBroker, Fault
 from tests.fakes.rehearsal import CALENDAR, D, Rehearsal, at
 

@@ -12,15 +12,15 @@ from typing import ClassVar
 
 import pytest
 
-from appliance import deadman
-from appliance.clock import VirtualClock
-from appliance.deadman import NoWatcher, WebWatcher, watcher
-from appliance.deps import Deps
-from appliance.job import JobReport, JobStatus
+from appliance.alerts import heartbeat as deadman
+from appliance.alerts.heartbeat import NoWatcher, WebWatcher, watcher
+from appliance.context import Deps
 from appliance.jobs.heartbeat import broken, heartbeat
 from appliance.ledger import Ledger, alerts, job_runs, reports
-from appliance.schedule import JOBS
-from appliance.seams import Alert, Beat, Severity
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import JOBS
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert, Beat, Severity
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -80,9 +80,7 @@ def test_a_good_day_is_a_success(deps: Deps) -> None:
         ({"report": None}, "report has not ended"),
     ],
 )
-def test_a_job_that_did_not_end_well_is_a_failure_in_words_without_figures(
-    deps: Deps, but: dict[str, JobStatus | None], told: str
-) -> None:
+def test_a_job_that_did_not_end_well_is_a_failure_in_words_without_figures(deps: Deps, but: dict[str, JobStatus | None], told: str) -> None:
     a_good_day(deps, but)
     found = Watcher()
     heartbeat(D, replace(deps, heartbeat=found))
@@ -139,9 +137,7 @@ def test_start_success_and_failure_have_addresses_of_their_own(address: str) -> 
     assert found.beat(Beat.SUCCESS) is False
 
 
-def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert WebWatcher("http://127.0.0.1:1/x").beat(Beat.START) is False
     assert WebWatcher("http://[bad/x").beat(Beat.START) is False
     monkeypatch.setattr(deadman, "TOTAL_SECONDS", 0.2)

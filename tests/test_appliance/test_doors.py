@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.clock import SystemClock, VirtualClock
-from appliance.folder import StateFolder, exclusive
-from appliance.fs import DurableFs
-from appliance.health import Verdict, assess
-from appliance.job import EXIT_CODES, JobStatus
-from appliance.latch import FRESH, LatchRecord, LatchState
+from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
+from appliance.controls.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
-from appliance.net import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
-from appliance.notify import Channels, FileNotifier, LogNotifier
-from appliance.seams import Alert, Severity
+from appliance.schedule.job import EXIT_CODES, JobStatus
+from appliance.status.health import Verdict, assess
+from appliance.system.clock import SystemClock, VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
 from signals.code_version import code_version, digest_of, release
 from signals.errors import InvariantBroken, Locked
 
@@ -64,7 +64,7 @@ def test_a_second_writer_is_locked_out_at_once(tmp_path: Path) -> None:
     """B3."""
     folder = StateFolder(tmp_path / "state")
     program = (
-        "import sys; from pathlib import Path; from appliance.folder import *; from signals.errors import Locked\n"
+        "import sys; from pathlib import Path; from appliance.system.state_folder import *; from signals.errors import Locked\n"
         "try:\n    exclusive(StateFolder(Path(sys.argv[1]))).__enter__()\nexcept Locked:\n    sys.exit(5)\n"
     )
     command = [sys.executable, "-c", program, str(folder.root)]
@@ -105,9 +105,7 @@ def test_alerts_are_kept_line_by_line_and_a_full_disk_is_a_result(tmp_path: Path
     assert FileNotifier(tmp_path / "folder").notify(alert()) is False
 
 
-def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "folder").mkdir()
     broken, good = FileNotifier(tmp_path / "folder"), FileNotifier(tmp_path / "good.jsonl")
     assert Channels([broken, LogNotifier(), good]).notify(alert())

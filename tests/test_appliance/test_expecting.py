@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance import watching
-from appliance.drift import document
-from appliance.expecting import GONE, STANDS, bands, life_of, observed, series_of, verdict
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
+from appliance.monitoring import daily
+from appliance.monitoring.drift import document
+from appliance.monitoring.expectation import GONE, STANDS, bands, life_of, observed, series_of, verdict
 from appliance.reports import watching as parts
 from appliance.reports.fans import Panel, fans
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import watching as views
 from execution.yardstick import lived
-from signals.bars import Bars
 from signals.bundle import Role
-from signals.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
 from signals.errors import BundleRefused
-from signals.expectation import expected_of
-from signals.holding import opens
+from signals.market.bars import Bars
+from signals.market.holding import opens
+from signals.monitoring.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
+from signals.monitoring.expectation import expected_of
 from tests.fakes.bundles import weekdays
 from tests.test_signals.test_expectation import PROMISE
 
@@ -49,10 +49,17 @@ def whole(sessions: int = 320) -> Bars:
     previous = np.vstack([close[:1], close[:-1]])
     opened = previous * (1 + overnight)
     return Bars(
-        sessions=np.array(DAYS.days[:sessions], dtype="datetime64[D]"), symbols=NAMES, open=opened, high=close,
-        low=close, close=close, volume=close, total_return=close / previous - 1, overnight_return=overnight,
+        sessions=np.array(DAYS.days[:sessions], dtype="datetime64[D]"),
+        symbols=NAMES,
+        open=opened,
+        high=close,
+        low=close,
+        close=close,
+        volume=close,
+        total_return=close / previous - 1,
+        overnight_return=overnight,
         eligible=np.ones(close.shape, dtype=bool),
-    )  # fmt: skip
+    )
 
 
 class Store:
@@ -67,9 +74,12 @@ LINEAGE = f"{SLEEVE} evaluation {'1' * 12}"
 
 def bundle(sha: str = "b" * 64, config: str = "1" * 64, promise: Any = PROMISE) -> Any:
     manifest = SimpleNamespace(
-        sleeve=SLEEVE, role=Role.EVALUATION, lineage=f"{SLEEVE} evaluation {config[:12]}", horizon_sessions=5,
+        sleeve=SLEEVE,
+        role=Role.EVALUATION,
+        lineage=f"{SLEEVE} evaluation {config[:12]}",
+        horizon_sessions=5,
         of=lambda part: (SimpleNamespace(path="evidence.json"),),
-    )  # fmt: skip
+    )
     evidence = json.dumps({"expectation": promise}).encode()
     return SimpleNamespace(manifest=manifest, sha256=sha, contents=SimpleNamespace(files={"evidence.json": evidence}))
 
@@ -86,10 +96,7 @@ def score(deps: Any, days: list[date], source: str = "b" * 64, seed: int = 1) ->
     """Record scores of every name on `days`; return them."""
     values = np.random.default_rng(seed).normal(size=(len(days), len(NAMES)))
     for day, row in zip(days, values, strict=True):
-        rows = [
-            ScoreRow(day, n, SLEEVE, float(v), i + 1, 0.0, source)
-            for i, (n, v) in enumerate(zip(NAMES, row, strict=True))
-        ]
+        rows = [ScoreRow(day, n, SLEEVE, float(v), i + 1, 0.0, source) for i, (n, v) in enumerate(zip(NAMES, row, strict=True))]
         scores.save(deps.ledger, day, SLEEVE, rows)
     return values
 
@@ -100,8 +107,16 @@ def record(deps: Any, session: date, **figures: Any) -> None:
 
 
 def live(day: date, ic: float | None, *, config: str = "1" * 64, bound: float | None = 0.4) -> dict[str, Any]:
-    return {"session": str(day), "bundle": "b" * 64, "lineage": f"{SLEEVE} evaluation {config[:12]}", "ic": ic,
-            "turnover": 0.1, "net": -0.01, "promised": 0.02, "bound": bound}  # fmt: skip
+    return {
+        "session": str(day),
+        "bundle": "b" * 64,
+        "lineage": f"{SLEEVE} evaluation {config[:12]}",
+        "ic": ic,
+        "turnover": 0.1,
+        "net": -0.01,
+        "promised": 0.02,
+        "bound": bound,
+    }
 
 
 def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(deps: Any) -> None:
@@ -114,9 +129,7 @@ def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(de
     expected = lived(values, opens(bars), 5)
     assert [row["ic"] for row in found] == expected.ic[:5].tolist()
     assert [row["turnover"] for row in found] == expected.turnover[:5].tolist()
-    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {
-        (0.01, 0.4, bundle().manifest.lineage)
-    }
+    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {(0.01, 0.4, bundle().manifest.lineage)}
 
 
 def test_what_a_report_has_judged_is_not_judged_again(deps: Any) -> None:
@@ -153,11 +166,15 @@ def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: An
 def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
     """Costs: (1.10 + 0.05 + 0.35) USD on 5,000 traded are 3 basis points. Falls: 0.99^2 - 1 = -1.99 %."""
     days = DAYS.days[100:102]
-    costs = [{"session": str(days[0]), "traded": "5000",
-              "costs": {"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35", "borrow": "-9"}},
-             {"session": str(DAYS.days[99]), "traded": "10",
-              "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
-             {"session": str(days[1]), "traded": "0", "costs": {}}]  # fmt: skip
+    costs = [
+        {
+            "session": str(days[0]),
+            "traded": "5000",
+            "costs": {"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35", "borrow": "-9"},
+        },
+        {"session": str(DAYS.days[99]), "traded": "10", "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
+        {"session": str(days[1]), "traded": "0", "costs": {}},
+    ]
     life = life_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
     found = series_of(life)
     assert found["ic"] == [0.10, 0.10]
@@ -195,18 +212,18 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
 @contextmanager
 def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     told: list[str] = []
-    monkeypatch.setattr(watching, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
+    monkeypatch.setattr(daily, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
     yield told
 
 
 def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     with telling(monkeypatch) as told:
-        watching.tell_if_gone(DAYS.days[301], deps, None)
-        watching.tell_if_gone(DAYS.days[301], deps, gone)
+        daily.tell_if_gone(DAYS.days[301], deps, None)
+        daily.tell_if_gone(DAYS.days[301], deps, gone)
         assert len(told) == 1 and told[0].startswith(GONE)
         record(deps, DAYS.days[301], expectation=gone)
-        watching.tell_if_gone(DAYS.days[302], deps, gone)
+        daily.tell_if_gone(DAYS.days[302], deps, gone)
         assert len(told) == 1
 
 
@@ -232,9 +249,7 @@ def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
 def test_the_picture_is_the_same_twice() -> None:
     expected = expected_of(bundle())
     assert expected is not None
-    panels = {
-        name: Panel([0.01, 0.02], bands(expected, name, 20, 1e6)) for name in ("ic", "turnover", "cost", "drawdown")
-    }
+    panels = {name: Panel([0.01, 0.02], bands(expected, name, 20, 1e6)) for name in ("ic", "turnover", "cost", "drawdown")}
     picture = fans(panels)
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     assert fans(panels) == picture
@@ -254,19 +269,26 @@ def test_the_report_says_it_first_and_shows_the_figures_against_their_fans(deps:
 
 def test_the_report_lists_what_uses_most_of_its_limit() -> None:
     reference = {
-        "format": "trademl-drift/1", "window_sessions": 60, "features": {},
+        "format": "trademl-drift/1",
+        "window_sessions": 60,
+        "features": {},
         "score": {"edges": [0.0], "shares": [0.5, 0.5, 0.0], "limit": 0.5},
-    }  # fmt: skip
+    }
     measured = TrailingDrift(
-        (Drift("calm", DriftState.MEASURED, 0.1, 0.5), Drift("wild", DriftState.MEASURED, 1.0, 0.5),
-         Drift("lost", DriftState.MEASURED, float("nan"), 0.5)),
+        (
+            Drift("calm", DriftState.MEASURED, 0.1, 0.5),
+            Drift("wild", DriftState.MEASURED, 1.0, 0.5),
+            Drift("lost", DriftState.MEASURED, float("nan"), 0.5),
+        ),
         trailing_score_psi(reference, [np.zeros(3)]),
-    )  # fmt: skip
+    )
     rows = document(measured)["rows"]
     assert [(row["name"], row["used"], row["verdict"]) for row in rows] == [
-        ("lost", None, "DRIFTED"), ("score", None, "too little history yet"), ("wild", 2.0, "DRIFTED"),
+        ("lost", None, "DRIFTED"),
+        ("score", None, "too little history yet"),
+        ("wild", 2.0, "DRIFTED"),
         ("calm", 0.2, "within"),
-    ]  # fmt: skip
+    ]
     text = parts.drift({"drift": document(measured)})
     assert "2 of 4 figures drifted, over 60 sessions." in text
     assert "| wild | 1.000 | 0.500 | 2.000 | DRIFTED |" in text

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from urllib3.connection import HTTPConnection
 
-from appliance.fs import DurableFs
-from appliance.halting import halt
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orderpath import agreement, recovery, submission, tracking
+from appliance.orders import agreement, recovery, submission, tracking
+from appliance.safety.halt import halt
+from appliance.system.durable_files import DurableFs
 from execution.brokers.alpaca import AlpacaBroker
 from execution.orders import OrderStatus
 from tests.fakes import exchange as small
@@ -184,9 +184,7 @@ def test_killed_while_a_partial_fill_is_polled_nothing_is_sent_twice(open_scene:
     assert all(abs(held[symbol]) <= abs(quantity) for symbol, quantity in planned.items())
 
 
-def test_killed_with_the_cancellation_sent_the_device_is_halted_and_sends_nothing(
-    open_scene: Callable[..., Scene],
-) -> None:
+def test_killed_with_the_cancellation_sent_the_device_is_halted_and_sends_nothing(open_scene: Callable[..., Scene]) -> None:
     """F10: a person halts; the process dies between the broker's cancellation and its own record of it."""
     scene = open_scene()
     device = scene.device

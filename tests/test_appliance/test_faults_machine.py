@@ -14,15 +14,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from appliance import webhook
-from appliance.job import JobStatus
+from appliance.alerts import webhook
+from appliance.alerts.channels import Channels, LogNotifier
+from appliance.alerts.webhook import WebhookNotifier
+from appliance.controls.machine import MachineReading
+from appliance.controls.tripwires import NO_SENSOR
 from appliance.ledger import alerts
-from appliance.machine import MachineReading
-from appliance.notify import Channels, LogNotifier
-from appliance.tripwires import NO_SENSOR
-from appliance.webhook import WebhookNotifier
+from appliance.schedule.job import JobStatus
 from execution.brokers.alpaca import AlpacaBroker
-from execution.exchange.faults import FaultKind
+from execution.exchange.protocol.faults import FaultKind
 from execution.orders import OrderStatus
 from signals.errors import TrademlError
 from tests.fakes import exchange as small
@@ -83,9 +83,7 @@ def judged(device: Standing, disk: LimitedDisk) -> str:
         pytest.param(True, 1, id="F39-until-freed-every-write", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
-def test_a_disk_that_is_full_at_any_write_of_a_day_ends_it_as_planned_or_halted(
-    root: Path, lasting: bool, step: int
-) -> None:
+def test_a_disk_that_is_full_at_any_write_of_a_day_ends_it_as_planned_or_halted(root: Path, lasting: bool, step: int) -> None:
     """F39: every single write of the day, the ledger's and the side files', is the one that does not fit."""
     calm = LimitedDisk()
     whole = day_on(calm, root / "calm")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from appliance.job import JobStatus
 from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from appliance.schedule.job import JobStatus
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
 from execution.orders import OrderStatus
-from signals.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
 from tests.fakes.standing import ORDERS, D, Standing, stand
 
@@ -74,9 +74,7 @@ def test_the_rest_of_a_partial_fill_that_expired_is_sent_once_and_no_share_more(
     assert {i.key.symbol: i.quantity for i in follow_ups} == rest
     device.run("reconcile_close", "16:20")
     assert set(device.posts().values()) == {1}
-    assert {symbol: abs(held) <= planned[symbol] for symbol, held in device.holdings().items()} == dict.fromkeys(
-        planned, True
-    )
+    assert {symbol: abs(held) <= planned[symbol] for symbol, held in device.holdings().items()} == dict.fromkeys(planned, True)
     assert (closing(device), device.latch) == (device.holdings(), "")
 
 
@@ -186,21 +184,17 @@ def test_a_market_wide_halt_leaves_orders_new_and_sends_none_twice(tmp_path: Pat
 ACTIONS = {
     "F47-rename": (
         Action(ActionKind.SYMBOL_CHANGE, "CCC", NEXT, D, new_symbol="CCX"),
-        {"AAA": Decimal(299), "BBB": Decimal(-396), "CCX": Decimal(488)}, "NC",
+        {"AAA": Decimal(299), "BBB": Decimal(-396), "CCX": Decimal(488)},
+        "NC",
     ),
-    "F47-delisting": (
-        Action(ActionKind.DELISTING, "CCC", NEXT, D, cash=Decimal(0)),
-        {"AAA": Decimal(299), "BBB": Decimal(-396)}, "REORG",
-    ),
+    "F47-delisting": (Action(ActionKind.DELISTING, "CCC", NEXT, D, cash=Decimal(0)), {"AAA": Decimal(299), "BBB": Decimal(-396)}, "REORG"),
     "F47-split": (
         Action(ActionKind.SPLIT, "AAA", NEXT, D, ratio=Decimal("1.5")),
-        {"AAA": Decimal(448), "BBB": Decimal(-396), "CCC": Decimal(488)}, "SPLIT",
+        {"AAA": Decimal(448), "BBB": Decimal(-396), "CCC": Decimal(488)},
+        "SPLIT",
     ),
-    "F47-merger": (
-        Action(ActionKind.DELISTING, "BBB", NEXT, D, cash=Decimal("60.25")),
-        {"AAA": Decimal(299), "CCC": Decimal(488)}, "MA",
-    ),
-}  # fmt: skip
+    "F47-merger": (Action(ActionKind.DELISTING, "BBB", NEXT, D, cash=Decimal("60.25")), {"AAA": Decimal(299), "CCC": Decimal(488)}, "MA"),
+}
 
 
 @pytest.mark.parametrize("case", ACTIONS)
@@ -235,9 +229,8 @@ def test_what_happens_to_a_holding_overnight_is_explained_and_trading_goes_on(tm
 def revoked(device: Standing, skip: int = 0, method: str = "") -> None:
     """From now on the venue does not know the key."""
     device.spoil(
-        kind="status", status=401, accepted=False, set={"message": "unauthorized."}, path="/v2/.*", times=9999,
-        skip=skip, method=method,
-    )  # fmt: skip
+        kind="status", status=401, accepted=False, set={"message": "unauthorized."}, path="/v2/.*", times=9999, skip=skip, method=method
+    )
 
 
 def test_a_revoked_key_halts_before_any_order(tmp_path: Path) -> None:
@@ -262,12 +255,7 @@ def test_a_key_that_is_revoked_between_two_orders_halts_and_the_first_stays_one(
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"trading_blocked": True},
-        {"account_blocked": True},
-        {"status": "ACCOUNT_CLOSED"},
-        {"trade_suspended_by_user": True},
-    ],
+    [{"trading_blocked": True}, {"account_blocked": True}, {"status": "ACCOUNT_CLOSED"}, {"trade_suspended_by_user": True}],
     ids=str,
 )
 def test_an_account_that_may_not_trade_halts_before_any_order(tmp_path: Path, change: dict[str, Any]) -> None:

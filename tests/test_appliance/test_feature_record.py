@@ -13,15 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.feature_record import FeatureRecord, Reading, keep, kept
-from appliance.fs import DurableFs
+from appliance.bundles.feature_record import FeatureRecord, Reading, keep, kept
+from appliance.system.durable_files import DurableFs
 from signals.errors import FixInput, InvariantBroken
 
 NAN = float("nan")
 RECORD = FeatureRecord(
-    date(2026, 3, 11), "equities_xs", "b" * 64, "5" * 64, ("momentum", "beta", "flat"), ("AAA", "BBB", "CCC"),
+    date(2026, 3, 11),
+    "equities_xs",
+    "b" * 64,
+    "5" * 64,
+    ("momentum", "beta", "flat"),
+    ("AAA", "BBB", "CCC"),
     struct.pack("<9f", 1.0, 0.5, 7.0, 2.0, NAN, 7.0, 6.0, 1.5, 7.0),
-)  # fmt: skip
+)
 
 
 def test_a_value_stands_with_its_z_over_the_names_that_have_one() -> None:
@@ -55,12 +60,16 @@ def test_a_kept_record_is_read_by_the_row_that_names_it(tmp_path: Path) -> None:
     assert kept(tmp_path, said) == RECORD
 
 
-@pytest.mark.parametrize(("spoil", "told"), [
-    (lambda path, said: path.write_bytes(path.read_bytes() + b" "), "not what was recorded"),
-    (lambda path, said: path.unlink(), "no longer kept"),
-    (lambda path, said: said.update(file="../ledger.sqlite"), "no features were recorded"),
-    (lambda path, said: said.clear(), "no features were recorded"),
-], ids=["changed", "gone", "elsewhere", "unnamed"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path, said: path.write_bytes(path.read_bytes() + b" "), "not what was recorded"),
+        (lambda path, said: path.unlink(), "no longer kept"),
+        (lambda path, said: said.update(file="../ledger.sqlite"), "no features were recorded"),
+        (lambda path, said: said.clear(), "no features were recorded"),
+    ],
+    ids=["changed", "gone", "elsewhere", "unnamed"],
+)
 def test_what_is_not_what_was_written_is_refused(tmp_path: Path, spoil: object, told: str) -> None:
     said = keep(DurableFs(), tmp_path, RECORD)
     spoil(tmp_path / said["file"], said)  # type: ignore[operator]
@@ -68,9 +77,7 @@ def test_what_is_not_what_was_written_is_refused(tmp_path: Path, spoil: object, 
         kept(tmp_path, said)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b'{"format": 2}', RECORD.to_bytes().replace(b'"CCC"', b'"C", "D"')]
-)
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', RECORD.to_bytes().replace(b'"CCC"', b'"C", "D"')])
 def test_bytes_that_are_no_record_are_one_clear_error(content: bytes) -> None:
     with pytest.raises(FixInput, match="recorded features"):
         FeatureRecord.from_bytes(content)

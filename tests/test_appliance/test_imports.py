@@ -10,32 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LEARNERS = [
-    "torch",
-    "lightgbm",
-    "catboost",
-    "xgboost",
-    "sklearn",
-    "optuna",
-    "mlflow",
-    "onnx",
-    "onnxmltools",
-    "skl2onnx",
-]
+LEARNERS = ["torch", "lightgbm", "catboost", "xgboost", "sklearn", "optuna", "mlflow", "onnx", "onnxmltools", "skl2onnx"]
 FRAMES = ["pandas", "pyarrow", "polars", "alpaca", "exchange_calendars", "matplotlib", "apscheduler", "boto3"]
 MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in (ROOT / "appliance").rglob("*.py")
-    if path.name != "__init__.py"
+    ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "appliance").rglob("*.py") if path.name != "__init__.py"
 )
 
 
 def loaded(program: str) -> set[str]:
     """Top-level modules in a fresh process after `program`."""
     tail = "\nimport json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    done = subprocess.run(
-        [sys.executable, "-c", program + tail], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program + tail], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -54,9 +39,7 @@ def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str
 
 def test_the_clock_of_the_system_is_asked_in_one_place() -> None:
     guilty = [
-        str(path)
-        for path in (ROOT / "appliance").rglob("*.py")
-        if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
+        str(path) for path in (ROOT / "appliance").rglob("*.py") if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
     ]
     persons, daemons = ["failing.py", "keeping.py", "killing.py", "safety.py", "state.py"], ["clocks.py", "log.py"]
     assert sorted(Path(name).name for name in guilty) == sorted(persons + daemons)

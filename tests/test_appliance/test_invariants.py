@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.ledger import alerts
-from appliance.seams import Alert, Severity
+from appliance.system.ports import Alert, Severity
 from execution.orders import TimeInForce
 from tests.fakes.rehearsal import Rehearsal, at, broken_rules, rehearse
 

@@ -19,16 +19,16 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from appliance import halt_file
-from appliance.clock import VirtualClock
 from appliance.config import ApplianceConfig, StoresConfig, Venue, VenueConfig
-from appliance.device import Device
-from appliance.folder import StateFolder
-from appliance.fs import DurableFs
-from appliance.killing import Killed, KillSwitch, killable
-from appliance.latch import Latch
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, intents, plans
 from appliance.ledger.states import IntentState
+from appliance.runtime.device import Device
+from appliance.runtime.kill_switch import Killed, KillSwitch, killable
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Submission
 from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
@@ -74,9 +74,7 @@ class Bench:
         self.latch = Latch(root, DurableFs())
         self.latch.arm(by="me", at=self.clock.now())
         self.wire = Wire(lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        self.broker: AlpacaBroker | FakeBroker = AlpacaBroker(
-            URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire
-        )
+        self.broker: AlpacaBroker | FakeBroker = AlpacaBroker(URL, Credentials("k", "s"), self.clock, random.Random(0), adapter=self.wire)
         venue = VenueConfig(broker=Venue.EXCHANGE, url=URL)
         config = ApplianceConfig(venue=venue, stores=StoresConfig(data=root, bundles=root))
         counterparty = SimpleNamespace(clock=self.clock, broker=lambda: self.broker, bars=None)

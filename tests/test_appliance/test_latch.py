@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.fs import DurableFs
-from appliance.latch import FILE_NAME, PREPARED_NAME, Latch, LatchState
+from appliance.controls.latch import FILE_NAME, PREPARED_NAME, Latch, LatchState
 from appliance.ledger import Ledger, halts
+from appliance.system.durable_files import DurableFs
 from signals.errors import DeviceHalted, FixInput
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)
@@ -34,8 +34,7 @@ def test_a_fresh_device_is_halted_and_says_nothing_is_wrong(latch: Latch) -> Non
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[]", b'{"state": "armed"}', b'{"state": "open"}', b"\xff\xfe", b'"armed"', b"null", b"[" * 100_000],
+    "content", [b"", b"{", b"[]", b'{"state": "armed"}', b'{"state": "open"}', b"\xff\xfe", b'"armed"', b"null", b"[" * 100_000]
 )
 def test_a_file_that_cannot_be_read_counts_as_halted(latch: Latch, tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
@@ -241,9 +240,7 @@ def test_a_disk_that_is_full_opens_nothing(latch: Latch, tmp_path: Path) -> None
     assert latch.read().is_fresh
 
 
-def test_a_disk_that_takes_nothing_at_all_halts_this_process_until_the_latch_says_something_else(
-    latch: Latch, tmp_path: Path
-) -> None:
+def test_a_disk_that_takes_nothing_at_all_halts_this_process_until_the_latch_says_something_else(latch: Latch, tmp_path: Path) -> None:
     latch.arm(by="me", at=AT)
     stuck = Latch(tmp_path, Stubborn("write", "rename", "remove"))
     record = stuck.halt("MANUAL", "stop", LATER)
@@ -265,9 +262,7 @@ def test_a_latch_that_is_lost_while_halted_is_the_halt_that_the_ledger_holds(lat
     assert latch.rearm(halt_id=halt.halt_id, reason="it is over", by="me", at=LATER).is_armed
 
 
-def test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknown_cause(
-    latch: Latch, tmp_path: Path
-) -> None:
+def test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknown_cause(latch: Latch, tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.sqlite").close()
     assert latch.read().is_fresh, "a ledger that was never armed is a fresh device's"
     with Ledger(tmp_path / "ledger.sqlite") as ledger:

@@ -16,7 +16,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import (
     Ledger,
     Mode,
@@ -40,21 +39,11 @@ from appliance.ledger import (
 )
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.states import FINISHED, MOVES, IntentState
-from appliance.seams import Alert, Severity
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Activity, Position
 from execution.fills import Fill
-from execution.orders import (
-    BrokerOrder,
-    Intent,
-    IntentKey,
-    OrderStatus,
-    OrderType,
-    Plan,
-    Provenance,
-    Rounding,
-    Side,
-    TimeInForce,
-)
+from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Rounding, Side, TimeInForce
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from tests.fakes.full_disk import LimitedDisk, Refusal
 
@@ -65,14 +54,28 @@ AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
 KEY = IntentKey("PA1", D, "main", "AAPL")
 CLOSING = Intent(KEY, Side.SELL, Decimal("12"), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5100"), reduces=True)
 OPENING = Intent(
-    dataclasses.replace(KEY, slice=1), Side.SELL, Decimal(3), OrderType.LIMIT, TimeInForce.DAY, Decimal("171.5100"),
-    limit_price=Decimal("170.25"), waits_for=KEY,
-)  # fmt: skip
+    dataclasses.replace(KEY, slice=1),
+    Side.SELL,
+    Decimal(3),
+    OrderType.LIMIT,
+    TimeInForce.DAY,
+    Decimal("171.5100"),
+    limit_price=Decimal("170.25"),
+    waits_for=KEY,
+)
 PLAN = Plan(
-    D, ASOF, "PA1", Decimal("100000.10"), (CLOSING, OPENING), Provenance("b", "s", "c", "v"), (("Z", "ASSET", "gone"),),
-    Rounding(0.02, 0.01, 0.015, 0.018, ("Y",)), {"AAPL": Decimal("171.5100")}, {"AAPL": Decimal(10**9)},
+    D,
+    ASOF,
+    "PA1",
+    Decimal("100000.10"),
+    (CLOSING, OPENING),
+    Provenance("b", "s", "c", "v"),
+    (("Z", "ASSET", "gone"),),
+    Rounding(0.02, 0.01, 0.015, 0.018, ("Y",)),
+    {"AAPL": Decimal("171.5100")},
+    {"AAPL": Decimal(10**9)},
     {"AAPL": Decimal("-3.400000"), "MSFT": Decimal("0.250000")},
-)  # fmt: skip
+)
 CID = KEY.client_order_id
 S = IntentState
 
@@ -190,9 +193,7 @@ def test_migrations_run_forward_once_in_order(ledger: Ledger, monkeypatch: pytes
             assert migrated.value("SELECT note FROM meta WHERE key = 'schema_version'") == "three"
 
 
-def test_the_release_before_goes_on_with_a_ledger_that_the_next_one_migrated(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_release_before_goes_on_with_a_ledger_that_the_next_one_migrated(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a rollback it reads and writes; what the migration added stays. A ledger two schemas ahead is refused."""
     with monkeypatch.context() as newer:
         newer.setattr(database, "SCHEMA_VERSION", NOW + 1)
@@ -330,9 +331,7 @@ def test_a_write_that_meets_a_damaged_page_says_that_the_ledger_is_damaged(tmp_p
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_ledger_that_another_process_keeps_to_itself_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
-) -> None:
+def test_a_ledger_that_another_process_keeps_to_itself_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     Ledger(tmp_path / "ledger").close()
     other = apsw.Connection(str(tmp_path / "ledger"))
     assert other.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall() == [("exclusive",)]
@@ -391,8 +390,7 @@ def test_the_plan_before_a_session_is_the_newest_of_an_earlier_one(ledger: Ledge
 def test_every_order_row_joins_to_where_it_came_from(ledger: Ledger) -> None:
     plans.save(ledger, PLAN, AT)
     joined = ledger.rows(
-        "SELECT p.digest, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version"
-        " FROM intents JOIN plans p USING (session)"
+        "SELECT p.digest, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version FROM intents JOIN plans p USING (session)"
     )
     assert len(joined) == 2
     assert all(all(row.values()) for row in joined)
@@ -401,11 +399,19 @@ def test_every_order_row_joins_to_where_it_came_from(ledger: Ledger) -> None:
 
 
 FROZEN = [
-    "UPDATE plans SET equity = '1'", "DELETE FROM plans", "UPDATE intents SET quantity = '99'",
-    "UPDATE intents SET side = 'buy'", "DELETE FROM intents", "UPDATE intent_events SET reason = 'x'",
-    "DELETE FROM intent_events", "UPDATE fills SET price = '1'", "DELETE FROM fills",
-    "UPDATE activities SET net_amount = '1'", "DELETE FROM activities", "DELETE FROM halts",
-]  # fmt: skip
+    "UPDATE plans SET equity = '1'",
+    "DELETE FROM plans",
+    "UPDATE intents SET quantity = '99'",
+    "UPDATE intents SET side = 'buy'",
+    "DELETE FROM intents",
+    "UPDATE intent_events SET reason = 'x'",
+    "DELETE FROM intent_events",
+    "UPDATE fills SET price = '1'",
+    "DELETE FROM fills",
+    "UPDATE activities SET net_amount = '1'",
+    "DELETE FROM activities",
+    "DELETE FROM halts",
+]
 FILL = Fill("f1", "b1", "AAPL", Side.SELL, Decimal(2), Decimal("171.0001"), AT)
 ACTIVITY = Activity("a1", "SPLIT", "AAPL", D, None, Decimal("-0.5"), None, Decimal("1.23"), "", "", "why")
 HALT = halts.HaltRow("h1", AT, "MANUAL", "m", "1", "0", PLAN.digest, "halt", {"a": 1})
@@ -469,9 +475,7 @@ def test_a_halt_is_recorded_once_and_rearmed_once(ledger: Ledger) -> None:
 
 def test_snapshots_are_read_back_as_they_were_and_the_latest_leads(ledger: Ledger) -> None:
     assert (snapshots.latest(ledger), snapshots.first(ledger)) == (None, None)
-    account = Account(
-        "id", "PA1", "ACTIVE", Decimal("-1.20"), Decimal(9), Decimal(8), Decimal(7), Decimal(2), False, True
-    )
+    account = Account("id", "PA1", "ACTIVE", Decimal("-1.20"), Decimal(9), Decimal(8), Decimal(7), Decimal(2), False, True)
     held = (Position("A", Decimal("-3"), Decimal("1.5"), None), Position("B", Decimal("0.25"), Decimal(2), Decimal(3)))
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account, held[:1], AT)
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account, held, AT)
@@ -488,8 +492,9 @@ def test_snapshots_are_read_back_as_they_were_and_the_latest_leads(ledger: Ledge
 
 def test_a_report_of_an_order_replaces_the_one_before_and_knows_its_owner(ledger: Ledger) -> None:
     plans.save(ledger, PLAN, AT)
-    mine = BrokerOrder("b1", CID, "AAPL", Side.SELL, OrderType.MARKET, TimeInForce.OPG, OrderStatus.NEW, "new",
-                       Decimal(12), Decimal(0), None, AT, AT)  # fmt: skip
+    mine = BrokerOrder(
+        "b1", CID, "AAPL", Side.SELL, OrderType.MARKET, TimeInForce.OPG, OrderStatus.NEW, "new", Decimal(12), Decimal(0), None, AT, AT
+    )
     filled = dataclasses.replace(mine, filled_quantity=Decimal(12), filled_average_price=Decimal("1.5"))
     stranger = dataclasses.replace(mine, id="x", client_order_id="by-hand", submitted_at=AT - timedelta(days=1))
     for order in (mine, filled, stranger):
@@ -505,19 +510,14 @@ def test_a_file_that_cannot_be_in_wal_mode_is_no_ledger(tmp_path: Path) -> None:
 
 
 def test_what_people_look_at_is_read_back_as_written(ledger: Ledger) -> None:
-    rows = (
-        scores.ScoreRow(ASOF, "B", "xs", 0.5, 1, 1.2, "sha"),
-        scores.ScoreRow(ASOF, "A", "xs", -0.5, 2, -1.2, "sha"),
-    )
+    rows = (scores.ScoreRow(ASOF, "B", "xs", 0.5, 1, 1.2, "sha"), scores.ScoreRow(ASOF, "A", "xs", -0.5, 2, -1.2, "sha"))
     scores.save(ledger, ASOF, "xs", rows[::-1])
     assert scores.load(ledger, ASOF, "xs") == rows
     assert (scores.latest_asof(ledger, "xs"), scores.latest_asof(ledger, "other")) == (ASOF, None)
     aims = (targets.TargetRow(D, "A", 0.1, 0.0, None), targets.TargetRow(D, "B", -0.1, 0.05, 1.5, "Energy"))
     targets.save(ledger, D, aims)
     assert targets.load(ledger, D) == aims
-    value = nav.NavRow(
-        D, Decimal("10.10"), Decimal("9.9"), Decimal(1), Decimal(2), Decimal("-3"), AT, fees=Decimal("-0.1")
-    )
+    value = nav.NavRow(D, Decimal("10.10"), Decimal("9.9"), Decimal(1), Decimal(2), Decimal("-3"), AT, fees=Decimal("-0.1"))
     nav.save(ledger, value)
     nav.save(ledger, dataclasses.replace(value, session=ASOF))
     assert [row.session for row in nav.history(ledger, D, 5)] == [ASOF, D]

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from appliance.job import JobReport, JobStatus
 from appliance.ledger import Ledger, alerts, job_runs, snapshots
 from appliance.ledger.snapshots import Phase
-from appliance.seams import Alert, Severity
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Position
 
 MONDAY, TUESDAY = date(2024, 3, 11), date(2024, 3, 12)

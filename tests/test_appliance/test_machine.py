@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.machine import FixedMachine, ThisMachine
-from appliance.tripwires import NO_SENSOR
+from appliance.controls.machine import FixedMachine, ThisMachine
+from appliance.controls.tripwires import NO_SENSOR
 
 
 def write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from appliance.latch import FILE_NAME, Latch
+from appliance.controls.latch import FILE_NAME, Latch
 from appliance.ledger import Ledger, activities, fills, snapshots
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.snapshots import Phase

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from appliance.market import Market
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import DataPull, pull_data
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.actions import Action
-from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars, read_rows, read_table
+from appliance.bundles.pull import DataPull, pull_data
+from appliance.market.store import Market
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
-from signals.holding import unknown_returns
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.actions import Action
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, load_bars, read_rows, read_table
+from signals.market.holding import unknown_returns
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from tests.fakes.store import publish_data
+from trainer.curation.generated.market import GeneratedMarket, generate
 from trainer.curation.writer import parquet_bytes
 
 END = date(2025, 6, 30)
@@ -151,8 +151,7 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     store = market._open()
     for day, symbol, owner in zip(days, names, owners, strict=True):
         store.execute(
-            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL, false)",
-            [day, symbol, owner],
+            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL, false)", [day, symbol, owner]
         )
     assert market.bars(days[-1], 3).symbols == ("X", f"X@{days[0]}")
     assert market.bars(days[0], 1).symbols == ("X",)
@@ -171,9 +170,7 @@ def test_nothing_after_the_clock_is_stored(market: Market, data: Path, manifest:
         Market(tmp_path / "empty.duckdb", manifest.calendar).bars(through, 5)
 
 
-def test_session_by_session_is_the_same_store_as_all_at_once(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_session_by_session_is_the_same_store_as_all_at_once(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     days = manifest.calendar.between(manifest.calendar.offset(manifest.last, -12), manifest.last)
     pull(data, market, days[0], tmp_path)
     assert [pull(data, market, day, tmp_path).changed_sessions for day in days[1:]] == [1] * (len(days) - 1)
@@ -186,9 +183,7 @@ def test_session_by_session_is_the_same_store_as_all_at_once(
     assert dump(other) == stepwise
 
 
-def test_pulling_again_changes_nothing_and_transfers_nothing(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_pulling_again_changes_nothing_and_transfers_nothing(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     before = market.snapshot()
     again = pull(data, market, manifest.last, tmp_path)
@@ -197,9 +192,7 @@ def test_pulling_again_changes_nothing_and_transfers_nothing(
     assert not (tmp_path / "incoming").exists()
 
 
-def test_a_restated_session_is_replaced_and_the_others_are_left_alone(
-    delivered: GeneratedMarket, tmp_path: Path
-) -> None:
+def test_a_restated_session_is_replaced_and_the_others_are_left_alone(delivered: GeneratedMarket, tmp_path: Path) -> None:
     """A new version of the dataset with one corrected bar: one session is written again."""
     folder = tmp_path / "data"
     old = publish_data(folder, delivered)
@@ -264,7 +257,7 @@ def test_one_process_at_a_time(market: Market, data: Path, manifest: Manifest, t
 
     pull(data, market, manifest.last, tmp_path)
     program = (
-        "import sys, datetime; from pathlib import Path; from appliance.market import Market\n"
+        "import sys, datetime; from pathlib import Path; from appliance.market.store import Market\n"
         "from tests.fakes.bundles import weekdays; from signals.errors import Locked\n"
         "try:\n    Market(Path(sys.argv[1]), weekdays()).snapshot()\nexcept Locked:\n    sys.exit(5)\n"
     )
@@ -280,9 +273,7 @@ def test_a_corrupt_store_says_that_it_can_be_rebuilt(manifest: Manifest, tmp_pat
         Market(tmp_path / "market.duckdb", manifest.calendar).snapshot()
 
 
-def test_closes_and_volumes_are_those_of_the_bars(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_closes_and_volumes_are_those_of_the_bars(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     bars = load_bars(data, manifest, manifest.calendar.offset(manifest.last, -19), manifest.last)
     expected = {s: c for s, c in zip(bars.symbols, bars.close[-1], strict=True) if np.isfinite(c)}
@@ -294,9 +285,7 @@ def test_closes_and_volumes_are_those_of_the_bars(
         assert float(volumes[symbol]) == pytest.approx(dollars, rel=1e-12)
 
 
-def test_actions_keep_their_figures_to_the_digit(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_actions_keep_their_figures_to_the_digit(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     wanted: list[Action] = [a for a in load_actions(data, manifest) if a.known_at <= manifest.last]
     found = [a for day in sorted({a.effective for a in wanted}) for a in market.actions(day, manifest.last)]

@@ -9,11 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from appliance.account import account_faults, held_gross
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.snapshots import Phase, Snapshot
-from appliance.ledger.states import IntentState
-from appliance.measures import (
+from appliance.controls.measures import (
     coverage,
     invalid_scores,
     loss,
@@ -24,11 +20,15 @@ from appliance.measures import (
     turnover,
     turnover_jump,
 )
-from appliance.order_figures import figures_of
-from appliance.tripwires import NOT_YET
+from appliance.controls.tripwires import NOT_YET
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.states import IntentState
+from appliance.safety.account_measures import account_faults, held_gross
+from appliance.safety.order_measures import figures_of
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from signals.audits import SessionAudit, SessionStatus
+from signals.market.audits import SessionAudit, SessionStatus
 from tests.fakes.bundles import weekdays
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -110,9 +110,7 @@ def test_a_reject_rate_needs_five_sent_orders() -> None:
 
 
 def intent(symbol: str, side: Side, quantity: int, price: str = "10") -> Intent:
-    return Intent(
-        IntentKey("ACC", D, "main", symbol), side, Decimal(quantity), OrderType.MARKET, TimeInForce.OPG, Decimal(price)
-    )
+    return Intent(IntentKey("ACC", D, "main", symbol), side, Decimal(quantity), OrderType.MARKET, TimeInForce.OPG, Decimal(price))
 
 
 def test_a_planned_book_is_what_is_held_plus_every_order() -> None:
@@ -140,9 +138,7 @@ def test_gross_held_is_missing_when_a_price_is() -> None:
     assert held_gross([], Decimal(0)) is None
 
 
-ACCOUNT = Account(
-    "id", "ACC", "ACTIVE", Decimal(100), Decimal(100), Decimal(100), Decimal(200), Decimal(2), False, True
-)
+ACCOUNT = Account("id", "ACC", "ACTIVE", Decimal(100), Decimal(100), Decimal(100), Decimal(200), Decimal(2), False, True)
 HUNDRED = Decimal(100)
 FIRST = Snapshot(ASOF, Phase.CLOSE, NOW, "ACC", "id", "ACTIVE", HUNDRED, HUNDRED, HUNDRED, Decimal(200), Decimal(2), ())
 
@@ -162,9 +158,7 @@ def test_an_account_is_active_unblocked_and_the_one_it_was(account: Account, fau
     assert account_faults(account, FIRST) == faults
 
 
-def entry(
-    of: Intent, state: IntentState = IntentState.FILLED, posts: int = 1, filled: int | None = None
-) -> JournalEntry:
+def entry(of: Intent, state: IntentState = IntentState.FILLED, posts: int = 1, filled: int | None = None) -> JournalEntry:
     quantity = of.quantity if filled is None else Decimal(filled)
     return JournalEntry(of, state, "order", posts, quantity, "", None, NOW)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -97,9 +97,7 @@ EVERYWHERE = ("orders", "order", "order_of_id")
     [ended(OrderStatus.EXPIRED), ended(OrderStatus.FILLED), ended(OrderStatus.FILLED, "602")],
     ids=["expired", "filled with nothing", "filled"],
 )
-def test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_said(
-    deps: Deps, life: Rehearsal, lie: Lie
-) -> None:
+def test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_said(deps: Deps, life: Rehearsal, lie: Lie) -> None:
     liar = Liar(life, lie, *EVERYWHERE)
     confirm(D, deps)
     assert liar.told > 0
@@ -108,10 +106,16 @@ def test_before_its_auction_no_order_has_expired_or_filled_however_often_it_is_s
 
 
 @pytest.mark.parametrize(
-    "lie", [ended(OrderStatus.EXPIRED, "0"), ended(OrderStatus.FILLED, "0"), ended(OrderStatus.CANCELED, "0"),
-            ended(OrderStatus.EXPIRED, "600"), ended(OrderStatus.REJECTED, "0")],
+    "lie",
+    [
+        ended(OrderStatus.EXPIRED, "0"),
+        ended(OrderStatus.FILLED, "0"),
+        ended(OrderStatus.CANCELED, "0"),
+        ended(OrderStatus.EXPIRED, "600"),
+        ended(OrderStatus.REJECTED, "0"),
+    ],
     ids=["expired", "filled with nothing", "cancelled", "expired with less than it filled", "rejected"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("way", ["orders", "order", "order_of_id"])
 def test_one_answer_of_an_ending_is_followed_by_nothing(deps: Deps, life: Rehearsal, lie: Lie, way: str) -> None:
     """The order filled in the auction; one way to ask says something else, the others do not."""
@@ -156,9 +160,7 @@ def test_what_stays_filled_with_nothing_is_a_break(deps: Deps, life: Rehearsal) 
 
 
 @pytest.mark.parametrize("way", ["order", "order_of_id"])
-def test_nothing_follows_a_leader_that_is_not_filled_when_it_is_asked_for_again(
-    deps: Deps, life: Rehearsal, way: str
-) -> None:
+def test_nothing_follows_a_leader_that_is_not_filled_when_it_is_asked_for_again(deps: Deps, life: Rehearsal, way: str) -> None:
     """A sells 40 to close; the 201 that open the short leave only when every answer says that those are sold."""
     life.to("09:30")
     life.broker.auction(lambda order: Decimal(1))

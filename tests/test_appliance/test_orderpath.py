@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from appliance.deps import Deps
-from appliance.job import JobStatus
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -21,16 +20,17 @@ from appliance.ledger import broker_orders, choices, fills, intents, meta, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orderpath import OrderPath, agreement, windows
-from appliance.orderpath.agreement import LAST, accept, agree, begin
-from appliance.orderpath.batch import send
-from appliance.orderpath.conservation import conserve, exposed
-from appliance.orderpath.desk import open_desk
-from appliance.orderpath.leftovers import add_follow_ups
-from appliance.orderpath.rebuilding import rebuild
-from appliance.orderpath.recovery import recover
-from appliance.orderpath.submission import settle, submit
-from appliance.orderpath.tracking import adopt, track
+from appliance.orders import OrderPath, agreement, windows
+from appliance.orders.agreement import LAST, accept, agree, begin
+from appliance.orders.batch import send
+from appliance.orders.conservation import conserve, exposed
+from appliance.orders.desk import open_desk
+from appliance.orders.leftovers import add_follow_ups
+from appliance.orders.rebuilding import rebuild
+from appliance.orders.recovery import recover
+from appliance.orders.submission import settle, submit
+from appliance.orders.tracking import adopt, track
+from appliance.schedule.job import JobStatus
 from execution.brokers.base import Submission, Unknown
 from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import (
@@ -44,7 +44,7 @@ from signals.errors import (
     UnknownBrokerState,
     UnknownOrder,
 )
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from tests.fakes.broker import FakeBroker, Fault
 from tests.fakes.rehearsal import CALENDAR, MARGIN, D, Rehearsal, at, calm
 
@@ -75,9 +75,7 @@ def path(deps: Deps) -> OrderPath:
 
 def entry_of(path: OrderPath, symbol: str, order_slice: int = 0, attempt: int = 0) -> JournalEntry:
     wanted = (symbol, order_slice, attempt)
-    keyed = {
-        (e.intent.key.symbol, e.intent.key.slice, e.intent.key.attempt): e for e in intents.of_session(path.ledger, D)
-    }
+    keyed = {(e.intent.key.symbol, e.intent.key.slice, e.intent.key.attempt): e for e in intents.of_session(path.ledger, D)}
     return keyed[wanted]
 
 
@@ -94,12 +92,20 @@ def send_one(path: OrderPath, symbol: str) -> JournalEntry:
 @pytest.mark.parametrize(
     ("tif", "clock_time", "is_open"),
     [
-        (TimeInForce.OPG, "03:59:59", False), (TimeInForce.OPG, "04:00:00", True), (TimeInForce.OPG, "09:26:59", True),
-        (TimeInForce.OPG, "09:27:00", False), (TimeInForce.DAY, "09:29:59", False), (TimeInForce.DAY, "09:30:00", True),
-        (TimeInForce.DAY, "15:58:59", True), (TimeInForce.DAY, "15:59:00", False), (TimeInForce.CLS, "09:29:59", False),
-        (TimeInForce.CLS, "15:48:59", True), (TimeInForce.CLS, "15:49:00", False), (TimeInForce.GTC, "12:00:00", False),
+        (TimeInForce.OPG, "03:59:59", False),
+        (TimeInForce.OPG, "04:00:00", True),
+        (TimeInForce.OPG, "09:26:59", True),
+        (TimeInForce.OPG, "09:27:00", False),
+        (TimeInForce.DAY, "09:29:59", False),
+        (TimeInForce.DAY, "09:30:00", True),
+        (TimeInForce.DAY, "15:58:59", True),
+        (TimeInForce.DAY, "15:59:00", False),
+        (TimeInForce.CLS, "09:29:59", False),
+        (TimeInForce.CLS, "15:48:59", True),
+        (TimeInForce.CLS, "15:49:00", False),
+        (TimeInForce.GTC, "12:00:00", False),
     ],
-)  # fmt: skip
+)
 def test_an_order_leaves_only_inside_its_window(tif: TimeInForce, clock_time: str, is_open: bool) -> None:
     assert windows.is_open(tif, CALENDAR.session(D), MARGIN, at(clock_time)) is is_open
 
@@ -124,11 +130,16 @@ def leaving(path: OrderPath, **changes: Any) -> Intent:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"quantity": Decimal(603)}, {"side": Side.SELL}, {"reference_price": Decimal(49)}, {"type": OrderType.LIMIT},
-        {"key": "stranger"}, {"key": "slice"}, {"key": "account"},
+        {"quantity": Decimal(603)},
+        {"side": Side.SELL},
+        {"reference_price": Decimal(49)},
+        {"type": OrderType.LIMIT},
+        {"key": "stranger"},
+        {"key": "slice"},
+        {"key": "account"},
     ],
     ids=lambda changes: "-".join(map(str, changes.items())),
-)  # fmt: skip
+)
 def test_nothing_beyond_the_frozen_plan_leaves(path: OrderPath, changes: dict[str, Any]) -> None:
     """B7: more shares, another side, price or type, another name, another slice, another account."""
     key = entry_of(path, "B").intent.key
@@ -235,9 +246,7 @@ def test_an_answer_about_another_order_leaves_ours_unknown_and_halts(path: Order
     assert entry_of(path, "B").state is S.UNKNOWN
 
 
-def test_an_id_that_is_taken_by_no_order_that_can_be_shown_is_resolved_like_any_other_in_doubt(
-    path: OrderPath, life: Rehearsal
-) -> None:
+def test_an_id_that_is_taken_by_no_order_that_can_be_shown_is_resolved_like_any_other_in_doubt(path: OrderPath, life: Rehearsal) -> None:
     """No other device is claimed without its order: the look-ups prove it absent, and it is sent once more."""
     honest, asked = life.broker.submit, list[Intent]()
 
@@ -294,9 +303,7 @@ def test_look_ups_wait_as_scheduled(path: OrderPath, life: Rehearsal) -> None:
     assert [intent.key for _, intent in life.broker.posts] == [entry_of(path, "B").intent.key] * 2
 
 
-def test_an_order_that_is_absent_after_its_resend_halts_and_is_never_posted_again(
-    path: OrderPath, life: Rehearsal
-) -> None:
+def test_an_order_that_is_absent_after_its_resend_halts_and_is_never_posted_again(path: OrderPath, life: Rehearsal) -> None:
     life.broker.fault = lambda number: Fault.DROP_BEFORE
     with pytest.raises(UnknownOrder, match="sent again"):
         send_one(path, "B")
@@ -310,10 +317,7 @@ def test_an_order_that_is_absent_after_its_resend_halts_and_is_never_posted_agai
 
 def test_more_resends_than_allowed_halt(path: OrderPath, life: Rehearsal) -> None:
     strict = replace(
-        path,
-        config=path.config.model_copy(
-            update={"submission": path.config.submission.model_copy(update={"max_resends": 1})}
-        ),
+        path, config=path.config.model_copy(update={"submission": path.config.submission.model_copy(update={"max_resends": 1})})
     )
     life.broker.fault = lambda number: Fault.DROP_BEFORE if number % 2 == 0 else Fault.NONE
     assert send_one(strict, "B").state is S.WORKING
@@ -370,10 +374,8 @@ def stand(path: OrderPath, order: BrokerOrder) -> JournalEntry:
         ({"status": OrderStatus.CANCELED}, {"status": OrderStatus.CANCELED, "filled_quantity": Decimal(1)}, ReconBreak),
     ],
     ids=["another id", "over-fill", "filled less", "alive again", "another end", "filled after its end"],
-)  # fmt: skip
-def test_a_report_that_cannot_be_true_halts(
-    path: OrderPath, before: dict[str, Any], after: dict[str, Any], error: type[Exception]
-) -> None:
+)
+def test_a_report_that_cannot_be_true_halts(path: OrderPath, before: dict[str, Any], after: dict[str, Any], error: type[Exception]) -> None:
     """F29 and what is like it."""
     order = reported_after_send(path)
     stand(path, replace(order, **before))
@@ -385,10 +387,12 @@ def test_partial_fills_move_an_order_along_and_its_end_keeps_them(path: OrderPat
     """F27, F28: partly filled, more, then cancelled with the rest open."""
     order = reported_after_send(path)
     for filled, status, state in (
-        (0, OrderStatus.HELD, S.WORKING), (5, OrderStatus.PARTIALLY_FILLED, S.PARTIAL),
-        (9, OrderStatus.PENDING_CANCEL, S.PARTIAL), (9, OrderStatus.CANCELED, S.CANCELED),
+        (0, OrderStatus.HELD, S.WORKING),
+        (5, OrderStatus.PARTIALLY_FILLED, S.PARTIAL),
+        (9, OrderStatus.PENDING_CANCEL, S.PARTIAL),
         (9, OrderStatus.CANCELED, S.CANCELED),
-    ):  # fmt: skip
+        (9, OrderStatus.CANCELED, S.CANCELED),
+    ):
         entry = stand(path, replace(order, filled_quantity=Decimal(filled), status=status))
         assert (entry.state, entry.filled_quantity) == (state, filled)
 
@@ -409,11 +413,7 @@ def test_an_order_that_the_broker_lost_halts(path: OrderPath, life: Rehearsal) -
     [
         (lambda broker: setattr(broker, "status", "ACCOUNT_UPDATED"), TripwireHalt, "ACCOUNT"),
         (lambda broker: setattr(broker, "is_blocked", True), TripwireHalt, "ACCOUNT"),
-        (
-            lambda broker: setattr(broker, "sessions", type(CALENDAR)("T", CALENDAR.sessions[:3])),
-            TripwireSkip,
-            "CALENDAR",
-        ),
+        (lambda broker: setattr(broker, "sessions", type(CALENDAR)("T", CALENDAR.sessions[:3])), TripwireSkip, "CALENDAR"),
         (lambda broker: setattr(broker, "unreachable", lambda number: True), BrokerUnreachable, "test"),
     ],
     ids=["status", "blocked", "unscheduled closure", "unreachable"],
@@ -461,13 +461,9 @@ def test_after_the_open_an_order_too_far_from_the_brokers_price_is_refused(life:
     assert {e.intent.key.symbol for e in add_follow_ups(path, D)} == {"A", "B", "C", "D"}
     confirm(D, deps)
     denied = {
-        (e.intent.key.symbol, e.intent.key.slice): e.reason.split(":")[0]
-        for e in intents.of_session(deps.ledger, D)
-        if e.state is S.DENIED
+        (e.intent.key.symbol, e.intent.key.slice): e.reason.split(":")[0] for e in intents.of_session(deps.ledger, D) if e.state is S.DENIED
     }
-    assert denied == {
-        ("A", 0): "PRICE_COLLAR", ("C", 0): "PRICE_COLLAR", ("A", 1): "its closing half is not filled", ("B", 0): "NET"
-    }  # fmt: skip
+    assert denied == {("A", 0): "PRICE_COLLAR", ("C", 0): "PRICE_COLLAR", ("A", 1): "its closing half is not filled", ("B", 0): "NET"}
     deps.close()
 
 
@@ -493,9 +489,7 @@ class Newest:
         return {symbol: self.prices[symbol] for symbol in symbols if symbol in self.prices}
 
 
-def test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan(
-    path: OrderPath, life: Rehearsal
-) -> None:
+def test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan(path: OrderPath, life: Rehearsal) -> None:
     """B is planned at 50 and trades at 500; D's gap of a fifth is a gap, and nobody knows a price of C."""
     prices: Any = Newest({"B": Decimal(500), "D": Decimal(240)})
     plan = plans.require(path.ledger, D)
@@ -540,11 +534,7 @@ def test_a_closing_half_filled_by_its_follow_up_releases_the_opening_half(life: 
     life.to("09:45")
     life.run(confirm, [], at("15:45"))
     assert life.broker.held["A"] == -201
-    assert [(i.key.slice, i.key.attempt) for _, i in life.broker.posts if i.key.symbol == "A"] == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-    ]
+    assert [(i.key.slice, i.key.attempt) for _, i in life.broker.posts if i.key.symbol == "A"] == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_a_rest_too_small_to_be_worth_an_order_is_left(life: Rehearsal) -> None:

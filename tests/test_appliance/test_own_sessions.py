@@ -16,22 +16,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from appliance import overlap
-from appliance.completing import Completed, complete
-from appliance.fs import DurableFs
-from appliance.market import Market
-from appliance.snapshot import CompletedSession, Snapshot
-from appliance.sources import published
-from appliance.stores import FolderStore
-from appliance.sync import is_current, pull_data
-from appliance.told import Told, ToldBar, keep, read
+from appliance.bundles.pull import is_current, pull_data
+from appliance.market import superseded
+from appliance.market.snapshot import CompletedSession, Snapshot
+from appliance.market.store import Market
+from appliance.market.vendor_record import Told, ToldBar, keep, read
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.storage.base import FolderStore
+from appliance.storage.published import published
+from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import DailyBar
-from execution.exchange.exchange import Exchange
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import read_manifest
+from execution.exchange.api.exchange import Exchange
 from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
@@ -104,12 +104,8 @@ def take(market: Market, data: Path, folder: Path) -> Manifest:
     return manifest
 
 
-def fill(
-    market: Market, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None
-) -> Completed:
-    return complete(
-        market, one, manifest, world.calendar, asof or world.whole.last, DurableFs(), folder / "completed"
-    )  # fmt: skip
+def fill(market: Market, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None) -> Completed:
+    return complete(market, one, manifest, world.calendar, asof or world.whole.last, DurableFs(), folder / "completed")
 
 
 class Silent:
@@ -135,9 +131,7 @@ def test_a_published_dataset_alone_is_known_by_its_manifest(world: World, month:
         assert _id(market, world.known) == digest != _id(market, world.calendar.next(world.known))
 
 
-def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_told(
-    world: World, month: Month, tmp_path: Path
-) -> None:
+def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_told(world: World, month: Month, tmp_path: Path) -> None:
     """hashlib and json over the files give the id at each asof; DuckDB finds in the bars the rows of the files."""
     folder = month.copied(tmp_path / "device")
     manifest = hashlib.sha256((world.root / "base" / "data" / "manifest.json").read_bytes()).hexdigest()
@@ -225,9 +219,7 @@ def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_agai
         assert rows_of(market, world.known) == whole and _id(market, bare)
 
 
-def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(
-    world: World, month: Month, served: Exchange, tmp_path: Path
-) -> None:
+def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(world: World, month: Month, served: Exchange, tmp_path: Path) -> None:
     """It has neither of the tables, so nothing vouches for any session; yet its dataset is known, a newer one taken.
 
     A pull asks what is published before it asks for sessions again: it must get that far.
@@ -253,9 +245,7 @@ def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(
 # -- a newer dataset --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("way", "event"), [("month", SPLIT), ("evenings", SPLIT), ("evenings", RENAME), ("evenings", DELISTING)]
-)
+@pytest.mark.parametrize(("way", "event"), [("month", SPLIT), ("evenings", SPLIT), ("evenings", RENAME), ("evenings", DELISTING)])
 def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_anybody(
     world: World, request: pytest.FixtureRequest, tmp_path: Path, event: date, way: str
 ) -> None:
@@ -279,7 +269,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
         new = market.snapshot()
         assert old is not None and new is not None and new.manifest_id == manifest.snapshot_id
         assert new.completed == old.completed[-len(done.derived) :]  # the same records, over another manifest
-        assert overlap.differences(market.connection()) == ()
+        assert superseded.differences(market.connection()) == ()
 
 
 def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_anew(
@@ -296,7 +286,7 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
     with opened(world, folder) as market:
         before = rows_of(market, last)
         manifest = take(market, tmp_path / "newer" / "data", folder)
-        noted = overlap.differences(market.connection())
+        noted = superseded.differences(market.connection())
         assert {one.session: one.symbols for one in noted} == {day: (symbol,) for day, symbol in changed}
         assert noted[1].sentence() == f"{last}: 1 names (FRESH)"
         done = fill(market, Silent(), manifest, world, folder)
@@ -304,9 +294,11 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
         after = rows_of(market, last)
     both = [*(row for row in other if row.day <= last), *(row for row in month.told if row.day > last)]
     curated_as_told(world, both, world.whole.last, tmp_path / "theirs")
-    theirs = duckdb.connect().execute(
-        f"SELECT * FROM read_parquet('{tmp_path}/theirs/data/bars/*.parquet') WHERE session > ? ORDER BY ALL", [last]
-    ).fetchall()  # fmt: skip
+    theirs = (
+        duckdb.connect()
+        .execute(f"SELECT * FROM read_parquet('{tmp_path}/theirs/data/bars/*.parquet') WHERE session > ? ORDER BY ALL", [last])
+        .fetchall()
+    )
     assert after == theirs
     differing = [(a[0], a[1]) for a, b in zip(after, before, strict=True) if a != b]
     assert differing == [(world.calendar.next(last), "FRESH")]
@@ -320,10 +312,10 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
     with opened(world, folder) as market:
         take(market, tmp_path / "newer" / "data", folder)
     with opened(world, folder) as market:
-        assert [one.session for one in overlap.differences(market.connection())] == [last]
-        overlap.forget(market.connection())
+        assert [one.session for one in superseded.differences(market.connection())] == [last]
+        superseded.forget(market.connection())
     with opened(world, folder) as market:
-        assert overlap.differences(market.connection()) == ()
+        assert superseded.differences(market.connection()) == ()
 
 
 # -- killed, spoilt, refused ------------------------------------------------------------------------------------
@@ -428,8 +420,7 @@ def test_a_session_that_is_worse_over_the_newer_dataset_is_asked_for_again(
     folder, last = tmp_path / "device", world.calendar.previous(day)
     curated_as_told(world, month.told, last, tmp_path / "newer")
     ((missing,),) = duckdb.sql(
-        f"SELECT min(symbol) FROM '{tmp_path}/newer/data/bars/*.parquet'"
-        f" WHERE session = '{last}' AND eligible AND symbol LIKE 'G%'"
+        f"SELECT min(symbol) FROM '{tmp_path}/newer/data/bars/*.parquet' WHERE session = '{last}' AND eligible AND symbol LIKE 'G%'"
     ).fetchall()  # a name that the rule lets in
     with opened(world, folder) as market:
         take(market, world.root / "base" / "data", folder)
@@ -468,17 +459,13 @@ def test_a_row_that_the_audit_refused_stays_refused_and_stays_in_the_record(
     assert [bar.low for bar in read(folder / "completed", part).bars if bar.symbol == etf] == [-1.0]
 
 
-def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evening_s(
-    world: World, month: Month, tmp_path: Path
-) -> None:
+def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evening_s(world: World, month: Month, tmp_path: Path) -> None:
     """Two thirds of the bars of the record are of names that the newer dataset does not know: RED, asked for again."""
     folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -1)
     curated_as_told(world, month.told, last, tmp_path / "newer")
     part = _record(folder, world.whole.last, lambda bars: bars[: len(bars) // 3])
     with opened(world, folder) as market:
-        market.connection().execute(
-            "UPDATE completed SET sha256 = ? WHERE session = ?", [part.sha256, world.whole.last]
-        )
+        market.connection().execute("UPDATE completed SET sha256 = ? WHERE session = ?", [part.sha256, world.whole.last])
         manifest = take(market, tmp_path / "newer" / "data", folder)
         with pytest.raises((BrokerUnreachable, StoreUnreachable)):
             fill(market, Silent(), manifest, world, folder)
@@ -509,9 +496,7 @@ def _actions(market: Market, after: date, until: date) -> list[tuple[object, ...
 # -- by the command line ----------------------------------------------------------------------------------------
 
 
-def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(
-    world: World, month: Month, served: Exchange, tmp_path: Path
-) -> None:
+def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(world: World, month: Month, served: Exchange, tmp_path: Path) -> None:
     """Ledger, trace, files and hashlib agree on one id. A newer dataset that disagrees is told once and with names;
     the order keeps its own id; a spoilt record is named."""
     store, bench = tmp_path / "store", Workbench(tmp_path / "state")

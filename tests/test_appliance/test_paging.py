@@ -12,24 +12,29 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance import webhook
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.halting import halt, tell
-from appliance.latch import Latch
+from appliance.alerts import webhook
+from appliance.alerts.channels import Channels
+from appliance.alerts.webhook import WebhookNotifier, headline, message, webhooks
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, alerts, halts
-from appliance.notify import Channels
-from appliance.paging import acknowledge, attend, repeat, send_again
-from appliance.seams import Alert, Severity
-from appliance.webhook import WebhookNotifier, headline, message, webhooks
+from appliance.safety.escalation import acknowledge, attend, repeat, send_again
+from appliance.safety.halt import halt, tell
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Alert, Severity
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 D = date(2024, 3, 12)
 SECRET = "https://ntfy.example/topic-that-nobody-may-know"
-ALERT = Alert(Severity.PAGE, "halt-1a2b3c4d", "HALTED by RECON_BREAK", "account PA3XYZ holds 5 shares, 101.5 USD",
-              datetime(2024, 3, 12, 13, tzinfo=UTC))  # fmt: skip
+ALERT = Alert(
+    Severity.PAGE,
+    "halt-1a2b3c4d",
+    "HALTED by RECON_BREAK",
+    "account PA3XYZ holds 5 shares, 101.5 USD",
+    datetime(2024, 3, 12, 13, tzinfo=UTC),
+)
 
 
 class Post(httpx.MockTransport):
@@ -72,11 +77,14 @@ def test_a_message_says_which_device_calls() -> None:
 @pytest.mark.parametrize(
     "post",
     [
-        Post(500), Post(404), Post(302), Post(error=httpx.ConnectError("refused")),
+        Post(500),
+        Post(404),
+        Post(302),
+        Post(error=httpx.ConnectError("refused")),
         Post(error=httpx.ReadTimeout("slow")),
         Post(error=OSError("no route")),
     ],
-)  # fmt: skip
+)
 def test_an_address_that_does_not_take_it_is_a_result_and_no_exception(post: Post) -> None:
     assert WebhookNotifier(SECRET, post).notify(ALERT) is False
     assert len(post.seen) == 1
@@ -134,9 +142,7 @@ class Deaf:
         ([Deaf()], [Inbox()], True),
     ],
 )
-def test_where_a_channel_leads_away_a_file_beside_the_ledger_reaches_nobody(
-    local: list[Inbox], remote: list[Inbox], reached: bool
-) -> None:
+def test_where_a_channel_leads_away_a_file_beside_the_ledger_reaches_nobody(local: list[Inbox], remote: list[Inbox], reached: bool) -> None:
     assert Channels(local, remote).notify(ALERT) is reached
 
 
@@ -164,9 +170,7 @@ def test_a_halt_is_told_every_hour_until_somebody_has_heard(deps: tuple[Deps, Vi
     assert repeat(device) is False and not device.latch.read().is_armed
 
 
-def test_a_halt_that_the_ledger_missed_is_told_and_can_be_acknowledged(
-    deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path
-) -> None:
+def test_a_halt_that_the_ledger_missed_is_told_and_can_be_acknowledged(deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path) -> None:
     device, clock, inbox = deps
     Latch(tmp_path, device.fs).halt("MANUAL", "a crash came right after", clock.now())
     assert repeat(device) is True and len(inbox.alerts) == 1
@@ -182,9 +186,7 @@ def test_a_fresh_and_an_armed_device_stay_silent(deps: tuple[Deps, VirtualClock,
     assert repeat(device) is False and inbox.alerts == []
 
 
-def test_the_same_words_are_not_said_twice_within_the_hour_but_undelivered_ones_are(
-    deps: tuple[Deps, VirtualClock, Inbox],
-) -> None:
+def test_the_same_words_are_not_said_twice_within_the_hour_but_undelivered_ones_are(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
     device, clock, inbox = deps
     for body in ("x", "x", "y"):
         tell(device, Severity.WARN, "key", "title", body)
@@ -198,9 +200,7 @@ def test_the_same_words_are_not_said_twice_within_the_hour_but_undelivered_ones_
     assert json.dumps(inbox.alerts[-1].key) == '"lost"'
 
 
-def test_a_halt_that_got_no_further_than_the_latch_is_carried_out_once(
-    deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path
-) -> None:
+def test_a_halt_that_got_no_further_than_the_latch_is_carried_out_once(deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path) -> None:
     """The daemon closes the latch and crashes, or only closes it: the next attendance cancels, records and pages."""
     device, clock, inbox = deps
     device.latch.arm(by="me", at=clock.now())
@@ -212,9 +212,7 @@ def test_a_halt_that_got_no_further_than_the_latch_is_carried_out_once(
     assert [a.title for a in inbox.alerts] == ["HALTED by CLOCK"]
 
 
-def test_what_reached_nobody_is_sent_again_in_order_until_somebody_is_reached(
-    deps: tuple[Deps, VirtualClock, Inbox],
-) -> None:
+def test_what_reached_nobody_is_sent_again_in_order_until_somebody_is_reached(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
     device, clock, inbox = deps
     for title in ("first", "second"):
         alerts.add(device.ledger, Alert(Severity.WARN, title, title, "b", clock.now()), delivered=False)

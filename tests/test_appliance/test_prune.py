@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.fs import DurableFs
+from appliance.context import Deps
 from appliance.jobs.prune import BUNDLES_KEPT, EVENINGS_KEPT, LINES_KEPT, prune
 from appliance.ledger import Ledger
-from appliance.snapshot import Snapshot
-from appliance.told import Told, keep, keep_snapshot, kept_snapshot, standing
-from signals.manifest import PriceBasis
+from appliance.market.snapshot import Snapshot
+from appliance.market.vendor_record import Told, keep, keep_snapshot, kept_snapshot, standing
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from signals.market.manifest import PriceBasis
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from appliance.commands.line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
-from appliance.quiet import busy_until
-from appliance.schedule import TIMETABLE, Entering, Table, table_of
-from signals.sessions import NEW_YORK, xnys
+from appliance.schedule.maintenance_window import busy_until
+from appliance.schedule.timetable import TIMETABLE, Entering, Table, table_of
+from signals.market.sessions import NEW_YORK, xnys
 
 CALENDAR = xnys(date(2025, 10, 20), date(2025, 12, 12))
 NORMAL, EARLY, THANKSGIVING = date(2025, 11, 12), date(2025, 11, 28), date(2025, 11, 27)
@@ -67,9 +67,7 @@ def test_a_schedule_through_the_day_is_busy_through_the_day() -> None:
 
 
 @pytest.mark.parametrize(("hour", "code"), [(9, 5), (12, 0), (18, 0)])
-def test_the_command_answers_by_the_devices_own_clock(
-    hour: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_answers_by_the_devices_own_clock(hour: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange of a rehearsal owns the time; exit code 5 says not now, and until when."""
     moment = new_york(NORMAL, hour, 15)
     monkeypatch.setattr("appliance.commands.updating.ExchangeTime.now", lambda self: moment)

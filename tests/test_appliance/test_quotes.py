@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from appliance.market import Market
-from appliance.stores import FolderStore
-from appliance.sync import DataPull, pull_data
-from execution.exchange.generated.market import GeneratedMarket, generate
-from signals.actions import Action, ActionKind
-from signals.dataset import load_actions, read_manifest
+from appliance.bundles.pull import DataPull, pull_data
+from appliance.market.store import Market
+from appliance.storage.base import FolderStore
 from signals.files import write_atomic
-from signals.manifest import FileRole
+from signals.market.actions import Action, ActionKind
+from signals.market.dataset import load_actions, read_manifest
+from signals.market.manifest import FileRole
 from tests.fakes.quotes import quote
 from tests.fakes.store import publish_data
 from trainer.backtest.archive import open_archive
+from trainer.curation.generated.market import GeneratedMarket, generate
 
 END = date(2025, 6, 30)
 SESSIONS = 20  # over which a name's spread is taken

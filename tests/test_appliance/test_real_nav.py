@@ -10,21 +10,12 @@ import pytest
 
 from execution.brokers.base import Position
 from execution.costs.fees import regulatory_fees
-from execution.costs.real import (
-    Liquidity,
-    RealCosts,
-    borrow_due,
-    dividends_due,
-    fees_due,
-    impact_due,
-    liquidity_of,
-    spread_due,
-)
+from execution.costs.real import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of, spread_due
 from execution.fills import Fill
 from execution.orders import Side
-from signals.actions import Action, ActionKind
-from signals.bars import Bars, days_array
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars, days_array
+from signals.market.manifest import PriceBasis
 
 FRIDAY, MONDAY = date(2024, 3, 8), date(2024, 3, 11)
 AT = datetime(2024, 3, 8, 14, 30, tzinfo=UTC)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.job import JobReport
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
+from appliance.schedule.job import JobReport
 from tests.fakes.broker import Fault
 from tests.fakes.rehearsal import ENTRIES, D, Rehearsal, at, broken_rules, calm, rehearse
 
@@ -28,11 +28,34 @@ MANY, CALM = range(1500, 20_000), range(60)
 
 # what every 250 sessions must have reached for their silence to mean anything
 WITNESSES = (
-    "crash", "resend", "found by look-up", "found SENDING", "follow-up", "flip", "traded", "halted", "partial fill",
-    "halted by UNKNOWN_ORDER", "halted by UNKNOWN_BROKER_STATE", "cancel all", "nobody heard", "refused by a limit",
-    "trade done", "trade halted", "confirm done", "confirm halted", "confirm skipped", "not started", "try again",
-    "ended filled", "ended expired", "ended refused", "ended denied", "ended lapsed", "ended canceled",
-)  # fmt: skip
+    "crash",
+    "resend",
+    "found by look-up",
+    "found SENDING",
+    "follow-up",
+    "flip",
+    "traded",
+    "halted",
+    "partial fill",
+    "halted by UNKNOWN_ORDER",
+    "halted by UNKNOWN_BROKER_STATE",
+    "cancel all",
+    "nobody heard",
+    "refused by a limit",
+    "trade done",
+    "trade halted",
+    "confirm done",
+    "confirm halted",
+    "confirm skipped",
+    "not started",
+    "try again",
+    "ended filled",
+    "ended expired",
+    "ended refused",
+    "ended denied",
+    "ended lapsed",
+    "ended canceled",
+)
 
 
 @pytest.fixture

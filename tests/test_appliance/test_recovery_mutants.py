@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
+from appliance.controls.latch import Latch
 from appliance.jobs import confirm as confirm_job
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
-from appliance.latch import Latch
 from appliance.ledger import activities, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import MOVES, IntentState
-from appliance.orderpath import agreement, batch, leftovers, recovery, resolution, submission, turns
-from appliance.orderpath.path import OrderPath
+from appliance.orders import agreement, batch, leftovers, recovery, resolution, submission, turns
+from appliance.orders.path import OrderPath
 from execution.brokers.base import Refused, Unknown
 from execution.orders import IntentKey
 from signals.errors import BrokerUnreachable
@@ -308,12 +308,25 @@ def follow_up_what_was_filled(patch: Patch) -> None:
 
 
 BUGS = (
-    retry_a_post, treat_unknown_as_refused, post_before_the_journal, random_client_ids, one_look_up_is_enough,
-    a_silent_look_up_means_absent, a_crash_means_it_was_never_sent, read_an_error_as_flat, ignore_the_latch,
-    ignore_the_window, follow_up_with_the_whole_order, open_before_the_close_is_filled, book_activities_again,
-    forget_the_last_commit, skip_the_checks, adopt_whatever_is_found, follow_up_what_was_filled,
+    retry_a_post,
+    treat_unknown_as_refused,
+    post_before_the_journal,
+    random_client_ids,
+    one_look_up_is_enough,
+    a_silent_look_up_means_absent,
+    a_crash_means_it_was_never_sent,
+    read_an_error_as_flat,
+    ignore_the_latch,
+    ignore_the_window,
+    follow_up_with_the_whole_order,
+    open_before_the_close_is_filled,
+    book_activities_again,
+    forget_the_last_commit,
+    skip_the_checks,
+    adopt_whatever_is_found,
+    follow_up_what_was_filled,
     use_up_buying_power_that_is_there,
-)  # fmt: skip
+)
 
 
 def test_without_a_bug_every_scripted_session_ends_as_it_must() -> None:

@@ -60,9 +60,7 @@ def cut_at_a_post(root: Path, seed: int, spoil: Callable[[Ledger], None]) -> tup
     life.broker.submit = real  # type: ignore[method-assign]
     deps = life.open()
     posted = [intent.key.client_order_id for _, intent in life.broker.posts]
-    unknown = sum(
-        intents.require(deps.ledger, cid).state in (IntentState.PLANNED, IntentState.JOURNALED) for cid in posted
-    )
+    unknown = sum(intents.require(deps.ledger, cid).state in (IntentState.PLANNED, IntentState.JOURNALED) for cid in posted)
     deps.close()
     return life, lost, unknown
 

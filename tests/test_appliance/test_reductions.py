@@ -10,24 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from appliance import reductions
-from appliance.account import account_figures
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
+from appliance.context import Deps
+from appliance.controls.tripwires import NOT_YET, Figures, Stage
 from appliance.ledger import Ledger, halts, nav
-from appliance.recording import asks_to_reduce, enforce
-from appliance.reductions import LASTING, standing
-from appliance.seams import Severity
-from appliance.tripwires import NOT_YET, Figures, Stage
+from appliance.safety import reductions
+from appliance.safety.account_measures import account_figures
+from appliance.safety.enforce import asks_to_reduce, enforce
+from appliance.safety.reductions import LASTING, standing
+from appliance.system.clock import VirtualClock
+from appliance.system.ports import Severity
 from signals.errors import TripwireHalt
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 D, NEXT = date(2024, 3, 12), date(2024, 3, 13)
 QUIET = Figures(
-    held_gross=0.9, daily_loss=0.0, drawdown=0.0, account_faults=0.0, recon_breaks=0.0, slippage=NOT_YET,
-    slippage_sessions=NOT_YET,
-)  # fmt: skip
+    held_gross=0.9, daily_loss=0.0, drawdown=0.0, account_faults=0.0, recon_breaks=0.0, slippage=NOT_YET, slippage_sessions=NOT_YET
+)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import requests
 
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Refused, Unknown
-from execution.exchange.inprocess import InProcessAdapter, response_for
-from execution.exchange.message import Response
+from execution.exchange.doors.inprocess import InProcessAdapter, response_for
+from execution.exchange.protocol.message import Response
 from tests.fakes import exchange as small
 from tests.fakes.standing import Standing, stand
 from tests.test_execution.test_exchange_refusals import CASES, Case

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from appliance.controls.measures import rounding_figures
 from appliance.ledger.nav import NavRow
-from appliance.measures import rounding_figures
 from appliance.reports.curve import draw, drawdowns
 from appliance.reports.markdown import render
 from appliance.reports.tables import money, table
@@ -51,8 +51,13 @@ DAY: dict[str, Any] = {
 def test_a_person_reads_what_happened_before_why() -> None:
     text = render(DAY)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# Session 2024-03-12", "## Value", "## Targets", "## Orders", "## Tripwires", "## Where it came from",
-    ]  # fmt: skip
+        "# Session 2024-03-12",
+        "## Value",
+        "## Targets",
+        "## Orders",
+        "## Tripwires",
+        "## Where it came from",
+    ]
     assert "| paper NAV | 1,000,123.40 | +123.40 |" in text
     assert "| impact | -23.37 |" in text
     assert "1 orders: 1 filled. 2 fills, 1,014.00 USD traded." in text
@@ -107,22 +112,32 @@ def test_text_from_outside_changes_nothing_of_the_report_s_form() -> None:
     test = {"says": NASTY, "wealth": 1.0, "highest": 2.0, "alarm_at": 20.0, "alarmed_on": "2024-03-01"}
     drift = [{"name": NASTY, "psi": 0.1, "limit": 0.2, "used": 0.5, "verdict": NASTY}]
     part = {
-        "session": "2024-03-11", "parts": {"market": "1.00"}, "total": "1.00", "costs": {"fees": "0"}, "data": "GREEN",
-        "best": [[NASTY, "2.00"]], "worst": [[NASTY, "-1.00"]],
-    }  # fmt: skip
+        "session": "2024-03-11",
+        "parts": {"market": "1.00"},
+        "total": "1.00",
+        "costs": {"fees": "0"},
+        "data": "GREEN",
+        "best": [[NASTY, "2.00"]],
+        "worst": [[NASTY, "-1.00"]],
+    }
 
     def told(outside: str) -> str:
         def said(text: object) -> object:
             return outside if text == NASTY else text
 
-        return render({
-            **DAY, "latch": outside, "bundle": {**DAY["bundle"], "role": "evaluation", "refusal": outside},
-            "plan": {**DAY["plan"], "rounding": {**rounding, "never_held": [outside]}}, "controls": outside,
-            "alerts": [{"severity": "page", "title": outside, "body": outside}],
-            "expectation": {"since": "2024-02-01", "test": {**test, "says": outside}, "figures": []},
-            "drift": {"window_sessions": 60, "rows": [{key: said(value) for key, value in drift[0].items()}]},
-            "attribution": [{**part, "best": [[outside, "2.00"]], "worst": [[outside, "-1.00"]]}],
-        })  # fmt: skip
+        return render(
+            {
+                **DAY,
+                "latch": outside,
+                "bundle": {**DAY["bundle"], "role": "evaluation", "refusal": outside},
+                "plan": {**DAY["plan"], "rounding": {**rounding, "never_held": [outside]}},
+                "controls": outside,
+                "alerts": [{"severity": "page", "title": outside, "body": outside}],
+                "expectation": {"since": "2024-02-01", "test": {**test, "says": outside}, "figures": []},
+                "drift": {"window_sessions": 60, "rows": [{key: said(value) for key, value in drift[0].items()}]},
+                "attribution": [{**part, "best": [[outside, "2.00"]], "worst": [[outside, "-1.00"]]}],
+            }
+        )
 
     text = told(NASTY)
     assert text.count(SHOWN) == 12 and text.replace(SHOWN, "plain") == told("plain")
@@ -131,16 +146,17 @@ def test_text_from_outside_changes_nothing_of_the_report_s_form() -> None:
 
 def test_a_day_without_anything_still_says_so() -> None:
     empty = {
-        **DAY, "value": None, "orders": [], "fills": [], "targets": [], "tripwires": [], "plan": None,
+        **DAY,
+        "value": None,
+        "orders": [],
+        "fills": [],
+        "targets": [],
+        "tripwires": [],
+        "plan": None,
         "decisions": {**DAY["decisions"], "decisions": None},
-    }  # fmt: skip
+    }
     text = render(empty)
-    for sentence in (
-        "No value was agreed",
-        "No targets: the book stays as it is",
-        "## Orders\n\nNone.",
-        "None was evaluated",
-    ):
+    for sentence in ("No value was agreed", "No targets: the book stays as it is", "## Orders\n\nNone.", "None was evaluated"):
         assert sentence in text
 
 

@@ -15,8 +15,8 @@ from appliance.ledger import Ledger, nav, snapshots
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
 from execution.brokers.base import Account, Position
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes.bundles import weekdays
 
 CALENDAR = weekdays()
@@ -60,9 +60,17 @@ def ledger(tmp_path: Path) -> Ledger:
     """
     found = Ledger(tmp_path / "ledger.db")
     account = Account(
-        id="id", number="PA1", status="ACTIVE", cash=D(900), equity=D(1000), last_equity=D(1000),
-        buying_power=D(1000), multiplier=D(2), is_blocked=False, shorting_enabled=True,
-    )  # fmt: skip
+        id="id",
+        number="PA1",
+        status="ACTIVE",
+        cash=D(900),
+        equity=D(1000),
+        last_equity=D(1000),
+        buying_power=D(1000),
+        multiplier=D(2),
+        is_blocked=False,
+        shorting_enabled=True,
+    )
     held = [Position("AAA", D(100), D(5), D(5)), Position("BBB", D(-40), D(7), D(7))]
     real = D(1000)
     for place, (day, paid) in enumerate(((FIRST, D(0)), (SECOND, D(0)), (THIRD, D(2)))):
@@ -86,8 +94,10 @@ def test_a_late_dividend_is_credited_to_the_long_and_debited_to_the_short_on_its
     """100 x 0.25 = 25 on the first session, -40 x 1.10 = -44 on the second: +25, -19, -19. CCC is not held."""
     third = dividend("AAA", THIRD, "0.02")
     assert values(ledger, Store((*LATE, third))) == [
-        ("1009.50", "25.00", "1034.50"), ("1019.00", "-44.00", "1000.00"), ("1030.50", "0.00", "1011.50"),
-    ]  # fmt: skip
+        ("1009.50", "25.00", "1034.50"),
+        ("1019.00", "-44.00", "1000.00"),
+        ("1030.50", "0.00", "1011.50"),
+    ]
 
 
 def test_a_late_dividend_belongs_to_what_was_held_before_that_open(ledger: Ledger) -> None:
@@ -95,9 +105,17 @@ def test_a_late_dividend_belongs_to_what_was_held_before_that_open(ledger: Ledge
     before = snapshots.find(ledger, SECOND, Phase.OPEN)
     assert before is not None
     account = Account(
-        id="id", number="PA1", status="ACTIVE", cash=before.cash, equity=before.equity, last_equity=before.last_equity,
-        buying_power=before.buying_power, multiplier=before.multiplier, is_blocked=False, shorting_enabled=True,
-    )  # fmt: skip
+        id="id",
+        number="PA1",
+        status="ACTIVE",
+        cash=before.cash,
+        equity=before.equity,
+        last_equity=before.last_equity,
+        buying_power=before.buying_power,
+        multiplier=before.multiplier,
+        is_blocked=False,
+        shorting_enabled=True,
+    )
     snapshots.save(ledger, SECOND, Phase.OPEN, account, [Position("AAA", D(300), D(5), D(5))], AT.replace(hour=22))
     found = values(ledger, Store((dividend("AAA", SECOND, "0.10"), dividend("AAA", THIRD, "0.02"))))
     assert [late for _, late, _ in found] == ["0", "30.00", "0.00"]
@@ -132,6 +150,4 @@ def test_a_store_that_knows_nothing_of_a_session_takes_no_dividend_away(ledger: 
 
 def test_total_return_prices_hold_their_dividends_already(ledger: Ledger) -> None:
     """Nothing is credited; what the third report had credited on another basis is taken back."""
-    assert values(ledger, Store(LATE, basis=PriceBasis.TOTAL_RETURN)) == [
-        *REPORTED[:2], ("1030.50", "-2", "1028.50")
-    ]  # fmt: skip
+    assert values(ledger, Store(LATE, basis=PriceBasis.TOTAL_RETURN)) == [*REPORTED[:2], ("1030.50", "-2", "1028.50")]

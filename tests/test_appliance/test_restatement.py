@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from appliance.feature_record import FeatureRecord
-from appliance.restatement import compare
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.monitoring.restatement import compare
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from tests.fakes.device import Workbench
@@ -20,16 +20,17 @@ from tests.fakes.store import Published, publish_store
 ASOF = date(2026, 3, 11)
 NAN = float("nan")
 THEN = np.array([[1.0, 0.5, NAN], [2.0, NAN, 7.0], [3.0, 1.5, 7.0]], dtype="<f4")
-RECORD = FeatureRecord(
-    ASOF, "equities_xs", "b", "s", ("momentum", "beta", "gap"), ("AAA", "BBB", "CCC"), THEN.tobytes()
-)
+RECORD = FeatureRecord(ASOF, "equities_xs", "b", "s", ("momentum", "beta", "gap"), ("AAA", "BBB", "CCC"), THEN.tobytes())
 
 
 def panel(values: np.ndarray, symbols: tuple[str, ...] = ("AAA", "BBB", "CCC")) -> FeaturePanel:
     return FeaturePanel(
-        np.array([ASOF], dtype="datetime64[D]"), symbols, ("momentum", "beta", "gap"), values[None].astype(np.float32),
+        np.array([ASOF], dtype="datetime64[D]"),
+        symbols,
+        ("momentum", "beta", "gap"),
+        values[None].astype(np.float32),
         np.ones((1, len(symbols)), dtype=bool),
-    )  # fmt: skip
+    )
 
 
 def test_the_same_bits_are_no_restatement_wherever_a_name_stands() -> None:
@@ -85,13 +86,12 @@ def test_a_rewritten_bar_of_yesterday_is_told_the_next_evening_and_a_quiet_store
             with duckdb.connect(str(bench.state / "market.duckdb")) as store:
                 store.execute(
                     "UPDATE bars SET volume = 2 * volume WHERE session = ? AND symbol ="
-                    " (SELECT min(symbol) FROM bars WHERE session = ? AND eligible)", [asof, asof],
-                )  # fmt: skip
+                    " (SELECT min(symbol) FROM bars WHERE session = ? AND eligible)",
+                    [asof, asof],
+                )
         done = bench("job", "score", "--session", str(second), "--json")
         assert done.code == 0, done.err
         told = bench.rows("SELECT body FROM alerts WHERE title = 'the past was rewritten'")
-        figures = json.loads(
-            bench.rows("SELECT figures FROM job_runs WHERE session = ? AND job = 'score'", str(second))[0][0]
-        )
+        figures = json.loads(bench.rows("SELECT figures FROM job_runs WHERE session = ? AND job = 'score'", str(second))[0][0])
         assert len(told) == is_rewritten and (figures["restated"]["changed"] > 0) == is_rewritten
         assert figures["restated"]["names"] > 0

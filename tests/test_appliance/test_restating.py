@@ -8,12 +8,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from execution.restating import reference_prices, renamed_risk, renamed_scores, weights_held
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
-from signals.scores import Scores
+from execution.planning.restating import reference_prices, renamed_risk, renamed_scores, weights_held
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
+from signals.scoring.scores import Scores
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 CLOSES = {"AAA": Decimal("70.00"), "BBB": Decimal("10.00"), "CCC": Decimal("5.00"), "DDD": Decimal("0.40")}
@@ -40,9 +40,7 @@ DEATH = action(ActionKind.DELISTING, "CCC", cash=Decimal("4.90"))
         ([RENAME, DEATH], PriceBasis.RAW, {"AAA": "70.0000", "AAB": "10.0000", "DDD": "0.4000"}),
     ],
 )
-def test_reference_prices_are_closes_as_d_will_see_them(
-    actions: list[Action], basis: PriceBasis, expected: dict[str, str]
-) -> None:
+def test_reference_prices_are_closes_as_d_will_see_them(actions: list[Action], basis: PriceBasis, expected: dict[str, str]) -> None:
     assert {s: str(p) for s, p in reference_prices(CLOSES, actions, basis).items()} == expected
 
 
@@ -58,9 +56,15 @@ def test_scores_and_risk_follow_a_new_name_and_lose_a_dead_one() -> None:
     after = renamed_scores(scores, [action(ActionKind.SYMBOL_CHANGE, "BBB", new_symbol="AA"), DEATH])
     assert after.symbols == ("AA", "AAA") and after.values.tolist() == [2.0, 1.0]
     risk = RiskModel(
-        ASOF, symbols, np.diag([1.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 0.3]),
-        ("x", "y", "z"), InformationCoefficient(0.1, 2.0, 20.0), 5,
-    )  # fmt: skip
+        ASOF,
+        symbols,
+        np.diag([1.0, 4.0, 9.0]),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([0.1, 0.2, 0.3]),
+        ("x", "y", "z"),
+        InformationCoefficient(0.1, 2.0, 20.0),
+        5,
+    )
     moved = renamed_risk(risk, [action(ActionKind.SYMBOL_CHANGE, "BBB", new_symbol="AA"), DEATH])
     assert moved.symbols == ("AA", "AAA") and moved.sectors == ("y", "x")
     assert np.diag(moved.covariance).tolist() == [4.0, 1.0]

@@ -13,19 +13,27 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.fs import DurableFs
+from appliance.context import Deps
+from appliance.controls.machine import MachineReading, ThisMachine
+from appliance.controls.tripwires import NO_SENSOR, Figure
 from appliance.jobs.room import keep_room
 from appliance.ledger import Ledger, alerts, halts
-from appliance.machine import MachineReading, ThisMachine
-from appliance.tripwires import NO_SENSOR, Figure
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)
 D = date(2024, 3, 12)
-KEPT = ("ledger.sqlite", "latch.json", "market.duckdb", "reports/report_2024-03-11.md", "backups/ledger/x/backup.json",
-        "ledger.sqlite.replaced-20240101T000000Z", "bundles/12-abc/model.onnx", "bundles/3-abc/model.onnx")  # fmt: skip
+KEPT = (
+    "ledger.sqlite",
+    "latch.json",
+    "market.duckdb",
+    "reports/report_2024-03-11.md",
+    "backups/ledger/x/backup.json",
+    "ledger.sqlite.replaced-20240101T000000Z",
+    "bundles/12-abc/model.onnx",
+    "bundles/3-abc/model.onnx",
+)
 
 
 @dataclass
@@ -83,9 +91,7 @@ def test_a_filling_disk_loses_its_caches_and_the_device_goes_on(deps: Deps, tmp_
     assert found >= set(KEPT) and not [name for name in found if name.startswith(("incoming", "copies"))]
     assert sorted(name for name in found if name.endswith("model.onnx")) == sorted(KEPT[-2:])
     ((_, row),) = [(n, alert) for n, alert in enumerate(alerts.newest(deps.ledger, 10))]
-    assert (
-        row.alert.title == "the disk is filling" and "9.5 MB of caches were removed; 3% of the disk" in row.alert.body
-    )
+    assert row.alert.title == "the disk is filling" and "9.5 MB of caches were removed; 3% of the disk" in row.alert.body
     assert deps.latch.read().is_armed
 
 

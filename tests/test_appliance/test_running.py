@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
-from appliance.fs import DurableFs
-from appliance.halting import NAMES, carry_out_without_ledger, halt, halt_name
-from appliance.job import JobReport, JobStatus
+from appliance.context import Deps
+from appliance.controls.latch import Latch
 from appliance.jobs.running import Entry, honour_halt_request, run_job
-from appliance.latch import Latch
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ledger.database import Value
-from appliance.paging import complete
-from appliance.ramp import ramp_share
-from appliance.seams import Alert, Severity
+from appliance.safety.escalation import complete
+from appliance.safety.halt import NAMES, carry_out_without_ledger, halt, halt_name
+from appliance.safety.ramp import ramp_share
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.clock import VirtualClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
 from signals.errors import (
     BrokerUnreachable,
     DataNotUsable,
@@ -58,9 +58,7 @@ class Bench:
         ledger = Ledger(self.root / "ledger.sqlite")
         return deps_of(self.root, self.broker, self.clock, CALENDAR, self.fs, ledger, self.inbox)
 
-    def run(
-        self, job: Callable[[date, Deps], JobReport], name: str = "plan", day: date = D, **more: object
-    ) -> JobReport:
+    def run(self, job: Callable[[date, Deps], JobReport], name: str = "plan", day: date = D, **more: object) -> JobReport:
         return run_job(Entry(name, job, **more), day, self.deps)  # type: ignore[arg-type]
 
 
@@ -306,9 +304,7 @@ def test_a_halt_that_the_disk_takes_in_no_form_is_an_error_and_no_half_of_a_halt
 
 def test_a_halt_without_a_ledger_cancels_and_tells(bench: Bench) -> None:
     record = bench.deps.latch.halt("MANUAL", "stop", bench.clock.now())
-    done = carry_out_without_ledger(
-        lambda: bench.broker, bench.inbox, record, bench.clock.now(), LedgerUnusable("the ledger is gone")
-    )
+    done = carry_out_without_ledger(lambda: bench.broker, bench.inbox, record, bench.clock.now(), LedgerUnusable("the ledger is gone"))
     assert (done, len(bench.broker.cancelled)) == ("cancelled", 1)
     assert "the ledger is gone" in bench.inbox.alerts[0].body and record.halt_id in bench.inbox.alerts[0].body
 

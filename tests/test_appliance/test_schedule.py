@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule import AT_THE_OPEN, JOBS, TIMETABLE, Decision, Entering, due, step_job, table_of, timetable
-from execution.entries import Entry, EntryConfig
+from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Decision, Entering, due, step_job, table_of, timetable
+from execution.planning.entries import Entry, EntryConfig
 from signals.errors import NotASession
-from signals.sessions import NEW_YORK, xnys
+from signals.market.sessions import NEW_YORK, xnys
 
 CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
 D = date(2026, 3, 4)
@@ -97,7 +97,7 @@ TABLE = [
     ("2026-03-04T16:20", OPEN, [("reconcile_close", Decision.RUN)]),
     ("2026-03-04T16:30", OPEN | {(D, "reconcile_close")}, [("report", Decision.RUN)]),
     ("2026-03-04T16:30", OPEN | {(D, "reconcile_close"), (D, "report")}, []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("now", "ended", "expected"), TABLE)
@@ -123,12 +123,9 @@ AUTUMN = CALENDAR.between(date(2026, 10, 26), date(2026, 11, 9))
 
 @settings(max_examples=300, deadline=None)
 @given(
-    minutes=st.integers(min_value=0, max_value=60 * 24 * 14),
-    ended=st.sets(st.sampled_from([(day, job) for day in AUTUMN for job in JOBS])),
+    minutes=st.integers(min_value=0, max_value=60 * 24 * 14), ended=st.sets(st.sampled_from([(day, job) for day in AUTUMN for job in JOBS]))
 )
-def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(
-    minutes: int, ended: set[tuple[date, str]]
-) -> None:
+def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(minutes: int, ended: set[tuple[date, str]]) -> None:
     """Over the autumn change of the clocks, at any minute and after any history."""
     now = at("2026-10-27T00:00") + timedelta(minutes=minutes)
     found = due(now, ended, CALENDAR)
@@ -160,9 +157,7 @@ def test_the_defaults_of_both_spellings_agree_and_the_opening_auction_has_the_ta
     assert table_of(AT_THE_OPEN) is TIMETABLE
 
 
-@pytest.mark.parametrize(
-    ("session", "close"), [(D, "16:00"), (date(2026, 11, 27), "13:00"), (date(2026, 3, 9), "16:00")]
-)
+@pytest.mark.parametrize(("session", "close"), [(D, "16:00"), (date(2026, 11, 27), "13:00"), (date(2026, 3, 9), "16:00")])
 def test_the_closing_auction_moves_with_the_close(session: date, close: str) -> None:
     """Alpaca takes closing orders until ten minutes before the close: ours leave 25 to 12 minutes before it."""
     found = hours(Entering("cls"), session)
@@ -185,9 +180,12 @@ def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: E
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(["opg", "cls", "twap"]), st.integers(2, 12), st.integers(1, 120), st.integers(25, 120),
+    st.sampled_from(["opg", "cls", "twap"]),
+    st.integers(2, 12),
+    st.integers(1, 120),
+    st.integers(25, 120),
     st.sampled_from([D, date(2026, 11, 27), date(2026, 11, 2)]),
-)  # fmt: skip
+)
 def test_every_table_runs_in_its_own_order_and_never_trades_after_the_close(
     kind: str, steps: int, first: int, last: int, session: date
 ) -> None:
@@ -203,6 +201,4 @@ def test_a_missed_step_is_named_once_and_the_next_one_runs_at_its_hour() -> None
     table = table_of(Entering("twap"))
     before = YESTERDAY | {(D, job) for job in ("pull", "score", "reconcile_morning", "plan", "trade")}
     found = due(at("2026-03-04T12:05"), before, CALENDAR, table)
-    assert [(item.job, item.decision) for item in found] == [
-        ("trade_2", Decision.MISSED), ("trade_3", Decision.RUN)
-    ]  # fmt: skip
+    assert [(item.job, item.decision) for item in found] == [("trade_2", Decision.MISSED), ("trade_3", Decision.RUN)]

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from appliance.controls.slippage import SLIPPAGE_SESSIONS, sessions_in_a_row, slippage
+from appliance.controls.tripwires import NOT_YET
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
-from appliance.slippage import SLIPPAGE_SESSIONS, sessions_in_a_row, slippage
-from appliance.tripwires import NOT_YET
 from execution.fills import Fill
 from execution.orders import Side
 
@@ -67,13 +67,7 @@ def test_a_price_of_another_basis_is_no_slippage_and_the_rest_is_scaled_up() -> 
 
 
 @pytest.mark.parametrize(
-    ("today", "earlier", "count"),
-    [
-        (3.0, [True] * 9, 0.0),
-        (3.1, [], 1.0),
-        (3.1, [True, True, False, True], 3.0),
-        (3.1, [True] * 5, 6.0),
-    ],
+    ("today", "earlier", "count"), [(3.0, [True] * 9, 0.0), (3.1, [], 1.0), (3.1, [True, True, False, True], 3.0), (3.1, [True] * 5, 6.0)]
 )
 def test_sessions_in_a_row_end_at_the_first_quiet_one(today: float, earlier: list[bool], count: float) -> None:
     assert sessions_in_a_row(today, 3.0, earlier) == count

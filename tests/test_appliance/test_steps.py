@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.deps import Deps
+from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
 from appliance.ledger.states import IntentState
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
-from execution.entries import Entry, EntryConfig
 from execution.orders import Intent
-from execution.planning import plan
+from execution.planning.entries import Entry, EntryConfig
+from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker
 from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules
@@ -56,9 +56,7 @@ class Stepped(Rehearsal):
         return replace(deps, config=deps.config.model_copy(update={"execution": execution}))
 
 
-def prepared(
-    root: Path, adv: Decimal = Decimal(10**9), participation: float = 0.05, held_b: Decimal = ZERO
-) -> Rehearsal:
+def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0.05, held_b: Decimal = ZERO) -> Rehearsal:
     """A device at 08:00 with a frozen plan in three steps: A goes from 40 to -20, B from 0 to 150 shares.
 
     Where B is held it is sold instead, in steps too.
@@ -74,10 +72,17 @@ def prepared(
     equity, wanted = float(account.equity), 0.0 if held_b else 3000.5
     targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, wanted / equity]))
     frozen = plan(
-        targets, dict(life.broker.held), PRICES, account, PROVENANCE, deps.config.execution.planning,
-        deps.config.execution.pretrade, assets=life.broker.assets(), adv_usd=dict.fromkeys(PRICES, adv),
+        targets,
+        dict(life.broker.held),
+        PRICES,
+        account,
+        PROVENANCE,
+        deps.config.execution.planning,
+        deps.config.execution.pretrade,
+        assets=life.broker.assets(),
+        adv_usd=dict.fromkeys(PRICES, adv),
         entry=entry,
-    )  # fmt: skip
+    )
     plans.save(deps.ledger, frozen, clock.now())
     deps.close()
     return life
@@ -133,8 +138,7 @@ def test_a_new_attempt_follows_only_what_was_cancelled_and_confirmed(tmp_path: P
     entries = {e.intent.key: e for e in intents.of_session(deps.ledger, D)}
     deps.close()
     for _, intent in later:
-        before = next(e for k, e in entries.items() if (k.symbol, k.slice, k.attempt) == (
-            intent.key.symbol, intent.key.slice, 0))  # fmt: skip
+        before = next(e for k, e in entries.items() if (k.symbol, k.slice, k.attempt) == (intent.key.symbol, intent.key.slice, 0))
         assert before.state is IntentState.CANCELED and intent.quantity == before.residual
 
 
@@ -143,10 +147,7 @@ def blotter(life: Rehearsal) -> dict[tuple[str, int, int], tuple[str, int, str]]
     deps = life.open()
     entries = intents.of_session(deps.ledger, D)
     deps.close()
-    return {
-        (e.intent.key.symbol, e.intent.step, e.intent.key.attempt): (e.state.value, int(e.residual), e.reason)
-        for e in entries
-    }
+    return {(e.intent.key.symbol, e.intent.step, e.intent.key.attempt): (e.state.value, int(e.residual), e.reason) for e in entries}
 
 
 def halves(life: Rehearsal) -> None:
@@ -197,9 +198,7 @@ def test_killed_with_a_cancellation_confirmed_the_rest_leaves_all_the_same(
     assert posted(life) == posted(calm)
 
 
-def test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead from the cancellations of the last step until after the close: nothing is sent, and nothing is silent."""
     life = prepared(tmp_path)
     halves(life)
@@ -227,9 +226,7 @@ def test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row(
     rows = blotter(life)
     lost = {place: row for place, row in rows.items() if "what step" in row[2]}
     # the one cancelled order of step 2 had 10 of 20 A (or 25 of 50 B) unfilled
-    assert list(lost.values()) == [
-        ("denied", 10, "what step 2 left unfilled: its window closed before it could be sent")
-    ]
+    assert list(lost.values()) == [("denied", 10, "what step 2 left unfilled: its window closed before it could be sent")]
     before = {"A": -60, "B": 150}
     unfilled = Counter({s: abs(before[s] - n) for s, n in filled(life).items()})
     told: Counter[str] = Counter()
@@ -271,9 +268,7 @@ def test_rests_of_two_steps_together_stay_below_the_participation_cap(tmp_path: 
     assert rows["B", 1, 2][:2] == ("expired", 9)
 
 
-def test_an_unconfirmed_cancellation_is_followed_by_no_new_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unconfirmed_cancellation_is_followed_by_no_new_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     life = prepared(tmp_path)
     life.broker.day_fill = lambda i: (i.quantity / 2) // 1
     monkeypatch.setattr(life.broker, "cancel", lambda order_id: True)  # it says so and does nothing

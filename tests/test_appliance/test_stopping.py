@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.stopping import Past, RowHistory, backtest, offending
-from appliance.tripwires import NOT_YET, TRIPWIRES, Action, Figure
+from appliance.controls.limits_backtest import Past, RowHistory, backtest, offending
+from appliance.controls.tripwires import NOT_YET, TRIPWIRES, Action, Figure
 
 LIMITS = ApplianceConfig(stores=StoresConfig(data=Path("d"), bundles=Path("b"))).limits()
 FIRST = date(2024, 1, 1)
@@ -17,8 +17,7 @@ FIRST = date(2024, 1, 1)
 
 def history(measure: str, figures: list[Figure], results: list[float]) -> list[Past]:
     return [
-        Past(FIRST + timedelta(days=n), {measure: figure}, result)
-        for n, (figure, result) in enumerate(zip(figures, results, strict=True))
+        Past(FIRST + timedelta(days=n), {measure: figure}, result) for n, (figure, result) in enumerate(zip(figures, results, strict=True))
     ]
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import VirtualClock
-from appliance.job import JobStatus
 from appliance.ledger import choices, plans, snapshots
 from appliance.ledger.choices import Choice
 from appliance.ledger.snapshots import Phase
-from appliance.orderpath import OrderPath
-from appliance.orderpath.agreement import agree, begin, undecided
-from appliance.orderpath.path import OTHER_DEVICE
+from appliance.orders import OrderPath
+from appliance.orders.agreement import agree, begin, undecided
+from appliance.orders.path import OTHER_DEVICE
+from appliance.schedule.job import JobStatus
+from appliance.system.clock import VirtualClock
 from execution.brokers.base import Activity
 from execution.orders import IntentKey, is_of_family
 from execution.without import BrokerWithout
@@ -79,9 +79,7 @@ def test_a_device_without_a_past_halts_at_the_orders_of_its_own_family(tmp_path:
 
 def test_a_family_is_of_one_account() -> None:
     cid = IntentKey("PA3XYZ0042", date(2024, 3, 12), "main", "AAA").client_order_id
-    assert (
-        is_of_family(cid, "PA3XYZ0042") and not is_of_family(cid, "PA3XYZ0043") and not is_of_family("hand-1", "0042")
-    )
+    assert is_of_family(cid, "PA3XYZ0042") and not is_of_family(cid, "PA3XYZ0043") and not is_of_family("hand-1", "0042")
 
 
 # -- what the account held before ---------------------------------------------------------------------------------
@@ -166,9 +164,7 @@ def test_a_kept_position_without_a_price_is_no_equity_of_zero(blank: Rehearsal) 
 
 
 def test_shares_that_a_kept_name_gains_are_not_expected(blank: Rehearsal) -> None:
-    split = Activity(
-        "1", "SPLIT", "ZZZ", D, datetime(2024, 3, 12, tzinfo=UTC), Decimal(-45), None, Decimal(0), "", "", ""
-    )
+    split = Activity("1", "SPLIT", "ZZZ", D, datetime(2024, 3, 12, tzinfo=UTC), Decimal(-45), None, Decimal(0), "", "", "")
     paid = replace(split, id="2", kind="DIV", quantity=Decimal(-5), net_amount=Decimal("-1.50"))
     blank.broker.activities = lambda after: (split, paid)  # type: ignore[method-assign]
     found = BrokerWithout(blank.broker, {"ZZZ"}).activities(D)

@@ -35,9 +35,7 @@ def units(tmp_path: Path) -> list[Path]:
 @needs_systemd
 def test_the_units_verify_clean(units: list[Path]) -> None:
     (units[0].parent / "chrony.service").write_text("[Service]\nExecStart=/bin/true\n")
-    done = subprocess.run(
-        [str(TOOL), "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(TOOL), "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -46,14 +44,20 @@ def test_the_services_are_hardened(units: list[Path]) -> None:
     """Those that run before them, once, among them."""
     services = [unit for unit in units if unit.suffix == ".service"]
     assert {unit.name for unit in services} == {
-        "appliance.service", "appliance-tui.service", "appliance-backup.service", "appliance-alert@.service",
-        "appliance-settle.service", "appliance-time.service",
-    }  # fmt: skip
+        "appliance.service",
+        "appliance-tui.service",
+        "appliance-backup.service",
+        "appliance-alert@.service",
+        "appliance-settle.service",
+        "appliance-time.service",
+    }
     for service in services:
         done = subprocess.run(
             [str(TOOL), "security", "--offline=true", f"--threshold={int(MAX_EXPOSURE * 10)}", str(service)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
         assert exposure is not None and float(exposure[1]) <= MAX_EXPOSURE, (service.name, done.stdout)
         assert done.returncode == 0

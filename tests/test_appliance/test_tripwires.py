@@ -9,18 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.limits import Limits
-from appliance.tripwires import (
-    NO_SENSOR,
-    NOT_YET,
-    TRIPWIRES,
-    Action,
-    Figures,
-    Rearm,
-    Tripwire,
-    check,
-    worst,
-)
+from appliance.controls.limits import Limits
+from appliance.controls.tripwires import NO_SENSOR, NOT_YET, TRIPWIRES, Action, Figures, Rearm, Tripwire, check, worst
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 LIMITS = CONFIG.limits()
@@ -79,10 +69,7 @@ def outcome(row: Tripwire, value: object) -> tuple[bool, float | None, str]:
 
 
 def test_the_table_is_the_one_of_the_operating_rules() -> None:
-    table = {
-        row.name: (row.limit if isinstance(row.limit, float) else LIMITS[row.limit], row.action, row.rearm)
-        for row in TRIPWIRES
-    }
+    table = {row.name: (row.limit if isinstance(row.limit, float) else LIMITS[row.limit], row.action, row.rearm) for row in TRIPWIRES}
     assert table == RULES
 
 
@@ -123,21 +110,15 @@ def test_every_row_is_evaluated_in_its_stage_whatever_trips(row: Tripwire) -> No
 
 def test_every_figure_is_looked_at_and_every_limit_is_used() -> None:
     assert {row.measure for row in TRIPWIRES} == {field.name for field in fields(Figures)}
-    assert {row.limit for row in TRIPWIRES if isinstance(row.limit, str)} == set(LIMITS) - {
-        "ramp_sessions",
-        "skips_that_halt",
-    }
+    assert {row.limit for row in TRIPWIRES if isinstance(row.limit, str)} == set(LIMITS) - {"ramp_sessions", "skips_that_halt"}
 
 
 def test_the_worst_action_wins_and_the_first_of_equals() -> None:
     figures = Figures(
-        held_gross=1.2, daily_loss=0.06, drawdown=0.2, account_faults=0.0, recon_breaks=0.0, slippage=0.0,
-        slippage_sessions=0.0,
-    )  # fmt: skip
+        held_gross=1.2, daily_loss=0.06, drawdown=0.2, account_faults=0.0, recon_breaks=0.0, slippage=0.0, slippage_sessions=0.0
+    )
     found = check(next(row.stage for row in TRIPWIRES if row.name == "GROSS_HELD"), figures, LIMITS)
-    assert {e.name for e in found if e.is_tripped} == {
-        "GROSS_HELD", "DAILY_LOSS", "DAILY_LOSS_HALT", "DRAWDOWN", "DRAWDOWN_HALT",
-    }  # fmt: skip
+    assert {e.name for e in found if e.is_tripped} == {"GROSS_HELD", "DAILY_LOSS", "DAILY_LOSS_HALT", "DRAWDOWN", "DRAWDOWN_HALT"}
     chosen = worst(found)
     assert chosen is not None and chosen.name == "DAILY_LOSS_HALT"
     assert worst([]) is None

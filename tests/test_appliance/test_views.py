@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
+from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
 from appliance.views import bundle, checks, orders, performance, positions, runs, signals
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
-from signals.scores import Scores, blend
+from signals.scoring.scores import Scores, blend
 
 D = date(2026, 3, 12)
 AT = datetime(2026, 3, 12, 20, 20, tzinfo=UTC)
@@ -35,16 +35,12 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def account(equity: str) -> Account:
-    return Account(
-        "id", "A1", "ACTIVE", Decimal(0), Decimal(equity), Decimal(1000), Decimal(0), Decimal(2), False, True
-    )
+    return Account("id", "A1", "ACTIVE", Decimal(0), Decimal(equity), Decimal(1000), Decimal(0), Decimal(2), False, True)
 
 
 def test_drift_is_what_is_held_minus_what_is_aimed_at(ledger: Ledger) -> None:
     """Equity 1000: 10 AAA at 11 is 11 %, 10 % aimed at; -5 BBB at 20 is -10 %, none aimed at; CCC is not held."""
-    held = [
-        Position("AAA", Decimal(10), Decimal(10), Decimal(11)), Position("BBB", Decimal(-5), Decimal(18), Decimal(20)),
-    ]  # fmt: skip
+    held = [Position("AAA", Decimal(10), Decimal(10), Decimal(11)), Position("BBB", Decimal(-5), Decimal(18), Decimal(20))]
     snapshots.save(ledger, D, snapshots.Phase.CLOSE, account("1000"), held, AT)
     targets.save(ledger, D, [targets.TargetRow(D, "AAA", 0.10, 0.0, 1.0), targets.TargetRow(D, "CCC", 0.05, 0.0, 1.0)])
     rows = {row["symbol"]: row for row in positions.positions(ledger).rows}
@@ -55,11 +51,18 @@ def test_drift_is_what_is_held_minus_what_is_aimed_at(ledger: Ledger) -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "value", "limit", "used"), [
-    ("GROSS", "0.51", "1.02", 0.5), ("DRAWDOWN", "0.2", "0.1", 2.0), ("RECON_BREAK", "0", "0", None),
-    ("COVERAGE", "1", "0.95", 0.0), ("COVERAGE", "0.96", "0.95", 0.8), ("DISK", "0.03", "0.03", 1.0),
-    ("TURNOVER", None, "0.35", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "limit", "used"),
+    [
+        ("GROSS", "0.51", "1.02", 0.5),
+        ("DRAWDOWN", "0.2", "0.1", 2.0),
+        ("RECON_BREAK", "0", "0", None),
+        ("COVERAGE", "1", "0.95", 0.0),
+        ("COVERAGE", "0.96", "0.95", 0.8),
+        ("DISK", "0.03", "0.03", 1.0),
+        ("TURNOVER", None, "0.35", None),
+    ],
+)
 def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: str, used: float | None) -> None:
     """A check from below counts from the whole: coverage of 96 % uses 4 of the 5 points that may be missing."""
     row = TripwireRow(D, name, value, limit, "halt", False, "", AT)
@@ -68,15 +71,13 @@ def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: 
 
 
 def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
+    from appliance.schedule.job import JobReport, JobStatus
 
     for day, tripped in ((date(2026, 3, 11), True), (D, False)):
         job_runs.begin(ledger, day, "plan", AT)
         job_runs.finish(ledger, JobReport("plan", day, JobStatus.DONE, ""), AT)
-        tripwires.save(
-            ledger, TripwireRow(day, "NET", "0.05" if tripped else "0.01", "0.04", "refuse", tripped, "", AT)
-        )
+        tripwires.save(ledger, TripwireRow(day, "NET", "0.05" if tripped else "0.01", "0.04", "refuse", tripped, "", AT))
     tripwires.save(ledger, TripwireRow(D, "GROSS", "1.1", "1.02", "refuse", True, "", AT))
     first, second = checks.checks(ledger, D).rows
     assert (first["name"], first["tripped"]) == ("GROSS", "TRIPPED")
@@ -96,8 +97,8 @@ def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) 
 
 def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
     """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs
+    from appliance.schedule.job import JobReport, JobStatus
 
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)
     said = {"decisions": [["forecast volatility at gross 1", "0.1000"], ["target gross", "1.5000"]]}
@@ -125,25 +126,28 @@ def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hinds
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
     """Two sleeves, three to one, against the blend that the plan itself takes; a sleeve outside it adds nothing."""
-    from appliance.job import JobReport, JobStatus
     from appliance.ledger import job_runs, scores
+    from appliance.schedule.job import JobReport, JobStatus
 
     values = {"equities_xs": (0.1, 0.4, -0.3), "other": (5.0, 1.0, 3.0), "risk": (1.0, 2.0, 3.0)}
     asof, symbols = date(2026, 3, 11), ("A", "B", "C")
     for sleeve, found in values.items():
         z = (np.array(found) - np.mean(found)) / np.std(found)  # as the scoring job records it
-        scores.save(ledger, asof, sleeve, [
-            scores.ScoreRow(asof, symbol, sleeve, score, rank, float(z[rank - 1]), sleeve)
-            for rank, (symbol, score) in enumerate(zip(symbols, found, strict=True), start=1)
-        ])  # fmt: skip
+        scores.save(
+            ledger,
+            asof,
+            sleeve,
+            [
+                scores.ScoreRow(asof, symbol, sleeve, score, rank, float(z[rank - 1]), sleeve)
+                for rank, (symbol, score) in enumerate(zip(symbols, found, strict=True), start=1)
+            ],
+        )
     assert {row["contribution"] for row in signals.signals(ledger, D).rows} == {None}
     job_runs.begin(ledger, D, "plan", AT)
     said = {"sleeves": {"equities_xs": 0.75, "other": 0.25}}
     job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
     rows = signals.signals(ledger, D).rows
-    expected = blend(
-        [Scores(asof, name, symbols, np.array(values[name]), name) for name in said["sleeves"]], [3.0, 1.0]
-    ).values  # fmt: skip
+    expected = blend([Scores(asof, name, symbols, np.array(values[name]), name) for name in said["sleeves"]], [3.0, 1.0]).values
     for symbol, total in zip(symbols, expected, strict=True):
         parts = [row["contribution"] for row in rows if row["symbol"] == symbol and row["contribution"] is not None]
         assert len(parts) == 2 and sum(parts) == pytest.approx(total, abs=0.0011)
@@ -155,10 +159,13 @@ def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
     with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
         rows = orders.blotter(ledger, D).rows
     other = sqlite3.connect(f"file:{device / 'ledger.sqlite'}?mode=ro", uri=True)
-    expected = dict(other.execute(
-        "SELECT client_order_id, printf('%.4f', sum(quantity * price) / sum(quantity)) FROM fills WHERE session = ?"
-        " GROUP BY client_order_id", (D.isoformat(),)
-    ).fetchall())  # fmt: skip
+    expected = dict(
+        other.execute(
+            "SELECT client_order_id, printf('%.4f', sum(quantity * price) / sum(quantity)) FROM fills WHERE session = ?"
+            " GROUP BY client_order_id",
+            (D.isoformat(),),
+        ).fetchall()
+    )
     count = other.execute("SELECT count(*) FROM intents WHERE session = ?", (D.isoformat(),)).fetchone()[0]
     other.close()
     assert {row["client_order_id"]: row["price"] for row in rows if row["price"]} == expected and expected
@@ -186,13 +193,16 @@ def test_a_bundle_whose_file_was_changed_is_told(device: Path, tmp_path: Path) -
     assert edited is not None and "manifest.json is not what was activated" in edited.faults
 
 
-@pytest.mark.parametrize(("content", "state"), [
-    (None, DaemonState.ABSENT), ("{", DaemonState.SILENT), ('{"at": "2026-03-12T20:19:00+00:00"}', DaemonState.ALIVE),
-    ('{"at": "2026-03-12T20:17:00+00:00"}', DaemonState.SILENT),
-])  # fmt: skip
-def test_a_daemon_is_alive_for_two_minutes_after_it_was_seen(
-    tmp_path: Path, content: str | None, state: DaemonState
-) -> None:
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        (None, DaemonState.ABSENT),
+        ("{", DaemonState.SILENT),
+        ('{"at": "2026-03-12T20:19:00+00:00"}', DaemonState.ALIVE),
+        ('{"at": "2026-03-12T20:17:00+00:00"}', DaemonState.SILENT),
+    ],
+)
+def test_a_daemon_is_alive_for_two_minutes_after_it_was_seen(tmp_path: Path, content: str | None, state: DaemonState) -> None:
     if content is not None:
         (tmp_path / "health.json").write_text(content)
     assert daemon_state(StateFolder(tmp_path), AT)[0] is state

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.folder import StateFolder, only_daemon
-from appliance.fs import DurableFs
-from appliance.health import Verdict
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch
+from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, alerts, job_runs
-from appliance.seams import Alert, Severity
-from appliance.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.status.health import Verdict
+from appliance.status.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, only_daemon
 from signals.errors import Locked
 
 D = date(2024, 3, 12)
@@ -57,7 +57,7 @@ def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
         (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), Verdict.DEGRADED, ("the clock",)),
         (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), Verdict.DEGRADED, ("plan",)),
     ],
-)  # fmt: skip
+)
 def test_a_daemon_that_should_run_and_does_not_is_down(
     folder: StateFolder, daemon: DaemonFacts, verdict: Verdict, told: tuple[str, ...]
 ) -> None:
@@ -92,14 +92,32 @@ def test_every_figure_a_collector_reads_is_one_of_the_facts(folder: StateFolder)
     text = metrics(facts, NOW)
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     prefix = "trademl_appliance_"
-    assert {name: float(values[prefix + name]) for name in (
-        "verdict", "armed", "halted", "alerts_undelivered", "bundle_in_force", "ready", "daemon_resident_bytes",
-        "health_written_seconds", 'job_ended_well{job="pull"}', 'job_last_done_seconds{job="pull"}',
-    )} == {
-        "verdict": 1, "armed": 1, "halted": 0, "alerts_undelivered": 1, "bundle_in_force": 1, "ready": 1,
-        "daemon_resident_bytes": 4_000_000, "health_written_seconds": NOW.timestamp(),
-        'job_ended_well{job="pull"}': 1, 'job_last_done_seconds{job="pull"}': NOW.timestamp(),
-    }  # fmt: skip
+    assert {
+        name: float(values[prefix + name])
+        for name in (
+            "verdict",
+            "armed",
+            "halted",
+            "alerts_undelivered",
+            "bundle_in_force",
+            "ready",
+            "daemon_resident_bytes",
+            "health_written_seconds",
+            'job_ended_well{job="pull"}',
+            'job_last_done_seconds{job="pull"}',
+        )
+    } == {
+        "verdict": 1,
+        "armed": 1,
+        "halted": 0,
+        "alerts_undelivered": 1,
+        "bundle_in_force": 1,
+        "ready": 1,
+        "daemon_resident_bytes": 4_000_000,
+        "health_written_seconds": NOW.timestamp(),
+        'job_ended_well{job="pull"}': 1,
+        'job_last_done_seconds{job="pull"}': NOW.timestamp(),
+    }
     assert prefix + "equity_usd" not in values  # what is not known is not zero
     assert re.fullmatch(r"((# (HELP|TYPE) .*|[a-z_]+(\{job=\"\w+\"\})? [-0-9.e+]+)\n)+", text)
     helped = re.findall(r"# TYPE (\S+) gauge", text)

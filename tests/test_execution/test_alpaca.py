@@ -16,7 +16,7 @@ import pytest
 import requests
 from alpaca.trading.client import TradingClient
 
-from appliance.clock import VirtualClock
+from appliance.system.clock import VirtualClock
 from execution.brokers import alpaca, parsing, transport
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials, order_body
 from execution.brokers.base import Acked, Refused, Unknown
@@ -30,16 +30,36 @@ KEY = IntentKey("PA1", date(2024, 3, 12), "main", "AAPL")
 INTENT = Intent(KEY, Side.BUY, Decimal(10), OrderType.MARKET, TimeInForce.OPG, Decimal("171.5"))
 CREDENTIALS = Credentials("canary-key", "canary-secret")
 ORDER = {
-    "id": "61e69015-8549-4bfd-b9c3-01e75843f47d", "client_order_id": KEY.client_order_id, "symbol": "AAPL",
-    "side": "buy", "type": "market", "time_in_force": "opg", "status": "accepted", "qty": "10", "filled_qty": "0",
-    "filled_avg_price": None, "limit_price": None, "created_at": "2024-03-12T13:00:00.123456789Z",
-    "submitted_at": "2024-03-12T13:00:00.123456789Z", "updated_at": "2024-03-12T13:00:00Z", "brand_new_key": {"a": 1},
-}  # fmt: skip
+    "id": "61e69015-8549-4bfd-b9c3-01e75843f47d",
+    "client_order_id": KEY.client_order_id,
+    "symbol": "AAPL",
+    "side": "buy",
+    "type": "market",
+    "time_in_force": "opg",
+    "status": "accepted",
+    "qty": "10",
+    "filled_qty": "0",
+    "filled_avg_price": None,
+    "limit_price": None,
+    "created_at": "2024-03-12T13:00:00.123456789Z",
+    "submitted_at": "2024-03-12T13:00:00.123456789Z",
+    "updated_at": "2024-03-12T13:00:00Z",
+    "brand_new_key": {"a": 1},
+}
 ACCOUNT = {
-    "id": "e6fe16f3", "account_number": "PA1", "status": "ACTIVE", "cash": "-23140.2", "equity": "103820.56",
-    "last_equity": "103529.24", "buying_power": "262113.632", "multiplier": "2", "trading_blocked": False,
-    "account_blocked": False, "trade_suspended_by_user": False, "shorting_enabled": True,
-}  # fmt: skip
+    "id": "e6fe16f3",
+    "account_number": "PA1",
+    "status": "ACTIVE",
+    "cash": "-23140.2",
+    "equity": "103820.56",
+    "last_equity": "103529.24",
+    "buying_power": "262113.632",
+    "multiplier": "2",
+    "trading_blocked": False,
+    "account_blocked": False,
+    "trade_suspended_by_user": False,
+    "shorting_enabled": True,
+}
 
 
 HUGE = "1E+99999999999999999999"
@@ -73,17 +93,11 @@ OUTCOMES: dict[str, tuple[Say, type]] = {
     "a number is NaN": (Say(200, json.dumps({**ORDER, "qty": float("nan")}).encode()), Unknown),
     "a number beyond every exponent": (Say(200, json.dumps(ORDER).replace('"10"', HUGE).encode()), Unknown),
     "a text that is such a number": (say({**ORDER, "filled_qty": HUGE}), Unknown),
-    "such a number in a key that nobody reads": (
-        Say(200, json.dumps(ORDER)[:-2].encode() + HUGE.encode() + b"}}"),
-        Unknown,
-    ),
+    "such a number in a key that nobody reads": (Say(200, json.dumps(ORDER)[:-2].encode() + HUGE.encode() + b"}}"), Unknown),
     "half a character": (say({**ORDER, "brand_new_key": "\ud800"}), Unknown),
     "half a character in a key": (say({**ORDER, "\udfff": 1}), Unknown),
     "a refusal with half a character": (refused(403, 40310000, "\ud800"), Unknown),
-    "a refusal with a huge number": (
-        Say(403, b'{"code":40310000,"message":"no","cost_basis":%b}' % HUGE.encode()),
-        Unknown,
-    ),
+    "a refusal with a huge number": (Say(403, b'{"code":40310000,"message":"no","cost_basis":%b}' % HUGE.encode()), Unknown),
     "an unknown side": (say({**ORDER, "side": "sideways"}), Unknown),
     "429 of Alpaca's": (refused(429, 42910000), Refused),
     "429 of a proxy": (Say(429, b"slow down", {"Retry-After": "1"}), Unknown),
@@ -117,9 +131,7 @@ def test_a_silent_socket_is_given_up_and_its_order_is_of_unknown_outcome(monkeyp
         assert served.count("POST") == 1
 
 
-@pytest.mark.parametrize(
-    "answer", [replace(say(ORDER), drip=0.02), Say(drip=0.02, drip_head=True)], ids=["body", "head"]
-)
+@pytest.mark.parametrize("answer", [replace(say(ORDER), drip=0.02), Say(drip=0.02, drip_head=True)], ids=["body", "head"])
 def test_an_answer_that_drips_has_one_deadline_in_all(answer: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes long before the read time-out, the whole after ten seconds: nobody waits for that."""
     monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.4)
@@ -159,10 +171,7 @@ def test_a_refused_connection_is_of_unknown_outcome() -> None:
 
 
 def test_an_acknowledgement_of_another_order_halts() -> None:
-    with (
-        wire(say({**ORDER, "client_order_id": "tm1-other"})) as served,
-        pytest.raises(UnknownOrder, match="another order"),
-    ):
+    with wire(say({**ORDER, "client_order_id": "tm1-other"})) as served, pytest.raises(UnknownOrder, match="another order"):
         broker(served.url).submit(INTENT)
     assert served.count("POST") == 1
 
@@ -198,10 +207,14 @@ def test_a_refusal_keeps_status_code_and_message() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Say(204), True), (refused(422, 42210000), False), (refused(404, 40410000), False), (Say(500, b"<html>"), None),
-        (Say(reset=True), None), (Say(429), None),
+        (Say(204), True),
+        (refused(422, 42210000), False),
+        (refused(404, 40410000), False),
+        (Say(500, b"<html>"), None),
+        (Say(reset=True), None),
+        (Say(429), None),
     ],
-)  # fmt: skip
+)
 def test_a_cancel_leaves_once_and_says_what_is_proven(answer: Say, expected: bool | None) -> None:
     with wire(answer) as served:
         assert broker(served.url).cancel("abc") is expected
@@ -211,10 +224,14 @@ def test_a_cancel_leaves_once_and_says_what_is_proven(answer: Say, expected: boo
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (say([], 207), True), (say([{"id": "a", "status": 200}, {"id": "b", "status": 422}], 207), True),
-        (say([{"id": "a", "status": 500}], 207), False), (Say(500), False), (Say(reset=True), False), (Say(200), False),
+        (say([], 207), True),
+        (say([{"id": "a", "status": 200}, {"id": "b", "status": 422}], 207), True),
+        (say([{"id": "a", "status": 500}], 207), False),
+        (Say(500), False),
+        (Say(reset=True), False),
+        (Say(200), False),
     ],
-)  # fmt: skip
+)
 def test_cancelling_everything_leaves_once_and_counts_as_taken_only_when_it_was(answer: Say, expected: bool) -> None:
     with wire(answer) as served:
         assert broker(served.url).cancel_all() is expected
@@ -235,12 +252,16 @@ def test_a_read_is_repeated_three_times_and_then_given_up(spoilt: Say) -> None:
     assert served.count("GET") == 4
 
 
-@pytest.mark.parametrize("ask", [
-    lambda device: device.positions(),
-    lambda device: device.orders(open_only=False),
-    lambda device: device.activities(date(2024, 3, 11)),
-    lambda device: device.assets(),
-], ids=["positions", "orders", "activities", "assets"])  # fmt: skip
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda device: device.positions(),
+        lambda device: device.orders(open_only=False),
+        lambda device: device.activities(date(2024, 3, 11)),
+        lambda device: device.assets(),
+    ],
+    ids=["positions", "orders", "activities", "assets"],
+)
 def test_a_list_that_does_not_arrive_is_never_an_empty_one(ask: Any) -> None:
     with wire(Say(503, b"<html>busy</html>")) as served, pytest.raises(BrokerUnreachable):
         ask(broker(served.url))
@@ -313,9 +334,17 @@ def paged(total: int, size_key: str, token_key: str) -> Any:
 
 def activity(identity: str, **changes: Any) -> dict[str, Any]:
     return {
-        "id": identity, "activity_type": "FILL", "transaction_time": "2024-03-12T14:30:00.1Z", "type": "fill",
-        "price": "1.5", "qty": "2", "side": "sell_short", "symbol": "A", "order_id": "o", **changes,
-    }  # fmt: skip
+        "id": identity,
+        "activity_type": "FILL",
+        "transaction_time": "2024-03-12T14:30:00.1Z",
+        "type": "fill",
+        "price": "1.5",
+        "qty": "2",
+        "side": "sell_short",
+        "symbol": "A",
+        "order_id": "o",
+        **changes,
+    }
 
 
 @pytest.mark.parametrize("total", [0, 1, 499, 500, 501, 1201])
@@ -360,22 +389,14 @@ def test_positions_are_signed_and_sorted() -> None:
 
 def test_clock_calendar_and_assets_are_read() -> None:
     clock = {
-        "timestamp": "2024-03-12T09:00:00.123456789-04:00", "is_open": False, "next_open": "2024-03-12T09:30:00-04:00",
+        "timestamp": "2024-03-12T09:00:00.123456789-04:00",
+        "is_open": False,
+        "next_open": "2024-03-12T09:30:00-04:00",
         "next_close": "2024-03-12T16:00:00-04:00",
-    }  # fmt: skip
-    days = [
-        {"date": "2024-11-29", "open": "09:30", "close": "13:00"},
-        {"date": "2030-01-01", "open": "09:30", "close": "16:00"},
-    ]
+    }
+    days = [{"date": "2024-11-29", "open": "09:30", "close": "13:00"}, {"date": "2030-01-01", "open": "09:30", "close": "16:00"}]
     assets = [
-        {
-            "symbol": "A",
-            "status": "active",
-            "tradable": True,
-            "shortable": True,
-            "easy_to_borrow": True,
-            "fractionable": True,
-        },
+        {"symbol": "A", "status": "active", "tradable": True, "shortable": True, "easy_to_borrow": True, "fractionable": True},
         {"symbol": "B", "status": "inactive", "tradable": True, "shortable": True, "borrow_status": "hard_to_borrow"},
     ]
     with wire(say(clock), say(days), say(assets)) as served:
@@ -393,9 +414,16 @@ def test_clock_calendar_and_assets_are_read() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.alpaca.markets", "http://paper-api.alpaca.markets", "https://paper-api.alpaca.markets.evil.com",
-     "https://evil.com/?paper-api.alpaca.markets", "https://user@api.alpaca.markets", "ftp://127.0.0.1", ""],
-)  # fmt: skip
+    [
+        "https://api.alpaca.markets",
+        "http://paper-api.alpaca.markets",
+        "https://paper-api.alpaca.markets.evil.com",
+        "https://evil.com/?paper-api.alpaca.markets",
+        "https://user@api.alpaca.markets",
+        "ftp://127.0.0.1",
+        "",
+    ],
+)
 def test_no_client_can_be_built_for_another_host(url: str) -> None:
     with pytest.raises(BadConfig):
         broker(url)
@@ -417,12 +445,8 @@ def test_a_request_to_another_host_is_stopped_at_the_transport() -> None:
 
 def test_the_live_host_is_named_nowhere_in_the_code() -> None:
     root = Path(__file__).resolve().parents[2]
-    sources = [
-        path for part in ("signals", "portfolio", "execution", "appliance") for path in (root / part).rglob("*.py")
-    ]
-    assert not [
-        str(path) for path in sources if "//api.alpaca.markets" in path.read_text() or "paper=False" in path.read_text()
-    ]
+    sources = [path for part in ("signals", "portfolio", "execution", "appliance") for path in (root / part).rglob("*.py")]
+    assert not [str(path) for path in sources if "//api.alpaca.markets" in path.read_text() or "paper=False" in path.read_text()]
 
 
 @pytest.mark.parametrize("attribute", ["_session", "_retry"])
@@ -496,16 +520,14 @@ def test_five_hundred_orders_take_four_minutes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
-    [("1.10", Decimal("1.10")), (7, Decimal(7)), (Decimal("0.1"), Decimal("0.1")), ("-2e3", Decimal(-2000))],
+    ("written", "expected"), [("1.10", Decimal("1.10")), (7, Decimal(7)), (Decimal("0.1"), Decimal("0.1")), ("-2e3", Decimal(-2000))]
 )
 def test_numbers_are_the_digits_that_were_sent(written: object, expected: Decimal) -> None:
     assert parsing.number({"n": written}, "n") == expected
 
 
 @pytest.mark.parametrize(
-    "written",
-    [None, "", "NaN", "Infinity", "1_000", "٣", 1.5, True, [], "1e99", "0x1", " 1", Decimal("NaN"), Decimal("1E+99")],
+    "written", [None, "", "NaN", "Infinity", "1_000", "٣", 1.5, True, [], "1e99", "0x1", " 1", Decimal("NaN"), Decimal("1E+99")]
 )
 def test_what_is_no_exact_number_is_not_received(written: object) -> None:
     with pytest.raises(BrokerUnreachable):
@@ -518,9 +540,7 @@ def test_a_json_number_never_passes_through_a_float() -> None:
     assert answer["n"] == Decimal("0.1000000000000000055511151231257827")
 
 
-@pytest.mark.parametrize(
-    "written", ["yesterday", "2024-13-01T00:00:00Z", "2024-03-12T13:00:00", "0001-01-01T00:00:00+01:00"]
-)
+@pytest.mark.parametrize("written", ["yesterday", "2024-13-01T00:00:00Z", "2024-03-12T13:00:00", "0001-01-01T00:00:00+01:00"])
 def test_what_is_no_instant_is_not_received(written: str) -> None:
     with pytest.raises(BrokerUnreachable):
         parsing.moment(written, "t")
@@ -559,12 +579,7 @@ def test_an_order_without_quantity_or_later_times_is_still_read() -> None:
 
 def test_activities_are_read_by_their_kind() -> None:
     fill = parsing.activity(activity("20240312:1"))
-    assert (fill.day, fill.quantity, fill.price, fill.side) == (
-        date(2024, 3, 12),
-        Decimal(2),
-        Decimal("1.5"),
-        "sell_short",
-    )
+    assert (fill.day, fill.quantity, fill.price, fill.side) == (date(2024, 3, 12), Decimal(2), Decimal("1.5"), "sell_short")
     split = parsing.activity({"id": "x", "activity_type": "SPLIT", "date": "2024-03-12", "symbol": "A", "qty": "-5"})
     assert (split.day, split.quantity, split.net_amount, split.at) == (date(2024, 3, 12), Decimal(-5), Decimal(0), None)
 
@@ -602,37 +617,51 @@ def test_an_order_is_found_by_the_brokers_own_id_and_no_other_is_taken_for_it() 
         assert client.order_of_id("x/../y?z") is None
         with pytest.raises(UnknownOrder, match="another order"):
             client.order_of_id(ORDER["id"])
-    assert [seen.path for seen in served.seen] == [
-        f"/v2/orders/{ORDER['id']}", "/v2/orders/x%2F..%2Fy%3Fz", f"/v2/orders/{ORDER['id']}",
-    ]  # fmt: skip
+    assert [seen.path for seen in served.seen] == [f"/v2/orders/{ORDER['id']}", "/v2/orders/x%2F..%2Fy%3Fz", f"/v2/orders/{ORDER['id']}"]
 
 
 LEG = {
-    **ORDER, "id": "leg-1", "client_order_id": "leg-1", "symbol": "AAPL241213C00250000", "order_class": "mleg",
-    "type": "", "asset_class": "us_option", "legs": None, "position_intent": "buy_to_open", "time_in_force": "day",
-}  # fmt: skip
+    **ORDER,
+    "id": "leg-1",
+    "client_order_id": "leg-1",
+    "symbol": "AAPL241213C00250000",
+    "order_class": "mleg",
+    "type": "",
+    "asset_class": "us_option",
+    "legs": None,
+    "position_intent": "buy_to_open",
+    "time_in_force": "day",
+}
 BY_HAND = {
-    **ORDER, "client_order_id": "by-hand", "symbol": "", "side": "", "order_class": "mleg", "asset_class": "",
-    "type": "limit", "limit_price": "-0.35", "time_in_force": "day",
-}  # fmt: skip
+    **ORDER,
+    "client_order_id": "by-hand",
+    "symbol": "",
+    "side": "",
+    "order_class": "mleg",
+    "asset_class": "",
+    "type": "limit",
+    "limit_price": "-0.35",
+    "time_in_force": "day",
+}
 
 
 @pytest.mark.parametrize(
     ("row", "symbol", "side"),
     [
         (LEG, "AAPL241213C00250000", Side.BUY),
-        ({**BY_HAND, "legs": [{**LEG, "side": "sell"}, {**LEG, "symbol": "AAPL241213C00260000"}]},
-         "AAPL241213C00250000 + AAPL241213C00260000", Side.SELL),
+        (
+            {**BY_HAND, "legs": [{**LEG, "side": "sell"}, {**LEG, "symbol": "AAPL241213C00260000"}]},
+            "AAPL241213C00250000 + AAPL241213C00260000",
+            Side.SELL,
+        ),
         ({**BY_HAND, "legs": None}, "mleg", Side.BUY),
         ({**BY_HAND, "symbol": None, "side": None, "legs": [], "filled_qty": None}, "mleg", Side.BUY),
         ({**ORDER, "symbol": "BTC/USD", "asset_class": "crypto", "qty": "0.00012"}, "BTC/USD", Side.BUY),
         ({**ORDER, "symbol": "AAPL241213C00250000", "asset_class": "us_option"}, "AAPL241213C00250000", Side.BUY),
     ],
     ids=["a leg", "nested", "not nested", "nulls", "crypto", "an option"],
-)  # fmt: skip
-def test_an_order_made_by_hand_in_options_or_coins_is_read_like_any_other(
-    row: dict[str, Any], symbol: str, side: Side
-) -> None:
+)
+def test_an_order_made_by_hand_in_options_or_coins_is_read_like_any_other(row: dict[str, Any], symbol: str, side: Side) -> None:
     with wire(say([row])) as served:
         (found,) = broker(served.url).orders(open_only=False)
     assert (found.symbol, found.side, found.filled_quantity) == (symbol, side, Decimal(0))

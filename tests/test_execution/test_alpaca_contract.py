@@ -9,17 +9,17 @@ from decimal import Decimal
 
 import pytest
 
-from appliance.clock import VirtualClock
+from appliance.system.clock import VirtualClock
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Acked, Refused, Unknown
-from execution.exchange.exchange import Exchange
-from execution.exchange.faults import Fault
-from execution.exchange.inprocess import InProcessAdapter
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.protocol.faults import Fault
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, OrderType, Side, TimeInForce
 from execution.reconcile import fill_of
-from signals.actions import Action, ActionKind
 from signals.errors import UnknownBrokerState, UnknownOrder
+from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
 
 D = date(2021, 11, 22)
@@ -27,9 +27,7 @@ D = date(2021, 11, 22)
 
 def client(served: Exchange) -> AlpacaBroker:
     clock = VirtualClock(served.clock.now(), lambda now: served.clock.move(now))  # type: ignore[attr-defined]
-    return AlpacaBroker(
-        small.URL, Credentials("key", "secret"), clock, random.Random(0), adapter=InProcessAdapter(served)
-    )
+    return AlpacaBroker(small.URL, Credentials("key", "secret"), clock, random.Random(0), adapter=InProcessAdapter(served))
 
 
 def intent(broker: AlpacaBroker, symbol: str, side: Side, quantity: str, tif: TimeInForce, attempt: int = 0) -> Intent:
@@ -45,12 +43,7 @@ def test_a_session_is_understood_alike_on_both_sides() -> None:
     served = small.exchange("2021-11-22 08:00")
     broker = client(served)
     before = broker.account()
-    assert (before.status, before.cash, before.multiplier, before.is_blocked) == (
-        "ACTIVE",
-        Decimal(1_000_000),
-        2,
-        False,
-    )
+    assert (before.status, before.cash, before.multiplier, before.is_blocked) == ("ACTIVE", Decimal(1_000_000), 2, False)
     assert broker.positions() == ()
     assert set(broker.assets()) == {"AAA", "BBB", "CCC"}
     buy = intent(broker, "AAA", Side.BUY, "10", TimeInForce.OPG)
@@ -65,16 +58,18 @@ def test_a_session_is_understood_alike_on_both_sides() -> None:
     assert {p.symbol: p.quantity for p in broker.positions()} == {"AAA": Decimal(10), "BBB": Decimal(-4)}
     fills = [fill_of(activity) for activity in broker.activities(D - timedelta(days=1))]
     assert {(f.symbol, f.side, f.quantity, f.price) for f in fills} == {
-        ("AAA", Side.BUY, Decimal(10), opened["AAA"]), ("BBB", Side.SELL, Decimal(4), opened["BBB"])
-    }  # fmt: skip
+        ("AAA", Side.BUY, Decimal(10), opened["AAA"]),
+        ("BBB", Side.SELL, Decimal(4), opened["BBB"]),
+    }
     assert broker.account().cash == before.cash + sum((fill.cash for fill in fills), Decimal(0))
     assert isinstance(fills[0], Fill)
     found = broker.order(buy.key.client_order_id)
     assert found is not None
     assert (found.status, found.filled_quantity) == (OrderStatus.FILLED, Decimal(10))
     assert [o.client_order_id for o in broker.orders(open_only=False, after=small.new_york("2021-11-22 00:00"))] == [
-        buy.key.client_order_id, short.key.client_order_id
-    ]  # fmt: skip
+        buy.key.client_order_id,
+        short.key.client_order_id,
+    ]
     assert broker.orders(open_only=True) == ()
 
 
@@ -104,9 +99,7 @@ def test_an_id_is_used_once_for_ever_and_a_duplicate_is_looked_up() -> None:
     ],
     ids=["after the cut-off", "unknown asset", "buying power", "fractional short", "fractional auction"],
 )
-def test_a_documented_refusal_is_definitive(
-    when: str, symbol: str, side: Side, quantity: str, tif: TimeInForce
-) -> None:
+def test_a_documented_refusal_is_definitive(when: str, symbol: str, side: Side, quantity: str, tif: TimeInForce) -> None:
     served = small.exchange(when)
     broker = client(served)
     order = intent(broker, symbol, side, quantity, tif)
@@ -166,9 +159,7 @@ def test_the_calendar_tells_an_early_close() -> None:
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
-def test_a_fault_on_a_submission_leaves_one_post_and_its_order_to_be_found(
-    fault: dict[str, object], outcome: type, is_there: bool
-) -> None:
+def test_a_fault_on_a_submission_leaves_one_post_and_its_order_to_be_found(fault: dict[str, object], outcome: type, is_there: bool) -> None:
     served = small.exchange("2021-11-22 08:00")
     broker = client(served)
     order = intent(broker, "AAA", Side.BUY, "10", TimeInForce.OPG)

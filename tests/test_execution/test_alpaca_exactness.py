@@ -11,11 +11,17 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER_PATH = sorted(
     path
     for pattern in (
-        "execution/brokers/*.py", "execution/orders.py", "execution/fills.py", "execution/pretrade.py",
-        "execution/planning.py", "execution/reconcile.py", "appliance/orderpath/*.py", "appliance/ledger/*.py",
+        "execution/brokers/*.py",
+        "execution/orders.py",
+        "execution/fills.py",
+        "execution/planning/pretrade.py",
+        "execution/planning/plan.py",
+        "execution/reconcile.py",
+        "appliance/orders/*.py",
+        "appliance/ledger/*.py",
     )
     for path in ROOT.glob(pattern)
-)  # fmt: skip
+)
 
 
 def test_the_order_path_is_where_it_is_looked_for() -> None:

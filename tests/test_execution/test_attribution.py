@@ -8,18 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution.attribution import (
-    CAUSES,
-    Attribution,
-    Charges,
-    Holding,
-    LegShare,
-    Part,
-    Wish,
-    attribute,
-    departures,
-    in_cents,
-)
+from execution.attribution import CAUSES, Attribution, Charges, Holding, LegShare, Part, Wish, attribute, departures, in_cents
 from signals.errors import InvariantBroken
 
 D = Decimal
@@ -27,10 +16,14 @@ CENT = D("0.01")
 # 100 shares at 10.00 open at 10.20 (+2 %) and close at 10.71 (+5 %). 110.4 were wanted, 10 ordered, 7 bought at 10.25.
 # Yesterday 5 shares were refused, so over the night 5 x 10.00 USD were missing.
 HAND = Holding(
-    before=D("1000.00"), after=D("1145.97"), cash=D("-71.75"), slippage=D("-0.35"), invested=107 * D("10.20"),
+    before=D("1000.00"),
+    after=D("1145.97"),
+    cash=D("-71.75"),
+    slippage=D("-0.35"),
+    invested=107 * D("10.20"),
     missing_before={Part.REFUSED: D("-50.00")},
     missing={Part.ROUNDING: D("-0.4") * D("10.20"), Part.REFUSED: -3 * D("10.20")},
-)  # fmt: skip
+)
 NIGHT = LegShare(D("0.02"), market=D("0.01"))
 DAY = LegShare(D("0.05"), market=D("0.02"), sector=D("0.005"))
 CHARGES = Charges(spread_and_impact=D("-1.10"), fees=D("-0.02"), borrow=D("-0.03"), other=D("0.004"))
@@ -45,9 +38,15 @@ def test_a_session_worked_by_hand() -> None:
     """
     found = attribute({"A": HAND}, {"A": (NIGHT, DAY)}, CHARGES, D("73.074"))
     assert {part.value: str(amount) for part, amount in found.parts.items()} == {
-        "market": "33.02", "sector": "5.63", "style": "0.00", "selection": "38.65", "costs": "-1.50",
-        "rounding": "-0.20", "refused orders": "-2.53", "skips": "0.00",
-    }  # fmt: skip
+        "market": "33.02",
+        "sector": "5.63",
+        "style": "0.00",
+        "selection": "38.65",
+        "costs": "-1.50",
+        "rounding": "-0.20",
+        "refused orders": "-2.53",
+        "skips": "0.00",
+    }
     assert found.total == D("73.07") == sum(found.parts.values())
     assert found.selection == {"A": D("38.65")}
     assert sum(found.costs.values()) == D("-1.50")
@@ -85,9 +84,7 @@ def test_shares_beyond_what_was_wanted_have_a_cause(wish: Wish, rounding: str, r
 
 def test_cents_left_over_go_to_the_largest_remainders() -> None:
     """0.334 + 0.333 + 0.333 = 1.00: the first has the largest remainder. Losses round the same way: towards the sum."""
-    assert list(in_cents({"a": D("0.334"), "b": D("0.333"), "c": D("0.333")}, D(1)).values()) == [
-        D("0.34"), D("0.33"), D("0.33"),
-    ]  # fmt: skip
+    assert list(in_cents({"a": D("0.334"), "b": D("0.333"), "c": D("0.333")}, D(1)).values()) == [D("0.34"), D("0.33"), D("0.33")]
     assert list(in_cents({"a": D("-0.334"), "b": D("-0.666")}, D(-1)).values()) == [D("-0.33"), D("-0.67")]
 
 
@@ -103,16 +100,18 @@ def names(draw: st.DrawFn) -> dict[str, D | bool]:
     before = draw(prices)
     arrival = (before * draw(moves)).quantize(D("0.0001"))
     return {
-        "held": draw(shares), "wanted": draw(fractions), "before": before, "arrival": arrival,
+        "held": draw(shares),
+        "wanted": draw(fractions),
+        "before": before,
+        "arrival": arrival,
         "after": (arrival * draw(moves)).quantize(D("0.0001")),
         "paid_more": draw(st.decimals(D(0), D("0.2"), places=2)),
-        "filled": draw(st.sampled_from([D(0), D("0.5"), D(1)])), "is_refused": draw(st.booleans()),
-    }  # fmt: skip
+        "filled": draw(st.sampled_from([D(0), D("0.5"), D(1)])),
+        "is_refused": draw(st.booleans()),
+    }
 
 
-def session(
-    rows: list[dict[str, D | bool]], *, is_planned: bool = True, is_sent: bool = True
-) -> tuple[Attribution, D, D]:
+def session(rows: list[dict[str, D | bool]], *, is_planned: bool = True, is_sent: bool = True) -> tuple[Attribution, D, D]:
     """Attribute it; beside that return the account's own result and the result of holding exactly what was wanted."""
     holdings, legs, made, ideal = {}, {}, D(0), D(0)
     for number, row in enumerate(rows):
@@ -122,19 +121,29 @@ def session(
         bought = (planned * row["filled"]).quantize(D(1), ROUND_DOWN) if is_sent else D(0)
         price = arrival + row["paid_more"]
         rest = planned - bought
-        wish = Wish(wanted, held, planned, D(0) if is_sent else rest, rest if is_sent else D(0),
-                    is_refused=bool(row["is_refused"]), is_planned=is_planned)  # fmt: skip
+        wish = Wish(
+            wanted,
+            held,
+            planned,
+            D(0) if is_sent else rest,
+            rest if is_sent else D(0),
+            is_refused=bool(row["is_refused"]),
+            is_planned=is_planned,
+        )
         off = departures(wish)
         assert held + bought == wanted + sum(off.values())
         holdings[f"S{number}"] = Holding(
-            before=held * row["before"], after=(held + bought) * row["after"], cash=-bought * price,
-            slippage=-bought * (price - arrival), invested=(held + bought) * arrival,
+            before=held * row["before"],
+            after=(held + bought) * row["after"],
+            cash=-bought * price,
+            slippage=-bought * (price - arrival),
+            invested=(held + bought) * arrival,
             missing={cause: off[cause] * arrival for cause in CAUSES},
-        )  # fmt: skip
+        )
         legs[f"S{number}"] = (
             LegShare(arrival / row["before"] - 1, D("0.01"), D("-0.002"), D("0.001")),
             LegShare(row["after"] / arrival - 1, D("-0.003"), D("0.004"), D(0)),
-        )  # fmt: skip
+        )
         made += (held + bought) * row["after"] - held * row["before"] - bought * price
         ideal += held * (arrival - row["before"]) + wanted * (row["after"] - arrival)
     found = attribute(holdings, legs, CHARGES, made + CHARGES.total)
@@ -159,9 +168,7 @@ def test_market_sector_style_and_selection_are_what_holding_exactly_the_wanted_b
 
 
 @given(st.lists(names(), min_size=1, max_size=6))
-def test_what_was_filled_in_full_lacks_nothing_and_a_skipped_session_blames_the_skip(
-    rows: list[dict[str, D | bool]],
-) -> None:
+def test_what_was_filled_in_full_lacks_nothing_and_a_skipped_session_blames_the_skip(rows: list[dict[str, D | bool]]) -> None:
     whole = [{**row, "is_refused": False, "filled": D(1)} for row in rows]
     filled = session(whole)[0].parts
     assert filled[Part.REFUSED] == filled[Part.SKIPS] == 0

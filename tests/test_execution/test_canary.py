@@ -17,9 +17,7 @@ SECRET, KEY = "CANARY-SECRET-b81f0c", "CANARY-KEY-77aa"
 KEYS = {"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET}
 
 
-def test_without_credentials_it_says_so_in_one_sentence_and_sends_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_credentials_it_says_so_in_one_sentence_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     core = exchange("2021-11-22 08:00")
     with serving(core) as url:
         assert main(["--url", url, "--to", str(tmp_path)], {"APCA_API_KEY_ID": KEY}, NOW) == 2
@@ -44,17 +42,13 @@ def test_a_far_order_is_sent_found_and_cancelled_and_the_cassette_tells_no_secre
     first, second = (path.read_text() for path in sorted(tmp_path.iterdir()))
     for hidden in (KEY, SECRET, orders[0].client_order_id, str(orders[0].id)):
         assert hidden not in first + second
-    assert [(row["method"], row["status"]) for row in json.loads(first)] == [
-        ("GET", 200), ("POST", 200), ("GET", 200), ("DELETE", 204)
-    ]  # fmt: skip
+    assert [(row["method"], row["status"]) for row in json.loads(first)] == [("GET", 200), ("POST", 200), ("GET", 200), ("DELETE", 204)]
     assert json.loads(first)[0]["answered"]["account_number"] == "removed"
     sent, found, ended = json.loads(first)[1:]
     assert sent["answered"]["id"] == found["answered"]["id"] and ended["path"].endswith(sent["answered"]["id"])
 
 
-def test_a_changed_field_set_is_told_field_by_field_with_exit_code_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_field_set_is_told_field_by_field_with_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The cassette before this one had a field more in the order, and one less in the account."""
     core = exchange("2021-11-22 08:00")
     with serving(core) as url:
@@ -84,21 +78,13 @@ def test_a_venue_that_refuses_the_key_ends_it_with_one_line(tmp_path: Path, caps
 
 def test_a_cassette_that_would_tell_a_secret_is_refused() -> None:
     """A venue that echoes the key in its answer."""
-    row = {"method": "GET", "path": "/v2/clock", "query": {}, "asked": None, "status": 200,
-           "answered": {"echo": f"hello {SECRET}"}}  # fmt: skip
+    row = {"method": "GET", "path": "/v2/clock", "query": {}, "asked": None, "status": 200, "answered": {"echo": f"hello {SECRET}"}}
     with pytest.raises(InvariantBroken, match="not written"):
         redacted([row], (KEY, SECRET))
 
 
 def test_an_answer_of_another_kind_is_a_difference() -> None:
-    row = {
-        "method": "GET",
-        "path": "/v2/clock",
-        "query": {},
-        "asked": None,
-        "status": 200,
-        "answered": {"a": [{"b": 1}]},
-    }
+    row = {"method": "GET", "path": "/v2/clock", "query": {}, "asked": None, "status": 200, "answered": {"a": [{"b": 1}]}}
     before, after = (fields(redacted([row | {"status": status}], ())) for status in (200, 500))
     assert before["GET /v2/clock 200 answered"] == ["a", "a.[].b"]
     assert "GET /v2/clock 500 answered: not seen before" in differences(before, after)

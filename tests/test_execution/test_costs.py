@@ -14,8 +14,8 @@ from execution.costs.impact import impact_cost_usd, square_root_impact, weight_i
 from execution.costs.spread import estimated_bps, half_spread, spread_bps, spread_cost, squared_spread, tick_bps
 from execution.orders import Side
 from portfolio.nav import NavCosts, net_asset_value
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.bars import Bars
 
 D = Decimal
 NAN = float("nan")
@@ -28,9 +28,7 @@ def test_a_side_pays_half_the_quoted_spread() -> None:
     assert spread_cost(D(10_000), D(12)) == D("6.00")
 
 
-@pytest.mark.parametrize(
-    ("price", "bps"), [("5", "20.00"), ("1", "100.00"), ("0.9999", "1.00"), ("0.12", "8.33"), ("400", "0.25")]
-)
+@pytest.mark.parametrize(("price", "bps"), [("5", "20.00"), ("1", "100.00"), ("0.9999", "1.00"), ("0.12", "8.33"), ("400", "0.25")])
 def test_a_tick_is_a_cent_from_a_dollar_and_a_hundredth_of_one_below(price: str, bps: str) -> None:
     assert tick_bps(D(price)) == D(bps)
 
@@ -70,8 +68,18 @@ def ohlc() -> Bars:
     opened, high, low, close = (np.array([column[i] for column in columns]).T for i in range(4))
     overnight = np.vstack([np.full((1, 4), np.nan), opened[1:] / close[:-1] - 1.0])
     days = np.busday_offset("2020-01-02", np.arange(len(opened)), roll="forward")
-    return Bars(days, ("A", "B", "C", "D"), opened, high, low, close, np.ones_like(opened), overnight.copy(), overnight,
-                np.ones(opened.shape, dtype=bool))  # fmt: skip
+    return Bars(
+        days,
+        ("A", "B", "C", "D"),
+        opened,
+        high,
+        low,
+        close,
+        np.ones_like(opened),
+        overnight.copy(),
+        overnight,
+        np.ones(opened.shape, dtype=bool),
+    )
 
 
 def test_edge_is_what_its_authors_compute(ohlc: Bars) -> None:
@@ -144,16 +152,21 @@ def test_borrow_needs_a_later_session() -> None:
 @pytest.mark.parametrize(
     ("adv", "price", "volatility", "bps"),
     [
-        ("100000000", 50.0, 0.02, 50), ("99999999.99", 50.0, 0.02, 100), ("10000000", 50.0, 0.02, 100),
-        ("9999999", 50.0, 0.02, 200), ("999999", 50.0, 0.02, 1000), ("0", 50.0, 0.02, 1000),
-        ("500000000", 4.99, 0.02, 200), ("500000000", 0.12, 0.02, 1000),  # cheap
-        ("500000000", 50.0, 0.05, 100), ("500000000", 50.0, 0.09, 200),  # wild
-        ("500000000", NAN, 0.02, 50), ("500000000", 50.0, NAN, 200),  # an unknown price passes, a volatility does not
+        ("100000000", 50.0, 0.02, 50),
+        ("99999999.99", 50.0, 0.02, 100),
+        ("10000000", 50.0, 0.02, 100),
+        ("9999999", 50.0, 0.02, 200),
+        ("999999", 50.0, 0.02, 1000),
+        ("0", 50.0, 0.02, 1000),
+        ("500000000", 4.99, 0.02, 200),
+        ("500000000", 0.12, 0.02, 1000),  # cheap
+        ("500000000", 50.0, 0.05, 100),
+        ("500000000", 50.0, 0.09, 200),  # wild
+        ("500000000", NAN, 0.02, 50),
+        ("500000000", 50.0, NAN, 200),  # an unknown price passes, a volatility does not
     ],
-)  # fmt: skip
-def test_borrow_goes_by_the_name_s_volume_price_and_volatility(
-    adv: str, price: float, volatility: float, bps: int
-) -> None:
+)
+def test_borrow_goes_by_the_name_s_volume_price_and_volatility(adv: str, price: float, volatility: float, bps: int) -> None:
     assert borrow_tier(D(adv), price, volatility).annual_bps == bps
     rates = annual_rates(np.array([float(adv)]), np.array([price]), np.array([volatility]))
     assert rates.tolist() == [bps / 1e4]

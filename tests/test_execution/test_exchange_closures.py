@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from signals.actions import Action, ActionKind
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -80,8 +80,12 @@ def test_nothing_trades_on_the_struck_day_and_the_next_session_opens_for_what_st
     assert (orders["gtc"]["filled_avg_price"], orders["for the next"]["filled_avg_price"]) == ("102", "102")
     assert orders["for the next"]["id"] == again and orders["opg"]["filled_qty"] == "0"
     served.advance(new_york(f"{NEXT} 17:00"))
-    days = {row["t"][:10] for row in call(served, "GET", "/v2/stocks/bars", symbols="AAA", timeframe="1Day",
-                                          start="2021-11-19", end=f"{NEXT}T16:30:00-05:00")["bars"]["AAA"]}  # fmt: skip
+    days = {
+        row["t"][:10]
+        for row in call(
+            served, "GET", "/v2/stocks/bars", symbols="AAA", timeframe="1Day", start="2021-11-19", end=f"{NEXT}T16:30:00-05:00"
+        )["bars"]["AAA"]
+    }
     assert days == {"2021-11-19", NEXT}
 
 
@@ -111,9 +115,10 @@ def test_a_restart_remembers_the_closure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "day", [STRUCK, "2021-11-19", "2021-11-25", "2022-12-30", "2030-01-02", "", "soon"],
+    "day",
+    [STRUCK, "2021-11-19", "2021-11-25", "2022-12-30", "2030-01-02", "", "soon"],
     ids=["has opened", "is over", "is no session", "is the last", "lies beyond", "none given", "no date"],
-)  # fmt: skip
+)
 def test_only_a_session_that_has_yet_to_open_can_be_struck(day: str) -> None:
     served = exchange(f"{STRUCK} 09:30")
     body = json.dumps({"session": day}).encode()

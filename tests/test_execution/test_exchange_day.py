@@ -13,31 +13,20 @@ from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest, GetOrdersRequest, MarketOrderRequest
 
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes.exchange import actions_client, data, exchange, new_york, trading
 
 
-def market_order(
-    symbol: str, quantity: float, side: str, time_in_force: str, client_id: str | None = None
-) -> MarketOrderRequest:
+def market_order(symbol: str, quantity: float, side: str, time_in_force: str, client_id: str | None = None) -> MarketOrderRequest:
     return MarketOrderRequest(
-        symbol=symbol,
-        qty=quantity,
-        side=OrderSide(side),
-        time_in_force=TimeInForce(time_in_force),
-        client_order_id=client_id,
+        symbol=symbol, qty=quantity, side=OrderSide(side), time_in_force=TimeInForce(time_in_force), client_order_id=client_id
     )
 
 
 def test_the_account_opens_with_its_cash_and_twice_that_as_buying_power() -> None:
     account = trading(exchange()).get_account()
-    assert (account.cash, account.equity, account.buying_power, account.multiplier) == (
-        "1000000",
-        "1000000",
-        "2000000",
-        "2",
-    )
+    assert (account.cash, account.equity, account.buying_power, account.multiplier) == ("1000000", "1000000", "2000000", "2")
     assert account.status == "ACTIVE" and account.account_number.startswith("PA")
 
 
@@ -48,8 +37,10 @@ def test_clock_and_calendar_know_the_holiday_and_the_early_close() -> None:
     assert clock.next_open == new_york("2021-11-26 09:30") and clock.next_close == new_york("2021-11-26 13:00")
     days = client.get_calendar(GetCalendarRequest(start=date(2021, 11, 24), end=date(2021, 11, 29)))
     assert [(day.date, day.close.strftime("%H:%M")) for day in days] == [
-        (date(2021, 11, 24), "16:00"), (date(2021, 11, 26), "13:00"), (date(2021, 11, 29), "16:00")
-    ]  # fmt: skip
+        (date(2021, 11, 24), "16:00"),
+        (date(2021, 11, 26), "13:00"),
+        (date(2021, 11, 29), "16:00"),
+    ]
 
 
 def test_an_opening_auction_order_fills_at_the_open_and_not_before() -> None:
@@ -139,21 +130,19 @@ def test_bars_end_where_the_clock_stands_and_page_completely() -> None:
     """On 11-24 at 15:59 only three sessions have closed; 9 bars in pages of 4 are three pages."""
     served = exchange("2021-11-24 15:59")
     request = StockBarsRequest(
-        symbol_or_symbols=["CCC", "AAA", "BBB"],
-        timeframe=TimeFrame.Day,
-        start=datetime(2021, 11, 1),
-        end=datetime(2021, 12, 31),
+        symbol_or_symbols=["CCC", "AAA", "BBB"], timeframe=TimeFrame.Day, start=datetime(2021, 11, 1), end=datetime(2021, 12, 31)
     )
     whole = data(served).get_stock_bars(request).data
     assert {symbol: [bar.close for bar in rows] for symbol, rows in whole.items()} == {
-        "AAA": [100.5, 101.5, 102.5], "BBB": [50.5, 51.5, 52.5], "CCC": [20.5, 21.5, 22.5]
-    }  # fmt: skip
+        "AAA": [100.5, 101.5, 102.5],
+        "BBB": [50.5, 51.5, 52.5],
+        "CCC": [20.5, 21.5, 22.5],
+    }
     client, pages = data(served), []
     token = None
     while True:
         page = client.get(
-            "/stocks/bars",
-            {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-11-01", "limit": 4, "page_token": token},
+            "/stocks/bars", {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-11-01", "limit": 4, "page_token": token}
         )
         pages.append([(symbol, row["t"]) for symbol, rows in page["bars"].items() for row in rows])
         token = page["next_page_token"]
@@ -166,9 +155,7 @@ def test_bars_end_where_the_clock_stands_and_page_completely() -> None:
 
 
 def test_quotes_show_the_last_price_with_half_the_spread_on_either_side() -> None:
-    quotes = data(exchange("2021-11-22 12:00")).get_stock_latest_quote(
-        StockLatestQuoteRequest(symbol_or_symbols=["AAA"])
-    )
+    quotes = data(exchange("2021-11-22 12:00")).get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["AAA"]))
     assert (quotes["AAA"].bid_price, quotes["AAA"].ask_price) == (100.9748, 101.0252)
 
 
@@ -215,9 +202,7 @@ def test_a_renamed_holding_keeps_its_shares_and_a_delisted_one_is_paid_out() -> 
     assert [held.symbol for held in client.get_all_positions()] == ["AAA"]
     assert client.get_account().cash == "999835", "1,000,000 - 2 x 101 - 4 x 51 + 4 x 60.25"
     assert client.get_asset("BBB").status == "inactive"
-    told = actions_client(served).get_corporate_actions(
-        CorporateActionsRequest(start=date(2021, 11, 1), end=date(2021, 12, 31))
-    )
+    told = actions_client(served).get_corporate_actions(CorporateActionsRequest(start=date(2021, 11, 1), end=date(2021, 12, 31)))
     assert {family: len(rows) for family, rows in told.data.items()} == {"name_changes": 1, "cash_mergers": 1}
 
 
@@ -249,7 +234,5 @@ def test_equity_follows_the_marks_and_last_equity_the_close_before() -> None:
 
 def test_adjusted_bars_divide_by_later_splits_alone() -> None:
     served = exchange("2021-11-23 17:00", actions=[SPLIT])
-    request = StockBarsRequest(
-        symbol_or_symbols="AAA", timeframe=TimeFrame.Day, start=datetime(2021, 11, 19), adjustment=Adjustment.SPLIT
-    )
+    request = StockBarsRequest(symbol_or_symbols="AAA", timeframe=TimeFrame.Day, start=datetime(2021, 11, 19), adjustment=Adjustment.SPLIT)
     assert [round(bar.close, 6) for bar in data(served).get_stock_bars(request).data["AAA"]] == [67.0, 67.666667, 102.5]

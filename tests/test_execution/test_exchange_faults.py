@@ -11,21 +11,14 @@ from typing import Any
 import pytest
 import requests
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.protocol.message import Request
 from tests.fakes import steering
 from tests.fakes.exchange import URL, exchange, serving
 
 HEADERS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
-ORDER = {
-    "symbol": "AAA",
-    "qty": "1",
-    "side": "buy",
-    "type": "market",
-    "time_in_force": "opg",
-    "client_order_id": "once",
-}
+ORDER = {"symbol": "AAA", "qty": "1", "side": "buy", "type": "market", "time_in_force": "opg", "client_order_id": "once"}
 
 
 @dataclass
@@ -38,12 +31,7 @@ class Door:
 
     def ask(self, method: str, path: str, body: Any = None, timeout: float = 5.0) -> requests.Response:
         return self.session.request(
-            method,
-            self.url + path,
-            json=body,
-            headers=HEADERS | steering.keys(self.url),
-            timeout=timeout,
-            allow_redirects=False,
+            method, self.url + path, json=body, headers=HEADERS | steering.keys(self.url), timeout=timeout, allow_redirects=False
         )
 
     def arm(self, **fault: Any) -> None:
@@ -75,9 +63,7 @@ def submit(door: Door, timeout: float = 5.0) -> requests.Response:
 
 @pytest.mark.parametrize("kind", ["drop", "reset"])
 @pytest.mark.parametrize("accepted", [True, False])
-def test_a_lost_connection_tells_nothing_and_the_order_is_there_or_not_as_scripted(
-    door: Door, kind: str, accepted: bool
-) -> None:
+def test_a_lost_connection_tells_nothing_and_the_order_is_there_or_not_as_scripted(door: Door, kind: str, accepted: bool) -> None:
     door.arm(kind=kind, method="POST", path="/v2/orders", accepted=accepted)
     with pytest.raises(requests.ConnectionError):
         submit(door)
@@ -115,11 +101,13 @@ SPOILT: dict[str, tuple[dict[str, Any], Callable[[requests.Response], bool]]] = 
     "truncated_json": ({}, lambda r: r.status_code == 200 and not is_json(r) and r.text.startswith('{"id"')),
     "empty": ({}, lambda r: r.status_code == 200 and r.content == b""),
     "redirect": ({}, lambda r: r.status_code == 302 and "location" in r.headers),
-    "edit": ({"set": {"status": "mystery", "client_order_id": "other"}},
-             lambda r: (r.json()["status"], r.json()["client_order_id"], r.json()["qty"]) == ("mystery", "other", "1")),
+    "edit": (
+        {"set": {"status": "mystery", "client_order_id": "other"}},
+        lambda r: (r.json()["status"], r.json()["client_order_id"], r.json()["qty"]) == ("mystery", "other", "1"),
+    ),
     "nanoseconds": ({}, lambda r: len(r.json()["submitted_at"].split(".")[1]) == len("123456789Z")),
     "clock_skew": ({"seconds": 90}, lambda r: r.json()["submitted_at"].startswith("2021-11-22T13:01:30")),
-}  # fmt: skip
+}
 
 
 def is_json(response: requests.Response) -> bool:
@@ -159,14 +147,7 @@ def test_rows_skip_and_count_and_a_lookup_can_be_blind_for_a_while(door: Door) -
     """F26: the first two look-ups miss, the third finds."""
     submit(door)
     path = "/v2/orders:by_client_order_id"
-    door.arm(
-        kind="status",
-        method="GET",
-        path=path,
-        status=404,
-        set={"code": 40410000, "message": "order not found"},
-        times=2,
-    )
+    door.arm(kind="status", method="GET", path=path, status=404, set={"code": 40410000, "message": "order not found"}, times=2)
     door.arm(kind="status", method="GET", path="/v2/account", status=503, skip=1)
     answers = [door.ask("GET", f"{path}?client_order_id=once").status_code for _ in range(3)]
     assert answers == [404, 404, 200]

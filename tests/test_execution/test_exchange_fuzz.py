@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.exchange.message import Request
-from execution.exchange.routes import ROUTES
+from execution.exchange.api.routes import ROUTES
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import exchange
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -31,23 +31,19 @@ WORDS = st.sampled_from(
      "2021-11-22T12:00:00.123456789Z", "all", "asc", "-", "", "\x00", "é", "QUFBfDIwMjE="]
 )  # fmt: skip
 SCALARS = WORDS | st.text(max_size=8) | st.integers() | st.floats() | st.booleans() | st.none()
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
-)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2))
 ORDERS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=9)
-NEARLY = ORDERS.map(
-    lambda odd: {"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"} | odd
-)
-BODIES = (
-    (ORDERS | NEARLY).map(lambda body: json.dumps(body).encode()) | st.binary(max_size=20) | st.just(b"[" * 100_000)
-)
+NEARLY = ORDERS.map(lambda odd: {"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"} | odd)
+BODIES = (ORDERS | NEARLY).map(lambda body: json.dumps(body).encode()) | st.binary(max_size=20) | st.just(b"[" * 100_000)
 
 
 @settings(max_examples=700, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(ROUTES), WORDS | st.text(max_size=10),
-    st.dictionaries(st.sampled_from(PARAMETERS), WORDS | st.text(max_size=10), max_size=3), BODIES,
-)  # fmt: skip
+    st.sampled_from(ROUTES),
+    WORDS | st.text(max_size=10),
+    st.dictionaries(st.sampled_from(PARAMETERS), WORDS | st.text(max_size=10), max_size=3),
+    BODIES,
+)
 def test_no_request_breaks_the_exchange(route: Any, argument: str, query: dict[str, str], body: bytes) -> None:
     path = route.path.split("{")[0] + argument if "{" in route.path else route.path
     SERVED.faults.clear()
@@ -69,10 +65,11 @@ PRICED = ("limit_price", "stop_price", "trail_price", "trail_percent", "qty", "n
 
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(["market", "limit", "stop", "stop_limit", "trailing_stop"]), st.sampled_from(["buy", "sell"]),
+    st.sampled_from(["market", "limit", "stop", "stop_limit", "trailing_stop"]),
+    st.sampled_from(["buy", "sell"]),
     st.dictionaries(st.sampled_from(PRICED), NUMBERS, max_size=3),
     st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=1),
-)  # fmt: skip
+)
 def test_no_number_breaks_an_order(type_: str, side: str, numbers: dict[str, Any], odd: dict[str, Any]) -> None:
     body = {"symbol": "AAA", "side": side, "type": type_, "time_in_force": "day"} | numbers | odd
     request = Request("POST", "/v2/orders", {}, HEADERS, json.dumps(body).encode())

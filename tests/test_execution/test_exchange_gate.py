@@ -19,12 +19,13 @@ import requests
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from execution.exchange import http, market, stream
-from execution.exchange.exchange import Exchange
-from execution.exchange.gate import TOKEN_FILE, Gate, token_in
-from execution.exchange.message import Request
-from execution.exchange.refusals import RefusedByVenue
-from execution.exchange.routes import ROUTES, SIM_PREFIX
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.api.routes import ROUTES, SIM_PREFIX
+from execution.exchange.doors import http, stream
+from execution.exchange.doors.gate import TOKEN_FILE, Gate, token_in
+from execution.exchange.market import market
+from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.refusals import RefusedByVenue
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.steering import TOKEN, keys
 
@@ -96,8 +97,14 @@ def test_programs_pass_by_either_name_of_loopback_and_with_an_origin_of_its_own(
 def test_only_the_clock_of_the_simulation_is_told_without_its_token(served: tuple[Exchange, str]) -> None:
     core, url = served
     before = core.now
-    asked = {"to": "2021-11-22T16:05:00-05:00", "symbol": "AAA", "halted": True, "hard": True, "session": "2021-11-23",
-             "faults": [{"kind": "drop"}]}  # fmt: skip
+    asked = {
+        "to": "2021-11-22T16:05:00-05:00",
+        "symbol": "AAA",
+        "halted": True,
+        "hard": True,
+        "session": "2021-11-23",
+        "faults": [{"kind": "drop"}],
+    }
     for method, path in SIMULATION:
         for given in ({}, {"X-Sim-Token": "guessed"}, {"X-Sim-Token": TOKEN[:-1]}, {"X-Sim-Token": ""}):
             answered = requests.request(method, url + path, json=asked, headers=KEYS | given, timeout=5)
@@ -143,8 +150,7 @@ BODIES = {
     "the same in an unknown key": b'{"note": 1E+99999999999999999999}',
     "a number of many digits": b'{"qty": ' + b"9" * 5000 + b"}",
     "NaN": b'{"qty": NaN}',
-    "half a character as a symbol": b'{"symbol": "\\ud800", "qty": 1, "side": "buy", "type": "market", '
-    b'"time_in_force": "opg"}',
+    "half a character as a symbol": b'{"symbol": "\\ud800", "qty": 1, "side": "buy", "type": "market", "time_in_force": "opg"}',
     "half a character as an id": b'{"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "opg",'
     b' "client_order_id": "\\udfff"}',
     "half a character as a key": b'{"\\ud800": 1}',
@@ -191,21 +197,19 @@ def test_a_fault_that_cannot_be_carried_out_is_refused_when_it_is_armed(fault: d
 
 def test_a_status_without_a_body_and_an_edit_of_what_has_no_keys_reach_the_client(served: tuple[Exchange, str]) -> None:
     _, url = served
-    rows = [{"kind": "status", "status": 204, "path": "/v2/account"},
-            {"kind": "edit", "set": {"qty": "2"}, "path": "/v2/assets"},
-            {"kind": "clock_skew", "seconds": 60, "path": "/v2/orders"}]  # fmt: skip
+    rows = [
+        {"kind": "status", "status": 204, "path": "/v2/account"},
+        {"kind": "edit", "set": {"qty": "2"}, "path": "/v2/assets"},
+        {"kind": "clock_skew", "seconds": 60, "path": "/v2/orders"},
+    ]
     assert requests.post(f"{url}/_sim/faults", json={"faults": rows}, headers=keys(url), timeout=5).status_code == 200
     assert requests.get(f"{url}/v2/account", headers=KEYS, timeout=5).status_code == 204
     assert requests.get(f"{url}/v2/assets", headers=KEYS, timeout=5).json()[0]["qty"] == "2"
     odd = ORDER | {"client_order_id": "9999-12-31T23:59:59Z"}
-    assert requests.post(f"{url}/v2/orders", json=odd, headers=KEYS, timeout=5).json()["client_order_id"] == (
-        "9999-12-31T23:59:59Z"
-    )
+    assert requests.post(f"{url}/v2/orders", json=odd, headers=KEYS, timeout=5).json()["client_order_id"] == ("9999-12-31T23:59:59Z")
 
 
-def test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The fault strikes after the order is in the book: on disk, in memory, and on the stream it must not be."""
     for state in (tmp_path / "state", None):
         core = exchange("2021-11-22 12:00", state=state)
@@ -265,9 +269,7 @@ def _body(name: str) -> bytes:
 
 
 def _all_orders(url: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = requests.get(
-        f"{url}/v2/orders", params={"status": "all", "limit": "500"}, headers=KEYS, timeout=5
-    ).json()
+    found: list[dict[str, Any]] = requests.get(f"{url}/v2/orders", params={"status": "all", "limit": "500"}, headers=KEYS, timeout=5).json()
     return found
 
 
@@ -290,9 +292,7 @@ def test_a_body_beyond_the_limit_is_refused_unread(served: tuple[Exchange, str])
     assert large.status_code == 413 and not core.venue.book.log and works(url)
 
 
-def test_a_client_that_drips_its_body_is_told_so_and_one_that_drips_its_head_is_cut_off(
-    served: tuple[Exchange, str],
-) -> None:
+def test_a_client_that_drips_its_body_is_told_so_and_one_that_drips_its_head_is_cut_off(served: tuple[Exchange, str]) -> None:
     """While they drip, others are served."""
     core, url = served
     with _knock(url, HEAD + b"Content-Length: 100\r\n\r\n{") as slow, _knock(url, b"GET /v2/acc") as slower:
@@ -326,9 +326,7 @@ def _ends(connection: socket.socket) -> bool:
     return True
 
 
-def test_silent_connections_beyond_the_limit_make_room_for_the_next(
-    served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_connections_beyond_the_limit_make_room_for_the_next(served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _, url = served
     monkeypatch.setattr(http, "CONNECTIONS_MAX", 8)
     silent = [_knock(url) for _ in range(30)]
@@ -337,9 +335,7 @@ def test_silent_connections_beyond_the_limit_make_room_for_the_next(
         each.close()
 
 
-def test_a_stream_without_keys_or_with_nonsense_ends_by_itself(
-    served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_without_keys_or_with_nonsense_ends_by_itself(served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _, url = served
     monkeypatch.setattr(stream, "STREAMS_MAX", 1)
 

@@ -23,10 +23,10 @@ from alpaca.trading.requests import (
     ReplaceOrderRequest,
 )
 
-from execution.exchange import http
-from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors import http
+from execution.exchange.market.market import Market
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
 from tests.fakes.steering import advance, log
 
@@ -41,9 +41,7 @@ def served() -> Iterator[tuple[Exchange, str]]:
 def test_the_unmodified_clients_trade_a_day_over_http(served: tuple[Exchange, str]) -> None:
     _, url = served
     client = TradingClient("key", "secret", url_override=url)
-    asked = MarketOrderRequest(
-        symbol="AAA", qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id="one"
-    )
+    asked = MarketOrderRequest(symbol="AAA", qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id="one")
     order = client.submit_order(asked)
     assert order.status is OrderStatus.ACCEPTED
     assert advance(url, "2021-11-22T16:05:00-05:00")["now"] == "2021-11-22T21:05:00Z"
@@ -63,9 +61,7 @@ def test_the_log_tells_what_arrived_and_when(served: tuple[Exchange, str]) -> No
     client.get_account()
     client.cancel_orders()
     rows = log(url)
-    assert [(row["method"], row["path"], row["status"]) for row in rows] == [
-        ("GET", "/v2/account", 200), ("DELETE", "/v2/orders", 207)
-    ]  # fmt: skip
+    assert [(row["method"], row["path"], row["status"]) for row in rows] == [("GET", "/v2/account", 200), ("DELETE", "/v2/orders", 207)]
     assert all(row["at"] == "2021-11-22T13:00:00Z" and row["received_at"] for row in rows)
     client._session.close()
 
@@ -88,10 +84,7 @@ def test_one_loopback_address_is_bound_and_no_other() -> None:
 def test_every_call_of_the_clients_works_over_http(served: tuple[Exchange, str]) -> None:
     """A2: account to portfolio history, three pages of bars, one replacement; no exception anywhere."""
     _, url = served
-    client, market = (
-        TradingClient("key", "secret", url_override=url),
-        StockHistoricalDataClient("k", "s", url_override=url),
-    )
+    client, market = (TradingClient("key", "secret", url_override=url), StockHistoricalDataClient("k", "s", url_override=url))
     client.get_account(), client.get_clock(), client.get_calendar(), client.get_all_assets(), client.get_asset("AAA")
     advance(url, "2021-11-22T12:00:00-05:00")
     far = LimitOrderRequest(symbol="AAA", qty=2, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=50)
@@ -107,8 +100,9 @@ def test_every_call_of_the_clients_works_over_http(served: tuple[Exchange, str])
     client.get_account_configurations(), client.cancel_orders()
     pages, token = [], None
     while token is not None or not pages:
-        page = market.get("/stocks/bars", {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-11-01",
-                                           "limit": 8, "page_token": token})  # fmt: skip
+        page = market.get(
+            "/stocks/bars", {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-11-01", "limit": 8, "page_token": token}
+        )
         pages.append(sum(len(rows) for rows in page["bars"].values()))
         token = page["next_page_token"]
     assert pages == [8, 8, 2], "three names, six closed sessions"

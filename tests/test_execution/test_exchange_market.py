@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from execution.exchange.clock import VirtualClock
-from execution.exchange.market import Market
-from execution.exchange.message import Request
-from execution.exchange.names import directory, tenures
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.market.market import Market
+from execution.exchange.market.names import directory, tenures
+from execution.exchange.protocol.message import Request
 from signals.errors import BadBars, InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.exchange import bars, calendar, exchange, new_york
 
 MONDAY = date(2021, 11, 22)
@@ -28,19 +28,18 @@ def changed(panel: Bars, opens_from: int, rest_from: int) -> Bars:
     since = {"open": opens_from, "high": rest_from, "low": rest_from, "close": rest_from, "volume": rest_from}
     fields = {name: getattr(panel, name) * np.where(rows >= row, 7.0, 1.0) for name, row in since.items()}
     return Bars(
-        panel.sessions, panel.symbols, **fields, total_return=panel.total_return.copy(),
-        overnight_return=panel.overnight_return.copy(), eligible=panel.eligible.copy(),
-    )  # fmt: skip
+        panel.sessions,
+        panel.symbols,
+        **fields,
+        total_return=panel.total_return.copy(),
+        overnight_return=panel.overnight_return.copy(),
+        eligible=panel.eligible.copy(),
+    )
 
 
 @pytest.mark.parametrize(
     ("at", "opens_known", "closes_known"),
-    [
-        ("2021-11-22 09:29:59.999999", 1, 1),
-        ("2021-11-22 09:30", 2, 1),
-        ("2021-11-22 15:59:59.999999", 2, 1),
-        ("2021-11-22 16:00", 2, 2),
-    ],
+    [("2021-11-22 09:29:59.999999", 1, 1), ("2021-11-22 09:30", 2, 1), ("2021-11-22 15:59:59.999999", 2, 1), ("2021-11-22 16:00", 2, 2)],
 )
 def test_changing_what_is_not_known_yet_changes_no_answer(at: str, opens_known: int, closes_known: int) -> None:
     paths = ("/v2/stocks/bars/latest", "/v2/stocks/quotes/latest", "/v2/stocks/trades/latest", "/v2/assets")
@@ -73,9 +72,16 @@ def test_bars_on_a_day_without_a_session_are_refused() -> None:
     shifted = panel.sessions.copy()
     shifted[-1] = np.datetime64("2021-12-04")  # a Saturday
     with pytest.raises(BadBars):
-        Market(Bars(shifted, *(getattr(panel, name) for name in (
-            "symbols", "open", "high", "low", "close", "volume", "total_return", "overnight_return", "eligible"
-        ))), calendar())  # fmt: skip
+        Market(
+            Bars(
+                shifted,
+                *(
+                    getattr(panel, name)
+                    for name in ("symbols", "open", "high", "low", "close", "volume", "total_return", "overnight_return", "eligible")
+                ),
+            ),
+            calendar(),
+        )
 
 
 def test_a_symbol_that_was_given_up_may_be_borne_by_another_security() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol.message import Request
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -63,10 +63,8 @@ def spread_free(at: str, **config: Any) -> Exchange:
         ({"type": "limit", "limit_price": "101.5", "time_in_force": "cls"}, "filled", "101.5"),
         ({"type": "limit", "limit_price": "101.49", "time_in_force": "cls"}, "expired", None),
     ],
-)  # fmt: skip
-def test_an_order_that_rests_before_the_open_meets_the_open_then_the_range(
-    fields: dict[str, Any], status: str, price: str | None
-) -> None:
+)
+def test_an_order_that_rests_before_the_open_meets_the_open_then_the_range(fields: dict[str, Any], status: str, price: str | None) -> None:
     served = spread_free(BEFORE_OPEN)
     order = submit(served, **fields)
     served.advance(new_york(CLOSE))
@@ -83,9 +81,7 @@ def test_an_order_that_rests_before_the_open_meets_the_open_then_the_range(
         ({"type": "stop", "stop_price": "103"}, "expired", None),
     ],
 )
-def test_an_order_that_arrives_during_the_session_sees_no_range(
-    fields: dict[str, Any], status: str, price: str | None
-) -> None:
+def test_an_order_that_arrives_during_the_session_sees_no_range(fields: dict[str, Any], status: str, price: str | None) -> None:
     served = spread_free(NOON)
     order = submit(served, **fields)
     served.advance(new_york(CLOSE))
@@ -120,9 +116,7 @@ def test_a_stop_that_fills_in_part_stays_triggered_and_its_rest_is_a_market_orde
     served = exchange(BEFORE_OPEN, spread_bps=0, partial_fill_probability=1.0)
     order = submit(served, qty=2, type="stop", stop_price="103", time_in_force="gtc")
     served.advance(new_york(CLOSE))
-    assert (call(served, "GET", f"/v2/orders/{order}")["filled_qty"], outcome(served, order)) == (
-        "1", ("partially_filled", "103")
-    )  # fmt: skip
+    assert (call(served, "GET", f"/v2/orders/{order}")["filled_qty"], outcome(served, order)) == ("1", ("partially_filled", "103"))
     served.advance(new_york("2021-11-23 09:30"))
     assert outcome(served, order) == ("filled", "102.5")
 
@@ -147,9 +141,7 @@ def test_notional_buys_as_many_billionths_of_a_share_as_it_pays_for() -> None:
     """1,000 / 101 = 9.900990099 (rounded down); 9.900990099 x 101 = 999.999999999, which is 1,000.00 to the cent."""
     served = spread_free(NOON)
     order = call(served, "GET", f"/v2/orders/{submit(served, qty=None, notional=1000)}")
-    assert (order["status"], order["filled_qty"], order["qty"], order["notional"]) == (
-        "filled", "9.900990099", None, "1000"
-    )  # fmt: skip
+    assert (order["status"], order["filled_qty"], order["qty"], order["notional"]) == ("filled", "9.900990099", None, "1000")
     assert served.venue.book.cash == Decimal("999000.00")
     rest = submit(served, side="sell", qty="9.900990099")
     assert outcome(served, rest)[0] == "filled" and call(served, "GET", "/v2/positions") == []
@@ -220,17 +212,15 @@ def test_positions_close_whole_in_part_and_all_together() -> None:
     call(served, "DELETE", "/v2/positions/AAA", qty="2")
     assert served.venue.book.quantity("AAA") == 3
     rows = call(served, "DELETE", "/v2/positions", cancel_orders="true")
-    assert [(row["symbol"], row["status"], row["body"]["side"]) for row in rows] == [
-        ("AAA", 200, "sell"), ("BBB", 200, "buy")
-    ]  # fmt: skip
+    assert [(row["symbol"], row["status"], row["body"]["side"]) for row in rows] == [("AAA", 200, "sell"), ("BBB", 200, "buy")]
     assert call(served, "GET", "/v2/positions") == []
 
 
 def test_dividends_are_paid_only_without_paper_fidelity_and_never_on_total_return_prices() -> None:
     from datetime import date
 
-    from signals.actions import Action, ActionKind
-    from signals.manifest import PriceBasis
+    from signals.market.actions import Action, ActionKind
+    from signals.market.manifest import PriceBasis
 
     dividend = Action(ActionKind.DIVIDEND, "AAA", date(2021, 11, 23), date(2021, 11, 19), cash=Decimal("0.25"))
     raw, adjusted, total = PriceBasis.RAW, PriceBasis.SPLIT_ADJUSTED, PriceBasis.TOTAL_RETURN

@@ -23,10 +23,13 @@ def client() -> TradingClient:
     for number in range(MANY):
         client.submit_order(
             MarketOrderRequest(
-                symbol=("AAA", "BBB", "CCC")[number % 3], qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG,
+                symbol=("AAA", "BBB", "CCC")[number % 3],
+                qty=1,
+                side=OrderSide.BUY,
+                time_in_force=TimeInForce.OPG,
                 client_order_id=f"n{number}",
             )
-        )  # fmt: skip
+        )
     served.advance(new_york("2021-11-22 09:30"))
     return client
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request, Response
-from execution.exchange.order import LEGAL, Order
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.orders.order import LEGAL, Order
+from execution.exchange.protocol.message import Request, Response
 from execution.orders import OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 from tests.fakes.exchange import bars, exchange
@@ -30,10 +30,24 @@ CASH = Decimal(200_000)
 
 def an_order(status: OrderStatus) -> Order:
     return Order(
-        id="o", seq=0, client_order_id="c", asset_id="a", symbol="AAA", side=Side.BUY, type=OrderType.MARKET,
-        time_in_force=TimeInForce.DAY, quantity=Decimal(10), notional=None, status=status, session=date(2021, 11, 22),
-        created_at=NOW, updated_at=NOW, submitted_at=NOW, position_intent="buy_to_open", hold_price=Decimal(1),
-    )  # fmt: skip
+        id="o",
+        seq=0,
+        client_order_id="c",
+        asset_id="a",
+        symbol="AAA",
+        side=Side.BUY,
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        quantity=Decimal(10),
+        notional=None,
+        status=status,
+        session=date(2021, 11, 22),
+        created_at=NOW,
+        updated_at=NOW,
+        submitted_at=NOW,
+        position_intent="buy_to_open",
+        hold_price=Decimal(1),
+    )
 
 
 @pytest.mark.parametrize(("before", "after"), product(STATUSES, STATUSES))
@@ -79,15 +93,12 @@ class Driver:
     def submit(self) -> Response:
         draw = self.rng
         body: dict[str, Any] = {
-            "symbol": draw.choice(["AAA", "BBB", "CCC"]), "side": draw.choice(["buy", "sell"]),
+            "symbol": draw.choice(["AAA", "BBB", "CCC"]),
+            "side": draw.choice(["buy", "sell"]),
             "type": draw.choice(["market"] * 4 + ["limit", "limit", "stop", "stop_limit", "trailing_stop"]),
             "time_in_force": draw.choice(["day", "day", "day", "gtc", "opg", "cls", "ioc", "fok"]),
-        }  # fmt: skip
-        size = (
-            {"notional": draw.randint(1, 5000)}
-            if draw.random() < 0.1
-            else {"qty": draw.choice([1, 7, 40, 300, 0.25, 2.5])}
-        )
+        }
+        size = {"notional": draw.randint(1, 5000)} if draw.random() < 0.1 else {"qty": draw.choice([1, 7, 40, 300, 0.25, 2.5])}
         base = {"AAA": 103, "BBB": 53, "CCC": 23}[body["symbol"]]
         near = {name: round(base * draw.uniform(0.95, 1.05), 2) for name in ("limit_price", "stop_price")}
         wanted = {"limit": ["limit_price"], "stop": ["stop_price"], "stop_limit": ["limit_price", "stop_price"]}
@@ -144,9 +155,7 @@ def check_books(served: Exchange, filled_before: dict[str, Decimal]) -> None:
     for order in book.orders.values():
         assert by_order[order.id] == order.filled_quantity >= filled_before.get(order.id, Decimal(0))
         assert order.quantity is None or order.filled_quantity <= order.quantity
-        assert (order.status is OrderStatus.FILLED) == (
-            order.filled_quantity > 0 and order.remaining == 0 and not order.is_open
-        )
+        assert (order.status is OrderStatus.FILLED) == (order.filled_quantity > 0 and order.remaining == 0 and not order.is_open)
         filled_before[order.id] = order.filled_quantity
         reserved += order.reserved
     assert book.reserved == reserved

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from execution.exchange import refusals
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request, Response
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.protocol import refusals
+from execution.exchange.protocol.message import Request, Response
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -218,8 +218,7 @@ def test_every_refusal_of_the_table_has_a_status_that_says_client_error() -> Non
     rows = [row for row in vars(refusals).values() if isinstance(row, refusals.Refusal)]
     assert len(rows) >= 40 and len({row.name for row in rows}) == len(rows)
     assert all(
-        400 <= row.status < 500 and (row.code == 0 or str(row.code).startswith(str(row.status)) or row.code == 40010001)
-        for row in rows
+        400 <= row.status < 500 and (row.code == 0 or str(row.code).startswith(str(row.status)) or row.code == 40010001) for row in rows
     )
 
 
@@ -228,8 +227,6 @@ def test_a_name_without_any_price_yet_is_refused() -> None:
     assert order(served).status == 422 and date(2021, 11, 19) == served.venue.market.trading_day(served.now)
 
 
-@pytest.mark.parametrize(
-    "said", [{"position_intent": "buy_to_open"}, {"extended_hours": False}, {"order_class": ""}, {"legs": None}]
-)
+@pytest.mark.parametrize("said", [{"position_intent": "buy_to_open"}, {"extended_hours": False}, {"order_class": ""}, {"legs": None}])
 def test_what_says_nothing_new_is_taken(said: dict[str, Any]) -> None:
     assert order(exchange("2021-11-22 12:00"), **said).status == 200

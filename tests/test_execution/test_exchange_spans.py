@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
-from execution.exchange.spans import Frame
-from signals.actions import Action, ActionKind
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.market.spans import Frame
+from execution.exchange.protocol.message import Request
+from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -35,12 +35,8 @@ def rows(served: Exchange, frame: str, start: str = "2021-11-01", **query: str) 
 def test_a_week_is_stamped_at_its_monday_and_holds_what_has_closed_of_it() -> None:
     """Thanksgiving's week has four sessions, 11-22 to 11-26; at noon of 11-24 two of them have closed."""
     first = ("2021-11-15T05:00:00Z", 100, 103, 98, 100.5, 100_000)
-    assert rows(exchange("2021-11-24 12:00"), "1Week") == [
-        first, ("2021-11-22T05:00:00Z", 101, 105, 99, 102.5, 200_000)
-    ]  # fmt: skip
-    assert rows(exchange("2021-11-26 13:05"), "1Week") == [
-        first, ("2021-11-22T05:00:00Z", 101, 107, 99, 104.5, 400_000)
-    ]  # fmt: skip
+    assert rows(exchange("2021-11-24 12:00"), "1Week") == [first, ("2021-11-22T05:00:00Z", 101, 105, 99, 102.5, 200_000)]
+    assert rows(exchange("2021-11-26 13:05"), "1Week") == [first, ("2021-11-22T05:00:00Z", 101, 107, 99, 104.5, 400_000)]
     served = exchange("2021-11-29 08:00")
     assert rows(served, "1W", "2021-11-16") == rows(served, "1Week")[1:], "a week counts whole or not at all"
     assert rows(served, "1Week", end="2021-11-22T12:00:00-05:00") == rows(served, "1Week")
@@ -57,16 +53,15 @@ def test_an_hour_tells_the_opening_print_and_at_the_close_the_rest() -> None:
     """2021-11-22 from 09:30 to 16:00; the hours of both together are the day again."""
     opening = ("2021-11-22T14:00:00Z", 101, 101, 101, 101, 1)
     closing = ("2021-11-22T20:00:00Z", 101, 104, 99, 101.5, 99_999)
-    seen = {
-        at: rows(exchange(f"2021-11-22 {at}"), "1Hour", "2021-11-22") for at in ("09:59", "10:00", "15:59", "16:00")
-    }
+    seen = {at: rows(exchange(f"2021-11-22 {at}"), "1Hour", "2021-11-22") for at in ("09:59", "10:00", "15:59", "16:00")}
     assert seen == {"09:59": [], "10:00": [opening], "15:59": [opening], "16:00": [opening, closing]}
     assert rows(exchange("2021-11-22 16:00"), "12Hour", "2021-11-22") == [
-        ("2021-11-22T05:00:00Z", 101, 101, 101, 101, 1), ("2021-11-22T17:00:00Z", 101, 104, 99, 101.5, 99_999)
-    ]  # fmt: skip
-    assert rows(exchange("2021-11-22 16:00"), "23Hour", "2021-11-22") == [
-        ("2021-11-22T05:00:00Z", 101, 104, 99, 101.5, 100_000)
-    ], "one bar holds both"
+        ("2021-11-22T05:00:00Z", 101, 101, 101, 101, 1),
+        ("2021-11-22T17:00:00Z", 101, 104, 99, 101.5, 99_999),
+    ]
+    assert rows(exchange("2021-11-22 16:00"), "23Hour", "2021-11-22") == [("2021-11-22T05:00:00Z", 101, 104, 99, 101.5, 100_000)], (
+        "one bar holds both"
+    )
     early = rows(exchange("2021-11-26 13:00"), "1Hour", "2021-11-26")
     assert [row[0] for row in early] == ["2021-11-26T14:00:00Z", "2021-11-26T17:00:00Z"]
     silent = exchange("2021-11-22 16:00", panel=bars(silent=[("AAA", date(2021, 11, 22))]))
@@ -147,14 +142,8 @@ def test_the_clock_of_a_market_tells_its_phase(at: str, phase: str, until: str, 
 def test_the_calendar_of_a_market_has_its_phases_and_early_closes() -> None:
     served = exchange("2021-11-24 08:00")
     found = get(served, "/v3/calendar/XNYS")
-    assert [day["date"] for day in found["calendar"]] == [
-        "2021-11-24", "2021-11-26", "2021-11-29", "2021-11-30", "2021-12-01"
-    ]  # fmt: skip
+    assert [day["date"] for day in found["calendar"]] == ["2021-11-24", "2021-11-26", "2021-11-29", "2021-11-30", "2021-12-01"]
     assert found["calendar"][1]["core_end"] == "2021-11-26T13:00:00-05:00"
-    assert (
-        get(served, "/v3/calendar/NASDAQ", timezone="UTC")["calendar"][0]["core_start"] == "2021-11-24T14:30:00+00:00"
-    )
-    assert (
-        get(served, "/v3/calendar/XLON", 400)["code"] == get(served, "/v3/clock", 400, markets="X")["code"] == 40010001
-    )
+    assert get(served, "/v3/calendar/NASDAQ", timezone="UTC")["calendar"][0]["core_start"] == "2021-11-24T14:30:00+00:00"
+    assert get(served, "/v3/calendar/XLON", 400)["code"] == get(served, "/v3/clock", 400, markets="X")["code"] == 40010001
     assert get(served, "/v3/clock", 422, time="2150-01-01")["code"] == 42210000

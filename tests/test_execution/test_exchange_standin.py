@@ -16,8 +16,8 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from execution.exchange.__main__ import app
-from execution.exchange.exchange import Exchange
-from execution.exchange.standin import HOSTS, certify, standing_in
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors.standin import HOSTS, certify, standing_in
 from signals.errors import BadConfig
 from tests.fakes.exchange import exchange, serving
 
@@ -44,9 +44,7 @@ def test_a_client_with_alpacas_own_address_trades_on_the_exchange(
     client = TradingClient("key", "secret", paper=True)
     for number in range(3):
         client.submit_order(
-            MarketOrderRequest(
-                symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id=f"n{number}"
-            )
+            MarketOrderRequest(symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id=f"n{number}")
         )
     client._session.close()
     assert [order.client_order_id for order in core.venue.book.orders.values()] == ["n0", "n1", "n2"]
@@ -56,8 +54,7 @@ def test_a_client_with_alpacas_own_address_trades_on_the_exchange(
 def test_no_other_host_is_stood_in_for(stood_in: tuple[Exchange, str, Path], host: str) -> None:
     core, proxy, trusted = stood_in
     with pytest.raises(requests.exceptions.ProxyError):
-        requests.get(f"https://{host}/v2/account", headers=HEADERS, proxies={"https": proxy}, verify=str(trusted),
-                     timeout=5)  # fmt: skip
+        requests.get(f"https://{host}/v2/account", headers=HEADERS, proxies={"https": proxy}, verify=str(trusted), timeout=5)
     assert not core.venue.book.log
 
 
@@ -84,9 +81,7 @@ def test_no_private_key_is_left_and_two_runs_share_no_authority(stood_in: tuple[
 def test_the_certificate_is_for_the_paper_hosts_alone() -> None:
     _, hosts, _ = certify(NOW)
     names = x509.load_pem_x509_certificate(hosts).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    assert tuple(names.value.get_values_for_type(x509.DNSName)) == (
-        "paper-api.alpaca.markets", "data.alpaca.markets"
-    )  # fmt: skip
+    assert tuple(names.value.get_values_for_type(x509.DNSName)) == ("paper-api.alpaca.markets", "data.alpaca.markets")
 
 
 def test_a_port_without_a_file_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

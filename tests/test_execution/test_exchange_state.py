@@ -21,10 +21,10 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
-from execution.exchange import http
 from execution.exchange.__main__ import main
-from execution.exchange.exchange import Exchange
-from execution.exchange.message import Request
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors import http
+from execution.exchange.protocol.message import Request
 from signals.errors import BadConfig, BadDataset, Locked
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, new_york, trading
@@ -45,12 +45,8 @@ def busy(served: Exchange) -> None:
     """Leave orders of every kind of end, a long, a short and a configuration behind."""
     client = trading(served)
     for symbol, side, tif in (("AAA", "buy", "opg"), ("BBB", "sell", "opg"), ("CCC", "buy", "cls")):
-        client.submit_order(
-            MarketOrderRequest(symbol=symbol, qty=7, side=OrderSide(side), time_in_force=TimeInForce(tif))
-        )
-    far = LimitOrderRequest(
-        symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=50, client_order_id="far"
-    )
+        client.submit_order(MarketOrderRequest(symbol=symbol, qty=7, side=OrderSide(side), time_in_force=TimeInForce(tif)))
+    far = LimitOrderRequest(symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=50, client_order_id="far")
     client.submit_order(far)
     client.patch("/account/configurations", {"no_shorting": True})
     served.advance(new_york("2021-11-23 12:00"))
@@ -123,9 +119,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the exchange in a process of its own and kill it without mercy at the end."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.exchange", str(state)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    started = subprocess.Popen([sys.executable, "-m", "tests.fakes.exchange", str(state)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     try:
         yield started, started.stdout.readline().strip()
@@ -145,11 +139,8 @@ def test_no_acknowledged_order_is_lost_when_the_process_is_killed(tmp_path: Path
         with pytest.raises(requests.ConnectionError):
             for number in itertools.count():
                 order = client.submit_order(
-                    MarketOrderRequest(
-                        symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG,
-                        client_order_id=f"n{number}",
-                    )
-                )  # fmt: skip
+                    MarketOrderRequest(symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id=f"n{number}")
+                )
                 acknowledged.append(order.client_order_id)
         client._session.close()
         killer.join()
@@ -167,9 +158,19 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
     commands = [
         ["trainer", "generate", "--seed", "3", "--symbols", "30", "--sessions", "300", "--to", str(folder / "made")],
-        ["trainer", "ingest", "--bars", str(folder / "made/bars.parquet"), "--actions",
-         str(folder / "made/actions.parquet"), "--basis", "raw", "--to", str(folder / "set")],
-    ]  # fmt: skip
+        [
+            "trainer",
+            "ingest",
+            "--bars",
+            str(folder / "made/bars.parquet"),
+            "--actions",
+            str(folder / "made/actions.parquet"),
+            "--basis",
+            "raw",
+            "--to",
+            str(folder / "set"),
+        ],
+    ]
     for module, *arguments in commands:
         made = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
         if "No module named" in made.stderr:
@@ -257,9 +258,8 @@ def test_a_state_in_memory_keeps_its_token_in_a_folder_that_goes_with_it(dataset
     ids=str,
 )
 def test_an_option_that_cannot_be_is_one_line_and_leaves_no_state(
-    options: tuple[str, ...], said: str, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    options: tuple[str, ...], said: str, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In this process, through the entry point itself: the server must not even begin."""
     kept = () if "--state" in options else ("--state", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from alpaca.trading.stream import TradingStream
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from execution.exchange.faults import Fault, FaultKind
+from execution.exchange.protocol.faults import Fault, FaultKind
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, serving, trading_at
 
@@ -71,20 +71,22 @@ def test_a_scripted_day_arrives_event_by_event() -> None:
         client._session.close()
     told = [(getattr(update.event, "value", update.event), update.order.symbol) for update in seen]
     assert told == [
-        ("accepted", "AAA"), ("accepted", "BBB"), ("canceled", "BBB"), ("accepted", "BBB"),
-        ("new", "AAA"), ("fill", "AAA"), ("new", "BBB"), ("expired", "BBB"),
-    ]  # fmt: skip
+        ("accepted", "AAA"),
+        ("accepted", "BBB"),
+        ("canceled", "BBB"),
+        ("accepted", "BBB"),
+        ("new", "AAA"),
+        ("fill", "AAA"),
+        ("new", "BBB"),
+        ("expired", "BBB"),
+    ]
     fill = seen[5]
     assert (fill.price, fill.qty, fill.position_qty, fill.order.filled_avg_price) == (101.0, 5.0, 5.0, "101")
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [
-        (FaultKind.STREAM_TWICE, ["1", "1", "2", "3"]),
-        (FaultKind.STREAM_SWAP, ["2", "1", "3"]),
-        (FaultKind.STREAM_DROP, ["2", "3"]),
-    ],
+    [(FaultKind.STREAM_TWICE, ["1", "1", "2", "3"]), (FaultKind.STREAM_SWAP, ["2", "1", "3"]), (FaultKind.STREAM_DROP, ["2", "3"])],
 )
 def test_the_stream_may_repeat_swap_and_drop_while_rest_stays_true(kind: FaultKind, expected: list[str]) -> None:
     core = exchange("2021-11-22 08:00")
@@ -93,9 +95,7 @@ def test_the_stream_may_repeat_swap_and_drop_while_rest_stays_true(kind: FaultKi
         core.faults.arm([Fault(kind=kind, path="accepted")])
         for number in ("1", "2", "3"):
             client.submit_order(
-                MarketOrderRequest(
-                    symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id=number
-                )
+                MarketOrderRequest(symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.OPG, client_order_id=number)
             )
             if kind is FaultKind.STREAM_DROP and number == "1":
                 time.sleep(0.5)  # the client reconnects

@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from execution.exchange.market import Market
-from execution.exchange.refusals import RefusedByVenue
-from execution.exchange.windows import due_session
+from execution.exchange.market.market import Market
+from execution.exchange.orders.windows import due_session
+from execution.exchange.protocol.refusals import RefusedByVenue
 from execution.orders import TimeInForce
 from tests.fakes.exchange import bars, calendar, new_york
 

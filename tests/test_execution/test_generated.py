@@ -11,18 +11,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from execution.exchange.generated import GeneratedMarket, generate
-from execution.exchange.generated.defects import Planted
-from execution.exchange.generated.market import UNIVERSE_FILE
-from execution.exchange.generated.prices import draw_prices
-from execution.exchange.generated.returns import Returns, ar1, characters
-from signals.actions import ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import load_bars
-from signals.defects import Reason
+from signals.audit.defects import Reason
 from signals.errors import FixInput, NotASession
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars
+from signals.market.manifest import Manifest, PriceBasis
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import GeneratedMarket, generate
+from trainer.curation.generated.defects import Planted
+from trainer.curation.generated.market import UNIVERSE_FILE
+from trainer.curation.generated.prices import draw_prices
+from trainer.curation.generated.returns import Returns, ar1, characters
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
 
@@ -38,9 +38,7 @@ def market() -> GeneratedMarket:
 def dataset(market: GeneratedMarket, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     folder = tmp_path_factory.mktemp("generated")
     bars, actions = market.write(folder)
-    manifest = ingest(
-        Sources(bars, actions), folder / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()
-    )
+    manifest = ingest(Sources(bars, actions), folder / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
     return folder / "data", manifest
 
 
@@ -78,28 +76,31 @@ def test_a_small_market_has_no_red_session_either(tmp_path: Path) -> None:
     for seed in range(4):
         bars, actions = generate(seed, 30, 400, END).write(tmp_path / str(seed))
         manifest = ingest(
-            Sources(bars, actions), tmp_path / str(seed) / "data", mapping=Mapping(), basis=PriceBasis.RAW,
-            config=CurationConfig(),
-        )  # fmt: skip
+            Sources(bars, actions), tmp_path / str(seed) / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()
+        )
         assert SessionStatus.RED not in {audit.status for audit in manifest.audits}
 
 
 def test_the_audit_finds_every_planted_defect(market: GeneratedMarket, dataset: tuple[Path, Manifest]) -> None:
     names = {
-        Planted.MISSING: Reason.MISSING_SESSION, Planted.NULL_PRICE: Reason.NULL_PRICE,
-        Planted.NULL_VOLUME: Reason.NULL_VOLUME, Planted.HIGH_BELOW_BODY: Reason.HIGH_BELOW_BODY,
-        Planted.NON_POSITIVE_PRICE: Reason.NON_POSITIVE_PRICE, Planted.COPY: Reason.DUPLICATE,
+        Planted.MISSING: Reason.MISSING_SESSION,
+        Planted.NULL_PRICE: Reason.NULL_PRICE,
+        Planted.NULL_VOLUME: Reason.NULL_VOLUME,
+        Planted.HIGH_BELOW_BODY: Reason.HIGH_BELOW_BODY,
+        Planted.NON_POSITIVE_PRICE: Reason.NON_POSITIVE_PRICE,
+        Planted.COPY: Reason.DUPLICATE,
         Planted.CONFLICT: Reason.DUPLICATE_CONFLICT,
-    }  # fmt: skip
+    }
     folder, manifest = dataset
     table = pq.read_table(folder / next(r.path for r in manifest.files if r.role == "findings")).to_pylist()
     found = {(row["date"], row["symbol"], row["reason"]) for row in table}
     # A row missing at either end of a life is not between two rows, so no reader can know of it.
     lives = _lives(market)
     expected = {
-        (day, symbol, str(names[kind])) for day, symbol, kind in market.truth.defects
+        (day, symbol, str(names[kind]))
+        for day, symbol, kind in market.truth.defects
         if kind is not Planted.MISSING or lives[symbol][0] < day < lives[symbol][1]
-    }  # fmt: skip
+    }
     assert expected <= found
     assert {row for row in found if row[2] in {str(n) for n in names.values()}} - expected == set()
 
@@ -137,9 +138,7 @@ def test_the_planted_state_predicts_the_next_session_and_can_be_switched_off() -
         truth = generate(5, 150, 700, END, signal=signal, with_defects=False).truth
         state, later = truth.state[:-1], truth.total_return[1:]
         per_session = [
-            np.corrcoef(state[t][known], later[t][known])[0, 1]
-            for t in range(len(later))
-            if (known := ~np.isnan(later[t])).sum() > 50
+            np.corrcoef(state[t][known], later[t][known])[0, 1] for t in range(len(later)) if (known := ~np.isnan(later[t])).sum() > 50
         ]
         return float(np.mean(per_session))
 
@@ -181,9 +180,7 @@ def test_an_end_that_is_no_session_and_a_market_too_small_are_refused() -> None:
         generate(1, 3, 60, END)
 
 
-def test_the_universe_table_has_every_stock_from_its_first_year_on_until_its_death(
-    market: GeneratedMarket, tmp_path: Path
-) -> None:
+def test_the_universe_table_has_every_stock_from_its_first_year_on_until_its_death(market: GeneratedMarket, tmp_path: Path) -> None:
     """What is told names no future: an end is told at most 10 sessions before it, never at the start."""
     bars, actions = market.write(tmp_path)
     table = pq.read_table(tmp_path / UNIVERSE_FILE).to_pylist()
@@ -196,8 +193,11 @@ def test_the_universe_table_has_every_stock_from_its_first_year_on_until_its_dea
     held = {(row["symbol"], row["start"]) for row in table}
     assert all(sum(r["end"] is None for r in table if (r["symbol"], r["start"]) == key) <= 1 for key in held)
     manifest = ingest(
-        Sources(bars, actions, tmp_path / UNIVERSE_FILE), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.RAW,
+        Sources(bars, actions, tmp_path / UNIVERSE_FILE),
+        tmp_path / "data",
+        mapping=Mapping(),
+        basis=PriceBasis.RAW,
         config=CurationConfig(),
-    )  # fmt: skip
+    )
     assert manifest.universe_state == "point-in-time" and manifest.universe_why
     assert not [audit for audit in manifest.audits if audit.status is SessionStatus.RED]

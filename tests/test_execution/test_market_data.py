@@ -131,11 +131,16 @@ def test_actions_that_the_books_can_hold_come_with_their_figures_and_the_others_
     source, _, _ = data((200, {"corporate_actions": families, "next_page_token": None}))
     found, untold = source.actions(["AAA"], DAY, date(2025, 6, 4))
     day = date(2025, 6, 3)
-    assert sorted(found) == sorted([
-        ToldAction("split", "AAA", day, ratio=2.0), ToldAction("split", "BBB", day, ratio=1.1),
-        ToldAction("dividend", "CCC", day, cash=0.25), ToldAction("symbol_change", "DDD", day, new_symbol="DDX"),
-        ToldAction("delisting", "EEE", day, cash=12.5), ToldAction("delisting", "FFF", day, cash=0.0),
-    ])  # fmt: skip
+    assert sorted(found) == sorted(
+        [
+            ToldAction("split", "AAA", day, ratio=2.0),
+            ToldAction("split", "BBB", day, ratio=1.1),
+            ToldAction("dividend", "CCC", day, cash=0.25),
+            ToldAction("symbol_change", "DDD", day, new_symbol="DDX"),
+            ToldAction("delisting", "EEE", day, cash=12.5),
+            ToldAction("delisting", "FFF", day, cash=0.0),
+        ]
+    )
     assert untold == ["spin_offs: HHH, GGG 2025-06-04"]
     spoilt = {"forward_splits": [{"symbol": "AAA", "ex_date": "2025-06-03", "new_rate": 2, "old_rate": 0}]}
     source, _, _ = data((200, {"corporate_actions": spoilt, "next_page_token": None}))
@@ -179,9 +184,7 @@ def test_the_newest_trades_are_asked_for_as_a_free_key_may_see_them() -> None:
     assert source.latest([]) == {} and adapter.asked == 1
 
 
-@pytest.mark.parametrize(
-    "trade", [{}, {"p": 1.0}, {"t": BAR["t"]}, {"t": BAR["t"], "p": None}, {"t": "soon", "p": 1.0}]
-)
+@pytest.mark.parametrize("trade", [{}, {"p": 1.0}, {"t": BAR["t"]}, {"t": BAR["t"], "p": None}, {"t": "soon", "p": 1.0}])
 def test_a_row_that_is_no_trade_makes_the_answer_none(trade: object) -> None:
     source, _, _ = data((200, {"trades": {"AAA": trade}}))
     with pytest.raises(BadBars, match="not in the shape of trades"):
@@ -200,15 +203,15 @@ def test_a_thousand_names_take_ten_requests() -> None:
 
 def questions(source: AlpacaData) -> dict[str, Callable[[], object]]:
     return {
-        "bars": lambda: ask(source), "closes": lambda: source.closes(["AAA"], DAY, weekdays(date(2025, 5, 1), 60)),
-        "trades": lambda: source.latest(["AAA"]), "corporate_actions": lambda: source.actions(["AAA"], DAY, DAY),
-    }  # fmt: skip
+        "bars": lambda: ask(source),
+        "closes": lambda: source.closes(["AAA"], DAY, weekdays(date(2025, 5, 1), 60)),
+        "trades": lambda: source.latest(["AAA"]),
+        "corporate_actions": lambda: source.actions(["AAA"], DAY, DAY),
+    }
 
 
 @pytest.mark.parametrize("question", ["bars", "closes", "trades", "corporate_actions"])
-@pytest.mark.parametrize(
-    "told", [[], 7, "soon", None, True, {}, [{"bars": {}}], {"news": []}, {"quotes": {}}], ids=repr
-)
+@pytest.mark.parametrize("told", [[], 7, "soon", None, True, {}, [{"bars": {}}], {"news": []}, {"quotes": {}}], ids=repr)
 def test_an_answer_that_is_no_page_is_asked_for_again_and_then_refused(question: str, told: object) -> None:
     """Never taken for a market without bars, and never an error of Python."""
     source, adapter, _ = data((200, told))
@@ -218,9 +221,7 @@ def test_an_answer_that_is_no_page_is_asked_for_again_and_then_refused(question:
 
 
 @pytest.mark.parametrize("question", ["bars", "closes", "trades", "corporate_actions"])
-@pytest.mark.parametrize(
-    "part", [[], [BAR], 7, "soon", True, {"AAA": 7}, {"AAA": "soon"}, {"AAA": [], "BBB": True}], ids=repr
-)
+@pytest.mark.parametrize("part", [[], [BAR], 7, "soon", True, {"AAA": 7}, {"AAA": "soon"}, {"AAA": [], "BBB": True}], ids=repr)
 def test_a_page_whose_part_holds_no_rows_is_no_answer(question: str, part: object) -> None:
     """The second page alone is misshapen; what came on the first is not kept for an answer."""
     name = "bars" if question == "closes" else question

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from appliance.curating import fresh_actions
+from appliance.market.vendor_curation import fresh_actions
 from execution.brokers.base import Activity, Position
 from execution.brokers.market_data import AlpacaData, Keys
-from execution.exchange.inprocess import InProcessAdapter
-from execution.opinions import (
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.planning.opinions import (
     OpinionConfig,
     disputed,
     in_shares_of_d,
@@ -21,9 +21,9 @@ from execution.opinions import (
     unexplained_shares,
     unlike_actions,
 )
-from execution.restating import reference_prices
-from signals.actions import Action, ActionKind
-from signals.manifest import PriceBasis
+from execution.planning.restating import reference_prices
+from signals.market.actions import Action, ActionKind
+from signals.market.manifest import PriceBasis
 from tests.fakes import exchange as fake
 from tests.fakes.vendor import Evening
 
@@ -61,9 +61,7 @@ def held(symbol: str, quantity: int, price: str | None = "100") -> Position:
         ("100", None, True),
     ],
 )
-def test_a_name_is_believed_when_both_name_its_price_within_the_collar(
-    ours: str, theirs: str | None, is_disputed: bool
-) -> None:
+def test_a_name_is_believed_when_both_name_its_price_within_the_collar(ours: str, theirs: str | None, is_disputed: bool) -> None:
     opinions = {} if theirs is None else {"A": Decimal(theirs)}
     assert bool(disputed({"A": Decimal(ours)}, opinions, CONFIG)) is is_disputed
 
@@ -76,10 +74,7 @@ def test_the_reason_says_both_prices() -> None:
 @pytest.mark.parametrize("basis", list(PriceBasis))
 def test_the_broker_s_close_knows_the_split_of_d_and_not_its_dividend_or_name(basis: PriceBasis) -> None:
     """100 before a 4:1 split is told as 25; 0.50 of dividend are paid on D, and the name changes."""
-    actions = [
-        split("4"), action(ActionKind.DIVIDEND, "A", cash=Decimal("0.5")),
-        action(ActionKind.SYMBOL_CHANGE, "A", new_symbol="AX"),
-    ]  # fmt: skip
+    actions = [split("4"), action(ActionKind.DIVIDEND, "A", cash=Decimal("0.5")), action(ActionKind.SYMBOL_CHANGE, "A", new_symbol="AX")]
     expected = "25.0000" if basis is PriceBasis.TOTAL_RETURN else "24.5000"
     assert {s: str(p) for s, p in in_shares_of_d({"A": Decimal(25)}, actions, basis).items()} == {"AX": expected}
 
@@ -100,9 +95,7 @@ def test_the_broker_s_close_knows_the_split_of_d_and_not_its_dividend_or_name(ba
         ([action(ActionKind.DELISTING, "A", cash=Decimal(9))],) * 2 + (False,),
     ],
 )
-def test_splits_new_names_and_ends_must_be_stated_alike(
-    ours: list[Action], theirs: list[Action], is_disputed: bool
-) -> None:
+def test_splits_new_names_and_ends_must_be_stated_alike(ours: list[Action], theirs: list[Action], is_disputed: bool) -> None:
     assert set(unlike_actions(ours, theirs, CONFIG)) == ({"A"} if is_disputed else set())
 
 
@@ -136,12 +129,8 @@ def test_a_holding_that_came_went_or_changed_has_moved() -> None:
         ("1000", None, 0.0),  # what the broker has no price of is not in its equity either
     ],
 )
-def test_equity_is_explained_by_what_was_agreed_and_by_credible_prices(
-    equity: str, mark: str | None, share: float
-) -> None:
-    found = unexplained(
-        Decimal(1000), [held("A", 100)], [held("A", 100, mark)], Decimal(equity), {"A": Decimal(100)}, Decimal("0.25")
-    )
+def test_equity_is_explained_by_what_was_agreed_and_by_credible_prices(equity: str, mark: str | None, share: float) -> None:
+    found = unexplained(Decimal(1000), [held("A", 100)], [held("A", 100, mark)], Decimal(equity), {"A": Decimal(100)}, Decimal("0.25"))
     assert found == pytest.approx(share, abs=1e-12)
 
 

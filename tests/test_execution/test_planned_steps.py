@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
-from execution.entries import Entry, EntryConfig
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
-from execution.planning import PlanningConfig, plan
-from execution.pretrade import PretradeConfig, signed
-from execution.sending import is_filled, room
+from execution.planning.entries import Entry, EntryConfig
+from execution.planning.plan import PlanningConfig, plan
+from execution.planning.pretrade import PretradeConfig, signed
+from execution.planning.sending import is_filled, room
 from portfolio.weights import TargetWeights
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -28,19 +28,23 @@ STEPPED = (Entry.TWAP, Entry.ALMGREN_CHRISS)
 
 
 def planned(
-    weights: dict[str, float], held: dict[str, int], entry: EntryConfig, adv: Decimal = DEEP,
-    buying_power: Decimal = 2 * EQUITY,
-) -> Plan:  # fmt: skip
+    weights: dict[str, float], held: dict[str, int], entry: EntryConfig, adv: Decimal = DEEP, buying_power: Decimal = 2 * EQUITY
+) -> Plan:
     """Plan at 100 USD a share; a weight of 0.01 is ten shares."""
     symbols = tuple(sorted(weights))
     account = Account("id", "PA1", "ACTIVE", EQUITY, EQUITY, EQUITY, buying_power, Decimal(2), False, True)
     return plan(
         TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols])),
-        {s: Decimal(q) for s, q in held.items()}, dict.fromkeys({*weights, *held}, Decimal(100)), account,
-        Provenance("b", "s", "c", "v"), PlanningConfig(max_rounding=1.0), WIDE,
-        assets={s: Asset(s, True, True, True, True) for s in symbols}, adv_usd=dict.fromkeys(symbols, adv),
+        {s: Decimal(q) for s, q in held.items()},
+        dict.fromkeys({*weights, *held}, Decimal(100)),
+        account,
+        Provenance("b", "s", "c", "v"),
+        PlanningConfig(max_rounding=1.0),
+        WIDE,
+        assets={s: Asset(s, True, True, True, True) for s in symbols},
+        adv_usd=dict.fromkeys(symbols, adv),
         entry=entry,
-    )  # fmt: skip
+    )
 
 
 def steps(found: Plan) -> list[tuple[int, int, bool]]:
@@ -98,25 +102,23 @@ def test_a_flip_whose_closing_half_is_capped_opens_nothing() -> None:
 def test_the_closing_auction_gets_the_closing_half_of_a_flip_alone() -> None:
     found = planned({"A": -0.02, "B": 0.02}, {"A": 10}, EntryConfig(kind=Entry.CLS))
     assert [(i.key.symbol, int(signed(i)), i.time_in_force) for i in found.intents] == [
-        ("A", -10, TimeInForce.CLS), ("B", 20, TimeInForce.CLS),
-    ]  # fmt: skip
+        ("A", -10, TimeInForce.CLS),
+        ("B", 20, TimeInForce.CLS),
+    ]
     assert [(symbol, check) for symbol, check, _ in found.refusals] == [("A", "FLIP")]
 
 
 def test_the_closing_auction_fits_buying_power_without_counting_its_sells() -> None:
     """2,500 USD pay for 20 shares at 100 with a reserve of 4 %, not for a second 20; selling 90 shares adds nothing."""
-    found = planned(
-        {"A": 0.02, "B": 0.02, "C": 0.0}, {"C": 90}, EntryConfig(kind=Entry.CLS), buying_power=Decimal(2500)
-    )
+    found = planned({"A": 0.02, "B": 0.02, "C": 0.0}, {"C": 90}, EntryConfig(kind=Entry.CLS), buying_power=Decimal(2500))
     assert {i.key.symbol for i in found.intents} == {"A", "C"}
     assert [(symbol, check) for symbol, check, _ in found.refusals] == [("B", "BUYING_POWER")]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(STEPPED), st.integers(2, 12), st.floats(0, 50), st.integers(-90, 90), st.integers(-90, 90),
-    st.integers(1, 2_000_000),
-)  # fmt: skip
+    st.sampled_from(STEPPED), st.integers(2, 12), st.floats(0, 50), st.integers(-90, 90), st.integers(-90, 90), st.integers(1, 2_000_000)
+)
 def test_steps_never_exceed_the_order_nor_the_cap_nor_cross_zero(
     kind: Entry, count: int, urgency: float, held: int, wanted: int, adv: int
 ) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
 from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
-from execution.planning import PlanningConfig, plan, sending_order
-from execution.pretrade import PretradeConfig, signed
+from execution.planning.plan import PlanningConfig, plan, sending_order
+from execution.planning.pretrade import PretradeConfig, signed
 from portfolio.weights import TargetWeights
 from signals.errors import TripwireSkip
 
@@ -44,14 +44,19 @@ def planned(
     given_prices = {name: "100" for name in NAMES} if prices is None else prices
     arguments: dict[str, Any] = {
         "assets": {name: Asset(name, True, True, True, True) for name in NAMES},
-        "adv_usd": {name: Decimal(10**9) for name in NAMES}, "account": account(), "limits": WIDE,
-        "config": PlanningConfig(max_rounding=1.0), **options,
-    }  # fmt: skip
+        "adv_usd": {name: Decimal(10**9) for name in NAMES},
+        "account": account(),
+        "limits": WIDE,
+        "config": PlanningConfig(max_rounding=1.0),
+        **options,
+    }
     return plan(
-        targets, {s: Decimal(q) for s, q in (positions or {}).items()},
+        targets,
+        {s: Decimal(q) for s, q in (positions or {}).items()},
         {s: Decimal(p) for s, p in given_prices.items()},
-        provenance=PROVENANCE, **arguments,
-    )  # fmt: skip
+        provenance=PROVENANCE,
+        **arguments,
+    )
 
 
 def told(result: Plan) -> list[tuple[str, int, str, bool]]:
@@ -68,8 +73,10 @@ def test_shares_are_whole_and_nearest_half_a_share_is_not_traded() -> None:
 
 def test_a_held_name_without_a_target_is_closed() -> None:
     assert told(planned({"A": 0.01, "B": 0.0}, {"B": "7", "C": "-3"})) == [
-        ("A", 10, "opg", False), ("B", -7, "opg", True), ("C", 3, "opg", True)
-    ]  # fmt: skip
+        ("A", 10, "opg", False),
+        ("B", -7, "opg", True),
+        ("C", 3, "opg", True),
+    ]
 
 
 def test_a_flip_is_a_closing_order_and_an_opening_one_that_waits_for_it() -> None:
@@ -120,9 +127,7 @@ def test_a_book_that_whole_shares_miss_by_more_than_the_limit_opens_nothing_and_
     assert result.rounding.never_held == ("B",)
     assert told(result) == [("C", -3, "opg", True)]
     assert result.refusals == (("A", "ROUNDING", "the target book is too small for whole shares"),)
-    assert told(planned({"A": 0.0016, "B": -0.0004}, config=PlanningConfig(max_rounding=0.4))) == [
-        ("A", 2, "opg", False)
-    ]
+    assert told(planned({"A": 0.0016, "B": -0.0004}, config=PlanningConfig(max_rounding=0.4))) == [("A", 2, "opg", False)]
 
 
 def test_rounding_stops_short_of_the_largest_weight_of_a_name_and_of_zero() -> None:
@@ -166,9 +171,7 @@ def test_an_unpriced_name_that_is_neither_held_nor_wanted_is_no_refusal() -> Non
 def test_the_brokers_own_price_measures_a_holding_that_has_no_reference() -> None:
     without = planned({"B": 0.01}, {"A": "5"}, {"B": "100"})
     assert ("B", "GROSS", "a name in the book has no reference price") in without.refusals
-    assert planned({"B": 0.01}, {"A": "5"}, {"B": "100"}, marks={"A": Decimal(90)}).references == {
-        "A": Decimal(90), "B": Decimal(100)
-    }  # fmt: skip
+    assert planned({"B": 0.01}, {"A": "5"}, {"B": "100"}, marks={"A": Decimal(90)}).references == {"A": Decimal(90), "B": Decimal(100)}
 
 
 def test_what_the_broker_does_not_trade_or_lend_is_refused_with_its_reason() -> None:
@@ -194,9 +197,7 @@ def test_auction_orders_fit_the_buying_power_without_counting_their_own_sales() 
     """2,080 USD pay for 20 shares with their reserve of 4 %; the sale of B would pay for more, but only once filled."""
     poor = account(buying_power=Decimal(2080))
     result = planned({"A": 0.01, "B": 0.0, "C": 0.01, "D": 0.01}, {"B": "500"}, account=poor)
-    assert told(result) == [
-        ("A", 10, "opg", False), ("B", -500, "opg", True), ("C", 10, "opg", False), ("D", 10, "day", False)
-    ]  # fmt: skip
+    assert told(result) == [("A", 10, "opg", False), ("B", -500, "opg", True), ("C", 10, "opg", False), ("D", 10, "day", False)]
 
 
 def test_closing_orders_leave_even_when_buying_power_is_negative() -> None:
@@ -217,12 +218,7 @@ def test_an_account_without_equity_is_not_planned_for(equity: str) -> None:
 
 def test_orders_leave_closings_first_then_openings_then_what_waits() -> None:
     result = planned({"A": 0.03, "B": -0.01, "C": 0.0}, {"B": "10", "C": "-5"})
-    assert [(i.key.symbol, i.key.slice) for i in sending_order(result.intents)] == [
-        ("B", 0),
-        ("C", 0),
-        ("A", 0),
-        ("B", 1),
-    ]
+    assert [(i.key.symbol, i.key.slice) for i in sending_order(result.intents)] == [("B", 0), ("C", 0), ("A", 0), ("B", 1)]
 
 
 def test_a_plan_freezes_what_its_orders_are_judged_by_again() -> None:
@@ -236,13 +232,8 @@ weights = st.floats(-0.05, 0.05, allow_nan=False)
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    wanted=st.dictionaries(st.sampled_from(NAMES), weights, min_size=1),
-    held=st.dictionaries(st.sampled_from(NAMES), shares),
-)
-def test_filled_in_full_a_plan_lands_within_one_share_of_its_targets(
-    wanted: dict[str, float], held: dict[str, int]
-) -> None:
+@given(wanted=st.dictionaries(st.sampled_from(NAMES), weights, min_size=1), held=st.dictionaries(st.sampled_from(NAMES), shares))
+def test_filled_in_full_a_plan_lands_within_one_share_of_its_targets(wanted: dict[str, float], held: dict[str, int]) -> None:
     config = PlanningConfig(min_trade_usd=Decimal(0), max_rounding=1.0)
     free = PretradeConfig(max_net=Decimal(1), max_name=Decimal(1), max_order_equity=Decimal(1), max_gross=Decimal(2))
     positions = {symbol: str(quantity) for symbol, quantity in held.items()}

@@ -15,18 +15,7 @@ from pydantic import ValidationError
 
 from execution.brokers.base import Asset
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
-from execution.pretrade import (
-    CHECKS,
-    Circumstances,
-    Pending,
-    PretradeConfig,
-    Refusal,
-    lowers,
-    refusal,
-    reserved,
-    screen,
-    signed,
-)
+from execution.planning.pretrade import CHECKS, Circumstances, Pending, PretradeConfig, Refusal, lowers, refusal, reserved, screen, signed
 
 LIMITS = PretradeConfig()
 NAN, INF = Decimal("NaN"), Decimal("Infinity")
@@ -47,10 +36,16 @@ def now(**changes: Any) -> Circumstances:
     """An account of 100,000 USD, empty; four names at 100 USD, each with a billion of volume."""
     names = ("A", "B", "C", "D")
     plain = Circumstances(
-        equity=Decimal(100_000), buying_power=Decimal(200_000), shorting_enabled=True, positions={}, pending=(),
-        references={name: Decimal(100) for name in names}, market={}, adv_usd={name: Decimal(10**9) for name in names},
+        equity=Decimal(100_000),
+        buying_power=Decimal(200_000),
+        shorting_enabled=True,
+        positions={},
+        pending=(),
+        references={name: Decimal(100) for name in names},
+        market={},
+        adv_usd={name: Decimal(10**9) for name in names},
         assets={name: Asset(name, True, True, True, True) for name in names},
-    )  # fmt: skip
+    )
     return replace(plain, **changes)
 
 
@@ -84,8 +79,7 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "all inputs": ("INPUTS", order("A", 1), now(), LIMITS, False),
     "reduces a long": ("REDUCE_ONLY", order("A", -5, reduces=True), now(positions=held(A=5)), LIMITS, False),
     "would cross zero": ("REDUCE_ONLY", order("A", -6, reduces=True), now(positions=held(A=5)), LIMITS, True),
-    "would just cross zero": (
-        "REDUCE_ONLY", order("A", "-0.9", reduces=True), now(positions=held(A="0.5")), LIMITS, True),
+    "would just cross zero": ("REDUCE_ONLY", order("A", "-0.9", reduces=True), now(positions=held(A="0.5")), LIMITS, True),
     "position is gone": ("REDUCE_ONLY", order("A", -5, reduces=True), now(), LIMITS, True),
     "covers a short": ("REDUCE_ONLY", order("A", 5, reduces=True), now(positions=held(A=-5)), LIMITS, False),
     "adds to a short": ("REDUCE_ONLY", order("A", -5, reduces=True), now(positions=held(A=-5)), LIMITS, True),
@@ -117,19 +111,22 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "cheap inside": ("PRICE_COLLAR", order("A", 1, "4.4"), now(references={"A": Decimal(4)}), LIMITS, False),
     "cheap outside": ("PRICE_COLLAR", order("A", 1, "4.41"), now(references={"A": Decimal(4)}), LIMITS, True),
     "five dollars are not cheap": ("PRICE_COLLAR", order("A", 1, "5.26"), now(market={"A": Decimal(5)}), LIMITS, True),
-    "half a dollar is a price": (
-        "PRICE_COLLAR", order("A", 1, "0.5"), now(market={"A": Decimal("0.5")}), LIMITS, False),
+    "half a dollar is a price": ("PRICE_COLLAR", order("A", 1, "0.5"), now(market={"A": Decimal("0.5")}), LIMITS, False),
     "newest price inside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("142.85")}), LIMITS, False),
     "newest price outside": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal("142.86")}), LIMITS, True),
     "newest price of another scale": ("PRICE_COLLAR", order("A", 1), now(latest={"A": Decimal(1000)}), LIMITS, True),
     "newest price NaN": ("PRICE_COLLAR", order("A", 1), now(latest={"A": NAN}), LIMITS, True),
     "the market counts before the newest price": (
-        "PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(106)}, latest={"A": Decimal(100)}), LIMITS, True),
+        "PRICE_COLLAR",
+        order("A", 1),
+        now(market={"A": Decimal(106)}, latest={"A": Decimal(100)}),
+        LIMITS,
+        True,
+    ),
     "no market price": ("PRICE_COLLAR", order("A", 1), now(references={}), LIMITS, True),
     "market price NaN": ("PRICE_COLLAR", order("A", 1), now(market={"A": NAN}), LIMITS, True),
     "market price zero": ("PRICE_COLLAR", order("A", 1), now(market={"A": Decimal(0)}), LIMITS, True),
-    "market price negative": (
-        "PRICE_COLLAR", order("A", 1, limit_price=Decimal(-1)), now(market={"A": Decimal(-1)}), LIMITS, True),
+    "market price negative": ("PRICE_COLLAR", order("A", 1, limit_price=Decimal(-1)), now(market={"A": Decimal(-1)}), LIMITS, True),
     "limit NaN": ("PRICE_COLLAR", order("A", 1, limit_price=NAN), now(), LIMITS, True),
     "order at 5 % of equity": ("ORDER_NOTIONAL", order("A", 50), now(), LIMITS, False),
     "order above 5 % of equity": ("ORDER_NOTIONAL", order("A", 51), now(), LIMITS, True),
@@ -165,7 +162,7 @@ TABLE: dict[str, tuple[str, Intent, Circumstances, PretradeConfig, bool]] = {
     "buying power short": ("BUYING_POWER", order("A", 10), now(buying_power=Decimal("1039.99")), LIMITS, True),
     "closing without buying power": ("BUYING_POWER", order("A", -5), OVERDRAWN, LIMITS, False),
     "short takes buying power": ("BUYING_POWER", order("A", -10), now(buying_power=Decimal(1039)), LIMITS, True),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("name", "intent", "circumstances", "limits", "is_refused"), TABLE.values(), ids=TABLE)
@@ -251,11 +248,19 @@ def test_a_limit_may_reach_its_bounds(limit: str, value: str) -> None:
 
 def test_the_limits_are_those_of_the_operating_rules() -> None:
     assert PretradeConfig().model_dump() == {
-        "max_order_equity": Decimal("0.05"), "max_order_adv": Decimal("0.01"), "collar": Decimal("0.05"),
-        "cheap_collar": Decimal("0.10"), "cheap_below_usd": Decimal(5), "max_gross": Decimal("1.02"),
-        "max_net": Decimal("0.04"), "max_name": Decimal("0.06"), "allow_short": True,
-        "min_short_equity_usd": Decimal(2000), "reserve": Decimal("0.04"), "gap_collar": Decimal("0.30"),
-    }  # fmt: skip
+        "max_order_equity": Decimal("0.05"),
+        "max_order_adv": Decimal("0.01"),
+        "collar": Decimal("0.05"),
+        "cheap_collar": Decimal("0.10"),
+        "cheap_below_usd": Decimal(5),
+        "max_gross": Decimal("1.02"),
+        "max_net": Decimal("0.04"),
+        "max_name": Decimal("0.06"),
+        "allow_short": True,
+        "min_short_equity_usd": Decimal(2000),
+        "reserve": Decimal("0.04"),
+        "gap_collar": Decimal("0.30"),
+    }
 
 
 @pytest.mark.parametrize("value", [now(), pending(A=1)[0], CHECKS[0], Refusal("A", "NET", "x")], ids=lambda v: type(v))
@@ -300,9 +305,7 @@ shares = st.integers(-80, 80).filter(bool)
     positions=st.dictionaries(st.sampled_from("ABCD"), shares, max_size=4),
     wanted=st.dictionaries(st.sampled_from("ABCD"), shares, min_size=1, max_size=4),
 )
-def test_what_stands_keeps_every_limit_or_the_book_broke_it_already(
-    positions: dict[str, int], wanted: dict[str, int]
-) -> None:
+def test_what_stands_keeps_every_limit_or_the_book_broke_it_already(positions: dict[str, int], wanted: dict[str, int]) -> None:
     before = {symbol: Decimal(quantity) for symbol, quantity in positions.items()}
     standing, refused = screen([order(s, q) for s, q in sorted(wanted.items())], now(positions=before), LIMITS)
     assert len(standing) + len(refused) == len(wanted)
@@ -318,9 +321,7 @@ def test_what_stands_keeps_every_limit_or_the_book_broke_it_already(
 
     for intent in standing:
         if opens(intent):
-            assert abs(after[intent.key.symbol]) <= 60 or abs(after[intent.key.symbol]) <= abs(
-                before[intent.key.symbol]
-            )
+            assert abs(after[intent.key.symbol]) <= 60 or abs(after[intent.key.symbol]) <= abs(before[intent.key.symbol])
             assert intent.quantity <= 50
     assert gross(after) <= max(Decimal("1.02"), gross(before))
 
@@ -334,7 +335,5 @@ def test_an_order_that_lowers_risk_is_never_refused_by_a_limit_on_risk(position:
     """Whatever else is held, without buying power, volume or prices of other names."""
     quantity = max(1, abs(position) * share // 100)
     closing = order("A", -quantity if position > 0 else quantity, reduces=True)
-    worst = now(
-        positions={"A": Decimal(position), "B": Decimal(99_999), "Z": Decimal(5)}, adv_usd={}, buying_power=Decimal(-1)
-    )
+    worst = now(positions={"A": Decimal(position), "B": Decimal(99_999), "Z": Decimal(5)}, adv_usd={}, buying_power=Decimal(-1))
     assert refusal(closing, worst, LIMITS) is None

@@ -47,9 +47,20 @@ def action(number: int, kind: str, symbol: str, shares: str | None, cash: str = 
 
 def order(cid: str = "c1", **changes: Any) -> BrokerOrder:
     plain = BrokerOrder(
-        "b1", cid, "A", Side.BUY, OrderType.MARKET, TimeInForce.OPG, OrderStatus.FILLED, "filled", Decimal(10),
-        Decimal(10), Decimal(100), AT, AT,
-    )  # fmt: skip
+        "b1",
+        cid,
+        "A",
+        Side.BUY,
+        OrderType.MARKET,
+        TimeInForce.OPG,
+        OrderStatus.FILLED,
+        "filled",
+        Decimal(10),
+        Decimal(10),
+        Decimal(100),
+        AT,
+        AT,
+    )
     return dataclasses.replace(plain, **changes)
 
 
@@ -91,27 +102,27 @@ def test_1_a_day_of_a_fill_worked_by_hand() -> None:
 
 activities = st.lists(
     st.tuples(
-        st.integers(0, 12), st.sampled_from("ABC"), st.integers(-50, 50).filter(bool), st.integers(1, 99),
+        st.integers(0, 12),
+        st.sampled_from("ABC"),
+        st.integers(-50, 50).filter(bool),
+        st.integers(1, 99),
         st.sampled_from(["FILL", "SPLIT", "NC", "DIV", "FEE"]),
     ),
-    max_size=12, unique_by=lambda row: row[0],
-)  # fmt: skip
+    max_size=12,
+    unique_by=lambda row: row[0],
+)
 
 
 def made(rows: list[tuple[int, str, int, int, str]]) -> list[Activity]:
     return [
-        fill(number, symbol, shares, str(price))
-        if kind == "FILL"
-        else action(number, kind, symbol, str(shares), str(price))
+        fill(number, symbol, shares, str(price)) if kind == "FILL" else action(number, kind, symbol, str(shares), str(price))
         for number, symbol, shares, price, kind in rows
     ]
 
 
 @settings(max_examples=150, deadline=None)
 @given(rows=activities, seed=st.integers(0, 2**32))
-def test_2_neither_order_nor_repetition_of_activities_matters(
-    rows: list[tuple[int, str, int, int, str]], seed: int
-) -> None:
+def test_2_neither_order_nor_repetition_of_activities_matters(rows: list[tuple[int, str, int, int, str]], seed: int) -> None:
     items = made(rows)
     again = [*items, *items[: len(items) // 2]]
     random.Random(seed).shuffle(again)
@@ -130,28 +141,18 @@ def test_2_what_is_booked_counts_no_second_time(rows: list[tuple[int, str, int, 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    mine=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9)),
-    broker=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9)),
+    mine=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9)), broker=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9))
 )
-def test_3_every_symbol_that_differs_is_one_break_with_both_numbers(
-    mine: dict[str, int], broker: dict[str, int]
-) -> None:
+def test_3_every_symbol_that_differs_is_one_break_with_both_numbers(mine: dict[str, int], broker: dict[str, int]) -> None:
     clean = {symbol: shares for symbol, shares in mine.items() if shares}
     result = compared(ours(positions=clean), theirs(positions=broker))
-    expected = [
-        ("quantity", s, str(mine.get(s, 0)), str(broker.get(s, 0)), True)
-        for s in "ABCD"
-        if mine.get(s, 0) != broker.get(s, 0)
-    ]
+    expected = [("quantity", s, str(mine.get(s, 0)), str(broker.get(s, 0)), True) for s in "ABCD" if mine.get(s, 0) != broker.get(s, 0)]
     assert told(result) == expected
 
 
 def test_4_a_split_is_explained_by_its_activities() -> None:
     """11 shares, 1 for 3: 3 remain and the fraction is paid out."""
-    moved = (
-        action(1, "SPLIT", "A", "-11"), action(2, "SPLIT", "A", "3.666666667"),
-        action(3, "SPLIT", "A", "-0.666666667", "12.34"),
-    )  # fmt: skip
+    moved = (action(1, "SPLIT", "A", "-11"), action(2, "SPLIT", "A", "3.666666667"), action(3, "SPLIT", "A", "-0.666666667", "12.34"))
     result = compared(ours(positions={"A": 11}), theirs("1012.34", {"A": 3}, activities=moved))
     assert told(result) == [("corporate_action", "A", "SPLIT", "-8.000000000 shares and 12.34 USD", False)]
 
@@ -194,9 +195,7 @@ def test_5_cash_is_exact_or_within_its_tolerance_and_never_unseen(cash: str, tol
 def test_6_a_foreign_order_breaks_the_first_time_it_is_seen() -> None:
     stranger = order("by-hand", id="x9", filled_quantity=NIL, status=OrderStatus.NEW, raw_status="new")
     first = compared(ours(), theirs(orders=(stranger,)))
-    assert [(d.cause, d.subject, d.remedy) for d in first.breaks] == [
-        (Cause.FOREIGN_ORDER, "by-hand", Remedy.ADOPT_AND_HALT)
-    ]
+    assert [(d.cause, d.subject, d.remedy) for d in first.breaks] == [(Cause.FOREIGN_ORDER, "by-hand", Remedy.ADOPT_AND_HALT)]
     assert compared(ours(known_foreign=frozenset({"x9"})), theirs(orders=(stranger,))).is_clean
 
 
@@ -272,9 +271,7 @@ def test_8_booked_fills_count_with_new_ones() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    rows=activities, positions=st.dictionaries(st.sampled_from("ABC"), st.integers(-60, 60)), cash=st.integers(0, 99)
-)
+@given(rows=activities, positions=st.dictionaries(st.sampled_from("ABC"), st.integers(-60, 60)), cash=st.integers(0, 99))
 def test_9_without_a_break_the_expected_book_is_the_brokers(
     rows: list[tuple[int, str, int, int, str]], positions: dict[str, int], cash: int
 ) -> None:
@@ -302,9 +299,7 @@ def test_breaks_come_first_and_read_as_a_sentence() -> None:
     assert result.differences[0].sentence() == "quantity A: ours 1, the broker's 2"
 
 
-@pytest.mark.parametrize(
-    "changes", [{"side": "sideways"}, {"at": None}, {"quantity": None}, {"price": None}], ids=lambda c: next(iter(c))
-)
+@pytest.mark.parametrize("changes", [{"side": "sideways"}, {"at": None}, {"quantity": None}, {"price": None}], ids=lambda c: next(iter(c)))
 def test_a_fill_that_cannot_be_understood_is_never_guessed(changes: dict[str, Any]) -> None:
     with pytest.raises(UnknownBrokerState):
         compared(ours(), theirs(activities=(dataclasses.replace(fill(1), **changes),)))

@@ -18,14 +18,14 @@ from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.morning import Morning
 from execution.orders import Plan, Provenance, Rounding
-from execution.pretrade import signed
-from execution.rounding import Exact, followed, nearest, of_target, restated
+from execution.planning.pretrade import signed
+from execution.planning.rounding import Exact, followed, nearest, of_target, restated
 from portfolio.config import Mode, PortfolioConfig
-from portfolio.risk import RiskModel
-from portfolio.target import target_book
-from signals.actions import Action, ActionKind
-from signals.scores import Scores
-from signals.sessions import xnys
+from portfolio.policy.target import target_book
+from portfolio.risk.model import RiskModel
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import xnys
+from signals.scoring.scores import Scores
 from tests.test_portfolio.books import random_scores, risk_model
 
 D = Decimal
@@ -67,9 +67,7 @@ def test_a_position_ends_within_half_a_share_of_its_path_and_not_across_zero(exa
 
 @PROPERTY
 @given(SHARES, SHARES, st.lists(st.decimals(0, 1, places=2), min_size=1, max_size=12))
-def test_a_position_moves_towards_the_targets_nearest_share_and_never_past_it(
-    begin: Decimal, target: Decimal, ways: list[Decimal]
-) -> None:
+def test_a_position_moves_towards_the_targets_nearest_share_and_never_past_it(begin: Decimal, target: Decimal, ways: list[Decimal]) -> None:
     """Whatever the steps, positions go one way between the nearest shares of both ends; a tie counts for either."""
     held = nearest(begin, D(0), FAR)
     positions = [held]
@@ -100,13 +98,15 @@ def test_a_path_is_followed_while_it_is_less_than_a_share_from_what_is_held() ->
     """A, B: what rounding left. C: an order for two shares did not fill. E: half a share before a split of 4 for 1 is
     two after it. F: a split that the broker did not apply. G: held by nobody's plan. H: nothing held yet."""
     path = {
-        "A": Exact(D("10.4")), "B": Exact(D("9.1")), "C": Exact(D("12.3")), "E": Exact(D("41.6"), D(4)),
-        "F": Exact(D("41.6"), D(4)), "H": Exact(D("0.4")),
-    }  # fmt: skip
+        "A": Exact(D("10.4")),
+        "B": Exact(D("9.1")),
+        "C": Exact(D("12.3")),
+        "E": Exact(D("41.6"), D(4)),
+        "F": Exact(D("41.6"), D(4)),
+        "H": Exact(D("0.4")),
+    }
     held = {"A": D(10), "B": D(10), "C": D(10), "E": D(40), "F": D(10), "G": D(7)}
-    assert followed(path, held) == {
-        "A": D("10.4"), "B": D("9.1"), "C": D(10), "E": D("41.6"), "F": D(10), "G": D(7), "H": D("0.4")
-    }  # fmt: skip
+    assert followed(path, held) == {"A": D("10.4"), "B": D("9.1"), "C": D(10), "E": D("41.6"), "F": D(10), "G": D(7), "H": D("0.4")}
 
 
 def test_a_target_books_rounding_is_worked_by_hand() -> None:
@@ -135,9 +135,7 @@ class Desk:
         self.scores: Scores = random_scores(names, seed + 1000)
         # as American shares were priced in 2023: a median of 60 USD, a quarter above 120, one in twenty above 280
         prices = np.exp(rng.normal(np.log(60.0), 1.0, names)).clip(2, 900)
-        self.prices = {
-            s: Decimal(repr(float(p))).quantize(D("0.0001")) for s, p in zip(self.risk.symbols, prices, strict=True)
-        }
+        self.prices = {s: Decimal(repr(float(p))).quantize(D("0.0001")) for s, p in zip(self.risk.symbols, prices, strict=True)}
         self.held: dict[str, Decimal] = {}
         self.plans: list[Plan] = []
         self.actions: dict[date, Sequence[Action]] = {}
@@ -156,17 +154,10 @@ class Desk:
         account = account_of("PA1", self.equity)
         positions = [Position(s, q, self.prices[s], self.prices[s]) for s, q in self.held.items() if q]
         adv = dict.fromkeys(self.prices, D(10**9))
-        known = Morning(
-            dataclasses.replace(self.scores, asof=asof),
-            dataclasses.replace(self.risk, asof=asof),
-            self.prices,
-            adv,
-            "s",
-        )
+        known = Morning(dataclasses.replace(self.scores, asof=asof), dataclasses.replace(self.risk, asof=asof), self.prices, adv, "s")
         path = morning.path_since(
-            self.plans[-1] if self.plans else None, account, self.session, CALENDAR,
-            lambda day: self.actions.get(day, ()),
-        )  # fmt: skip
+            self.plans[-1] if self.plans else None, account, self.session, CALENDAR, lambda day: self.actions.get(day, ())
+        )
         ramp = min(1.0, (len(self.plans) + 1) / 5)
         found = morning.wanted(known, account, positions, PortfolioConfig(), self.session, path=path, ramp=ramp)
         self.targets = found.targets
@@ -194,9 +185,7 @@ def test_after_twenty_sessions_the_book_is_as_near_to_its_target_as_whole_shares
     near = {s: q.to_integral_value() for s, q in exact.items()}
 
     def distance(book: Mapping[str, Decimal]) -> float:
-        return float(
-            sum(abs(book.get(s, D(0)) - exact.get(s, D(0))) * desk.prices[s] for s in {*book, *exact}) / desk.equity
-        )
+        return float(sum(abs(book.get(s, D(0)) - exact.get(s, D(0))) * desk.prices[s] for s in {*book, *exact}) / desk.equity)
 
     held_gross = float(sum(abs(q) * desk.prices[s] for s, q in desk.held.items()) / desk.equity)
     assert gross > 0.5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution.slicing import MarketImpact, almgren_chriss, frontier, remaining, twap, urgency, whole_shares
+from execution.planning.slicing import MarketImpact, almgren_chriss, frontier, remaining, twap, urgency, whole_shares
 from signals.errors import InvariantBroken
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)

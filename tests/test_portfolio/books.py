@@ -6,10 +6,10 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel
-from signals.bars import Bars, days_array
-from signals.scores import Scores
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel
+from signals.market.bars import Bars, days_array
+from signals.scoring.scores import Scores
 
 ASOF = date(2021, 6, 1)
 SESSION = date(2021, 6, 2)

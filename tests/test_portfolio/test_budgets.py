@@ -9,12 +9,12 @@ import pytest
 
 from portfolio.build import PortfolioConfig, build
 from portfolio.config import CvarBudget, CvarMethod, Mode, Weighting
-from portfolio.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
-from portfolio.hrp import hrp_weights, shared_by_risk
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import FORECAST_LIMIT, RiskModel, estimate, with_volatility
-from portfolio.risk_scaling import annual_volatility
-from portfolio.target import target_book
+from portfolio.policy.target import target_book
+from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
+from portfolio.risk.hrp import hrp_weights, shared_by_risk
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import FORECAST_LIMIT, RiskModel, estimate, with_volatility
+from portfolio.risk.scaling import annual_volatility
 from signals.errors import InvariantBroken
 from tests.test_portfolio.books import SESSION, bars_of, names, random_scores, risk_model
 
@@ -76,9 +76,7 @@ def test_a_budget_that_is_not_reached_changes_nothing() -> None:
     scores, risk = random_scores(120), measured()
     free = PortfolioConfig(names_per_side=20)
     loose = free.model_copy(update={"cvar": CvarBudget(limit=0.5)})
-    np.testing.assert_array_equal(
-        target_book(scores, risk, free, {}, 1e6).weights, target_book(scores, risk, loose, {}, 1e6).weights
-    )
+    np.testing.assert_array_equal(target_book(scores, risk, free, {}, 1e6).weights, target_book(scores, risk, loose, {}, 1e6).weights)
 
 
 def test_a_budget_without_returns_is_refused_rather_than_guessed() -> None:
@@ -109,9 +107,7 @@ def test_a_forecast_restates_variance_residual_and_returns_and_leaves_correlatio
     assert new[3] == pytest.approx(0.2 * np.sqrt(5 / 252))
     assert new[3] == pytest.approx(0.028172, abs=1e-6)
     np.testing.assert_array_equal(np.delete(ratio, 3), 1.0)
-    np.testing.assert_allclose(
-        forecast.covariance / np.outer(new, new), risk.covariance / np.outer(own, own), rtol=1e-12
-    )
+    np.testing.assert_allclose(forecast.covariance / np.outer(new, new), risk.covariance / np.outer(own, own), rtol=1e-12)
     np.testing.assert_allclose(forecast.residual_volatility, risk.residual_volatility * ratio)
     np.testing.assert_allclose(forecast.returns, risk.returns * ratio)  # type: ignore[arg-type, operator]
     np.testing.assert_array_equal(forecast.beta, risk.beta)
@@ -127,9 +123,7 @@ def test_a_wild_forecast_moves_a_volatility_by_no_more_than_its_limit(annual: fl
 
 def test_twice_the_forecast_volatility_halves_the_book_that_the_volatility_target_binds() -> None:
     scores, risk = random_scores(120), measured()
-    config = PortfolioConfig(
-        names_per_side=20, fixed_ic=0.5, volatility_target=0.03, beta_limit=1, stepped_beta_limit=1
-    )
+    config = PortfolioConfig(names_per_side=20, fixed_ic=0.5, volatility_target=0.03, beta_limit=1, stepped_beta_limit=1)
     own = np.sqrt(np.diag(risk.covariance) * 252 / 5)
     doubled = with_volatility(risk, dict(zip(risk.symbols, (2 * own).tolist(), strict=True)))
     calm, rough = (target_book(scores, model, config, {}, 1e6) for model in (risk, doubled))

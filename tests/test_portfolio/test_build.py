@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.build import Mode, PortfolioConfig, build
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import RiskModel
-from portfolio.risk_scaling import annual_volatility
-from portfolio.target import TargetBook, candidates_of, target_book
+from portfolio.policy.target import TargetBook, candidates_of, target_book
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import RiskModel
+from portfolio.risk.scaling import annual_volatility
 from portfolio.weights import TargetWeights
 from signals.config import load
 from signals.errors import InvariantBroken, ScoresInvalid
@@ -52,10 +52,7 @@ def test_four_names_worked_by_hand() -> None:
     forecast = sqrt(0.0008 x 252 / 5) = 0.200798, so s = min(0.95, 0.5 f* = 0.517657, 0.1 / 0.200798 = 0.498012).
     """
     config = AT_ONCE.model_copy(update={"names_per_side": 1, "name_cap": 0.5, "stepped_name_limit": 0.6})
-    built = build(
-        scores_of(np.array([4.0, 3.0, 2.0, 1.0]), ("A", "B", "C", "D")), four_names(), config, {}, SESSION,
-        equity_usd=1e6,
-    )  # fmt: skip
+    built = build(scores_of(np.array([4.0, 3.0, 2.0, 1.0]), ("A", "B", "C", "D")), four_names(), config, {}, SESSION, equity_usd=1e6)
     assert built.symbols == ("A", "D")
     np.testing.assert_allclose(built.weights, [0.249006, -0.249006], atol=1e-6)
     assert told(built)["ic shrunk"] == "0.0180"
@@ -108,8 +105,9 @@ def test_the_whole_book_is_multiplied_by_what_its_evidence_supports(book_t: floa
     assert told(sized)["binds"].startswith("gross target; the name cap holds")
 
 
-@pytest.mark.parametrize(("book_t", "why"), [(1.0, "t of 1.00 is not above 1"), (-2.0, "t of -2.00"),
-                                             (None, "does not say what its book earned")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("book_t", "why"), [(1.0, "t of 1.00 is not above 1"), (-2.0, "t of -2.00"), (None, "does not say what its book earned")]
+)
 def test_without_evidence_the_book_is_flat_and_says_why(book_t: float | None, why: str) -> None:
     flat = build(random_scores(100), risk_model(100, book_t=book_t), AT_ONCE, {}, SESSION, equity_usd=1e6)
     assert flat.gross == 0.0 and why in told(flat)["flat"]
@@ -143,13 +141,11 @@ def test_a_rehearsal_has_its_declared_gross_whatever_the_evidence_says(ic: float
 
 
 def test_a_fixed_ic_orders_where_the_measured_one_is_flat_and_says_that_it_is_a_rehearsal() -> None:
-    built = build(random_scores(100), risk_model(100, ic=-0.001), PortfolioConfig(fixed_ic=0.03), {}, SESSION,
-                  equity_usd=1e6)  # fmt: skip
+    built = build(random_scores(100), risk_model(100, ic=-0.001), PortfolioConfig(fixed_ic=0.03), {}, SESSION, equity_usd=1e6)
     assert built.gross > 0.1
     assert "rehearsal" in told(built)["ic used"]
     assert told(built)["sized by"] == "not sized by evidence: a rehearsal at a fixed IC of 0.0300"
-    unknown = build(random_scores(100), risk_model(100, book_t=None), PortfolioConfig(fixed_ic=0.03), {}, SESSION,
-                    equity_usd=1e6)  # fmt: skip
+    unknown = build(random_scores(100), risk_model(100, book_t=None), PortfolioConfig(fixed_ic=0.03), {}, SESSION, equity_usd=1e6)
     assert unknown.gross == pytest.approx(built.gross)
 
 
@@ -255,9 +251,7 @@ def situations(draw: st.DrawFn) -> tuple[int, int, PortfolioConfig, dict[str, fl
 
 @PROPERTY
 @given(situations())
-def test_every_limit_holds_whatever_is_held(
-    situation: tuple[int, int, PortfolioConfig, dict[str, float], float],
-) -> None:
+def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, PortfolioConfig, dict[str, float], float]) -> None:
     """The target book obeys every limit exactly; the stepped one lies between what is held and the target."""
     n, seed, config, held, equity = situation
     scores, risk = random_scores(n, seed), risk_model(n, seed, beta_spread=1.0)
@@ -290,9 +284,7 @@ def test_every_limit_holds_whatever_is_held(
 
 @PROPERTY
 @given(situations())
-def test_the_same_situation_gives_the_same_weights(
-    situation: tuple[int, int, PortfolioConfig, dict[str, float], float],
-) -> None:
+def test_the_same_situation_gives_the_same_weights(situation: tuple[int, int, PortfolioConfig, dict[str, float], float]) -> None:
     n, seed, config, held, equity = situation
     scores, risk = random_scores(n, seed), risk_model(n, seed)
     first, second = (build(scores, risk, config, held, SESSION, equity_usd=equity) for _ in range(2))
@@ -303,17 +295,21 @@ def test_the_same_situation_gives_the_same_weights(
 
 @PROPERTY
 @given(situations())
-def test_permuting_symbols_permutes_weights(
-    situation: tuple[int, int, PortfolioConfig, dict[str, float], float],
-) -> None:
+def test_permuting_symbols_permutes_weights(situation: tuple[int, int, PortfolioConfig, dict[str, float], float]) -> None:
     """Renaming every symbol by a permutation renames the weights and changes none."""
     n, seed, config, _, equity = situation
     values, risk = random_scores(n, seed).values, risk_model(n, seed)
     order = np.random.default_rng(seed).permutation(n)
     renamed = RiskModel(
-        ASOF, names(n), risk.covariance[np.ix_(order, order)], risk.residual_volatility[order], risk.beta[order],
-        tuple(risk.sectors[i] for i in order), risk.ic, 5,
-    )  # fmt: skip
+        ASOF,
+        names(n),
+        risk.covariance[np.ix_(order, order)],
+        risk.residual_volatility[order],
+        risk.beta[order],
+        tuple(risk.sectors[i] for i in order),
+        risk.ic,
+        5,
+    )
     plain = by_symbol(build(scores_of(values), risk, config, {}, SESSION, equity_usd=equity))
     permuted = by_symbol(build(scores_of(values[order]), renamed, config, {}, SESSION, equity_usd=equity))
     back = {names(n)[order[int(symbol[1:])]]: weight for symbol, weight in permuted.items()}
@@ -325,8 +321,7 @@ def test_permuting_symbols_permutes_weights(
 def test_a_better_ic_never_shrinks_the_book(n: int, seed: int, ic: float, more: float) -> None:
     scores, risk = random_scores(n, seed), risk_model(n, seed)
     small, large = (
-        np.abs(target_book(scores, risk, PortfolioConfig(fixed_ic=min(x, 1.0)), {}, 1e6).weights).sum()
-        for x in (ic, ic * more)
+        np.abs(target_book(scores, risk, PortfolioConfig(fixed_ic=min(x, 1.0)), {}, 1e6).weights).sum() for x in (ic, ic * more)
     )
     assert small <= large + 1e-12
 

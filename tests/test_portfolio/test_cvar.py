@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import genpareto
 
-from portfolio.cvar import ParetoTail, fit_pareto_tail, historical_cvar, normal_cvar, normal_cvar_multiplier
+from portfolio.risk.cvar import ParetoTail, fit_pareto_tail, historical_cvar, normal_cvar, normal_cvar_multiplier
 from signals.errors import InvariantBroken, TooLittleHistory
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from portfolio.factors import explain, legs
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 
 EVERY = np.ones(6, dtype=bool)

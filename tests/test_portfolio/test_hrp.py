@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from portfolio.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order
+from portfolio.risk.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order
 from signals.errors import InvariantBroken
 
 PAPER = [7.00, 7.59, 10.84, 19.03, 9.72, 10.19, 6.62, 9.10, 7.12, 12.79]
@@ -31,8 +31,7 @@ def test_the_papers_ten_assets() -> None:
 
 def test_distance_runs_from_zero_to_one() -> None:
     covariance = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
-    np.testing.assert_allclose(correlation_distance(covariance), [[0, 0, 0.5**0.5], [0, 0, 0.5**0.5],
-                                                                  [0.5**0.5, 0.5**0.5, 0]])  # fmt: skip
+    np.testing.assert_allclose(correlation_distance(covariance), [[0, 0, 0.5**0.5], [0, 0, 0.5**0.5], [0.5**0.5, 0.5**0.5, 0]])
     assert correlation_distance(np.array([[1.0, -1.0], [-1.0, 1.0]]))[0, 1] == 1.0
 
 

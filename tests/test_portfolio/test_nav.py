@@ -9,9 +9,7 @@ from portfolio.nav import NavCosts, free_of_cost, net_asset_value
 from signals.errors import InvariantBroken
 
 
-def costs(
-    half_spread: float = 0.0, impact: float = 0.0, borrow: list[float] | None = None, sessions: int = 2
-) -> NavCosts:
+def costs(half_spread: float = 0.0, impact: float = 0.0, borrow: list[float] | None = None, sessions: int = 2) -> NavCosts:
     return NavCosts(np.asarray(half_spread), np.asarray(impact), np.array(borrow or [0.0] * sessions)[:, None])
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from portfolio import neutrality
-from portfolio.neutrality import INWARD, exposures, nearest_within, neutralise
-from portfolio.selection import top_and_bottom
+from portfolio.policy import neutrality
+from portfolio.policy.neutrality import INWARD, exposures, nearest_within, neutralise
+from portfolio.policy.selection import top_and_bottom
 from signals.errors import NoFeasibleBook
 
 
@@ -47,10 +47,13 @@ def test_the_book_found_is_as_near_as_a_general_solvers(seed: int) -> None:
         return float(((w - v) ** 2 / np.abs(v)).sum())
 
     solved = minimize(
-        distance, np.zeros(v.size), method="SLSQP", options={"maxiter": 500, "ftol": 1e-14},
+        distance,
+        np.zeros(v.size),
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
         bounds=[(min(0.2 * s, 0), max(0.2 * s, 0)) for s in side],
         constraints=[{"type": "ineq", "fun": lambda w: np.concatenate([goals - rows @ w, goals + rows @ w])}],
-    )  # fmt: skip
+    )
     assert solved.success
     assert limited.hold(ours)
     # Ours stops at the first book whose rows hold, so it is near the nearest and not always it.

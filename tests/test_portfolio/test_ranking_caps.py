@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm, rankdata
 
-from portfolio.caps import cap_names
-from portfolio.ranking import average_ranks, inverse_normal
-from portfolio.selection import top_and_bottom, top_quantile
+from portfolio.policy.caps import cap_names
+from portfolio.policy.ranking import average_ranks, inverse_normal
+from portfolio.policy.selection import top_and_bottom, top_quantile
 
 PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
 SCORES = arrays(np.float64, st.integers(1, 60), elements=st.integers(-9, 9).map(float))

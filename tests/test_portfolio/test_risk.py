@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from portfolio.kelly import InformationCoefficient
-from portfolio.risk import betas, deviations, estimate, ledoit_wolf, market_return
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import betas, deviations, estimate, ledoit_wolf, market_return
 from signals.errors import InvariantBroken, TooLittleHistory
 from tests.test_portfolio.books import bars_of
 

@@ -4,17 +4,23 @@ import numpy as np
 import pytest
 
 from portfolio.config import Mode, PortfolioConfig
-from portfolio.step import Step, Way, check_step, step
+from portfolio.policy.step import Step, Way, check_step, step
 from signals.errors import InvariantBroken
 
 FREE = PortfolioConfig(round_trip_cost_bps=0)
 
 
-def way(current: list[float], target: list[float], *, mu: list[float] | None = None, beta: list[float] | None = None,
-        fraction: float = 0.2, band: float = 0.001) -> Way:  # fmt: skip
+def way(
+    current: list[float],
+    target: list[float],
+    *,
+    mu: list[float] | None = None,
+    beta: list[float] | None = None,
+    fraction: float = 0.2,
+    band: float = 0.001,
+) -> Way:
     n = len(current)
-    return Way(np.array(current), np.array(target), np.array(mu or np.sign(target) * 0.01),
-               np.array(beta or [1.0] * n), fraction, band)  # fmt: skip
+    return Way(np.array(current), np.array(target), np.array(mu or np.sign(target) * 0.01), np.array(beta or [1.0] * n), fraction, band)
 
 
 def test_each_name_moves_a_fifth_of_its_gap() -> None:
@@ -39,9 +45,7 @@ def test_a_name_without_a_target_is_closed_when_the_rest_would_be_below_the_band
 def test_an_addition_that_does_not_pay_for_itself_is_skipped_a_reduction_never() -> None:
     """Cost 5 bp: an expected 4 bp does not pay, 6 bp does; on the short side the sign of mu turns."""
     config = PortfolioConfig(round_trip_cost_bps=5.0)
-    taken = step(
-        way([0.0, 0.0, 0.0, 0.0, 0.02], [0.02, 0.02, -0.02, -0.02, 0.0], mu=[4e-4, 6e-4, -4e-4, -6e-4, 0.0]), config
-    )
+    taken = step(way([0.0, 0.0, 0.0, 0.0, 0.02], [0.02, 0.02, -0.02, -0.02, 0.0], mu=[4e-4, 6e-4, -4e-4, -6e-4, 0.0]), config)
     np.testing.assert_allclose(taken.weights, [0.0, 0.004, 0.0, -0.004, 0.016])
     assert taken.below_cost == 2
 
@@ -99,11 +103,7 @@ def test_nothing_held_and_nothing_wanted_is_a_step_of_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("weights", "turnover", "what"),
-    [
-        ([0.031, -0.02], 0.01, "overshoots"),
-        ([0.009, -0.02], 0.01, "moves away"),
-        ([0.02, -0.02], 0.36, "turns over"),
-    ],
+    [([0.031, -0.02], 0.01, "overshoots"), ([0.009, -0.02], 0.01, "moves away"), ([0.02, -0.02], 0.36, "turns over")],
 )
 def test_a_step_that_breaks_an_invariant_cannot_be_taken(weights: list[float], turnover: float, what: str) -> None:
     between = way([0.01, -0.01], [0.03, -0.03])

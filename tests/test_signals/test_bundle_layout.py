@@ -87,9 +87,22 @@ def test_the_roles_of_a_sleeve_share_one_sequence_and_its_places_are_each_named_
         (pointer_bytes(files=["../model.onnx"]), "no file of a bundle"),
         (pointer_bytes(files=[".hidden"]), "no file of a bundle"),
     ],
-    ids=["too large", "no JSON", "a list", "a number", "a step up", "a step up after it", "other digits", "no files",
-         "an empty list", "too many", "not all names", "a name that leads out", "a hidden name"],
-)  # fmt: skip
+    ids=[
+        "too large",
+        "no JSON",
+        "a list",
+        "a number",
+        "a step up",
+        "a step up after it",
+        "other digits",
+        "no files",
+        "an empty list",
+        "too many",
+        "not all names",
+        "a name that leads out",
+        "a hidden name",
+    ],
+)
 def test_a_pointer_that_names_no_bundle_is_refused_and_the_next_place_is_not_asked(content: bytes, reason: str) -> None:
     store = {f"{SLEEVE}/champion/latest.json": content, f"{SLEEVE}/evaluation/latest.json": pointer_bytes()}
     with pytest.raises(BundleRefused, match=reason):

@@ -29,9 +29,7 @@ HANG_SECONDS = 2.0
 
 def test_the_pre_authentication_encoding_is_that_of_dsse() -> None:
     """The example of the DSSE protocol: lengths in decimal, single spaces."""
-    assert pre_auth("http://example.com/HelloWorld", b"hello world") == (
-        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
-    )
+    assert pre_auth("http://example.com/HelloWorld", b"hello world") == (b"DSSEv1 29 http://example.com/HelloWorld 11 hello world")
 
 
 def test_a_signature_over_the_same_bytes_as_another_kind_does_not_count() -> None:
@@ -146,9 +144,12 @@ def test_mutants_that_pass_inspection_do_not_take_the_runtime_down() -> None:
     size = max(map(len, accepted))
     body = b"".join(len(m).to_bytes(4, "little") + m.ljust(size, b"\0") for m in accepted)
     child = subprocess.run(
-        [sys.executable, "-c", RUN_MUTANTS, str(len(SPEC))], input=size.to_bytes(4, "little") + body,
-        capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", RUN_MUTANTS, str(len(SPEC))],
+        input=size.to_bytes(4, "little") + body,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert child.returncode == 0, child.stderr.decode()
     ran, refused = map(int, child.stdout.splitlines()[-1].split())  # the runtime may talk before
     assert ran + refused == len(accepted) > 50
@@ -182,7 +183,7 @@ def watch(event, arguments):
         seen.append((event, arguments[:2]))
 watching = False
 from pathlib import Path
-import onnxruntime, numpy, signals.bundle, signals.scoring, signals.drift
+import onnxruntime, numpy, signals.bundle, signals.scoring.scoring, signals.monitoring.drift
 from signals.bundle import verify
 from signals.inference import predict
 from tests.fakes.bundles import keyset, policy

@@ -62,9 +62,7 @@ ROWS = np.zeros((2, 3), dtype=np.float32)
         (ROWS, np.array([1.0, 1.0]), "prove nothing"),
     ],
 )
-def test_golden_vectors_are_a_table_of_finite_numbers_that_differ(
-    inputs: np.ndarray, scores: np.ndarray, reason: str
-) -> None:
+def test_golden_vectors_are_a_table_of_finite_numbers_that_differ(inputs: np.ndarray, scores: np.ndarray, reason: str) -> None:
     with pytest.raises(BundleRefused, match=reason):
         Golden(inputs, scores)
 
@@ -87,9 +85,7 @@ def promoted(model: str, **record: str) -> dict[str, object]:
 
 
 def test_a_champion_carries_the_verdict_on_its_own_model_and_its_own_evidence() -> None:
-    promotion = Promotion.model_validate_json(
-        json.dumps(promoted(OWN_MODEL, evidence_sha256=OWN_EVIDENCE)["promotion"])
-    )
+    promotion = Promotion.model_validate_json(json.dumps(promoted(OWN_MODEL, evidence_sha256=OWN_EVIDENCE)["promotion"]))
     champion = Recipe(role=Role.CHAMPION, refusal=None, promotion=promotion).manifest()
     assert parse(champion.to_bytes(), BundleManifest, "manifest.json") == champion
 
@@ -175,10 +171,15 @@ def untyped(name: str, kind: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "kind",
-    [b"", onnx.block(2, b""), onnx.block(2, onnx.block(4, b"")), onnx.block(2, onnx.block(1, b"")),
-     onnx.block(2, onnx.block(1, onnx.block(2, b"")))],
+    [
+        b"",
+        onnx.block(2, b""),
+        onnx.block(2, onnx.block(4, b"")),
+        onnx.block(2, onnx.block(1, b"")),
+        onnx.block(2, onnx.block(1, onnx.block(2, b""))),
+    ],
     ids=["no type", "empty type", "a sequence", "empty tensor", "a shape alone"],
-)  # fmt: skip
+)
 def test_an_input_without_the_type_of_a_tensor_is_refused(kind: bytes) -> None:
     content = onnx.model([onnx.stump_node(WIDTH)], WIDTH, inputs=onnx.block(11, untyped("features", kind)))
     with pytest.raises(BundleRefused, match="not a tensor of float32"):
@@ -217,9 +218,7 @@ def test_a_folder_is_a_folder_and_its_files_stay_files(tmp_path: Path, monkeypat
         read_folder(tmp_path / "b")
 
 
-def test_a_file_that_vanishes_while_the_folder_is_read_is_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_vanishes_while_the_folder_is_read_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Recipe().write(tmp_path / "b")
     real = os.open
 
@@ -308,9 +307,7 @@ def test_a_child_that_answers_several_numbers_a_row_is_refused() -> None:
         reproduce_in_child([model], golden_inputs())
 
 
-@pytest.mark.parametrize(
-    ("program", "reason"), [("/bin/true", "gave 0 bytes of scores"), ("/bin/false", "cannot be run: exit 1")]
-)
+@pytest.mark.parametrize(("program", "reason"), [("/bin/true", "gave 0 bytes of scores"), ("/bin/false", "cannot be run: exit 1")])
 def test_a_child_that_says_nothing_proves_nothing(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(BundleRefused, match=reason):

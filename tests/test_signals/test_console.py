@@ -15,8 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from signals.config import Config, parse
-from signals.console import run
 from signals.errors import BadConfig, BundleRefused, DataNotUsable, TrademlError
+from signals.text.console import run
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig, read_config
 
@@ -44,22 +44,35 @@ def failing(error: BaseException) -> Callable[[], object]:
         (BadConfig("wrong"), 2, "wrong\n"),
         (DataNotUsable("RED"), 3, "RED\n"),
         (BundleRefused("expired"), 6, "expired\n"),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"), 2,
-         "Permission denied (/a/b). Correct the path, the port or the permission\n"),
-        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/a"), 2,
-         "Read-only file system (/a). Correct the path, the port or the permission\n"),
-        (OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)), 2,
-         "Address already in use. Correct the path, the port or the permission\n"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a"), 71,
-         "No space left on device (/a). Free or repair what failed, then run it again\n"),
-        (OSError(errno.EIO, os.strerror(errno.EIO), "/a", None, "/b"), 71,
-         "Input/output error (/a to /b). Free or repair what failed, then run it again\n"),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"),
+            2,
+            "Permission denied (/a/b). Correct the path, the port or the permission\n",
+        ),
+        (
+            OSError(errno.EROFS, os.strerror(errno.EROFS), "/a"),
+            2,
+            "Read-only file system (/a). Correct the path, the port or the permission\n",
+        ),
+        (
+            OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)),
+            2,
+            "Address already in use. Correct the path, the port or the permission\n",
+        ),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a"),
+            71,
+            "No space left on device (/a). Free or repair what failed, then run it again\n",
+        ),
+        (
+            OSError(errno.EIO, os.strerror(errno.EIO), "/a", None, "/b"),
+            71,
+            "Input/output error (/a to /b). Free or repair what failed, then run it again\n",
+        ),
         (MemoryError(), 71, "not enough memory. Close other programs, or use a machine with more\n"),
     ],
-)  # fmt: skip
-def test_the_code_says_who_must_act_in_one_sentence(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+)
+def test_the_code_says_who_must_act_in_one_sentence(error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ending(failing(error), capsys) == (code, said)
 
 
@@ -84,17 +97,19 @@ def test_a_program_that_reads_json_is_given_the_refusal_as_json(
     assert (said["error"], said["what"], said["where"]) == ("MachineFailed", "No space left on device", "/a")
 
 
-@pytest.mark.parametrize(
-    ("to", "said"), [("bars.csv/us", "Not a directory"), ("/proc/us", "No such file or directory")]
-)
+@pytest.mark.parametrize(("to", "said"), [("bars.csv/us", "Not a directory"), ("/proc/us", "No such file or directory")])
 def test_a_folder_that_cannot_be_made_is_one_line(to: str, said: str, tmp_path: Path) -> None:
     """The real program, whose file system refuses the dataset's folder."""
     (tmp_path / "bars.csv").write_text(BARS)
     done = subprocess.run(
         [sys.executable, "-m", "trainer", "ingest", "--bars", "bars.csv", "--to", to],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert done.stderr.startswith(said)
 
@@ -105,19 +120,23 @@ def test_a_folder_that_cannot_be_made_is_one_line(to: str, said: str, tmp_path: 
 @pytest.mark.parametrize(
     "section",
     [
-        {"min_history": -3}, {"min_history": 0}, {"min_symbols": -1}, {"survivor_years": -2},
-        {"coverage": {"min_usable_share": 1.5}}, {"coverage": {"expected_sessions": -1}},
-        {"defects": {"extreme_rise": -2}}, {"defects": {"body_tolerance": float("nan")}},
+        {"min_history": -3},
+        {"min_history": 0},
+        {"min_symbols": -1},
+        {"survivor_years": -2},
+        {"coverage": {"min_usable_share": 1.5}},
+        {"coverage": {"expected_sessions": -1}},
+        {"defects": {"extreme_rise": -2}},
+        {"defects": {"body_tolerance": float("nan")}},
         {"defects": {"stale_rows": 0}},
     ],
-)  # fmt: skip
+)
 def test_a_threshold_without_a_meaning_is_refused(section: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "bars.csv").write_text(BARS)
     (tmp_path / "c.yml").write_text(yaml.safe_dump({"curation": section}))
     said = CliRunner().invoke(
-        app, ["ingest", "--bars", str(tmp_path / "bars.csv"), "--config", str(tmp_path / "c.yml"),
-              "--to", str(tmp_path / "us")],
-    )  # fmt: skip
+        app, ["ingest", "--bars", str(tmp_path / "bars.csv"), "--config", str(tmp_path / "c.yml"), "--to", str(tmp_path / "us")]
+    )
     assert isinstance(said.exception, BadConfig)
     assert next(iter(section)) in str(said.exception)
     assert not (tmp_path / "us").exists()
@@ -142,13 +161,9 @@ def test_a_key_of_the_eligibility_rule_that_is_unknown_is_answered_with_those_of
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"- curation", b"curation: [1]", b"curation: \xff", b"[" * 5_000],
-    ids=["list", "list of one", "no UTF-8", "deep"],
+    "content", [b"- curation", b"curation: [1]", b"curation: \xff", b"[" * 5_000], ids=["list", "list of one", "no UTF-8", "deep"]
 )
-def test_a_configuration_of_another_shape_is_refused_and_never_read_as_the_defaults(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_configuration_of_another_shape_is_refused_and_never_read_as_the_defaults(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
     with pytest.raises(BadConfig, match=r"mapping of keys to values|not valid YAML"):
         read_config(tmp_path / "c.yml")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from signals import continuity
-from signals.continuity import Evening, limits, recomputed, relations, step
 from signals.errors import BundleRefused
+from signals.monitoring import continuity
+from signals.monitoring.continuity import Evening, limits, recomputed, relations, step
 
 COLUMNS = ("slow", "sister", "log_size", "fast", "score")
 TEN = np.arange(1, 11, dtype=np.float32)
@@ -108,10 +108,7 @@ def test_a_recomputation_that_agrees_is_zero_and_a_scaled_or_turned_one_is_beyon
 def test_the_limit_is_three_times_the_999th_thousandth_but_at_least_half_a_fault(market: np.ndarray) -> None:
     """An independent oracle over every session of the history: scipy-free Spearman of the values' ranks."""
     found = limits(COLUMNS, market[:300])
-    order = [
-        1.0 - np.corrcoef(market[t, :, 4].argsort().argsort(), market[t - 1, :, 4].argsort().argsort())[0, 1]
-        for t in range(1, 300)
-    ]
+    order = [1.0 - np.corrcoef(market[t, :, 4].argsort().argsort(), market[t - 1, :, 4].argsort().argsort())[0, 1] for t in range(1, 300)]
     assert found["steps"]["1"]["order"]["score"] == pytest.approx(max(0.5, 3 * max(order)))
     assert found["steps"]["1"]["order"]["slow"] == 0.5
     assert found["steps"]["1"]["scale"]["slow"] == pytest.approx(math.log(2.0) / 2)
@@ -146,9 +143,7 @@ FAULTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught_and_without_its_statistic_it_is_not(
-    fault: str, market: np.ndarray, table: dict[str, dict]
-) -> None:
+def test_a_planted_fault_is_caught_and_without_its_statistic_it_is_not(fault: str, market: np.ndarray, table: dict[str, dict]) -> None:
     plant, word = FAULTS[fault]
     before, now = evening(market[300]), evening(plant(market[301]).astype(np.float32))
     found = step(table, before, now, 1)
@@ -169,9 +164,7 @@ def test_an_evening_served_again_is_caught_by_repeated_values_alone(market: np.n
     assert step(blind, again, again, 1).ratio < 1
 
 
-def test_features_that_no_longer_belong_together_are_seen_without_an_earlier_evening(
-    market: np.ndarray, table: dict[str, dict]
-) -> None:
+def test_features_that_no_longer_belong_together_are_seen_without_an_earlier_evening(market: np.ndarray, table: dict[str, dict]) -> None:
     flipped = evening(turned(market[301], 1))
     assert relations(table, flipped).ratio > 1
     assert relations(table | {"relations": {}}, flipped).ratio == 0.0

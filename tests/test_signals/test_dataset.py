@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.dataset import (
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.market.actions import Action, ActionKind
+from signals.market.dataset import (
     FileRole,
     Manifest,
     PriceBasis,
@@ -26,19 +28,10 @@ from signals.dataset import (
     read_manifest,
     session_range,
 )
-from signals.eligibility_rule import EligibilityConfig
-from signals.errors import BadDataset, InvariantBroken, NotASession
-from signals.files import sha256_of
-from signals.manifest import FileRecord
-from signals.sessions import xnys
-from trainer.curation.writer import (
-    BARS_SCHEMA,
-    FINDINGS_SCHEMA,
-    QUARANTINE_SCHEMA,
-    DatasetContent,
-    Delivery,
-    write_dataset,
-)
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import FileRecord
+from signals.market.sessions import xnys
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, DatasetContent, Delivery, write_dataset
 
 CALENDAR = xnys(date(2023, 12, 27), date(2027, 1, 31))
 DAYS = CALENDAR.days[:8]  # three sessions of 2023, five of 2024
@@ -48,28 +41,43 @@ DIVIDEND = Action(ActionKind.DIVIDEND, "A", DAYS[4], DAYS[4], cash=Decimal("0.12
 
 def bar(day: date, symbol: str, close: float, security: str = "", *, eligible: bool = True) -> dict[str, object]:
     return {
-        "session": day, "symbol": symbol, "security": security or symbol, "open": close - 1, "high": close + 2,
-        "low": close - 2, "close": close, "volume": 100.0, "total_return": None if day == DAYS[0] else close / 1000,
-        "overnight_return": None if day == DAYS[0] else close / 2000, "eligible": eligible, "kind": "stock",
+        "session": day,
+        "symbol": symbol,
+        "security": security or symbol,
+        "open": close - 1,
+        "high": close + 2,
+        "low": close - 2,
+        "close": close,
+        "volume": 100.0,
+        "total_return": None if day == DAYS[0] else close / 1000,
+        "overnight_return": None if day == DAYS[0] else close / 2000,
+        "eligible": eligible,
+        "kind": "stock",
         "sector": "Energy" if symbol == "A" else "",
-    }  # fmt: skip
+    }
 
 
-ROWS = [bar(day, "A", 10.0 + i) for i, day in enumerate(DAYS)] + [
-    bar(day, "B", 50.0 + i) for i, day in enumerate(DAYS) if i != 3
-]  # fmt: skip
+ROWS = [bar(day, "A", 10.0 + i) for i, day in enumerate(DAYS)] + [bar(day, "B", 50.0 + i) for i, day in enumerate(DAYS) if i != 3]
 
 
 def content(rows=ROWS, red: tuple[date, ...] = (), actions: tuple[Action, ...] = (SPLIT, DIVIDEND)) -> DatasetContent:
     table = pa.Table.from_pylist(sorted(rows, key=lambda r: (r["session"], r["symbol"])), schema=BARS_SCHEMA)
-    audits = tuple(
-        SessionAudit(day, SessionStatus.RED if day in red else SessionStatus.GREEN, (), 2, 2, 2, 0) for day in DAYS
-    )
+    audits = tuple(SessionAudit(day, SessionStatus.RED if day in red else SessionStatus.GREEN, (), 2, 2, 2, 0) for day in DAYS)
     return DatasetContent(
-        name="t", vendor="v", basis=PriceBasis.RAW, calendar=CALENDAR, bars=table, actions=actions,
-        quarantine=QUARANTINE_SCHEMA.empty_table(), findings=FINDINGS_SCHEMA.empty_table(), universe=None,
-        audits=audits, non_sessions=(), survivorship="unknown", min_history=253,
-    )  # fmt: skip
+        name="t",
+        vendor="v",
+        basis=PriceBasis.RAW,
+        calendar=CALENDAR,
+        bars=table,
+        actions=actions,
+        quarantine=QUARANTINE_SCHEMA.empty_table(),
+        findings=FINDINGS_SCHEMA.empty_table(),
+        universe=None,
+        audits=audits,
+        non_sessions=(),
+        survivorship="unknown",
+        min_history=253,
+    )
 
 
 def test_a_manifest_says_what_an_eligible_name_must_have_and_an_older_one_asked_for_nothing(tmp_path: Path) -> None:
@@ -132,9 +140,7 @@ def test_a_part_of_the_range_is_the_same_rows(tmp_path: Path) -> None:
 def test_one_file_a_calendar_year_named_by_its_sessions_and_content(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, content())
     records = manifest.of_role(FileRole.BARS)
-    assert [(record.first, record.last, record.rows) for record in records] == [
-        (DAYS[0], DAYS[2], 6), (DAYS[3], DAYS[7], 9),
-    ]  # fmt: skip
+    assert [(record.first, record.last, record.rows) for record in records] == [(DAYS[0], DAYS[2], 6), (DAYS[3], DAYS[7], 9)]
     for record in records:
         assert record.path == f"bars/{record.first}_{record.last}_{record.sha256[:12]}.parquet"
         assert sha256_of((tmp_path / record.path).read_bytes()) == record.sha256
@@ -205,8 +211,7 @@ def test_a_file_that_is_not_what_the_manifest_vouches_for_is_refused(tmp_path: P
     path = tmp_path / manifest.of_role(role)[0].path
     payload = bytearray(path.read_bytes())
     payload[len(payload) // 2] ^= 1
-    {"flip": lambda: path.write_bytes(payload), "truncate": lambda: path.write_bytes(payload[:-9]),
-     "remove": path.unlink}[harm]()  # fmt: skip
+    {"flip": lambda: path.write_bytes(payload), "truncate": lambda: path.write_bytes(payload[:-9]), "remove": path.unlink}[harm]()
     with pytest.raises(BadDataset, match=path.name):
         load_bars(tmp_path, manifest, DAYS[0], DAYS[-1])
         load_actions(tmp_path, manifest)
@@ -272,9 +277,8 @@ def test_the_snapshot_id_is_the_hash_of_the_manifest_on_disk(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(date(2024, 1, 6), None), (None, date(2024, 1, 7)), (date(2022, 1, 3), None), (None, date(2026, 1, 5)),
-     (DAYS[4], DAYS[2])],
-)  # fmt: skip
+    [(date(2024, 1, 6), None), (None, date(2024, 1, 7)), (date(2022, 1, 3), None), (None, date(2026, 1, 5)), (DAYS[4], DAYS[2])],
+)
 def test_a_range_outside_the_data_or_off_the_calendar_is_one_clear_error(tmp_path: Path, start, end) -> None:
     manifest = write_dataset(tmp_path, content())
     with pytest.raises(NotASession):
@@ -305,7 +309,7 @@ def test_deliveries_are_kept_untouched(tmp_path: Path) -> None:
 def test_reading_bars_imports_no_pandas(tmp_path: Path) -> None:
     write_dataset(tmp_path, content())
     program = (
-        "import sys; from pathlib import Path; from signals.dataset import *; f = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from signals.market.dataset import *; f = Path(sys.argv[1]);"
         "m = read_manifest(f); load_bars(f, m, m.first, m.last); load_actions(f, m);"
         "sys.exit(any(name.split('.')[0] in ('pandas', 'exchange_calendars') for name in sys.modules))"
     )

@@ -9,9 +9,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from signals.drift import DriftState, psi, reference, trailing_psi, watched
 from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.monitoring.drift import DriftState, psi, reference, trailing_psi, watched
 
 NAMES = ("dow_sin", "calm", "holes", "rank_calm")
 
@@ -29,9 +29,12 @@ def panel(sessions: int = 300, symbols: int = 20, seed: int = 4) -> tuple[Featur
 
 def rows(features: FeaturePanel, first: int, last: int, *, shift: float = 0.0) -> FeaturePanel:
     return FeaturePanel(
-        features.sessions[first:last], features.symbols, features.names,
-        features.values[first:last] + np.float32(shift), features.eligible[first:last],
-    )  # fmt: skip
+        features.sessions[first:last],
+        features.symbols,
+        features.names,
+        features.values[first:last] + np.float32(shift),
+        features.eligible[first:last],
+    )
 
 
 def by_session(scores: np.ndarray) -> list[np.ndarray]:
@@ -60,10 +63,7 @@ def test_the_limit_is_the_999th_thousandth_of_the_same_statistic_over_every_wind
     """An independent, naive oracle: SQL counts of each window, deciles by sorting."""
     features, scores = panel(sessions=90, symbols=8)
     made = reference(features, scores)["features"]["holes"]
-    cells = [
-        (t, None if np.isnan(x) else float(x))
-        for t in range(90) for x in features.values[t, features.eligible[t], 2]
-    ]  # fmt: skip
+    cells = [(t, None if np.isnan(x) else float(x)) for t in range(90) for x in features.values[t, features.eligible[t], 2]]
     known = sorted(x for _, x in cells if x is not None)
     assert made["edges"] == pytest.approx([np.percentile(known, p) for p in range(10, 100, 10)], rel=1e-6)
     database = duckdb.connect()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.eligibility import mean_dollars, tradable
-from signals.eligibility_rule import ANY, DOLLAR_SESSIONS, EligibilityConfig
+from signals.market.eligibility import mean_dollars, tradable
+from signals.market.eligibility_rule import ANY, DOLLAR_SESSIONS, EligibilityConfig
 
 RULE = EligibilityConfig(min_price=5, exit_price=3, min_dollar_volume=1e6, exit_dollar_volume=5e5)
 NAN = float("nan")
@@ -51,9 +51,7 @@ def test_rows_that_are_decided_stand_and_lead_the_next() -> None:
     code, price = np.array([0, 0, 1, 1]), np.full(4, 4.0)
     told = np.array([True, False, True, False])
     was = np.array([True, False, False, False])
-    assert tradable(code, np.ones(4, bool), price, np.full(4, 2e6), RULE, told, was).tolist() == [
-        True, True, False, False
-    ]  # fmt: skip
+    assert tradable(code, np.ones(4, bool), price, np.full(4, 2e6), RULE, told, was).tolist() == [True, True, False, False]
 
 
 def test_mean_dollars_by_hand_over_sessions_not_rows() -> None:
@@ -62,8 +60,10 @@ def test_mean_dollars_by_hand_over_sessions_not_rows() -> None:
     assert mean_dollars(code, session, np.array([10.0, 20.0, 60.0, 7.0])).tolist() == [10.0, 15.0, 40.0, 7.0]
 
 
-@pytest.mark.parametrize("wrong", [{"exit_price": 6.0}, {"exit_dollar_volume": 2e6}, {"min_price": -1.0},
-                                   {"min_price": float("inf")}, {"min_dollar_volume": NAN}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [{"exit_price": 6.0}, {"exit_dollar_volume": 2e6}, {"min_price": -1.0}, {"min_price": float("inf")}, {"min_dollar_volume": NAN}],
+)
 def test_a_rule_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"leaves at a lower|finite number of USD, zero or more"):
         EligibilityConfig(**wrong)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from signals.bundle.seal import MANIFEST_KIND, canonical_json, sign
 from signals.errors import ScoresRefused, TrademlError
-from signals.evening_scores import (
+from signals.files import sha256_of
+from signals.scoring.evening_scores import (
     MAX_SCORES_BYTES,
     SCORES_KIND,
     EveningScores,
@@ -26,15 +27,23 @@ from signals.evening_scores import (
     scores_name,
     seal_scores,
 )
-from signals.files import sha256_of
 from tests.fakes.bundles import FIRST, SECOND, STRANGER, keyset, signing_key
 
 TODAY = date(2024, 3, 11)
 PAYLOAD = EveningScores(
-    asof=TODAY, sleeve="equities_xs", revision=1, created=datetime(2024, 3, 11, 22, tzinfo=UTC), calendar="XNYS",
-    spec_hash="1" * 64, snapshot_id="2" * 64, bundle_sha256="3" * 64, bundle_seq=4, keyset_version=1,
-    symbols=("AAA", "BBB", "CCC"), scores=(0.1, -1 / 3, 2.5e-308),
-)  # fmt: skip
+    asof=TODAY,
+    sleeve="equities_xs",
+    revision=1,
+    created=datetime(2024, 3, 11, 22, tzinfo=UTC),
+    calendar="XNYS",
+    spec_hash="1" * 64,
+    snapshot_id="2" * 64,
+    bundle_sha256="3" * 64,
+    bundle_seq=4,
+    keyset_version=1,
+    symbols=("AAA", "BBB", "CCC"),
+    scores=(0.1, -1 / 3, 2.5e-308),
+)
 WANTED = Wanted(TODAY, "equities_xs", "XNYS", "1" * 64, "2" * 64, "3" * 64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from signals.bars import Bars
+from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars, yf_bars
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from signals.bars import Bars
 from signals.features.bands import band_position
 from signals.features.beta import beta, residual_volatility
 from signals.features.drawdown import drawdown
@@ -25,6 +24,7 @@ from signals.features.ranking import rank
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
 from signals.features.volatility import realised_volatility
 from signals.features.zscores import zscore
+from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
 
@@ -35,9 +35,8 @@ LAST_FIVE = (0.0, -0.10, -0.10, 0.0, 0.20)
 
 
 def ten_bars(
-    returns: Sequence[Sequence[float]] = (RETURNS,), overnight: Sequence[float] | None = None,
-    volume: Sequence[float] = (1000.0,) * 10,
-) -> Bars:  # fmt: skip
+    returns: Sequence[Sequence[float]] = (RETURNS,), overnight: Sequence[float] | None = None, volume: Sequence[float] = (1000.0,) * 10
+) -> Bars:
     """Monday 2024-01-08 to Friday 2024-01-19, one column a list of returns; the bar at price 100 in each session."""
     total = np.array(returns).T
     shape = total.shape
@@ -45,10 +44,16 @@ def ten_bars(
     nights = total if overnight is None else np.repeat(np.array(overnight)[:, None], shape[1], axis=1)
     return Bars(
         sessions=np.busday_offset(np.datetime64("2024-01-08"), np.arange(len(total))),
-        symbols=tuple("ABCDEFG"[: shape[1]]), open=price, high=price, low=price, close=price,
-        volume=np.repeat(np.array(volume)[:, None], shape[1], axis=1), total_return=total,
-        overnight_return=nights.copy(), eligible=np.ones(shape, bool),
-    )  # fmt: skip
+        symbols=tuple("ABCDEFG"[: shape[1]]),
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=np.repeat(np.array(volume)[:, None], shape[1], axis=1),
+        total_return=total,
+        overnight_return=nights.copy(),
+        eligible=np.ones(shape, bool),
+    )
 
 
 def history(*returns: Sequence[float], **others: Sequence[float]) -> History:
@@ -79,8 +84,19 @@ def test_twelve_months_less_one_stops_21_sessions_ago() -> None:
     bars = synthetic_bars(0, sessions=260, symbols=1, missing=0.0)
     total = np.full((260, 1), 0.01)
     total[-21:], total[:8] = -0.5, 3.0
-    value = momentum_12_1(History.of(replace(bars, close=np.ones((260, 1)), open=np.ones((260, 1)),
-        high=np.ones((260, 1)), low=np.ones((260, 1)), volume=np.ones((260, 1)), total_return=total)))  # fmt: skip
+    value = momentum_12_1(
+        History.of(
+            replace(
+                bars,
+                close=np.ones((260, 1)),
+                open=np.ones((260, 1)),
+                high=np.ones((260, 1)),
+                low=np.ones((260, 1)),
+                volume=np.ones((260, 1)),
+                total_return=total,
+            )
+        )
+    )
     assert last(value) == pytest.approx(1.01**231 - 1.0, rel=1e-13)
 
 
@@ -206,9 +222,7 @@ def test_ranks_by_hand() -> None:
 
 def test_the_two_zeros_are_one_value() -> None:
     values = np.array([[0.0, -0.0, -1.0, 1.0]], np.float32)
-    np.testing.assert_array_equal(
-        rank(values, np.ones((1, 4), bool))[0], np.array([0.5, 0.5, 0.125, 0.875], np.float32)
-    )
+    np.testing.assert_array_equal(rank(values, np.ones((1, 4), bool))[0], np.array([0.5, 0.5, 0.125, 0.875], np.float32))
 
 
 @pytest.mark.parametrize("symbols", [1, 2, 255, 256, 257, 258, 500, 511, 512, 513, 700])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals.console import emit, run
 from signals.errors import FixInput
-from signals.plain_text import clean, clean_lines, csv_cell, markdown
+from signals.text.console import emit, run
+from signals.text.plain_text import clean, clean_lines, csv_cell, markdown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -49,12 +49,8 @@ def test_lines_stay_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "formula",
-    [
-        "=1+1", "+1+1", "-1+1", "@SUM(A1)", "=NOW()", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "-A1", "+",
-        "-2+3+cmd|' /C calc'!A0",
-    ],
-)  # fmt: skip
+    "formula", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=NOW()", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "-A1", "+", "-2+3+cmd|' /C calc'!A0"]
+)
 def test_no_cell_begins_like_a_formula(formula: str) -> None:
     assert str(csv_cell(formula)).startswith("'")
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.audits import SessionStatus
-from signals.bars import days_array
-from signals.defects import DEFECTS, QUARANTINES, DefectConfig, Reason, Rows, find_defects, missing_sessions
+from signals.audit.defects import DEFECTS, QUARANTINES, DefectConfig, Reason, Rows, find_defects, missing_sessions
+from signals.audit.quality import Coverage, CoverageConfig, audit_sessions, expected
 from signals.errors import InvariantBroken
-from signals.quality import Coverage, CoverageConfig, audit_sessions, expected
+from signals.market.audits import SessionStatus
+from signals.market.bars import days_array
 
 MONDAY_TO_FRIDAY = days_array([date(2024, 3, day) for day in (4, 5, 6, 7, 8)])
 WEEKS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-12-31"), dtype="datetime64[D]")
@@ -26,10 +26,14 @@ def rows_of(figures: list[tuple[float, ...]], days=None, security=None, adjusted
     return Rows(
         day=WEEKS[:count] if days is None else days,
         security=np.zeros(count, dtype=np.int64) if security is None else np.array(security, dtype=np.int64),
-        open=table[:, 0], high=table[:, 1], low=table[:, 2], close=table[:, 3], volume=table[:, 4],
+        open=table[:, 0],
+        high=table[:, 1],
+        low=table[:, 2],
+        close=table[:, 3],
+        volume=table[:, 4],
         adj_close=np.full(count, np.nan) if adjusted is None else np.array(adjusted, dtype=np.float64),
         has_adjusted=adjusted is not None,
-    )  # fmt: skip
+    )
 
 
 def found(rows: Rows, ratio=None, sessions=WEEKS, config: DefectConfig | None = None) -> list[set[Reason]]:
@@ -65,10 +69,18 @@ def test_each_defect_of_a_bar_is_named_alone(bar, reasons) -> None:
 def test_zero_volume_stale_runs_and_price_moves_only_warn() -> None:
     warnings = {defect.reason for defect in DEFECTS} - QUARANTINES
     assert warnings == {
-        Reason.ZERO_VOLUME, Reason.STALE_RUN, Reason.EXTREME_RETURN, Reason.SUSPECTED_SPLIT, Reason.NULL_ADJUSTED,
-        Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN,
+        Reason.ZERO_VOLUME,
+        Reason.STALE_RUN,
+        Reason.EXTREME_RETURN,
+        Reason.SUSPECTED_SPLIT,
+        Reason.NULL_ADJUSTED,
+        Reason.MISSING_SESSION,
+        Reason.EXPECTED_ABSENT,
+        Reason.REVISED,
+        Reason.NO_RETURN,
+        Reason.UNDECIDED_RETURN,
         Reason.STITCHED,
-    }  # fmt: skip
+    }
     assert len(DEFECTS) == len(Reason)
 
 
@@ -89,9 +101,7 @@ def test_a_copy_is_quarantined_and_the_first_row_kept_but_conflicting_rows_are_a
 
 def test_copies_with_the_same_gaps_are_copies() -> None:
     bar = (*GOOD[:4], NAN)
-    assert found(rows_of([bar, bar], days=WEEKS[[0, 0]])) == [
-        {Reason.NULL_VOLUME}, {Reason.NULL_VOLUME, Reason.DUPLICATE},
-    ]  # fmt: skip
+    assert found(rows_of([bar, bar], days=WEEKS[[0, 0]])) == [{Reason.NULL_VOLUME}, {Reason.NULL_VOLUME, Reason.DUPLICATE}]
 
 
 def test_a_date_without_trading_is_a_non_session() -> None:
@@ -127,9 +137,7 @@ def test_a_halved_price_on_a_rush_of_volume_is_news_and_not_a_split() -> None:
 
 
 def test_a_recorded_split_on_a_quarantined_row_still_explains_the_next_one() -> None:
-    rows = rows_of(
-        [(100.0, 101.0, 99.0, 100.0, 1000.0), (NAN, 51.0, 49.0, 50.0, 9.0), (50.0, 51.0, 49.0, 50.0, 2000.0)]
-    )
+    rows = rows_of([(100.0, 101.0, 99.0, 100.0, 1000.0), (NAN, 51.0, 49.0, 50.0, 9.0), (50.0, 51.0, 49.0, 50.0, 2000.0)])
     assert found(rows, ratio=[1.0, 2.0, 1.0])[-1] == set()
 
 
@@ -203,9 +211,7 @@ def status_of(expected_names: int, absent: int, usable: int, rows: int, counts: 
         (Reason.NO_RETURN, 1, 1000, SessionStatus.AMBER),
     ],
 )
-def test_a_warning_on_more_than_a_share_of_the_rows_costs_the_green(
-    reason: Reason, count: int, usable: int, status: SessionStatus
-) -> None:
+def test_a_warning_on_more_than_a_share_of_the_rows_costs_the_green(reason: Reason, count: int, usable: int, status: SessionStatus) -> None:
     """Over 5 % of the rows, and five at least; a revision corrects; a missing return is one too many."""
     audit = status_of(usable, 0, usable, usable, {reason: count})
     assert (audit.status, audit.reasons) == (status, (f"{reason}: {count}",))
@@ -223,9 +229,7 @@ def test_a_warning_on_more_than_a_share_of_the_rows_costs_the_green(
         (0, 0, 0, 0, SessionStatus.RED),
     ],
 )
-def test_a_session_is_red_under_98_percent_amber_when_not_clean_green_otherwise(
-    expected_names, absent, usable, rows, status
-) -> None:
+def test_a_session_is_red_under_98_percent_amber_when_not_clean_green_otherwise(expected_names, absent, usable, rows, status) -> None:
     assert status_of(expected_names, absent, usable, rows).status is status
 
 
@@ -237,7 +241,5 @@ def test_warnings_are_named_and_leave_a_session_green() -> None:
 
 def test_a_red_session_says_why_first() -> None:
     audit = status_of(100, 4, 96, 100, {Reason.NULL_PRICE: 4})
-    assert audit.reasons == (
-        "only 96.0% of expected names usable", "expected names without a usable bar: 4 of 100", "null_price: 4",
-    )  # fmt: skip
+    assert audit.reasons == ("only 96.0% of expected names usable", "expected names without a usable bar: 4 of 100", "null_price: 4")
     assert (audit.rows, audit.usable, audit.quarantined) == (100, 96, 4)

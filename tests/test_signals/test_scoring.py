@@ -13,8 +13,8 @@ from signals.bundle import Bundle, Part, verify
 from signals.errors import DataNotUsable, InvariantBroken, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.inference import predict
-from signals.scores import Scores, blend
-from signals.scoring import score
+from signals.scoring.scores import Scores, blend
+from signals.scoring.scoring import score
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.onnx_models import nan_model, stump_model, stump_scores
 
@@ -75,9 +75,7 @@ def test_an_ensemble_scores_the_mean_of_its_models(tmp_path: Path) -> None:
         (("mom_5", "vol_20", "rank_mom_5", "gap"), "feature 'gap' is unknown to the bundle"),
     ],
 )
-def test_another_feature_list_is_refused_by_its_first_difference(
-    bundle: Bundle, names: tuple[str, ...], reason: str
-) -> None:
+def test_another_feature_list_is_refused_by_its_first_difference(bundle: Bundle, names: tuple[str, ...], reason: str) -> None:
     features = panel(np.zeros((2, 3, len(names))), np.ones((2, 3), dtype=bool), names)
     with pytest.raises(ScoresInvalid, match=reason):
         score(bundle, features)

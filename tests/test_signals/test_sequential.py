@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
-from signals.sequential import ALPHA, CONSTANT_SHARES, WINDOWS_SESSIONS, judge, wealth
+from signals.monitoring.sequential import ALPHA, CONSTANT_SHARES, WINDOWS_SESSIONS, judge, wealth
 
 LIVES, SESSIONS = 1_000, 400
 PROMISED, BOUND = 0.02, 0.35
@@ -36,7 +36,7 @@ NULLS = {
     "rare disasters": lambda rng: np.where(rng.random((LIVES, SESSIONS)) < 0.9, PROMISED + 0.03, PROMISED - 0.27),
     "two values at the bounds": lambda rng: np.where(rng.random((LIVES, SESSIONS)) < 0.37 / 0.7, 0.35, -0.35),
     "spread that follows the past": dependent,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("law", NULLS)

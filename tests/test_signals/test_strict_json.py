@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals import strict_json
-from signals.strict_json import MAX_DEPTH, MAX_PLACES, BadJson
+from signals.text import strict_json
+from signals.text.strict_json import MAX_DEPTH, MAX_PLACES, BadJson
 
 HUGE = "1E+99999999999999999999"
 

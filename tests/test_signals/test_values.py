@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from portfolio.weights import TargetWeights
-from signals.bars import Bars, days_array
 from signals.errors import InvariantBroken, NotASession, ScoresInvalid
 from signals.features.panel import FeaturePanel
-from signals.scores import Scores
-from signals.sessions import Calendar, Session
+from signals.market.bars import Bars, days_array
+from signals.market.sessions import Calendar, Session
+from signals.scoring.scores import Scores
 
 MON, TUE, WED = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NAMES = ("AAA", "BBB")

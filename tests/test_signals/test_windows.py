@@ -162,15 +162,8 @@ def test_a_constant_with_gaps_has_exactly_no_variance_and_its_own_mean(value: fl
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    width=st.integers(1, 260),
-    rows=st.integers(1, 300),
-    missing=st.sampled_from([0.0, 0.02, 0.3]),
-)
-def test_only_the_window_counts_and_the_newest_row_is_the_last_row(
-    seed: int, width: int, rows: int, missing: float
-) -> None:
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 260), rows=st.integers(1, 300), missing=st.sampled_from([0.0, 0.02, 0.3]))
+def test_only_the_window_counts_and_the_newest_row_is_the_last_row(seed: int, width: int, rows: int, missing: float) -> None:
     """To the bit: whatever stands before the window, and whether every row or the newest alone is folded."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 3)) * 10.0 ** rng.integers(-3, 9, (rows, 1))
@@ -182,9 +175,11 @@ def test_only_the_window_counts_and_the_newest_row_is_the_last_row(
     every, after = Observations(np.isfinite(x)), Observations(np.isfinite(poisoned))
     np.testing.assert_array_equal(newest.count(width)[-1], every.count(width)[-1])
     for state, long, cut in zip(
-        newest.joint_moments(window, other).window(width), every.joint_moments(x, y).window(width),
-        after.joint_moments(poisoned, np.vstack([np.full((7, 3), -1e150), other])).window(width), strict=True,
-    ):  # fmt: skip
+        newest.joint_moments(window, other).window(width),
+        every.joint_moments(x, y).window(width),
+        after.joint_moments(poisoned, np.vstack([np.full((7, 3), -1e150), other])).window(width),
+        strict=True,
+    ):
         np.testing.assert_array_equal(state[-1], long[-1])
         np.testing.assert_array_equal(state[-1], cut[-1])
     np.testing.assert_array_equal(newest.sums(window).window(width)[0][-1], every.sums(x).window(width)[0][-1])

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals import errors
-from signals.console import run
 from signals.errors import FixInput, TrademlError
-from signals.wording import reason_of, utc_words
+from signals.text.console import run
+from signals.text.wording import reason_of, utc_words
 
 
 def met(work: Callable[[], object]) -> BaseException:
@@ -73,11 +73,19 @@ def test_an_error_is_said_by_what_failed(work: Callable[[], object], words: str)
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(), TimeoutError(), KeyError(), ValueError(), requests.ConnectionError(), requests.Timeout(),
-     urllib3.exceptions.ProtocolError("broken", http.client.IncompleteRead(b"")), Exception(object()),
-     Exception("<urllib3.connection.HTTPConnection object at 0x7f00>: no")],
+    [
+        OSError(),
+        TimeoutError(),
+        KeyError(),
+        ValueError(),
+        requests.ConnectionError(),
+        requests.Timeout(),
+        urllib3.exceptions.ProtocolError("broken", http.client.IncompleteRead(b"")),
+        Exception(object()),
+        Exception("<urllib3.connection.HTTPConnection object at 0x7f00>: no"),
+    ],
     ids=lambda found: type(found).__name__,
-)  # fmt: skip
+)
 def test_an_error_without_a_sentence_gets_one(error: Exception) -> None:
     said = reason_of(error)
     assert said and type(error).__name__ not in said and "object at" not in said and "(" not in said

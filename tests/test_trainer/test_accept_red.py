@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from signals.arrow import read_parquet
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
 from signals.errors import DataNotUsable, FixInput, TrademlError
-from signals.manifest import Manifest, PriceBasis
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.storage.arrow import read_parquet
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.curation.accepting import accept
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping
-from trainer.source import refuse_red
+from trainer.samples.source import refuse_red
 
 ROOT = Path(__file__).resolve().parents[2]
 REASON = "the vendor lost two thirds of this day and nobody else has it"
@@ -51,8 +51,18 @@ def test_a_red_session_stops_training_until_a_person_accepts_it_and_the_evidence
 ) -> None:
     data, day = scarred
     (tmp_path / "recipe.yml").write_text(RECIPE)
-    training = ("train", "--sleeve", "equities_xs", "--data", data, "--run", tmp_path / "run", "--json",
-                "--config", tmp_path / "recipe.yml")  # fmt: skip
+    training = (
+        "train",
+        "--sleeve",
+        "equities_xs",
+        "--data",
+        data,
+        "--run",
+        tmp_path / "run",
+        "--json",
+        "--config",
+        tmp_path / "recipe.yml",
+    )
     code, said = run(*training)
     assert (code, "trainer accept-red" in said) == (3, True)
     code, said = run("accept-red", "--data", data, "--session", day, "--reason", REASON)
@@ -115,8 +125,13 @@ def test_acceptance_lasts_while_the_audit_says_the_same_and_ends_when_it_changes
     table = read_parquet((market / "bars.parquet").read_bytes()).to_pandas()
     gone = table[table["date"].astype("datetime64[s]").dt.date == day].index[:1]
     table.drop(gone).to_parquet(data.parent / "fewer.parquet")
-    ingest(Sources(data.parent / "fewer.parquet", market / "actions.parquet"), data, mapping=Mapping(),
-           basis=PriceBasis.RAW, config=CurationConfig(min_history=30))  # fmt: skip
+    ingest(
+        Sources(data.parent / "fewer.parquet", market / "actions.parquet"),
+        data,
+        mapping=Mapping(),
+        basis=PriceBasis.RAW,
+        config=CurationConfig(min_history=30),
+    )
     manifest = read_manifest(data)
     assert manifest.waivers == ()
     with pytest.raises(DataNotUsable, match="1 RED session "):

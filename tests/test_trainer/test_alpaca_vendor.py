@@ -15,21 +15,21 @@ import requests
 from requests.adapters import BaseAdapter
 from typer.testing import CliRunner
 
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.exchange import Exchange
-from execution.exchange.generated import generate
-from execution.exchange.inprocess import InProcessAdapter
-from execution.exchange.market import Market
-from signals.actions import Action, ActionKind
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import Market
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, TrademlError
-from signals.manifest import FileRole, PriceBasis
+from signals.market.actions import Action, ActionKind
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.manifest import FileRole, PriceBasis
 from tests.fakes import exchange as fake
 from trainer.__main__ import app
+from trainer.curation.audit.missing import missing
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.missing import missing
 from trainer.curation.vendors.alpaca import AlpacaVendor, Keys, read_keys
 from trainer.curation.vendors.mapping import Mapping
 
@@ -63,7 +63,7 @@ class Recording(InProcessAdapter):
         self.failures = failures
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        from execution.exchange.inprocess import as_request
+        from execution.exchange.doors.inprocess import as_request
 
         self.queries.append(as_request(request).query)
         if len(self.queries) <= self.failures:
@@ -92,18 +92,20 @@ def test_raw_bars_of_the_consolidated_tape_are_asked_for_as_they_traded() -> Non
     door = Recording(served)
     frame = vendor(served, door).bars(["BBB", "AAA"], date(2021, 11, 22), date(2021, 11, 26))
     assert len(frame) == 8  # Thanksgiving is no session
-    assert frame.iloc[0].tolist() == [
-        pd.Timestamp("2021-11-22"), "AAA", 101.0, 104.0, 99.0, 101.5, 100_000.0, "stock", "",
-    ]  # fmt: skip
+    assert frame.iloc[0].tolist() == [pd.Timestamp("2021-11-22"), "AAA", 101.0, 104.0, 99.0, 101.5, 100_000.0, "stock", ""]
     asked = door.queries[0]
     assert (asked["adjustment"], asked["feed"], asked["asof"], asked["timeframe"]) == ("raw", "sip", "-", "1Day")
 
 
 @pytest.mark.parametrize(
     ("at", "last"),
-    [("2021-11-22 16:15", date(2021, 11, 19)), ("2021-11-22 16:16", date(2021, 11, 22)),
-     ("2021-11-26 13:15", date(2021, 11, 24)), ("2021-11-26 13:16", date(2021, 11, 26))],
-)  # fmt: skip
+    [
+        ("2021-11-22 16:15", date(2021, 11, 19)),
+        ("2021-11-22 16:16", date(2021, 11, 22)),
+        ("2021-11-26 13:15", date(2021, 11, 24)),
+        ("2021-11-26 13:16", date(2021, 11, 26)),
+    ],
+)
 def test_a_session_is_asked_for_16_minutes_after_its_close_and_not_before(at: str, last: date) -> None:
     """Early closes too; the end of the request is never later than 16 minutes ago."""
     served = fake.exchange(at)
@@ -226,17 +228,29 @@ def test_a_page_token_that_was_followed_already_is_no_answer() -> None:
     assert door.asked == [None, "b"] * 4, "each of the four requests followed it once"
 
 
-@pytest.mark.parametrize("told", [b'{"bars": null, "next_page_token": null}', b'{"bars": {"AAA": null}}',
-                                  b'{"bars": {}, "next_page_token": ""}', b'{"bars": {"AAA": []}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"bars": null, "next_page_token": null}',
+        b'{"bars": {"AAA": null}}',
+        b'{"bars": {}, "next_page_token": ""}',
+        b'{"bars": {"AAA": []}}',
+    ],
+)
 def test_null_bars_are_no_bars(told: bytes) -> None:
     frame = vendor(fake.exchange(EVENING), Canned(told)).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
     assert frame.empty
     assert list(frame)[:3] == ["date", "symbol", "open"]
 
 
-@pytest.mark.parametrize("told", [b'{"corporate_actions": null, "next_page_token": null}',
-                                  b'{"corporate_actions": {"cash_dividends": null}, "next_page_token": ""}',
-                                  b'{"corporate_actions": {"spin_offs": null}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"corporate_actions": null, "next_page_token": null}',
+        b'{"corporate_actions": {"cash_dividends": null}, "next_page_token": ""}',
+        b'{"corporate_actions": {"spin_offs": null}}',
+    ],
+)
 def test_null_actions_are_no_actions(told: bytes) -> None:
     source = vendor(fake.exchange(EVENING), Canned(told))
     assert source.actions(["CCC"], date(2021, 11, 19), date(2021, 12, 3)).empty
@@ -249,8 +263,10 @@ def test_what_is_no_object_is_no_answer_and_no_traceback(told: bytes) -> None:
         vendor(fake.exchange(EVENING), Canned(told)).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
 
 
-@pytest.mark.parametrize("body", [b'{"bars": {"AAA": [{"t": "2021-11-22T05:00:00Z"}]}, "next_page_token": null}',
-                                  b'{"bars": {"AAA": [7]}, "next_page_token": null}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [b'{"bars": {"AAA": [{"t": "2021-11-22T05:00:00Z"}]}, "next_page_token": null}', b'{"bars": {"AAA": [7]}, "next_page_token": null}'],
+)
 def test_an_answer_that_is_no_bars_is_one_clear_error(body: bytes) -> None:
     with pytest.raises(BadBars, match="not in the shape of bars"):
         vendor(fake.exchange("2021-12-03 18:00"), Canned(body)).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
@@ -330,16 +346,36 @@ def credentials(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_dataset_fetched_over_loopback_curates_to_the_same_bars(
-    market: Path, address: str, credentials: Path, tmp_path: Path
-) -> None:
+def test_a_dataset_fetched_over_loopback_curates_to_the_same_bars(market: Path, address: str, credentials: Path, tmp_path: Path) -> None:
     """trainer fetch, trainer ingest: the vendor's file and Alpaca's answers give the same prices and returns."""
     manifest = read_manifest(market / "us")
-    code, said = run("fetch", "--symbols", ",".join(symbols_of(market)), "--start", manifest.first, "--end", END,
-                     "--to", tmp_path / "alpaca", "--url", address, "--credentials", credentials)  # fmt: skip
+    code, said = run(
+        "fetch",
+        "--symbols",
+        ",".join(symbols_of(market)),
+        "--start",
+        manifest.first,
+        "--end",
+        END,
+        "--to",
+        tmp_path / "alpaca",
+        "--url",
+        address,
+        "--credentials",
+        credentials,
+    )
     assert code == 0, said
-    code, said = run("ingest", "--bars", tmp_path / "alpaca" / "bars.parquet", "--actions",
-                     tmp_path / "alpaca" / "actions.csv", "--basis", "raw", "--to", tmp_path / "us")  # fmt: skip
+    code, said = run(
+        "ingest",
+        "--bars",
+        tmp_path / "alpaca" / "bars.parquet",
+        "--actions",
+        tmp_path / "alpaca" / "actions.csv",
+        "--basis",
+        "raw",
+        "--to",
+        tmp_path / "us",
+    )
     assert code == 0, said
     assert read_manifest(tmp_path / "us").vendor == "alpaca"
     mine, theirs = cells(tmp_path / "us"), cells(market / "us")
@@ -357,11 +393,29 @@ def test_a_backfill_over_loopback_fills_the_hole(market: Path, address: str, cre
     alive = sorted(frame.loc[day < week[0], "symbol"].unique())[::3]
     frame[~(day.isin(week) & frame["symbol"].isin(alive))].to_parquet(tmp_path / "hole.parquet")
     data = tmp_path / "us"
-    ingest(Sources(tmp_path / "hole.parquet", market / "vendor" / "actions.parquet"), data, mapping=Mapping(),
-           basis=PriceBasis.RAW, config=SMALL)  # fmt: skip
+    ingest(
+        Sources(tmp_path / "hole.parquet", market / "vendor" / "actions.parquet"),
+        data,
+        mapping=Mapping(),
+        basis=PriceBasis.RAW,
+        config=SMALL,
+    )
     lacking = missing(data, read_manifest(data), week[0], week[-1])
-    code, said = run("backfill", "--data", data, "--vendor", "alpaca", "--start", week[0], "--end", week[-1],
-                     "--url", address, "--credentials", credentials)  # fmt: skip
+    code, said = run(
+        "backfill",
+        "--data",
+        data,
+        "--vendor",
+        "alpaca",
+        "--start",
+        week[0],
+        "--end",
+        week[-1],
+        "--url",
+        address,
+        "--credentials",
+        credentials,
+    )
     assert code == 0, said
     assert f"{sum(r.sessions for r in lacking)} of {sum(r.sessions for r in lacking)} missing bars filled" in said
     assert read_manifest(data).vendor == "alpaca, parquet"

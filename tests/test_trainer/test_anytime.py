@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from trainer.validation.anytime import interval_at_all_times
+from trainer.validation.significance.anytime import interval_at_all_times
 
 
 def drawn(mean: float, count: int, seed: int, deviation: float = 0.1) -> np.ndarray:

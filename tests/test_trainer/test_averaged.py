@@ -10,22 +10,21 @@ import pytest
 
 from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
-from signals.ic import rank_ic
 from signals.inference import predict
+from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
-from trainer.export import export
-from trainer.models.averaged import AveragedModel, mean_graph, seeds_of
-from trainer.models.base import Device, Learner, Model
-from trainer.models.parameters import CatBoostConfig, LightGbmConfig
-from trainer.models.table import LearnerKind
+from trainer.learners.averaged import AveragedModel, mean_graph, seeds_of
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.export import export
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.validation.likeness import likeness, seed_null
 
 NAMES = ("a", "b", "c")
 CONFIG = RecipeConfig(
-    seeds=3, lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30),
-    catboost=CatBoostConfig(trees=8, learning_rate=0.2),
-)  # fmt: skip
+    seeds=3, lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30), catboost=CatBoostConfig(trees=8, learning_rate=0.2)
+)
 
 
 def rows(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,21 +15,21 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from execution.exchange.generated import generate
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
 from signals.errors import BadBars, BrokerUnreachable, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
+from trainer.curation.audit.levels import off_level
+from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.backfill import SPOOL, backfill, requests
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.receipts import read_receipts
+from trainer.curation.generated import generate
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.levels import off_level
-from trainer.curation.missing import Missing, missing
-from trainer.curation.receipts import read_receipts
 from trainer.curation.vendor import FileVendor
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
@@ -101,20 +101,20 @@ def test_a_week_of_symbols_deleted_stops_training_until_backfill_brings_it_back(
     data, recipe = tmp_path / "us", tmp_path / "recipe.yml"
     recipe.write_text(RECIPE)
     (tmp_path / "curation.yml").write_text("curation: {min_history: 30}")
-    training = (
-        "train",
-        "--sleeve",
-        "equities_xs",
-        "--data",
+    training = ("train", "--sleeve", "equities_xs", "--data", data, "--run", tmp_path / "run", "--config", recipe, "--json")
+    code, _ = run(
+        "ingest",
+        "--bars",
+        hole,
+        "--actions",
+        delivery / "actions.parquet",
+        "--basis",
+        "raw",
+        "--to",
         data,
-        "--run",
-        tmp_path / "run",
         "--config",
-        recipe,
-        "--json",
+        tmp_path / "curation.yml",
     )
-    code, _ = run("ingest", "--bars", hole, "--actions", delivery / "actions.parquet", "--basis", "raw", "--to", data,
-                  "--config", tmp_path / "curation.yml")  # fmt: skip
     assert code == 0
     code, text = run("audit", "--data", data, "--start", week[0], "--end", week[-1])
     assert (code, statuses(read_manifest(data), week)) == (1, [SessionStatus.RED] * 5)
@@ -132,8 +132,7 @@ def test_a_week_of_symbols_deleted_stops_training_until_backfill_brings_it_back(
     code, said = run("backfill", "--data", data, "--start", week[0], "--end", week[-1])
     assert code == 1
     assert said.startswith(f"missing: {5 * len(lost)} bars of {len(lost)} symbols")
-    code, said = run("backfill", "--data", data, "--bars", delivery / "bars.parquet", "--start", week[0],
-                     "--end", week[-1], "--json")  # fmt: skip
+    code, said = run("backfill", "--data", data, "--bars", delivery / "bars.parquet", "--start", week[0], "--end", week[-1], "--json")
     assert (code, json.loads(said)["filled"], json.loads(said)["missing"]) == (0, 5 * len(lost), [])
     assert statuses(read_manifest(data), week) == statuses(read_manifest(whole), week) == [SessionStatus.GREEN] * 5
     assert bars_files(data) == bars_files(whole)
@@ -203,9 +202,7 @@ def test_what_no_vendor_has_stays_missing_and_is_said(delivery: Path, hole: Path
     assert "still missing" in said
 
 
-def test_a_vendor_on_another_level_or_basis_is_refused(
-    delivery: Path, week: tuple[date, ...], hole: Path, tmp_path: Path
-) -> None:
+def test_a_vendor_on_another_level_or_basis_is_refused(delivery: Path, week: tuple[date, ...], hole: Path, tmp_path: Path) -> None:
     """Half the price on the sessions beside the hole: another split basis, whatever the file is called."""
     data = ingested(hole, delivery, tmp_path / "us")
     frame = pq.read_table(delivery / "bars.parquet").to_pandas()
@@ -251,10 +248,8 @@ def steps_beside(closes: dict[str, tuple[float, float | None]], **options: objec
         [(name, stamps[0], before, before) for name, (before, _) in closes.items()]
         + [(name, stamps[2], after, after) for name, (_, after) in closes.items() if after is not None],
         columns=["symbol", "date", "open", "close"],
-    )  # fmt: skip
-    filling = pd.DataFrame(
-        [(name, stamps[1], 150.0, 150.0) for name in closes], columns=["symbol", "date", "open", "close"]
     )
+    filling = pd.DataFrame([(name, stamps[1], 150.0, 150.0) for name in closes], columns=["symbol", "date", "open", "close"])
     agreed = pd.DataFrame({"symbol": options.get("agreed", []), "date": stamps[:1] * len(options.get("agreed", []))})  # type: ignore[arg-type]
     agreed["date"] = pd.to_datetime(agreed["date"])
     runs = [Missing(name, days[1], days[1], 1) for name in closes]
@@ -263,14 +258,11 @@ def steps_beside(closes: dict[str, tuple[float, float | None]], **options: objec
 
 def test_a_level_is_wrong_where_prices_go_there_and_back_and_a_move_that_stays_is_none() -> None:
     """150 after 100 and before 101 is a level; after 100 and before 152 a move; after 100 at the end is asked about."""
-    found = steps_beside(
-        {"LEVEL": (100.0, 101.0), "MOVE": (100.0, 152.0), "LAST": (100.0, None), "NEAR": (130.0, None)}
-    )
+    found = steps_beside({"LEVEL": (100.0, 101.0), "MOVE": (100.0, 152.0), "LAST": (100.0, None), "NEAR": (130.0, None)})
     assert sorted(found) == ["LAST", "LEVEL"]
     assert found["LEVEL"].startswith("LEVEL 2021-06-09: 150 delivered, 100 held on 2021-06-08, 101 on 2021-06-10")
     assert not steps_beside({"LEVEL": (100.0, 101.0)}, agreed=["LEVEL"])
-    split = [Action(ActionKind.SPLIT, "S", day, day, ratio=Decimal(r))
-             for day, r in ((date(2021, 6, 9), "0.5"), (date(2021, 6, 10), "2"))]  # fmt: skip
+    split = [Action(ActionKind.SPLIT, "S", day, day, ratio=Decimal(r)) for day, r in ((date(2021, 6, 9), "0.5"), (date(2021, 6, 10), "2"))]
     assert not steps_beside({"S": (75.0, 75.0)}, actions=split)
     assert sorted(steps_beside({"S": (75.0, 75.0)}, actions=split[:1])) == []
     assert sorted(steps_beside({"S": (75.0, 75.0)})) == ["S"]
@@ -309,8 +301,7 @@ def test_returns_over_a_filled_hole_are_those_of_the_vendor_at_any_level_of_its_
     frame.assign(adj_close=(frame["adj_close"] * 0.93)).to_parquet(tmp_path / "other.parquet")
     totals = []
     for name in ("all", "hole"):
-        ingest(Sources(tmp_path / f"{name}.parquet"), tmp_path / name, mapping=Mapping(),
-               basis=PriceBasis.SPLIT_ADJUSTED, config=SMALL)  # fmt: skip
+        ingest(Sources(tmp_path / f"{name}.parquet"), tmp_path / name, mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=SMALL)
     vendor = FileVendor(tmp_path / "other.parquet", Mapping(), PriceBasis.SPLIT_ADJUSTED)
     assert backfill(tmp_path / "hole", vendor, None, None).after == ()
     for name in ("all", "hole"):
@@ -324,9 +315,17 @@ def test_a_second_vendor_needs_a_mapping_and_no_code(delivery: Path, whole: Path
     """The same market under another vendor's names, dates as text and one row less: the hole filled from the first."""
     frame = pq.read_table(delivery / "bars.parquet").to_pandas()
     other = frame.rename(
-        columns={"date": "Trade Date", "symbol": "Sym", "open": "Px Open", "high": "Px High", "low": "Px Low",
-                 "close": "Px Last", "volume": "Shares", "kind": "Type"}
-    )  # fmt: skip
+        columns={
+            "date": "Trade Date",
+            "symbol": "Sym",
+            "open": "Px Open",
+            "high": "Px High",
+            "low": "Px Low",
+            "close": "Px Last",
+            "volume": "Shares",
+            "kind": "Type",
+        }
+    )
     other["Trade Date"] = pd.to_datetime(other["Trade Date"]).dt.strftime("%d/%m/%Y")
     other.to_csv(tmp_path / "other.csv", index=False)
     (tmp_path / "other.yml").write_text(
@@ -334,8 +333,13 @@ def test_a_second_vendor_needs_a_mapping_and_no_code(delivery: Path, whole: Path
         "low: Px Low, close: Px Last, volume: Shares, kind: Type}\n"
     )
     data = tmp_path / "us"
-    ingest(Sources(tmp_path / "other.csv", delivery / "actions.parquet"), data,
-           mapping=read_mapping(tmp_path / "other.yml"), basis=PriceBasis.RAW, config=SMALL)  # fmt: skip
+    ingest(
+        Sources(tmp_path / "other.csv", delivery / "actions.parquet"),
+        data,
+        mapping=read_mapping(tmp_path / "other.yml"),
+        basis=PriceBasis.RAW,
+        config=SMALL,
+    )
     assert bars_files(data) == bars_files(whole)
 
 

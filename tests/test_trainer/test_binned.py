@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from dask.tokenize import tokenize
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from tests.fakes.labelled import market
-from trainer.fanout import RowSet
-from trainer.models.base import SharesBins
-from trainer.models.bins import Bins
-from trainer.models.lgbm import LightGbm, LightGbmModel
-from trainer.models.linear import Ridge
-from trainer.models.parameters import LightGbmConfig, Objective, RidgeConfig
-from trainer.proof import prove
+from trainer.learners.base import SharesBins
+from trainer.learners.bins import Bins
+from trainer.learners.fanout import RowSet
+from trainer.learners.lgbm import LightGbm, LightGbmModel
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, Objective, RidgeConfig
 from trainer.recipes.base import CpcvConfig
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.search.binned import BinnedRows
-from trainer.validation.oof import score_unseen
+from trainer.validation.proof import prove
+from trainer.validation.splits.oof import score_unseen
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=30, max_bin=15)
@@ -62,13 +62,15 @@ def trees(model: LightGbmModel) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"objective": Objective.QUANTILE}, {"objective": Objective.RANK}, {"monotone": {"a": 1}},
-        {"min_data_in_leaf": 1}, {"num_leaves": 2, "bagging_fraction": 1.0},
+        {},
+        {"objective": Objective.QUANTILE},
+        {"objective": Objective.RANK},
+        {"monotone": {"a": 1}},
+        {"min_data_in_leaf": 1},
+        {"num_leaves": 2, "bagging_fraction": 1.0},
     ],
-)  # fmt: skip
-def test_bins_of_the_very_rows_of_a_fit_give_the_trees_of_a_fit_of_its_own(
-    rows: Samples, changes: dict[str, object]
-) -> None:
+)
+def test_bins_of_the_very_rows_of_a_fit_give_the_trees_of_a_fit_of_its_own(rows: Samples, changes: dict[str, object]) -> None:
     learner = LightGbm(CONFIG.model_copy(update=changes), seed=1)
     part = rows.where(np.isin(np.arange(len(rows)), halves(rows)[0]))
     alone = learner.fit(part.features, part.target, part.weight, part.names, part.t0)
@@ -78,9 +80,7 @@ def test_bins_of_the_very_rows_of_a_fit_give_the_trees_of_a_fit_of_its_own(
 
 @pytest.mark.parametrize("objective", list(Objective))
 @pytest.mark.parametrize("patience", [0, 3])
-def test_a_fit_takes_the_rows_that_it_needs_out_of_the_bins_of_all(
-    rows: Samples, objective: Objective, patience: int
-) -> None:
+def test_a_fit_takes_the_rows_that_it_needs_out_of_the_bins_of_all(rows: Samples, objective: Objective, patience: int) -> None:
     """Another route to the same: LightGBM bins a fit's rows anew by the cuts of a dataset of all rows."""
     learner = LightGbm(CONFIG.model_copy(update={"objective": objective, "patience": patience}), seed=1)
     settings = {**learner._parameters(rows.names), "feature_pre_filter": False}
@@ -88,9 +88,7 @@ def test_a_fit_takes_the_rows_that_it_needs_out_of_the_bins_of_all(
     train, _ = halves(rows)
 
     def anew(part: np.ndarray) -> lightgbm.Dataset:
-        return lightgbm.Dataset(
-            rows.features[train[part]], reference=whole, params=settings, feature_name=list(rows.names)
-        )
+        return lightgbm.Dataset(rows.features[train[part]], reference=whole, params=settings, feature_name=list(rows.names))
 
     material = (rows.target[train], rows.weight[train], rows.names, rows.t0[train])
     found = fitted_in(learner.bins(rows.features, rows.names), learner, rows, train)
@@ -111,9 +109,7 @@ def test_shared_bins_see_the_quantiles_of_tested_features_and_a_fit_of_its_own_d
     moved = rows.features.copy()
     moved[test] += 1000.0
     learner, there = LightGbm(CONFIG, seed=1), replace(rows, features=moved)
-    alone, alone_there = (
-        learner.fit(r.features[train], r.target[train], r.weight[train], r.names) for r in (rows, there)
-    )
+    alone, alone_there = (learner.fit(r.features[train], r.target[train], r.weight[train], r.names) for r in (rows, there))
     assert alone.text == alone_there.text
     binned, binned_there = (fitted_in(learner.bins(r.features, r.names), learner, r, train) for r in (rows, there))
     assert trees(binned) != trees(binned_there)
@@ -123,9 +119,8 @@ def test_many_threads_fit_from_the_same_bins_as_one_does(rows: Samples) -> None:
     binned = BinnedRows.of(rows)
     train, test = (RowSet.of(part) for part in halves(rows))
     learners = [
-        LightGbm(CONFIG.model_copy(update={"num_leaves": leaves, "max_bin": bins}), seed=1)
-        for leaves in range(2, 8) for bins in (7, 15)
-    ] * 3  # fmt: skip
+        LightGbm(CONFIG.model_copy(update={"num_leaves": leaves, "max_bin": bins}), seed=1) for leaves in range(2, 8) for bins in (7, 15)
+    ] * 3
     one_by_one = [BinnedRows.of(rows).score(learner, train, test) for learner in learners[:12]] * 3
     with ThreadPoolExecutor(6) as pool:
         at_once = list(pool.map(lambda learner: binned.score(learner, train, test), learners, timeout=60))
@@ -191,9 +186,8 @@ def test_a_proof_never_takes_rows_out_of_shared_bins(rows: Samples, monkeypatch:
     monkeypatch.setattr(Bins, "__init__", refuse)
     monkeypatch.setattr(lightgbm.Dataset, "subset", refuse)
     proof = prove(
-        rows, LightGbm(CONFIG, seed=1), CpcvConfig(groups=4, embargo_sessions=5, holdout_sessions=0), workers=2,
-        step=lambda _: None,
-    )  # fmt: skip
+        rows, LightGbm(CONFIG, seed=1), CpcvConfig(groups=4, embargo_sessions=5, holdout_sessions=0), workers=2, step=lambda _: None
+    )
     assert bool(np.isfinite(proof.oof.scores).all())
 
 
@@ -206,7 +200,6 @@ def test_only_a_search_can_reach_shared_bins() -> None:
         for path in (ROOT / package).rglob("*.py")
         if any(door in path.read_text() for door in doors)
         for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.Attribute) and node.attr in doors)
-        or (isinstance(node, ast.alias) and node.name in doors)
+        if (isinstance(node, ast.Attribute) and node.attr in doors) or (isinstance(node, ast.alias) and node.name in doors)
     }
     assert users == allowed

@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
 from signals.errors import TooLittleHistory
-from signals.holding import EXIT_SESSIONS, Opens, opens
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.holding import EXIT_SESSIONS, Opens, opens
 from tests.fakes.bars import all_filled, synthetic_bars
 from trainer.labels.horizon import horizon_labels
 from trainer.validation.book import book_returns, next_opens

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from signals.errors import BadConfig, TooLittleHistory
-from trainer.export import export
-from trainer.models.base import Device, Learner, Model
-from trainer.models.catb import CatBoostModel
-from trainer.models.lgbm import LightGbmModel
-from trainer.models.objectives import newest_apart
-from trainer.models.parameters import BoostedConfig, CatBoostConfig, LightGbmConfig, Objective
-from trainer.models.table import LEARNERS, LearnerKind
-from trainer.models.trees import read_trees
+from trainer.learners.base import Device, Learner, Model
+from trainer.learners.catb import CatBoostModel
+from trainer.learners.export import export
+from trainer.learners.lgbm import LightGbmModel
+from trainer.learners.objectives import newest_apart
+from trainer.learners.parameters import BoostedConfig, CatBoostConfig, LightGbmConfig, Objective
+from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.trees import read_trees
 from trainer.recipes.base import RecipeConfig
 
 SESSIONS = np.repeat(np.arange(100), 40)
@@ -27,9 +27,7 @@ Make = Callable[..., Learner]
 def make(request: pytest.FixtureRequest) -> Make:
     def made(**options: object) -> Learner:
         common = {"trees": 120, "learning_rate": 0.3, **options}
-        config = RecipeConfig(
-            lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common)
-        )
+        config = RecipeConfig(lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common))
         return LEARNERS[request.param](config, 1, Device.CPU)
 
     return made
@@ -64,9 +62,7 @@ def test_patience_stops_a_fit_that_memorises_and_the_export_stays_exact(make: Ma
 
 def test_stopping_early_ranks_unseen_rows_better_than_memorising(make: Make) -> None:
     features, target = rows(7)
-    skill = [
-        np.corrcoef(model.predict(features), target)[0, 1] for model in (fit(make(patience=5)), fit(make()))
-    ]  # fmt: skip
+    skill = [np.corrcoef(model.predict(features), target)[0, 1] for model in (fit(make(patience=5)), fit(make()))]
     assert skill[0] > skill[1]
 
 

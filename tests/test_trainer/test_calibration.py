@@ -106,9 +106,7 @@ def test_platt_finds_the_sigmoid_and_agrees_with_unpenalised_logistic_regression
 def test_platt_does_not_depend_on_the_scores_scale() -> None:
     scores, outcomes = drawn(count=500)
     np.testing.assert_allclose(
-        fit_platt(1e-4 * scores, outcomes).probability(1e-4 * scores),
-        fit_platt(scores, outcomes).probability(scores),
-        atol=1e-6,
+        fit_platt(1e-4 * scores, outcomes).probability(1e-4 * scores), fit_platt(scores, outcomes).probability(scores), atol=1e-6
     )
 
 
@@ -133,9 +131,7 @@ def test_temperature_recovers_how_overconfident_logits_were() -> None:
     found = fit_temperature(overconfident, outcomes)
     assert found.temperature == pytest.approx(3.0, rel=0.05)
     raw = expit(overconfident)
-    assert expected_calibration_error(outcomes, found.probability(overconfident)) < expected_calibration_error(
-        outcomes, raw
-    )
+    assert expected_calibration_error(outcomes, found.probability(overconfident)) < expected_calibration_error(outcomes, raw)
     assert logit(found.probability(np.array([3.0])))[0] == pytest.approx(3.0 / found.temperature)
 
 

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
-from trainer.models.catb import CatBoost, CatBoostModel, canonical
-from trainer.models.parameters import CatBoostConfig, Objective
+from trainer.learners.catb import CatBoost, CatBoostModel, canonical
+from trainer.learners.parameters import CatBoostConfig, Objective
 
 SMALL = CatBoostConfig(trees=8, depth=3)
 NAMES = ("a", "b")
@@ -82,7 +82,7 @@ def test_a_graph_of_another_kind_is_refused() -> None:
     import onnx
     from onnx import TensorProto, helper
 
-    from trainer.models.catb import raw_score_graph
+    from trainer.learners.catb import raw_score_graph
 
     info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info], [info])

@@ -17,17 +17,17 @@ from distributed import Client, LocalCluster
 
 from signals.errors import StoreUnreachable
 from tests.fakes.labelled import market
-from trainer.fanout import RowSet, cluster, side_by_side
-from trainer.models.base import Device
-from trainer.models.lgbm import LightGbm, LightGbmModel
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.base import Device
+from trainer.learners.fanout import RowSet, cluster, side_by_side
+from trainer.learners.lgbm import LightGbm, LightGbmModel
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.run import Arena, Plan, search
 from trainer.validation.book import next_opens
-from trainer.validation.oof import cross_validate
+from trainer.validation.splits.oof import cross_validate
 
 LEARNER = LightGbm(LightGbmConfig(trees=10, num_leaves=4, min_data_in_leaf=50, max_bin=15), seed=1)
 SHAPE = {"groups": 5, "test_groups": 2, "embargo": 5}
@@ -57,9 +57,7 @@ def rows() -> Samples:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
-    ) as local:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
         yield local.scheduler_address
 
 
@@ -93,9 +91,10 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
     labelled, bars = market(3, strength=0.1, sessions=150)
     arena = Arena(labelled, next_opens(bars, ()), 5)
     config = RecipeConfig(
-        lightgbm=LEARNER.config, cpcv=CpcvConfig(groups=3, holdout_sessions=0),
+        lightgbm=LEARNER.config,
+        cpcv=CpcvConfig(groups=3, holdout_sessions=0),
         search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
-    )  # fmt: skip
+    )
     search(config, arena, {}, Plan(tmp_path / "here", tmp_path / "here", 2, 1, Device.CPU, 1), no_step)
     with cluster(address):
         search(config, arena, {}, Plan(tmp_path / "there", tmp_path / "there", 2, 1, Device.CPU, 1), no_step)
@@ -103,7 +102,7 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
 
 
 def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.fanout.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("trainer.learners.fanout.CONNECT_SECONDS", 1)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

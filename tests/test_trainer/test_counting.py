@@ -13,20 +13,18 @@ import numpy as np
 import pytest
 
 from signals.errors import FixInput
-from trainer import chain
-from trainer.models.base import Device
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.base import Device
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
 from trainer.search import store
 from trainer.search.counting import Counted, counting
 from trainer.search.question import JUDGED, TRAIN, Question, Series, begin, end, recipe_hash, trial_key
 
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(120), roll="forward")
 RANGE = ("2020-01-01", "2020-06-16")
-DATA: dict[str, Any] = {
-    "sleeve": "xs", "spec_hash": "f", "snapshot_id": "s", "symbols": ["A"], "first": RANGE[0], "last": RANGE[1],
-}  # fmt: skip
+DATA: dict[str, Any] = {"sleeve": "xs", "spec_hash": "f", "snapshot_id": "s", "symbols": ["A"], "first": RANGE[0], "last": RANGE[1]}
 CONFIG = RecipeConfig()
 
 
@@ -87,10 +85,7 @@ def test_each_draw_of_a_search_counts_and_the_same_search_again_does_not(data: P
     """Two draws of one set of parameters and one of another are three trials, in however many studies they are."""
     for study in ("under these bars", "under others"):
         opening = {"kind": "study", "study": study, "identity": {**DATA, "bars": study}, "sessions": []}
-        draws = [
-            {"kind": "started", "study": study, "number": n, "trial": key, "parameters": {"x": key}}
-            for n, key in enumerate("aab")
-        ]
+        draws = [{"kind": "started", "study": study, "number": n, "trial": key, "parameters": {"x": key}} for n, key in enumerate("aab")]
         store.append(data, opening, *draws)
     assert count(data).tries == 3
 
@@ -103,15 +98,16 @@ def test_the_same_question_with_another_answer_is_another_trial(data: Path) -> N
 
 
 def test_what_cannot_change_a_model_is_no_part_of_a_trial() -> None:
-    other = CONFIG.model_copy(update={"search": SearchConfig(batch=3), "study": "0" * 16,
-                                      "ridge": CONFIG.ridge.model_copy(update={"alpha": 9.0})})  # fmt: skip
+    other = CONFIG.model_copy(
+        update={"search": SearchConfig(batch=3), "study": "0" * 16, "ridge": CONFIG.ridge.model_copy(update={"alpha": 9.0})}
+    )
     assert trial_key(DATA, other, 1, Device.CPU) == trial_key(DATA, CONFIG, 1, Device.CPU)
     assert CONFIG.model_copy(update={"study": "0" * 16}).fingerprint() == CONFIG.fingerprint()
     for changed in (
         CONFIG.model_copy(update={"learner": LearnerKind.RIDGE}),
         CONFIG.model_copy(update={"cpcv": CpcvConfig(groups=5)}),
         CONFIG.model_copy(update={"label": CONFIG.label.model_copy(update={"k": 3})}),
-    ):  # fmt: skip
+    ):
         assert trial_key(DATA, changed, 1, Device.CPU) != trial_key(DATA, CONFIG, 1, Device.CPU)
 
 
@@ -164,10 +160,13 @@ def test_a_retraining_of_a_lineage_is_recorded_and_is_no_trial(data: Path) -> No
 @pytest.mark.parametrize(
     "changes",
     [
-        {"lineage": "nobody"}, {"seed": 2}, {"config": RecipeConfig(lightgbm=LightGbmConfig(trees=7))},
-        {"spec_hash": "g"}, {"last": RANGE[1]},
+        {"lineage": "nobody"},
+        {"seed": 2},
+        {"config": RecipeConfig(lightgbm=LightGbmConfig(trees=7))},
+        {"spec_hash": "g"},
+        {"last": RANGE[1]},
     ],
-)  # fmt: skip
+)
 def test_what_only_calls_itself_a_retraining_counts(data: Path, changes: dict[str, Any]) -> None:
     """An unknown ancestor, another seed, recipe or features, or no later data: a trial like any other."""
     ancestor = tried(data, net(1)).key
@@ -219,12 +218,8 @@ def test_a_record_of_an_older_version_is_merged_from_the_folder_of_its_search(da
     """`trials.jsonl` of a search folder, written without an anchor and without keys: every trial of it counts."""
     old = tmp_path / "search-xs"
     identity = {"sleeve": "xs", "snapshot_id": "old", "first": RANGE[0], "last": RANGE[1], "bins": "shared"}
-    records: list[dict[str, Any]] = [
-        {"kind": "study", "study": "old", "identity": identity, "sessions": ["2020-01-02"]}
-    ]
-    records += [
-        {"kind": "started", "study": "old", "number": n, "parameters": {"num_leaves": n}} for n in range(3)
-    ]  # fmt: skip
+    records: list[dict[str, Any]] = [{"kind": "study", "study": "old", "identity": identity, "sessions": ["2020-01-02"]}]
+    records += [{"kind": "started", "study": "old", "number": n, "parameters": {"num_leaves": n}} for n in range(3)]
     for record in records:
         chain.append(old / store.FILE, record, mend="")
     chain.anchor_path(old / store.FILE).unlink()
@@ -235,9 +230,7 @@ def test_a_record_of_an_older_version_is_merged_from_the_folder_of_its_search(da
 
 
 @pytest.mark.parametrize("spoiled", ["line", "head", "end", "half"])
-def test_a_record_that_was_tampered_with_is_refused_by_reader_writer_and_merge(
-    data: Path, tmp_path: Path, spoiled: str
-) -> None:
+def test_a_record_that_was_tampered_with_is_refused_by_reader_writer_and_merge(data: Path, tmp_path: Path, spoiled: str) -> None:
     tried(data, net(1))
     tried(data, net(2), seed=2)
     whole = (data / store.FILE).read_bytes()
@@ -300,8 +293,16 @@ def test_what_is_no_trial_is_not_let_in(data: Path, tmp_path: Path) -> None:
     other = dataset(tmp_path / "other" / "us")
     begin(other, asked)
     for spoiled in ({"net": "???"}, {"state": "asleep"}, {"days": ""}):
-        record = {"kind": "ended", "study": asked.study, "number": 0, "state": "completed", "parameters": {},
-                  "net": "AAAAAAAAAAA=", "reason": "", **spoiled}  # fmt: skip
+        record = {
+            "kind": "ended",
+            "study": asked.study,
+            "number": 0,
+            "state": "completed",
+            "parameters": {},
+            "net": "AAAAAAAAAAA=",
+            "reason": "",
+            **spoiled,
+        }
         folder = tmp_path / str(sorted(spoiled))
         shutil.copytree(other, folder)
         store.append(folder, record)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken, TooLittleHistory
-from trainer.validation import cpcv
-from trainer.validation.cpcv import Split, group_bounds, leaks, path_table, splits
+from trainer.validation.splits import cpcv
+from trainer.validation.splits.cpcv import Split, group_bounds, leaks, path_table, splits
 
 HUNDRED = np.arange(100)
 
@@ -23,9 +23,7 @@ def test_the_ten_row_example_is_true() -> None:
     assert result.attempted > 0 and result.failed == 0
 
 
-@pytest.mark.parametrize(
-    ("groups", "tested", "count", "paths"), [(6, 2, 15, 5), (8, 2, 28, 7), (10, 2, 45, 9), (10, 5, 252, 126)]
-)
+@pytest.mark.parametrize(("groups", "tested", "count", "paths"), [(6, 2, 15, 5), (8, 2, 28, 7), (10, 2, 45, 9), (10, 5, 252, 126)])
 def test_splits_and_paths_are_as_many_as_the_book_says(groups: int, tested: int, count: int, paths: int) -> None:
     assert sum(1 for _ in splits(HUNDRED, HUNDRED, groups=groups, test_groups=tested, embargo=0)) == count
     assert path_table(groups, tested).shape == (paths, groups)
@@ -104,12 +102,7 @@ def test_one_symbol_s_longer_label_purges_that_symbol_and_widens_the_segment_for
 
 
 label_sets = st.tuples(
-    st.integers(12, 60),
-    st.integers(1, 4),
-    st.integers(0, 8),
-    st.integers(0, 12),
-    st.integers(3, 6),
-    st.integers(0, 2**32 - 1),
+    st.integers(12, 60), st.integers(1, 4), st.integers(0, 8), st.integers(0, 12), st.integers(3, 6), st.integers(0, 2**32 - 1)
 )
 
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.audits import SessionStatus
-from signals.eligibility_rule import ANY, EligibilityConfig
+from signals.audit.quality import CoverageConfig
 from signals.errors import BadBars
-from signals.manifest import PriceBasis
-from signals.quality import CoverageConfig
-from signals.securities import identities
-from signals.sessions import Calendar, xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.eligibility_rule import ANY, EligibilityConfig
+from signals.market.manifest import PriceBasis
+from signals.market.securities import identities
+from signals.market.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import curate
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA, DatasetContent, parquet_bytes
@@ -43,9 +43,14 @@ def flat(symbol: str, days: tuple[date, ...], close: float = 10.0) -> list[tuple
     return [(day, symbol, close, close, close, close, 1000.0 + day.day) for day in days]
 
 
-def curated(frame: pd.DataFrame, actions: tuple[Action, ...] = (), universe: pa.Table | None = None,
-            basis: PriceBasis = PriceBasis.RAW, config: CurationConfig = SMALL, calendar: Calendar = CALENDAR,
-            ) -> DatasetContent:  # fmt: skip
+def curated(
+    frame: pd.DataFrame,
+    actions: tuple[Action, ...] = (),
+    universe: pa.Table | None = None,
+    basis: PriceBasis = PriceBasis.RAW,
+    config: CurationConfig = SMALL,
+    calendar: Calendar = CALENDAR,
+) -> DatasetContent:
     return curate(frame, actions, universe, calendar, name="t", vendor="v", basis=basis, config=config)
 
 
@@ -87,7 +92,7 @@ def test_a_return_across_a_gap_holds_every_split_and_dividend_in_it() -> None:
         (DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0),
         (DAYS[2], "A", 50.0, 40.0, 50.0, 50.0, 10.0),
         (DAYS[3], "A", 20.5, 21.0, 19.0, 20.0, 10.0),
-    ]  # fmt: skip
+    ]
     actions = (
         Action(ActionKind.SPLIT, "A", DAYS[2], DAYS[1], ratio=Decimal(2)),
         Action(ActionKind.DIVIDEND, "A", DAYS[2], DAYS[1], cash=Decimal("0.5")),
@@ -112,8 +117,7 @@ def test_a_return_across_a_red_session_is_one_across_a_gap() -> None:
 
 
 def test_adjusted_closes_bridge_a_gap_where_both_are_given_and_a_long_gap_has_no_return() -> None:
-    rows = [(DAYS[day], "A", 10.0, 10.0, 10.0, 10.0, 5.0, told)
-            for day, told in ((0, 9.5), (2, 10.0), (4, np.nan), (44, 9.0), (85, 8.0))]  # fmt: skip
+    rows = [(DAYS[day], "A", 10.0, 10.0, 10.0, 10.0, 5.0, told) for day, told in ((0, 9.5), (2, 10.0), (4, np.nan), (44, 9.0), (85, 8.0))]
     rows += [(day, "B", 1.0, 1.0, 1.0, 1.0, 5.0, 1.0) for day in DAYS[:86]]
     frame = frame_of(rows, "date symbol open high low close volume adj_close")
     content = curated(frame, basis=PriceBasis.SPLIT_ADJUSTED)
@@ -147,9 +151,8 @@ def test_duckdb_agrees_with_every_return_across_gaps_of_a_delivery_with_splits_a
     assert content.quarantine.num_rows > 10 and SessionStatus.RED not in statuses(content).values()
     days = pd.DataFrame({"day": DAYS[:120], "n": range(120)})
     told = pd.DataFrame(
-        [(a.symbol, a.effective, float(a.ratio or 1), float(a.cash or 0)) for a in actions],
-        columns=["symbol", "day", "ratio", "cash"],
-    )  # fmt: skip
+        [(a.symbol, a.effective, float(a.ratio or 1), float(a.cash or 0)) for a in actions], columns=["symbol", "day", "ratio", "cash"]
+    )
     bars = content.bars.to_pandas()
     query = """
         WITH r AS (SELECT symbol, n, open, close, gap_return, gap_overnight,
@@ -175,24 +178,16 @@ def test_duckdb_agrees_with_every_return_across_gaps_of_a_delivery_with_splits_a
 
 def test_returns_come_from_adjusted_closes_where_the_vendor_gives_them() -> None:
     """Factor .95 then 1: total 104/95 - 1; overnight 102/95 - 1; dividend 100 (1 - .95) = 5.0000, inferred."""
-    rows = [
-        (DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0, 95.0),
-        (DAYS[1], "A", 102.0, 105.0, 101.0, 104.0, 20.0, 104.0),
-    ]
+    rows = [(DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0, 95.0), (DAYS[1], "A", 102.0, 105.0, 101.0, 104.0, 20.0, 104.0)]
     frame = frame_of(rows, "date symbol open high low close volume adj_close")
     content = curated(frame, basis=PriceBasis.SPLIT_ADJUSTED)
     assert column(content, "A", "total_return")[1] == pytest.approx(104 / 95 - 1)
     assert column(content, "A", "overnight_return")[1] == pytest.approx(102 / 95 - 1)
-    assert content.actions == (
-        Action(ActionKind.DIVIDEND, "A", DAYS[1], DAYS[1], cash=Decimal("5.0000"), inferred=True),
-    )
+    assert content.actions == (Action(ActionKind.DIVIDEND, "A", DAYS[1], DAYS[1], cash=Decimal("5.0000"), inferred=True),)
 
 
 def test_a_recorded_dividend_is_not_inferred_again() -> None:
-    rows = [
-        (DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0, 95.0),
-        (DAYS[1], "A", 102.0, 105.0, 101.0, 104.0, 20.0, 104.0),
-    ]
+    rows = [(DAYS[0], "A", 99.0, 101.0, 98.0, 100.0, 10.0, 95.0), (DAYS[1], "A", 102.0, 105.0, 101.0, 104.0, 20.0, 104.0)]
     recorded = (Action(ActionKind.DIVIDEND, "A", DAYS[1], DAYS[0], cash=Decimal("5.01")),)
     frame = frame_of(rows, "date symbol open high low close volume adj_close")
     assert curated(frame, recorded, basis=PriceBasis.SPLIT_ADJUSTED).actions == recorded
@@ -203,8 +198,7 @@ def test_float32_noise_of_the_factor_is_no_dividend() -> None:
     close = np.float32(np.cumprod(1 + rng.normal(0, 0.02, 200)) * 37.0)
     adjusted = np.float32(close * np.float32(0.8731))
     rows = [
-        (day, "A", float(c), float(c), float(c), float(c), 9.0, float(a))
-        for day, c, a in zip(DAYS[:200], close, adjusted, strict=True)
+        (day, "A", float(c), float(c), float(c), float(c), 9.0, float(a)) for day, c, a in zip(DAYS[:200], close, adjusted, strict=True)
     ]
     frame = frame_of(rows, "date symbol open high low close volume adj_close")
     assert curated(frame, basis=PriceBasis.SPLIT_ADJUSTED).actions == ()
@@ -256,8 +250,12 @@ def test_etfs_are_eligible_only_if_configured() -> None:
 def members(*rows: tuple[str, int, int | None, int]) -> pa.Table:
     """A membership table of (symbol, start, end, known_at), the days by their number."""
     return pa.Table.from_pylist(
-        [{"symbol": symbol, "start": DAYS[start], "end": None if end is None else DAYS[end], "known_at": DAYS[known]}
-         for symbol, start, end, known in rows], schema=TOLD_UNIVERSE_SCHEMA)  # fmt: skip
+        [
+            {"symbol": symbol, "start": DAYS[start], "end": None if end is None else DAYS[end], "known_at": DAYS[known]}
+            for symbol, start, end, known in rows
+        ],
+        schema=TOLD_UNIVERSE_SCHEMA,
+    )
 
 
 def test_a_membership_row_counts_from_the_evening_on_which_it_was_known() -> None:
@@ -288,10 +286,9 @@ def leaving(falls: int, of: int = 12) -> tuple[pd.DataFrame, pa.Table]:
     days = CALENDAR.between(date(2023, 1, 3), date(2023, 6, 30))
     rows = crowd(40, days)
     rows = [
-        tuple(v * 0.6 if place in (2, 3, 4, 5) and int(str(row[1])[1:]) < falls and row[0] > days[61] else v
-              for place, v in enumerate(row))
+        tuple(v * 0.6 if place in (2, 3, 4, 5) and int(str(row[1])[1:]) < falls and row[0] > days[61] else v for place, v in enumerate(row))
         for row in rows
-    ]  # fmt: skip
+    ]
     told = [{"symbol": f"S{i:03}", "start": days[0], "end": None, "known_at": days[0]} for i in range(40)]
     told += [{"symbol": f"S{i:03}", "start": days[0], "end": days[60], "known_at": days[58]} for i in range(of)]
     return frame_of(rows), pa.Table.from_pylist(told, schema=TOLD_UNIVERSE_SCHEMA)
@@ -303,25 +300,25 @@ def test_a_membership_table_that_ends_before_the_falls_is_not_point_in_time(fall
     frame, universe = leaving(falls)
     found = curated(frame, universe=universe)
     assert found.survivorship == state
-    assert ("6 of 12 names that traded on after leaving the table fell at once (S000" in found.universe_why) is (
-        falls > 3
-    )
+    assert ("6 of 12 names that traded on after leaving the table fell at once (S000" in found.universe_why) is (falls > 3)
 
 
 def test_a_membership_table_whose_dead_leave_before_they_die_is_not_point_in_time() -> None:
     frame, universe = leaving(0)
     days = sorted(frame["date"].dt.date.unique())
     dead = frame["symbol"].isin({"S000", "S001", "S002"}) & (frame["date"].dt.date >= days[70])
-    gone = tuple(
-        Action(ActionKind.DELISTING, name, days[70], days[65], cash=Decimal(11)) for name in ("S000", "S001", "S002")
-    )
+    gone = tuple(Action(ActionKind.DELISTING, name, days[70], days[65], cash=Decimal(11)) for name in ("S000", "S001", "S002"))
     found = curated(frame[~dead].reset_index(drop=True), gone, universe=universe)
     assert found.survivorship == "unknown" and "3 of 3 recorded delistings" in found.universe_why
     told = [row for row in universe.to_pylist() if row["end"] is None or row["symbol"] > "S002"]
-    kept = curated(frame[~dead].reset_index(drop=True), gone,
-                   universe=pa.Table.from_pylist([*told, *(
-                       {"symbol": a.symbol, "start": days[0], "end": days[70], "known_at": days[65]} for a in gone)],
-                       schema=TOLD_UNIVERSE_SCHEMA))  # fmt: skip
+    kept = curated(
+        frame[~dead].reset_index(drop=True),
+        gone,
+        universe=pa.Table.from_pylist(
+            [*told, *({"symbol": a.symbol, "start": days[0], "end": days[70], "known_at": days[65]} for a in gone)],
+            schema=TOLD_UNIVERSE_SCHEMA,
+        ),
+    )
     assert kept.survivorship == "point-in-time"
 
 
@@ -331,8 +328,7 @@ ASKING = CurationConfig(min_history=1, eligibility=RULE)
 
 def priced(closes: list[float], dollars: float = 50_000.0, split: float = 1.0) -> pd.DataFrame:
     """One name at these closes, each day's volume worth `dollars`; all prices and volumes are adjusted for `split`."""
-    rows = [(day, "A", *[close / split] * 4, dollars / close * split)
-            for day, close in zip(DAYS, closes, strict=False)]  # fmt: skip
+    rows = [(day, "A", *[close / split] * 4, dollars / close * split) for day, close in zip(DAYS, closes, strict=False)]
     return frame_of(rows)
 
 
@@ -384,8 +380,7 @@ def test_a_universe_table_whose_dead_members_have_no_bars_is_not_point_in_time()
 
 def test_a_member_that_leaves_the_universe_is_no_longer_expected() -> None:
     universe = pa.Table.from_pylist(
-        [{"symbol": "A", "start": DAYS[0], "end": DAYS[3]}, {"symbol": "B", "start": DAYS[0], "end": None}],
-        schema=UNIVERSE_SCHEMA,
+        [{"symbol": "A", "start": DAYS[0], "end": DAYS[3]}, {"symbol": "B", "start": DAYS[0], "end": None}], schema=UNIVERSE_SCHEMA
     )
     content = curated(frame_of(flat("A", DAYS[:3]) + flat("B", DAYS[:6])), universe=universe)
     assert set(statuses(content).values()) == {SessionStatus.GREEN}
@@ -575,10 +570,7 @@ def moving(symbol: str, closes: list[float], first: int = 0) -> list[tuple[objec
 
 
 CROWD_CLOSES = 50.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (20, 60)), axis=0)
-CROWD = [
-    (day, f"X{name:02}", *[CROWD_CLOSES[at, name]] * 4, 1000.0 + at)
-    for name in range(60) for at, day in enumerate(DAYS[:20])
-]  # fmt: skip
+CROWD = [(day, f"X{name:02}", *[CROWD_CLOSES[at, name]] * 4, 1000.0 + at) for name in range(60) for at, day in enumerate(DAYS[:20])]
 
 
 def eligible(content: DatasetContent, security: str) -> list[object]:

@@ -19,14 +19,14 @@ import typer
 from typer.testing import CliRunner
 
 from signals.bundle.dataset import signature_name
-from signals.dataset import FileRole, load_actions, load_bars, read_manifest
 from signals.errors import BadDataset, StoreUnreachable, TrademlError
+from signals.market.dataset import FileRole, load_actions, load_bars, read_manifest
 from tests.fakes.store import SIGNER
 from trainer.commands import data as data_commands
 from trainer.curation.config import CurationConfig, read_config
-from trainer.curation.publish import publish_data
 from trainer.curation.store import FolderStore
-from trainer.sign import create_keys
+from trainer.publishing.dataset import publish_data
+from trainer.publishing.keys import create_keys
 
 RUNNER = CliRunner()
 
@@ -56,8 +56,7 @@ def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ingested(delivery: Path, to: Path) -> Path:
-    code, out = run("ingest", "--bars", delivery / "bars.parquet", "--actions", delivery / "actions.parquet",
-                    "--basis", "raw", "--to", to)  # fmt: skip
+    code, out = run("ingest", "--bars", delivery / "bars.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw", "--to", to)
     assert (code, "version 1" in out) == (0, True)
     return to
 
@@ -75,8 +74,18 @@ def test_the_shipped_configuration_is_the_defaults() -> None:
 
 def test_ingest_keeps_the_deliveries_and_a_second_time_changes_nothing(dataset: Path, delivery: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*") if path.is_file()}
-    code, out = run("ingest", "--bars", delivery / "bars.parquet", "--actions", delivery / "actions.parquet",
-                    "--basis", "raw", "--to", dataset, "--json")  # fmt: skip
+    code, out = run(
+        "ingest",
+        "--bars",
+        delivery / "bars.parquet",
+        "--actions",
+        delivery / "actions.parquet",
+        "--basis",
+        "raw",
+        "--to",
+        dataset,
+        "--json",
+    )
     assert (code, json.loads(out)["version"]) == (0, 1)
     assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*") if path.is_file()} == before
     kept = read_manifest(dataset).of_role(FileRole.RAW)
@@ -88,8 +97,19 @@ def test_ingest_keeps_the_deliveries_and_a_second_time_changes_nothing(dataset: 
 def test_the_order_of_the_delivered_rows_changes_no_curated_file(dataset: Path, delivery: Path, tmp_path: Path) -> None:
     table = pq.read_table(delivery / "bars.parquet")
     pq.write_table(table.take(pa.array(range(table.num_rows - 1, -1, -1))), tmp_path / "bars.parquet")
-    run("ingest", "--bars", tmp_path / "bars.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw",
-        "--name", "us", "--to", tmp_path / "other")  # fmt: skip
+    run(
+        "ingest",
+        "--bars",
+        tmp_path / "bars.parquet",
+        "--actions",
+        delivery / "actions.parquet",
+        "--basis",
+        "raw",
+        "--name",
+        "us",
+        "--to",
+        tmp_path / "other",
+    )
     curated = [
         sorted((r.path, r.sha256) for r in read_manifest(folder).files if r.role is not FileRole.RAW)
         for folder in (dataset, tmp_path / "other")
@@ -104,8 +124,7 @@ def test_a_revision_makes_the_next_version_and_the_old_one_stays_readable(delive
     table = pq.read_table(delivery / "bars.parquet").to_pandas()
     table.loc[0, "volume"] += 100
     table.to_parquet(tmp_path / "revised.parquet")
-    run("ingest", "--bars", tmp_path / "revised.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw",
-        "--to", folder)  # fmt: skip
+    run("ingest", "--bars", tmp_path / "revised.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw", "--to", folder)
     second = read_manifest(folder)
     assert second.version == 2
     new = load_bars(folder, second, second.first, second.last)
@@ -131,8 +150,7 @@ def test_audit_exits_1_on_red_in_the_asked_range_only(delivery: Path, tmp_path: 
     table = pq.read_table(delivery / "bars.parquet").to_pandas()
     day = sorted(set(table["date"]))[-10]
     table[~((table["date"] == day) & (table.index % 2 == 0))].to_parquet(tmp_path / "bars.parquet")
-    run("ingest", "--bars", tmp_path / "bars.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw",
-        "--to", tmp_path / "us")  # fmt: skip
+    run("ingest", "--bars", tmp_path / "bars.parquet", "--actions", delivery / "actions.parquet", "--basis", "raw", "--to", tmp_path / "us")
     code, out = run("audit", "--data", tmp_path / "us", "--json")
     red = [session["session"] for session in json.loads(out)["sessions"] if session["status"] == "RED"]
     assert (code, red) == (1, [str(day)])
@@ -164,9 +182,7 @@ def test_a_damaged_file_turns_its_sessions_red(delivery: Path, tmp_path: Path) -
         ("--start", "yesterday", "'yesterday' is not a date"),
     ],
 )
-def test_a_date_that_is_no_session_of_the_data_is_one_clear_error(
-    dataset: Path, option: str, value: str, said: str
-) -> None:
+def test_a_date_that_is_no_session_of_the_data_is_one_clear_error(dataset: Path, option: str, value: str, said: str) -> None:
     code, text = run("audit", "--data", dataset, option, value)
     assert code == 2
     assert text.startswith("NotASession")
@@ -196,13 +212,13 @@ def bad_breadth(folder: Path) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (bad_missing_column, "missing column: volume"), (bad_absent, "no such file"), (bad_config, "min_histroy"),
+        (bad_missing_column, "missing column: volume"),
+        (bad_absent, "no such file"),
+        (bad_config, "min_histroy"),
         (bad_breadth, "1 symbols are too few"),
     ],
-)  # fmt: skip
-def test_bad_input_is_one_clear_error_and_writes_nothing(
-    make: Callable[[Path], tuple[object, ...]], said: str, tmp_path: Path
-) -> None:
+)
+def test_bad_input_is_one_clear_error_and_writes_nothing(make: Callable[[Path], tuple[object, ...]], said: str, tmp_path: Path) -> None:
     code, text = run("ingest", *make(tmp_path), "--to", tmp_path / "data")
     assert code == 2
     assert said in text
@@ -223,9 +239,7 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
-def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(
-    dataset: Path, keys: Path, tmp_path: Path
-) -> None:
+def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(dataset: Path, keys: Path, tmp_path: Path) -> None:
     code, out = run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")
     ours, theirs = read_manifest(dataset), read_manifest(tmp_path / "store")
     assert (code, theirs.snapshot_id) == (0, ours.snapshot_id)
@@ -235,12 +249,7 @@ def test_publishing_copies_what_readers_need_and_the_copy_reads_the_same(
     assert load_actions(tmp_path / "store", theirs) == load_actions(dataset, ours)
     assert not (tmp_path / "store" / "raw").exists()
     assert run("audit", "--data", tmp_path / "store")[0] == 0
-    assert (
-        json.loads(run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")[1])[
-            "copied"
-        ]
-        == 0
-    )
+    assert json.loads(run("publish-data", "--data", dataset, "--keys", keys, "--to", tmp_path / "store", "--json")[1])["copied"] == 0
 
 
 def test_a_damaged_dataset_is_not_published(delivery: Path, keys: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.dataset import FileRole, Manifest, PriceBasis, SessionStatus, load_actions, load_bars, read_table
-from trainer.curation.audit import audit
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.dataset import FileRole, Manifest, PriceBasis, SessionStatus, load_actions, load_bars, read_table
+from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
 from trainer.curation.ingest import Sources, ingest
@@ -37,9 +37,8 @@ def shared(name: str) -> Path:
 def yahoo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     folder = tmp_path_factory.mktemp("yf") / "data"
     return folder, ingest(
-        Sources(shared("us_daily_2013_2023_yf_open")), folder, mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-        config=CurationConfig(),
-    )  # fmt: skip
+        Sources(shared("us_daily_2013_2023_yf_open")), folder, mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()
+    )
 
 
 def test_the_sane_file_is_green_but_for_the_row_of_memorial_day(yahoo: tuple[Path, Manifest]) -> None:
@@ -83,8 +82,9 @@ def test_returns_agree_with_sql_over_the_delivered_file(yahoo: tuple[Path, Manif
     alone = np.array([symbol.partition("@")[0] not in two for symbol in bars.symbols])
     assert len(two) == 1 and (~alone).sum() == 2
     for apart, total, overnight in (
-        ("= 1", bars.total_return, bars.overnight_return), ("between 2 and 40", bars.gap_return, bars.gap_overnight),
-    ):  # fmt: skip
+        ("= 1", bars.total_return, bars.overnight_return),
+        ("between 2 and 40", bars.gap_return, bars.gap_overnight),
+    ):
         oracle = duckdb.connect().sql(query.format(apart=apart)).df()
         oracle = oracle[~oracle["symbol"].isin(two)]
         row = np.searchsorted(bars.sessions, oracle["date"].to_numpy().astype("datetime64[D]"))
@@ -115,11 +115,16 @@ def test_eligibility_begins_at_the_253rd_bar(yahoo: tuple[Path, Manifest]) -> No
 
 
 LABELS = {
-    "abs_return_gt_100pct": "extreme_return", "non_trading_weekday": "non_session",
-    "ohlc_high_below_body": "high_below_body", "ohlc_low_above_body": "low_above_body",
-    "open_not_positive": "non_positive_price", "stale_zero_volume_run_ge5": "stale_run",
-    "adj_close_not_positive": "adj_close_not_positive", "null_price": "null_price", "null_volume": "null_volume",
-}  # fmt: skip
+    "abs_return_gt_100pct": "extreme_return",
+    "non_trading_weekday": "non_session",
+    "ohlc_high_below_body": "high_below_body",
+    "ohlc_low_above_body": "low_above_body",
+    "open_not_positive": "non_positive_price",
+    "stale_zero_volume_run_ge5": "stale_run",
+    "adj_close_not_positive": "adj_close_not_positive",
+    "null_price": "null_price",
+    "null_volume": "null_volume",
+}
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +138,8 @@ def dirty() -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
         frame["symbol"] = frame["symbol"].astype(object)
         frame = frame.drop(columns="adj_close") if frame["adj_close"].isna().all() else frame
         content = curate(
-            frame, (), None, calendar_for(frame), name="dirty", vendor="v", basis=PriceBasis.SPLIT_ADJUSTED,
-            config=CurationConfig(),
-        )  # fmt: skip
+            frame, (), None, calendar_for(frame), name="dirty", vendor="v", basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()
+        )
         result[str(source)] = (part, content.findings.to_pandas(), content.quarantine.to_pandas())
     return result
 
@@ -210,8 +214,11 @@ def apple(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
 def test_the_four_splits_of_apple_are_recorded(apple: tuple[Path, Manifest]) -> None:
     splits = [a for a in load_actions(*apple) if a.symbol == "AAPL" and a.kind is ActionKind.SPLIT]
     assert [(a.effective, int(a.ratio or 0)) for a in splits] == [
-        (date(2000, 6, 21), 2), (date(2005, 2, 28), 2), (date(2014, 6, 9), 7), (date(2020, 8, 31), 4),
-    ]  # fmt: skip
+        (date(2000, 6, 21), 2),
+        (date(2005, 2, 28), 2),
+        (date(2014, 6, 9), 7),
+        (date(2020, 8, 31), 4),
+    ]
     assert not any(a.inferred for a in splits)
 
 
@@ -233,9 +240,7 @@ def test_the_real_fall_of_2000_09_29_is_named_and_neither_a_split_nor_blocked(ap
     bars = load_bars(folder, manifest, date(2000, 9, 28), day)
     assert bars.total_return[1, bars.column("AAPL")] == pytest.approx(25.81 / 53.38 - 1, abs=1e-6)
     found = read_table(folder, manifest.of_role(FileRole.FINDINGS)[0]).to_pylist()
-    assert {row["reason"] for row in found if row["symbol"] == "AAPL" and row["date"] == day} == {
-        "extreme_return", "undecided_return"
-    }  # fmt: skip
+    assert {row["reason"] for row in found if row["symbol"] == "AAPL" and row["date"] == day} == {"extreme_return", "undecided_return"}
     assert not any(row["symbol"] == "AAPL" and row["reason"] == "suspected_split" for row in found)
     assert manifest.status(day).status is not SessionStatus.RED
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from signals.actions import Action, ActionKind
 from signals.config import parse
 from signals.errors import BadBars, BadConfig
-from signals.sessions import xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import xnys
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars
 from trainer.curation.vendors.mapping import ActionColumns, BarColumns, Mapping, UniverseColumns, read_mapping
@@ -102,9 +102,7 @@ def _truncated() -> bytes:
         ("b.csv", CSV.replace("NA", " "), r"a row has no symbol.*row 2"),
     ],
 )
-def test_what_cannot_be_read_is_one_clear_error(
-    name: str, content: bytes | str | Callable[[], bytes], said: str
-) -> None:
+def test_what_cannot_be_read_is_one_clear_error(name: str, content: bytes | str | Callable[[], bytes], said: str) -> None:
     payload = content.encode() if isinstance(content, str) else content() if callable(content) else content
     with pytest.raises(BadBars, match=said):
         read_bars(payload, BarColumns(), where=name)
@@ -163,11 +161,10 @@ AAPL,2050-12-31,0.996788,1.000000,0
     mapping = read_mapping(CONFIGS / "mappings" / "factors.yml").actions
     found = read_actions(table.encode(), mapping, CALENDAR, where="f.csv")
     assert [(a.kind, a.effective, a.ratio) for a in found if a.kind is ActionKind.SPLIT] == [
-        (ActionKind.SPLIT, date(2014, 6, 9), Decimal(7)), (ActionKind.SPLIT, date(2020, 8, 31), Decimal(4)),
-    ]  # fmt: skip
-    assert [(a.effective, a.cash) for a in found if a.effective == date(2020, 8, 7)] == [
-        (date(2020, 8, 7), Decimal("0.82"))
+        (ActionKind.SPLIT, date(2014, 6, 9), Decimal(7)),
+        (ActionKind.SPLIT, date(2020, 8, 31), Decimal(4)),
     ]
+    assert [(a.effective, a.cash) for a in found if a.effective == date(2020, 8, 7)] == [(date(2020, 8, 7), Decimal("0.82"))]
 
 
 def test_membership_intervals_are_half_open() -> None:

@@ -15,21 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from signals.audits import SessionStatus
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility_rule import ANY
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
 from signals.inference import predict
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import NEW_YORK, xnys
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.eligibility_rule import ANY
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK, xnys
 from signals.sleeves import SLEEVES
 from tests.fakes.onnx_models import stump_model
 from trainer.__main__ import app
 from trainer.clock import now
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.known import Told, fold
+from trainer.curation.deliveries.receipts import FILE, Scope, read_receipts
 from trainer.curation.ingest import Sources, as_of, ingest, refresh
-from trainer.curation.known import Told, fold
-from trainer.curation.receipts import FILE, Scope, read_receipts
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,9 +39,7 @@ SMALL = CurationConfig(min_history=3, eligibility=ANY)
 COLUMNS = ["date", "symbol", "open", "high", "low", "close", "volume"]
 
 
-def bars(
-    closes: dict[str, list[float]], first: int = 0, adjusted: dict[str, list[float]] | None = None
-) -> pd.DataFrame:
+def bars(closes: dict[str, list[float]], first: int = 0, adjusted: dict[str, list[float]] | None = None) -> pd.DataFrame:
     """Flat bars of consecutive sessions from number `first` on."""
     rows = [
         (DAYS[first + at], name, close, close, close, close, 1000.0, *((adjusted[name][at],) if adjusted else ()))
@@ -53,8 +51,9 @@ def bars(
     return frame
 
 
-def deliver(folder: Path, frame: pd.DataFrame, known_at: date | None, *, scope: Scope = Scope.ROWS,
-            basis: PriceBasis = PriceBasis.RAW) -> Manifest:  # fmt: skip
+def deliver(
+    folder: Path, frame: pd.DataFrame, known_at: date | None, *, scope: Scope = Scope.ROWS, basis: PriceBasis = PriceBasis.RAW
+) -> Manifest:
     path = folder.parent / "delivery.parquet"
     frame.to_parquet(path)
     return ingest(Sources(path), folder, mapping=Mapping(), basis=basis, config=SMALL, scope=scope, known_at=known_at)
@@ -274,8 +273,10 @@ def test_the_commands_add_list_and_look_back(tmp_path: Path) -> None:
     assert run("ingest", "--add", "--actions", tmp_path / "paid.csv", "--to", data, "--known-at", DAYS[6])[0] == 0
     told = json.loads(run("deliveries", "--data", data, "--json")[1])["deliveries"]
     assert [(row["scope"], row["known_until"], list(row["files"])) for row in told] == [
-        ("whole", str(DAYS[4]), ["bars"]), ("rows", str(DAYS[5]), ["bars"]), ("rows", str(DAYS[6]), ["actions"]),
-    ]  # fmt: skip
+        ("whole", str(DAYS[4]), ["bars"]),
+        ("rows", str(DAYS[5]), ["bars"]),
+        ("rows", str(DAYS[6]), ["actions"]),
+    ]
     assert [action.cash for action in load_actions(data, read_manifest(data))] == [Decimal("0.13")]
     code, text = run("audit", "--data", data)
     assert code == 0
@@ -292,8 +293,9 @@ def test_bars_cannot_have_been_known_before_their_day(tmp_path: Path) -> None:
     assert (code, "cannot have been known" in said) == (2, True)
     early = bars({"A": [10, 11, 12]}).assign(delivered=pd.Timestamp(DAYS[1]))
     early.to_parquet(tmp_path / "early.parquet")
-    code, said = run("ingest", "--bars", tmp_path / "early.parquet", "--to", tmp_path / "us",
-                     "--mapping", ROOT / "configs" / "mappings" / "archive.yml")  # fmt: skip
+    code, said = run(
+        "ingest", "--bars", tmp_path / "early.parquet", "--to", tmp_path / "us", "--mapping", ROOT / "configs" / "mappings" / "archive.yml"
+    )
     assert (code, f"a bar of {DAYS[2]} cannot have been known on {DAYS[1]}" in said) == (2, True)
     assert not (tmp_path / "us").exists()
 
@@ -331,9 +333,7 @@ def test_folding_is_the_newest_word_on_every_cell_and_cutting_the_later_deliveri
         states.append(dict(simple))
     for count, expected in enumerate(states, start=1):
         frame = fold(frames[:count]).frame
-        found = {
-            (row.date.date(), row.symbol): (row.close, row.volume) for row in frame.itertuples()
-        }  # fmt: skip
+        found = {(row.date.date(), row.symbol): (row.close, row.volume) for row in frame.itertuples()}
         assert found == expected
 
 
@@ -344,9 +344,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"{ARCHIVE.name} absent")
     folder = tmp_path_factory.mktemp("archive") / "us"
     ingest(
-        Sources(ARCHIVE), folder, mapping=read_mapping(ROOT / "configs" / "mappings" / "archive.yml"),
-        basis=PriceBasis.RAW, config=CurationConfig(min_history=60),
-    )  # fmt: skip
+        Sources(ARCHIVE),
+        folder,
+        mapping=read_mapping(ROOT / "configs" / "mappings" / "archive.yml"),
+        basis=PriceBasis.RAW,
+        config=CurationConfig(min_history=60),
+    )
     return folder
 
 
@@ -386,9 +389,7 @@ def test_returns_of_the_real_archive_are_those_of_the_delivery_that_spans_both_s
     assert apple == ["0.5200"] * 4 + ["0.5700"] * 2
 
 
-def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisions_arrive(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisions_arrive(archive: Path, tmp_path: Path) -> None:
     """2015-08-26: on the next evening the close of UNP of that day was corrected from 84.10 to 83.55."""
     asof = date(2015, 8, 26)
     table = duckdb.sql(f"select * from '{ARCHIVE}' where delivered <= DATE '{asof}'").df()
@@ -396,8 +397,7 @@ def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisio
     table.to_parquet(tmp_path / "then.parquet")
     arrived, later = tmp_path / "arrived" / "us", tmp_path / "later" / "us"
     mapping = read_mapping(ROOT / "configs" / "mappings" / "archive.yml")
-    ingest(Sources(tmp_path / "then.parquet"), arrived, mapping=mapping, basis=PriceBasis.RAW,
-           config=CurationConfig(min_history=60))  # fmt: skip
+    ingest(Sources(tmp_path / "then.parquet"), arrived, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig(min_history=60))
     as_of(archive, asof, later)
     sleeve = SLEEVES["equities_xs"]
 

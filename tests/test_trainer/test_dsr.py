@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kurtosis, norm, skew
 
 from signals.errors import InvariantBroken
-from trainer.validation.dsr import (
+from trainer.validation.significance.dsr import (
     deflated_sharpe_ratio,
     deflated_sharpe_ratio_2025,
     deflation_benchmark,

@@ -7,10 +7,10 @@ import json
 import numpy as np
 
 from execution.yardstick import Lived, lived
-from signals.expectation import read_expectation
-from signals.holding import Opens
+from signals.market.holding import Opens
+from signals.monitoring.expectation import read_expectation
 from tests.fakes.bars import all_filled
-from trainer.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
+from trainer.training.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
 from trainer.validation.ic import persistent_mean
 
 NAMES, SESSIONS = 60, 500
@@ -73,10 +73,7 @@ def test_the_same_seed_draws_the_same_lives_and_so_little_promises_nothing() -> 
     assert json.dumps(once) == json.dumps(again) != json.dumps(expectation(scores, following, calm(), 5, seed=5))
     few = MIN_SESSIONS + 4
     short = tuple(panel[:few] for panel in calm())
-    assert (
-        expectation(scores[:few], following.at(np.arange(len(scores))[:few], np.arange(NAMES)), short, 5, seed=4)
-        is None
-    )
+    assert expectation(scores[:few], following.at(np.arange(len(scores))[:few], np.arange(NAMES)), short, 5, seed=4) is None
 
 
 def test_a_name_without_volume_or_a_session_without_trades_costs_nothing_and_breaks_nothing() -> None:

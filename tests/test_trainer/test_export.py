@@ -12,9 +12,9 @@ from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
 from signals.inference import predict
 from tests.test_trainer.test_lgbm import NAMES, SMALL, fit, rows
-from trainer.export import TOLERANCE, export
-from trainer.models.lgbm import LightGbm, LightGbmConfig, LightGbmModel
-from trainer.models.trees import Tree, read_trees, trees_to_onnx
+from trainer.learners.export import TOLERANCE, export
+from trainer.learners.lgbm import LightGbm, LightGbmConfig, LightGbmModel
+from trainer.learners.trees import Tree, read_trees, trees_to_onnx
 
 
 def test_native_and_onnx_agree_on_nan_rows_raw_dollar_volumes_and_epoch_seconds() -> None:
@@ -36,11 +36,7 @@ def test_rows_exactly_on_and_next_to_every_threshold_agree() -> None:
     near = []
     for tree in read_trees(model.to_text()):
         for feature, threshold in zip(tree.feature, tree.threshold.astype(np.float32), strict=True):
-            for value in (
-                threshold,
-                np.nextafter(threshold, np.float32(np.inf)),
-                np.nextafter(threshold, np.float32(-np.inf)),
-            ):
+            for value in (threshold, np.nextafter(threshold, np.float32(np.inf)), np.nextafter(threshold, np.float32(-np.inf))):
                 row = base.copy()
                 row[feature] = value
                 near.append(row)
@@ -59,9 +55,7 @@ def test_a_nan_where_training_saw_none_is_compared_as_zero_by_both() -> None:
 
 def test_a_model_that_learned_nothing_still_exports() -> None:
     features, _ = rows()
-    model = LightGbm(LightGbmConfig(trees=3, min_data_in_leaf=4000), 1).fit(
-        features, np.ones(4000), np.ones(4000), NAMES
-    )
+    model = LightGbm(LightGbmConfig(trees=3, min_data_in_leaf=4000), 1).fit(features, np.ones(4000), np.ones(4000), NAMES)
     assert export(model, features).parity.max_difference <= 1e-6
     assert model.importance().tolist() == [0.0] * 4
 
@@ -77,9 +71,13 @@ def test_the_graph_is_one_a_device_accepts_and_the_same_every_time() -> None:
 def test_one_tree_by_hand() -> None:
     """x0 <= 1.5 ? (NaN goes left) 10 : (x1 <= -2 ? 20 : 30, NaN goes right)."""
     tree = Tree(
-        feature=np.array([0, 1]), threshold=np.array([1.5, -2.0]), left=np.array([~0, ~1]), right=np.array([1, ~2]),
-        nan_goes_left=np.array([True, False]), leaf=np.array([10.0, 20.0, 30.0]),
-    )  # fmt: skip
+        feature=np.array([0, 1]),
+        threshold=np.array([1.5, -2.0]),
+        left=np.array([~0, ~1]),
+        right=np.array([1, ~2]),
+        nan_goes_left=np.array([True, False]),
+        leaf=np.array([10.0, 20.0, 30.0]),
+    )
     inputs = np.array([[1.5, 0], [1.6, -2], [1.6, 0], [np.nan, 0], [2, np.nan]], dtype=np.float32)
     assert predict([trees_to_onnx((tree,), 2)], inputs).tolist() == [10, 20, 30, 10, 30]
 

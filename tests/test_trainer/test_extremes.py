@@ -12,11 +12,11 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.bars import Floats
-from signals.eligibility_rule import ANY
-from signals.extremes import waiting
+from portfolio.risk.kelly import InformationCoefficient
+from signals.audit.extremes import waiting
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Floats
+from signals.market.eligibility_rule import ANY
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
@@ -33,9 +33,9 @@ from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import normal_ranks
-from trainer.measure import book_figures
+from trainer.promotion.measure import book_figures
 from trainer.reports.backtest import report_files
-from trainer.samples import samples
+from trainer.samples.samples import samples
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
 IC = InformationCoefficient(0.05, 6.0, 1e9)  # evidence enough that the whole book is held
@@ -80,11 +80,7 @@ def _jumped(table: pa.Table) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return open_archive(
-        curate(
-            tmp_path_factory.mktemp("market"), planted=_planted, config=CurationConfig(min_history=30, eligibility=ANY)
-        )
-    )
+    return open_archive(curate(tmp_path_factory.mktemp("market"), planted=_planted, config=CurationConfig(min_history=30, eligibility=ANY)))
 
 
 def jumper(archive: Archive) -> int:
@@ -115,9 +111,12 @@ def course(archive: Archive, scores: Floats, book: WeightPath) -> Course:
     policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
     settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
     return trade(
-        archive, policy, settings, list(book.sessions),
+        archive,
+        policy,
+        settings,
+        list(book.sessions),
         lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
-    )  # fmt: skip
+    )
 
 
 def test_the_planted_event_is_in_the_returns_at_its_full_size(archive: Archive) -> None:
@@ -137,9 +136,7 @@ def test_a_name_that_waits_is_not_traded_and_the_plan_says_so(course: Course, ar
     assert name not in waiting(archive.trailing(days[back + 5], 60))
 
 
-def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(
-    course: Course, book: WeightPath, archive: Archive
-) -> None:
+def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(course: Course, book: WeightPath, archive: Archive) -> None:
     """Nothing is traded of the name on the day of the halt, and both lose its weight x 59 % at the open after it."""
     row, column = archive.whole.index(HALTED_ON), halted(archive)
     assert np.isnan(archive.whole.close[row, column])
@@ -187,17 +184,30 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     told = summary(course, archive)
     evenings = SimpleNamespace(origin=lambda asof: Origin.WALK_FORWARD)
     provenance = {
-        "run": "planted", "sleeve": "equities_xs", "bundle": None, "fixed_ic": None,
+        "run": "planted",
+        "sleeve": "equities_xs",
+        "bundle": None,
+        "fixed_ic": None,
         "ic": {"mean": 0.05, "t": 6.0, "evidence": 1.0},
-        "survivorship": "point-in-time", "is_trained_on": True, "last_training_session": "2024-01-02", "seed": 0,
-        "dataset": "planted", "vendor": "generated", "snapshot_id": "0" * 64, "settings": "0" * 64,
-        "code_version": "test", "eligibility": "at least 5 USD",
-    }  # fmt: skip
+        "survivorship": "point-in-time",
+        "is_trained_on": True,
+        "last_training_session": "2024-01-02",
+        "seed": 0,
+        "dataset": "planted",
+        "vendor": "generated",
+        "snapshot_id": "0" * 64,
+        "settings": "0" * 64,
+        "code_version": "test",
+        "eligibility": "at least 5 USD",
+    }
     figures = {
-        **told, "certainty": certainty(told["net"], None), "provenance": provenance, "left_out": 0,
+        **told,
+        "certainty": certainty(told["net"], None),
+        "provenance": provenance,
+        "left_out": 0,
         "unknown_returns": 3,
         "scores": origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
-    }  # fmt: skip
+    }
     figures["warnings"] = warnings_of(figures)
     nav = nav_table(course, Context(archive, evenings, universe(archive)))
     page = report_files(figures, nav)["report.md"].decode()

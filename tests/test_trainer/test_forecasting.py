@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from signals.bars import Bars
 from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
+from signals.market.bars import Bars
 from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
@@ -26,9 +26,9 @@ from trainer.forecasting.figures import DrawdownFigures, calibration_curve, vola
 from trainer.forecasting.proof import ewma_volatility, labelled, prove_volatility
 from trainer.forecasting.training import Request, steps, train
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.models.har import har, smearing
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.har import har, smearing
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig
 from trainer.recipes.risk import RiskConfig
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
@@ -36,27 +36,51 @@ from trainer.validation.ic import Mean
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RiskConfig(
-    horizons=(5, 10), drawdown_sessions=10,
+    horizons=(5, 10),
+    drawdown_sessions=10,
     lightgbm=LightGbmConfig(trees=15, num_leaves=7, min_data_in_leaf=50, learning_rate=0.2),
     cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
-)  # fmt: skip
+)
 FILES = {
-    "model.onnx", "model.txt", "model.pkl", "feature_list.json", "training_cfg.json", "walk_forward.parquet",
-    "evidence.json", "golden.npz", "drift_reference.json", "report.html", "report.md", "plots/qlike.png",
-    "plots/calibration.png", "plots/coverage.png", "plots/through_time.png", "forecasts/volatility_5_low.onnx",
-    "forecasts/volatility_5_high.onnx", "forecasts/volatility_10.onnx", "forecasts/volatility_10_low.onnx",
-    "forecasts/volatility_10_high.onnx", "forecasts/drawdown_10.onnx",
-}  # fmt: skip
+    "model.onnx",
+    "model.txt",
+    "model.pkl",
+    "feature_list.json",
+    "training_cfg.json",
+    "walk_forward.parquet",
+    "evidence.json",
+    "golden.npz",
+    "drift_reference.json",
+    "report.html",
+    "report.md",
+    "plots/qlike.png",
+    "plots/calibration.png",
+    "plots/coverage.png",
+    "plots/through_time.png",
+    "forecasts/volatility_5_low.onnx",
+    "forecasts/volatility_5_high.onnx",
+    "forecasts/volatility_10.onnx",
+    "forecasts/volatility_10_low.onnx",
+    "forecasts/volatility_10_high.onnx",
+    "forecasts/drawdown_10.onnx",
+}
 
 
 def one_name(returns: list[float]) -> Bars:
     total = np.array(returns)[:, None]
     price = np.full_like(total, 10.0)
     return Bars(
-        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(len(total))), symbols=("A",), open=price,
-        high=price, low=price, close=price, volume=price, total_return=total, overnight_return=total,
+        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(len(total))),
+        symbols=("A",),
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=price,
+        total_return=total,
+        overnight_return=total,
         eligible=np.ones(total.shape, bool),
-    )  # fmt: skip
+    )
 
 
 def test_realised_volatility_worked_by_hand() -> None:
@@ -224,9 +248,7 @@ def test_walking_forward_har_beats_what_needs_no_learning_on_a_market_whose_vola
     returns = 0.015 * np.exp(state) * rng.normal(size=state.shape)
     bars = synthetic_bars(1, sessions=sessions, symbols=names)
     bars = Bars(**{**vars(bars), "total_return": returns, "eligible": np.isfinite(bars.close)})
-    proof = prove_volatility(
-        bars, RISK.panel(bars), CONFIG, 5, first=260, seed=1, workers=1, step=lambda _: None
-    )  # fmt: skip
+    proof = prove_volatility(bars, RISK.panel(bars), CONFIG, 5, first=260, seed=1, workers=1, step=lambda _: None)
     figures = volatility_figures(proof)
     assert all(gain.mean > 0 and gain.t > 2 for gain in figures.advantage.values())
     assert figures.bias == pytest.approx(1.0, abs=0.15)
@@ -239,9 +261,7 @@ def test_the_band_of_pure_noise_holds_its_share() -> None:
     rng = np.random.default_rng(6)
     features, target = rng.normal(size=(6000, 3)).astype(np.float32), rng.normal(size=6000)
     names, half = ("a", "b", "c"), 3000
-    models = [
-        LightGbm(CONFIG.quantile(q), 1).fit(features[:half], target[:half], np.ones(half), names) for q in CONFIG.band
-    ]
+    models = [LightGbm(CONFIG.quantile(q), 1).fit(features[:half], target[:half], np.ones(half), names) for q in CONFIG.band]
     edges = [model.predict(features[half:]) for model in models]
     inside = (target[half:] >= edges[0]) & (target[half:] <= edges[1])
     assert inside.mean() == pytest.approx(0.9, abs=0.05)
@@ -250,9 +270,7 @@ def test_the_band_of_pure_noise_holds_its_share() -> None:
 def test_a_forecast_no_better_than_a_trailing_window_is_a_warning() -> None:
     """Equal forecasts: no advantage, t undefined, and the report must say so for each baseline."""
     bars = synthetic_bars(8, sessions=420, symbols=20)
-    proof = prove_volatility(
-        bars, RISK.panel(bars), CONFIG, 5, first=253, seed=1, workers=1, step=lambda _: None
-    )  # fmt: skip
+    proof = prove_volatility(bars, RISK.panel(bars), CONFIG, 5, first=253, seed=1, workers=1, step=lambda _: None)
     proof.forecasts["har"] = proof.forecasts["trailing_22"]
     figures = volatility_figures(proof)
     said = warnings(CONFIG, (figures,), _certain_drawdown(), "point-in-time")
@@ -281,8 +299,7 @@ def test_horizons_that_devices_cannot_use_are_refused(horizons: tuple[int, ...])
 
 def test_options_of_a_score_are_refused_by_name(data: Path, tmp_path: Path) -> None:
     answer = CliRunner().invoke(
-        app,
-        ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--k", "7", "--trials", "3"],
+        app, ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--k", "7", "--trials", "3"]
     )
     assert isinstance(answer.exception, FixInput)
     assert "--k, --trials" in str(answer.exception)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from execution.slicing import MarketImpact
+from execution.planning.slicing import MarketImpact
 from signals.errors import FixInput
 from trainer.__main__ import app
 from trainer.reports.frontier import points_of

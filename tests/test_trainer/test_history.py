@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signals.errors import FixInput, Locked
-from trainer import chain
-from trainer.chain import FIRST, Anchor
-from trainer.history import CHAMPIONS, append, champion, held, next_version, read
+from trainer.promotion.history import CHAMPIONS, append, champion, held, next_version, read
+from trainer.runs import chain
+from trainer.runs.chain import FIRST, Anchor
 
 AT = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 8)]
 SPEC = {"spec_hash": "s", "horizon": 5, "config_hash": "c"}
@@ -126,7 +126,7 @@ def test_no_byte_can_be_changed_unseen(path: Path, data: st.DataObject) -> None:
         path.write_bytes(whole)
 
 
-APPEND = "import sys; from pathlib import Path; from trainer import chain\n"
+APPEND = "import sys; from pathlib import Path; from trainer.runs import chain\n"
 APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, mend='')"
 
 
@@ -159,12 +159,9 @@ def test_who_was_champion_when(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "version"),
-    [({}, "1.0.2"), ({"config_hash": "d"}, "1.1.0"), ({"horizon": 10}, "2.0.0"), ({"spec_hash": "t"}, "2.0.0")],
+    ("recipe", "version"), [({}, "1.0.2"), ({"config_hash": "d"}, "1.1.0"), ({"horizon": 10}, "2.0.0"), ({"spec_hash": "t"}, "2.0.0")]
 )
-def test_the_version_says_what_changed_and_none_is_given_twice(
-    path: Path, recipe: dict[str, object], version: str
-) -> None:
+def test_the_version_says_what_changed_and_none_is_given_twice(path: Path, recipe: dict[str, object], version: str) -> None:
     """After a rollback the next version is above the one that was left."""
     assert next_version(read(path), "xs", **{**SPEC, **recipe}) == version  # type: ignore[arg-type]
     assert next_version(read(path), "another", **SPEC) == "1.0.0"  # type: ignore[arg-type]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.fakes.labelled import market
-from trainer.models.base import Device
-from trainer.models.lgbm import LightGbm
-from trainer.models.linear import Ridge
-from trainer.models.parameters import LightGbmConfig, RidgeConfig
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, RidgeConfig
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.validation.importance import Importance, feature_clusters, importance, permutation_within
 
@@ -40,9 +40,7 @@ def test_twins_hide_each_other_and_their_cluster_does_not() -> None:
     """With two copies of the feature, permuting one loses a fraction; permuting both loses it all."""
     rows, _ = market(1, strength=0.3)
     twin = rows.features[:, :1] + np.float32(0.05) * np.random.default_rng(0).normal(size=(len(rows), 1))
-    doubled = replace(
-        rows, features=np.hstack([rows.features, twin.astype(np.float32)]), names=(*rows.names, "twin")
-    )  # fmt: skip
+    doubled = replace(rows, features=np.hstack([rows.features, twin.astype(np.float32)]), names=(*rows.names, "twin"))
     found = explained(doubled)
     single = {loss.features[0]: loss.loss.mean for loss in found.by_feature}
     joined = {loss.features: loss.loss.mean for loss in found.by_cluster}

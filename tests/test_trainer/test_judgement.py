@@ -6,26 +6,17 @@ import numpy as np
 import pytest
 
 from trainer.search.counting import Counted
-from trainer.search.judgement import (
-    ENOUGH_CLUSTERS,
-    Evidence,
-    aligned,
-    clusters,
-    hurdles,
-    judge,
-    known_hurdles,
-    variance_of_sharpes,
-)
+from trainer.search.judgement import ENOUGH_CLUSTERS, Evidence, aligned, clusters, hurdles, judge, known_hurdles, variance_of_sharpes
 from trainer.search.question import Series
 from trainer.search.trial import packed, packed_days, sharpe_of, unpacked, unpacked_days
-from trainer.validation.dsr import (
+from trainer.validation.significance.dsr import (
     deflated_sharpe_ratio,
     expected_max,
     probabilistic_sharpe_ratio,
     sessions_needed,
     sharpe_moments,
 )
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 SESSIONS = 504
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")
@@ -48,9 +39,7 @@ def case(returns: np.ndarray, blind: int = 0, baselines: dict[str, np.ndarray] |
 def test_one_try_is_not_deflated() -> None:
     net = noise(1, 1, 0.001)[:, 0]
     found, moments = judge(Evidence(Series(DAYS, net), Counted(()))), sharpe_moments(net)
-    plain = probabilistic_sharpe_ratio(
-        moments.sharpe, SESSIONS, skewness=moments.skewness, kurtosis=moments.kurtosis
-    )  # fmt: skip
+    plain = probabilistic_sharpe_ratio(moments.sharpe, SESSIONS, skewness=moments.skewness, kurtosis=moments.kurtosis)
     assert found["n_trials"] == 1
     assert found["dsr"] == found["psr"] == pytest.approx(plain) and found["benchmark_sharpe"] == 0.0
     assert found["sharpe"]["annual"] == pytest.approx(net.mean() / net.std(ddof=1) * np.sqrt(252))
@@ -103,9 +92,13 @@ def test_the_deflated_ratio_is_that_of_its_own_module() -> None:
     returns = noise(5, 20)
     found, one = judge(case(returns)), sharpe_moments(case(returns).chosen.net)
     expected = deflated_sharpe_ratio(
-        one.sharpe, SESSIONS, trials=20, variance_of_trials=float(np.var([sharpe_of(c) for c in returns.T], ddof=1)),
-        skewness=one.skewness, kurtosis=one.kurtosis,
-    )  # fmt: skip
+        one.sharpe,
+        SESSIONS,
+        trials=20,
+        variance_of_trials=float(np.var([sharpe_of(c) for c in returns.T], ddof=1)),
+        skewness=one.skewness,
+        kurtosis=one.kurtosis,
+    )
     assert found["dsr"] == pytest.approx(expected, abs=1e-12)
 
 
@@ -156,10 +149,16 @@ def test_the_record_that_is_needed_clears_the_bar_and_one_session_less_does_not(
 
     def deflated(sessions: int) -> float:
         return min(
-            deflated_sharpe_ratio(moments.sharpe, sessions, trials=h.trials, variance_of_trials=h.variance,
-                                  skewness=moments.skewness, kurtosis=moments.kurtosis)
+            deflated_sharpe_ratio(
+                moments.sharpe,
+                sessions,
+                trials=h.trials,
+                variance_of_trials=h.variance,
+                skewness=moments.skewness,
+                kurtosis=moments.kurtosis,
+            )
             for h in bars
-        )  # fmt: skip
+        )
 
     assert SESSIONS < needed < 10**6
     assert deflated(needed) >= 0.95 > deflated(needed - 1)

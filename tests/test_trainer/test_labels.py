@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import normal_ranks
@@ -34,11 +34,19 @@ def one_name(opens: list[float], closes: list[float], dividends: dict[int, float
         if np.isfinite(c[t, 0]) and earlier.size and earlier[-1] < t - 1:
             gap[:, t, 0] = np.array([c[t, 0], o[t, 0]]) / c[earlier[-1], 0] - 1.0
     return Bars(
-        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(count)), symbols=("A",), open=o,
-        high=np.maximum(o, c), low=np.minimum(o, c), close=c, volume=np.where(np.isnan(c), np.nan, 1000.0),
-        total_return=(c + paid) / before - 1.0, overnight_return=(o + paid) / before - 1.0, eligible=~np.isnan(c),
-        gap_return=gap[0], gap_overnight=gap[1],
-    )  # fmt: skip
+        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(count)),
+        symbols=("A",),
+        open=o,
+        high=np.maximum(o, c),
+        low=np.minimum(o, c),
+        close=c,
+        volume=np.where(np.isnan(c), np.nan, 1000.0),
+        total_return=(c + paid) / before - 1.0,
+        overnight_return=(o + paid) / before - 1.0,
+        eligible=~np.isnan(c),
+        gap_return=gap[0],
+        gap_overnight=gap[1],
+    )
 
 
 OPENS = [10.0, 11.0, 12.0, 13.0, 12.5, 14.0]
@@ -48,9 +56,7 @@ CLOSES = [10.5, 11.5, 12.2, 12.8, 13.5, 14.5]
 def test_the_label_runs_from_the_next_open_to_the_open_k_sessions_later() -> None:
     """k = 2: the features of session 0 buy at 11.0 (session 1) and sell at 13.0 (session 3): +2/11."""
     labels = horizon_labels(one_name(OPENS, CLOSES), 2)
-    assert labels.values[:, 0] == pytest.approx(
-        [13 / 11 - 1, 12.5 / 12 - 1, 14 / 13 - 1, np.nan, np.nan, np.nan], nan_ok=True
-    )
+    assert labels.values[:, 0] == pytest.approx([13 / 11 - 1, 12.5 / 12 - 1, 14 / 13 - 1, np.nan, np.nan, np.nan], nan_ok=True)
     assert labels.ends[:, 0].tolist() == [3, 4, 5, -1, -1, -1]
 
 
@@ -94,8 +100,7 @@ def test_a_missing_exit_takes_the_next_price_of_its_kind(entry: str, expected: f
     assert np.isnan(labels.values[2, 0])  # no bar at its entry
 
 
-@pytest.mark.parametrize(("effective", "value", "end"), [(21, 6.4 / 11 - 1, 21), (23, 6.4 / 11 - 1, 23),
-                                                          (24, 12.2 / 11 - 1, 23)])  # fmt: skip
+@pytest.mark.parametrize(("effective", "value", "end"), [(21, 6.4 / 11 - 1, 21), (23, 6.4 / 11 - 1, 23), (24, 12.2 / 11 - 1, 23)])
 def test_a_halt_that_ends_in_a_delisting_pays_out_or_after_20_sessions_leaves_at_the_last_price(
     effective: int, value: float, end: int
 ) -> None:
@@ -165,10 +170,9 @@ def test_duckdb_agrees_with_every_label_of_a_market_with_gaps_and_dividends(miss
         np.where(np.isnan(step), gap, step)[rows, columns]
         for step, gap in ((bars.total_return, bars.gap_return), (bars.overnight_return, bars.gap_overnight))
     )
-    table = pa.table({
-        "t": rows, "s": columns, "day": bars.close[rows, columns] / bars.open[rows, columns],
-        "total": totals, "night": nights,
-    })  # fmt: skip
+    table = pa.table(
+        {"t": rows, "s": columns, "day": bars.close[rows, columns] / bars.open[rows, columns], "total": totals, "night": nights}
+    )
     query = f"""
         WITH entered AS (
             SELECT a.t, a.s, d.day, (SELECT min(e.t) FROM bars_long e WHERE e.s = a.s

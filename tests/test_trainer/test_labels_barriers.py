@@ -10,9 +10,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
 from signals.errors import InvariantBroken
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.labels import fractional, uniqueness
 from trainer.labels.fractional import fractional_difference, fractional_weights
@@ -34,11 +34,19 @@ def after_quiet(*later: Bar) -> Bars:
     newest = np.array([close[:t, 0][np.isfinite(close[:t, 0])][-1:].tolist() or [np.nan] for t in range(len(bars))])
     gap = [np.where(np.isnan(before), price / newest - 1.0, np.nan) for price in (close, opened)]
     return Bars(
-        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(len(bars))), symbols=("A",), open=opened,
-        high=high, low=low, close=close, volume=np.where(np.isnan(close), np.nan, 1.0),
-        total_return=close / before - 1.0, overnight_return=opened / before - 1.0, eligible=~np.isnan(close),
-        gap_return=gap[0], gap_overnight=gap[1],
-    )  # fmt: skip
+        sessions=np.busday_offset(np.datetime64("2024-01-02"), np.arange(len(bars))),
+        symbols=("A",),
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=np.where(np.isnan(close), np.nan, 1.0),
+        total_return=close / before - 1.0,
+        overnight_return=opened / before - 1.0,
+        eligible=~np.isnan(close),
+        gap_return=gap[0],
+        gap_overnight=gap[1],
+    )
 
 
 def outcome(found: BarrierLabels, row: int = 3) -> tuple[float, int, int]:
@@ -60,9 +68,7 @@ def test_both_in_one_bar_is_the_stop() -> None:
     assert outcome(triple_barrier_labels(bars, RULE)) == (pytest.approx(-SIGMA), -1, 5)
 
 
-@pytest.mark.parametrize(("bar", "value", "side"), [
-    ((95.0, 104.0, 94.0, 96.0), -0.05, -1), ((107.0, 108.0, 90.0, 106.0), 0.07, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(("bar", "value", "side"), [((95.0, 104.0, 94.0, 96.0), -0.05, -1), ((107.0, 108.0, 90.0, 106.0), 0.07, 1)])
 def test_a_gap_through_a_barrier_fills_at_the_open(bar: Bar, value: float, side: int) -> None:
     bars = after_quiet((100.0, 100.5, 99.5, 100.0), bar)
     assert outcome(triple_barrier_labels(bars, RULE)) == (pytest.approx(value), side, 5)
@@ -192,9 +198,7 @@ def test_fractional_weights_and_their_difference() -> None:
     assert fractional_weights(0.4, 6) == pytest.approx([1, -0.4, -0.12, -0.064, -0.0416, -0.029952])
     assert fractional_weights(1.0, 3).tolist() == pytest.approx([1.0, -1.0, 0.0])
     values = np.array([1.0, 4.0, 9.0, np.nan, 25.0, 36.0])
-    assert fractional_difference(values, 1.0, window=2) == pytest.approx(
-        [np.nan, 3, 5, np.nan, np.nan, 11], nan_ok=True
-    )
+    assert fractional_difference(values, 1.0, window=2) == pytest.approx([np.nan, 3, 5, np.nan, np.nan, 11], nan_ok=True)
     assert np.isnan(fractional_difference(values, 0.4, window=9)).all()
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from appliance.feature_record import FeatureRecord
-from appliance.restatement import compare
-from signals.barrows import BarRows
-from signals.bars import Bars
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.monitoring.restatement import compare
 from signals.features.panel import FeaturePanel
 from signals.features.ranking import rank
-from signals.manifest import PriceBasis
-from signals.sessions import xnys
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import xnys
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from trainer.curation.config import CurationConfig
@@ -31,11 +31,7 @@ SESSIONS, NAMES = 300, 14
 CALENDAR = xnys(date(2020, 1, 2), date(2022, 1, 3))
 DAYS = CALENDAR.days[:SESSIONS]
 PRICES = ("open", "high", "low", "close")
-CLOSES = {
-    PriceBasis.RAW: PRICES,
-    PriceBasis.SPLIT_ADJUSTED: (*PRICES, "adj_close"),
-    PriceBasis.TOTAL_RETURN: PRICES,
-}
+CLOSES = {PriceBasis.RAW: PRICES, PriceBasis.SPLIT_ADJUSTED: (*PRICES, "adj_close"), PriceBasis.TOTAL_RETURN: PRICES}
 every_basis = pytest.mark.parametrize("basis", list(PriceBasis))
 
 
@@ -47,11 +43,15 @@ def delivered(basis: PriceBasis) -> pd.DataFrame:
     growth[60:120] = -growth[59::-1]
     close = 40.0 * np.exp(np.cumsum(growth, axis=0)) * np.linspace(0.5, 4.0, NAMES)
     opened = close * np.exp(-growth / 3)
-    frame = pd.DataFrame({
-        "date": np.repeat(pd.to_datetime(list(DAYS)), NAMES),
-        "symbol": np.tile([f"S{i:02d}" for i in range(NAMES)], SESSIONS),
-        "open": opened.ravel(), "close": close.ravel(), "volume": rng.integers(10**5, 10**6, close.size).astype(float),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "date": np.repeat(pd.to_datetime(list(DAYS)), NAMES),
+            "symbol": np.tile([f"S{i:02d}" for i in range(NAMES)], SESSIONS),
+            "open": opened.ravel(),
+            "close": close.ravel(),
+            "volume": rng.integers(10**5, 10**6, close.size).astype(float),
+        }
+    )
     frame["high"] = frame[["open", "close"]].max(axis=1) * 1.004
     frame["low"] = frame[["open", "close"]].min(axis=1) * 0.996
     frame["adj_close"] = frame["close"]
@@ -62,9 +62,8 @@ def delivered(basis: PriceBasis) -> pd.DataFrame:
 
 def bars_of(frame: pd.DataFrame, basis: PriceBasis) -> Bars:
     content = curate(
-        frame.reset_index(drop=True), (), None, CALENDAR, name="t", vendor="v", basis=basis,
-        config=CurationConfig(min_history=5),
-    )  # fmt: skip
+        frame.reset_index(drop=True), (), None, CALENDAR, name="t", vendor="v", basis=basis, config=CurationConfig(min_history=5)
+    )
     return BarRows(content.bars, CALENDAR, (), basis).panel(DAYS[0], DAYS[-1])
 
 
@@ -112,8 +111,7 @@ def recorded(panel: FeaturePanel, row: int) -> FeatureRecord:
 
 def row_of(panel: FeaturePanel, row: int) -> FeaturePanel:
     chosen = slice(row, row + 1)
-    return FeaturePanel(panel.sessions[chosen], panel.symbols, panel.names, panel.values[chosen].copy(),
-                        panel.eligible[chosen].copy())  # fmt: skip
+    return FeaturePanel(panel.sessions[chosen], panel.symbols, panel.names, panel.values[chosen].copy(), panel.eligible[chosen].copy())
 
 
 @every_basis
@@ -152,9 +150,7 @@ def test_dollar_volume_of_total_return_prices_would_have_moved_and_has_no_figure
 
 @every_basis
 @pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
-def test_a_vendor_that_tells_every_price_on_another_base_has_rewritten_nothing(
-    sleeve: Sleeve, basis: PriceBasis
-) -> None:
+def test_a_vendor_that_tells_every_price_on_another_base_has_rewritten_nothing(sleeve: Sleeve, basis: PriceBasis) -> None:
     """All prices times a constant move returns by 1e-16: no rank moves, and the evenings compare as they were.
 
     Dollar volumes do follow the base of raw prices; they are left out of the comparison.
@@ -162,8 +158,7 @@ def test_a_vendor_that_tells_every_price_on_another_base_has_rewritten_nothing(
     before, after = sleeve.panel(told(basis)), sleeve.panel(told_again(basis, on_another_base, 1.0 / 3.0))
     kept = [place for place, name in enumerate(before.names) if not name.startswith("log_traded")]
     names = tuple(before.names[place] for place in kept)
-    before, after = (FeaturePanel(p.sessions, p.symbols, names, p.values[..., kept].copy(), p.eligible.copy())
-                     for p in (before, after))  # fmt: skip
+    before, after = (FeaturePanel(p.sessions, p.symbols, names, p.values[..., kept].copy(), p.eligible.copy()) for p in (before, after))
     ranked = [place for place, name in enumerate(names) if name.startswith("rank_")]
     np.testing.assert_array_equal(before.values[..., ranked], after.values[..., ranked])
     for row in range(60, SESSIONS, 40):

@@ -9,30 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signals.bars import Bars, Floats
-from signals.dataset import load_bars, read_manifest
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 from tests.campaigns.leaks import HIDDEN, KINDS, Delivery, as_it_is, delivered, market_of, other_vendor, reversal
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.curation.audit import audit, render
-from trainer.curation.early import early_moves
-from trainer.leaks.checks import (
-    Check,
-    Fitting,
-    Subject,
-    entry_profile,
-    lagged_features,
-    replaced_session,
-    shifted_labels,
-)
-from trainer.leaks.config import LeakConfig
+from trainer.curation.audit.audit import audit, render
+from trainer.curation.audit.early import early_moves
+from trainer.leaks.checks import Check, Fitting, Subject, entry_profile, lagged_features, replaced_session, shifted_labels
 from trainer.leaks.second import second_vendor
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.samples import Samples
-from trainer.validation.walk_forward import walk_forward
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.recipes.leak_limits import LeakConfig
+from trainer.samples.samples import Samples
+from trainer.validation.splits.walk_forward import walk_forward
 
 CONFIG = LeakConfig(baselines=("a",))
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
@@ -48,15 +40,17 @@ def honest() -> Delivery:
 
 def panel(delivery: Delivery) -> Bars:
     """The delivery as bars, its returns those of split-adjusted closes."""
-    wide = {name: delivery.bars.pivot(index="date", columns="security", values=name)
-            for name in ("open", "high", "low", "close", "volume")}  # fmt: skip
+    wide = {name: delivery.bars.pivot(index="date", columns="security", values=name) for name in ("open", "high", "low", "close", "volume")}
     figures = {name: table.to_numpy(dtype=np.float64) for name, table in wide.items()}
     before = np.vstack([np.full((1, figures["close"].shape[1]), np.nan), figures["close"][:-1]])
     return Bars(
-        sessions=wide["close"].index.to_numpy().astype("datetime64[D]"), symbols=tuple(wide["close"].columns),
-        **figures, total_return=figures["close"] / before - 1, overnight_return=figures["open"] / before - 1,
+        sessions=wide["close"].index.to_numpy().astype("datetime64[D]"),
+        symbols=tuple(wide["close"].columns),
+        **figures,
+        total_return=figures["close"] / before - 1,
+        overnight_return=figures["open"] / before - 1,
         eligible=np.isfinite(figures["close"]),
-    )  # fmt: skip
+    )
 
 
 # -- the data --------------------------------------------------------------------------------------------------------
@@ -70,12 +64,15 @@ def test_nothing_moves_early_in_an_honest_market(honest: Delivery, plant: Callab
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("closes_early", "closes are ahead of the opens"), ("closes_blended", "move a session before the market"),
-        ("half_symbols_early", "move a session before the market"), ("volumes_early", VOLUMES),
-        ("volume_of_next_return", VOLUMES), ("volume_of_label", VOLUMES),
+        ("closes_early", "closes are ahead of the opens"),
+        ("closes_blended", "move a session before the market"),
+        ("half_symbols_early", "move a session before the market"),
+        ("volumes_early", VOLUMES),
+        ("volume_of_next_return", VOLUMES),
+        ("volume_of_label", VOLUMES),
         ("one_session_early", "the closes of 1 sessions are those of the session after"),
     ],
-)  # fmt: skip
+)
 def test_what_moves_early_is_named(honest: Delivery, kind: str, told: str) -> None:
     planted = KINDS[kind](honest)
     assert not planted.bars[["open", "high", "low", "close", "volume"]].equals(honest.bars[planted.bars.columns[2:7]])
@@ -85,8 +82,7 @@ def test_what_moves_early_is_named(honest: Delivery, kind: str, told: str) -> No
 def test_the_symbols_and_the_session_that_are_early_are_the_planted_ones(honest: Delivery) -> None:
     clean = panel(honest)
     half = panel(KINDS["half_symbols_early"](replace(honest, rng=np.random.default_rng(5))))
-    moved = {name for c, name in enumerate(clean.symbols) if not np.array_equal(
-        half.close[:, c], clean.close[:, c], equal_nan=True)}  # fmt: skip
+    moved = {name for c, name in enumerate(clean.symbols) if not np.array_equal(half.close[:, c], clean.close[:, c], equal_nan=True)}
     named = {name for name, _, _ in early_moves(half).names}
     stocks = {name for name in moved if np.isfinite(clean.close[:, clean.symbols.index(name)]).sum() > 200}
     assert len(stocks) >= 15 and named == moved & named and len(stocks - named) <= 1
@@ -106,9 +102,7 @@ def test_the_audit_names_what_moves_early_and_why_the_universe_has_its_state(hon
     assert report.document()["early"]["names"][0]["lag_1"] > 0.25
 
 
-def test_a_file_that_is_dated_early_as_a_whole_shows_nothing_but_beside_a_second_vendor(
-    honest: Delivery, tmp_path: Path
-) -> None:
+def test_a_file_that_is_dated_early_as_a_whole_shows_nothing_but_beside_a_second_vendor(honest: Delivery, tmp_path: Path) -> None:
     assert {"file_early"} == HIDDEN
     early = panel(KINDS["file_early"](honest))
     assert early_moves(early).sentences() == []
@@ -202,9 +196,7 @@ def test_an_honest_reversal_may_lose_what_a_rule_of_prices_loses(case: Case) -> 
 
 
 @pytest.mark.parametrize(("column", "is_honest"), [(0, True), (1, False)])
-def test_features_one_session_old_lose_what_only_the_next_session_held(
-    case: Case, column: int, *, is_honest: bool
-) -> None:
+def test_features_one_session_old_lose_what_only_the_next_session_held(case: Case, column: int, *, is_honest: bool) -> None:
     """It is a leak, unless a rule of prices, here the first feature, loses as much: then it is an honest reversal."""
     features = case.rows.features.copy()
     features[:, column] = 0.5 * standard(case.ahead(case.bars.total_return)) + case.noise(7)
@@ -258,9 +250,7 @@ def test_our_own_sleeve_reads_no_later_session() -> None:
     assert replaced_session(subject, SLEEVES["equities_xs"], LeakConfig(replaced_sessions=1), 1).passed
 
 
-def test_a_dataset_of_a_membership_that_ends_before_the_falls_is_of_unknown_universe(
-    honest: Delivery, tmp_path: Path
-) -> None:
+def test_a_dataset_of_a_membership_that_ends_before_the_falls_is_of_unknown_universe(honest: Delivery, tmp_path: Path) -> None:
     planted = KINDS["membership_before_falls"](honest)
     assert planted.universe.num_rows > honest.universe.num_rows
     manifest = read_manifest(delivered(planted, tmp_path, min_history=60))

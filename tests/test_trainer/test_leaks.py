@@ -11,17 +11,17 @@ from signals.errors import InvariantBroken
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.evidence import LEAK_IC, warnings
-from trainer.models.base import Device
-from trainer.models.lgbm import LightGbm
-from trainer.models.linear import Ridge
-from trainer.models.parameters import LightGbmConfig, RidgeConfig
-from trainer.proof import figures, prove
+from trainer.learners.base import Device
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.validation.cpcv import leaks, splits
+from trainer.training.evidence import LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
-from trainer.validation.oof import cross_validate, fit, scored
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.proof import figures, prove
+from trainer.validation.splits.cpcv import leaks, splits
+from trainer.validation.splits.oof import cross_validate, fit, scored
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
 CPCV = CpcvConfig(groups=5, test_groups=2, embargo_sessions=5, holdout_sessions=40)
@@ -142,7 +142,7 @@ def test_a_run_whose_certificate_is_not_zero_is_refused(monkeypatch: pytest.Monk
         for split in splits(t0, t1, groups=groups, test_groups=test_groups, embargo=embargo):
             yield replace(split, train=np.setdiff1d(np.arange(len(t0)), split.test))
 
-    monkeypatch.setattr("trainer.validation.oof.splits", careless)
+    monkeypatch.setattr("trainer.validation.splits.oof.splits", careless)
     with pytest.raises(InvariantBroken, match="leak into the test"):
         cross_validate(rows, LEARNER, groups=5, test_groups=2, embargo=5, workers=1, step=no_step)
 
@@ -152,10 +152,5 @@ def test_labels_that_end_inside_the_next_fold_are_what_walking_forward_drops() -
     rows, _ = market(4, sessions=150)
     for train, test in folds(rows.t0, rows.t1, 5):
         assert rows.t1[train].max() < rows.t0[test].min()
-    ic = overlapping_mean(
-        rank_ic(
-            rows.dense(walk_forward(rows, LEARNER, groups=5, workers=1, step=no_step)), rows.dense(rows.label)
-        ),
-        5,
-    )  # fmt: skip
+    ic = overlapping_mean(rank_ic(rows.dense(walk_forward(rows, LEARNER, groups=5, workers=1, step=no_step)), rows.dense(rows.label)), 5)
     assert abs(ic.t) < 3.0

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.trees import floor_to_float32, read_trees, with_float32_thresholds
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.trees import floor_to_float32, read_trees, with_float32_thresholds
 
 SMALL = LightGbmConfig(trees=20, min_data_in_leaf=20, num_leaves=8)
 NAMES = ("quiet", "dollars", "step", "clock")
@@ -25,9 +25,7 @@ def rows(seed: int = 0, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     quiet, dollars = rng.normal(size=count), np.exp(rng.normal(18.0, 3.0, count))
     step, clock = rng.integers(-3, 4, count).astype(float), 1.6e9 + 60.0 * np.arange(count)
-    target = (
-        0.3 * quiet + 0.3 * (dollars > 6.6e7) + 0.1 * step + 0.2 * (clock > clock[count // 2]) + rng.normal(size=count)
-    )
+    target = 0.3 * quiet + 0.3 * (dollars > 6.6e7) + 0.1 * step + 0.2 * (clock > clock[count // 2]) + rng.normal(size=count)
     features = np.column_stack([quiet, dollars, step, clock]).astype(np.float32)
     features[:, :3][rng.random((count, 3)) < 0.03] = np.nan
     return features, target
@@ -58,11 +56,7 @@ def test_flooring_changes_no_prediction_on_float32_features() -> None:
     features, target = rows()
     model = fit()
     data = lightgbm.Dataset(
-        features,
-        target,
-        weight=np.ones(len(target)),
-        feature_name=list(NAMES),
-        params=LightGbm(SMALL, 3, 1)._parameters(NAMES),
+        features, target, weight=np.ones(len(target)), feature_name=list(NAMES), params=LightGbm(SMALL, 3, 1)._parameters(NAMES)
     )
     untouched = lightgbm.train(LightGbm(SMALL, 3, 1)._parameters(NAMES), data, num_boost_round=SMALL.trees)
     fresh, _ = rows(seed=9)
@@ -103,8 +97,9 @@ def test_shapes_that_export_silently_wrong_are_refused(option: dict[str, bool]) 
     features, target = rows()
     booster = lightgbm.train(
         {"objective": "regression", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 20, **option},
-        lightgbm.Dataset(np.nan_to_num(features), target), num_boost_round=3,
-    )  # fmt: skip
+        lightgbm.Dataset(np.nan_to_num(features), target),
+        num_boost_round=3,
+    )
     with pytest.raises(InvariantBroken, match="exact export"):
         read_trees(with_float32_thresholds(booster.model_to_string()))
 
@@ -114,7 +109,8 @@ def test_categorical_splits_are_refused() -> None:
     codes = (np.nan_to_num(features[:, 2:3]) + 3).astype(np.int32)
     booster = lightgbm.train(
         {"objective": "regression", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 20},
-        lightgbm.Dataset(codes, target, categorical_feature=[0]), num_boost_round=3,
-    )  # fmt: skip
+        lightgbm.Dataset(codes, target, categorical_feature=[0]),
+        num_boost_round=3,
+    )
     with pytest.raises(InvariantBroken, match="exact export"):
         read_trees(booster.model_to_string())

@@ -12,21 +12,25 @@ import pytest
 from signals.bundle import Role
 from signals.errors import FixInput
 from tests.fakes.lineages import NULL, World, world
-from trainer import champions, history, shadow, sign
 from trainer.backtest.subject import Subject
-from trainer.lineage import log
-from trainer.lineage.log import LINEAGES
 from trainer.lineage.retrain import audit, replaced
 from trainer.lineage.rules import LineageConfig, judge
-from trainer.way_back import grant_of
+from trainer.promotion import champions, history, lineage_log, shadow_record
+from trainer.promotion.lineage_log import LINEAGES
+from trainer.publishing import keys
+from trainer.publishing.rollback import grant_of
 
 START = 300
 INSIDE: dict[str, Any] = {
-    "apart": 5, "age": 100, "red": [], "null": NULL,
+    "apart": 5,
+    "age": 100,
+    "red": [],
+    "null": NULL,
     "recipe": {"config_hash": "1", "spec_hash": "2", "horizon": 5},
     "accepted": {"config_hash": "1", "spec_hash": "2", "horizon": 5},
-    "predecessor": {"rank_correlation": 0.94}, "ancestor": {"rank_correlation": 0.81},
-}  # fmt: skip
+    "predecessor": {"rank_correlation": 0.94},
+    "ancestor": {"rank_correlation": 0.81},
+}
 
 
 def failed(facts: dict[str, Any], **changes: Any) -> list[str]:
@@ -47,16 +51,21 @@ def born(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ("changes", "bar"),
     [
         ({}, None),
-        ({"apart": 3}, "week"), ({"apart": None}, "week"),
-        ({"age": 504}, None), ({"age": 505}, "age"),
-        ({"red": ["2024-01-02"]}, "data"), ({"red": None}, "data"),
+        ({"apart": 3}, "week"),
+        ({"apart": None}, "week"),
+        ({"age": 504}, None),
+        ({"age": 505}, "age"),
+        ({"red": ["2024-01-02"]}, "data"),
+        ({"red": None}, "data"),
         ({"recipe": {"config_hash": "9", "spec_hash": "2", "horizon": 5}}, "recipe"),
         ({"predecessor": {"rank_correlation": 0.80}}, None),
         ({"predecessor": {"rank_correlation": 0.7999}}, "predecessor"),
-        ({"ancestor": {"rank_correlation": 0.80}}, None), ({"ancestor": {"rank_correlation": 0.7999}}, "ancestor"),
-        ({"ancestor": {"rank_correlation": None}}, "ancestor"), ({"ancestor": None}, "ancestor"),
+        ({"ancestor": {"rank_correlation": 0.80}}, None),
+        ({"ancestor": {"rank_correlation": 0.7999}}, "ancestor"),
+        ({"ancestor": {"rank_correlation": None}}, "ancestor"),
+        ({"ancestor": None}, "ancestor"),
     ],
-)  # fmt: skip
+)
 def test_each_bound_refuses_alone(changes: dict[str, Any], bar: str | None) -> None:
     """Both are held to 0.80, the 1 % quantile of models with other seeds."""
     assert failed(INSIDE, **changes) == ([bar] if bar else [])
@@ -150,12 +159,12 @@ def test_a_challenger_s_shadow_is_scored_by_its_retrainings_too(born: World) -> 
     assert born.retrain("q1", START + 5, Role.SHADOW).is_kept
     second = born.publish("q1", START + 5, Role.SHADOW)
     evidence = json.loads((born.run("q") / "evidence.json").read_bytes())
-    found = shadow._lineage(Subject(born.run("q"), evidence, None), born.registry)  # type: ignore[arg-type]
+    found = shadow_record._lineage(Subject(born.run("q"), evidence, None), born.registry)  # type: ignore[arg-type]
     assert set(found) == {first.sha256, second.sha256}
     last = [found[one.sha256].last_training_session for one in (first, second)]
     assert last == [born.calendar.days[START - 5], born.calendar.days[START]]
     (model,) = found[second.sha256].model_sha256
-    assert log.kept(born.registry, model) == (born.run("q1") / "model.onnx").read_bytes()
+    assert lineage_log.kept(born.registry, model) == (born.run("q1") / "model.onnx").read_bytes()
 
 
 def test_what_nobody_accepted_has_no_lineage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +180,7 @@ def test_the_registry_gives_every_verdict_again_and_tells_what_was_changed(born:
     assert not born.retrain("a2", START + 10).is_kept
     assert audit(born.registry) == 4  # begun, published, retrained, refused
     kept = born.registry / "kept"
-    (kept / log.newest(born.registry, "equities_xs", Role.CHAMPION).head["model_sha256"][0]).write_bytes(b"x")
+    (kept / lineage_log.newest(born.registry, "equities_xs", Role.CHAMPION).head["model_sha256"][0]).write_bytes(b"x")
     with pytest.raises(FixInput, match="removed or changed"):
         audit(born.registry)
 
@@ -207,7 +216,7 @@ def test_two_years_of_weekly_retraining(tmp_path: Path, monkeypatch: pytest.Monk
                 promoted_at = session
                 with pytest.raises(FixInput, match="was trained after this run"):
                     made.publish(rival, session)
-                made.publish(log.newest(made.registry, "equities_xs", Role.CHAMPION).head["run"], session)
+                made.publish(lineage_log.newest(made.registry, "equities_xs", Role.CHAMPION).head["run"], session)
             rival = f"q{day // 63}"
             made.degrees += 1.0
             _other(made.train(rival, session))
@@ -239,10 +248,10 @@ def _roll_back(made: World, session: int) -> None:
     """By a grant to the newest bundle of the former champion's lineage, which is still young enough."""
     known = history.read(made.registry / history.CHAMPIONS)
     former = champions.former(known, "equities_xs", "1.0.0")
-    granted = grant_of(made.store, log.returnable(made.registry, former), made.calendar.days[session + 5], "worse")
+    granted = grant_of(made.store, lineage_log.returnable(made.registry, former), made.calendar.days[session + 5], "worse")
     champions.rollback(made.registry, "equities_xs", "1.0.0", "worse", made.at(session))
     folder = made.store / "equities_xs" / "champion" / f"{granted.seq}-{granted.bundle_id}"
-    made.device.roll_back(folder, made.policy(session), sign.grant_rollback(made.root / "keys", granted))
+    made.device.roll_back(folder, made.policy(session), keys.grant_rollback(made.root / "keys", granted))
     assert made.is_valid(session)
     found = made.retrain("back", session)
     assert found.is_kept, found.record["why"]

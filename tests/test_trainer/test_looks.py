@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from signals.errors import FixInput
-from trainer.looks import LOOKS, Look, record, seen
+from trainer.runs.looks import LOOKS, Look, record, seen
 
 SHADOW = Look("shadow", "xs", "a" * 64, "2024-03-01", "2024-05-31")
 
@@ -30,7 +30,7 @@ def test_a_model_is_one_look_however_often_and_by_whichever_command_it_is_shown(
         ("another", "2024-01-02", "2024-12-31", (), 0),
         ("xs", "2024-01-02", "2024-12-31", ("a" * 64,), 0),  # its own results, which the opening shows anyway
     ],
-)  # fmt: skip
+)
 def test_what_counts_is_another_model_of_the_sleeve_on_a_session_of_the_seal(
     tmp_path: Path, sleeve: str, first: str, last: str, own: tuple[str, ...], count: int
 ) -> None:

@@ -11,7 +11,7 @@ from trainer.search.counting import Counted
 from trainer.search.judgement import Evidence, judge
 from trainer.search.question import Series
 from trainer.search.trial import sharpe_of
-from trainer.validation.max_t import max_t
+from trainer.validation.significance.max_t import max_t
 
 SESSIONS, TRIALS = 756, 40
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch", reason="torch is installed by `make test-de
 
 from signals.bundle.graph import check_model  # noqa: E402
 from signals.errors import FixInput  # noqa: E402
-from trainer.models.base import Device  # noqa: E402
-from trainer.models.mlp import Mlp, MlpModel, chosen_device  # noqa: E402
-from trainer.models.parameters import MlpConfig  # noqa: E402
+from trainer.learners.base import Device  # noqa: E402
+from trainer.learners.mlp import Mlp, MlpModel, chosen_device  # noqa: E402
+from trainer.learners.parameters import MlpConfig  # noqa: E402
 
 pytestmark = [
     pytest.mark.deep,

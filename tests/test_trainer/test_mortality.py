@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
-from trainer.mortality import document, unpriced_ends
+from trainer.curation.mortality import document, unpriced_ends
 
 
 def ending(ends: dict[int, int]) -> Bars:
@@ -28,8 +28,7 @@ def ending(ends: dict[int, int]) -> Bars:
 def test_the_yearly_table_counts_ends_and_those_without_a_price() -> None:
     """Of names 1 and 2 the first is delisted at 4 dollars; name 3 misses the last bars of a panel and may come back."""
     bars = ending({1: 99, 2: 399, 3: 516})
-    gone = Action(ActionKind.DELISTING, bars.symbols[1], bars.sessions[101].astype(object), date(2020, 1, 2),
-                  cash=Decimal(4))  # fmt: skip
+    gone = Action(ActionKind.DELISTING, bars.symbols[1], bars.sessions[101].astype(object), date(2020, 1, 2), cash=Decimal(4))
     assert unpriced_ends(bars, (gone,)).tolist() == [-1, -1, 399, *[-1] * 7]
     found = document(bars, (gone,))
     assert [(y["year"], y["ends"], y["unpriced"]) for y in found["years"]] == [(2020, 1, 0), (2021, 1, 1)]

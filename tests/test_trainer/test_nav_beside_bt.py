@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from portfolio.nav import NavCosts, net_asset_value
-from signals.bars import Floats
+from signals.market.bars import Floats
 
 pytest.importorskip("bt")
 import bt
@@ -32,18 +32,20 @@ def value_by_bt(returns: Floats, weights: Floats, half_spread: float) -> Floats:
     prices = pd.DataFrame(100.0 * np.cumprod(1.0 + returns, axis=0), days, names)
     book = [bt.algos.WeighTarget(pd.DataFrame(weights, days, names)), bt.algos.Rebalance()]
     account = bt.Backtest(
-        bt.Strategy("book", book, children=[bt.Security(name) for name in names]), prices, initial_capital=CASH,
-        integer_positions=False, commissions=lambda q, p: abs(q) * p * half_spread, progress_bar=False,
-    )  # fmt: skip
+        bt.Strategy("book", book, children=[bt.Security(name) for name in names]),
+        prices,
+        initial_capital=CASH,
+        integer_positions=False,
+        commissions=lambda q, p: abs(q) * p * half_spread,
+        progress_bar=False,
+    )
     account.run()
     value: Floats = account.strategy.values.reindex(days).to_numpy(dtype=np.float64) / CASH
     return value
 
 
 @pytest.mark.parametrize(("half_spread", "tolerance"), [(0.0, 1e-12), (2.5e-4, 5e-5)])
-def test_another_engine_finds_the_same_value(
-    market: tuple[Floats, Floats], half_spread: float, tolerance: float
-) -> None:
+def test_another_engine_finds_the_same_value(market: tuple[Floats, Floats], half_spread: float, tolerance: float) -> None:
     """Equal to rounding without costs. With them bt trades as much less as the cost is, ours pays from cash: 5e-5."""
     returns, weights = market
     costs = NavCosts(np.asarray(half_spread), np.zeros(()), np.zeros((SESSIONS, 1)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.validation.paired import chance_of_bound_above, paired, standard_error
-from trainer.validation.power import chance_above, sessions_needed, sharpe_error
+from trainer.validation.significance.paired import chance_of_bound_above, paired, standard_error
+from trainer.validation.significance.power import chance_above, sessions_needed, sharpe_error
 
 YEAR = 252**0.5
 
@@ -56,9 +56,7 @@ def test_dependence_between_sessions_widens_the_error() -> None:
     rng = np.random.default_rng(3)
     smooth = np.convolve(rng.normal(size=5004), np.ones(5) / 5**0.5, mode="valid")
     theirs = 0.01 * rng.normal(size=5000)
-    found, plain = (
-        paired(theirs + 0.005 * noise, theirs, seed=0, draws=99) for noise in (smooth, smooth[rng.permutation(5000)])
-    )
+    found, plain = (paired(theirs + 0.005 * noise, theirs, seed=0, draws=99) for noise in (smooth, smooth[rng.permutation(5000)]))
     assert found is not None and plain is not None
     assert 1.6 < found.standard_error / plain.standard_error < 2.4
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 from signals.errors import InvariantBroken, TooLittleHistory
-from trainer.validation.pbo import Metric, probability_of_overfitting
+from trainer.validation.significance.pbo import Metric, probability_of_overfitting
 
 
 def loop(performance: np.ndarray, blocks: int, metric: Metric) -> np.ndarray:

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portfolio.evidence import evidence_share
-from portfolio.kelly import kelly_growth
-from signals.dataset import read_manifest
+from portfolio.risk.evidence import evidence_share
+from portfolio.risk.kelly import kelly_growth
 from signals.errors import BundleRefused, FixInput
-from signals.expectation import read_policy_book
+from signals.market.dataset import read_manifest
+from signals.monitoring.expectation import read_policy_book
 from tests.fakes.bundles import policy_book as told
 from tests.fakes.curated import curate
 from trainer.backtest.archive import open_archive
-from trainer.policy_book import figures_of, policy_book
-from trainer.sizing import sizing, walk_forward_ic
-from trainer.source import read_source
+from trainer.backtest.policy_book import figures_of, policy_book
+from trainer.publishing.sizing import sizing, walk_forward_ic
+from trainer.samples.source import read_source
 from trainer.validation.book import next_opens
 from trainer.validation.ic import Mean, block_mean
 
@@ -104,8 +104,9 @@ def test_skill_is_told_from_noise_and_from_nothing(data: Path) -> None:
 def test_a_run_is_sized_by_its_walk_forward_ic_and_its_book() -> None:
     evidence = {
         "ic": {"mean": 0.02, "t_newey_west": 4.0, "standard_error": 0.005},
-        "walk_forward": {"ic": {"mean": 0.01, "t": 1.5, "standard_error": 0.007}}, "policy_book": told(t=2.0),
-    }  # fmt: skip
+        "walk_forward": {"ic": {"mean": 0.01, "t": 1.5, "standard_error": 0.007}},
+        "policy_book": told(t=2.0),
+    }
     found = sizing(evidence, "run")
     assert (found.mean, found.t, found.book_t, found.evidence) == (0.01, 1.5, 2.0, 0.75)
     older = sizing({**evidence, "policy_book": None}, "run")

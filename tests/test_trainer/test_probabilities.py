@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit
 
 from tests.fakes.score_histories import honest, planted
-from trainer.samples import Samples
+from trainer.samples.samples import Samples
 from trainer.validation.calibration import Platt, fit_platt
 from trainer.validation.ic import overlapping_mean
 from trainer.validation.probabilities import GROUPS, KNOTS, Calibration, Judged, calibrate, judged, judged_map
@@ -27,15 +27,19 @@ def rows_of(signal: float, seed: int = 0, sessions: int = 300, names: int = 40) 
     target = np.where(beats, 1.0, -1.0) * rng.uniform(0.1, 1.0, len(t0))
     return Samples(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions + K + 2), roll="forward"),
-        symbols=tuple(f"N{i:02d}" for i in range(names)), names=("f",), t0=t0, t1=t0 + K + 1,
-        column=np.tile(np.arange(names), sessions), features=np.zeros((len(t0), 1), np.float32), label=target,
-        target=target, weight=np.ones(len(t0)),
-    ), score  # fmt: skip
+        symbols=tuple(f"N{i:02d}" for i in range(names)),
+        names=("f",),
+        t0=t0,
+        t1=t0 + K + 1,
+        column=np.tile(np.arange(names), sessions),
+        features=np.zeros((len(t0), 1), np.float32),
+        label=target,
+        target=target,
+        weight=np.ones(len(t0)),
+    ), score
 
 
-def made(
-    rows: Samples, unseen: np.ndarray, published: np.ndarray | None = None, *, is_log_odds: bool = False
-) -> Calibration | None:
+def made(rows: Samples, unseen: np.ndarray, published: np.ndarray | None = None, *, is_log_odds: bool = False) -> Calibration | None:
     """Calibrate a model whose own scores are like the unseen ones, or are given."""
     published = unseen if published is None else published
     return calibrate(rows, unseen, published, k=1, model_sha256=("a" * 64,), is_log_odds=is_log_odds)
@@ -82,8 +86,10 @@ def test_a_planted_map_is_refused(plant: Callable[[Platt], Platt], least: float)
     for seed in range(15):
         one = honest(0.05, seed)
         true, later = fit_platt(one.scores, one.outcomes), one.rows.t0 >= one.middle
-        both = [judged_map(sure.probability(one.scores[later]), 0.5, one.outcomes[later], one.rows.t0[later], one.k)
-                for sure in (true, plant(true))]  # fmt: skip
+        both = [
+            judged_map(sure.probability(one.scores[later]), 0.5, one.outcomes[later], one.rows.t0[later], one.k)
+            for sure in (true, plant(true))
+        ]
         honest_kept.append(passes(both[0]))
         refused.append(not passes(both[1]))
     assert np.mean(refused) >= least and np.mean(honest_kept) >= 0.8
@@ -96,14 +102,13 @@ def test_the_maps_are_on_the_scale_of_the_model_that_they_go_with() -> None:
     assert same is not None and wide is not None
     assert wide.platt.slope == pytest.approx(same.platt.slope / 3.0, rel=1e-3)
     np.testing.assert_allclose(wide.platt.probability(3.0 * score + 7.0), same.platt.probability(score), atol=1e-4)
-    np.testing.assert_allclose(
-        wide.isotonic.probability(3.0 * score + 7.0), same.isotonic.probability(score), atol=1e-9
-    )
+    np.testing.assert_allclose(wide.isotonic.probability(3.0 * score + 7.0), same.isotonic.probability(score), atol=1e-9)
     assert wide.judged.slope == pytest.approx(same.judged.slope, rel=1e-3)
     assert wide.document()["fitted_for"] == {
-        "model_sha256": ("a" * 64,), "score_deviation": pytest.approx(3.0 * score.std()),
+        "model_sha256": ("a" * 64,),
+        "score_deviation": pytest.approx(3.0 * score.std()),
         "unseen_deviation": pytest.approx(score.std()),
-    }  # fmt: skip
+    }
 
 
 def test_what_came_lies_inside_its_interval_nine_times_in_ten() -> None:
@@ -113,8 +118,7 @@ def test_what_came_lies_inside_its_interval_nine_times_in_ten() -> None:
         rows, score = rows_of(0.6, seed=seed)
         found = made(rows, score)
         assert found is not None
-        inside += [group.low <= expit(0.6 * logit(group.said) / found.platt.slope) <= group.high
-                   for group in found.groups]  # fmt: skip
+        inside += [group.low <= expit(0.6 * logit(group.said) / found.platt.slope) <= group.high for group in found.groups]
     assert 0.82 <= np.mean(inside) <= 0.97
 
 

@@ -13,14 +13,14 @@ import yaml
 
 from signals.errors import BadConfig
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, DAYS, NET, SEALED, SHADOW, WORD, case
-from trainer.artefacts import canonical_json
-from trainer.promotion.case import Case, Row, Verdict
-from trainer.promotion.config import PromotionConfig, read_bars
-from trainer.promotion.holdout import RECORD, charged
-from trainer.promotion.judge import BARS as ROWS
-from trainer.promotion.judge import is_worth_opening, judge
-from trainer.promotion.trials import deflated_sharpe
-from trainer.validation.power import deflated_rates, sharpe_error
+from trainer.promotion.bars.case import Case, Row, Verdict
+from trainer.promotion.bars.config import PromotionConfig, read_bars
+from trainer.promotion.bars.holdout import RECORD, charged
+from trainer.promotion.bars.judge import BARS as ROWS
+from trainer.promotion.bars.judge import is_worth_opening, judge
+from trainer.promotion.bars.trials import deflated_sharpe
+from trainer.runs.artefacts import canonical_json
+from trainer.validation.significance.power import deflated_rates, sharpe_error
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RIVAL = {"champion": CHAMPION, "shadow": SHADOW, "word": WORD}
@@ -59,10 +59,14 @@ EDGES: list[tuple[str, str, Any, Any]] = [
     ("bars", "searched_under", [BARS.fingerprint()], [BARS.fingerprint(), "0" * 64]),
 ]
 SHADOW_EDGES: list[tuple[str, Any, Any]] = [
-    ("sessions", 60, 59), ("faults", 0, 1), ("ic", -0.01, -0.0101), ("band", 0.9, 0.95),
-    ("profit.turnover_annual", 30.0, 30.1), ("profit.turnover_annual", 13.34, 13.3),  # 20 promised
+    ("sessions", 60, 59),
+    ("faults", 0, 1),
+    ("ic", -0.01, -0.0101),
+    ("band", 0.9, 0.95),
+    ("profit.turnover_annual", 30.0, 30.1),
+    ("profit.turnover_annual", 13.34, 13.3),  # 20 promised
     ("profit.cost_annual", 0.03, 0.0301),  # 2 % promised
-]  # fmt: skip
+]
 
 
 def row(found: Verdict, bar: str) -> Row:
@@ -91,20 +95,35 @@ def test_a_bar_decides_at_its_edge_alone(bar: str, entry: str, inside: Any, outs
 @pytest.mark.parametrize(
     ("bar", "entry"),
     [
-        ("net Sharpe", f"{NET_PATH}.annual_sharpe"), ("net Sharpe", NET_PATH), ("drawdown", f"{NET_PATH}.max_drawdown"),
-        ("sessions", "measured.walk_forward.sessions"), ("DSR", "trials.n_trials"),
-        ("DSR", "trials.variance_of_sharpes"), ("DSR", f"{NET_PATH}.kurtosis"), ("P(loss)", "trials"),
-        ("DSR", "trials"), ("best of all", "trials.max_t"),
-        ("P(loss)", "trials.pbo"), ("paths", "measured.paths.annual_sharpe"),
-        ("holdout", "seen"), ("holdout", "evidence.holdout"), ("holdout", "holdout.series"),
-        ("turnover", "measured.walk_forward.turnover"), ("costs", "measured.walk_forward.costs.annual_total"),
-        ("costs", f"{NET_PATH}.annual_return"), ("decile order", "evidence.deciles"), ("universe", "evidence.dataset"),
-        ("leaks", "evidence.leak_certificate"), ("reliability", "evidence.calibration"),
-        ("leak", "evidence.walk_forward.ic"), ("leak", "evidence.ic.standard_error"), ("leak", "evidence.leaks.checks"),
+        ("net Sharpe", f"{NET_PATH}.annual_sharpe"),
+        ("net Sharpe", NET_PATH),
+        ("drawdown", f"{NET_PATH}.max_drawdown"),
+        ("sessions", "measured.walk_forward.sessions"),
+        ("DSR", "trials.n_trials"),
+        ("DSR", "trials.variance_of_sharpes"),
+        ("DSR", f"{NET_PATH}.kurtosis"),
+        ("P(loss)", "trials"),
+        ("DSR", "trials"),
+        ("best of all", "trials.max_t"),
+        ("P(loss)", "trials.pbo"),
+        ("paths", "measured.paths.annual_sharpe"),
+        ("holdout", "seen"),
+        ("holdout", "evidence.holdout"),
+        ("holdout", "holdout.series"),
+        ("turnover", "measured.walk_forward.turnover"),
+        ("costs", "measured.walk_forward.costs.annual_total"),
+        ("costs", f"{NET_PATH}.annual_return"),
+        ("decile order", "evidence.deciles"),
+        ("universe", "evidence.dataset"),
+        ("leaks", "evidence.leak_certificate"),
+        ("reliability", "evidence.calibration"),
+        ("leak", "evidence.walk_forward.ic"),
+        ("leak", "evidence.ic.standard_error"),
+        ("leak", "evidence.leaks.checks"),
         ("long embargo", "evidence.ic.embargoes"),
         ("reliability", "evidence.calibration.judged.slope_error"),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_evidence_fails(bar: str, entry: str) -> None:
     for gone in (ABSENT, None):
         found = judge(case({entry: gone}), BARS)
@@ -332,8 +351,10 @@ def test_what_the_trials_ask_for_stands_in_the_row_of_the_deflated_ratio() -> No
 
 
 def test_every_statistical_bar_that_refuses_says_how_often_it_is_wrong() -> None:
-    poor = judge(case({**RIVAL, "word": None, "champion.series.net": NET[100:], "holdout.annual_sharpe": -1.0,
-                       f"{NET_PATH}.annual_sharpe": 0.5}), BARS)  # fmt: skip
+    poor = judge(
+        case({**RIVAL, "word": None, "champion.series.net": NET[100:], "holdout.annual_sharpe": -1.0, f"{NET_PATH}.annual_sharpe": 0.5}),
+        BARS,
+    )
     assert set(failed(poor)) == {"net Sharpe", "champion", "holdout"}
     assert all(row(poor, bar).power in poor.refusal and row(poor, bar).power for bar in failed(poor))
 
@@ -341,16 +362,13 @@ def test_every_statistical_bar_that_refuses_says_how_often_it_is_wrong() -> None
 SUSPECT = {
     "universe": {"evidence.dataset.survivorship": "survivors only"},
     "leak": {"evidence.walk_forward.ic.mean": 0.07},
-    "long embargo": {"evidence.ic.long_embargo": None, "evidence.ic.embargoes": {
-        "needed": 253, "long": 0, "is_possible": False}},
-}  # fmt: skip
+    "long embargo": {"evidence.ic.long_embargo": None, "evidence.ic.embargoes": {"needed": 253, "long": 0, "is_possible": False}},
+}
 
 
 @pytest.mark.parametrize("bar", SUSPECT)
 def test_a_suspect_bar_passes_only_where_a_person_answers_for_it_by_name_with_a_reason(bar: str) -> None:
-    assert failed(judge(case(SUSPECT[bar]), BARS)) == [bar, "holdout"] or failed(judge(case(SUSPECT[bar]), BARS)) == [
-        bar
-    ]
+    assert failed(judge(case(SUSPECT[bar]), BARS)) == [bar, "holdout"] or failed(judge(case(SUSPECT[bar]), BARS)) == [bar]
     for by, reason, passes in (("Ada", "large caps", True), ("", "large caps", False), ("Ada", " ", False)):
         found = judge(case({**SUSPECT[bar], "waivers": [{"bar": bar, "by": by, "reason": reason}]}), BARS)
         assert found.is_promoted is passes
@@ -360,14 +378,16 @@ def test_a_suspect_bar_passes_only_where_a_person_answers_for_it_by_name_with_a_
 
 
 def test_nobody_answers_for_a_bar_that_is_not_waivable() -> None:
-    found = judge(case({f"{NET_PATH}.annual_sharpe": 0.4, "waivers": [
-        {"bar": "net Sharpe", "by": "Ada", "reason": "x"}]}), BARS)  # fmt: skip
+    found = judge(case({f"{NET_PATH}.annual_sharpe": 0.4, "waivers": [{"bar": "net Sharpe", "by": "Ada", "reason": "x"}]}), BARS)
     assert "net Sharpe" in failed(found)
 
 
 def test_a_long_embargo_that_the_history_has_room_for_is_nobody_s_to_waive() -> None:
-    unmeasured = {"evidence.ic.long_embargo": None, "evidence.ic.embargoes.long": 0,
-                  "waivers": [{"bar": "long embargo", "by": "Ada", "reason": "x"}]}  # fmt: skip
+    unmeasured = {
+        "evidence.ic.long_embargo": None,
+        "evidence.ic.embargoes.long": 0,
+        "waivers": [{"bar": "long embargo", "by": "Ada", "reason": "x"}],
+    }
     found = judge(case(unmeasured), BARS)
     assert "long embargo" in failed(found) and "the history suffices" in row(found, "long embargo").why
     strict = BARS.model_copy(update={"require_long_embargo": True})
@@ -391,8 +411,7 @@ def test_a_reconstructed_universe_needs_a_plausible_rate_of_ends_and_a_book_that
     ruined = judge(case({**base, "measured.unpriced_ends": stressed(0.99)}), BARS)
     assert "universe" in failed(ruined) and "net Sharpe: 0.99 is below 1" in row(ruined, "universe").why
     for absent in (ABSENT, stressed(2.0, cost=0.1)):
-        changes = {**base, "measured.unpriced_ends": absent} if absent is not ABSENT else {
-            "evidence.dataset.survivorship": "reconstructed"}  # fmt: skip
+        changes = {**base, "measured.unpriced_ends": absent} if absent is not ABSENT else {"evidence.dataset.survivorship": "reconstructed"}
         assert "no evidence of the book" in row(judge(case(changes), BARS), "universe").why
 
 
@@ -446,8 +465,7 @@ def test_a_changed_bar_changes_the_hash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
-    [("promotion: {min_sharp: 1}", "min_sharp"), ("promotion: {max_pbo: 2}", "max_pbo"), ("a: [", "YAML")],
+    ("content", "told"), [("promotion: {min_sharp: 1}", "min_sharp"), ("promotion: {max_pbo: 2}", "max_pbo"), ("a: [", "YAML")]
 )
 def test_bad_bars_are_refused(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "t.yml").write_text(content)

@@ -17,30 +17,30 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from execution.exchange.generated import generate
-from execution.exchange.generated.market import UNIVERSE_FILE
 from signals.bundle import PublicKey
 from signals.bundle.grant import read_grant
-from signals.dataset import read_manifest
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of, write_atomic
-from signals.manifest import PriceBasis
-from signals.shadow_log import read_shadow_log
+from signals.market.dataset import read_manifest
+from signals.market.manifest import PriceBasis
+from signals.scoring.shadow_log import read_shadow_log
 from tests.fakes.shadowing import device_log
-from trainer import champions, history
 from trainer.__main__ import app
-from trainer.artefacts import canonical_json
 from trainer.commands.promotion import _word, waivers_of
 from trainer.curation.config import CurationConfig
+from trainer.curation.generated import generate
+from trainer.curation.generated.market import UNIVERSE_FILE
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Mapping
-from trainer.history import CHAMPIONS, OPENINGS
-from trainer.looks import LOOKS, Look
-from trainer.looks import record as looked
-from trainer.models.parameters import LightGbmConfig
-from trainer.promotion.config import read_bars
+from trainer.learners.parameters import LightGbmConfig
+from trainer.promotion import champions, history
+from trainer.promotion.bars.config import read_bars
+from trainer.promotion.history import CHAMPIONS, OPENINGS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.looks import LOOKS, Look
+from trainer.runs.looks import record as looked
 from trainer.search import store
 from trainer.search.challenger import Challenger, searched_under
 
@@ -88,15 +88,31 @@ class Desk:
         assert result.exit_code == exits, result.output
         return result.stdout
 
-    def train(
-        self, name: str, end: str, *, recipe: str = "recipe.yml", bars: str = "bars.yml", trials: int = 0, seed: int = 1
-    ) -> Path:
+    def train(self, name: str, end: str, *, recipe: str = "recipe.yml", bars: str = "bars.yml", trials: int = 0, seed: int = 1) -> Path:
         run = self.folder / "runs" / name
         self.call(
-            "train", "--sleeve", SLEEVE, "--data", self.of("curated"), "--run", str(run), "--config", self.of(recipe),
-            "--end", end, "--bars", self.of(bars), "--workers", "1", "--trials", str(trials),
-            "--search", self.of(f"search-{name}"), "--seed", str(seed),
-        )  # fmt: skip
+            "train",
+            "--sleeve",
+            SLEEVE,
+            "--data",
+            self.of("curated"),
+            "--run",
+            str(run),
+            "--config",
+            self.of(recipe),
+            "--end",
+            end,
+            "--bars",
+            self.of(bars),
+            "--workers",
+            "1",
+            "--trials",
+            str(trials),
+            "--search",
+            self.of(f"search-{name}"),
+            "--seed",
+            str(seed),
+        )
         return run
 
     def promote(self, run: Path, *more: str, bars: str = "bars.yml", exits: int = 0) -> dict[str, Any]:
@@ -112,9 +128,13 @@ class Desk:
             self.of("registry"),
             "--bars",
             self.of(bars),
-            "--waive", "long embargo: a market of 620 sessions",
-            "--waive", "leak: the signal is planted, at many times an honest strength", "--by", "Ada",
-        ]  # fmt: skip
+            "--waive",
+            "long embargo: a market of 620 sessions",
+            "--waive",
+            "leak: the signal is planted, at many times an honest strength",
+            "--by",
+            "Ada",
+        ]
 
     def of(self, name: str) -> str:
         return str(self.folder / name)
@@ -126,9 +146,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     market = generate(11, NAMES, SESSIONS, strength=STRENGTH, with_defects=False)
     bars, actions = market.write(folder / "vendor", seasoning=30)
     ingest(
-        Sources(bars, actions, folder / "vendor" / UNIVERSE_FILE), folder / "curated", mapping=Mapping(),
-        basis=PriceBasis.RAW, config=CurationConfig(min_history=30),
-    )  # fmt: skip
+        Sources(bars, actions, folder / "vendor" / UNIVERSE_FILE),
+        folder / "curated",
+        mapping=Mapping(),
+        basis=PriceBasis.RAW,
+        config=CurationConfig(min_history=30),
+    )
     (folder / "recipe.yml").write_text(yaml.safe_dump(RECIPE.model_dump(mode="json")))
     (folder / "poor.yml").write_text(yaml.safe_dump(POOR.model_dump(mode="json")))
     (folder / "bars.yml").write_text(yaml.safe_dump({"promotion": BARS}))
@@ -186,16 +209,7 @@ def life(desk: Desk) -> Life:
     answers["c"] = desk.promote(c, *WORD)
     publish("c published", c, "champion")
     answers["a later"] = desk.promote(a, exits=1)
-    grant = [
-        "--keys",
-        desk.of("keys"),
-        "--store",
-        desk.of("store"),
-        "--valid-until",
-        "2030-01-31",
-        "--to",
-        desk.of("grant"),
-    ]
+    grant = ["--keys", desk.of("keys"), "--store", desk.of("store"), "--valid-until", "2030-01-31", "--to", desk.of("grant")]
     answers["back"] = desk.call("rollback", *back(desk, "1.0.0"), *grant)
     return Life(desk, answers)
 
@@ -286,8 +300,10 @@ def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life
 
 def test_a_record_from_before_evidence_was_hashed_is_compared_through_its_case(life: Life, tmp_path: Path) -> None:
     registry = Path(life.copied_registry(tmp_path))
-    older = [{k: v for k, v in r.items() if k not in ("number", "previous", "evidence_sha256")}
-             for r in history.read(registry / CHAMPIONS).records]  # fmt: skip
+    older = [
+        {k: v for k, v in r.items() if k not in ("number", "previous", "evidence_sha256")}
+        for r in history.read(registry / CHAMPIONS).records
+    ]
     for name in (CHAMPIONS, f"{CHAMPIONS}.head"):
         (registry / name).unlink()
     for record in older:
@@ -380,9 +396,7 @@ def test_a_word_without_a_name_is_refused() -> None:
     assert _word("", "", "Ada") is None, "the name may be that of a waiver"
 
 
-def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(
-    life: Life, tmp_path: Path
-) -> None:
+def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(life: Life, tmp_path: Path) -> None:
     """As an earlier program wrote it: the figures alone."""
     for record in history.read(life.registry / OPENINGS).records[:2]:
         kept = {key: value for key, value in record.items() if key not in ("previous", "number")}
@@ -416,27 +430,25 @@ def test_every_command_that_shows_results_writes_down_on_which_sessions(life: Li
 
 def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
     """Judged again beside the next champion, `a` shows what its seal showed then."""
-    first, later = (
-        next(r for r in life.answers[name]["rows"] if r["bar"] == "holdout") for name in ("a", "a later")
-    )  # fmt: skip
+    first, later = (next(r for r in life.answers[name]["rows"] if r["bar"] == "holdout") for name in ("a", "a later"))
     assert failed(life.answers["a later"]) == ["champion", "shadow"] and later["value"] == first["value"]
     opened = history.read(life.registry / OPENINGS).records
-    assert [(r["kind"], r["run"]) for r in opened] == [
-        ("opened", "a"),
-        ("result", "a"),
-        ("opened", "c"),
-        ("result", "c"),
-    ]
+    assert [(r["kind"], r["run"]) for r in opened] == [("opened", "a"), ("result", "a"), ("opened", "c"), ("result", "c")]
 
 
 def test_the_history_says_who_was_champion_and_why(life: Life) -> None:
     records = life.desk.call("history", "--registry", str(life.registry), "--verify")
     told = [(r["event"], r["run"], r["version"]) for r in records["records"]][:8]
     assert told == [
-        ("refused", "steep", None), ("promoted", "a", "1.0.0"), ("refused", "b", None), ("refused", "b", None),
-        ("refused", "c", None), ("promoted", "c", life.answers["c"]["version"]), ("refused", "a", None),
+        ("refused", "steep", None),
+        ("promoted", "a", "1.0.0"),
+        ("refused", "b", None),
+        ("refused", "b", None),
+        ("refused", "c", None),
+        ("promoted", "c", life.answers["c"]["version"]),
+        ("refused", "a", None),
         ("rolled_back", "a", "1.0.0"),
-    ]  # fmt: skip
+    ]
     assert records["records"][7]["why"] == "it lost money live" and records["openings"] == 2
     assert records["verified"]["records"] == len(records["records"])
     then = life.desk.call("history", "--registry", str(life.registry), "--at", "2020-01-01")
@@ -457,13 +469,13 @@ def test_a_rollback_signs_the_grant_that_devices_accept(life: Life) -> None:
 @pytest.mark.parametrize(
     ("version", "reason", "more", "told"),
     [
-        ("1.0.0", "x", [], "is the champion"), ("9.9.9", "x", [], "never had"), ("1.0.1", "  ", [], "needs a reason"),
+        ("1.0.0", "x", [], "is the champion"),
+        ("9.9.9", "x", [], "never had"),
+        ("1.0.1", "  ", [], "needs a reason"),
         ("1.0.1", "x", ["--to", "grant"], "needs all of"),
     ],
-)  # fmt: skip
-def test_a_rollback_that_cannot_be_writes_nothing(
-    life: Life, version: str, reason: str, more: list[str], told: str
-) -> None:
+)
+def test_a_rollback_that_cannot_be_writes_nothing(life: Life, version: str, reason: str, more: list[str], told: str) -> None:
     before = (life.registry / CHAMPIONS).read_bytes()
     with pytest.raises(FixInput, match=told):
         life.desk.call("rollback", *back(life.desk, version, reason), *more)
@@ -471,9 +483,9 @@ def test_a_rollback_that_cannot_be_writes_nothing(
 
 
 def test_mlflow_mirrors_the_champion_of_now(life: Life) -> None:
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
-    client = tracking.client(tracking.default_uri(life.registry))
+    client = mlflow_mirror.client(mlflow_mirror.default_uri(life.registry))
     assert client.get_model_version_by_alias(SLEEVE, "champion").tags["trained_as"] == "a"
 
 
@@ -501,7 +513,7 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
     """The model before the holdout is fitted again, and must be the stored one to the byte."""
     from trainer.backtest.subject import subject_of
     from trainer.commands.promotion import _settings
-    from trainer.holdout import open_holdout
+    from trainer.promotion.seal import open_holdout
 
     run = tmp_path / "a"
     run.mkdir()
@@ -516,10 +528,12 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--waive", "large caps"], "under a person's name"), (["--waive", "leak: ", "--by", "Ada"], "needs a reason"),
-        (["--waive", " ", "--by", "Ada"], "needs a reason"), (["--waive", "leak: x", "--by", "  "], "person's name"),
+        (["--waive", "large caps"], "under a person's name"),
+        (["--waive", "leak: ", "--by", "Ada"], "needs a reason"),
+        (["--waive", " ", "--by", "Ada"], "needs a reason"),
+        (["--waive", "leak: x", "--by", "  "], "person's name"),
     ],
-)  # fmt: skip
+)
 def test_a_bar_is_waived_under_a_name_and_with_a_reason(life: Life, words: list[str], told: str) -> None:
     with pytest.raises(FixInput, match=told):
         life.desk.call("promote", *life.desk.judging(life.run("b"))[:-4], *words)
@@ -535,8 +549,9 @@ def test_waivers_stand_in_the_record(life: Life) -> None:
     assert told["passed"] and told["why"].startswith("waived by Ada: a market of 620 sessions")
     plain = waivers_of(["large caps: stated", "leak: two vendors agree"], " Ada ")
     assert [(w["bar"], w["by"], w["reason"]) for w in plain] == [
-        ("universe", "Ada", "large caps: stated"), ("leak", "Ada", "two vendors agree"),
-    ]  # fmt: skip
+        ("universe", "Ada", "large caps: stated"),
+        ("leak", "Ada", "two vendors agree"),
+    ]
 
 
 def test_a_fixed_ic_is_for_rehearsals(life: Life) -> None:
@@ -607,9 +622,7 @@ def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(l
     desk = Desk(tmp_path, life.desk.ends)
     for name in ("curated", "registry"):
         shutil.copytree(life.desk.of(name), tmp_path / name)
-    books = [
-        s.identity for s in store.read(tmp_path / "curated").studies.values() if s.identity.get("command") == "judged"
-    ]
+    books = [s.identity for s in store.read(tmp_path / "curated").studies.values() if s.identity.get("command") == "judged"]
     evidence = {name: json.loads((life.run(name) / "evidence.json").read_bytes()) for name in ("steep", "a", "b", "c")}
     assert {book["trial"] for book in books} == {known["trials"]["trial"] for known in evidence.values()}
     steep = ["--run", str(life.run("steep")), "--bars", life.desk.of("steep.yml"), "--data", desk.of("curated")]

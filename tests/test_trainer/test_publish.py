@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
+from appliance.bundles.store import BundleStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of
 from signals.inference import predict
-from signals.scoring import score
+from signals.scoring.scoring import score
 from tests.fakes.bundles import SPEC, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, features, run_folder
-from trainer import sign
-from trainer.models.lgbm import LightGbm, LightGbmConfig
-from trainer.publish import Publication, Request, newest_seq, publish
+from trainer.learners.lgbm import LightGbm, LightGbmConfig
+from trainer.publishing import keys as sign
+from trainer.publishing.publish import Publication, Request, newest_seq, publish
 
 PLACE = "equities_xs/evaluation"
 
@@ -38,8 +38,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def published(tmp_path: Path, keys: Path, run: Path, store: str = "store", **changes: object) -> Publication:
-    request = Request(**{"run": run, "role": Role.EVALUATION, "keys": keys, "store": tmp_path / store,
-                         "created": CREATED, **changes})  # type: ignore[arg-type]  # fmt: skip
+    request = Request(**{"run": run, "role": Role.EVALUATION, "keys": keys, "store": tmp_path / store, "created": CREATED, **changes})  # type: ignore[arg-type]
     return publish(request, weekdays(), SPECS)
 
 
@@ -54,9 +53,11 @@ def test_a_published_run_is_accepted_and_scored_by_a_device(tmp_path: Path, keys
     run = run_folder(tmp_path / "run")
     done = published(tmp_path, keys, run)
     latest = json.loads((tmp_path / "store" / PLACE / "latest.json").read_bytes())
-    assert (latest["seq"], latest["bundle_id"], latest["sha256"]) == (done.seq, done.bundle_id, done.sha256) == (
-        1, done.bundle_id, sha256_of((done.folder / "manifest.json").read_bytes()),
-    )  # fmt: skip
+    assert (
+        (latest["seq"], latest["bundle_id"], latest["sha256"])
+        == (done.seq, done.bundle_id, done.sha256)
+        == (1, done.bundle_id, sha256_of((done.folder / "manifest.json").read_bytes()))
+    )
     assert sorted(path.name for path in done.folder.iterdir()) == latest["files"]
     bundle = device(tmp_path, keys).activate(tmp_path / "store" / PLACE / latest["folder"], policy()).bundle
     assert bundle.manifest.refusal == "not promoted: no promotion has judged this run"
@@ -116,10 +117,7 @@ def test_a_champion_carries_the_evidence_that_its_verdict_was_given_on(tmp_path:
     """The same model under other figures is not the champion; a device refuses such a manifest as well."""
     run = run_folder(tmp_path / "run")
     judged = sha256_of((run / "evidence.json").read_bytes())
-    record = {
-        "verdict": "promoted", "model_sha256": [sha256_of((run / "model.onnx").read_bytes())],
-        "record": {"evidence_sha256": judged},
-    }  # fmt: skip
+    record = {"verdict": "promoted", "model_sha256": [sha256_of((run / "model.onnx").read_bytes())], "record": {"evidence_sha256": judged}}
     (run / "promotion.json").write_text(json.dumps(record))
     assert published(tmp_path, keys, run, role=Role.CHAMPION).role is Role.CHAMPION
     change(run / "evidence.json", trials={"dsr": 0.589})
@@ -140,23 +138,25 @@ def test_a_shadow_carries_no_refusal_and_an_evaluation_carries_the_one_it_is_giv
     [
         (lambda run: (run / "model.onnx").unlink(), FixInput, "model.onnx cannot be read"),
         (lambda run: (run / "evidence.json").write_text("{"), FixInput, "not a JSON document"),
-        (lambda run: change(run / "evidence.json", walk_forward={"ic": {"mean": 0.1, "t": None, "standard_error": 1}}),
-         FixInput, "the walk-forward IC has no t"),
+        (
+            lambda run: change(run / "evidence.json", walk_forward={"ic": {"mean": 0.1, "t": None, "standard_error": 1}}),
+            FixInput,
+            "the walk-forward IC has no t",
+        ),
         (lambda run: change(run / "evidence.json", last_training_session="soon"), FixInput, "not a date"),
         (lambda run: change(run / "feature_list.json", spec_hash="0" * 64), FixInput, "spec_hash"),
         (lambda run: (run / "golden.npz").write_bytes(b"PK"), FixInput, "golden vectors cannot be read"),
         (lambda run: (run / "model.onnx").write_bytes(stump_model(WIDTH, seed=50)), BundleRefused, "do not reproduce"),
         (lambda run: (run / "model.onnx").write_bytes(b"\x00"), BundleRefused, "model.onnx"),
-        (lambda run: np.savez(run / "golden.npz", inputs=np.array([object()]), scores=np.zeros(1)),
-         FixInput, "golden vectors cannot be read"),
+        (
+            lambda run: np.savez(run / "golden.npz", inputs=np.array([object()]), scores=np.zeros(1)),
+            FixInput,
+            "golden vectors cannot be read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_no_device_would_accept_leaves_the_store_as_it_was(
-    tmp_path: Path,
-    keys: Path,
-    spoil,
-    error: type[Exception],
-    reason: str,
+    tmp_path: Path, keys: Path, spoil, error: type[Exception], reason: str
 ) -> None:
     published(tmp_path, keys, run_folder(tmp_path / "good"))
     store = tmp_path / "store"
@@ -190,8 +190,13 @@ def test_keys_that_have_expired_by_now_do_not_sign(tmp_path: Path, keys: Path) -
         published(tmp_path, keys, run_folder(tmp_path / "run"), created=datetime(2030, 1, 3, tzinfo=UTC))
 
 
-MAPS = {"event": "e", "platt": {"slope": 1.0, "intercept": 0.0}, "isotonic": {"knots": [0.0], "levels": [0.5]},
-        "temperature": None, "figures": {}}  # fmt: skip
+MAPS = {
+    "event": "e",
+    "platt": {"slope": 1.0, "intercept": 0.0},
+    "isotonic": {"knots": [0.0], "levels": [0.5]},
+    "temperature": None,
+    "figures": {},
+}
 
 
 def test_maps_travel_with_the_model_that_they_were_fitted_for_alone(tmp_path: Path, keys: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from signals.bundle import Part, Role
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
-from signals.sessions import Calendar, xnys
-from signals.shadow_log import ShadowEvening, ShadowLog
+from signals.market.sessions import Calendar, xnys
+from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from tests.fakes import bundles
-from trainer.recorded import Recorded, Source, read_recorded
+from trainer.promotion.recorded import Recorded, Source, read_recorded
 
 CALENDAR: Calendar = xnys(date(2024, 1, 2), date(2024, 12, 31))
 DAYS = CALENDAR.between(date(2024, 3, 1), date(2024, 3, 29))
@@ -36,10 +36,14 @@ def digest(of: bundles.Recipe) -> str:
 def log(*evenings: ShadowEvening, last: date | None = None, faults: Mapping[date, str] | None = None) -> ShadowLog:
     kept = {digest(of): of.manifest().to_bytes().decode() for of in (OURS, THEIRS)}
     return ShadowLog(
-        venue="alpaca-paper", is_rehearsal=False, first_session=CALENDAR.next(evenings[0].asof),
-        last_session=last or CALENDAR.next(evenings[-1].asof), manifests=kept, evenings=evenings,
+        venue="alpaca-paper",
+        is_rehearsal=False,
+        first_session=CALENDAR.next(evenings[0].asof),
+        last_session=last or CALENDAR.next(evenings[-1].asof),
+        manifests=kept,
+        evenings=evenings,
         faults=dict(faults or {}),
-    )  # fmt: skip
+    )
 
 
 def test_what_its_lineage_scored_counts_after_the_run_s_own_bundle_expired(tmp_path: Path) -> None:
@@ -123,10 +127,7 @@ def test_scores_of_another_model_or_another_role_are_refused(tmp_path: Path) -> 
         read(tmp_path, log(evening(DAYS[0], THEIRS)))
     unproven = bundles.Recipe(last=OURS.last)
     traded = log(evening(DAYS[0])).model_copy(
-        update={
-            "manifests": {digest(unproven): unproven.manifest().to_bytes().decode()},
-            "evenings": (evening(DAYS[0], unproven),),
-        }
+        update={"manifests": {digest(unproven): unproven.manifest().to_bytes().decode()}, "evenings": (evening(DAYS[0], unproven),)}
     )
     with pytest.raises(FixInput, match="of this run's model as a shadow"):
         read(tmp_path, traded)

@@ -11,19 +11,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.dataset import read_manifest
 from signals.errors import FixInput
+from signals.market.dataset import read_manifest
 from tests.fakes.curated import curate
 from trainer.__main__ import app
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LearnerKind
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 
 SLEEVE = "equities_xs"
 BOOSTED = RecipeConfig(
-    seeds=2, lightgbm=LightGbmConfig(trees=12, num_leaves=4, min_data_in_leaf=200, learning_rate=0.1),
+    seeds=2,
+    lightgbm=LightGbmConfig(trees=12, num_leaves=4, min_data_in_leaf=200, learning_rate=0.1),
     cpcv=CpcvConfig(groups=3, test_groups=1, embargo_sessions=5, holdout_sessions=40),
-)  # fmt: skip
+)
 CALM = BOOSTED.model_copy(update={"learner": LearnerKind.RIDGE})
 
 
@@ -42,19 +43,42 @@ class Desk:
     def of(self, name: str) -> str:
         return str(self.folder / name)
 
-    def retrain(
-        self, name: str, end: str, exits: int = 0, registry: str = "registry", workers: str = "1", **more: Any
-    ) -> Any:  # fmt: skip
+    def retrain(self, name: str, end: str, exits: int = 0, registry: str = "registry", workers: str = "1", **more: Any) -> Any:
         return self.call(
-            "retrain", "--sleeve", SLEEVE, "--role", "evaluation", "--data", self.of("curated"), "--run",
-            self.of(name), "--registry", self.of(registry), "--end", end, "--workers", workers, exits=exits, **more,
-        )  # fmt: skip
+            "retrain",
+            "--sleeve",
+            SLEEVE,
+            "--role",
+            "evaluation",
+            "--data",
+            self.of("curated"),
+            "--run",
+            self.of(name),
+            "--registry",
+            self.of(registry),
+            "--end",
+            end,
+            "--workers",
+            workers,
+            exits=exits,
+            **more,
+        )
 
     def publish(self, name: str, *more: str, registry: str = "registry") -> Any:
         return self.call(
-            "publish", "--run", self.of(name), "--role", "evaluation", "--keys", self.of("keys"), "--to",
-            self.of("store"), "--registry", self.of(registry), *more,
-        )  # fmt: skip
+            "publish",
+            "--run",
+            self.of(name),
+            "--role",
+            "evaluation",
+            "--keys",
+            self.of("keys"),
+            "--to",
+            self.of("store"),
+            "--registry",
+            self.of(registry),
+            *more,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +91,22 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     for name, config in (("calm", CALM), ("boosted", BOOSTED)):
         (folder / f"{name}.yml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
         made.call(
-            "train", "--sleeve", SLEEVE, "--data", made.of("curated"), "--run", made.of(name), "--config",
-            made.of(f"{name}.yml"), "--end", days[-11], "--workers", "1", "--seed", "3",
-        )  # fmt: skip
+            "train",
+            "--sleeve",
+            SLEEVE,
+            "--data",
+            made.of("curated"),
+            "--run",
+            made.of(name),
+            "--config",
+            made.of(f"{name}.yml"),
+            "--end",
+            days[-11],
+            "--workers",
+            "1",
+            "--seed",
+            "3",
+        )
     made.publish("calm", "--accept", "to learn operations on")
     return made
 

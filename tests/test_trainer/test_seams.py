@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from signals.audits import SessionStatus
-from signals.dataset import load_bars, read_manifest
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import xnys
 from trainer.__main__ import app
+from trainer.curation.audit.returns import silences
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
-from trainer.curation.returns import silences
 from trainer.curation.vendors.mapping import Mapping
 
 DAYS = xnys(date(2020, 1, 2), date(2021, 3, 31)).days
@@ -88,8 +88,13 @@ def paying(sessions: int, until: int, folder: Path) -> Manifest:
     bars = delivery(DAYS[:sessions], None, folder / "bars.csv")
     rows = [f"dividend,{NAMES[t % 6]},{DAYS[t]},0.10" for t in range(min(until, sessions))]
     (folder / "actions.csv").write_text("kind,symbol,effective,cash\n" + "\n".join(rows) + "\n")
-    return ingest(Sources(bars, folder / "actions.csv"), folder / f"{sessions}-{until}", mapping=Mapping(),
-                  basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())  # fmt: skip
+    return ingest(
+        Sources(bars, folder / "actions.csv"),
+        folder / f"{sessions}-{until}",
+        mapping=Mapping(),
+        basis=PriceBasis.SPLIT_ADJUSTED,
+        config=CurationConfig(),
+    )
 
 
 def test_dividends_that_stop_cost_the_sessions_their_green_from_where_it_is_known(tmp_path: Path) -> None:

@@ -13,28 +13,31 @@ import pytest
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
 from tests.fakes.labelled import market
-from trainer import chain
-from trainer.fanout import RowSet
-from trainer.models.base import Device
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LEARNERS, LearnerKind
+from trainer.learners.base import Device
+from trainer.learners.fanout import RowSet
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, Plan, search, steps
 from trainer.search.trial import State
 from trainer.validation.book import book_returns, next_opens
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=5, num_leaves=4, min_data_in_leaf=50, max_bin=15),
     cpcv=CpcvConfig(groups=4, holdout_sessions=0),
     search=SearchConfig(
-        rules={"b": 1}, startup_trials=3, pruning_trials=2, warmup_folds=1,
+        rules={"b": 1},
+        startup_trials=3,
+        pruning_trials=2,
+        warmup_folds=1,
         lightgbm={"num_leaves": (2, 4, 8), "learning_rate": (0.05, 0.2), "lambda_l2": (0, 10)},
     ),
-)  # fmt: skip
+)
 IDENTITY = {"sleeve": "test", "snapshot_id": "0"}
 
 
@@ -102,9 +105,7 @@ def test_a_study_says_whether_its_trials_shared_bins(found: tuple[Path, Found], 
     assert run(arena, tmp_path, config=ridge, trials=1).history.studies.popitem()[1].identity["bins"] is None  # type: ignore[attr-defined]
 
 
-def test_stopping_and_resuming_or_more_workers_change_no_byte(
-    arena: Arena, found: tuple[Path, Found], tmp_path: Path
-) -> None:
+def test_stopping_and_resuming_or_more_workers_change_no_byte(arena: Arena, found: tuple[Path, Found], tmp_path: Path) -> None:
     run(arena, tmp_path, trials=2)
     run(arena, tmp_path, trials=6, workers=2)
     assert lines(tmp_path) == lines(found[0])
@@ -146,9 +147,7 @@ def test_laggards_are_pruned_and_keep_the_returns_they_have(arena: Arena, tmp_pa
     assert result.history.tries == 14
 
 
-def test_a_process_that_dies_leaves_a_trial_that_counts(
-    arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_dies_leaves_a_trial_that_counts(arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(BaseException):
         pass
 
@@ -237,9 +236,7 @@ def test_any_database_url_can_hold_the_sampler_s_memory(arena: Arena, tmp_path: 
     assert study.n_trials == 1
 
 
-@pytest.mark.parametrize(
-    "url", ["nonsense", "postgresql://user:secret@127.0.0.1:1/trials", "sqlite:////nonexistent/folder/x.db"]
-)
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://user:secret@127.0.0.1:1/trials", "sqlite:////nonexistent/folder/x.db"])
 def test_a_storage_that_does_not_open_is_said_without_its_password(arena: Arena, tmp_path: Path, url: str) -> None:
     with pytest.raises(FixInput, match="storage cannot be opened") as caught:
         search(CONFIG, arena, IDENTITY, replace(plan(tmp_path, trials=1), storage=url), no_step)
@@ -247,8 +244,7 @@ def test_a_storage_that_does_not_open_is_said_without_its_password(arena: Arena,
 
 
 @pytest.mark.parametrize(
-    ("values", "match"),
-    [({"leaves": [3]}, "no parameter of it"), ({"num_leaves": [1]}, "num_leaves"), ({"num_leaves": "many"}, "search")],
+    ("values", "match"), [({"leaves": [3]}, "no parameter of it"), ({"num_leaves": [1]}, "num_leaves"), ({"num_leaves": "many"}, "search")]
 )
 def test_a_search_space_is_checked_when_it_is_read(values: dict[str, object], match: str) -> None:
     with pytest.raises(BadConfig, match=match):
@@ -257,7 +253,12 @@ def test_a_search_space_is_checked_when_it_is_read(values: dict[str, object], ma
 
 def test_the_ranges_are_those_of_the_specification() -> None:
     assert RecipeConfig().search.lightgbm == {
-        "num_leaves": (31, 63, 127), "max_depth": (-1, 7, 11), "learning_rate": (0.01, 0.05, 0.1),
-        "min_data_in_leaf": (50, 200), "feature_fraction": (0.6, 0.9), "bagging_fraction": (0.6, 0.9),
-        "lambda_l1": (0, 10), "lambda_l2": (0, 10),
-    }  # fmt: skip
+        "num_leaves": (31, 63, 127),
+        "max_depth": (-1, 7, 11),
+        "learning_rate": (0.01, 0.05, 0.1),
+        "min_data_in_leaf": (50, 200),
+        "feature_fraction": (0.6, 0.9),
+        "bagging_fraction": (0.6, 0.9),
+        "lambda_l1": (0, 10),
+        "lambda_l2": (0, 10),
+    }

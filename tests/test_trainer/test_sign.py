@@ -14,8 +14,8 @@ from signals.bundle.seal import KEYSET_KIND
 from signals.bundle.seal import sign as bundle_sign
 from signals.errors import BundleRefused, FixInput
 from tests.fakes.bundles import private_key
-from trainer import sign
 from trainer.__main__ import app
+from trainer.publishing import keys as sign
 
 UNTIL = date(2030, 1, 2)
 
@@ -97,13 +97,16 @@ def test_an_older_key_set_is_read_and_gets_its_data_key_from_the_root(tmp_path: 
     keys = made(tmp_path / "keys")
     next(keys.glob("data-*.key")).unlink()
     now = sign.load_keyset(keys)
-    old = {"format": "trademl-keyset/1", "version": 1, "threshold": 1, "valid_until": "2030-01-02",
-           "keys": [key.model_dump(mode="json") for key in now.keys]}  # fmt: skip
+    old = {
+        "format": "trademl-keyset/1",
+        "version": 1,
+        "threshold": 1,
+        "valid_until": "2030-01-02",
+        "keys": [key.model_dump(mode="json") for key in now.keys],
+    }
     payload = json.dumps(old, sort_keys=True, separators=(",", ":")).encode()
     (keys / "keyset.json").write_bytes(
-        json.dumps(
-            {"payload": payload.decode(), **json.loads(bundle_sign(KEYSET_KIND, payload, [private_key(10)]))}
-        ).encode()
+        json.dumps({"payload": payload.decode(), **json.loads(bundle_sign(KEYSET_KIND, payload, [private_key(10)]))}).encode()
     )
     held = sign.load_keyset(keys)
     assert (held.data, held.to_bytes()) == (None, payload)

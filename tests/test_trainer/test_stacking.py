@@ -14,15 +14,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput, TooLittleHistory
-from signals.router import RouterConfig
-from signals.scores import Scores, blend
+from signals.market.dataset import load_actions, load_bars, read_manifest
+from signals.scoring.router import RouterConfig
+from signals.scoring.scores import Scores, blend
 from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.stacking.combiners import MIN_SESSIONS, Ridge, Weights
@@ -30,10 +30,10 @@ from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import Request, StackLearner, stack
 from trainer.stacking.verdict import Record, records, rows_of
-from trainer.train import Request as TrainRequest
-from trainer.train import train
-from trainer.validation.cpcv import path_table
+from trainer.training.train import Request as TrainRequest
+from trainer.training.train import train
 from trainer.validation.ic import Mean
+from trainer.validation.splits.cpcv import path_table
 
 GROUPS, SESSIONS, NAMES = 6, 360, 30
 PATHS = GROUPS - 1
@@ -152,9 +152,7 @@ def test_the_weights_do_on_a_device_what_they_did_here() -> None:
     learned = proof.whole.learned[True, True]
     day = members.sessions[100].astype(object)
     raw = [member.out_of_fold[100] for member in members.members]
-    on_device = blend(
-        [Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)], learned
-    )
+    on_device = blend([Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)], learned)
     z = np.array([(v - v.mean()) / v.std(ddof=1) for v in raw])
     here = proof.whole.combine(z[:, None, :])[0]
     np.testing.assert_allclose(on_device.values, here, rtol=1e-9)
@@ -208,9 +206,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(kind: LearnerKind, **cpcv: int) -> RecipeConfig:
     settings = {"groups": 4, "test_groups": 2, "embargo_sessions": 5, "holdout_sessions": 40} | cpcv
-    return RecipeConfig(
-        learner=kind, lightgbm=LightGbmConfig(trees=10, num_leaves=7, min_data_in_leaf=100), cpcv=CpcvConfig(**settings)
-    )
+    return RecipeConfig(learner=kind, lightgbm=LightGbmConfig(trees=10, num_leaves=7, min_data_in_leaf=100), cpcv=CpcvConfig(**settings))
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +214,7 @@ def runs(data: Path) -> tuple[Path, Path]:
     folders = []
     for kind in (LearnerKind.LIGHTGBM, LearnerKind.RIDGE):
         folder = data.parent / f"run-{kind}"
-        request = TrainRequest(
-            data=data, run=folder, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test"
-        )
+        request = TrainRequest(data=data, run=folder, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
         train(RECIPES["equities_xs"], recipe(kind), request, lambda _: None)
         folders.append(folder)
     return folders[0], folders[1]
@@ -238,11 +232,7 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
         known = stack(asked(runs, data, tmp_path / name, learner))
     assert known["members"][0]["name"] == "run-lightgbm"
     files = [
-        {
-            str(path.relative_to(tmp_path / name)): path.read_bytes()
-            for path in (tmp_path / name).rglob("*")
-            if path.is_file()
-        }
+        {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
         for name in ("one", "two")
     ]
     assert files[0] == files[1]
@@ -318,8 +308,7 @@ def test_runs_that_are_not_fold_consistent_are_refused(runs: tuple[Path, Path], 
 
 def test_the_command_says_why_a_stack_is_not_promotable(runs: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     answer = CliRunner().invoke(
-        app,
-        ["stack", "--runs", str(runs[0]), "--runs", str(runs[1]), "--data", str(data), "--to", str(tmp_path / "s")],
+        app, ["stack", "--runs", str(runs[0]), "--runs", str(runs[1]), "--data", str(data), "--to", str(tmp_path / "s")]
     )
     known = json.loads((tmp_path / "s" / "stack.json").read_text())
     assert answer.exit_code == (0 if known["promotable"] else 1), answer.output

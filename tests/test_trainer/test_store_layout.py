@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import trainer.publish
-from appliance.bundles import BundleStore
-from appliance.fs import DurableFs
-from appliance.stores import FolderStore
-from appliance.sync import BundlePull, fetch_bundle, pull_bundle
+import trainer.publishing.publish
+from appliance.bundles.pull import BundlePull, fetch_bundle, pull_bundle
+from appliance.bundles.store import BundleStore
+from appliance.storage.base import FolderStore
+from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence
 from signals.errors import BundleRefused, StoreUnreachable
@@ -23,9 +23,9 @@ from signals.inference import predict
 from tests.fakes.bundles import FAR, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, run_folder
-from trainer import sign
-from trainer.publish import Publication, Request, publish
-from trainer.way_back import grant_of
+from trainer.publishing import keys as sign
+from trainer.publishing.publish import Publication, Request, publish
+from trainer.publishing.rollback import grant_of
 
 SLEEVE = "equities_xs"
 SLEEVES = (SLEEVE,)
@@ -86,7 +86,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Bundles are verified in this process: the child that devices and publishers start is tested elsewhere."""
-    monkeypatch.setattr(trainer.publish, "verify", partial(verify, reproduce=predict))
+    monkeypatch.setattr(trainer.publishing.publish, "verify", partial(verify, reproduce=predict))
     return World(tmp_path)
 
 
@@ -131,9 +131,7 @@ def test_the_high_water_goes_up_over_roles_and_never_down(world: World) -> None:
     champion, evaluation = world.publish(Role.CHAMPION), world.publish(Role.EVALUATION)
     assert world.pull((Role.EVALUATION,)).in_force == evaluation.folder.name
     told = world.pull()
-    assert (
-        told.in_force == evaluation.folder.name and f"{champion.seq} is not newer than {evaluation.seq}" in told.refusal
-    )
+    assert told.in_force == evaluation.folder.name and f"{champion.seq} is not newer than {evaluation.seq}" in told.refusal
     newer = world.publish(Role.CHAMPION)
     assert world.pull().in_force == newer.folder.name and world.device.high_water().seq == newer.seq == 3
 
@@ -176,7 +174,7 @@ def test_a_publication_that_stops_at_any_write_leaves_a_whole_bundle_and_uses_no
         writes.append(path)
         write_atomic(path, content)
 
-    monkeypatch.setattr(trainer.publish, "write_atomic", cut)
+    monkeypatch.setattr(trainer.publishing.publish, "write_atomic", cut)
     seqs = [first.seq]
     while True:
         writes.clear()

@@ -17,11 +17,11 @@ import pyarrow.feather
 import pytest
 from typer.testing import CliRunner
 
-from signals.dataset import load_actions, load_bars, read_manifest, read_table
-from signals.eligibility_rule import ANY
 from signals.errors import BadBars, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
+from signals.market.eligibility_rule import ANY
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
@@ -130,51 +130,68 @@ LAYOUTS: dict[str, tuple[str, bytes, BarColumns]] = {
         ("Excel's sep=", "b.csv", "sep=;\n" + text(";"), None),
         ("lines before the header", "b.csv", "Daily bars, all names\n# adjusted, USD\n\n" + text(), None),
         ("lines below the table", "b.csv", text() + "\nTotal rows: 10\nSource: an exchange\n", None),
-        ("decimal commas and German dates", "b.csv", german(),
-         BarColumns(columns={"date": "Datum"}, date_format="%d.%m.%Y")),
+        ("decimal commas and German dates", "b.csv", german(), BarColumns(columns={"date": "Datum"}, date_format="%d.%m.%Y")),
         ("dollar signs and thousands", "b.csv", american(), None),
         ("title case and Ticker", "b.csv", text(header="Date,Ticker,Open,High,Low,Close,Volume\n"), None),
         ("short names", "b.csv", text(header="t,sym,o,h,l,c,v\n"), None),
         ("Stooq's brackets", "b.txt", text(header="<DATE>,<TICKER>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>\n"), None),
         ("YYYYMMDD", "b.csv", csv_dated(lambda day: day.replace("-", "")), None),
         ("midnight UTC as text", "b.csv", csv_dated(lambda day: f"{day}T00:00:00.000Z"), None),
-        ("midnight New York with offsets", "b.csv",
-         csv_dated(lambda day: str(midnight("America/New_York", day))), None),
+        ("midnight New York with offsets", "b.csv", csv_dated(lambda day: str(midnight("America/New_York", day))), None),
         ("midnight elsewhere", "b.csv", csv_dated(lambda day: f"{day} 00:00:00+09:00"), None),
         ("midnight New York in UTC", "b.csv", csv_dated(lambda day: f"{day}T04:00:00Z"), None),
         ("seconds since 1970", "b.csv", csv_dated(lambda day: int(midnight("UTC", day).timestamp())), None),
-        ("milliseconds since 1970", "b.csv",
-         csv_dated(lambda day: int(midnight("UTC", day).timestamp()) * 10**3), None),
-        ("nanoseconds since 1970", "b.csv",
-         csv_dated(lambda day: int(midnight("America/New_York", day).timestamp()) * 10**9), None),
+        ("milliseconds since 1970", "b.csv", csv_dated(lambda day: int(midnight("UTC", day).timestamp()) * 10**3), None),
+        ("nanoseconds since 1970", "b.csv", csv_dated(lambda day: int(midnight("America/New_York", day).timestamp()) * 10**9), None),
         ("gzip", "b.csv.gz", gzip.compress(text().encode()), None),
         ("bzip2", "b.csv.bz2", bz2.compress(text().encode()), None),
         ("Zstandard", "b.csv.zst", pa.Codec("zstd").compress(text().encode(), asbytes=True), None),
         ("zip", "b.zip", zipped({"b.csv": text()}), None),
         ("zip of a file a symbol", "b.zip", zipped({f"us/{name}.csv": of_symbol(name) for name in CLOSES}), None),
-        ("hive folders", "b.zip",
-         zipped({f"symbol={name}/part-0.parquet": parquet(frame()[frame()["symbol"] == name].drop(columns="symbol"))
-                 for name in CLOSES}), None),
-        ("Spark's folder", "b.zip",
-         zipped({"_SUCCESS": b"", ".part-0.parquet.crc": b"x", "part-1.parquet": parquet(frame().head(0)),
-                 "part-0.snappy.parquet": parquet(frame())}), None),
+        (
+            "hive folders",
+            "b.zip",
+            zipped(
+                {f"symbol={name}/part-0.parquet": parquet(frame()[frame()["symbol"] == name].drop(columns="symbol")) for name in CLOSES}
+            ),
+            None,
+        ),
+        (
+            "Spark's folder",
+            "b.zip",
+            zipped(
+                {
+                    "_SUCCESS": b"",
+                    ".part-0.parquet.crc": b"x",
+                    "part-1.parquet": parquet(frame().head(0)),
+                    "part-0.snappy.parquet": parquet(frame()),
+                }
+            ),
+            None,
+        ),
         ("Parquet", "b.parquet", parquet(frame()), None),
         ("Parquet with dates", "b.parquet", parquet(dated(lambda day: date.fromisoformat(day))), None),
         ("Parquet with timestamps in UTC", "b.parquet", parquet(dated(lambda day: midnight("UTC", day))), None),
-        ("Parquet with timestamps elsewhere", "b.parquet",
-         parquet(dated(lambda day: midnight("Asia/Tokyo", day))), None),
+        ("Parquet with timestamps elsewhere", "b.parquet", parquet(dated(lambda day: midnight("Asia/Tokyo", day))), None),
         ("Parquet with index levels", "b.parquet", parquet(frame().set_index(["date", "symbol"])), None),
-        ("alpaca-py's frame", "b.parquet",
-         parquet(dated(lambda day: midnight("America/New_York", day).tz_convert("UTC")).rename(
-             columns={"date": "timestamp"}).assign(trade_count=7.0, vwap=1.0).set_index(
-                 ["symbol", "timestamp"])), None),
+        (
+            "alpaca-py's frame",
+            "b.parquet",
+            parquet(
+                dated(lambda day: midnight("America/New_York", day).tz_convert("UTC"))
+                .rename(columns={"date": "timestamp"})
+                .assign(trade_count=7.0, vwap=1.0)
+                .set_index(["symbol", "timestamp"])
+            ),
+            None,
+        ),
         ("Parquet with categories", "b.parquet", parquet(frame().astype({"symbol": "category"})), None),
         ("Feather", "b.feather", arrow(), None),
         ("yfinance.download as CSV", "b.csv", yfinance_csv(wide()), None),
         ("yfinance.download by ticker", "b.csv", yfinance_csv(wide(symbols_first=True)), None),
         ("yfinance.download as Parquet", "b.parquet", parquet(wide()), None),
     ]
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -188,8 +205,7 @@ def test_every_layout_gives_the_same_ten_bars(layout: str) -> None:
         assert found[name].tolist() == [row[place + 2] for row in rows()], name
     expected = {"alpaca-py's frame": ["columns not used: trade_count, vwap"]}.get(layout, [])
     if layout == "lines below the table":
-        expected = [f"a line below the table of b.csv is no row: {line!r}"
-                    for line in ("Source: an exchange", "Total rows: 10")]  # fmt: skip
+        expected = [f"a line below the table of b.csv is no row: {line!r}" for line in ("Source: an exchange", "Total rows: 10")]
     assert notes == expected
 
 
@@ -224,8 +240,9 @@ def bars_of(folder: Path, manifest: Manifest | None = None) -> dict[tuple[str, s
     manifest = manifest or read_manifest(folder)
     panel = load_bars(folder, manifest, manifest.first, manifest.last)
     cells = [(t, n) for t in range(len(panel.sessions)) for n in range(len(panel.symbols))]
-    return {(str(panel.sessions[t]), panel.symbols[n]): float(panel.close[t, n]) for t, n in cells
-            if panel.close[t, n] == panel.close[t, n]}  # fmt: skip
+    return {
+        (str(panel.sessions[t]), panel.symbols[n]): float(panel.close[t, n]) for t, n in cells if panel.close[t, n] == panel.close[t, n]
+    }
 
 
 # dates
@@ -233,28 +250,34 @@ def bars_of(folder: Path, manifest: Manifest | None = None) -> dict[tuple[str, s
 
 def test_a_date_label_of_tomorrow_in_utc_is_tomorrow_and_revises_nothing(tmp_path: Path) -> None:
     base = written(tmp_path, "base.csv", HEADER + frame().head(6).to_csv(index=False, header=False))
-    thursday = written(tmp_path, "thursday.csv", of_rows(
-        "2021-06-10T00:00:00.000Z,AAA,102.80,103.50,102.50,103.00,1030",
-        "2021-06-10T00:00:00.000Z,BBB,50.80,51.50,50.50,51.00,1030"))  # fmt: skip
+    thursday = written(
+        tmp_path,
+        "thursday.csv",
+        of_rows(
+            "2021-06-10T00:00:00.000Z,AAA,102.80,103.50,102.50,103.00,1030", "2021-06-10T00:00:00.000Z,BBB,50.80,51.50,50.50,51.00,1030"
+        ),
+    )
     data = tmp_path / "data"
     assert run("ingest", "--bars", base, "--to", data, "--known-at", "2021-06-09")[0] == 0
     assert run("ingest", "--add", "--bars", thursday, "--to", data, "--known-at", "2021-06-10")[0] == 0
     found = bars_of(data)
     assert {key: close for key, close in found.items() if key[0] >= "2021-06-09"} == {
-        ("2021-06-09", "AAA"): 102.0, ("2021-06-09", "BBB"): 49.5,
-        ("2021-06-10", "AAA"): 103.0, ("2021-06-10", "BBB"): 51.0,
-    }  # fmt: skip
+        ("2021-06-09", "AAA"): 102.0,
+        ("2021-06-09", "BBB"): 49.5,
+        ("2021-06-10", "AAA"): 103.0,
+        ("2021-06-10", "BBB"): 51.0,
+    }
     assert "REVISED" not in run("audit", "--data", data)[1]
 
 
 def test_actions_and_members_have_date_labels_too(tmp_path: Path) -> None:
-    bars = written(tmp_path, "bars.csv", of_rows(
-        "2021-06-08,AAA,403.8,404.5,403.5,404,50000", "2021-06-09,AAA,101.8,102.5,101.5,102,50000"))  # fmt: skip
+    bars = written(
+        tmp_path, "bars.csv", of_rows("2021-06-08,AAA,403.8,404.5,403.5,404,50000", "2021-06-09,AAA,101.8,102.5,101.5,102,50000")
+    )
     actions = written(tmp_path, "a.csv", "kind,symbol,effective,ratio\nsplit,AAA,2021-06-09T00:00:00Z,4\n")
     universe = written(tmp_path, "u.csv", "symbol,start,end\nAAA,2021-06-09T00:00:00Z,9999-12-31\n")
     data = tmp_path / "data"
-    assert run("ingest", "--bars", bars, "--actions", actions, "--universe", universe, "--basis", "raw",
-               "--to", data)[0] == 0  # fmt: skip
+    assert run("ingest", "--bars", bars, "--actions", actions, "--universe", universe, "--basis", "raw", "--to", data)[0] == 0
     manifest = read_manifest(data)
     assert [a.effective for a in load_actions(data, manifest)] == [date(2021, 6, 9)]
     panel = load_bars(data, manifest, manifest.first, manifest.last)
@@ -263,8 +286,7 @@ def test_actions_and_members_have_date_labels_too(tmp_path: Path) -> None:
 
 
 def test_dates_over_the_change_of_the_clocks_are_one_file(tmp_path: Path) -> None:
-    content = of_rows("2021-03-12 00:00:00-05:00,AAA,99.8,100.5,99.5,100,1000",
-                      "2021-03-15 00:00:00-04:00,AAA,100.8,101.5,100.5,101,1000")  # fmt: skip
+    content = of_rows("2021-03-12 00:00:00-05:00,AAA,99.8,100.5,99.5,100,1000", "2021-03-15 00:00:00-04:00,AAA,100.8,101.5,100.5,101,1000")
     found = read_bars(content.encode(), BarColumns(), where="h.csv")
     assert [str(day.date()) for day in found["date"]] == ["2021-03-12", "2021-03-15"]
 
@@ -286,8 +308,14 @@ def test_a_cell_that_may_be_another_date_is_refused(cell: str) -> None:
 def test_a_bar_of_the_future_is_refused_by_its_row(day: str, tmp_path: Path) -> None:
     path = written(tmp_path, "tomorrow.csv", text() + f"{day},AAA,103.80,104.50,103.50,104.00,1000\n")
     with pytest.raises(BadBars, match=rf"a bar of the future: {day} \(tomorrow\.csv, row 11\)\. Today is 2026-11-29"):
-        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-               config=CurationConfig(), today=date(2026, 11, 29))  # fmt: skip
+        ingest(
+            Sources(path),
+            tmp_path / "data",
+            mapping=Mapping(),
+            basis=PriceBasis.SPLIT_ADJUSTED,
+            config=CurationConfig(),
+            today=date(2026, 11, 29),
+        )
     assert not (tmp_path / "data").exists()
 
 
@@ -295,16 +323,14 @@ def test_a_bar_of_the_future_is_refused_by_its_row(day: str, tmp_path: Path) -> 
 def test_a_placeholder_far_from_every_other_date_is_refused(day: str, said: str, tmp_path: Path) -> None:
     path = written(tmp_path, "b.csv", text() + f"{day},AAA,103.80,104.50,103.50,104.00,1000\n")
     with pytest.raises(BadBars, match=rf"no symbol has a row between.*{said}"):
-        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-               config=CurationConfig())  # fmt: skip
+        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
 
 
 @pytest.mark.parametrize("year", ["0001", "1884", "2300", "9999"])
 def test_a_year_without_a_calendar_is_one_clear_error(year: str, tmp_path: Path) -> None:
     path = written(tmp_path, "b.csv", of_rows(f"{year}-06-07,AAA,1,1,1,1,1"))
     with pytest.raises(TrademlError, match="no calendar of the exchange reaches"):
-        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-               config=CurationConfig())  # fmt: skip
+        ingest(Sources(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
 
 
 SHIFTS = {
@@ -319,10 +345,13 @@ SHIFTS = {
 def quarter(shift: Callable[[str], object], of: str = "AAA BBB") -> str:
     """Two names over April to June 2021, whose Good Friday and Memorial Day were no sessions; `of` them shifted."""
     days = [str(day) for day in xnys(date(2021, 3, 29), date(2021, 6, 30)).days]
-    return of_rows(*(
-        f"{shift(day) if name in of else day},{name},{price},{price},{price},{price},1000"
-        for at, day in enumerate(days) for name, price in (("AAA", 100 + at), ("BBB", 50 + at / 2))
-    ))  # fmt: skip
+    return of_rows(
+        *(
+            f"{shift(day) if name in of else day},{name},{price},{price},{price},{price},1000"
+            for at, day in enumerate(days)
+            for name, price in (("AAA", 100 + at), ("BBB", 50 + at / 2))
+        )
+    )
 
 
 @pytest.mark.parametrize("kind", SHIFTS)
@@ -375,8 +404,7 @@ def test_dates_of_actions_are_shifted_or_of_no_calendar_in_words(tmp_path: Path)
         code, said = run("ingest", "--bars", bars, "--actions", path, "--to", tmp_path / "data")
         assert (code, meant in said) == (2, True), said
     mapping = written(tmp_path, "mapping.yml", "actions: {dates: day_early}\n")
-    assert run("ingest", "--bars", bars, "--actions", tmp_path / "early.csv", "--mapping", mapping,
-               "--to", tmp_path / "data")[0] == 0  # fmt: skip
+    assert run("ingest", "--bars", bars, "--actions", tmp_path / "early.csv", "--mapping", mapping, "--to", tmp_path / "data")[0] == 0
     found = load_actions(tmp_path / "data", read_manifest(tmp_path / "data"))
     assert [str(action.effective) for action in found] == days
 
@@ -411,9 +439,7 @@ def test_nothing_is_known_or_asked_for_after_today(tmp_path: Path) -> None:
         ("100;100;100;100", "1,000,000", None, (100.0, 1e6)),
     ],
 )
-def test_the_figures_together_show_what_parts_decimals(
-    prices: str, volume: str, decimal: str | None, first: tuple[float, float]
-) -> None:
+def test_the_figures_together_show_what_parts_decimals(prices: str, volume: str, decimal: str | None, first: tuple[float, float]) -> None:
     content = HEADER.replace(",", ";") + f"2021-06-07;AAA;{prices};{volume}\n"
     sign = None if decimal is None else DecimalSign(decimal)
     found = read_bars(content.encode(), BarColumns(decimal=sign), where="b.csv")
@@ -504,21 +530,23 @@ def test_symbols_that_no_broker_knows_are_named_and_the_mapping_mends_them() -> 
 
 
 def test_only_stocks_are_eligible_and_other_kinds_are_named(tmp_path: Path) -> None:
-    kinds = {
-        "AAA": "Common Stock",
-        "WRT": "WARRANT",
-        "IDX": "INDEX",
-        "NOT": "ETN",
-        "FND": "etf",
-        "CRY": "CRYPTOCURRENCY",
-    }
+    kinds = {"AAA": "Common Stock", "WRT": "WARRANT", "IDX": "INDEX", "NOT": "ETN", "FND": "etf", "CRY": "CRYPTOCURRENCY"}
     days = pd.bdate_range("2021-06-07", periods=4).strftime("%Y-%m-%d")
-    lines = [f"{day},{name},{10 + at},{11 + at},{9 + at},{10 + at},{1000 + at},{kind}\n"
-             for at, day in enumerate(days) for name, kind in kinds.items()]  # fmt: skip
+    lines = [
+        f"{day},{name},{10 + at},{11 + at},{9 + at},{10 + at},{1000 + at},{kind}\n"
+        for at, day in enumerate(days)
+        for name, kind in kinds.items()
+    ]
     path = written(tmp_path, "kinds.csv", HEADER.replace("volume", "volume,kind") + "".join(lines))
     notes: list[str] = []
-    manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-                      config=CurationConfig(min_history=3, eligibility=ANY), note=notes.append)  # fmt: skip
+    manifest = ingest(
+        Sources(path),
+        tmp_path / "d",
+        mapping=Mapping(),
+        basis=PriceBasis.SPLIT_ADJUSTED,
+        config=CurationConfig(min_history=3, eligibility=ANY),
+        note=notes.append,
+    )
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
     assert [name for n, name in enumerate(panel.symbols) if panel.eligible[-1, n]] == ["AAA"]
     assert notes == ["kinds that are neither stock nor etf, and never eligible: cryptocurrency, etn, index, warrant"]
@@ -532,16 +560,26 @@ def actions(*lines: str) -> str:
 
 
 RAW = of_rows(
-    "2021-06-07,AAA,399.80,400.50,399.50,400.00,1000", "2021-06-08,AAA,403.80,404.50,403.50,404.00,1000",
-    "2021-06-09,AAA,101.80,102.50,101.50,102.00,1000", "2021-06-10,AAA,102.80,103.50,102.50,103.00,1000",
-)  # fmt: skip
+    "2021-06-07,AAA,399.80,400.50,399.50,400.00,1000",
+    "2021-06-08,AAA,403.80,404.50,403.50,404.00,1000",
+    "2021-06-09,AAA,101.80,102.50,101.50,102.00,1000",
+    "2021-06-10,AAA,102.80,103.50,102.50,103.00,1000",
+)
 
 
 def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
-    told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,4.0,", "dividend,AAA,2021-06-10,,0.5",
-                   "dividend,AAA,2021-06-10,,0.50")  # fmt: skip
-    code, said = run("ingest", "--bars", written(tmp_path, "raw.csv", RAW), "--actions",
-                     written(tmp_path, "a.csv", told), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,4.0,", "dividend,AAA,2021-06-10,,0.5", "dividend,AAA,2021-06-10,,0.50")
+    code, said = run(
+        "ingest",
+        "--bars",
+        written(tmp_path, "raw.csv", RAW),
+        "--actions",
+        written(tmp_path, "a.csv", told),
+        "--basis",
+        "raw",
+        "--to",
+        tmp_path / "d",
+    )
     assert (code, "NOTE: actions told more than once, which count once: 2" in said) == (0, True)
     manifest = read_manifest(tmp_path / "d")
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
@@ -551,17 +589,36 @@ def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
 
 def test_two_splits_of_a_day_that_differ_are_refused(tmp_path: Path) -> None:
     told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,2,")
-    code, said = run("ingest", "--bars", written(tmp_path, "raw.csv", RAW), "--actions",
-                     written(tmp_path, "a.csv", told), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    code, said = run(
+        "ingest",
+        "--bars",
+        written(tmp_path, "raw.csv", RAW),
+        "--actions",
+        written(tmp_path, "a.csv", told),
+        "--basis",
+        "raw",
+        "--to",
+        tmp_path / "d",
+    )
     assert (code, said) == (2, "2 splits of AAA on 2021-06-09 that differ (a.csv). Keep the true one")
     assert not (tmp_path / "d").exists()
 
 
 def test_actions_and_members_of_nobody_are_named(tmp_path: Path) -> None:
     universe = "symbol,start,end\nAAA,2021-01-01,\nBBB.US,2021-01-01,\n"
-    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--actions",
-                     written(tmp_path, "a.csv", actions("split,AAA.US,2021-06-09,4,")), "--universe",
-                     written(tmp_path, "u.csv", universe), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    code, said = run(
+        "ingest",
+        "--bars",
+        written(tmp_path, "b.csv", text()),
+        "--actions",
+        written(tmp_path, "a.csv", actions("split,AAA.US,2021-06-09,4,")),
+        "--universe",
+        written(tmp_path, "u.csv", universe),
+        "--basis",
+        "raw",
+        "--to",
+        tmp_path / "d",
+    )
     assert code == 0
     assert "NOTE: 1 action names no symbol of the bars: AAA.US" in said
     assert "NOTE: 1 member is no symbol of the bars: BBB.US" in said
@@ -569,16 +626,16 @@ def test_actions_and_members_of_nobody_are_named(tmp_path: Path) -> None:
 
 def test_a_membership_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
     universe = "symbol,start,end\nAAA,2021-01-01,\nBBB,2021-06-09,2021-06-08\n"
-    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--universe",
-                     written(tmp_path, "u.csv", universe), "--to", tmp_path / "d")  # fmt: skip
+    code, said = run(
+        "ingest", "--bars", written(tmp_path, "b.csv", text()), "--universe", written(tmp_path, "u.csv", universe), "--to", tmp_path / "d"
+    )
     assert (code, "BBB: a membership that ends on 2021-06-08" in said, "u.csv, row 2" in said) == (2, True, True)
 
 
 def test_a_file_of_no_actions_is_no_fault(tmp_path: Path) -> None:
     """`trainer fetch` writes one for a time without any."""
     empty = written(tmp_path, "actions.csv", "kind,symbol,effective,ratio,cash,new_symbol\n")
-    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--actions", empty, "--basis", "raw",
-                     "--to", tmp_path / "d")  # fmt: skip
+    code, said = run("ingest", "--bars", written(tmp_path, "b.csv", text()), "--actions", empty, "--basis", "raw", "--to", tmp_path / "d")
     assert (code, "10 bars" in said) == (0, True)
     assert load_actions(tmp_path / "d", read_manifest(tmp_path / "d")) == ()
 
@@ -587,8 +644,17 @@ def test_a_file_of_no_actions_is_no_fault(tmp_path: Path) -> None:
 
 
 def split_case(tmp_path: Path, bars: str, line: str) -> tuple[int, str]:
-    return run("ingest", "--bars", written(tmp_path, "b.csv", bars), "--actions",
-               written(tmp_path, "a.csv", actions(line)), "--basis", "raw", "--to", tmp_path / "d")  # fmt: skip
+    return run(
+        "ingest",
+        "--bars",
+        written(tmp_path, "b.csv", bars),
+        "--actions",
+        written(tmp_path, "a.csv", actions(line)),
+        "--basis",
+        "raw",
+        "--to",
+        tmp_path / "d",
+    )
 
 
 @pytest.mark.parametrize(
@@ -600,7 +666,7 @@ def split_case(tmp_path: Path, bars: str, line: str) -> tuple[int, str]:
         (RAW, "split,AAA,2021-06-10,4,", "the recorded split 4:1 contradicts the prices (AAA 2021-06-10"),
     ],
     ids=["adjusted prices", "inverted", "a day early", "a day late"],
-)  # fmt: skip
+)
 def test_a_split_that_the_prices_did_not_follow_is_refused(tmp_path: Path, bars: str, line: str, said: str) -> None:
     code, told = split_case(tmp_path, bars, line)
     assert code == 2
@@ -616,8 +682,7 @@ def test_the_true_split_is_accepted(tmp_path: Path) -> None:
 def red_of(table: pd.DataFrame, tmp_path: Path) -> dict[str, str]:
     """RED session -> its first reason."""
     path = written(tmp_path, "b.csv", table.to_csv(index=False))
-    manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED,
-                      config=CurationConfig())  # fmt: skip
+    manifest = ingest(Sources(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
     return {str(a.session): a.reasons[0] for a in manifest.audits if a.status == "RED"}
 
 
@@ -658,9 +723,7 @@ def changed(kind: str) -> pd.DataFrame:
         ("rolled", {"2021-06-08": "a quarter of the closes doubled or halved"}),
     ],
 )
-def test_a_session_that_is_no_day_of_trading_is_red_and_the_day_after_is_not(
-    tmp_path: Path, kind: str, found: dict[str, str]
-) -> None:
+def test_a_session_that_is_no_day_of_trading_is_red_and_the_day_after_is_not(tmp_path: Path, kind: str, found: dict[str, str]) -> None:
     assert red_of(changed(kind), tmp_path) == found
 
 
@@ -687,8 +750,11 @@ def test_words_of_others_are_never_markup(tmp_path: Path) -> None:
     table = frame().replace({"symbol": {"BBB": "BAC[/PL]"}}).head(6)
     table.loc[2:3, list(FIGURES)] = table.loc[0:1, list(FIGURES)].to_numpy()
     days = pd.bdate_range("2021-06-10", periods=120).difference(pd.DatetimeIndex(["2021-07-05", "2021-09-06"]))
-    more = [(str(day.date()), name, 99.0 + at % 7, 109.0, 98.0, 100.0 + at % 7, 900 + at)
-            for at, day in enumerate(days) for name in ("AAA", "BAC[/PL]")]  # fmt: skip
+    more = [
+        (str(day.date()), name, 99.0 + at % 7, 109.0, 98.0, 100.0 + at % 7, 900 + at)
+        for at, day in enumerate(days)
+        for name in ("AAA", "BAC[/PL]")
+    ]
     table = pd.concat([table, pd.DataFrame(more, columns=table.columns)])
     table.loc[table.index[-1], "volume"] = 0
     data = tmp_path / "data[v2]"

@@ -12,7 +12,7 @@ import pytest
 from signals.errors import FixInput
 from tests.fakes.champions import SLEEVE, add
 from tests.fakes.promotion import BARS
-from trainer.history import CHAMPIONS
+from trainer.promotion.history import CHAMPIONS
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +20,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty tracking store, made once: MLflow takes a second or more to create its tables."""
     patch = pytest.MonkeyPatch()
     patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
     folder = tmp_path_factory.mktemp("mlflow")
-    tracking.client(tracking.default_uri(folder))
+    mlflow_mirror.client(mlflow_mirror.default_uri(folder))
     patch.undo()
-    return folder / tracking.DATABASE
+    return folder / mlflow_mirror.DATABASE
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def registry(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def mirrored(registry: Path) -> Any:
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
-    client = tracking.client(tracking.default_uri(registry))
-    tracking.sync(client, registry, SLEEVE)
+    client = mlflow_mirror.client(mlflow_mirror.default_uri(registry))
+    mlflow_mirror.sync(client, registry, SLEEVE)
     return client
 
 
@@ -104,14 +104,12 @@ def test_a_store_that_mirrors_another_history_is_not_written_to(registry: Path, 
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{folder}", "nonsense://x", "http://127.0.0.1:9"])
-def test_a_tracking_store_that_does_not_answer_is_one_clear_error(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trainer import tracking
+def test_a_tracking_store_that_does_not_answer_is_one_clear_error(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer.promotion import mlflow_mirror
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(FixInput, match="tracking store failed"):
-        tracking.client(uri.format(folder=tmp_path))
+        mlflow_mirror.client(uri.format(folder=tmp_path))
 
 
 def test_nothing_leaves_the_machine(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:

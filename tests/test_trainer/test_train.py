@@ -19,27 +19,18 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from signals.config import load
-from signals.dataset import SessionStatus, load_bars, read_manifest
-from signals.errors import (
-    BadConfig,
-    BadDataset,
-    DataNotUsable,
-    FixInput,
-    InvariantBroken,
-    NotASession,
-    TooLittleHistory,
-    UnknownSymbol,
-)
+from signals.errors import BadConfig, BadDataset, DataNotUsable, FixInput, InvariantBroken, NotASession, TooLittleHistory, UnknownSymbol
 from signals.inference import predict
+from signals.market.dataset import SessionStatus, load_bars, read_manifest
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.commands.training import overridden
-from trainer.export import export
-from trainer.models.parameters import LightGbmConfig
+from trainer.learners.export import export
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.run_folder import write_run
-from trainer.train import Request, steps, train
+from trainer.runs.run_folder import write_run
+from trainer.training.train import Request, steps, train
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = RECIPES["equities_xs"]
@@ -48,11 +39,29 @@ CONFIG = RecipeConfig(
     cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
 )
 FILES = {
-    "model.onnx", "model.txt", "model.pkl", "model_before_holdout.txt", "feature_list.json", "training_cfg.json",
-    "oof.parquet", "walk_forward.parquet", "evidence.json", "golden.npz", "drift_reference.json", "report.html",
-    "report.md", "plots/ic_by_path.png", "plots/cumulative_ic.png", "plots/deciles.png", "plots/importance.png",
-    "plots/coverage.png", "plots/drawdown.png", "plots/capacity.png", "plots/reliability.png", "plots/trials.png",
-}  # fmt: skip
+    "model.onnx",
+    "model.txt",
+    "model.pkl",
+    "model_before_holdout.txt",
+    "feature_list.json",
+    "training_cfg.json",
+    "oof.parquet",
+    "walk_forward.parquet",
+    "evidence.json",
+    "golden.npz",
+    "drift_reference.json",
+    "report.html",
+    "report.md",
+    "plots/ic_by_path.png",
+    "plots/cumulative_ic.png",
+    "plots/deciles.png",
+    "plots/importance.png",
+    "plots/coverage.png",
+    "plots/drawdown.png",
+    "plots/capacity.png",
+    "plots/reliability.png",
+    "plots/trials.png",
+}
 
 
 def request(data: Path, run: Path, /, **changes: object) -> Request:
@@ -92,9 +101,7 @@ def test_the_run_folder_holds_every_file_and_no_other(run: Path) -> None:
     assert set(contents(run)) == FILES
 
 
-def test_the_same_data_and_seed_give_the_same_bytes_however_many_work_at_it(
-    data: Path, run: Path, tmp_path: Path
-) -> None:
+def test_the_same_data_and_seed_give_the_same_bytes_however_many_work_at_it(data: Path, run: Path, tmp_path: Path) -> None:
     train(RECIPE, CONFIG, request(data, tmp_path / "again", workers=1, second=data), no_step)
     first, second = contents(run), contents(tmp_path / "again")
     assert [name for name in FILES if first[name] != second[name]] == []
@@ -103,9 +110,14 @@ def test_the_same_data_and_seed_give_the_same_bytes_however_many_work_at_it(
 def test_the_leak_battery_s_checks_stand_in_the_evidence(known: dict) -> None:
     checks = known["leaks"]["checks"]
     assert [check["check"] for check in checks] == [
-        "early moves", "entry 1 later", "entry 5 later", "features lagged one session", "labels shifted",
-        "session replaced", "second vendor",
-    ]  # fmt: skip
+        "early moves",
+        "entry 1 later",
+        "entry 5 later",
+        "features lagged one session",
+        "labels shifted",
+        "session replaced",
+        "second vendor",
+    ]
     assert all(check["why"] for check in checks)
     assert known["leaks"]["second_vendor"]["closes"]["lag_+0"] == 1.0
     told = [w for w in known["warnings"] if w.startswith("LEAK SUSPECTED")]
@@ -122,9 +134,7 @@ def test_the_evidence_agrees_with_its_own_out_of_fold_file(run: Path, known: dic
     frame = pq.read_table(run / "oof.parquet").to_pandas()
     assert list(frame.columns) == ["session", "symbol", "path", "score", "label"]
     assert frame.equals(frame.sort_values(["path", "session", "symbol"], ignore_index=True))
-    by = frame.groupby(["path", "session"])[["score", "label"]].apply(
-        lambda rows: spearmanr(rows["score"], rows["label"]).statistic
-    )
+    by = frame.groupby(["path", "session"])[["score", "label"]].apply(lambda rows: spearmanr(rows["score"], rows["label"]).statistic)
     assert by.groupby("session").mean().mean() == pytest.approx(known["ic"]["mean"], abs=1e-12)
     paths = [path["mean"] for path in known["ic"]["by_path"]]
     assert by.groupby("path").mean().tolist() == pytest.approx(paths, abs=1e-12)
@@ -147,9 +157,7 @@ def test_the_certificate_is_zero_for_every_split_and_parity_covers_every_row(kno
     assert known["parity"]["max_difference"] <= 1e-6
 
 
-def test_the_last_label_ends_with_the_data_and_the_last_features_k_sessions_and_an_entry_before(
-    data: Path, known: dict
-) -> None:
+def test_the_last_label_ends_with_the_data_and_the_last_features_k_sessions_and_an_entry_before(data: Path, known: dict) -> None:
     calendar = read_manifest(data).calendar
     assert known["last_label_session"] == END.isoformat()
     assert known["last_training_session"] == calendar.offset(END, -6).isoformat()
@@ -260,7 +268,7 @@ def test_too_little_history_is_said_and_leaves_nothing(data: Path, tmp_path: Pat
         ({"symbols": ("NOSUCH",)}, UnknownSymbol, "NOSUCH"),
         ({"data": Path("/nonexistent")}, BadDataset, "no manifest"),
     ],
-)  # fmt: skip
+)
 def test_bad_requests_have_one_clear_error(
     data: Path, tmp_path: Path, changes: dict[str, object], error: type[Exception], match: str
 ) -> None:
@@ -312,10 +320,23 @@ def test_the_command_line_overrides_the_recipe_and_is_checked_like_it() -> None:
 def test_the_command_trains_and_prints_the_evidence_as_json(data: Path, tmp_path: Path) -> None:
     config = tmp_path / "recipe.yml"
     config.write_text(json.dumps(CONFIG.model_dump(mode="json")))
-    result = CliRunner().invoke(app, [
-        "train", "--sleeve", "equities_xs", "--data", str(data), "--run", str(tmp_path / "run"), "--config",
-        str(config), "--folds", "3", "--json",
-    ])  # fmt: skip
+    result = CliRunner().invoke(
+        app,
+        [
+            "train",
+            "--sleeve",
+            "equities_xs",
+            "--data",
+            str(data),
+            "--run",
+            str(tmp_path / "run"),
+            "--config",
+            str(config),
+            "--folds",
+            "3",
+            "--json",
+        ],
+    )
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
     written = json.loads((tmp_path / "run" / "evidence.json").read_bytes())
@@ -323,9 +344,7 @@ def test_the_command_trains_and_prints_the_evidence_as_json(data: Path, tmp_path
     assert printed["cpcv"]["groups"] == 3
 
 
-@pytest.mark.parametrize(
-    ("option", "match"), [(["--sleeve", "nope"], "no sleeve 'nope'"), (["--end", "soon"], "not a date")]
-)
+@pytest.mark.parametrize(("option", "match"), [(["--sleeve", "nope"], "no sleeve 'nope'"), (["--end", "soon"], "not a date")])
 def test_the_command_names_a_wrong_option(data: Path, tmp_path: Path, option: list[str], match: str) -> None:
     plain = ["train", "--sleeve", "equities_xs", "--data", str(data), "--run", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*plain, *option])
@@ -343,10 +362,8 @@ def test_the_panel_that_is_trained_on_is_that_of_the_curated_bars(data: Path, ru
     assert line["label"] == pytest.approx(growth * (1 + bars.overnight_return[t + 6, n]) - 1, rel=1e-12)
 
 
-def test_a_learner_whose_export_is_wrong_stops_the_run(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainer.train.export", partial(export, tolerance=-1.0))
+def test_a_learner_whose_export_is_wrong_stops_the_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.training.train.export", partial(export, tolerance=-1.0))
     with pytest.raises(InvariantBroken, match="differ from the native ones"):
         train(RECIPE, CONFIG, request(data, tmp_path / "run"), no_step)
     assert not (tmp_path / "run").exists()

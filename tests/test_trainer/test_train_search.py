@@ -19,22 +19,20 @@ from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
 from tests.fakes.curated import curate
-from trainer import chain
 from trainer.__main__ import app
-from trainer.looks import LOOKS
-from trainer.models.parameters import LightGbmConfig
-from trainer.models.table import LEARNERS
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LEARNERS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import chain
+from trainer.runs.looks import LOOKS
 from trainer.search import store
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=100),
     cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
-    search=SearchConfig(
-        startup_trials=2, lightgbm={"num_leaves": (3, 7), "learning_rate": (0.05, 0.1)}, catboost={"depth": (2, 3)}
-    ),
-)  # fmt: skip
+    search=SearchConfig(startup_trials=2, lightgbm={"num_leaves": (3, 7), "learning_rate": (0.05, 0.1)}, catboost={"depth": (2, 3)}),
+)
 SLEEVE = ["--sleeve", "equities_xs"]
 Answer = dict[str, Any]
 
@@ -48,15 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(place: Path, *words: str, data: Path | None = None) -> Answer:
-    plain = [
-        "--data",
-        str(data or place / "curated"),
-        "--config",
-        str(place / "recipe.yml"),
-        "--workers",
-        "1",
-        "--json",
-    ]
+    plain = ["--data", str(data or place / "curated"), "--config", str(place / "recipe.yml"), "--workers", "1", "--json"]
     result = CliRunner().invoke(app, [words[0], *SLEEVE, *plain, *words[1:]])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -123,10 +113,7 @@ def test_every_route_to_one_model_has_the_same_deflated_sharpe_ratio(
     ratios = [known["trials"]["dsr"] for known in (trained, second, third)]
     assert ratios[0] == ratios[1] == ratios[2] == made["dsr"]
     assert [known["trials"]["n_trials"] for known in (trained, second, third)] == [3, 3, 3]
-    models = {
-        (place / "run" / "model.onnx").read_bytes(),
-        *((tmp_path / n / "model.onnx").read_bytes() for n in ("one", "two")),
-    }
+    models = {(place / "run" / "model.onnx").read_bytes(), *((tmp_path / n / "model.onnx").read_bytes() for n in ("one", "two"))}
     assert len(models) == 1
     words = ("--to", str(tmp_path / "c"), "--learners", "lightgbm,ridge", "--config", made["recipe"])
     call(place, "compare", *words, data=fresh)
@@ -151,9 +138,7 @@ def test_a_recipe_carries_its_search_and_is_refused_where_that_is_on_no_record(
     assert call(place, "train", *words, data=fresh)["trials"]["dsr"] == trained["trials"]["dsr"]
 
 
-def test_what_a_search_chose_is_published_as_if_there_had_been_no_search(
-    place: Path, trained: Answer, after: Path, tmp_path: Path
-) -> None:
+def test_what_a_search_chose_is_published_as_if_there_had_been_no_search(place: Path, trained: Answer, after: Path, tmp_path: Path) -> None:
     """Its shared bins reach no model, no score and no figure but those that count and compare the trials."""
     recipe = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
     (tmp_path / "best.yml").write_text(yaml.safe_dump(recipe))
@@ -197,9 +182,7 @@ def test_a_record_that_was_cut_is_refused_at_the_next_training(place: Path, afte
     assert not (tmp_path / "run").exists()
 
 
-def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_trial(
-    place: Path, after: Path, tmp_path: Path
-) -> None:
+def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_trial(place: Path, after: Path, tmp_path: Path) -> None:
     """In another run folder, with a sampler that remembers nothing: the record has the answers."""
     before = (after / store.FILE).read_bytes()
     call(place, "train", "--run", str(tmp_path / "run"), "--trials", "3", "--importance", data=after)
@@ -209,9 +192,7 @@ def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_t
 
 def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, fresh: Path) -> None:
     run = fresh.parent / "run"
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
-    ) as local:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
         words = ("--run", str(run), "--trials", "3", "--importance", "--cluster", local.scheduler_address)
         call(place, "train", *words, data=fresh)
     assert contents(run) == contents(place / "run")
@@ -233,14 +214,12 @@ def test_without_any_trial_one_is_counted(place: Path, fresh: Path, tmp_path: Pa
     assert (fresh / store.FILE).exists() and known["importance"] is None
 
 
-def test_a_training_that_dies_is_on_record(
-    place: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_that_dies_is_on_record(place: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object, **__: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.train.prove", die)
+        patch.setattr("trainer.training.train.prove", die)
         with pytest.raises(MemoryError):
             call(place, "train", "--run", str(tmp_path / "died"), "--seed", "9", data=fresh)
     known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3", data=fresh)["trials"]
@@ -290,9 +269,7 @@ def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path
     assert again == known and known["n_trials"] == 2 and known["bins"] is None
 
 
-def test_a_search_alone_judges_its_best_recipe_as_the_training_of_it_does(
-    place: Path, trained: Answer, tmp_path: Path
-) -> None:
+def test_a_search_alone_judges_its_best_recipe_as_the_training_of_it_does(place: Path, trained: Answer, tmp_path: Path) -> None:
     known = call(place, "search", "--to", str(tmp_path / "s"), "--trials", "3")
     assert known["sharpe"] == trained["trials"]["sharpe"] and known["bins"] == trained["trials"]["bins"]
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from trainer.__main__ import app
-from trainer.curation.twins import Twins, twins
+from trainer.curation.audit.twins import Twins, twins
 
 DAYS = xnys(date(2021, 1, 4), date(2021, 6, 30)).days
 FIRST, LAST = DAYS[0], DAYS[-1]
@@ -26,10 +26,18 @@ def market(copies: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
     factor, parts = rng.normal(0, 0.02, len(DAYS)), []
     for name in ("AAA", "BBB", "CCC", "DDD", "EEE"):
         moves = factor + rng.normal(0, 0.0005, len(DAYS))
-        parts.append(pd.DataFrame({
-            "session": DAYS, "symbol": name, "security": name, "total_return": moves,
-            "close": 50 * np.cumprod(1 + moves), "volume": rng.integers(100_000, 900_000, len(DAYS)).astype(float),
-        }))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "session": DAYS,
+                    "symbol": name,
+                    "security": name,
+                    "total_return": moves,
+                    "close": 50 * np.cumprod(1 + moves),
+                    "volume": rng.integers(100_000, 900_000, len(DAYS)).astype(float),
+                }
+            )
+        )
     whole = pd.concat(parts)
     added = [rows.assign(symbol=name, security=name) for name, rows in (copies or {}).items()]
     return pd.concat([whole, *added], ignore_index=True)

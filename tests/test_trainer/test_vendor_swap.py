@@ -13,15 +13,15 @@ import pytest
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from signals.arrow import read_parquet
-from signals.audits import SessionStatus
-from signals.bars import Bars
-from signals.dataset import load_actions, load_bars, read_file, read_manifest, read_table
 from signals.errors import BadBars, BadConfig, TrademlError
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import xnys
+from signals.market.audits import SessionStatus
+from signals.market.bars import Bars
+from signals.market.dataset import load_actions, load_bars, read_file, read_manifest, read_table
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import xnys
+from signals.storage.arrow import read_parquet
 from trainer.__main__ import app
-from trainer.curation.audit import audit
+from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import Sources, ingest
 from trainer.curation.vendors.mapping import Label, Mapping, MinuteColumns, read_mapping
@@ -60,8 +60,9 @@ def schema_of(folder: Path) -> object:
 def quoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Minutes with quotes, START labels, extended hours, raw."""
     folder = tmp_path_factory.mktemp("quoted") / "us"
-    code, said = run("ingest", "--bars", shared("us_minute_lean"), "--basis", "raw", "--to", folder,
-                     "--mapping", MAPPINGS / "minutes_start_quotes.yml")  # fmt: skip
+    code, said = run(
+        "ingest", "--bars", shared("us_minute_lean"), "--basis", "raw", "--to", folder, "--mapping", MAPPINGS / "minutes_start_quotes.yml"
+    )
     assert code == 0, said
     return folder
 
@@ -93,9 +94,7 @@ def test_a_wrong_label_moves_the_auctions_to_other_bars() -> None:
     raw = pd.read_parquet(shared("us_minute_lean"), filters=[("symbol", "=", "AAPL")])
     frame = raw.assign(time=raw["ts"].dt.tz_localize("America/New_York").dt.tz_convert("UTC"), kind="stock")
     calendar = xnys(date(2014, 6, 2), date(2014, 6, 13))
-    right, wrong = (
-        daily(regular_hours(frame, calendar, MinuteColumns(label=label))).iloc[0] for label in (Label.START, Label.END)
-    )
+    right, wrong = (daily(regular_hours(frame, calendar, MinuteColumns(label=label))).iloc[0] for label in (Label.START, Label.END))
     assert (right["open"], right["close"], right["volume"]) == (646.25, 647.35, 10_445_282)
     assert (wrong["open"], wrong["close"], wrong["volume"]) == (646.26, 646.93, 10_445_282 - 220_173 + 47_381)
 
@@ -118,8 +117,9 @@ def test_a_file_of_regular_hours_contradicts_a_wrong_label(tmp_path: Path) -> No
 
 def test_minutes_with_end_labels_agree_with_sql(tmp_path: Path) -> None:
     source = shared("us_1min_2019w07")
-    code, said = run("ingest", "--bars", source, "--to", tmp_path / "us", "--basis", "raw",
-                     "--mapping", MAPPINGS / "minutes_end.yml", "--json")  # fmt: skip
+    code, said = run(
+        "ingest", "--bars", source, "--to", tmp_path / "us", "--basis", "raw", "--mapping", MAPPINGS / "minutes_end.yml", "--json"
+    )
     assert code == 0, said
     expected = duckdb.sql(
         f"""select cast(ts as date) as session, symbol, first(open order by ts) as open, max(high) as high,
@@ -137,8 +137,7 @@ def test_minutes_with_end_labels_agree_with_sql(tmp_path: Path) -> None:
 def test_minutes_and_days_have_one_schema(quoted: Path, tmp_path: Path) -> None:
     days = pd.read_parquet(shared("us_daily_raw_lean"), filters=[("date", ">=", date(2020, 1, 2))])
     days.to_parquet(tmp_path / "days.parquet")
-    ingest(Sources(tmp_path / "days.parquet"), tmp_path / "days", mapping=Mapping(), basis=PriceBasis.RAW,
-           config=CurationConfig())  # fmt: skip
+    ingest(Sources(tmp_path / "days.parquet"), tmp_path / "days", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
     assert schema_of(quoted) == schema_of(tmp_path / "days")
     assert next(iter(schema_of(quoted))).equals(BARS_SCHEMA, check_metadata=False)
 
@@ -163,9 +162,16 @@ def test_early_closes_end_the_day_and_zones_and_lengths_are_read(tmp_path: Path)
     """On 2021-11-26 trading ends at 13:00, 18:00 UTC: of four five-minute bars around it, two belong to the session."""
     times = pd.to_datetime(["2021-11-26T14:30Z", "2021-11-26T17:55Z", "2021-11-26T17:56Z", "2021-11-26T18:00Z"])
     frame = pd.DataFrame(
-        {"time": times.strftime("%Y-%m-%d %H:%M"), "symbol": "A", "open": [10, 11, 50, 60], "high": [12, 13, 50, 60],
-         "low": [9, 10, 50, 60], "close": [11, 12, 50, 60], "volume": [100, 200, 300, 400]}
-    )  # fmt: skip
+        {
+            "time": times.strftime("%Y-%m-%d %H:%M"),
+            "symbol": "A",
+            "open": [10, 11, 50, 60],
+            "high": [12, 13, 50, 60],
+            "low": [9, 10, 50, 60],
+            "close": [11, 12, 50, 60],
+            "volume": [100, 200, 300, 400],
+        }
+    )
     frame.to_csv(tmp_path / "utc.csv", index=False)
     mapping = MinuteColumns(label=Label.START, minutes=5, zone="UTC")
     bar = read_minutes((tmp_path / "utc.csv").read_bytes(), mapping, where="utc.csv").frame.iloc[0]
@@ -195,8 +201,13 @@ def test_five_minute_bars_of_a_year_make_a_green_dataset(tmp_path: Path) -> None
     """78 bars a day, 18 names, 2025-02-03 to 2026-03-18."""
     source = shared("us_5min_2025_2026_open")
     (tmp_path / "five.yml").write_text("minutes: {label: start, minutes: 5, columns: {time: ts}}")
-    ingest(Sources(source), tmp_path / "us", mapping=read_mapping(tmp_path / "five.yml"), basis=PriceBasis.TOTAL_RETURN,
-           config=CurationConfig(min_history=60))  # fmt: skip
+    ingest(
+        Sources(source),
+        tmp_path / "us",
+        mapping=read_mapping(tmp_path / "five.yml"),
+        basis=PriceBasis.TOTAL_RETURN,
+        config=CurationConfig(min_history=60),
+    )
     manifest = read_manifest(tmp_path / "us")
     assert (manifest.first, manifest.last) == (date(2025, 2, 3), date(2026, 3, 18))
     assert sum(a.status is SessionStatus.GREEN for a in manifest.audits) > 0.95 * len(manifest.audits)
@@ -271,14 +282,11 @@ def apple(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("apple")
     names = ["AAPL", "IBM", "BAC", "SPY"]
     pd.read_parquet(shared("us_daily_raw_lean"), filters=[("symbol", "in", names)]).to_parquet(folder / "raw.parquet")
-    ingest(Sources(folder / "raw.parquet"), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW,
-           config=CurationConfig())  # fmt: skip
+    ingest(Sources(folder / "raw.parquet"), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
     return folder
 
 
-def test_the_four_splits_of_apple_are_proposed_the_fall_of_2000_09_29_is_not_and_nothing_is_applied(
-    apple: Path,
-) -> None:
+def test_the_four_splits_of_apple_are_proposed_the_fall_of_2000_09_29_is_not_and_nothing_is_applied(apple: Path) -> None:
     folder = apple / "us"
     code, said = run("audit", "--data", folder, "--propose", apple / "splits.csv", "--json")
     assert code in (0, 1)
@@ -295,8 +303,9 @@ def test_a_confirmed_proposal_is_an_action_like_any_other(apple: Path, tmp_path:
     run("audit", "--data", apple / "us", "--propose", tmp_path / "all.csv")
     table = pd.read_csv(tmp_path / "all.csv")
     table[table["symbol"] == "AAPL"].to_csv(tmp_path / "checked.csv", index=False)
-    code, said = run("ingest", "--bars", apple / "raw.parquet", "--actions", tmp_path / "checked.csv", "--basis", "raw",
-                     "--to", tmp_path / "us")  # fmt: skip
+    code, said = run(
+        "ingest", "--bars", apple / "raw.parquet", "--actions", tmp_path / "checked.csv", "--basis", "raw", "--to", tmp_path / "us"
+    )
     assert code == 0, said
     report = audit(tmp_path / "us", None, None)
     assert [p for p in report.proposals if p.symbol == "AAPL"] == []

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, CHALLENGER, case
-from trainer import champions, history
 from trainer.__main__ import app
-from trainer.artefacts import canonical_json
-from trainer.champions import case_path
-from trainer.history import CHAMPIONS
-from trainer.promotion.case import Verdict
-from trainer.promotion.judge import RULES, judge
+from trainer.promotion import champions, history
+from trainer.promotion.bars.case import Verdict
+from trainer.promotion.bars.judge import RULES, judge
+from trainer.promotion.champions import case_path
+from trainer.promotion.history import CHAMPIONS
+from trainer.runs.artefacts import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.
 FIRST_BARS = {"min_sharpe": 1.0, "holdout_quantile": 0.05, "max_calibration_error": 0.05, "champion_margin": 0.0}
@@ -37,9 +37,21 @@ def add(registry: Path, document: dict[str, Any], record: dict[str, Any]) -> Pat
     content = canonical_json(document)
     path = case_path(registry, sha256_of(content))
     write_atomic(path, content)
-    told = {"event": "promoted", "sleeve": "xs", "version": "1.0.0", "run": "a", "at": "2026-01-01T00:00:00+00:00",
-            "case_sha256": sha256_of(content), "instead_of": None, "why": "every bar is met", "config_hash": "c",
-            "spec_hash": "s", "horizon": 5, "model_sha256": ["a" * 64], "challenger": "b" * 64}  # fmt: skip
+    told = {
+        "event": "promoted",
+        "sleeve": "xs",
+        "version": "1.0.0",
+        "run": "a",
+        "at": "2026-01-01T00:00:00+00:00",
+        "case_sha256": sha256_of(content),
+        "instead_of": None,
+        "why": "every bar is met",
+        "config_hash": "c",
+        "spec_hash": "s",
+        "horizon": 5,
+        "model_sha256": ["a" * 64],
+        "challenger": "b" * 64,
+    }
     history.append(registry / CHAMPIONS, {**told, **record})
     return path
 
@@ -50,9 +62,7 @@ def add_first(registry: Path) -> Path:
 
 def add_now(registry: Path, **changes: Any) -> Path:
     verdict = judge(case(), BARS).document()
-    return add(
-        registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes}
-    )  # fmt: skip
+    return add(registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes})
 
 
 def test_a_record_of_the_first_rules_is_read_and_told_apart(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.labels.horizon import horizon_labels
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.proof import figures, prove
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.samples import Samples, samples, seal_holdout
+from trainer.samples.samples import Samples, samples, seal_holdout
+from trainer.training.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
-from trainer.validation.oof import cross_validate
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.proof import figures, prove
+from trainer.validation.splits.oof import cross_validate
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
 CPCV = CpcvConfig(groups=5, test_groups=2, embargo_sessions=5, holdout_sessions=40)
@@ -85,10 +85,11 @@ def test_nothing_in_the_holdout_or_its_gap_changes_a_score_or_a_figure() -> None
     assert hidden.sum() == len(rows) - len(open_rows) > seal.rows
     rng = np.random.default_rng(0)
     forged = replace(
-        rows, label=np.where(hidden, rng.normal(size=len(rows)), rows.label),
+        rows,
+        label=np.where(hidden, rng.normal(size=len(rows)), rows.label),
         target=np.where(hidden, rng.normal(size=len(rows)), rows.target),
         features=np.where(hidden[:, None], rng.normal(size=rows.features.shape), rows.features).astype(np.float32),
-    )  # fmt: skip
+    )
     proof, found = worth(rows, bars)
     forged_proof, forged_found = worth(forged, bars)
     np.testing.assert_array_equal(proof.oof.scores, forged_proof.oof.scores)

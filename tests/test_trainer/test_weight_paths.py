@@ -10,9 +10,9 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
-from signals.bars import Floats
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import TooLittleHistory
+from signals.market.bars import Floats
 from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
@@ -57,14 +57,15 @@ def course(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> C
     policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
     settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
     return trade(
-        archive, policy, settings, list(books[0].sessions),
+        archive,
+        policy,
+        settings,
+        list(books[0].sessions),
         lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test"),
-    )  # fmt: skip
+    )
 
 
-def test_the_weight_level_book_stays_close_to_the_order_exact_one(
-    course: Course, books: tuple[WeightPath, ...]
-) -> None:
+def test_the_weight_level_book_stays_close_to_the_order_exact_one(course: Course, books: tuple[WeightPath, ...]) -> None:
     """47 sessions that earn 14 %: values within 0.5 % of each other all along, 0.15 % at the end, turnover within 10 %.
 
     One values at the open, the other at the close; one trades weights, the other whole shares in auctions.
@@ -82,9 +83,7 @@ def test_the_summary_of_a_course_adds_up(course: Course, archive: Archive) -> No
     """Net is paper less every cost; years and regimes hold every session once; costs split without rest."""
     found = summary(course, archive)
     assert found["sessions"] == 47 == sum(row["sessions"] for row in found["by_year"].values())
-    assert (
-        47 - sum(row["sessions"] for row in found["by_regime"].values()) <= 4
-    )  # a regime of one session has no figures
+    assert 47 - sum(row["sessions"] for row in found["by_regime"].values()) <= 4  # a regime of one session has no figures
     end = float(course.days[-1].real_equity)
     assert found["net"]["total_return"] == pytest.approx(end / EQUITY - 1.0, rel=1e-9)
     paid = sum(found["costs"]["usd"].values()) - found["costs"]["dividends_usd"]
@@ -104,17 +103,13 @@ def test_a_regime_is_the_one_known_on_the_evening_before() -> None:
     assert before[300].endswith("rising") and before[301].endswith("rising") and after[301] == "wild, falling"
 
 
-def test_paths_do_not_see_one_another(
-    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
-) -> None:  # fmt: skip
+def test_paths_do_not_see_one_another(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> None:
     for path, together in enumerate(books):
         alone = weight_paths(archive, scores[path : path + 1], PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
         assert np.array_equal(alone.net, together.net)
 
 
-def test_later_scores_change_no_earlier_return(
-    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
-) -> None:  # fmt: skip
+def test_later_scores_change_no_earlier_return(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> None:
     other = scores.copy()
     other[:, 280:] *= -1.0
     changed = weight_paths(archive, other, PORTFOLIO, IC, 5, equity_usd=EQUITY)[0]
@@ -128,9 +123,7 @@ def test_net_returns_compound_to_the_book_s_value(books: tuple[WeightPath, ...])
 
 
 def test_an_ic_that_is_not_positive_holds_nothing(archive: Archive, scores: Floats) -> None:
-    flat = weight_paths(
-        archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0, 20.0), 5, equity_usd=EQUITY
-    )[0]
+    flat = weight_paths(archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0, 20.0), 5, equity_usd=EQUITY)[0]
     assert not flat.nav.turnover.any() and not flat.net.any()
 
 
@@ -169,9 +162,7 @@ def test_a_loss_at_once_counts_as_a_drawdown_from_the_start() -> None:
     assert worth(np.array([-0.10, 0.02])).max_drawdown == pytest.approx(0.10)
 
 
-def test_a_quoted_name_costs_its_own_half_spread(
-    archive: Archive, scores: Floats, books: tuple[WeightPath, ...], tmp_path: Path
-) -> None:
+def test_a_quoted_name_costs_its_own_half_spread(archive: Archive, scores: Floats, books: tuple[WeightPath, ...], tmp_path: Path) -> None:
     """Every name quoted at 25 bps: the same book pays 10 bps a side more of what it trades at the assumed 5."""
     shutil.copytree(archive.folder, tmp_path / "quoted")
     asof = archive.manifest.last

@@ -7,13 +7,13 @@ import pytest
 
 from signals.errors import InvariantBroken, TooLittleHistory
 from tests.fakes.labelled import market
+from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
 from trainer.labels.weights import WeightConfig, reweighted, time_decay, uniqueness_by_symbol
-from trainer.models.linear import Ridge
-from trainer.models.parameters import RidgeConfig
-from trainer.regimes import Regime, regimes
-from trainer.samples import Samples
-from trainer.validation.oof import fit, fit_all
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import RidgeConfig
+from trainer.samples.samples import Samples
+from trainer.validation.splits.oof import fit, fit_all
 
 
 def test_a_row_one_half_life_older_weighs_half() -> None:
@@ -67,10 +67,16 @@ def masked(weights: dict[Regime, float], spoiled: bool = False) -> tuple[Samples
     config = WeightConfig(regimes=weights)
     rows = Samples(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions), roll="forward"),
-        symbols=tuple(f"N{i:02d}" for i in range(names)), names=("a", "b"), t0=t0, t1=t0 + 6,
-        column=np.tile(np.arange(names), sessions - 310), features=features, label=target, target=target,
+        symbols=tuple(f"N{i:02d}" for i in range(names)),
+        names=("a", "b"),
+        t0=t0,
+        t1=t0 + 6,
+        column=np.tile(np.arange(names), sessions - 310),
+        features=features,
+        label=target,
+        target=target,
         weight=reweighted(np.ones(len(t0)), t0, t0 + 6, np.tile(np.arange(names), sessions - 310), config, market),
-    )  # fmt: skip
+    )
     return rows, wild
 
 

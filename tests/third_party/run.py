@@ -65,9 +65,18 @@ def market(folder: Path) -> Path:
     made = folder / "made"
     for arguments in (
         ["generate", "--seed", "3", "--symbols", "30", "--sessions", "300", "--to", str(made)],
-        ["ingest", "--bars", str(made / "bars.parquet"), "--actions", str(made / "actions.parquet"),
-         "--basis", "raw", "--to", str(folder / "set")],
-    ):  # fmt: skip
+        [
+            "ingest",
+            "--bars",
+            str(made / "bars.parquet"),
+            "--actions",
+            str(made / "actions.parquet"),
+            "--basis",
+            "raw",
+            "--to",
+            str(folder / "set"),
+        ],
+    ):
         subprocess.run([sys.executable, "-m", "trainer", *arguments], cwd=ROOT, check=True, capture_output=True)
     return folder / "set"
 
@@ -103,9 +112,14 @@ class Server:
         environment = {**os.environ, **SILENT, "ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": "secret"}
         environment |= led(served)
         self._process = subprocess.Popen(
-            [str(program), "serve"], cwd=folder, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "mcp.log").open("w"),
-        )  # fmt: skip
+            [str(program), "serve"],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "mcp.log").open("w"),
+        )
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -151,13 +165,9 @@ def mcp_server(served: Served, folder: Path, names: list[str]) -> None:
         server.call("get_clock")
         server.call("get_stock_bars", symbols=buy, start="2025-12-01", timeframe="1Day")
         assert buy in server.call("get_stock_snapshot", symbols=buy)
-        server.call("place_stock_order", symbol=buy, side="buy", qty="5", time_in_force="opg",
-                    client_order_id="mcp-open")  # fmt: skip
-        server.call("place_stock_order", symbol=other, side="buy", qty="2", type="limit", limit_price="1.00",
-                    client_order_id="mcp-far")  # fmt: skip
-        assert {name: order["status"] for name, order in served.orders().items()} == {
-            "mcp-open": "accepted", "mcp-far": "accepted"
-        }  # fmt: skip
+        server.call("place_stock_order", symbol=buy, side="buy", qty="5", time_in_force="opg", client_order_id="mcp-open")
+        server.call("place_stock_order", symbol=other, side="buy", qty="2", type="limit", limit_price="1.00", client_order_id="mcp-far")
+        assert {name: order["status"] for name, order in served.orders().items()} == {"mcp-open": "accepted", "mcp-far": "accepted"}
         server.call("cancel_order_by_id", order_id=served.orders()["mcp-far"]["id"])
         served.advance("2025-12-29T16:05:00-05:00")
         orders = served.orders()
@@ -178,8 +188,10 @@ def driven(served: Served, folder: Path, names: list[str], program: list[str], a
     served.advance("2025-12-29T16:05:00-05:00")
     orders = served.orders()
     assert {name: order["status"] for name, order in orders.items()} == {
-        "third-buy": "filled", "third-short": "filled", "third-far": "canceled"
-    }  # fmt: skip
+        "third-buy": "filled",
+        "third-short": "filled",
+        "third-far": "canceled",
+    }
     assert served.held() == {names[0]: "7", names[1]: "-3"}
     subprocess.run([*program, "evening", *asked], cwd=folder, env=environment, check=True, timeout=120)
     served.advance("2025-12-30T16:05:00-05:00")

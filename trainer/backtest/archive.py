@@ -13,14 +13,14 @@ import numpy as np
 
 from execution.costs.spread import estimated_bps, spread_bps
 from execution.morning import ADV_SESSIONS, Evening
-from portfolio.risk import WINDOW_SESSIONS, market_return
-from signals.actions import Action
-from signals.audits import SessionStatus
-from signals.barrows import BarRows
-from signals.bars import Bars, Floats
-from signals.dataset import load_actions, read_manifest, read_rows
+from portfolio.risk.model import WINDOW_SESSIONS, market_return
 from signals.errors import FixInput
-from signals.manifest import Manifest, PriceBasis
+from signals.market.actions import Action
+from signals.market.audits import SessionStatus
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_actions, read_manifest, read_rows
+from signals.market.manifest import Manifest, PriceBasis
 from trainer.backtest.quotes import Quotes, read_quotes
 
 
@@ -135,8 +135,9 @@ def open_archive(folder: Path, snapshot_id: str = "") -> Archive:
     if snapshot_id and manifest.snapshot_id != snapshot_id:
         raise FixInput(
             f"no version of the dataset is the snapshot {snapshot_id[:12]} that the run was trained on",
-            where=str(folder), mend="Name the dataset that it was trained on",
-        )  # fmt: skip
+            where=str(folder),
+            mend="Name the dataset that it was trained on",
+        )
     rows = read_rows(folder, manifest, manifest.first, manifest.last)
     return Archive(folder, manifest, rows, load_actions(folder, manifest))
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from signals.arrow import days as days_of
-from signals.arrow import floats, read_parquet
-from signals.bars import Floats
 from signals.errors import FixInput
-from signals.wording import reason_of
+from signals.market.bars import Floats
+from signals.storage.arrow import days as days_of
+from signals.storage.arrow import floats, read_parquet
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.figures import Beside, beside, worth
 
@@ -43,9 +43,10 @@ class Benchmark:
         missing = [day for day in days if self.is_index and np.isnan(self.returns[archive.whole.index(day)])]
         if missing:
             raise FixInput(
-                f"the index has no return for {len(missing)} sessions, the first is {missing[0]}", where=self.name,
+                f"the index has no return for {len(missing)} sessions, the first is {missing[0]}",
+                where=self.name,
                 mend="Give its close in every session of the range, and in the one before",
-            )  # fmt: skip
+            )
 
     def document(self, net: Floats, index: Floats) -> dict[str, Any]:
         """Figures of its returns `index`, and of net returns beside them, both of shape (T,)."""
@@ -71,8 +72,11 @@ def benchmark_of(archive: Archive, named: str) -> Benchmark:
     if named.endswith(FILES):
         return index_of(archive, Path(named))
     if named not in archive.whole.symbols:
-        raise FixInput(f"the dataset holds no {named}", where="--benchmark",
-                       mend="Name a symbol of it or a file, or leave the option out for the universe")  # fmt: skip
+        raise FixInput(
+            f"the dataset holds no {named}",
+            where="--benchmark",
+            mend="Name a symbol of it or a file, or leave the option out for the universe",
+        )
     return Benchmark(named, archive.whole.total_return[:, archive.whole.symbols.index(named)])
 
 

@@ -19,12 +19,12 @@ from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.code_version import release
 from signals.errors import FixInput, SkipSession
-from signals.scores import Scores
-from signals.scoring import score
-from signals.sessions import Calendar
+from signals.market.sessions import Calendar
+from signals.scoring.scores import Scores
+from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
 from trainer.curation.store import FolderStore
@@ -116,16 +116,13 @@ def has_forecasts(place: Path) -> bool:
 
 def store_of(place: Path) -> Path | None:
     """The store that `place` is, or that a bundle's folder lies in; the former layout has a folder less."""
-    return next((path for path in (place, place.parent.parent, place.parent.parent.parent)
-                 if (path / KEYSET).is_file()), None)  # fmt: skip
+    return next((path for path in (place, place.parent.parent, place.parent.parent.parent) if (path / KEYSET).is_file()), None)
 
 
 SCORES = tuple(name for name in SLEEVES if name != RISK.name)
 
 
-def open_bundle(
-    place: Path, trust: Path | None, calendar: Calendar, sleeves: tuple[str, ...] = SCORES
-) -> Bundle:  # fmt: skip
+def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tuple[str, ...] = SCORES) -> Bundle:
     """Verify the bundle in `place`, or the newest one of `sleeves` of the store `place`.
 
     Parameters
@@ -153,21 +150,23 @@ def open_bundle(
         claimed = json.loads((folder / MANIFEST_NAME).read_bytes())
         last = date.fromisoformat(str(claimed["last_training_session"]))
     except OSError as error:
-        raise FixInput(f"the root key cannot be read: {reason_of(error)}", where=str(root),
-                       mend="Name the trainer's root.pub by --trust")  from None  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
         raise FixInput(
-            f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), mend=MEND
+            f"the root key cannot be read: {reason_of(error)}", where=str(root), mend="Name the trainer's root.pub by --trust"
         ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), mend=MEND) from None
     if claimed.get("sleeve") not in sleeves:
         what, wanted = ("a bundle of risk forecasts ranks nothing to trade", "a bundle of scores")
         if sleeves == (RISK.name,):
             what, wanted = ("a bundle of scores forecasts no volatility", "a bundle of risk forecasts")
         raise FixInput(what, where=str(folder), mend=f"Name {wanted}")
     policy = Policy(
-        today=last, calendar=calendar, sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
-        roles=frozenset(Role), appliance_version=release(),
-    )  # fmt: skip
+        today=last,
+        calendar=calendar,
+        sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        roles=frozenset(Role),
+        appliance_version=release(),
+    )
     return verify(folder, read_keyset((store / KEYSET).read_bytes(), [key]), policy)
 
 

@@ -2,7 +2,7 @@
 
 Invariants
 ----------
-1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.pretrade` judges each order
+1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.planning.pretrade` judges each order
    right before it leaves, the embedded exchange fills it.
 2. The same data, scores and settings give the same orders, fills and values, to the cent.
 3. What a device that enters at the open would have sent is sent (any other entry is refused): auction orders before the
@@ -24,24 +24,24 @@ from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
 from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs, spread_due
 from execution.costs.spread import SPREAD_SESSIONS
-from execution.entries import Entry
-from execution.exchange.clock import VirtualClock
+from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.direct import DirectBroker
-from execution.exchange.exchange import Exchange
-from execution.exchange.market import Market
+from execution.exchange.core.clock import VirtualClock
+from execution.exchange.doors.direct import DirectBroker
+from execution.exchange.market.market import Market
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
-from execution.planning import sending_order
-from execution.pretrade import Pending, refusal, reserved
-from execution.restating import new_names
-from execution.sending import circumstances, follow_up, is_filled
+from execution.planning.entries import Entry
+from execution.planning.plan import sending_order
+from execution.planning.pretrade import Pending, refusal, reserved
+from execution.planning.restating import new_names
+from execution.planning.sending import circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
-from signals.manifest import PriceBasis
-from signals.scores import Scores
-from signals.sessions import Session
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Session
+from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 
 PLAN_AT, TRADE_AT, CONFIRM_AT = time(8), time(9, 10), time(9, 45)  # New York: the device's own timetable
@@ -181,9 +181,7 @@ class Desk:
             known = self.ended.get(key)
             if known is None or not _is_over(known):
                 order = self.broker.order(key.client_order_id)
-                self.ended[key] = OrderRow(
-                    key.session, key.client_order_id, sent, str(order.status), order.filled_quantity
-                )
+                self.ended[key] = OrderRow(key.session, key.client_order_id, sent, str(order.status), order.filled_quantity)
 
     def follow(self) -> list[Intent]:
         """Orders for what the auction left, and those of the plan that waited: closings, then ready openings."""
@@ -236,14 +234,13 @@ def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> 
 class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
-    def __init__(
-        self, archive: Archive, broker: DirectBroker, policy: Policy, volatility_on: VolatilityOn = lambda asof: {}
-    ) -> None:  # fmt: skip
+    def __init__(self, archive: Archive, broker: DirectBroker, policy: Policy, volatility_on: VolatilityOn = lambda asof: {}) -> None:
         if policy.execution.entry.kind is not Entry.OPG:
             raise FixInput(
                 f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
-                where="execution.entry.kind", mend="Use `appliance replay`, which runs every entry on the exchange",
-            )  # fmt: skip
+                where="execution.entry.kind",
+                mend="Use `appliance replay`, which runs every entry on the exchange",
+            )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
         self._plans = 0
         self._last: Plan | None = None
@@ -276,9 +273,7 @@ class Backtest:
                 break
         return Course(start, tuple(rows), tuple(orders), tuple(fills))
 
-    def _session(
-        self, session: date, scores_on: ScoresOn, before: Decimal, real: Decimal
-    ) -> tuple[Day, list[OrderRow], tuple[Fill, ...]]:
+    def _session(self, session: date, scores_on: ScoresOn, before: Decimal, real: Decimal) -> tuple[Day, list[OrderRow], tuple[Fill, ...]]:
         calendar = self._archive.manifest.calendar
         day, asof = calendar.session(session), calendar.previous(session)
         self._broker.advance(day.at(PLAN_AT))
@@ -295,16 +290,26 @@ class Backtest:
         spread = spread_due(fills, liquidity)
         auction = spread_due((f for f in fills if f.at < _confirmation(day)), liquidity)
         values = [p.quantity * p.current_price for p in closing if p.current_price is not None]
-        return Day(
-            session, account.equity, real + (account.equity - before) + costs.total, account.cash,
-            sum((abs(value) for value in values), ZERO), sum(values, ZERO),
-            sum((fill.quantity * fill.price for fill in fills), ZERO), costs, -spread, -min(auction, spread),
-            len(sent), skipped,
-        ), sent, fills  # fmt: skip
+        return (
+            Day(
+                session,
+                account.equity,
+                real + (account.equity - before) + costs.total,
+                account.cash,
+                sum((abs(value) for value in values), ZERO),
+                sum(values, ZERO),
+                sum((fill.quantity * fill.price for fill in fills), ZERO),
+                costs,
+                -spread,
+                -min(auction, spread),
+                len(sent),
+                skipped,
+            ),
+            sent,
+            fills,
+        )
 
-    def _desk(
-        self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]
-    ) -> tuple[Desk | None, str]:
+    def _desk(self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]) -> tuple[Desk | None, str]:
         if scores is None or self._archive.is_red(asof):
             return None, f"the data of {asof} are RED" if self._archive.is_red(asof) else "no scores"
         policy = self._policy
@@ -312,24 +317,16 @@ class Backtest:
         if account.equity <= 0:
             return None, "no equity is left"
         ramp = min(1.0, (self._plans + 1) / policy.ramp_sessions)
-        provenance = Provenance(
-            scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version
-        )
+        provenance = Provenance(scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version)
         try:
             known = morning.known(
-                scores,
-                self._archive.evening(session, asof, self._volatility_on(asof)),
-                policy.horizon_sessions,
-                policy.ic,
+                scores, self._archive.evening(session, asof, self._volatility_on(asof)), policy.horizon_sessions, policy.ic
             )
             path = morning.path_since(
-                self._last, account, session, self._archive.manifest.calendar,
-                lambda day: self._archive.actions_on(day, asof),
-            )  # fmt: skip
-            found = morning.wanted(known, account, held, policy.portfolio, session, path=path, ramp=ramp)
-            plan = morning.orders(
-                known, found.targets, account, held, self._broker.assets(), provenance, policy.execution
+                self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )
+            found = morning.wanted(known, account, held, policy.portfolio, session, path=path, ramp=ramp)
+            plan = morning.orders(known, found.targets, account, held, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1
@@ -342,20 +339,28 @@ class Backtest:
         renamed = new_names(archive.actions_on(session, session))
         is_raw = archive.manifest.basis is PriceBasis.RAW
         closes = {symbol: Decimal(repr(close)) for symbol, close in archive.rows.closes(asof).items()} if is_raw else {}
-        known = liquidity_of(
-            archive.trailing(asof, SPREAD_SESSIONS), archive.dollar_volumes(asof), archive.spreads(asof), closes
-        )
+        known = liquidity_of(archive.trailing(asof, SPREAD_SESSIONS), archive.dollar_volumes(asof), archive.spreads(asof), closes)
         return {renamed.get(symbol, symbol): found for symbol, found in known.items()}
 
     def _costs(
-        self, session: date, liquidity: dict[str, Liquidity], held: tuple[Position, ...],
-        closing: tuple[Position, ...], fills: tuple[Fill, ...],
-    ) -> RealCosts:  # fmt: skip
+        self,
+        session: date,
+        liquidity: dict[str, Liquidity],
+        held: tuple[Position, ...],
+        closing: tuple[Position, ...],
+        fills: tuple[Fill, ...],
+    ) -> RealCosts:
         archive = self._archive
         return real_costs(
-            fills, {p.symbol: p.quantity for p in held}, closing, liquidity, archive.effective_on(session),
-            archive.manifest.basis, session, archive.manifest.calendar.next(session),
-        )  # fmt: skip
+            fills,
+            {p.symbol: p.quantity for p in held},
+            closing,
+            liquidity,
+            archive.effective_on(session),
+            archive.manifest.basis,
+            session,
+            archive.manifest.calendar.next(session),
+        )
 
 
 def _trade(desk: Desk, broker: DirectBroker, day: Session) -> None:

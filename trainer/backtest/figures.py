@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from execution.yardstick import levels
-from signals.bars import Floats
 from signals.errors import TooLittleHistory
-from trainer.regimes import Regime, regimes
+from signals.market.bars import Floats
+from trainer.labels.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.dsr import sharpe_moments
 from trainer.validation.ic import NORMAL_975, block_mean
+from trainer.validation.significance.dsr import sharpe_moments
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,17 @@ def worth(net: Floats) -> Worth:
     moments = sharpe_moments(net) if deviation > 0.0 and not is_over else None
     scale = float(np.sqrt(SESSIONS_PER_YEAR))
     return Worth(
-        sessions=len(net), total_return=total, annual_return=annual, annual_volatility=deviation * scale,
-        annual_sharpe=moments.sharpe * scale if moments else None, sharpe=moments.sharpe if moments else None,
-        skewness=moments.skewness if moments else None, kurtosis=moments.kurtosis if moments else None,
-        max_drawdown=float(drawdown(net).max()), is_ruined=is_over,
-    )  # fmt: skip
+        sessions=len(net),
+        total_return=total,
+        annual_return=annual,
+        annual_volatility=deviation * scale,
+        annual_sharpe=moments.sharpe * scale if moments else None,
+        sharpe=moments.sharpe if moments else None,
+        skewness=moments.skewness if moments else None,
+        kurtosis=moments.kurtosis if moments else None,
+        max_drawdown=float(drawdown(net).max()),
+        is_ruined=is_over,
+    )
 
 
 def is_ruined(net: Floats) -> bool:
@@ -150,7 +156,7 @@ def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, Any
 
 
 def regimes_before(index: Floats) -> NDArray[np.str_]:
-    """Regime of every session as it was known at the close before it (`trainer.regimes`).
+    """Regime of every session as it was known at the close before it (`trainer.labels.regimes`).
 
     Parameters
     ----------
@@ -171,6 +177,9 @@ def regimes_before(index: Floats) -> NDArray[np.str_]:
 def _short(net: Floats) -> dict[str, Any]:
     found = worth(net)
     return {
-        "sessions": found.sessions, "total_return": found.total_return, "annual_sharpe": found.annual_sharpe,
-        "annual_volatility": found.annual_volatility, "max_drawdown": found.max_drawdown,
-    }  # fmt: skip
+        "sessions": found.sessions,
+        "total_return": found.total_return,
+        "annual_sharpe": found.annual_sharpe,
+        "annual_volatility": found.annual_volatility,
+        "max_drawdown": found.max_drawdown,
+    }

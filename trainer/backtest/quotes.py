@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from signals.barrows import BarRows
-from signals.bars import Days, Floats, days_array
-from signals.dataset import read_table
 from signals.errors import BadDataset
-from signals.manifest import FileRole, Manifest
-from signals.wording import reason_of
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Days, Floats, days_array
+from signals.market.dataset import read_table
+from signals.market.manifest import FileRole, Manifest
+from signals.text.wording import reason_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,7 @@ def read_quotes(folder: Path, manifest: Manifest, rows: BarRows) -> Quotes:
         try:
             found += zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
         except (TypeError, pa.ArrowException) as error:
-            raise BadDataset(f"not a table of spreads ({reason_of(error)})", where=record.path,
-                             mend="Ingest the dataset again")  from None  # fmt: skip
+            raise BadDataset(f"not a table of spreads ({reason_of(error)})", where=record.path, mend="Ingest the dataset again") from None
     found.sort()
     owners: dict[date, dict[str, str]] = {}
     kept = []
@@ -75,6 +74,7 @@ def read_quotes(folder: Path, manifest: Manifest, rows: BarRows) -> Quotes:
         if symbol in owners[session]:
             kept.append((session, owners[session][symbol], bps))
     return Quotes(
-        days_array([session for session, _, _ in kept]), tuple(owner for _, owner, _ in kept),
+        days_array([session for session, _, _ in kept]),
+        tuple(owner for _, owner, _ in kept),
         np.array([bps for _, _, bps in kept], dtype=np.float64),
-    )  # fmt: skip
+    )

@@ -20,8 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from signals.errors import FixInput
-from signals.holding import unknown_returns
-from trainer import artefacts, looks
+from signals.market.holding import unknown_returns
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
@@ -31,10 +30,11 @@ from trainer.backtest.subject import Settings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
-from trainer.looks import Look
+from trainer.runs import artefacts, looks
+from trainer.runs.looks import Look
+from trainer.samples.source import UNKNOWN
 from trainer.search.judgement import known_hurdles
-from trainer.source import UNKNOWN
-from trainer.validation import dsr
+from trainer.validation.significance import dsr
 
 UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
 ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", "backtest.json"
@@ -123,9 +123,11 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     }
     figures["warnings"] = warnings_of(figures)
     files = {
-        ORDERS: parquet(orders_table(course)), FILLS: parquet(fills_table(course)), NAV: parquet(nav),
+        ORDERS: parquet(orders_table(course)),
+        FILLS: parquet(fills_table(course)),
+        NAV: parquet(nav),
         FIGURES: artefacts.canonical_json(figures),
-    }  # fmt: skip
+    }
     return Result(figures, nav, files)
 
 
@@ -173,9 +175,7 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     if not known["is_trained_on"]:
         found.append("No version of this dataset is one that the bundle was trained on.")
     if known["fixed_ic"] is not None:
-        found.append(
-            f"The book is sized by a fixed IC of {known['fixed_ic']:g}, a rehearsal: no evidence stands behind it."
-        )
+        found.append(f"The book is sized by a fixed IC of {known['fixed_ic']:g}, a rehearsal: no evidence stands behind it.")
     else:
         found.append(
             f"Sized by the walk-forward evidence of the whole range ({known['ic']['evidence']:.2f} of the book that "
@@ -188,9 +188,7 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
             "because the risk bundle had learned from what it would forecast."
         )
     if figures["left_out"]:
-        found.append(
-            f"{figures['left_out']} sessions of the range asked for have no unseen scores and were not traded."
-        )
+        found.append(f"{figures['left_out']} sessions of the range asked for have no unseen scores and were not traded.")
     held = sum(row["sessions"] for row in figures["scores"] if row["origin"] == Origin.NONE)
     if held:
         found.append(f"In {held} sessions inside the range the book was held: they have no unseen scores.")
@@ -211,8 +209,11 @@ def _traded(request: Request) -> Traded:
         return of_run(request.run, request.data, request.last)
     if request.bundle is not None and request.run is None:
         return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_told_in_sample)
-    raise FixInput("a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
-                   where="--run, --bundle, --in-sample", mend="Give one of --run and --bundle")  # fmt: skip
+    raise FixInput(
+        "a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
+        where="--run, --bundle, --in-sample",
+        mend="Give one of --run and --bundle",
+    )
 
 
 def _risk(request: Request, archive: Archive) -> Forecasts | None:
@@ -234,10 +235,17 @@ def _left_out(archive: Archive, request: Request, days: Sequence[date]) -> int:
 def _provenance(traded: Traded, request: Request) -> dict[str, Any]:
     settings, manifest = request.settings, traded.archive.manifest
     return {
-        **traded.provenance, "snapshot_id": manifest.snapshot_id, "dataset": manifest.name,
-        "vendor": manifest.vendor, "survivorship": manifest.universe_state, "eligibility": manifest.eligibility_rule,
-        "settings": settings.fingerprint(), "fixed_ic": settings.portfolio.fixed_ic,
+        **traded.provenance,
+        "snapshot_id": manifest.snapshot_id,
+        "dataset": manifest.name,
+        "vendor": manifest.vendor,
+        "survivorship": manifest.universe_state,
+        "eligibility": manifest.eligibility_rule,
+        "settings": settings.fingerprint(),
+        "fixed_ic": settings.portfolio.fixed_ic,
         "ic": {"mean": traded.ic.mean, "t": traded.ic.t, "book_t": traded.ic.book_t, "evidence": traded.ic.evidence},
-        "seed": settings.seed, "code_version": request.code_version,
-        "asked": {"first": str(request.first), "last": str(request.last)}, "mode": settings.portfolio.mode,
-    }  # fmt: skip
+        "seed": settings.seed,
+        "code_version": request.code_version,
+        "asked": {"first": str(request.first), "last": str(request.last)},
+        "mode": settings.portfolio.mode,
+    }

@@ -16,9 +16,9 @@ from typing import Protocol
 from signals.errors import FixInput, NotASession
 from signals.files import sha256_of
 from signals.inference import predict
-from signals.scores import Scores
+from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import Subject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
@@ -118,16 +118,18 @@ def scored(subject: Subject) -> Scored:
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), mend=f"Choose of {sorted(SLEEVES)}")
     if evidence.get("spec_hash") != SLEEVES[sleeve].spec_hash:
-        raise FixInput("the run learned from other features than this version computes", where=str(subject.run),
-                       mend="Train again with this version")  # fmt: skip
+        raise FixInput(
+            "the run learned from other features than this version computes", where=str(subject.run), mend="Train again with this version"
+        )
     stored = [(Origin.WALK_FORWARD, subject.scores(WALK_FORWARD))]
     if (subject.run / OPENED).is_file():
         stored.append((Origin.HOLDOUT, subject.scores(OPENED)))
     try:
         model = (subject.run / MODEL).read_bytes()
     except OSError as error:
-        raise FixInput(f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), mend="Name a run folder made by `trainer train`"
+        ) from None
     until = date.fromisoformat(str(evidence["last_label_session"]))
     return Scored(subject.archive, sleeve, tuple(stored), model, until)
 
@@ -150,17 +152,19 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
     told = [found.origin(manifest.calendar.previous(day)) is not Origin.NONE for day in days]
     if not any(told):
         raise NotASession(
-            f"no session of {first} to {last} has scores that its model had not seen", where=found.where(),
+            f"no session of {first} to {last} has scores that its model had not seen",
+            where=found.where(),
             mend="Choose a range inside these, or open the holdout by `trainer promote`",
-        )  # fmt: skip
+        )
     begin, end = told.index(True), len(told) - told[::-1].index(True)
     days, told = days[begin:end], told[begin:end]
     longest, gap = _longest_gap(told)
     if longest > horizon:
         raise NotASession(
             f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
-            where=found.where(), mend="Backtest the sessions before them, or those after them",
-        )  # fmt: skip
+            where=found.where(),
+            mend="Backtest the sessions before them, or those after them",
+        )
     return tuple(days)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.config import load
 from signals.errors import FixInput, NotASession
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
-from trainer.sizing import sizing
+from trainer.publishing.sizing import sizing
 
 CENT = Decimal("0.01")
 
@@ -117,15 +117,21 @@ def trade_sessions(archive: Archive, first: date | None, last: date | None, scor
     if not days:
         raise NotASession(
             "no session of the range has scores that its model had not seen",
-            where=f"scored: {scored[0]} to {scored[-1]}" if scored else "", mend="Choose a range inside it",
-        )  # fmt: skip
+            where=f"scored: {scored[0]} to {scored[-1]}" if scored else "",
+            mend="Choose a range inside it",
+        )
     return list(calendar.between(days[0], days[-1]))
 
 
 def trade(
-    archive: Archive, policy: Policy, settings: Settings, days: list[date], scores_on: ScoresOn,
-    step: Progress = lambda day: None, volatility_on: VolatilityOn = lambda asof: {},
-) -> Course:  # fmt: skip
+    archive: Archive,
+    policy: Policy,
+    settings: Settings,
+    days: list[date],
+    scores_on: ScoresOn,
+    step: Progress = lambda day: None,
+    volatility_on: VolatilityOn = lambda asof: {},
+) -> Course:
     """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle."""
     broker = opened(archive, settings.exchange, settings.seed, days[0])
     return Backtest(archive, broker, policy, volatility_on).run(days, scores_on, step)
@@ -136,8 +142,9 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+        ) from None
     except ValueError:
         raise FixInput("not a JSON document", where=str(path), mend="Restore it, or train again") from None
     if not isinstance(content, dict):

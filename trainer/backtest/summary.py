@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.errors import TooLittleHistory
+from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark, universe
 from trainer.backtest.engine import Course, Day
@@ -30,15 +30,16 @@ def traded_days(course: Course) -> tuple[Day, ...]:
     if begun is None:
         reasons = Counter(day.skipped for day in course.days).most_common(1)
         raise TooLittleHistory(
-            "no session of the range could be traded", where=reasons[0][0] if reasons else "",
+            "no session of the range could be traded",
+            where=reasons[0][0] if reasons else "",
             mend="Mend that, or choose a range whose scores have a year of history before them",
-        )  # fmt: skip
+        )
     if course.ruined and len(course.days) == 1:
         raise TooLittleHistory(
             f"the book was ruined in its first session, {course.ruined}: one session has no figures",
             where=f"{course.days[0].real_equity:,.2f} USD after all costs",
             mend="Start at least a session earlier to see it in a report",
-        )  # fmt: skip
+        )
     return course.days[min(begun, max(0, len(course.days) - 2)) :]
 
 
@@ -64,18 +65,24 @@ def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None
     index = np.nan_to_num(benchmark.returns[first : first + len(days)])
     regimes = regimes_before(archive.index)[first : first + len(days)]
     return {
-        "first": str(sessions[0]), "last": str(sessions[-1]), "sessions": len(days),
+        "first": str(sessions[0]),
+        "last": str(sessions[-1]),
+        "sessions": len(days),
         "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
         "ruined": str(course.ruined) if course.ruined else None,
-        "start_equity_usd": str(course.start_equity), "end_equity_usd": str(days[-1].real_equity),
-        "net": asdict(worth(net)), "paper": asdict(worth(paper_returns(course))),
+        "start_equity_usd": str(course.start_equity),
+        "end_equity_usd": str(days[-1].real_equity),
+        "net": asdict(worth(net)),
+        "paper": asdict(worth(paper_returns(course))),
         "benchmark": benchmark.document(net, index),
-        "turnover": _turnover(days), "exposure": _exposure(days), "costs": _costs(days),
+        "turnover": _turnover(days),
+        "exposure": _exposure(days),
+        "costs": _costs(days),
         "orders": {"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
         "fills": len(course.fills),
         "by_year": _beside(by_year(sessions, net), by_year(sessions, index)),
         "by_regime": _beside(by_regime(net, regimes), by_regime(index, regimes)),
-    }  # fmt: skip
+    }
 
 
 def _beside(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -102,10 +109,13 @@ def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
     gross = np.array([float(day.gross / day.equity) for day in _funded(days)] or [0.0])
     net = np.array([float(day.net / day.equity) for day in _funded(days)] or [0.0])
     return {
-        "mean_gross": float(gross.mean()), "max_gross": float(gross.max()),
-        "mean_long": float((gross + net).mean()) / 2.0, "mean_short": float((gross - net).mean()) / 2.0,
-        "mean_net": float(net.mean()), "max_abs_net": float(np.abs(net).max()),
-    }  # fmt: skip
+        "mean_gross": float(gross.mean()),
+        "max_gross": float(gross.max()),
+        "mean_long": float((gross + net).mean()) / 2.0,
+        "mean_short": float((gross - net).mean()) / 2.0,
+        "mean_net": float(net.mean()),
+        "max_abs_net": float(np.abs(net).max()),
+    }
 
 
 def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
@@ -119,8 +129,9 @@ def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
     equity = sum(float(day.equity) for day in _funded(days)) / max(1, len(_funded(days)))
     annual = SESSIONS_PER_YEAR / len(days) / equity if equity else 0.0
     return {
-        "usd": paid, "annual": {name: value * annual for name, value in paid.items()},
+        "usd": paid,
+        "annual": {name: value * annual for name, value in paid.items()},
         "annual_total": sum(paid.values()) * annual,
         "dividends_usd": sum(float(day.costs.dividends) for day in days),
         "unpriced": sorted({name for day in days for name in day.costs.unpriced}),
-    }  # fmt: skip
+    }

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from execution.costs.fees import regulatory_fees
 from execution.fills import Fill
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark
 from trainer.backtest.engine import Course, Day
@@ -45,36 +45,40 @@ class Context:
 def orders_table(course: Course) -> pa.Table:
     """One row an order, by session and id: what was asked, what became of it, and why it was not sent."""
     rows = course.orders
-    return pa.table({
-        "session": pa.array([row.session for row in rows], pa.date32()),
-        "client_order_id": pa.array([row.client_order_id for row in rows], pa.string()),
-        "symbol": pa.array([row.intent.key.symbol for row in rows], pa.string()),
-        "side": pa.array([row.intent.side.value for row in rows], pa.string()),
-        "quantity": pa.array([row.intent.quantity for row in rows], SHARES),
-        "type": pa.array([row.intent.type.value for row in rows], pa.string()),
-        "tif": pa.array([row.intent.time_in_force.value for row in rows], pa.string()),
-        "reference_price": _money(row.intent.reference_price for row in rows),
-        "state": pa.array([row.state for row in rows], pa.string()),
-        "filled": pa.array([row.filled for row in rows], SHARES),
-        "reason": pa.array([row.reason for row in rows], pa.string()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "session": pa.array([row.session for row in rows], pa.date32()),
+            "client_order_id": pa.array([row.client_order_id for row in rows], pa.string()),
+            "symbol": pa.array([row.intent.key.symbol for row in rows], pa.string()),
+            "side": pa.array([row.intent.side.value for row in rows], pa.string()),
+            "quantity": pa.array([row.intent.quantity for row in rows], SHARES),
+            "type": pa.array([row.intent.type.value for row in rows], pa.string()),
+            "tif": pa.array([row.intent.time_in_force.value for row in rows], pa.string()),
+            "reference_price": _money(row.intent.reference_price for row in rows),
+            "state": pa.array([row.state for row in rows], pa.string()),
+            "filled": pa.array([row.filled for row in rows], SHARES),
+            "reason": pa.array([row.reason for row in rows], pa.string()),
+        }
+    )
 
 
 def fills_table(course: Course) -> pa.Table:
     """One row an execution, in the order in which they happened; `at` is UTC, fees are what it owes."""
     fills = course.fills
     fees = [regulatory_fees(f.side, f.quantity, f.price, f.at.date()) for f in fills]
-    return pa.table({
-        "at": pa.array([f.at for f in fills], pa.timestamp("us", "UTC")),
-        "id": pa.array([f.id for f in fills], pa.string()),
-        "order_id": pa.array([f.order_id for f in fills], pa.string()),
-        "symbol": pa.array([f.symbol for f in fills], pa.string()),
-        "side": pa.array([f.side.value for f in fills], pa.string()),
-        "quantity": pa.array([f.quantity for f in fills], SHARES),
-        "price": _money(f.price for f in fills),
-        "sec_fee": _money(-fee.sec for fee in fees),
-        "taf_fee": _money(-fee.taf for fee in fees),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "at": pa.array([f.at for f in fills], pa.timestamp("us", "UTC")),
+            "id": pa.array([f.id for f in fills], pa.string()),
+            "order_id": pa.array([f.order_id for f in fills], pa.string()),
+            "symbol": pa.array([f.symbol for f in fills], pa.string()),
+            "side": pa.array([f.side.value for f in fills], pa.string()),
+            "quantity": pa.array([f.quantity for f in fills], SHARES),
+            "price": _money(f.price for f in fills),
+            "sec_fee": _money(-fee.sec for fee in fees),
+            "taf_fee": _money(-fee.taf for fee in fees),
+        }
+    )
 
 
 def nav_table(course: Course, context: Context) -> pa.Table:
@@ -123,9 +127,10 @@ def _costs(course: Course) -> dict[str, list[Decimal]]:
         "auction_slippage": [day.auction for day in days],
         "spread": [day.spread - day.auction for day in days],
         "impact": [day.costs.impact - day.spread for day in days],
-        "sec_fee": sec, "taf_fee": taf,
+        "sec_fee": sec,
+        "taf_fee": taf,
         "borrow": [day.costs.borrow for day in days],
-    }  # fmt: skip
+    }
 
 
 def _fees(fills: Iterable[Fill], sessions: Sequence[date]) -> tuple[list[Decimal], list[Decimal]]:

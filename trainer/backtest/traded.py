@@ -9,14 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from portfolio.kelly import InformationCoefficient
+from portfolio.risk.kelly import InformationCoefficient
 from signals.bundle import Part
-from signals.dataset import read_manifest
 from signals.errors import FixInput
-from signals.expectation import policy_book_of
 from signals.files import sha256_of_file
-from signals.manifest import Manifest
-from signals.wording import reason_of
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest
+from signals.monitoring.expectation import policy_book_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.engine import Policy
@@ -60,12 +60,22 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
     subject = _reaching(subject_of(run, data), data, last)
     evidence = subject.evidence
     return Traded(
-        subject.archive, scored(subject), subject.ic, int(evidence["horizon"]), evidence.get("trials"),
-        {"run": run.name, "bundle": None, "sleeve": evidence["sleeve"], "horizon": evidence["horizon"],
-         "last_training_session": evidence.get("last_training_session"), "trained_by": evidence.get("code_version"),
-         "is_trained_on": True},
+        subject.archive,
+        scored(subject),
+        subject.ic,
+        int(evidence["horizon"]),
+        evidence.get("trials"),
+        {
+            "run": run.name,
+            "bundle": None,
+            "sleeve": evidence["sleeve"],
+            "horizon": evidence["horizon"],
+            "last_training_session": evidence.get("last_training_session"),
+            "trained_by": evidence.get("code_version"),
+            "is_trained_on": True,
+        },
         _hash(run / "model.onnx"),
-    )  # fmt: skip
+    )
 
 
 def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -> Traded:
@@ -76,24 +86,37 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
     evidence = json.loads(bundle.contents.files[manifest.of(Part.EVIDENCE)[0].path])
     book = policy_book_of(bundle)
     return Traded(
-        archive, BundleScored(archive, bundle, in_sample),
-        InformationCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None), manifest.horizon_sessions,
+        archive,
+        BundleScored(archive, bundle, in_sample),
+        InformationCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None),
+        manifest.horizon_sessions,
         evidence.get("trials"),
-        {"run": f"bundle {name_of(manifest)}", "sleeve": manifest.sleeve, "horizon": manifest.horizon_sessions,
-         "bundle": {"sha256": bundle.sha256, "role": manifest.role.value, "refusal": manifest.refusal,
-                    "signers": list(bundle.signers), "expiry_sessions": bundle.age_limit_sessions},
-         "last_training_session": str(manifest.last_training_session), "trained_by": manifest.trainer.code_version,
-         "is_trained_on": _knows(data, archive.manifest, manifest.trainer.snapshot_ids)},
+        {
+            "run": f"bundle {name_of(manifest)}",
+            "sleeve": manifest.sleeve,
+            "horizon": manifest.horizon_sessions,
+            "bundle": {
+                "sha256": bundle.sha256,
+                "role": manifest.role.value,
+                "refusal": manifest.refusal,
+                "signers": list(bundle.signers),
+                "expiry_sessions": bundle.age_limit_sessions,
+            },
+            "last_training_session": str(manifest.last_training_session),
+            "trained_by": manifest.trainer.code_version,
+            "is_trained_on": _knows(data, archive.manifest, manifest.trainer.snapshot_ids),
+        },
         manifest.of(Part.MODEL)[0].sha256,
-    )  # fmt: skip
+    )
 
 
 def _hash(model: Path) -> str:
     try:
         return sha256_of_file(model)
     except OSError as error:
-        raise FixInput(f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent), mend="Name a run folder made by `trainer train`"
+        ) from None
 
 
 def _knows(data: Path, manifest: Manifest, snapshots: tuple[str, ...]) -> bool:

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from signals.arrow import codes, floats, read_parquet
-from signals.arrow import days as days_of
-from signals.bars import Floats
 from signals.errors import FixInput
 from signals.files import sha256_of
-from signals.scores import Scores
-from signals.wording import reason_of
+from signals.market.bars import Floats
+from signals.scoring.scores import Scores
+from signals.storage.arrow import codes, floats, read_parquet
+from signals.storage.arrow import days as days_of
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 
 WALK_FORWARD, OUT_OF_FOLD = "walk_forward.parquet", "oof.parquet"
@@ -113,5 +113,6 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FixInput(f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent),
-                       mend="Name a run folder made by `trainer train`")  from None  # fmt: skip
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+        ) from None

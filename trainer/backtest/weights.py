@@ -1,6 +1,6 @@
 """The fast backtest: the same policy at the level of weights, for many sets of scores at once.
 
-Targets come from the device's own `portfolio.build` and `portfolio.risk`, values from `portfolio.nav`: no shares, no
+Targets come from the device's own `portfolio.build` and `portfolio.risk.model`, values from `portfolio.nav`: no shares, no
 rounding, no auctions, names as of the panel's end. Paths of a cross-validation are compared with it; a test bounds its
 distance to the order-exact backtest.
 """
@@ -18,17 +18,17 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.kelly import InformationCoefficient
 from portfolio.nav import Nav, NavCosts, net_asset_value
-from portfolio.risk import WINDOW_SESSIONS, RiskModel, estimate
-from signals.bars import Bars, Floats
+from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
+from signals.audit.extremes import waits
 from signals.errors import SkipSession, TooLittleHistory
-from signals.extremes import waits
-from signals.holding import Flags
-from signals.manifest import PriceBasis
-from signals.scores import Scores
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Flags
+from signals.market.manifest import PriceBasis
+from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
-from trainer.mortality import unpriced_ends
+from trainer.curation.mortality import unpriced_ends
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 
@@ -55,9 +55,16 @@ class WeightPath:
 
 
 def weight_paths(
-    archive: Archive, values: Floats, portfolio: PortfolioConfig, ic: InformationCoefficient, horizon: int, *,
-    equity_usd: float, ramp_sessions: int = 5, unpriced: float | None = None,
-) -> tuple[WeightPath, ...]:  # fmt: skip
+    archive: Archive,
+    values: Floats,
+    portfolio: PortfolioConfig,
+    ic: InformationCoefficient,
+    horizon: int,
+    *,
+    equity_usd: float,
+    ramp_sessions: int = 5,
+    unpriced: float | None = None,
+) -> tuple[WeightPath, ...]:
     """Run every set of scores through the policy.
 
     Parameters
@@ -92,15 +99,10 @@ def weight_paths(
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
     ended = None if unpriced is None else _ended(archive, first, last)
     own = [
-        returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns)
-        for book in weights
+        returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns) for book in weights
     ]
-    navs = [
-        net_asset_value(book, moved, costs, fixed[first : last + 1]) for book, moved in zip(weights, own, strict=True)
-    ]
-    return tuple(
-        WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True)
-    )
+    navs = [net_asset_value(book, moved, costs, fixed[first : last + 1]) for book, moved in zip(weights, own, strict=True)]
+    return tuple(WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True))
 
 
 def _ended(archive: Archive, first: int, last: int) -> NDArray[np.bool_]:
@@ -173,11 +175,7 @@ def _costs(archive: Archive, first: int, last: int, equity_usd: float) -> NavCos
     days = np.diff(bars.sessions[first : last + 2].astype("datetime64[D]").astype(np.int64))
     # What was sold short at an open is paid for by what was known of the name at the close before.
     rates = _shifted(annual_rates(adv_usd, price, volatility))
-    return NavCosts(
-        np.asarray(half_spread(archive.usual_spreads())),
-        impact,
-        rates * days[:, None].astype(np.float64) / DAYS_PER_YEAR,
-    )
+    return NavCosts(np.asarray(half_spread(archive.usual_spreads())), impact, rates * days[:, None].astype(np.float64) / DAYS_PER_YEAR)
 
 
 def _median(panel: Floats) -> Floats:

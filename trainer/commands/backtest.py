@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.commands.training import day
 
 PANEL = "Training"
@@ -29,24 +29,18 @@ def backtest(
     start: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
     end: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
     to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
-    run: Annotated[
-        Path | None, typer.Option(help="Run folder of `trainer train`; or give --bundle.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder of `trainer train`; or give --bundle.", show_default=False)] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="A signed bundle's folder, or a store: its newest bundle.", show_default=False)
     ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(help="With --bundle: the root.pub; default: the store's.", show_default=False),
-    ] = None,
+    trust: Annotated[Path | None, typer.Option(help="With --bundle: the root.pub; default: the store's.", show_default=False)] = None,
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="With --bundle: trade what it learned from too, and call it that.")
     ] = False,
     risk: Annotated[
         Path | None,
         typer.Option(
-            help="A risk bundle's folder, or a store: its forecasts scale the book. Default: that of --bundle's store.",
-            show_default=False,
+            help="A risk bundle's folder, or a store: its forecasts scale the book. Default: that of --bundle's store.", show_default=False
         ),
     ] = None,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 1_000_000.0,
@@ -54,16 +48,11 @@ def backtest(
         str,
         typer.Option(
             metavar="SYMBOL|FILE",
-            help="Symbol, or an index (.csv, .parquet of session and close), to set "
-            "beside it; the equal-weight universe where empty.",
+            help="Symbol, or an index (.csv, .parquet of session and close), to set beside it; the equal-weight universe where empty.",
         ),
     ] = "",
-    config: Annotated[
-        Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")
-    ] = None,
-    fixed_ic: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Size by this IC, not by the run's: for rehearsals.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")] = None,
+    fixed_ic: Annotated[float | None, typer.Option(min=-1, max=1, help="Size by this IC, not by the run's: for rehearsals.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Trade a run or a signed bundle over history: the device's portfolio and order code, the exchange of replays.
@@ -87,17 +76,7 @@ def backtest(
     first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = Request(
-        run,
-        data,
-        first,
-        last,
-        settings,
-        code_version("trainer"),
-        benchmark,
-        bundle,
-        trust,
-        is_told_in_sample=in_sample,
-        risk=risk,
+        run, data, first, last, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample, risk=risk
     )
     with _progress(shown=not as_json) as step:
         found = run_backtest(request, step)

@@ -8,17 +8,18 @@ from pathlib import Path
 import typer
 
 from signals.bundle import DataGrant, Keyset, Role, SigningKey
-from signals.console import emit
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
-from signals.places import is_s3
-from signals.sessions import xnys
+from signals.market.sessions import xnys
 from signals.sleeves import SLEEVES
-from trainer import sign, way_back
+from signals.storage.places import is_s3
+from signals.text.console import emit
 from trainer.clock import now
-from trainer.publish import KEYSET, Publication, Request, is_retraining, last_training_session, publish
-from trainer.remote import deliver_keyset, publish_remote
-from trainer.stores import Endpoint, S3Credentials, objects_at
+from trainer.publishing import keys as sign
+from trainer.publishing import rollback
+from trainer.publishing.publish import KEYSET, Publication, Request, is_retraining, last_training_session, publish
+from trainer.publishing.remote import deliver_keyset, publish_remote
+from trainer.publishing.stores import Endpoint, S3Credentials, objects_at
 
 VALID_DAYS = 3 * 365
 SELF_CHECK_DAYS = 14
@@ -36,9 +37,8 @@ def keys_command(
 ) -> None:
     """Make the offline root key, the online signing and data keys and the first key set."""
     keyset = sign.create_keys(
-        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers,
-        data_threshold=data_threshold,
-    )  # fmt: skip
+        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers, data_threshold=data_threshold
+    )
     _tell(keyset, to, as_json, f"Give {to / sign.ROOT_PUBLIC} to each device; move {to / sign.ROOT_KEY} offline.")
 
 
@@ -56,8 +56,7 @@ def rotate_keys_command(
 ) -> None:
     """Change the key set: exactly one of --add, --add-data, --retire, --revoke."""
     if sum(map(bool, (add, add_data, retire, revoke))) != 1:
-        raise FixInput("exactly one change at a time",
-                       mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")  # fmt: skip
+        raise FixInput("exactly one change at a time", mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")
     if add:
         keyset = sign.add_key(keys, _until(valid_until))
     elif add_data:
@@ -92,11 +91,11 @@ def publish_command(
     if accept.strip() and role is not Role.EVALUATION:
         raise FixInput("only an evaluation is accepted", where="--accept", mend="Leave it out")
     if role is Role.CHAMPION:
-        from trainer.champions import confirm  # here: it loads the learners, and only a champion needs it
+        from trainer.promotion.champions import confirm  # here: it loads the learners, and only a champion needs it
 
         confirm(registry, run)
     elif is_retraining(run):
-        from trainer.lineage.log import require_head
+        from trainer.promotion.lineage_log import require_head
 
         require_head(registry, run, role)
     last = last_training_session(run)
@@ -119,13 +118,13 @@ def publish_command(
 
 def _remember(registry: Path, run: Path, role: Role, accept: str, done: Publication) -> None:
     """Let a lineage begin with what was accepted, and note the bundle of each of its models."""
-    from trainer.history import held
-    from trainer.lineage import log
+    from trainer.promotion import lineage_log
+    from trainer.promotion.history import held
 
     with held(registry):
         if not is_retraining(run) and role is not Role.CHAMPION:
-            log.begin(registry, run, role, accept or "a challenger", now())
-        log.note_published(registry, run, role, done.sha256, now())
+            lineage_log.begin(registry, run, role, accept or "a challenger", now())
+        lineage_log.note_published(registry, run, role, done.sha256, now())
 
 
 def grant_rollback_command(
@@ -137,7 +136,7 @@ def grant_rollback_command(
     to: Path = typer.Option(..., help="File to write."),
 ) -> None:
     """Sign permission for devices at one sequence to return to one older bundle."""
-    grant = way_back.grant(bundle, high_water, _until(valid_until), reason)
+    grant = rollback.grant(bundle, high_water, _until(valid_until), reason)
     write_atomic(to, sign.grant_rollback(keys, grant))
     typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
 
@@ -153,12 +152,10 @@ def grant_data_command(
 ) -> None:
     """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
     if version > high_water:
-        raise FixInput(f"version {version} is not older than {high_water}", where="--version",
-                       mend="Name an older version")  # fmt: skip
+        raise FixInput(f"version {version} is not older than {high_water}", where="--version", mend="Name an older version")
     grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=_until(valid_until), reason=reason)
     write_atomic(to, sign.grant_data(keys, grant))
-    typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until"
-               f" {grant.valid_until}.")  # fmt: skip
+    typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until {grant.valid_until}.")
 
 
 def register(app: typer.Typer) -> None:

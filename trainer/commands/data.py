@@ -15,29 +15,29 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from execution.exchange.generated import generate as generate_market
-from execution.exchange.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
-from signals.audits import SessionStatus
-from signals.console import emit
-from signals.dataset import read_manifest
 from signals.errors import NotASession
 from signals.files import write_atomic
-from signals.manifest import Manifest, PriceBasis
-from signals.plain_text import clean
-from signals.sessions import NEW_YORK
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK
+from signals.text.console import emit
+from signals.text.plain_text import clean
 from trainer.clock import now
 from trainer.curation.accepting import accept
-from trainer.curation.audit import audit as audit_dataset
-from trainer.curation.audit import render
+from trainer.curation.audit.audit import audit as audit_dataset
+from trainer.curation.audit.audit import render
+from trainer.curation.audit.proposals import to_csv
 from trainer.curation.config import CurationConfig, read_config
+from trainer.curation.deliveries.receipts import Scope
+from trainer.curation.generated import generate as generate_market
+from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
 from trainer.curation.ingest import Sources, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
-from trainer.curation.proposals import to_csv
-from trainer.curation.publish import Signer, sign_in_place
-from trainer.curation.publish import publish_data as publish_dataset
-from trainer.curation.receipts import Scope
 from trainer.curation.vendors.mapping import read_mapping
-from trainer.stores import Endpoint, S3Credentials, dataset_store
+from trainer.publishing.dataset import Signer, sign_in_place
+from trainer.publishing.dataset import publish_data as publish_dataset
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 PANEL = "Data"
 RED_EXIT = 1
@@ -60,29 +60,43 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     to: Annotated[Path, typer.Option(help="Dataset folder to make or to add a version to.")],
-    bars: Annotated[Path | None, typer.Option(help="Bars, .parquet or .csv: date, symbol, open, high, low, close, "
-                                                   "volume; adj_close, kind, sector, known_at optional; rows in any "
-                                                   "order. Minutes with a mapping that says so.")] = None,
-    actions: Annotated[Path | None, typer.Option(help="Corporate actions: kind (split, dividend, symbol_change, "
-                                                      "delisting), symbol, effective; known_at, ratio, cash, "
-                                                      "new_symbol where they apply.")] = None,
+    bars: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bars, .parquet or .csv: date, symbol, open, high, low, close, "
+            "volume; adj_close, kind, sector, known_at optional; rows in any "
+            "order. Minutes with a mapping that says so."
+        ),
+    ] = None,
+    actions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corporate actions: kind (split, dividend, symbol_change, "
+            "delisting), symbol, effective; known_at, ratio, cash, "
+            "new_symbol where they apply."
+        ),
+    ] = None,
     universe: Annotated[Path | None, typer.Option(help="Membership by date: symbol, start, end, known_at.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
-    basis: Annotated[PriceBasis | None, typer.Option(help="What the prices are adjusted for: split_adjusted unless "
-                                                          "said; with --add the dataset's own.",
-                                                     show_default=False)] = None,
+    basis: Annotated[
+        PriceBasis | None,
+        typer.Option(
+            help="What the prices are adjusted for: split_adjusted unless said; with --add the dataset's own.", show_default=False
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
     min_symbols: Annotated[int, typer.Option(min=1, help="Refuse a delivery of fewer symbols.")] = 1,
-    add: Annotated[bool, typer.Option("--add", help="Add and revise rows; without it the delivery is the whole "
-                                                    "history and replaces what was there.")] = False,
-    known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if "
-                                                      "absent.")] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add and revise rows; without it the delivery is the whole history and replaces what was there.")
+    ] = False,
+    known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if absent.")] = None,
     vendor: Annotated[str, typer.Option(help="Who delivered it; what the file says of itself where empty.")] = "",
-    all_assets: Annotated[bool, typer.Option("--all-assets", help="The bars are of every asset there was, inactive "
-                                                                  "ones too: the universe is reconstructed.")] = False,
+    all_assets: Annotated[
+        bool, typer.Option("--all-assets", help="The bars are of every asset there was, inactive ones too: the universe is reconstructed.")
+    ] = False,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Audit a vendor's bars and write them as the next version of a curated dataset.
 
     Bad rows are quarantined with their reasons, never dropped or filled; the delivered files are kept untouched under
@@ -94,10 +108,8 @@ def ingest(
     """
     settings = read_config(config)
     settings = settings.model_copy(
-        update={
-            "min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets,
-        }
-    )  # fmt: skip
+        update={"min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets}
+    )
     known = _day(known_at, "--known-at")
     how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis or PriceBasis.SPLIT_ADJUSTED, "config": settings}
     if add:
@@ -109,9 +121,16 @@ def ingest(
     remarks: list[str] = []
     with Console(stderr=True).status(Text(f"curating {bars or actions or universe}")):
         manifest = ingest_files(
-            Sources(bars, actions, universe), to, mapping=read_mapping(mapping), name=name, vendor=vendor,
-            known_at=known, today=now().astimezone(NEW_YORK).date(), note=remarks.append, **how,
-        )  # fmt: skip
+            Sources(bars, actions, universe),
+            to,
+            mapping=read_mapping(mapping),
+            name=name,
+            vendor=vendor,
+            known_at=known,
+            today=now().astimezone(NEW_YORK).date(),
+            note=remarks.append,
+            **how,
+        )
     said = list(dict.fromkeys(remarks))
     text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {clean(remark)}" for remark in said)])
     emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)
@@ -121,10 +140,11 @@ def audit(
     data: Dataset,
     start: Annotated[str | None, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = None,
     end: Annotated[str | None, typer.Option(help="Last session, YYYY-MM-DD; the dataset's last if absent.")] = None,
-    propose: Annotated[Path | None, typer.Option(help="Write splits that the bars suggest and nothing records, as an "
-                                                      "actions file (.csv) to check.")] = None,
+    propose: Annotated[
+        Path | None, typer.Option(help="Write splits that the bars suggest and nothing records, as an actions file (.csv) to check.")
+    ] = None,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show what is wrong with a dataset and which sessions it costs; exit code 1 when any date in the range is RED.
 
     RED: a date on which the exchange was closed, under 98 % of the expected names usable, or a file that the manifest
@@ -143,9 +163,7 @@ def audit(
 
 
 def sessions(
-    data: Dataset,
-    last: Annotated[int, typer.Option(min=1, help="How many, counted from the newest.")] = 10,
-    as_json: AsJson = False,
+    data: Dataset, last: Annotated[int, typer.Option(min=1, help="How many, counted from the newest.")] = 10, as_json: AsJson = False
 ) -> None:
     """List the newest usable sessions (GREEN or AMBER), oldest first, one a line.
 
@@ -196,19 +214,15 @@ def publish_data(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("publishing")
         result = publish_dataset(
-            data, dataset_store(to, endpoint, credentials), signer, with_raw=with_raw,
+            data,
+            dataset_store(to, endpoint, credentials),
+            signer,
+            with_raw=with_raw,
             on_file=lambda done, of: progress.update(task, completed=done, total=of),
-        )  # fmt: skip
+        )
     manifest = result.manifest
-    text = (
-        f"{manifest.name} version {manifest.version} is in {to}, signed: {result.copied} files copied,"
-        f" {result.present} there"
-    )
-    emit(
-        {**_summary(manifest, to), "signed": True, "copied": result.copied, "present": result.present},
-        as_json=as_json,
-        text=text,
-    )
+    text = f"{manifest.name} version {manifest.version} is in {to}, signed: {result.copied} files copied, {result.present} there"
+    emit({**_summary(manifest, to), "signed": True, "copied": result.copied, "present": result.present}, as_json=as_json, text=text)
 
 
 def sign_data(
@@ -253,10 +267,17 @@ def generate(
     universe = to / UNIVERSE_FILE
     kinds = Counter(str(action.kind) for action in market.actions)
     result = {
-        "generated": True, "seed": seed, "bars": str(bars), "actions": str(actions), "universe": str(universe),
+        "generated": True,
+        "seed": seed,
+        "bars": str(bars),
+        "actions": str(actions),
+        "universe": str(universe),
         "rows": market.bars.num_rows,
-        "first": market.truth.sessions[0], "last": market.truth.sessions[-1], "signal": signal, "kinds": dict(kinds),
-    }  # fmt: skip
+        "first": market.truth.sessions[0],
+        "last": market.truth.sessions[-1],
+        "signal": signal,
+        "kinds": dict(kinds),
+    }
     told = ", ".join(f"{count:,} {kind.replace('_', ' ')}s" for kind, count in sorted(kinds.items()))
     text = f"{NOTICE.format(seed=seed)}{bars}: {market.bars.num_rows:,} rows of {symbols} symbols\n{actions}: {told}"
     text += f"\n{universe}: the stocks, point in time"
@@ -275,11 +296,18 @@ def _day(text: str | None, option: str) -> date | None:
 def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:
     found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
     return {
-        "data": str(folder), "name": manifest.name, "version": manifest.version, "snapshot": manifest.snapshot_id,
-        "vendor": manifest.vendor, "basis": manifest.basis, "survivorship": manifest.universe_state,
-        "first": manifest.first, "last": manifest.last, "statuses": dict(found),
+        "data": str(folder),
+        "name": manifest.name,
+        "version": manifest.version,
+        "snapshot": manifest.snapshot_id,
+        "vendor": manifest.vendor,
+        "basis": manifest.basis,
+        "survivorship": manifest.universe_state,
+        "first": manifest.first,
+        "last": manifest.last,
+        "statuses": dict(found),
         "rows": sum(record.rows for record in manifest.files if record.role == "bars"),
-    }  # fmt: skip
+    }
 
 
 def _sentence(manifest: Manifest, folder: Path) -> str:

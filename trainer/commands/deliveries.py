@@ -12,18 +12,18 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from signals.console import emit
-from signals.dataset import read_manifest
 from signals.errors import BadBars, NotASession
 from signals.files import write_atomic
-from signals.manifest import PriceBasis
-from signals.sessions import NEW_YORK
+from signals.market.dataset import read_manifest
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import NEW_YORK
+from signals.text.console import emit
 from trainer.clock import WallClock
+from trainer.curation.audit.missing import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
+from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.ingest import as_of as curate_as_of
-from trainer.curation.missing import missing, summary
-from trainer.curation.receipts import read_receipts
 from trainer.curation.vendor import BarVendor, FileVendor
 from trainer.curation.vendors.mapping import read_mapping
 
@@ -38,10 +38,8 @@ DATA_URL = "https://data.alpaca.markets"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
 Credentials = Annotated[
-    Path | None,
-    typer.Option(envvar="CREDENTIALS_DIRECTORY", show_default=False,
-                 help="Folder with alpaca-key-id and alpaca-secret-key."),
-]  # fmt: skip
+    Path | None, typer.Option(envvar="CREDENTIALS_DIRECTORY", show_default=False, help="Folder with alpaca-key-id and alpaca-secret-key.")
+]
 Url = Annotated[str, typer.Option(help="Alpaca's data host, or an exchange on this machine.")]
 Feed = Annotated[str, typer.Option(help="sip, the consolidated tape; iex is one venue of many and refused.")]
 
@@ -61,13 +59,18 @@ def deliveries(data: Dataset, as_json: AsJson = False) -> None:
     """
     receipts = read_receipts(data)
     rows = [
-        {"scope": r.scope, "vendor": r.vendor, "basis": r.basis, "known_from": r.known_from,
-         "known_until": r.known_until, "files": {str(f.part): {"path": f.path, "rows": f.rows} for f in r.files}}
+        {
+            "scope": r.scope,
+            "vendor": r.vendor,
+            "basis": r.basis,
+            "known_from": r.known_from,
+            "known_until": r.known_until,
+            "files": {str(f.part): {"path": f.path, "rows": f.rows} for f in r.files},
+        }
         for r in receipts
-    ]  # fmt: skip
+    ]
     lines = [
-        f"{r.known_until}  {r.scope:<5}  {r.vendor}: " + ", ".join(f"{f.rows:,} {f.part} ({f.path})" for f in r.files)
-        for r in receipts
+        f"{r.known_until}  {r.scope:<5}  {r.vendor}: " + ", ".join(f"{f.rows:,} {f.part} ({f.path})" for f in r.files) for r in receipts
     ]
     emit({"deliveries": rows}, as_json=as_json, text="\n".join(lines) or f"{data} keeps no deliveries")
 
@@ -87,8 +90,7 @@ def as_of(
         raise NotASession(f"{evening} has not come", where=f"today is {today} in New York", mend="Correct --known-at")
     manifest = curate_as_of(data, evening, to)
     text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
-    result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last,
-              "snapshot": manifest.snapshot_id}  # fmt: skip
+    result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last, "snapshot": manifest.snapshot_id}
     emit(result, as_json=as_json, text=text)
 
 
@@ -96,8 +98,9 @@ def backfill(
     data: Dataset,
     bars: Annotated[Path | None, typer.Option(help="A vendor's file that has what is missing.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming that file's columns: configs/mappings.")] = None,
-    basis: Annotated[PriceBasis | None, typer.Option(help="What that file's prices are adjusted for; the dataset's "
-                                                          "own unless said.", show_default=False)] = None,
+    basis: Annotated[
+        PriceBasis | None, typer.Option(help="What that file's prices are adjusted for; the dataset's own unless said.", show_default=False)
+    ] = None,
     vendor: Annotated[str, typer.Option(help="Whom to ask instead of a file: alpaca.")] = "",
     start: Annotated[str, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = "",
     end: Annotated[str, typer.Option(help="Last session; later than the dataset's last extends it.")] = "",
@@ -105,7 +108,7 @@ def backfill(
     url: Url = DATA_URL,
     feed: Feed = "sip",
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Say what the audit misses, and fetch it from a vendor where one is named.
 
     Without --bars or --vendor it only says what is missing. What comes is a delivery like any other, known from today;
@@ -132,10 +135,7 @@ def backfill(
     source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task(escape(f"asking {source.name}"))
-        done = fill(
-            data, source, first, last, today=today,
-            on_request=lambda at, of: progress.update(task, completed=at, total=of),
-        )  # fmt: skip
+        done = fill(data, source, first, last, today=today, on_request=lambda at, of: progress.update(task, completed=at, total=of))
     emit(_filled(done), as_json=as_json, text=_told(done))
     raise typer.Exit(RED_EXIT if done.after else 0)
 
@@ -167,8 +167,13 @@ def fetch(
     write_atomic(to / "bars.parquet", vendor_parquet(bars, source.name))
     write_atomic(to / "actions.csv", actions.to_csv(index=False).encode())
     absent = sorted(set(names) - set(bars["symbol"]))
-    result = {"bars": str(to / "bars.parquet"), "actions": str(to / "actions.csv"), "rows": len(bars),
-              "absent": absent, "untold": source.untold}  # fmt: skip
+    result = {
+        "bars": str(to / "bars.parquet"),
+        "actions": str(to / "actions.csv"),
+        "rows": len(bars),
+        "absent": absent,
+        "untold": source.untold,
+    }
     lines = [f"{to}: {len(bars):,} bars of {bars['symbol'].nunique():,} symbols, {len(actions):,} corporate actions"]
     lines += [f"no bars: {', '.join(absent)}"] * bool(absent)
     lines += [f"not representable, look at it: {row}" for row in source.untold]
@@ -176,14 +181,16 @@ def fetch(
 
 
 def _source(
-    vendor: str, bars: Path | None, mapping: Path | None, basis: PriceBasis, credentials: Path | None, url: str,
-    feed: str, clock: WallClock,
-) -> BarVendor:  # fmt: skip
+    vendor: str, bars: Path | None, mapping: Path | None, basis: PriceBasis, credentials: Path | None, url: str, feed: str, clock: WallClock
+) -> BarVendor:
     if bars is not None and not vendor:
         return FileVendor(bars, read_mapping(mapping), basis)
     if vendor != ALPACA or bars is not None:
-        raise BadBars(f"no vendor {vendor!r}" if bars is None else "a file and a vendor at once", where="--vendor",
-                      mend=f"Name one of: --bars FILE, --vendor {ALPACA}")  # fmt: skip
+        raise BadBars(
+            f"no vendor {vendor!r}" if bars is None else "a file and a vendor at once",
+            where="--vendor",
+            mend=f"Name one of: --bars FILE, --vendor {ALPACA}",
+        )
     return _alpaca(credentials, url, feed, clock)
 
 
@@ -196,15 +203,20 @@ def _alpaca(credentials: Path | None, url: str, feed: str, clock: WallClock) -> 
 
 def _filled(done: Backfilled) -> dict[str, object]:
     return {
-        "was_missing": sum(run.sessions for run in done.before), "filled": done.rows, "actions": done.actions,
-        "refused": list(done.refused), "version": done.manifest.version,
+        "was_missing": sum(run.sessions for run in done.before),
+        "filled": done.rows,
+        "actions": done.actions,
+        "refused": list(done.refused),
+        "version": done.manifest.version,
         "missing": [{"symbol": m.symbol, "first": m.first, "last": m.last} for m in done.after],
-    }  # fmt: skip
+    }
 
 
 def _told(done: Backfilled) -> str:
-    lines = [f"{done.rows:,} of {sum(run.sessions for run in done.before):,} missing bars filled, {done.actions:,} "
-             f"corporate actions; {done.manifest.name} is at version {done.manifest.version}"]  # fmt: skip
+    lines = [
+        f"{done.rows:,} of {sum(run.sessions for run in done.before):,} missing bars filled, {done.actions:,} "
+        f"corporate actions; {done.manifest.name} is at version {done.manifest.version}"
+    ]
     lines += [f"refused for the level of its prices: {row}" for row in done.refused]
     if done.after:
         lines.append(f"still missing: {summary(done.after)}")

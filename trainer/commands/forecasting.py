@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 SLEEVE = "risk"
 
@@ -24,9 +24,20 @@ class Progress(Protocol):
 
 
 def train_risk(
-    data: Path, run: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], config: Path | None,
-    seed: int, workers: int, cluster: str, as_json: bool, foreign: dict[str, object], progress: Progress,
-) -> None:  # fmt: skip
+    data: Path,
+    run: Path,
+    *,
+    start: date | None,
+    end: date | None,
+    symbols: tuple[str, ...],
+    config: Path | None,
+    seed: int,
+    workers: int,
+    cluster: str,
+    as_json: bool,
+    foreign: dict[str, object],
+    progress: Progress,
+) -> None:
     """Train the sleeve `risk`; `foreign` are options that only a sleeve of scores has, and must be unset.
 
     Raises
@@ -35,27 +46,21 @@ def train_risk(
         A foreign option was given.
     """
     from signals.code_version import code_version
-    from trainer.fanout import cluster as connected
     from trainer.forecasting.report import rows_of
     from trainer.forecasting.training import Request, steps, train
+    from trainer.learners.fanout import cluster as connected
     from trainer.recipes.risk import RiskConfig
 
     given = [name for name, value in foreign.items() if value]
     if given:
         raise FixInput(
-            f"the sleeve risk has no {', '.join(given)}", where=given[0],
+            f"the sleeve risk has no {', '.join(given)}",
+            where=given[0],
             mend="Leave it out; configs/sleeves/risk.yml holds what can be chosen",
-        )  # fmt: skip
+        )
     chosen = load(config, RiskConfig) if config else RiskConfig()
     request = Request(
-        data=data,
-        run=run,
-        start=start,
-        end=end,
-        symbols=symbols,
-        seed=seed,
-        workers=workers,
-        code_version=code_version("trainer"),
+        data=data, run=run, start=start, end=end, symbols=symbols, seed=seed, workers=workers, code_version=code_version("trainer")
     )
     with connected(cluster), progress(steps(chosen), shown=not as_json) as step:
         known = train(chosen, request, step)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 PANEL = "Execution"
 LISTED = 9  # rows of the printed table
@@ -45,16 +45,17 @@ def frontier(
     """
     if not (0 < lowest < highest and points >= 2):
         raise FixInput(
-            f"risk aversions from {lowest} to {highest} in {points} points", where="--lowest, --highest, --points",
+            f"risk aversions from {lowest} to {highest} in {points} points",
+            where="--lowest, --highest, --points",
             mend="Give 0 < lowest < highest and at least 2 points",
-        )  # fmt: skip
+        )
     if not (shares and duration > 0 and intervals >= 1 and sigma > 0 and eta > gamma * duration / intervals / 2):
         raise FixInput(
             "the order or its market makes no schedule",
             where="--shares, --duration, --intervals, --sigma, --eta, --gamma",
             mend="Give shares, a positive duration and sigma, and eta above gamma x duration / intervals / 2",
-        )  # fmt: skip
-    from execution.slicing import MarketImpact
+        )
+    from execution.planning.slicing import MarketImpact
     from trainer.reports.frontier import drawn, points_of
 
     market = MarketImpact(sigma, eta, gamma, epsilon)
@@ -67,11 +68,8 @@ def frontier(
     heads = ("risk aversion", "urgency", "expected cost, USD", "std deviation, USD", "first slice")
     text = ["{:>14}  {:>8}  {:>20}  {:>20}  {:>11}".format(*heads)]
     text += [
-        f"{p.risk_aversion:>14.3g}  {p.urgency:>8.3f}  {p.expected_cost:>20,.2f}  {p.deviation:>20,.2f}"
-        f"  {p.first_slice:>11.1%}"
+        f"{p.risk_aversion:>14.3g}  {p.urgency:>8.3f}  {p.expected_cost:>20,.2f}  {p.deviation:>20,.2f}  {p.first_slice:>11.1%}"
         for p in rows
     ]
     text += [f"\nPicture: {to}"] if to is not None else []
-    emit(
-        {"points": [p.to_json() for p in found], "to": str(to) if to else None}, as_json=as_json, text="\n".join(text)
-    )  # fmt: skip
+    emit({"points": [p.to_json() for p in found], "to": str(to) if to else None}, as_json=as_json, text="\n".join(text))

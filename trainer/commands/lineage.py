@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from signals.bundle import Role
-from signals.console import emit
+from signals.text.console import emit
 from trainer.clock import now
 from trainer.commands.promotion import PANEL, REFUSED_EXIT, VAR, Registry, figure
 from trainer.commands.training import day, progress
@@ -45,24 +45,29 @@ def retrain(
     from trainer.lineage.rules import read_rules
 
     request = Request(
-        sleeve=sleeve, role=role, data=data, run=run, registry=registry, end=day(end, "--end"), rules=read_rules(bars),
-        workers=workers, code_version=code_version("trainer"), at=now(),
-    )  # fmt: skip
+        sleeve=sleeve,
+        role=role,
+        data=data,
+        run=run,
+        registry=registry,
+        end=day(end, "--end"),
+        rules=read_rules(bars),
+        workers=workers,
+        code_version=code_version("trainer"),
+        at=now(),
+    )
     with progress(steps(request), shown=not as_json) as step:
         found = trained_again(request, partial(train_again, step=step))
     width = max(len(row.bar) for row in found.rows)
     lines = [
-        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>10}  {figure(row.limit):>10}  "
-        + row.why
+        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>10}  {figure(row.limit):>10}  " + row.why
         for row in found.rows
     ]
     if (share := replaced(found.record)) is not None:
         lines.append(f"Turnover of this retraining alone: {share:.1%} of a decile book.")
         alike = found.record["facts"]["predecessor"]["rank_correlation"]
         if alike is not None and alike < request.rules.sure_correlation:
-            lines.append(
-                f"WARNING: less like its predecessor than {request.rules.sure_correlation:g}: average more seeds."
-            )
+            lines.append(f"WARNING: less like its predecessor than {request.rules.sure_correlation:g}: average more seeds.")
     own = f"retraining {found.record['of']} of lineage {found.record['lineage']}, {role} of {sleeve}"
     lines.append(f"KEPT: {own}. Publish it with --role {role}." if found.is_kept else f"REFUSED: {own}.")
     emit({**found.record, "is_kept": found.is_kept}, as_json=as_json, text="\n".join(lines))

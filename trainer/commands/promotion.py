@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.clock import now
 from trainer.commands.training import day, progress
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import Settings
-    from trainer.chain import Record
-    from trainer.champions import Audit
-    from trainer.promotion.case import Verdict
-    from trainer.shadow import Shadow
+    from trainer.promotion.bars.case import Verdict
+    from trainer.promotion.champions import Audit
+    from trainer.promotion.shadow_record import Shadow
+    from trainer.runs.chain import Record
 
 PANEL = "Promotion"
 REFUSED_EXIT = 1
@@ -55,9 +55,7 @@ def promote(
     portfolio: Portfolio = None,
     equity: Equity = 1_000_000.0,
     waive: Annotated[list[str] | None, typer.Option(help=WAIVE_HELP)] = None,
-    replace_for: Annotated[
-        str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")
-    ] = "",
+    replace_for: Annotated[str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")] = "",
     word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; stands in the record.")] = "",
     by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; stands in the record.")] = "",
     tracking: Tracking = "",
@@ -72,23 +70,27 @@ def promote(
     Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
     """
     from signals.code_version import code_version
-    from trainer import tracking as mirror
-    from trainer.champions import Request
-    from trainer.champions import promote as judged
-    from trainer.promotion.config import read_bars
+    from trainer.promotion import mlflow_mirror as mirror
+    from trainer.promotion.bars.config import read_bars
+    from trainer.promotion.champions import Request
+    from trainer.promotion.champions import promote as judged
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
     with progress(MEASURING_STEPS, shown=not as_json) as step:
         request = Request(
-            run, data, registry, read_bars(bars), settings, code_version("trainer"), now(),
-            waivers_of(waive or [], by), _word(replace_for, word, by),
-        )  # fmt: skip
+            run,
+            data,
+            registry,
+            read_bars(bars),
+            settings,
+            code_version("trainer"),
+            now(),
+            waivers_of(waive or [], by),
+            _word(replace_for, word, by),
+        )
         found = judged(request, step)
-    emit(
-        {**found.record, "is_new": found.is_new},
-        as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new),
-    )  # fmt: skip
+    emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new))
     mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is told, whatever becomes of a mirror
     if not found.verdict.is_promoted:
         raise typer.Exit(REFUSED_EXIT)
@@ -97,10 +99,7 @@ def promote(
 def shadow(
     run: Run,
     data: Annotated[Path, typer.Option(help="The dataset of the run, with the sessions delivered since.")],
-    recorded: Annotated[
-        Path | None,
-        typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder."),
-    ] = None,
+    recorded: Annotated[Path | None, typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder.")] = None,
     registry: Registry = VAR,
     bars: Bars = None,
     portfolio: Portfolio = None,
@@ -115,8 +114,8 @@ def shadow(
     time, however often it is looked at. The bar accepts no such answer.
     """
     from trainer.backtest.subject import subject_of
-    from trainer.promotion.config import read_bars
-    from trainer.shadow import shadow as measured
+    from trainer.promotion.bars.config import read_bars
+    from trainer.promotion.shadow_record import shadow as measured
 
     band = read_bars(bars).shadow_band
     found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
@@ -150,9 +149,7 @@ def _at_all_times(found: Shadow) -> str:
     low, high, count = (found.interval[name] for name in ("low", "high", "values"))
     if low is None or high is None:
         return f"No mean IC agrees with all of the {count} sessions whose labels share nothing: look at them"
-    said = (
-        f"At all times with {found.interval['level']:.0%}: mean IC {low:+.4f} to {high:+.4f}, by {count} sessions apart"
-    )
+    said = f"At all times with {found.interval['level']:.0%}: mean IC {low:+.4f} to {high:+.4f}, by {count} sessions apart"
     if high < 0.0:
         return f"{said}: IT RANKS THE WRONG WAY ROUND"
     if high < found.predicted:
@@ -177,10 +174,11 @@ def rollback(
     Without --keys, --store, --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
     """
     from signals.files import write_atomic
-    from trainer import champions, sign, way_back
-    from trainer import history as histories
-    from trainer import tracking as mirror
-    from trainer.lineage import log
+    from trainer.promotion import champions, lineage_log
+    from trainer.promotion import history as histories
+    from trainer.promotion import mlflow_mirror as mirror
+    from trainer.publishing import keys as sign
+    from trainer.publishing import rollback as way_back
 
     if not reason.strip():
         raise FixInput("a rollback needs a reason", where="--reason", mend="Say why, for whoever reads the history")
@@ -191,7 +189,7 @@ def rollback(
     signed = b""
     if keys and store and to:
         known = histories.read(registry / histories.CHAMPIONS)
-        models = log.returnable(registry, champions.former(known, sleeve, version))
+        models = lineage_log.returnable(registry, champions.former(known, sleeve, version))
         signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
@@ -210,10 +208,10 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
-    from trainer import champions
-    from trainer import history as histories
-    from trainer.lineage.log import LINEAGES
     from trainer.lineage.retrain import audit as lineages_verified
+    from trainer.promotion import champions
+    from trainer.promotion import history as histories
+    from trainer.promotion.lineage_log import LINEAGES
 
     known = histories.read(registry / histories.CHAMPIONS)
     opened = histories.read(registry / histories.OPENINGS)
@@ -228,15 +226,20 @@ def history(
         text = [_line(record) for record in document["records"]]
         again = [r for r in histories.read(registry / LINEAGES).records if sleeve in ("", r["sleeve"])]
         document["lineages"] = again
-        text += [f"{r['number']:>4}  {r['at']}  {r['event']:<11}  {r['role']} lineage {r['lineage']}, model {r['of']}"
-                 + (f": {r['why']}" if "why" in r else "") for r in again]  # fmt: skip
+        text += [
+            f"{r['number']:>4}  {r['at']}  {r['event']:<11}  {r['role']} lineage {r['lineage']}, model {r['of']}"
+            + (f": {r['why']}" if "why" in r else "")
+            for r in again
+        ]
     document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
     if verify:
         found = champions.audit(registry)
         document["verified"] = {
-            "records": found.records.records, "head": found.records.head, "openings": found.openings.records,
+            "records": found.records.records,
+            "head": found.records.head,
+            "openings": found.openings.records,
             "earlier_rules": list(found.earlier),
-        }  # fmt: skip
+        }
         document["verified"]["lineages"] = lineages_verified(registry)
         text.append(_verified(found))
     emit(document, as_json=as_json, text="\n".join(text) or "Nothing has been judged yet.")
@@ -286,23 +289,24 @@ def _settings(portfolio: Path | None, equity: float) -> Settings:
 
 
 def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module takes a second to load
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror as tracking
 
     registry.mkdir(parents=True, exist_ok=True)
     return tracking.client(uri or tracking.default_uri(registry))
 
 
 def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
-    from trainer.promotion.successor import REASONS
+    from trainer.promotion.bars.successor import REASONS
 
     given = {"reason": reason.strip(), "text": text.strip(), "by": by.strip()}
     if not given["reason"] and not given["text"]:
         return None  # the name may be that of --waive
     if reason not in REASONS or not all(given.values()):
         raise FixInput(
-            "a person's word needs a reason, a sentence and a name", where="--replace-for, --word, --by",
+            "a person's word needs a reason, a sentence and a name",
+            where="--replace-for, --word, --by",
             mend=f"Give --replace-for {', '.join(REASONS[:-1])} or {REASONS[-1]} with --word and --by",
-        )  # fmt: skip
+        )
     return given
 
 
@@ -311,8 +315,7 @@ def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
         return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
     width = max(len(row.bar) for row in verdict.rows)
     rows = [
-        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>12}  {figure(row.limit):>12}  "
-        + row.why
+        f"{'pass' if row.passed else 'FAIL'}  {row.bar:<{width}}  {figure(row.value):>12}  {figure(row.limit):>12}  " + row.why
         for row in verdict.rows
     ]
     head = f"{'':4}  {'bar':<{width}}  {'found':>12}  {'asked':>12}"
@@ -350,9 +353,7 @@ def _instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise FixInput(
-            f"{text!r} is not a time", where="--at", mend="Write it as YYYY-MM-DD or as an ISO time"
-        ) from None
+        raise FixInput(f"{text!r} is not a time", where="--at", mend="Write it as YYYY-MM-DD or as an ISO time") from None
     if len(text) == len("YYYY-MM-DD"):
         found = found.replace(hour=23, minute=59, second=59)
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import typer
 
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 from trainer.clock import now
-from trainer.score_daily import Evening, deliver
-from trainer.stores import Endpoint, S3Credentials, dataset_store
+from trainer.publishing.daily_scores import Evening, deliver
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
 def score_daily_command(
@@ -31,17 +31,25 @@ def score_daily_command(
     nothing; where the data or the bundle changed it delivers a new revision.
     """
     found = deliver(
-        Evening(data, keys, _session(asof), now()), dataset_store(store or to, endpoint, credentials),
-        dataset_store(to, endpoint, credentials), bundle,
-    )  # fmt: skip
+        Evening(data, keys, _session(asof), now()),
+        dataset_store(store or to, endpoint, credentials),
+        dataset_store(to, endpoint, credentials),
+        bundle,
+    )
     rows = [
-        {"name": one.name, "asof": one.payload.asof, "sleeve": one.payload.sleeve, "names": len(one.payload.symbols),
-         "revision": one.payload.revision, "bundle_sha256": one.payload.bundle_sha256,
-         "snapshot_id": one.payload.snapshot_id, "is_new": one.is_new}
+        {
+            "name": one.name,
+            "asof": one.payload.asof,
+            "sleeve": one.payload.sleeve,
+            "names": len(one.payload.symbols),
+            "revision": one.payload.revision,
+            "bundle_sha256": one.payload.bundle_sha256,
+            "snapshot_id": one.payload.snapshot_id,
+            "is_new": one.is_new,
+        }
         for one in found
-    ]  # fmt: skip
-    said = [f"{row['name']}: {row['names']} names, revision {row['revision']}"
-            + ("" if row["is_new"] else " (as it was)") for row in rows]  # fmt: skip
+    ]
+    said = [f"{row['name']}: {row['names']} names, revision {row['revision']}" + ("" if row["is_new"] else " (as it was)") for row in rows]
     emit({"delivered": rows}, as_json=as_json, text="\n".join(said))
 
 

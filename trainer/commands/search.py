@@ -10,19 +10,10 @@ import typer
 import yaml
 
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
 from signals.files import write_atomic
-from trainer.commands.training import (
-    BARS_HELP,
-    DEVICE_HELP,
-    LEARNER_HELP,
-    day,
-    device_named,
-    overridden,
-    progress,
-    recipe_named,
-)
+from signals.text.console import emit
+from trainer.commands.training import BARS_HELP, DEVICE_HELP, LEARNER_HELP, day, device_named, overridden, progress, recipe_named
 
 PANEL = "Training"
 
@@ -68,32 +59,49 @@ def search(
     Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its returns, and
     counts against the deflated Sharpe ratio. The best recipe names its study, for `trainer train --config`.
     """
-    from trainer import looks
-    from trainer.fanout import cluster as connected
-    from trainer.material import Range, prepare
-    from trainer.promotion.config import read_bars
+    from trainer.learners.fanout import cluster as connected
+    from trainer.promotion.bars.config import read_bars
     from trainer.recipes.base import RecipeConfig
+    from trainer.runs import looks
+    from trainer.samples.prepare import Range, prepare
     from trainer.search.run import steps
     from trainer.search.tried import SearchRequest, per_split, searched, tried
     from trainer.validation.book import next_opens
 
     recipe = recipe_named(sleeve)
     chosen = overridden(
-        load(config, RecipeConfig) if config else recipe.config, label=None, k=None, groups=None,
-        embargo_sessions=None, learner=learner,
-    )  # fmt: skip
+        load(config, RecipeConfig) if config else recipe.config, label=None, k=None, groups=None, embargo_sessions=None, learner=learner
+    )
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
     place, fixed = device_named(device), read_bars(bars).fingerprint()
     with connected(cluster), progress(steps(chosen, trials) + chosen.cpcv.groups - 1, shown=not as_json) as step:
         found, shared = searched(
-            recipe, chosen, material.source, material.rows, following, SearchRequest(to, trials, storage, fixed),
-            data=data, seed=seed, device=place, workers=workers, step=step,
-        )  # fmt: skip
+            recipe,
+            chosen,
+            material.source,
+            material.rows,
+            following,
+            SearchRequest(to, trials, storage, fixed),
+            data=data,
+            seed=seed,
+            device=place,
+            workers=workers,
+            step=step,
+        )
         question, net = per_split(
-            recipe, found.config, material.source, material.rows, following, data=data, seed=seed, device=place,
-            workers=workers, bars_hash=fixed, step=step,
-        )  # fmt: skip
+            recipe,
+            found.config,
+            material.source,
+            material.rows,
+            following,
+            data=data,
+            seed=seed,
+            device=place,
+            workers=workers,
+            bars_hash=fixed,
+            step=step,
+        )
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
     looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
@@ -121,24 +129,21 @@ def compare(
 
     The sealed holdout stays sealed.
     """
-    from trainer import looks
-    from trainer.artefacts import canonical_json
-    from trainer.compare import compare as compared
-    from trainer.compare import document, steps, table
-    from trainer.fanout import cluster as connected
-    from trainer.material import Range, prepare
+    from trainer.learners.fanout import cluster as connected
     from trainer.recipes.base import RecipeConfig
-    from trainer.run_folder import refuse_existing, write_run
+    from trainer.runs import looks
+    from trainer.runs.artefacts import canonical_json
+    from trainer.runs.run_folder import refuse_existing, write_run
+    from trainer.samples.prepare import Range, prepare
+    from trainer.training.compare import compare as compared
+    from trainer.training.compare import document, steps, table
 
     refuse_existing(to)
     recipe, kinds = recipe_named(sleeve), learners_named(learners)
     chosen = load(config, RecipeConfig) if config else recipe.config
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     with connected(cluster), progress(steps(chosen, kinds), shown=not as_json) as step:
-        rows = compared(
-            recipe, chosen, material, kinds, data=data, seed=seed, device=device_named(device), workers=workers,
-            step=step,
-        )  # fmt: skip
+        rows = compared(recipe, chosen, material, kinds, data=data, seed=seed, device=device_named(device), workers=workers, step=step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
     content = canonical_json(document(rows, chosen, identity))
@@ -149,9 +154,7 @@ def compare(
 
 def trials(
     data: Data,
-    merge: Annotated[
-        list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.")
-    ] = None,
+    merge: Annotated[list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is on a dataset's record of trials, and merge the record of another folder into it.
@@ -174,8 +177,9 @@ def trials(
     lines = [f"{number} records from {folder}" for folder, number in came.items()]
     lines += [
         f"{sleeve}: {row['trials']} trials, {row['blind']} of them without returns; {row['retrained']} retrainings of "
-        "a lineage count as none" for sleeve, row in rows.items()
-    ]  # fmt: skip
+        "a lineage count as none"
+        for sleeve, row in rows.items()
+    ]
     anchor = history.anchor
     document = {"merged": came, "sleeves": rows, "records": anchor.records, "head": anchor.head}
     emit(document, as_json=as_json, text="\n".join(lines) or "Nothing has been tried yet.")
@@ -188,15 +192,12 @@ def names_in(symbols: str) -> tuple[str, ...]:
 
 def learners_named(text: str) -> tuple[Any, ...]:
     """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
-    from trainer.models.table import LearnerKind
+    from trainer.learners.table import LearnerKind
 
     names = names_in(text)
     unknown = [name for name in names if name not in list(LearnerKind)]
     if unknown or not names:
-        raise FixInput(
-            f"no learner {', '.join(unknown) or 'named'}", where="--learners",
-            mend=f"Choose from: {', '.join(LearnerKind)}",
-        )  # fmt: skip
+        raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", mend=f"Choose from: {', '.join(LearnerKind)}")
     return tuple(LearnerKind(name) for name in names)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from signals.config import load
-from signals.console import emit
 from signals.errors import FixInput
-from signals.router import RouterConfig
+from signals.scoring.router import RouterConfig
+from signals.text.console import emit
 
 PANEL = "Training"
 

@@ -13,18 +13,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from signals.config import load, parse
-from signals.console import emit
 from signals.errors import FixInput
+from signals.text.console import emit
 
 if TYPE_CHECKING:
-    from trainer.models.base import Device
+    from trainer.learners.base import Device
     from trainer.recipes.base import Recipe, RecipeConfig
     from trainer.search.tried import SearchRequest
 
 PANEL = "Training"
-SEARCH_HELP = (
-    "Folder of the sampler's memory, `search-<sleeve>` beside the run folder; trials are recorded with the data."
-)
+SEARCH_HELP = "Folder of the sampler's memory, `search-<sleeve>` beside the run folder; trials are recorded with the data."
 LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
 BARS_HELP = "YAML whose section `promotion` holds the bars, configs/trainer.yml; promotion will hold it to them."
 SECOND_HELP = "Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks."
@@ -73,23 +71,41 @@ def train(
     from signals.code_version import code_version
     from trainer.commands.forecasting import SLEEVE as RISK
     from trainer.commands.forecasting import train_risk
-    from trainer.fanout import cluster as connected
-    from trainer.promotion.config import read_bars
+    from trainer.learners.fanout import cluster as connected
+    from trainer.promotion.bars.config import read_bars
     from trainer.recipes.base import RecipeConfig
-    from trainer.train import Request, steps
-    from trainer.train import train as train_recipe
+    from trainer.training.train import Request, steps
+    from trainer.training.train import train as train_recipe
 
     if sleeve == RISK:
         foreign: dict[str, object] = {
-            "--label": label, "--k": k, "--folds": folds, "--embargo": embargo, "--learner": learner,
-            "--device": device != "auto", "--seeds": seeds, "--trials": trials,
-            "--search": search, "--storage": storage, "--importance": importance,
+            "--label": label,
+            "--k": k,
+            "--folds": folds,
+            "--embargo": embargo,
+            "--learner": learner,
+            "--device": device != "auto",
+            "--seeds": seeds,
+            "--trials": trials,
+            "--search": search,
+            "--storage": storage,
+            "--importance": importance,
             "--second-vendor": second_vendor,
-        }  # fmt: skip
+        }
         return train_risk(
-            data, run, start=day(start, "--start"), end=day(end, "--end"), symbols=_names(symbols), config=config,
-            seed=seed, workers=workers, cluster=cluster, as_json=as_json, foreign=foreign, progress=progress,
-        )  # fmt: skip
+            data,
+            run,
+            start=day(start, "--start"),
+            end=day(end, "--end"),
+            symbols=_names(symbols),
+            config=config,
+            seed=seed,
+            workers=workers,
+            cluster=cluster,
+            as_json=as_json,
+            foreign=foreign,
+            progress=progress,
+        )
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
         load(config, RecipeConfig) if config else recipe.config,
@@ -101,12 +117,20 @@ def train(
         seeds=seeds,
     )
     request = Request(
-        data=data, run=run, start=day(start, "--start"), end=day(end, "--end"),
-        symbols=_names(symbols), seed=seed, workers=workers, code_version=code_version("trainer"),
+        data=data,
+        run=run,
+        start=day(start, "--start"),
+        end=day(end, "--end"),
+        symbols=_names(symbols),
+        seed=seed,
+        workers=workers,
+        code_version=code_version("trainer"),
         device=device_named(device),
-        search=_search_request(run, sleeve, trials, search, storage, fixed), importance=importance, bars_hash=fixed,
+        search=_search_request(run, sleeve, trials, search, storage, fixed),
+        importance=importance,
+        bars_hash=fixed,
         second=second_vendor,
-    )  # fmt: skip
+    )
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress(total, shown=not as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
@@ -117,9 +141,7 @@ def _names(symbols: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in symbols.split(",") if name.strip())
 
 
-def _search_request(
-    run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str
-) -> SearchRequest | None:
+def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str) -> SearchRequest | None:
     """Return the search to run first; None where none is asked for."""
     from trainer.search.tried import SearchRequest
 
@@ -137,7 +159,7 @@ def recipe_named(sleeve: str) -> Recipe:
 
 def device_named(name: str) -> Device:
     """Return the device of that name; raise `FixInput` when there is none."""
-    from trainer.models.base import Device
+    from trainer.learners.base import Device
 
     if name not in list(Device):
         raise FixInput(f"no device {name!r}", where="--device", mend=f"Choose one of: {', '.join(Device)}")
@@ -145,9 +167,15 @@ def device_named(name: str) -> Device:
 
 
 def overridden(
-    config: RecipeConfig, *, label: str | None, k: int | None, groups: int | None, embargo_sessions: int | None,
-    learner: str | None = None, seeds: int | None = None,
-) -> RecipeConfig:  # fmt: skip
+    config: RecipeConfig,
+    *,
+    label: str | None,
+    k: int | None,
+    groups: int | None,
+    embargo_sessions: int | None,
+    learner: str | None = None,
+    seeds: int | None = None,
+) -> RecipeConfig:
     """Return `config` with what the command line names; values are checked as a file's would be."""
     document = config.model_dump(mode="json")
     if learner is not None:
@@ -155,9 +183,11 @@ def overridden(
     if seeds is not None:
         document["seeds"] = seeds
     for section, key, value in (
-        ("label", "kind", label), ("label", "k", k), ("cpcv", "groups", groups),
+        ("label", "kind", label),
+        ("label", "k", k),
+        ("cpcv", "groups", groups),
         ("cpcv", "embargo_sessions", embargo_sessions),
-    ):  # fmt: skip
+    ):
         if value is not None:
             document[section][key] = value
     return parse(document, type(config), where="the command line")
@@ -188,9 +218,15 @@ def summary(known: dict[str, Any], run: Path) -> str:
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
     """Draw a progress bar on standard error; `shown=False` draws nothing."""
     bar = Progress(
-        TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=Console(stderr=True), disable=not shown, transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+        transient=True,
+    )
     with bar:
         task = bar.add_task("bars, features, labels", total=total)
         yield lambda name: bar.update(task, advance=1, description=name)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from signals.audits import SessionStatus
-from signals.dataset import read_manifest
 from signals.errors import DataNotUsable, FixInput
-from signals.manifest import Manifest, Waiver
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest, Waiver
 from trainer.curation.writer import waive
 
 MOST_SHARE = 0.01  # of a dataset's sessions: scars can be accepted, a hole is a reason to find other data
@@ -38,6 +38,7 @@ def accept(folder: Path, sessions: Sequence[date], reason: str) -> Manifest:
     if len(accepted) > MOST_SHARE * len(manifest.audits):
         raise DataNotUsable(
             f"{len(accepted)} of {len(manifest.audits)} sessions are too many to accept as missing",
-            where=f"at most {MOST_SHARE:.0%}", mend="Fetch what is missing with trainer backfill, or use other bars",
-        )  # fmt: skip
+            where=f"at most {MOST_SHARE:.0%}",
+            mend="Fetch what is missing with trainer backfill, or use other bars",
+        )
     return waive(folder, [Waiver(audit.session, reason.strip(), audit.reasons) for audit in audits])

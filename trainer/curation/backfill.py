@@ -6,7 +6,7 @@ Invariants
 ----------
 1. Only missing cells are filled. A session on either side is asked for too: where the vendor agrees there with what is
    held it anchors the adjusted closes, and where it does not by more than `MOST_DISAGREEMENT` the symbol is refused.
-   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.levels`.
+   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.audit.levels`.
 2. Answers are kept in `spool/` as they come, so that an interrupted backfill asks for the rest only.
 3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
 """
@@ -26,17 +26,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from signals.dataset import load_actions, read_table
 from signals.errors import BadBars
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRole, Manifest, PriceBasis
-from signals.sessions import Calendar
+from signals.market.dataset import load_actions, read_table
+from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import Calendar
+from trainer.curation.audit.levels import off_level
+from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
+from trainer.curation.deliveries.receipts import Part, Scope
 from trainer.curation.ingest import deliver, refresh, whole_delivery
-from trainer.curation.known import LEVEL, PRICES, ROUNDING
-from trainer.curation.levels import off_level
-from trainer.curation.missing import Missing, missing
-from trainer.curation.receipts import Part, Scope
 from trainer.curation.vendor import BarVendor
 from trainer.curation.vendors.mapping import Mapping
 
@@ -87,9 +87,14 @@ class Request:
 
 
 def backfill(
-    folder: Path, vendor: BarVendor, first: date | None, last: date | None, *, today: date | None = None,
+    folder: Path,
+    vendor: BarVendor,
+    first: date | None,
+    last: date | None,
+    *,
+    today: date | None = None,
     on_request: Callable[[int, int], None] = lambda done, of: None,
-) -> Backfilled:  # fmt: skip
+) -> Backfilled:
     """Fill what [first, last] lacks; an end left open is the dataset's own.
 
     Raises
@@ -104,9 +109,10 @@ def backfill(
     manifest = refresh(folder)
     if vendor.basis is not manifest.basis:
         raise BadBars(
-            f"{vendor.name} tells {vendor.basis} prices, the dataset holds {manifest.basis} ones", where=str(folder),
+            f"{vendor.name} tells {vendor.basis} prices, the dataset holds {manifest.basis} ones",
+            where=str(folder),
             mend=f"Name a vendor of {manifest.basis} prices, or ingest a whole history on the other basis",
-        )  # fmt: skip
+        )
     span = (first or manifest.first, last or manifest.last)
     before = missing(folder, manifest, *span)
     answers = _answers(folder, vendor, requests(before, manifest.calendar), on_request)
@@ -137,9 +143,7 @@ def requests(found: Iterable[Missing], calendar: Calendar) -> tuple[Request, ...
     return tuple(result)
 
 
-def _answers(
-    folder: Path, vendor: BarVendor, asked: tuple[Request, ...], on_request: Callable[[int, int], None]
-) -> list[pd.DataFrame]:
+def _answers(folder: Path, vendor: BarVendor, asked: tuple[Request, ...], on_request: Callable[[int, int], None]) -> list[pd.DataFrame]:
     found = []
     for done, request in enumerate(asked, start=1):
         path = folder / SPOOL / request.key(vendor.name)
@@ -151,9 +155,7 @@ def _answers(
     return [frame for frame in found if len(frame)]
 
 
-def _filling(
-    told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: Manifest
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _filling(told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: Manifest) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows for missing cells, `is_missing`, with the neighbours that agree with what is held; and who disagrees."""
     if told.empty:
         return told, ()
@@ -190,9 +192,7 @@ def _is_quarantined_already(told: pd.DataFrame, folder: Path, manifest: Manifest
     parts = [read_table(folder, r, columns).to_pandas() for r in manifest.of_role(FileRole.QUARANTINE)]
     bad = pd.concat(parts)
     bad["date"] = pd.to_datetime(bad["date"]).astype("datetime64[s]")
-    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(told[columns].fillna(-1)).isin(
-        pd.MultiIndex.from_frame(bad[columns].fillna(-1))
-    )
+    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(told[columns].fillna(-1)).isin(pd.MultiIndex.from_frame(bad[columns].fillna(-1)))
     return found
 
 
@@ -227,9 +227,7 @@ def _new_actions(vendor: BarVendor, asked: list[Missing], folder: Path, manifest
     return found[[key not in recorded for key in keys]]
 
 
-def _deliver(
-    folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.DataFrame, today: date | None
-) -> Manifest:
+def _deliver(folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.DataFrame, today: date | None) -> Manifest:
     whole = whole_delivery(folder)
     contents: dict[Part, tuple[str, bytes]] = {}
     if len(rows):
@@ -238,9 +236,16 @@ def _deliver(
     if len(actions):
         contents[Part.ACTIONS] = ("backfill_actions.csv", actions[ACTION_COLUMNS].to_csv(index=False).encode())
     return deliver(
-        contents, folder, mapping=Mapping(), basis=whole.basis, config=CurationConfig.model_validate(whole.config),
-        name=whole.name, scope=Scope.ROWS, today=today, vendor=vendor.name,
-    )  # fmt: skip
+        contents,
+        folder,
+        mapping=Mapping(),
+        basis=whole.basis,
+        config=CurationConfig.model_validate(whole.config),
+        name=whole.name,
+        scope=Scope.ROWS,
+        today=today,
+        vendor=vendor.name,
+    )
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

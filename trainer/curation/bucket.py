@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signals.errors import StoreUnreachable
 from signals.files import sha256_of
-from signals.s3 import Objects
+from signals.storage.s3 import Objects
 
 
 class BucketStore:
@@ -35,8 +35,7 @@ class BucketStore:
         found = self._objects.tagged(name)
         if (None if found is None else found[0]) != was:
             raise StoreUnreachable(
-                "somebody else published meanwhile", where=f"{self._objects.place}/{name}",
-                mend="Publish again: it starts from there",
-            )  # fmt: skip
+                "somebody else published meanwhile", where=f"{self._objects.place}/{name}", mend="Publish again: it starts from there"
+            )
         tag = None if found is None else found[1]
         self._objects.put(name, content, sha256=sha256_of(content), instead_of=tag)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from signals.audit.defects import DefectConfig
+from signals.audit.quality import CoverageConfig
 from signals.config import Config, load_section
-from signals.defects import DefectConfig
-from signals.eligibility_rule import EligibilityConfig
-from signals.manifest import MIN_HISTORY_SESSIONS
-from signals.quality import CoverageConfig
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import MIN_HISTORY_SESSIONS
 
 SECTION = "curation"
 

@@ -20,24 +20,24 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.actions import Action, ActionKind
-from signals.auditing import audit_rows, bar_cells, fixed_returns
-from signals.bars import Days, days_array
-from signals.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
-from signals.delivered_rows import Delivered, Events, events
+from signals.audit.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
+from signals.audit.delivered_rows import Delivered, Events, events
+from signals.audit.extremes import confirmed_rows, ends_of_stitches, extremes
+from signals.audit.quality import non_session_audits
+from signals.audit.returns import Steps, returns, steps
+from signals.audit.session_audit import audit_rows, bar_cells, fixed_returns
 from signals.errors import BadBars
-from signals.extremes import confirmed_rows, ends_of_stitches, extremes
-from signals.manifest import PriceBasis
-from signals.quality import non_session_audits
-from signals.returns import Steps, returns, steps
-from signals.securities import Identities, identities
-from signals.sessions import Calendar, xnys
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, days_array
+from signals.market.manifest import PriceBasis
+from signals.market.securities import Identities, identities
+from signals.market.sessions import Calendar, xnys
+from trainer.curation.audit.returns import inferred_dividends, silences
+from trainer.curation.audit.universe import Held, universe_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
-from trainer.curation.returns import inferred_dividends, silences
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
-from trainer.curation.universe import Held, universe_of
 from trainer.curation.writer import DatasetContent
 
 CALENDAR_YEARS_AHEAD = 3
@@ -121,17 +121,25 @@ def curate(
     figures = fixed_returns(data, usable, audits, recorded)
     inferred = inferred + paid
     return DatasetContent(
-        name=name, vendor=vendor, basis=basis,
+        name=name,
+        vendor=vendor,
+        basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
         bars=bars_table(data, usable, figures, {"eligible": eligible, "undecided": found.undecided}),
         actions=tuple(sorted([*_lasting(actions), *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
-        universe=universe, audits=audits, non_sessions=non_session_audits(data.rows.day, defects),
-        survivorship=state.state, universe_why=state.why,
-        min_history=config.min_history, eligibility=config.eligibility, is_price_known=price is not None,
-        revisions=None if revisions is None or revisions.empty else revisions_table(revisions), spreads=spreads,
-    )  # fmt: skip
+        universe=universe,
+        audits=audits,
+        non_sessions=non_session_audits(data.rows.day, defects),
+        survivorship=state.state,
+        universe_why=state.why,
+        min_history=config.min_history,
+        eligibility=config.eligibility,
+        is_price_known=price is not None,
+        revisions=None if revisions is None or revisions.empty else revisions_table(revisions),
+        spreads=spreads,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +154,8 @@ class _Prepared:
 
 
 def _prepared(
-    frame: pd.DataFrame, actions: Sequence[Action], first_days: Mapping[str, date], days: Days, basis: PriceBasis,
-    config: CurationConfig,
-) -> _Prepared:  # fmt: skip
+    frame: pd.DataFrame, actions: Sequence[Action], first_days: Mapping[str, date], days: Days, basis: PriceBasis, config: CurationConfig
+) -> _Prepared:
     names = identities(actions, first_days)
     data = delivered(frame, names, days)
     recorded = events(data, actions, names, days, basis)
@@ -174,33 +181,28 @@ def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Fla
             where=f"{data.symbol[row]} {data.rows.day[row]}: open {data.rows.open[row]:g}, close "
             f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
             mend="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
-        )  # fmt: skip
+        )
 
 
-def _silences(
-    data: Delivered, recorded: Events, inferred: Sequence[Action], days: Days
-) -> tuple[tuple[str, ...], ...]:  # fmt: skip
+def _silences(data: Delivered, recorded: Events, inferred: Sequence[Action], days: Days) -> tuple[tuple[str, ...], ...]:
     """Say of each session that dividends stopped before it, length T."""
     rows = np.flatnonzero((recorded.cash > 0) & (data.session < len(days)))
     paid = np.bincount(data.session[rows], minlength=len(days))
     at = np.searchsorted(days, np.array([action.effective for action in inferred], dtype="datetime64[D]"))
     paid += np.bincount(at, minlength=len(days))
     return tuple(
-        (f"no dividend of any name for {since} sessions, of which {due:.0f} were due",) if since else ()
-        for since, due in silences(paid)
+        (f"no dividend of any name for {since} sessions, of which {due:.0f} were due",) if since else () for since, due in silences(paid)
     )
 
 
 def _refuse_nothing_kept(usable: Flags, defects: Defects) -> None:
     """Raise `BadBars` where every row is quarantined: such a dataset holds nothing."""
     if not usable.any():
-        counts = [
-            f"{d.reason}: {int(defects.flags[d.reason].sum()):,}" for d in DEFECTS if defects.flags[d.reason].any()
-        ]
+        counts = [f"{d.reason}: {int(defects.flags[d.reason].sum()):,}" for d in DEFECTS if defects.flags[d.reason].any()]
         raise BadBars(
             f"none of the {len(usable):,} rows can be kept ({', '.join(counts)})",
             mend="Check the columns, the mapping and the vendor's file",
-        )  # fmt: skip
+        )
 
 
 def _told(ratio: float) -> str:
@@ -210,9 +212,7 @@ def _told(ratio: float) -> str:
 def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfig) -> Days:
     found = frame["symbol"].nunique()
     if found < config.min_symbols:
-        raise BadBars(
-            f"{found} symbols are too few: a cross-section needs {config.min_symbols}", mend="Deliver more symbols"
-        )
+        raise BadBars(f"{found} symbols are too few: a cross-section needs {config.min_symbols}", mend="Deliver more symbols")
     days = dataset_days(frame, days_array(calendar.days))
     if not days.size:
         raise BadBars("no row lies on a session of the exchange", where=calendar.name, mend="Check the date column")
@@ -233,10 +233,7 @@ def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:
     found = inferred_dividends(data.rows, pairs, recorded.ratio)
     days = data.rows.day
     return [
-        Action(
-            ActionKind.DIVIDEND, str(data.symbol[row]), days[row].astype(object), days[row].astype(object),
-            cash=cash, inferred=True,
-        )
+        Action(ActionKind.DIVIDEND, str(data.symbol[row]), days[row].astype(object), days[row].astype(object), cash=cash, inferred=True)
         for row, cash in found
         if recorded.cash[row] == 0
-    ]  # fmt: skip
+    ]

@@ -8,13 +8,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days
-from signals.defects import Rows
-from signals.delivered_rows import Delivered, Events
-from signals.returns import steps
-from signals.securities import Identities
-from trainer.curation.returns import inferred_splits
+from signals.audit.defects import Rows
+from signals.audit.delivered_rows import Delivered, Events
+from signals.audit.returns import steps
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days
+from signals.market.securities import Identities
+from trainer.curation.audit.returns import inferred_splits
 
 FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
 
@@ -24,22 +24,26 @@ def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
     day = frame["date"].to_numpy().astype("datetime64[D]")
     symbol = frame["symbol"].to_numpy(dtype=object)
     security, securities = pd.factorize(names.of_rows(symbol, day), sort=True)
-    figures = {
-        name: frame[name].to_numpy(dtype=np.float64) if name in frame else np.full(len(frame), np.nan)
-        for name in FIGURES
-    }
+    figures = {name: frame[name].to_numpy(dtype=np.float64) if name in frame else np.full(len(frame), np.nan) for name in FIGURES}
     words = [frame[name].to_numpy(dtype=object) for name in ("kind", "sector")]
     word_codes = [pd.factorize(word, sort=True)[0] for word in (*words, symbol)]
     revised = frame["revised"].to_numpy(dtype=bool) if "revised" in frame else np.zeros(len(frame), dtype=bool)
     order = np.lexsort((*word_codes, *reversed(list(figures.values())), day, security))
     rows = Rows(
-        day=day[order], security=security[order].astype(np.int64), has_adjusted="adj_close" in frame,
+        day=day[order],
+        security=security[order].astype(np.int64),
+        has_adjusted="adj_close" in frame,
         **{name: figure[order] for name, figure in figures.items()},
-    )  # fmt: skip
+    )
     return Delivered(
-        rows, symbol[order], words[0][order], words[1][order], tuple(securities),
-        np.searchsorted(days, rows.day).astype(np.int64), revised[order],
-    )  # fmt: skip
+        rows,
+        symbol[order],
+        words[0][order],
+        words[1][order],
+        tuple(securities),
+        np.searchsorted(days, rows.day).astype(np.int64),
+        revised[order],
+    )
 
 
 def with_inferred_splits(data: Delivered, recorded: Events, days: Days) -> tuple[Events, list[Action]]:

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days, Floats
-from signals.delivered_rows import ETF, STOCK, Delivered, events
-from signals.eligibility import mean_dollars, tradable
-from signals.eligibility_rule import EligibilityConfig
-from signals.manifest import PriceBasis
-from signals.quality import last_rows
-from signals.securities import Identities
+from signals.audit.delivered_rows import ETF, STOCK, Delivered, events
+from signals.audit.quality import last_rows
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, Floats
+from signals.market.eligibility import mean_dollars, tradable
+from signals.market.eligibility_rule import EligibilityConfig
+from signals.market.manifest import PriceBasis
+from signals.market.securities import Identities
 from trainer.curation.config import CurationConfig
 
 Flags = NDArray[np.bool_]
@@ -108,9 +108,7 @@ def belonging_rows(data: Delivered, usable: Flags, membership: Membership | None
     return long_enough
 
 
-def eligible_rows(
-    data: Delivered, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig
-) -> Flags:  # fmt: skip
+def eligible_rows(data: Delivered, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig) -> Flags:
     """Rows of names that belong and are dear and traded enough at their session, bool (R,)."""
     kept = np.flatnonzero(usable)
     code = data.rows.security[kept]
@@ -120,9 +118,7 @@ def eligible_rows(
     return found
 
 
-def as_traded(
-    data: Delivered, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis
-) -> Floats | None:
+def as_traded(data: Delivered, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis) -> Floats | None:
     """Close of each row as it was traded that day, USD, shape (R,); None where that is not known.
 
     Raw closes are; split-adjusted ones are restored where the vendor's splits are recorded: times every ratio that
@@ -139,8 +135,7 @@ def as_traded(
     return restored
 
 
-def ended_cells(data: Delivered, has_bar: Flags, usable: Flags, ended: NDArray[np.int64],
-                membership: Membership | None) -> Flags:  # fmt: skip
+def ended_cells(data: Delivered, has_bar: Flags, usable: Flags, ended: NDArray[np.int64], membership: Membership | None) -> Flags:
     """Whether a record has ended a name by each session, bool (T, N): delisted, or no longer a member."""
     result: Flags = np.arange(has_bar.shape[0])[:, None] >= ended[None, :]
     if membership is not None:

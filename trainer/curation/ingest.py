@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from signals.actions import ActionKind
-from signals.defects import Reason
+from signals.audit.defects import Reason
 from signals.errors import BadBars, BadConfig, BadDataset
 from signals.files import sha256_of
-from signals.manifest import Manifest, PriceBasis, Survivorship
-from signals.sessions import Calendar
+from signals.market.actions import ActionKind
+from signals.market.manifest import Manifest, PriceBasis, Survivorship
+from signals.market.sessions import Calendar
+from trainer.curation.audit.twins import ONE_OF_THEM, twins
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
-from trainer.curation.reading import Bars, Deliveries, Knowledge, bars_of
-from trainer.curation.receipts import (
+from trainer.curation.deliveries.reading import Bars, Deliveries, Knowledge, bars_of
+from trainer.curation.deliveries.receipts import (
     Part,
     RawFile,
     Receipt,
@@ -32,7 +33,6 @@ from trainer.curation.receipts import (
     read_raw,
     read_receipts,
 )
-from trainer.curation.twins import ONE_OF_THEM, twins
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, unheard, vendor_of
@@ -53,10 +53,19 @@ class Sources:
 
 
 def ingest(
-    sources: Sources, folder: Path, *, mapping: Mapping, basis: PriceBasis, config: CurationConfig, name: str = "",
-    scope: Scope = Scope.WHOLE, known_at: date | None = None, today: date | None = None, vendor: str = "",
+    sources: Sources,
+    folder: Path,
+    *,
+    mapping: Mapping,
+    basis: PriceBasis,
+    config: CurationConfig,
+    name: str = "",
+    scope: Scope = Scope.WHOLE,
+    known_at: date | None = None,
+    today: date | None = None,
+    vendor: str = "",
     note: Note = unheard,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """Curate the delivery into the dataset `folder` and return the manifest now in force.
 
     Parameters
@@ -81,42 +90,58 @@ def ingest(
         The folder holds a dataset or deliveries that cannot be trusted; nothing was written.
     """
     files = {
-        part: pack(path)
-        for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True)
-        if path is not None
-    }  # fmt: skip
+        part: pack(path) for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True) if path is not None
+    }
     if scope is Scope.WHOLE and Part.BARS not in files:
-        raise BadBars(
-            "a whole delivery has bars", where=str(folder), mend="Name them with --bars, or --add what is new"
-        )
+        raise BadBars("a whole delivery has bars", where=str(folder), mend="Name them with --bars, or --add what is new")
     return deliver(
-        files, folder, mapping=mapping, basis=basis, config=config, name=name, scope=scope, known_at=known_at,
-        today=today, vendor=vendor, note=note,
-    )  # fmt: skip
+        files,
+        folder,
+        mapping=mapping,
+        basis=basis,
+        config=config,
+        name=name,
+        scope=scope,
+        known_at=known_at,
+        today=today,
+        vendor=vendor,
+        note=note,
+    )
 
 
 def deliver(
-    contents: Table[Part, tuple[str, bytes]], folder: Path, *, mapping: Mapping, basis: PriceBasis,
-    config: CurationConfig, name: str = "", scope: Scope = Scope.WHOLE, known_at: date | None = None,
-    today: date | None = None, vendor: str = "", note: Note = unheard,
-) -> Manifest:  # fmt: skip
+    contents: Table[Part, tuple[str, bytes]],
+    folder: Path,
+    *,
+    mapping: Mapping,
+    basis: PriceBasis,
+    config: CurationConfig,
+    name: str = "",
+    scope: Scope = Scope.WHOLE,
+    known_at: date | None = None,
+    today: date | None = None,
+    vendor: str = "",
+    note: Note = unheard,
+) -> Manifest:
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
     held = Deliveries(receipts, lambda file: read_raw(folder, file))
     if Part.BARS not in contents and not in_force(receipts):
-        raise BadBars(
-            "there is nothing to add to",
-            where=str(folder),
-            mend="Ingest a whole delivery with --bars first, without --add",
-        )
+        raise BadBars("there is nothing to add to", where=str(folder), mend="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).calendar if Part.BARS not in contents else None
     incoming = _incoming(contents, mapping, calendar, today, note)
     known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
     receipt = Receipt(
-        scope=scope, vendor=vendor or _vendor_of(contents), basis=basis, known_from=known_from, known_until=known_until,
-        files=incoming.files, mapping=mapping.model_dump(mode="json"), config=config.model_dump(mode="json"),
+        scope=scope,
+        vendor=vendor or _vendor_of(contents),
+        basis=basis,
+        known_from=known_from,
+        known_until=known_until,
+        files=incoming.files,
+        mapping=mapping.model_dump(mode="json"),
+        config=config.model_dump(mode="json"),
         name=name or folder.name,
-    )  # fmt: skip
+    )
     if is_held(receipts, receipt):
         return _written(folder, receipts)
     check_succession(receipts, receipt)
@@ -135,11 +160,7 @@ def whole_delivery(folder: Path) -> Receipt:
     """Return the receipt of the whole delivery in force; raise `BadBars` where there is none to add to."""
     current = in_force(read_receipts(folder))
     if not current:
-        raise BadBars(
-            "there is nothing to add to",
-            where=str(folder),
-            mend="Ingest a whole delivery with --bars first, without --add",
-        )
+        raise BadBars("there is nothing to add to", where=str(folder), mend="Ingest a whole delivery with --bars first, without --add")
     return current[0]
 
 
@@ -167,9 +188,7 @@ def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
     if to.resolve() == folder.resolve():
         raise BadConfig("a view of the past is another dataset", where=str(to), mend="Name another folder with --to")
     if read_receipts(to):
-        raise BadConfig(
-            "a dataset of its own deliveries is there", where=str(to), mend="Name an empty folder with --to"
-        )
+        raise BadConfig("a dataset of its own deliveries is there", where=str(to), mend="Name an empty folder with --to")
     deliveries = Deliveries(read_receipts(folder), lambda file: read_raw(folder, file))
     return write_dataset(to, replace(_content(deliveries, known_at), known_at=known_at))
 
@@ -184,9 +203,8 @@ class _Incoming:
 
 
 def _incoming(
-    contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None,
-    note: Note,
-) -> _Incoming:  # fmt: skip
+    contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None, note: Note
+) -> _Incoming:
     files, raw, bars = [], {}, None
     for part, (name, content) in contents.items():
         if part is Part.BARS:
@@ -210,19 +228,12 @@ def _known(
 ) -> tuple[date, date]:
     """First and last day on which the delivery became known; see `ingest`."""
     if known_at is not None and today is not None and known_at > today:
-        raise BadBars(
-            f"a delivery of {known_at} was not had yet",
-            where=f"today is {today} in New York",
-            mend="Correct --known-at",
-        )
+        raise BadBars(f"a delivery of {known_at} was not had yet", where=f"today is {today} in New York", mend="Correct --known-at")
     if incoming.bars is not None and incoming.bars.known is not None:
         return incoming.bars.known
     days = [incoming.bars.days[1]] if incoming.bars is not None else []
     if known_at is not None and any(known_at < day for day in days):
-        raise BadBars(
-            f"it cannot have been known on {known_at}", where=f"{where} has rows of {max(days)}",
-            mend="Give a later --known-at",
-        )  # fmt: skip
+        raise BadBars(f"it cannot have been known on {known_at}", where=f"{where} has rows of {max(days)}", mend="Give a later --known-at")
     earliest = max([*days, *(receipt.known_until for receipt in receipts[-1:])], default=today or date.min)
     since = known_at or max(earliest, today or earliest)
     return since, since
@@ -242,10 +253,17 @@ def content_of(knowledge: Knowledge) -> DatasetContent:
     """Curate what is known, as the newest whole delivery was told to."""
     first = knowledge.receipts[0]
     return curate(
-        knowledge.known.frame, knowledge.actions, knowledge.universe, knowledge.calendar, name=first.name,
-        vendor=knowledge.vendor, basis=knowledge.basis, config=CurationConfig.model_validate(first.config),
-        revisions=knowledge.known.revisions, spreads=knowledge.spreads,
-    )  # fmt: skip
+        knowledge.known.frame,
+        knowledge.actions,
+        knowledge.universe,
+        knowledge.calendar,
+        name=first.name,
+        vendor=knowledge.vendor,
+        basis=knowledge.basis,
+        config=CurationConfig.model_validate(first.config),
+        revisions=knowledge.known.revisions,
+        spreads=knowledge.spreads,
+    )
 
 
 def unmatched(knowledge: Knowledge) -> list[str]:
@@ -302,9 +320,10 @@ def _of_unadjusted(receipt: Receipt, incoming: _Incoming, knowledge: Knowledge) 
 def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
     if not in_force(receipts):
         raise BadDataset(
-            "the folder keeps no deliveries to curate from", where=str(folder),
+            "the folder keeps no deliveries to curate from",
+            where=str(folder),
             mend="Ingest the vendor's files into it once more with trainer ingest",
-        )  # fmt: skip
+        )
     content = _content(Deliveries(receipts, lambda file: read_raw(folder, file)), None)
     return write_dataset(folder, content, _kept(folder, in_force(receipts)))
 

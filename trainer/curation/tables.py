@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.bars import Days, Floats
-from signals.defects import DEFECTS, Defects, Reason
-from signals.delivered_rows import Delivered
+from signals.audit.defects import DEFECTS, Defects, Reason
+from signals.audit.delivered_rows import Delivered
+from signals.market.bars import Days, Floats
 from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 
@@ -41,9 +41,7 @@ def quarantine_table(data: Delivered, defects: Defects) -> pa.Table:
     """Rows kept out of the bars, as delivered, with every reason that each has."""
     held = np.flatnonzero(defects.quarantined)
     held = held[np.lexsort((held, data.symbol[held].astype(str), data.rows.day[held]))]
-    reasons = [
-        "; ".join(str(defect.reason) for defect in DEFECTS if defects.flags[defect.reason][row]) for row in held
-    ]  # fmt: skip
+    reasons = ["; ".join(str(defect.reason) for defect in DEFECTS if defects.flags[defect.reason][row]) for row in held]
     columns = {
         "date": data.rows.day[held],
         "symbol": data.symbol[held],

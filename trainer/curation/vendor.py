@@ -9,9 +9,9 @@ from typing import Protocol
 
 import pandas as pd
 
-from signals.manifest import PriceBasis
+from signals.market.manifest import PriceBasis
 from trainer.curation.curate import calendar_for
-from trainer.curation.reading import bars_of
+from trainer.curation.deliveries.reading import bars_of
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.shifts import refuse_shifted

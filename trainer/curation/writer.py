@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from signals.actions import Action
-from signals.audits import SessionAudit
-from signals.bars import GAP_FIELDS
-from signals.dataset import manifest_path, read_manifest
-from signals.eligibility_rule import ANY, EligibilityConfig
 from signals.files import sha256_of, write_atomic
-from signals.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
-from signals.sessions import Calendar
+from signals.market.actions import Action
+from signals.market.audits import SessionAudit
+from signals.market.bars import GAP_FIELDS
+from signals.market.dataset import manifest_path, read_manifest
+from signals.market.eligibility_rule import ANY, EligibilityConfig
+from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
+from signals.market.sessions import Calendar
 
 NAME_DIGITS = 12
 VENDOR_KEY = b"trademl.vendor"
@@ -41,10 +41,16 @@ BARS_SCHEMA = pa.schema(
 )
 ACTIONS_SCHEMA = pa.schema(
     [
-        ("kind", pa.string()), ("symbol", pa.string()), ("effective", pa.date32()), ("known_at", pa.date32()),
-        ("ratio", pa.string()), ("cash", pa.string()), ("new_symbol", pa.string()), ("inferred", pa.bool_()),
+        ("kind", pa.string()),
+        ("symbol", pa.string()),
+        ("effective", pa.date32()),
+        ("known_at", pa.date32()),
+        ("ratio", pa.string()),
+        ("cash", pa.string()),
+        ("new_symbol", pa.string()),
+        ("inferred", pa.bool_()),
     ]
-)  # fmt: skip
+)
 QUARANTINE_SCHEMA = pa.schema(
     [("date", pa.date32()), ("symbol", pa.string())]
     + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "adj_close")]
@@ -53,10 +59,15 @@ QUARANTINE_SCHEMA = pa.schema(
 FINDINGS_SCHEMA = pa.schema([("date", pa.date32()), ("symbol", pa.string()), ("reason", pa.string())])
 REVISIONS_SCHEMA = pa.schema(
     [
-        ("date", pa.date32()), ("symbol", pa.string()), ("field", pa.string()), ("was", pa.float64()),
-        ("now", pa.float64()), ("known_at", pa.date32()), ("revised_at", pa.date32()),
+        ("date", pa.date32()),
+        ("symbol", pa.string()),
+        ("field", pa.string()),
+        ("was", pa.float64()),
+        ("now", pa.float64()),
+        ("known_at", pa.date32()),
+        ("revised_at", pa.date32()),
     ]
-)  # fmt: skip
+)
 UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
 TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", pa.date32()))  # where the delivery says it
 
@@ -116,13 +127,23 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Deliv
         _write_once(folder / record.path, payload)
         records.append(record)
     manifest = Manifest(
-        name=content.name, version=1, vendor=content.vendor, calendar=content.calendar, basis=content.basis,
-        first=content.audits[0].session, last=content.audits[-1].session, audits=content.audits,
-        files=tuple(sorted(records, key=lambda record: record.path)), survivorship=content.survivorship,
-        min_history=content.min_history, non_sessions=content.non_sessions,
-        known_at=content.known_at, eligibility=content.eligibility, is_price_known=content.is_price_known,
+        name=content.name,
+        version=1,
+        vendor=content.vendor,
+        calendar=content.calendar,
+        basis=content.basis,
+        first=content.audits[0].session,
+        last=content.audits[-1].session,
+        audits=content.audits,
+        files=tuple(sorted(records, key=lambda record: record.path)),
+        survivorship=content.survivorship,
+        min_history=content.min_history,
+        non_sessions=content.non_sessions,
+        known_at=content.known_at,
+        eligibility=content.eligibility,
+        is_price_known=content.is_price_known,
         universe_why=content.universe_why,
-    )  # fmt: skip
+    )
     if current is not None:
         held = {audit.session: audit for audit in manifest.audits}
         # What a person accepted stays accepted as long as the audit says the same of it.
@@ -152,12 +173,17 @@ def actions_table(actions: Sequence[Action]) -> pa.Table:
     """Corporate actions as a table; figures as decimal text, so that nothing is rounded."""
     rows = [
         {
-            "kind": str(a.kind), "symbol": a.symbol, "effective": a.effective, "known_at": a.known_at,
-            "ratio": None if a.ratio is None else str(a.ratio), "cash": None if a.cash is None else str(a.cash),
-            "new_symbol": a.new_symbol, "inferred": a.inferred,
+            "kind": str(a.kind),
+            "symbol": a.symbol,
+            "effective": a.effective,
+            "known_at": a.known_at,
+            "ratio": None if a.ratio is None else str(a.ratio),
+            "cash": None if a.cash is None else str(a.cash),
+            "new_symbol": a.new_symbol,
+            "inferred": a.inferred,
         }
         for a in sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind))
-    ]  # fmt: skip
+    ]
     return pa.Table.from_pylist(rows, schema=ACTIONS_SCHEMA)
 
 
@@ -165,9 +191,16 @@ def parquet_bytes(table: pa.Table) -> bytes:
     """Serialise a table; the same rows make the same bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(
-        table.replace_schema_metadata(None).combine_chunks(), sink, compression="zstd", compression_level=3,
-        version="2.6", data_page_version="1.0", write_statistics=True, row_group_size=1 << 20, store_schema=False,
-    )  # fmt: skip
+        table.replace_schema_metadata(None).combine_chunks(),
+        sink,
+        compression="zstd",
+        compression_level=3,
+        version="2.6",
+        data_page_version="1.0",
+        write_statistics=True,
+        row_group_size=1 << 20,
+        store_schema=False,
+    )
     return bytes(sink.getvalue())
 
 
@@ -203,9 +236,7 @@ def _files(content: DatasetContent, deliveries: tuple[Delivery, ...]) -> Iterabl
         yield _record(f"raw/{{}}-{name}", delivery.content, delivery.rows, FileRole.RAW, None, None), delivery.content
 
 
-def _record(
-    pattern: str, payload: bytes, rows: int, role: FileRole, first: date | None, last: date | None
-) -> FileRecord:
+def _record(pattern: str, payload: bytes, rows: int, role: FileRole, first: date | None, last: date | None) -> FileRecord:
     digest = sha256_of(payload)
     return FileRecord(pattern.format(digest[:NAME_DIGITS]), digest, len(payload), rows, first, last, role)
 

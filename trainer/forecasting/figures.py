@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof, common
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
 from trainer.validation.ic import Mean, persistent_mean, rank_ic
@@ -73,9 +73,7 @@ def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:
         qlike={name: mean_loss(loss, k) for name, loss in losses.items()},
         advantage={name: advantage(losses["har"], loss, k) for name, loss in losses.items() if name not in LEARNED},
         trees_advantage=advantage(losses["trees"], losses["har"], k),
-        qlike_by_path=tuple(
-            float(np.nanmean(qlike(realised, proof.har.rows.dense(np.exp(path))))) for path in proof.har.oof.scores
-        ),
+        qlike_by_path=tuple(float(np.nanmean(qlike(realised, proof.har.rows.dense(np.exp(path))))) for path in proof.har.oof.scores),
         bias=float(np.nansum(np.square(realised) * shared) / np.nansum(np.square(har) * shared)),
         coverage=coverage(realised, proof.low, proof.high, k),
         below=coverage(realised, _edge(proof.low, -np.inf), _under(proof.low), k),
@@ -90,8 +88,10 @@ def drawdown_figures(proof: DrawdownProof, k: int, level: float) -> DrawdownFigu
     ours, theirs = (pinball(proof.realised, forecast, level) for forecast in (proof.forecast, proof.constant))
     return DrawdownFigures(
         coverage=coverage(proof.realised, _edge(proof.forecast, -np.inf), proof.forecast, k),
-        pinball=mean_loss(ours, k), constant_pinball=mean_loss(theirs, k), advantage=advantage(ours, theirs, k),
-    )  # fmt: skip
+        pinball=mean_loss(ours, k),
+        constant_pinball=mean_loss(theirs, k),
+        advantage=advantage(ours, theirs, k),
+    )
 
 
 def calibration_curve(forecast: Floats, realised: Floats) -> tuple[tuple[float, float], ...]:
@@ -100,10 +100,7 @@ def calibration_curve(forecast: Floats, realised: Floats) -> tuple[tuple[float, 
     expected, came = forecast[known], realised[known]
     order = np.argsort(expected, kind="stable")
     groups = [group for group in np.array_split(order, BINS) if group.size]
-    return tuple(
-        (float(np.sqrt(np.square(expected[group]).mean())), float(np.sqrt(np.square(came[group]).mean())))
-        for group in groups
-    )
+    return tuple((float(np.sqrt(np.square(expected[group]).mean())), float(np.sqrt(np.square(came[group]).mean()))) for group in groups)
 
 
 def _edge(panel: Floats, value: float) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 from numpy.lib.stride_tricks import sliding_window_view
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.forecasts import session_mean
 
@@ -20,19 +20,20 @@ def qlike(losses: Mapping[str, Mapping[str, float]]) -> bytes:
     order = sorted(losses, key=lambda name: -losses[name]["mean"])
     axes = new_axes("How far forecasts were from what came (QLIKE)", "mean QLIKE, lower is better", "", height=2.8)
     axes.barh(
-        order, [losses[name]["mean"] for name in order], height=0.6,
-        xerr=[2.0 * losses[name]["standard_error"] for name in order], error_kw={"ecolor": INK, "elinewidth": 1.0},
+        order,
+        [losses[name]["mean"] for name in order],
+        height=0.6,
+        xerr=[2.0 * losses[name]["standard_error"] for name in order],
+        error_kw={"ecolor": INK, "elinewidth": 1.0},
         color=[ACCENT if name == "HAR" else "#9db7c9" for name in order],
-    )  # fmt: skip
+    )
     axes.grid(axis="y", visible=False)
     return png(axes)
 
 
 def calibration(points: Sequence[Sequence[float]], horizon: int) -> bytes:
     """Forecast against outcome, both annualised, on logarithmic axes."""
-    axes = new_axes(
-        f"Is a forecast of 30 % followed by 30 %? ({horizon} sessions)", "forecast, % a year", "came, % a year"
-    )
+    axes = new_axes(f"Is a forecast of 30 % followed by 30 %? ({horizon} sessions)", "forecast, % a year", "came, % a year")
     expected, came = (100.0 * np.array(side) for side in zip(*points, strict=True))
     span = [min(expected.min(), came.min()) * 0.9, max(expected.max(), came.max()) * 1.1]
     axes.plot(span, span, color=INK, linewidth=0.8, label="forecast = outcome")
@@ -65,14 +66,9 @@ def coverage(sessions: Days, inside: Floats, interval: float, below: Floats, lev
 def through_time(sessions: Days, forecast: Floats, realised: Floats, horizon: int) -> bytes:
     """Median forecast and median outcome of each session."""
     axes = new_axes(f"The median name's volatility over {horizon} sessions", "", "% a year")
-    for panel, colour, width, name in (
-        (realised, "#b0b0b0", 1.0, "came"),
-        (forecast, ACCENT, 1.4, "HAR, known before"),
-    ):
+    for panel, colour, width, name in ((realised, "#b0b0b0", 1.0, "came"), (forecast, ACCENT, 1.4, "HAR, known before")):
         known = np.isfinite(panel).any(axis=1)
-        axes.plot(
-            sessions[known], 100.0 * np.nanmedian(panel[known], axis=1), color=colour, linewidth=width, label=name
-        )
+        axes.plot(sessions[known], 100.0 * np.nanmedian(panel[known], axis=1), color=colour, linewidth=width, label=name)
     axes.set_ylim(bottom=0)
     date_axis(axes)
     axes.legend(frameon=False)

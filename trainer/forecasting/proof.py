@@ -11,19 +11,19 @@ from math import comb
 
 import numpy as np
 
-from signals.bars import Bars, Floats
 from signals.features.limits import limited
 from signals.features.panel import FeaturePanel
 from signals.features.volatility import SESSIONS_PER_YEAR
+from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.models.har import ExpectedVariance, har
-from trainer.models.lgbm import LightGbm
-from trainer.proof import Proof, prove
+from trainer.learners.har import ExpectedVariance, har
+from trainer.learners.lgbm import LightGbm
 from trainer.recipes.risk import RiskConfig
-from trainer.samples import Samples, samples, seal_holdout
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.samples.samples import Samples, samples, seal_holdout
+from trainer.validation.proof import Proof, prove
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 EWMA_DECAY = 0.94
 MEDIAN = 0.5
@@ -76,9 +76,8 @@ def fits(config: RiskConfig) -> int:
 
 
 def prove_volatility(
-    bars: Bars, panel: FeaturePanel, config: RiskConfig, horizon: int, *, first: int, seed: int, workers: int,
-    step: Step,
-) -> VolatilityProof:  # fmt: skip
+    bars: Bars, panel: FeaturePanel, config: RiskConfig, horizon: int, *, first: int, seed: int, workers: int, step: Step
+) -> VolatilityProof:
     """Prove the forecasts of one horizon."""
     rows = labelled(panel, volatility_labels(bars, horizon), first)
     proof = prove(rows, har(config.har), config.cpcv, workers=workers, step=step)
@@ -98,9 +97,8 @@ def prove_volatility(
     }
     # The two edges are fitted apart and may cross where the trees are unsure: the band is what lies between them.
     return VolatilityProof(
-        horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high),
-        np.maximum(low, high),
-    )  # fmt: skip
+        horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high), np.maximum(low, high)
+    )
 
 
 def prove_drawdown(

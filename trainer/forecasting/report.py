@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days
+from signals.market.bars import Days
 from trainer.forecasting import plots
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof
 from trainer.reports import page
@@ -19,14 +19,15 @@ CAPTIONS = {
     "through_time.png": "The median name's forecast and what came: how fast the forecast follows.",
 }
 NAMES = {
-    "har": "HAR", "trees": "boosted trees", "trailing_22": "trailing 22 sessions", "ewma": "RiskMetrics EWMA",
+    "har": "HAR",
+    "trees": "boosted trees",
+    "trailing_22": "trailing 22 sessions",
+    "ewma": "RiskMetrics EWMA",
     "trailing_252": "trailing 252 sessions",
-}  # fmt: skip
+}
 
 
-def report_files(
-    known: Mapping[str, Any], sessions: Days, own: VolatilityProof, drawdown: DrawdownProof
-) -> dict[str, bytes]:
+def report_files(known: Mapping[str, Any], sessions: Days, own: VolatilityProof, drawdown: DrawdownProof) -> dict[str, bytes]:
     """Render everything: relative path -> content."""
     shown = page.Page("Training of risk", tuple(rows_of(known)), tuple(known["warnings"]), CAPTIONS)
     figures = next(row for row in known["volatility"] if row["horizon"] == known["horizon"])
@@ -58,10 +59,7 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{falls['coverage']['mean']:.1%} ± {falls['coverage']['standard_error']:.1%} of outcomes",
         ),
         ("Drawdown quantile against a constant", _gain(falls["advantage"], "pinball loss")),
-        (
-            "Rank correlation of forecast and outcome",
-            f"{known['ic']['mean']:+.3f} (t {known['ic']['t_newey_west']:.1f})",
-        ),
+        ("Rank correlation of forecast and outcome", f"{known['ic']['mean']:+.3f} (t {known['ic']['t_newey_west']:.1f})"),
         ("Leak certificate", f"{known['leak_certificate']['total']} training rows"),
         ("ONNX against native", f"at most {known['parity']['max_difference']:.1e} apart"),
         ("Training rows", f"{training['rows']:,} of {training['symbols']} names"),
@@ -80,10 +78,7 @@ def _volatility(figures: Mapping[str, Any], interval: float) -> list[tuple[str, 
             f"QLIKE over {k} sessions, walking forward",
             ", ".join(f"{NAMES[name]} {mean['mean']:.4f}" for name, mean in figures["qlike"].items()),
         ),
-        *(
-            (f"HAR against {NAMES[name]}, {k} sessions", _gain(gain, "QLIKE"))
-            for name, gain in figures["advantage"].items()
-        ),
+        *((f"HAR against {NAMES[name]}, {k} sessions", _gain(gain, "QLIKE")) for name, gain in figures["advantage"].items()),
         (f"Trees against HAR, {k} sessions", _gain(figures["trees_advantage"], "QLIKE")),
         (f"HAR's QLIKE by path, {k} sessions", f"{min(paths):.4f} to {max(paths):.4f}"),
         (f"Realised over forecast variance, {k} sessions", f"{figures['bias']:.3f}"),

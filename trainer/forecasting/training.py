@@ -12,30 +12,30 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from signals.drift import reference
 from signals.features.panel import FeaturePanel
+from signals.monitoring.drift import reference
 from signals.sleeves.risk import RISK
-from trainer import artefacts
-from trainer.export import Exported, export
 from trainer.forecasting import figures as worth
 from trainer.forecasting.evidence import evidence
 from trainer.forecasting.proof import DrawdownProof, VolatilityProof, fits, prove_drawdown, prove_volatility
 from trainer.forecasting.report import report_files
-from trainer.models.base import Learner, Model
-from trainer.models.har import har
-from trainer.models.lgbm import LightGbm
+from trainer.learners.base import Learner, Model
+from trainer.learners.export import Exported, export
+from trainer.learners.har import har
+from trainer.learners.lgbm import LightGbm
 from trainer.recipes.risk import RiskConfig
-from trainer.run_folder import refuse_existing, write_run
-from trainer.samples import Samples
-from trainer.source import Source, read_source
-from trainer.validation.oof import Step
+from trainer.runs import artefacts
+from trainer.runs.run_folder import refuse_existing, write_run
+from trainer.samples.samples import Samples
+from trainer.samples.source import Source, read_source
+from trainer.validation.splits.oof import Step
 
 ENTRY = "opg"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to train on; as `trainer.train.Request`, without what only a score needs."""
+    """What to train on; as `trainer.training.train.Request`, without what only a score needs."""
 
     data: Path
     run: Path
@@ -77,13 +77,10 @@ def train(config: RiskConfig, request: Request, step: Step) -> dict[str, Any]:
     """
     refuse_existing(request.run)
     source = read_source(
-        request.data, start=request.start, end=request.end, symbols=request.symbols,
-        lookback_sessions=RISK.lookback_sessions,
-    )  # fmt: skip
+        request.data, start=request.start, end=request.end, symbols=request.symbols, lookback_sessions=RISK.lookback_sessions
+    )
     panel = RISK.panel(source.bars)
-    settings: dict[str, Any] = {
-        "first": source.first_row, "seed": request.seed, "workers": request.workers, "step": step,
-    }  # fmt: skip
+    settings: dict[str, Any] = {"first": source.first_row, "seed": request.seed, "workers": request.workers, "step": step}
     proofs = Proofs(
         tuple(prove_volatility(source.bars, panel, config, k, **settings) for k in config.horizons),
         prove_drawdown(source.bars, panel, config, **settings),
@@ -92,19 +89,28 @@ def train(config: RiskConfig, request: Request, step: Step) -> dict[str, Any]:
     falls = worth.drawdown_figures(proofs.drawdown, config.drawdown_sessions, config.drawdown_level)
     fitted, exported = _fit(config, proofs, request.seed, step)
     known = evidence(
-        config, source, proofs.own.rows, proofs.own.har, by_horizon, falls, exported[RISK.name].parity,
-        seed=request.seed, code_version=request.code_version, entry=ENTRY,
-    )  # fmt: skip
-    write_run(request.run, {
-        **_files(config, source, panel, proofs, fitted, exported, known),
-        **report_files(known, source.bars.sessions, proofs.own, proofs.drawdown),
-    })  # fmt: skip
+        config,
+        source,
+        proofs.own.rows,
+        proofs.own.har,
+        by_horizon,
+        falls,
+        exported[RISK.name].parity,
+        seed=request.seed,
+        code_version=request.code_version,
+        entry=ENTRY,
+    )
+    write_run(
+        request.run,
+        {
+            **_files(config, source, panel, proofs, fitted, exported, known),
+            **report_files(known, source.bars.sessions, proofs.own, proofs.drawdown),
+        },
+    )
     return known
 
 
-def _fit(
-    config: RiskConfig, proofs: Proofs, seed: int, step: Step
-) -> tuple[Model, dict[str, Exported]]:  # fmt: skip
+def _fit(config: RiskConfig, proofs: Proofs, seed: int, step: Step) -> tuple[Model, dict[str, Exported]]:
     """Fit every forecast on all rows; return the published model and all exports, its own under the sleeve's name."""
     low, high = config.band
     asked: list[tuple[str, Samples, Learner]] = []
@@ -126,17 +132,27 @@ def _fit(
 
 
 def _files(
-    config: RiskConfig, source: Source, panel: FeaturePanel, proofs: Proofs, model: Model,
-    exported: Mapping[str, Exported], known: Mapping[str, Any],
-) -> dict[str, bytes]:  # fmt: skip
+    config: RiskConfig,
+    source: Source,
+    panel: FeaturePanel,
+    proofs: Proofs,
+    model: Model,
+    exported: Mapping[str, Exported],
+    known: Mapping[str, Any],
+) -> dict[str, bytes]:
     own = proofs.own
     training_cfg = {
-        "sleeve": RISK.name, "seed": known["seed"], "config": config.model_dump(mode="json"),
-        "config_hash": known["config_hash"], "code_version": known["code_version"],
-        "snapshot_id": known["snapshot_id"], "dataset_version": source.manifest.version,
-        "first_training_session": known["first_training_session"], "last_label_session": known["last_label_session"],
+        "sleeve": RISK.name,
+        "seed": known["seed"],
+        "config": config.model_dump(mode="json"),
+        "config_hash": known["config_hash"],
+        "code_version": known["code_version"],
+        "snapshot_id": known["snapshot_id"],
+        "dataset_version": source.manifest.version,
+        "first_training_session": known["first_training_session"],
+        "last_label_session": known["last_label_session"],
         "symbols": list(own.rows.symbols),
-    }  # fmt: skip
+    }
     published = exported[RISK.name].onnx
     return {
         "model.onnx": published,
@@ -147,15 +163,7 @@ def _files(
         "walk_forward.parquet": artefacts.walk_forward_parquet(own.har.rows, own.har.walk_forward),
         "golden.npz": artefacts.golden(own.rows.features, published),
         "drift_reference.json": artefacts.canonical_json(
-            reference(
-                *artefacts.unseen_history(
-                    panel,
-                    own.rows,
-                    own.har.rows,
-                    own.har.walk_forward,
-                    config.cpcv.groups,
-                )
-            )
+            reference(*artefacts.unseen_history(panel, own.rows, own.har.rows, own.har.walk_forward, config.cpcv.groups))
         ),
         "evidence.json": artefacts.canonical_json(known),
         **{f"forecasts/{name}.onnx": one.onnx for name, one in exported.items() if name != RISK.name},

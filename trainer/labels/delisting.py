@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from signals.actions import Action, ActionKind
-from signals.bars import Bars
-from signals.holding import Payout
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.holding import Payout
 
 
 def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Payout]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.market.bars import Floats
 
 
 def fractional_weights(d: float, count: int) -> Floats:

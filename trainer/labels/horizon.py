@@ -11,7 +11,7 @@ or the middle of open and close (what a day's even steps pay on average, as far 
 
     1 + y_t = C_D / E_D * (1 + R_{D+1}) ... (1 + R_{D+k}) * E_{D+k} / C_{D+k}
 
-Sessions without a bar (`signals.holding`): where D has none, the order does not fill and there is no label; one on the
+Sessions without a bar (`signals.market.holding`): where D has none, the order does not fill and there is no label; one on the
 way adds nothing, and the first bar after it brings the return across the gap. Where D + k has none, the exit is the
 next entry price there is, up to `EXIT_SESSIONS` sessions later; then the payout of a delisting by that session; else
 the last price. The label ends where its exit does, which is later than D + k.
@@ -26,10 +26,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.actions import Action
-from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
-from signals.holding import EXIT_SESSIONS, Flags, bridged
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.market.holding import EXIT_SESSIONS, Flags, bridged
 from trainer.labels.delisting import departures
 from trainer.labels.panel import Labels
 
@@ -42,9 +42,7 @@ class EntryPrice(StrEnum):
     DAY = "day"
 
 
-def horizon_labels(
-    bars: Bars, k: int, *, delistings: Iterable[Action] = (), entry: EntryPrice = EntryPrice.OPG
-) -> Labels:
+def horizon_labels(bars: Bars, k: int, *, delistings: Iterable[Action] = (), entry: EntryPrice = EntryPrice.OPG) -> Labels:
     """Label every eligible name of every session whose exit lies inside the panel.
 
     Parameters
@@ -124,9 +122,8 @@ def _to_the_exit(steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64])
 
 
 def _end_at_delisting(
-    bars: Bars, steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64], actions: Iterable[Action],
-    price: Floats,
-) -> None:  # fmt: skip
+    bars: Bars, steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64], actions: Iterable[Action], price: Floats
+) -> None:
     """Fill in place the labels of names that stop trading before their exit and are paid out while it is awaited."""
     for gone in departures(bars, actions):
         column, worth = gone.column, gone.payout

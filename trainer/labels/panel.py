@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from signals.bars import Days, Floats
 from signals.errors import InvariantBroken
-from signals.ic import MIN_NAMES
+from signals.market.bars import Days, Floats
+from signals.scoring.ic import MIN_NAMES
 
 __all__ = ["MIN_NAMES", "Labels", "Rows", "normal_ranks"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
 from signals.features.limits import limited
 from signals.features.volatility import SESSIONS_PER_YEAR
-from signals.holding import bridged
+from signals.market.bars import Bars, Floats
+from signals.market.holding import bridged
 from trainer.labels.panel import Labels
 
 

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from signals.actions import Action
-from signals.bars import Bars, Floats
 from signals.errors import InvariantBroken
-from signals.holding import EXIT_SESSIONS, bridged
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.market.holding import EXIT_SESSIONS, bridged
 from trainer.labels.delisting import departures
 from trainer.labels.panel import Labels
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.market.bars import Floats
 
 Rows = NDArray[np.int64]
 

@@ -7,12 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from signals.bars import Floats
 from signals.config import Config
 from signals.errors import InvariantBroken, TooLittleHistory
+from signals.market.bars import Floats
 from trainer.labels.panel import Rows
+from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
-from trainer.regimes import Regime, regimes
 
 SESSIONS_PER_MONTH = 21
 
@@ -66,9 +66,7 @@ def uniqueness_by_symbol(t0: Rows, t1: Rows, column: Rows) -> Floats:
     return unique
 
 
-def reweighted(
-    weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None
-) -> Floats:
+def reweighted(weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None) -> Floats:
     """Return `weight` times what `config` turns on, with mean 1; untouched when it turns nothing on.
 
     `market`, float64 (T,), is the market's return of every session: what regimes are told by.

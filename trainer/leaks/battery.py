@@ -9,27 +9,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from signals.bars import Bars
+from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
-from trainer.curation.early import early_moves
-from trainer.leaks.checks import (
-    Check,
-    Fitting,
-    Subject,
-    entry_profile,
-    lagged_features,
-    replaced_session,
-    shifted_labels,
-)
-from trainer.leaks.config import LeakConfig
+from trainer.curation.audit.early import early_moves
+from trainer.leaks.checks import Check, Fitting, Subject, entry_profile, lagged_features, replaced_session, shifted_labels
 from trainer.leaks.second import second_vendor
+from trainer.recipes.leak_limits import LeakConfig
 
 FITS = 2  # steps: features lagged, labels shifted
 
 
-def battery(
-    subject: Subject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None
-) -> dict[str, Any]:
+def battery(subject: Subject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None) -> dict[str, Any]:
     """Run every check and return the document: `checks`, each with its figure, limit and sentence, and the details.
 
     Parameters
@@ -39,21 +29,24 @@ def battery(
     """
     early = early_moves(subject.bars)
     told = early.sentences()
-    moves = Check(
-        "early moves", float(len(told)), 0.0, not told, "; ".join(told) or "no name, session or volume moves early"
-    )
+    moves = Check("early moves", float(len(told)), 0.0, not told, "; ".join(told) or "no name, session or volume moves early")
     checks = [
-        moves, *entry_profile(subject, config), lagged_features(subject, fitting, config),
-        shifted_labels(subject, fitting, config), replaced_session(subject, sleeve, config, seed),
-    ]  # fmt: skip
+        moves,
+        *entry_profile(subject, config),
+        lagged_features(subject, fitting, config),
+        shifted_labels(subject, fitting, config),
+        replaced_session(subject, sleeve, config, seed),
+    ]
     beside = None
     if second is not None:
         check, beside = second_vendor(subject.bars, second, config, seed)
         checks.append(check)
     return {
-        "limits": config.model_dump(mode="json"), "checks": [asdict(check) for check in checks],
-        "early": early.document(), "second_vendor": beside,
-    }  # fmt: skip
+        "limits": config.model_dump(mode="json"),
+        "checks": [asdict(check) for check in checks],
+        "early": early.document(),
+        "second_vendor": beside,
+    }
 
 
 def failures(document: dict[str, Any]) -> list[str]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from signals.bars import Bars, Floats
 from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars, Floats
 from signals.sleeves.base import Sleeve
-from trainer.lags import at_lag
-from trainer.leaks.config import LeakConfig
-from trainer.models.base import Learner, Matrix
-from trainer.samples import Samples
+from trainer.curation.lags import at_lag
+from trainer.learners.base import Learner, Matrix
+from trainer.recipes.leak_limits import LeakConfig
+from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.walk_forward import walk_forward
+from trainer.validation.splits.walk_forward import walk_forward
 
 SURE = 2.0  # standard errors
 AFTER_SESSIONS = 5  # of the panel behind a replaced session
@@ -91,9 +91,7 @@ def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> C
     before = np.full_like(subject.panel.values, np.nan)
     before[1:] = subject.panel.values[:-1]
     old = replace(rows, features=before[rows.t0, rows.column])
-    scores = walk_forward(
-        old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
-    )  # fmt: skip
+    scores = walk_forward(old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None)
     fitting.step("features lagged")
     labels = rows.dense(rows.label)
     new = rank_ic(rows.dense(subject.forward), labels)
@@ -115,9 +113,7 @@ def shifted_labels(subject: Subject, fitting: Fitting, config: LeakConfig) -> Ch
     target, label = (_of_neighbours(rows, values) for values in (rows.target, rows.label))
     known = np.isfinite(target)
     other = replace(rows, target=target, label=label).where(known)
-    scores = walk_forward(
-        other, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None
-    )  # fmt: skip
+    scores = walk_forward(other, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None)
     fitting.step("labels shifted")
     found = overlapping_mean(rank_ic(other.dense(scores), other.dense(other.label)), subject.k)
     value = abs(found.t) if np.isfinite(found.t) else 0.0
@@ -141,9 +137,7 @@ def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed:
         unmoved += int(same[row - first :].all())
     told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
-        return Check(
-            "session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all"
-        )
+        return Check("session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all")
     return _at_most("session replaced", float(moved), 0.0, told)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.bars import Bars, Floats
-from trainer.lags import at_lag
+from signals.market.bars import Bars, Floats
+from trainer.curation.lags import at_lag
 from trainer.leaks.checks import Check
-from trainer.leaks.config import LeakConfig
+from trainer.recipes.leak_limits import LeakConfig
 
 LAGS = (-1, 0, 1)
 RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was
@@ -71,9 +71,7 @@ def compared(ours: Bars, theirs: Bars, count: int, seed: int) -> Compared:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(a["volume"] / b["volume"])
     ratio[~np.isfinite(ratio)] = np.nan
-    usual = np.array(
-        [np.nanmedian(ratio[:, c]) if np.isfinite(ratio[:, c]).any() else np.nan for c in range(len(names))]
-    )
+    usual = np.array([np.nanmedian(ratio[:, c]) if np.isfinite(ratio[:, c]).any() else np.nan for c in range(len(names))])
     off = np.abs(ratio - usual)[at]
     return Compared(len(chosen), closes, gaps, float((off <= USUAL_VOLUME).mean()))
 
@@ -93,9 +91,7 @@ def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tu
 
 def _common(bars: Bars, rows: NDArray[np.int64], names: list[str]) -> dict[str, Floats]:
     part = bars.select(tuple(names))
-    return {
-        "total": part.total_return[rows], "gap": part.overnight_return[rows], "volume": part.volume[rows],
-    }  # fmt: skip
+    return {"total": part.total_return[rows], "gap": part.overnight_return[rows], "volume": part.volume[rows]}
 
 
 def _agrees(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:

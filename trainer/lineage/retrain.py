@@ -13,31 +13,30 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from signals.audits import SessionStatus
 from signals.bundle import Role
 from signals.config import parse
-from signals.dataset import read_manifest
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from signals.files import write_atomic
-from signals.manifest import Manifest
-from signals.sessions import Calendar
-from trainer import history
-from trainer import train as training
-from trainer.artefacts import canonical_json
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.market.manifest import Manifest
+from signals.market.sessions import Calendar
 from trainer.backtest.subject import read_document
-from trainer.chain import Record
-from trainer.lineage import log
-from trainer.lineage.log import Event, Lineage
+from trainer.learners.base import Device
 from trainer.lineage.rules import RECIPE, LineageConfig, due, judge
-from trainer.measure import FOLDER
-from trainer.models.base import Device
-from trainer.promotion.case import Row
+from trainer.promotion import history, lineage_log
+from trainer.promotion.bars.case import Row
+from trainer.promotion.lineage_log import Event, Lineage
+from trainer.promotion.measure import FOLDER
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
-from trainer.run_folder import refuse_existing
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.chain import Record
+from trainer.runs.run_folder import refuse_existing
+from trainer.training import train as training
 from trainer.validation.likeness import beside
-from trainer.validation.oof import Step
+from trainer.validation.splits.oof import Step
 
 VERDICT = "lineage.json"
 WEEK_SESSIONS = 5
@@ -95,20 +94,28 @@ def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare,
     """Run the accepted model's own training on the newest data: its recipe, seed, device and names."""
     sleeve, asked = str(accepted["sleeve"]), accepted["range"]
     training.train(
-        RECIPES[sleeve], parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
+        RECIPES[sleeve],
+        parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
         training.Request(
-            data=request.data, run=request.run, start=date.fromisoformat(asked["start"]) if asked["start"] else None,
-            end=request.end, symbols=tuple(asked["symbols"]), seed=int(accepted["seed"]), workers=request.workers,
-            code_version=request.code_version, device=Device(str(accepted.get("device", Device.AUTO))),
-            compare=compare, lineage=str(accepted.get("trial") or ""),
+            data=request.data,
+            run=request.run,
+            start=date.fromisoformat(asked["start"]) if asked["start"] else None,
+            end=request.end,
+            symbols=tuple(asked["symbols"]),
+            seed=int(accepted["seed"]),
+            workers=request.workers,
+            code_version=request.code_version,
+            device=Device(str(accepted.get("device", Device.AUTO))),
+            compare=compare,
+            lineage=str(accepted.get("trial") or ""),
         ),
         step,
-    )  # fmt: skip
+    )
 
 
 def steps(request: Request) -> int:
     """How often a real training calls its step at most."""
-    found = log.newest(request.registry, request.sleeve, request.role)
+    found = lineage_log.newest(request.registry, request.sleeve, request.role)
     return training.steps(parse(_accepted(request, found)["config"], RecipeConfig, where="the accepted recipe"))
 
 
@@ -128,18 +135,18 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
         A promotion is at work in the registry.
     """
     refuse_existing(request.run)
-    found = log.newest(request.registry, request.sleeve, request.role)
+    found = lineage_log.newest(request.registry, request.sleeve, request.role)
     manifest = read_manifest(request.data)
     end = request.end or manifest.last
     facts = {
         **_elapsed(found, manifest.calendar, _trained_until(found, manifest.calendar, end)),
-        "red": _red(manifest, log.days(found.head)[1], end),
-    }  # fmt: skip
+        "red": _red(manifest, lineage_log.days(found.head)[1], end),
+    }
     rows = due(facts, request.rules)
     if not all(row.passed for row in rows):
         return _recorded(request, found, facts, rows, {})
     accepted = _accepted(request, found)
-    older = [log.kept(request.registry, one["model_sha256"][0]) for one in (found.head, found.root)]
+    older = [lineage_log.kept(request.registry, one["model_sha256"][0]) for one in (found.head, found.root)]
     seen: dict[str, Any] = {}
 
     def compare(panel: FeaturePanel, model: bytes) -> Mapping[str, Any]:
@@ -147,11 +154,14 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
         return {"id": found.id, "of": len(found.retrained) + 1, "role": str(request.role), **seen}
 
     make(request, accepted, compare)
-    made = log.described(request.run, read_document(request.run / log.EVIDENCE))
+    made = lineage_log.described(request.run, read_document(request.run / lineage_log.EVIDENCE))
     facts |= {
-        **_elapsed(found, manifest.calendar, log.days(made)[0]), **seen, "null": found.root["null"],
-        "recipe": {name: made[name] for name in RECIPE}, "accepted": {name: found.root[name] for name in RECIPE},
-    }  # fmt: skip
+        **_elapsed(found, manifest.calendar, lineage_log.days(made)[0]),
+        **seen,
+        "null": found.root["null"],
+        "recipe": {name: made[name] for name in RECIPE},
+        "accepted": {name: found.root[name] for name in RECIPE},
+    }
     rows = judge(facts, request.rules)
     write_atomic(request.run / FOLDER / VERDICT, canonical_json({"rows": [asdict(row) for row in rows], **facts}))
     return _recorded(request, found, facts, rows, made)
@@ -159,32 +169,36 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
 
 def _accepted(request: Request, found: Lineage) -> dict[str, Any]:
     """The configuration that the accepted model was trained with."""
-    document: dict[str, Any] = json.loads(log.kept(request.registry, str(found.root["training_sha256"])))
+    document: dict[str, Any] = json.loads(lineage_log.kept(request.registry, str(found.root["training_sha256"])))
     return document
 
 
-def _recorded(
-    request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]
-) -> Outcome:  # fmt: skip
+def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]) -> Outcome:
     """Record the verdict, unless the lineage went on meanwhile."""
     failed = [row for row in rows if not row.passed]
     with history.held(request.registry):
-        if log.newest(request.registry, request.sleeve, request.role).head != found.head:
-            raise FixInput("the lineage went on while this was trained", where=str(request.registry),
-                           mend="Train it again")  # fmt: skip
+        if lineage_log.newest(request.registry, request.sleeve, request.role).head != found.head:
+            raise FixInput("the lineage went on while this was trained", where=str(request.registry), mend="Train it again")
         if made and not failed:
-            for name in (log.MODEL, log.TRAINING):
-                log.keep(request.registry, (request.run / name).read_bytes())
-        record = log.append(
-            request.registry, {
-                "sleeve": request.sleeve, "run": request.run.name, **made,
-                "event": str(Event.REFUSED if failed else Event.RETRAINED), "lineage": found.id,
-                "of": len(found.retrained) + 1, "role": str(request.role), "at": request.at.isoformat(),
-                "facts": dict(facts), "rules": request.rules.model_dump(mode="json"),
+            for name in (lineage_log.MODEL, lineage_log.TRAINING):
+                lineage_log.keep(request.registry, (request.run / name).read_bytes())
+        record = lineage_log.append(
+            request.registry,
+            {
+                "sleeve": request.sleeve,
+                "run": request.run.name,
+                **made,
+                "event": str(Event.REFUSED if failed else Event.RETRAINED),
+                "lineage": found.id,
+                "of": len(found.retrained) + 1,
+                "role": str(request.role),
+                "at": request.at.isoformat(),
+                "facts": dict(facts),
+                "rules": request.rules.model_dump(mode="json"),
                 "rows": [asdict(row) for row in rows],
                 "why": "; ".join(f"{row.bar}: {row.why}" for row in failed) or "inside every bound",
-            }
-        )  # fmt: skip
+            },
+        )
     return Outcome(record, rows)
 
 
@@ -196,18 +210,21 @@ def audit(registry: Path) -> int:
     FixInput
         A verdict does not follow from its figures, or a kept file was changed.
     """
-    records = history.read(registry / log.LINEAGES).records
+    records = history.read(registry / lineage_log.LINEAGES).records
     for record in records:
         if record["event"] not in (Event.RETRAINED, Event.REFUSED):
             continue
-        rules = parse(record["rules"], LineageConfig, where=log.LINEAGES)
+        rules = parse(record["rules"], LineageConfig, where=lineage_log.LINEAGES)
         again = (judge if "recipe" in record["facts"] else due)(record["facts"], rules)
         if [asdict(row) for row in again] != list(record["rows"]):
-            raise FixInput(f"the verdict of record {record['number']} does not follow from its figures",
-                           where=str(registry / log.LINEAGES), mend=history.MEND)  # fmt: skip
+            raise FixInput(
+                f"the verdict of record {record['number']} does not follow from its figures",
+                where=str(registry / lineage_log.LINEAGES),
+                mend=history.MEND,
+            )
         if record["event"] == Event.RETRAINED:
             for sha256 in (*record["model_sha256"], record["training_sha256"]):
-                log.kept(registry, str(sha256))
+                lineage_log.kept(registry, str(sha256))
     return len(records)
 
 
@@ -220,14 +237,14 @@ def replaced(record: Mapping[str, Any]) -> float | None:
 def _elapsed(found: Lineage, calendar: Calendar, last: date) -> dict[str, int]:
     index = calendar.index(last)
     return {
-        "apart": index - calendar.index(log.days(found.head)[0]),
-        "age": index - calendar.index(log.days(found.root)[0]),
+        "apart": index - calendar.index(lineage_log.days(found.head)[0]),
+        "age": index - calendar.index(lineage_log.days(found.root)[0]),
     }
 
 
 def _trained_until(found: Lineage, calendar: Calendar, end: date) -> date:
     """Where the training would end, if its labels end as far before `end` as the predecessor's do before theirs."""
-    trained, labelled = log.days(found.head)
+    trained, labelled = lineage_log.days(found.head)
     return calendar.offset(end, calendar.index(trained) - calendar.index(labelled))
 
 

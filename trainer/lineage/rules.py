@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from signals.config import Config, load_section
-from trainer.promotion.case import Row, at_least, get, number
+from trainer.promotion.bars.case import Row, at_least, get, number
 
 SECTION = "lineage"
 RECIPE = ("config_hash", "spec_hash", "horizon")

@@ -8,17 +8,17 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from signals.actions import Action
-from signals.bars import Bars
 from signals.config import Config
+from signals.market.actions import Action
+from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
-from trainer.leaks.config import LeakConfig
-from trainer.models.base import Device, Learner
-from trainer.models.parameters import Objective
-from trainer.models.table import LEARNERS, LearnerKind, Parameters
+from trainer.learners.base import Device, Learner
+from trainer.learners.parameters import Objective
+from trainer.learners.table import LEARNERS, LearnerKind, Parameters
+from trainer.recipes.leak_limits import LeakConfig
 from trainer.recipes.space import SearchConfig
 
 WITHOUT_CHANCE = frozenset({LearnerKind.RIDGE, LearnerKind.LOGISTIC})
@@ -104,7 +104,7 @@ class RecipeConfig(Parameters):
 
 def learner_of(config: RecipeConfig, seed: int, device: Device) -> Learner:
     """Return what the recipe fits: its learner, averaged over its seeds where chance has a part in it."""
-    from trainer.models.averaged import Averaged, seeds_of  # brings in what writes graphs
+    from trainer.learners.averaged import Averaged, seeds_of  # brings in what writes graphs
 
     row = LEARNERS[config.learner]
     if config.seeds == 1 or config.learner in WITHOUT_CHANCE:
@@ -144,14 +144,4 @@ def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> La
 
 LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
 
-__all__ = [
-    "LABELS",
-    "LEARNERS",
-    "CpcvConfig",
-    "LabelConfig",
-    "LabelKind",
-    "LearnerKind",
-    "Recipe",
-    "RecipeConfig",
-    "learner_of",
-]
+__all__ = ["LABELS", "LEARNERS", "CpcvConfig", "LabelConfig", "LabelKind", "LearnerKind", "Recipe", "RecipeConfig", "learner_of"]

@@ -8,7 +8,5 @@ SEEDS = 8
 
 EQUITIES_XS = Recipe(
     sleeve=SLEEVE,
-    config=RecipeConfig(
-        label=LabelConfig(k=SLEEVE.horizon_sessions), seeds=SEEDS, cpcv=CpcvConfig(long_embargo_sessions=LONG_EMBARGO)
-    ),
+    config=RecipeConfig(label=LabelConfig(k=SLEEVE.horizon_sessions), seeds=SEEDS, cpcv=CpcvConfig(long_embargo_sessions=LONG_EMBARGO)),
 )

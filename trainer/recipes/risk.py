@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from signals.config import Config
 from signals.sleeves.risk import RISK as SLEEVE
-from trainer.models.parameters import LightGbmConfig, Objective, RidgeConfig
+from trainer.learners.parameters import LightGbmConfig, Objective, RidgeConfig
 from trainer.recipes.base import CpcvConfig
 
 

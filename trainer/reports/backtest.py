@@ -20,9 +20,12 @@ CAPTIONS = {
 }
 HEAD = ("", "sessions", "net return", "benchmark", "Sharpe", "volatility", "drawdown")
 COST_NAMES = {
-    "auction_slippage": "auction slippage", "spread": "spread", "impact": "impact", "fees": "SEC and TAF fees",
+    "auction_slippage": "auction slippage",
+    "spread": "spread",
+    "impact": "impact",
+    "fees": "SEC and TAF fees",
     "borrow": "borrow",
-}  # fmt: skip
+}
 
 
 def report_files(known: Mapping[str, Any], nav: pa.Table) -> Mapping[str, bytes]:
@@ -41,8 +44,7 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     net, paper, beside = known["net"], known["paper"], known["benchmark"]
     return [
         ("Sessions", f"{known['sessions']}, {known['first']} to {known['last']}"),
-        *((f"Scored by: {row['origin']}", f"{row['sessions']} sessions, {row['first']} to {row['last']}")
-          for row in known["scores"]),
+        *((f"Scored by: {row['origin']}", f"{row['sessions']} sessions, {row['first']} to {row['last']}") for row in known["scores"]),
         *((("Ruined", f"on {known['ruined']}; nothing was traded after it"),) if known["ruined"] else ()),
         ("Value", f"{_usd(known['start_equity_usd'])} to {_usd(known['end_equity_usd'])} USD after all costs"),
         ("Net return", f"{_share(net['total_return'])}, {_share(net['annual_return'])} a year"),
@@ -51,14 +53,19 @@ def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Deflated by its trials (DSR)", _deflated(known["certainty"])),
         ("Deepest fall", f"{net['max_drawdown']:.2%}"),
         ("As the paper account shows it", f"{_share(paper['total_return'])}, Sharpe {_ratio(paper['annual_sharpe'])}"),
-        (f"Benchmark: {beside['name']}", f"{_share(beside['total_return'])}, Sharpe {_ratio(beside['annual_sharpe'])}, "
-         f"deepest fall {beside['max_drawdown']:.2%}"),
-        ("Beside the benchmark", f"beta {_ratio(beside['beta'])}, correlation {_ratio(beside['correlation'])}, "
-         f"{_share(beside['tracking_difference'])} a year (tracking difference), "
-         f"tracking error {beside['tracking_error']:.1%}"),
+        (
+            f"Benchmark: {beside['name']}",
+            f"{_share(beside['total_return'])}, Sharpe {_ratio(beside['annual_sharpe'])}, deepest fall {beside['max_drawdown']:.2%}",
+        ),
+        (
+            "Beside the benchmark",
+            f"beta {_ratio(beside['beta'])}, correlation {_ratio(beside['correlation'])}, "
+            f"{_share(beside['tracking_difference'])} a year (tracking difference), "
+            f"tracking error {beside['tracking_error']:.1%}",
+        ),
         *_book(known),
         *_provenance(known["provenance"]),
-    ]  # fmt: skip
+    ]
 
 
 def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -67,14 +74,18 @@ def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     states = ", ".join(f"{number} {state}" for state, number in orders.items())
     return [
         ("Turnover a year, one way", f"{known['turnover']['annual']:.1f} times the equity"),
-        ("Exposure, mean", f"gross {held['mean_gross']:.1%}, long {held['mean_long']:.1%}, "
-         f"short {held['mean_short']:.1%}, net {_share(held['mean_net'])}"),
-        *((f"Cost: {name}", f"{costs['usd'][key]:,.2f} USD, {1e4 * costs['annual'][key]:.1f} bps a year")
-          for key, name in COST_NAMES.items()),
+        (
+            "Exposure, mean",
+            f"gross {held['mean_gross']:.1%}, long {held['mean_long']:.1%}, short {held['mean_short']:.1%}, net {_share(held['mean_net'])}",
+        ),
+        *(
+            (f"Cost: {name}", f"{costs['usd'][key]:,.2f} USD, {1e4 * costs['annual'][key]:.1f} bps a year")
+            for key, name in COST_NAMES.items()
+        ),
         ("All costs", f"{sum(costs['usd'].values()):,.2f} USD, {1e4 * costs['annual_total']:.1f} bps a year"),
         ("Dividends", f"{costs['dividends_usd']:+,.2f} USD"),
         ("Orders", f"{count}: {states}" if states else "none"),
-    ]  # fmt: skip
+    ]
 
 
 def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -118,11 +129,22 @@ def _page(known: Mapping[str, Any]) -> page.Page:
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> page.Table:
-    return page.Table(title, HEAD, tuple(
-        (name, str(row["sessions"]), _share(row["total_return"]), _share(row["benchmark_return"]),
-         _ratio(row["annual_sharpe"]), f"{row['annual_volatility']:.1%}", f"{row['max_drawdown']:.2%}")
-        for name, row in rows.items()
-    ))  # fmt: skip
+    return page.Table(
+        title,
+        HEAD,
+        tuple(
+            (
+                name,
+                str(row["sessions"]),
+                _share(row["total_return"]),
+                _share(row["benchmark_return"]),
+                _ratio(row["annual_sharpe"]),
+                f"{row['annual_volatility']:.1%}",
+                f"{row['max_drawdown']:.2%}",
+            )
+            for name, row in rows.items()
+        ),
+    )
 
 
 def _deflated(known: Mapping[str, Any]) -> str:

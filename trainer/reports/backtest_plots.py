@@ -9,16 +9,19 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.backtest.scored import Origin
 from trainer.backtest.tables import column
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 LAYERS = {
-    "auction slippage": ("auction_slippage",), "spread": ("spread",), "impact": ("impact",),
-    "SEC and TAF fees": ("sec_fee", "taf_fee"), "borrow": ("borrow",),
-}  # fmt: skip
+    "auction slippage": ("auction_slippage",),
+    "spread": ("spread",),
+    "impact": ("impact",),
+    "SEC and TAF fees": ("sec_fee", "taf_fee"),
+    "borrow": ("borrow",),
+}
 LAYER_COLOURS = ("#1f5f8b", "#6b9ac4", "#c05621", "#7a7a7a", "#e0a458")
 TURNOVER_WINDOW = 20
 

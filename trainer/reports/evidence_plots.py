@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from execution.yardstick import levels
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
 LOGIT_EDGES = np.linspace(-5.0, 5.0, 21)
@@ -18,9 +18,7 @@ CAPACITY_DECADES = np.geomspace(1e4, 1e10, 121)
 def reliability(groups: Sequence[Mapping[str, float]]) -> bytes:
     """Probability said against frequency seen, in tenths, on sessions that the map was not fitted on."""
     axes = new_axes("Reliability: of names given p %, p % should beat the median", "said, %", "came, %")
-    said, came, low, high = (
-        100.0 * np.array([group[key] for group in groups]) for key in ("said", "came", "low", "high")
-    )
+    said, came, low, high = (100.0 * np.array([group[key] for group in groups]) for key in ("said", "came", "low", "high"))
     span = np.array([min(said.min(), came.min()) - 0.5, max(said.max(), came.max()) + 0.5])
     axes.plot(span, span, color=INK, linewidth=0.8, label="said = came")
     axes.plot(said, came, "o-", color=ACCENT, linewidth=1.0, markersize=5, label="a tenth of the later sessions' names")
@@ -45,9 +43,7 @@ def trials(ratios: Floats, chosen: float, benchmark: float, count: int) -> bytes
     if known.size:
         axes.hist(known, bins=min(30, max(5, known.size // 2)), color="#9db7c9", label="trials")
     axes.axvline(chosen, color=ACCENT, linewidth=2.0, label=f"chosen {chosen:+.2f}")
-    axes.axvline(
-        benchmark, color=SECOND, linewidth=1.6, linestyle="--", label=f"luck alone would reach {benchmark:+.2f}"
-    )
+    axes.axvline(benchmark, color=SECOND, linewidth=1.6, linestyle="--", label=f"luck alone would reach {benchmark:+.2f}")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return png(axes)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from execution.slicing import MarketImpact, almgren_chriss, urgency
+from execution.planning.slicing import MarketImpact, almgren_chriss, urgency
 from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
 
 
@@ -49,9 +49,12 @@ class Point:
     def to_json(self) -> dict[str, float | list[float]]:
         """As JSON fields."""
         return {
-            "risk_aversion": self.risk_aversion, "urgency": self.urgency, "expected_cost": self.expected_cost,
-            "variance": self.variance, "slices": list(self.slices),
-        }  # fmt: skip
+            "risk_aversion": self.risk_aversion,
+            "urgency": self.urgency,
+            "expected_cost": self.expected_cost,
+            "variance": self.variance,
+            "slices": list(self.slices),
+        }
 
 
 def points_of(
@@ -77,8 +80,13 @@ def points_of(
 def drawn(points: Sequence[Point]) -> bytes:
     """Expected cost against the standard deviation of the cost; TWAP marked at the cheap, uncertain end."""
     axes = new_axes("Expected cost and risk of a schedule", "standard deviation of the cost, USD", "expected cost, USD")
-    axes.plot([p.deviation for p in points], [p.expected_cost for p in points], color=ACCENT, linewidth=1.6,
-              label="efficient schedules (Almgren-Chriss)")  # fmt: skip
+    axes.plot(
+        [p.deviation for p in points],
+        [p.expected_cost for p in points],
+        color=ACCENT,
+        linewidth=1.6,
+        label="efficient schedules (Almgren-Chriss)",
+    )
     even = points[0]
     axes.scatter([even.deviation], [even.expected_cost], color=SECOND, zorder=4, label="TWAP")
     axes.ticklabel_format(style="plain", axis="both")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
 SHOWN_FEATURES = 20
@@ -75,9 +75,7 @@ def coverage(sessions: Days, eligible: np.ndarray, used: np.ndarray, holdout: tu
     """Names per session: eligible, and used in the cross-validation; the sealed holdout shaded."""
     axes = new_axes("Names per session", "", "names")
     axes.plot(sessions, np.where(eligible > 0, eligible, np.nan), color="#b0b0b0", linewidth=3.5, label="eligible")
-    axes.plot(
-        sessions, np.where(used > 0, used, np.nan), color=ACCENT, linewidth=1.2, label="labelled and cross-validated"
-    )
+    axes.plot(sessions, np.where(used > 0, used, np.nan), color=ACCENT, linewidth=1.2, label="labelled and cross-validated")
     if holdout:
         first, last = (np.datetime64(day, "D") for day in holdout)
         inside = (sessions >= first) & (sessions <= last)

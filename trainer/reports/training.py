@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from portfolio.evidence import evidence_share
-from signals.bars import Days, Floats
+from portfolio.risk.evidence import evidence_share
+from signals.market.bars import Days, Floats
 from trainer.reports import evidence_plots, page, plots
 from trainer.validation.book import BookReturns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
@@ -72,14 +72,7 @@ def report_files(subject: Subject) -> Mapping[str, bytes]:
 
 def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [
-        *_skill(known),
-        *_worth(known),
-        *deflation(known["trials"]),
-        *_calibration(known),
-        *_regimes(known),
-        *_provenance(known),
-    ]
+    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_calibration(known), *_regimes(known), *_provenance(known)]
 
 
 def markdown(known: Mapping[str, Any]) -> str:
@@ -93,9 +86,7 @@ def html(known: Mapping[str, Any]) -> str:
 
 
 def _page(known: Mapping[str, Any]) -> page.Page:
-    return page.Page(
-        f"Training of {known['sleeve']}", tuple(rows_of(known)), tuple(known["warnings"]), dict(captions(known))
-    )
+    return page.Page(f"Training of {known['sleeve']}", tuple(rows_of(known)), tuple(known["warnings"]), dict(captions(known)))
 
 
 def captions(known: Mapping[str, Any]) -> Mapping[str, str]:
@@ -108,11 +99,14 @@ def captions(known: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _is_known(name: str, known: Mapping[str, Any]) -> bool:
     trials = known["trials"]
-    return bool({
-        RELIABILITY: known["calibration"] is not None, TRIALS: trials["sharpe"] is not None,
-        LOGITS: trials["sharpe"] is not None and trials["pbo"]["logits"] is not None,
-        EMBARGOES: known["ic"]["long_embargo"] is not None,
-    }[name])  # fmt: skip
+    return bool(
+        {
+            RELIABILITY: known["calibration"] is not None,
+            TRIALS: trials["sharpe"] is not None,
+            LOGITS: trials["sharpe"] is not None and trials["pbo"]["logits"] is not None,
+            EMBARGOES: known["ic"]["long_embargo"] is not None,
+        }[name]
+    )
 
 
 def _skill(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -134,18 +128,14 @@ def _worth(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     spread, capacity = known["deciles"]["spread"], known["capacity"]
     gross, net = capacity["gross_annual"], capacity["net_of_spread_annual"]
     return [
-        (
-            f"Decile spread over {known['horizon']} sessions",
-            f"{1e4 * spread['mean']:+.1f} bps (t {_number(spread['t'], '+.2f')})",
-        ),
+        (f"Decile spread over {known['horizon']} sessions", f"{1e4 * spread['mean']:+.1f} bps (t {_number(spread['t'], '+.2f')})"),
         ("Turnover, one way", f"{known['turnover']['annual']:.1f} times equity a year"),
         ("Decile book before and after the spread", f"{gross:+.2%} and {net:+.2%} of equity a year"),
         *_book(known),
         ("Break-even quoted spread", f"{capacity['break_even_spread_bps']:.1f} bps"),
         (
             "Capacity (impact halves the rest)",
-            f"${capacity['equity_usd']:,.0f}, 95 % interval ${capacity['equity_low_usd']:,.0f} to "
-            f"${capacity['equity_high_usd']:,.0f}",
+            f"${capacity['equity_usd']:,.0f}, 95 % interval ${capacity['equity_low_usd']:,.0f} to ${capacity['equity_high_usd']:,.0f}",
         ),
     ]
 
@@ -156,10 +146,7 @@ def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     share = evidence_share(book["t"])
     size = f"{share:.2f} of the book that Kelly and the caps allow" if share else "no book: a device stays flat"
     if not book["sessions"]:
-        return [
-            ("Policy's own walk-forward book", "never traded: its IC asks for none"),
-            ("Its evidence supports", size),
-        ]
+        return [("Policy's own walk-forward book", "never traded: its IC asks for none"), ("Its evidence supports", size)]
     return [
         (
             "Policy's own walk-forward book, after all costs",
@@ -195,10 +182,7 @@ def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Trials that differ (correlation 0.9)", str(trials["hurdles"]["effective"]["trials"])),
         ("Probability of backtest overfitting", f"{overfit}; loss out of sample {pbo['probability_of_loss']:.1%}"),
         ("p-value as the best of all (max-t)", f"{trials['max_t']['p']:.3f}"),
-        (
-            "Track record needed and had",
-            f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions",
-        ),
+        ("Track record needed and had", f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions"),
     ]
 
 
@@ -222,10 +206,7 @@ def _calibration(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     low, high = (judged["slope"] + sign * z * judged["slope_error"] for sign in (-1, 1))
     return [
         (f"Probability that {found['event']}: Brier, log loss, ECE", "; ".join(told)),
-        (
-            "Calibration's slope (90 % interval), base rate",
-            f"{judged['slope']:.2f} ({low:.2f} to {high:.2f}), {judged['base_rate']:.3f}",
-        ),
+        ("Calibration's slope (90 % interval), base rate", f"{judged['slope']:.2f} ({low:.2f} to {high:.2f}), {judged['base_rate']:.3f}"),
     ]
 
 
@@ -274,14 +255,11 @@ def _where_known(subject: Subject) -> Mapping[str, bytes]:
     draw: Mapping[str, Callable[[], bytes]] = {
         RELIABILITY: lambda: evidence_plots.reliability(known["calibration"]["groups"]),
         TRIALS: lambda: evidence_plots.trials(
-            subject.trial_sharpes * year, trials["sharpe"]["annual"], trials["benchmark_sharpe"] * year,
-            trials["n_trials"],
+            subject.trial_sharpes * year, trials["sharpe"]["annual"], trials["benchmark_sharpe"] * year, trials["n_trials"]
         ),
         LOGITS: lambda: evidence_plots.logits(trials["pbo"]["logits"], trials["pbo"]["value"]),
-        EMBARGOES: lambda: evidence_plots.embargoes(
-            ic, ic["long_embargo"], (cpcv["embargo_sessions"], cpcv["long_embargo_sessions"])
-        ),
-    }  # fmt: skip
+        EMBARGOES: lambda: evidence_plots.embargoes(ic, ic["long_embargo"], (cpcv["embargo_sessions"], cpcv["long_embargo_sessions"])),
+    }
     return {name: picture() for name, picture in draw.items() if _is_known(name, known)}
 
 
@@ -291,9 +269,7 @@ def _explained(found: Mapping[str, Any] | None) -> Mapping[str, bytes]:
     single, joined = found["by_feature"], found["by_cluster"]
     clusters = tuple(" ".join(loss["features"][:3]) for loss in joined)
     drawn = {
-        "importance_permuted.png": plots.losses(
-            tuple(loss["feature"] for loss in single), np.array([loss["mean"] for loss in single])
-        ),
+        "importance_permuted.png": plots.losses(tuple(loss["feature"] for loss in single), np.array([loss["mean"] for loss in single])),
         "importance_clusters.png": plots.losses(clusters, np.array([loss["mean"] for loss in joined])),
     }
     if found["shap"]:

@@ -2,8 +2,8 @@
 
 1. What a trial is told of test rows is the quantiles that their features have among all open rows: no label, and
    nothing of the sealed holdout, whose rows are not here.
-2. Nothing that is published comes from here: `tried.per_split` and `trainer/proof.py` bin each split's training rows
-   alone, and the evidence names the gap between the two.
+2. Nothing that is published comes from here: `tried.per_split` and `trainer/validation/proof.py` bin each split's
+   training rows alone, and the evidence names the gap between the two.
 3. Rows that travel to a worker are binned there once more, with the same outcome.
 """
 
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signals.bars import Floats
-from trainer.fanout import RowSet
-from trainer.models.base import Learner, SharesBins
-from trainer.samples import AXES, Samples
-from trainer.validation.oof import learned_from, score_unseen, scored
+from signals.market.bars import Floats
+from trainer.learners.base import Learner, SharesBins
+from trainer.learners.fanout import RowSet
+from trainer.samples.samples import AXES, Samples
+from trainer.validation.splits.oof import learned_from, score_unseen, scored
 
 if TYPE_CHECKING:
-    from trainer.models.bins import Bins
+    from trainer.learners.bins import Bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,7 @@ class BinnedRows:
         if not isinstance(learner, SharesBins):
             return score_unseen(rows, learner, train, test)
         chosen = learned_from(rows, train.numbers)
-        model = learner.fit_binned(
-            self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen]
-        )
+        model = learner.fit_binned(self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
         return scored(model, rows.features[test.numbers])
 
     def _of(self, learner: SharesBins) -> Bins:
@@ -71,9 +69,7 @@ class BinnedRows:
         return self.fingerprint
 
 
-_LAST: list[
-    BinnedRows
-] = []  # of a cluster's worker: the rows that arrived last, which every batch of trials sends again
+_LAST: list[BinnedRows] = []  # of a cluster's worker: the rows that arrived last, which every batch of trials sends again
 
 
 def _arrived(rows: Samples, fingerprint: str) -> BinnedRows:

@@ -71,10 +71,15 @@ def entered(challenger: Challenger, book: Series) -> History:
     _require(challenger, store.known(challenger.data, challenger.registry))
     evidence = challenger.evidence
     identity = {
-        "command": JUDGED, "sleeve": evidence["sleeve"], "snapshot_id": evidence["snapshot_id"],
-        "first": evidence["first_training_session"], "last": evidence["last_label_session"],
-        "trial": challenger.key, "settings": challenger.settings, BARS_KEY: challenger.bars_hash,
-    }  # fmt: skip
+        "command": JUDGED,
+        "sleeve": evidence["sleeve"],
+        "snapshot_id": evidence["snapshot_id"],
+        "first": evidence["first_training_session"],
+        "last": evidence["last_label_session"],
+        "trial": challenger.key,
+        "settings": challenger.settings,
+        BARS_KEY: challenger.bars_hash,
+    }
     question = Question(identity, challenger.key)
     begin(challenger.data, question)
     end(challenger.data, question, book)
@@ -103,9 +108,10 @@ def searched_under(history: History, challenger: Challenger) -> tuple[str, ...]:
         made = [history.studies[named].identity] if named in history.studies else []
     else:
         made = [
-            study.identity for study in history.studies.values()
+            study.identity
+            for study in history.studies.values()
             if study.identity.get("command", SEARCH) == SEARCH and any(t.key == challenger.key for t in study.trials)
-        ]  # fmt: skip
+        ]
     hashes = {str(identity.get(BARS_KEY) or "") for identity in made}
     return (own,) if own in hashes and not named else tuple(sorted({own, *hashes}))
 
@@ -121,6 +127,9 @@ def _require(challenger: Challenger, history: History) -> None:
     known = {trial.key for study in history.studies.values() for trial in study.trials}
     missing = head not in history.heads or (trials.get("trial") and challenger.key not in known)
     if missing:
-        raise FixInput("trials that the run's training counted are not on record beside this dataset",
-                       where=str(challenger.data / store.FILE), mend=MEND)  # fmt: skip
+        raise FixInput(
+            "trials that the run's training counted are not on record beside this dataset",
+            where=str(challenger.data / store.FILE),
+            mend=MEND,
+        )
     history.require(str(trials.get("study") or ""))

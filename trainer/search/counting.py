@@ -65,8 +65,9 @@ def counting(history: History, sleeves: Collection[str], first: str, last: str) 
     baselines: dict[str, Series] = {}
     for name, study in studies.items():
         command = study.identity.get("command", SEARCH)
-        baselines.update({f"{rule} of {study.identity.get('first')}": Series(study.days[: len(net)], net)
-                          for rule, net in study.baselines.items()})  # fmt: skip
+        baselines.update(
+            {f"{rule} of {study.identity.get('first')}": Series(study.days[: len(net)], net) for rule, net in study.baselines.items()}
+        )
         for trial in study.trials:
             if command == JUDGED:
                 judged[trial.key].setdefault(str(study.identity.get("settings")), trial)
@@ -81,9 +82,8 @@ def counting(history: History, sleeves: Collection[str], first: str, last: str) 
     seen = [Series(trial.days, trial.net) for trial in trials if np.isfinite(trial.sharpe)]
     states = Counter(str(trial.state) for trial in trials)
     return Counted(
-        tuple(seen), len(trials) - len(seen), baselines, {str(state): states[str(state)] for state in State},
-        len(retrained - asked.keys()),
-    )  # fmt: skip
+        tuple(seen), len(trials) - len(seen), baselines, {str(state): states[str(state)] for state in State}, len(retrained - asked.keys())
+    )
 
 
 def _is_in(identity: Mapping[str, Any], sleeves: Collection[str], first: str, last: str) -> bool:

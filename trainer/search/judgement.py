@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.search.counting import Counted
 from trainer.search.question import Series
 from trainer.search.trial import sharpe_of
-from trainer.validation import dsr
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.dsr import Hurdle
-from trainer.validation.max_t import BLOCK_SESSIONS, DRAWS, max_t
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance import dsr
+from trainer.validation.significance.dsr import Hurdle
+from trainer.validation.significance.max_t import BLOCK_SESSIONS, DRAWS, max_t
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 SAME = 0.9  # return correlation beyond which two trials are one
 MIN_COMMON = 60  # sessions: fewer in common show no likeness
@@ -36,9 +36,20 @@ BLOCKS = 16
 COVERS = 0.8  # share of the chosen sessions that a trial must have to be a column of CSCV's matrix
 CONFIDENCE = 0.95
 FIGURES = (
-    "sharpe", "variance_of_sharpes", "hurdles", "benchmark_sharpe", "psr", "dsr", "dsr_2025", "min_trl_sessions",
-    "min_btl_years", "min_btl_bound_years", "years", "pbo", "max_t",
-)  # fmt: skip
+    "sharpe",
+    "variance_of_sharpes",
+    "hurdles",
+    "benchmark_sharpe",
+    "psr",
+    "dsr",
+    "dsr_2025",
+    "min_trl_sessions",
+    "min_btl_years",
+    "min_btl_bound_years",
+    "years",
+    "pbo",
+    "max_t",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +68,12 @@ def judge(case: Evidence) -> dict[str, Any]:
     """Return the figures as a document; a figure that does not exist is None."""
     net, counted = case.chosen.net, case.counted
     known = {
-        "n_trials": counted.tries, "states": dict(counted.states), "blind": counted.blind,
-        "retrained": counted.retrained, "bins": gap(case),
-    }  # fmt: skip
+        "n_trials": counted.tries,
+        "states": dict(counted.states),
+        "blind": counted.blind,
+        "retrained": counted.retrained,
+        "bins": gap(case),
+    }
     if not np.isfinite(sharpe_of(net)):  # a book that never moved has no Sharpe ratio to judge
         return {**known, **dict.fromkeys(FIGURES)}
     moments = dsr.sharpe_moments(net)
@@ -68,9 +82,7 @@ def judge(case: Evidence) -> dict[str, Any]:
     count = moments.observations
     annual = moments.sharpe * float(np.sqrt(SESSIONS_PER_YEAR))
     recent = [
-        dsr.deflated_sharpe_ratio_2025(
-            moments.sharpe, count, trials=hurdle.trials, variance_of_trials=hurdle.variance, **shape
-        )
+        dsr.deflated_sharpe_ratio_2025(moments.sharpe, count, trials=hurdle.trials, variance_of_trials=hurdle.variance, **shape)
         for hurdle in (raw, effective)
     ]
     return {
@@ -108,9 +120,7 @@ def known_hurdles(document: object) -> tuple[Hurdle, ...]:
     if not isinstance(document, Mapping):
         return ()
     found = document.get("hurdles")
-    rows: list[Mapping[str, Any]] = [
-        {"trials": document.get("n_trials"), "variance": document.get("variance_of_sharpes")}
-    ]
+    rows: list[Mapping[str, Any]] = [{"trials": document.get("n_trials"), "variance": document.get("variance_of_sharpes")}]
     if isinstance(found, Mapping):
         rows = [found.get(rule) or {} for rule in ("raw", "effective")]
     if not all(isinstance(row.get(key), int | float) for row in rows for key in ("trials", "variance")):
@@ -132,9 +142,14 @@ def best_of_all(case: Evidence) -> dict[str, Any]:
     _, matrix = aligned([case.chosen, *case.counted.series])
     found = max_t(matrix[:, 0], matrix[:, 1:], blind=case.counted.blind)
     return {
-        "p": found.p, "t": found.t, "critical_t": found.critical, "trials": len(case.counted.series),
-        "blind": case.counted.blind, "block_sessions": BLOCK_SESSIONS, "draws": DRAWS,
-    }  # fmt: skip
+        "p": found.p,
+        "t": found.t,
+        "critical_t": found.critical,
+        "trials": len(case.counted.series),
+        "blind": case.counted.blind,
+        "block_sessions": BLOCK_SESSIONS,
+        "draws": DRAWS,
+    }
 
 
 def gap(case: Evidence) -> dict[str, Any] | None:
@@ -200,13 +215,18 @@ def overfitting(case: Evidence) -> dict[str, Any]:
         "value": result.pbo if is_enough else None,
         "applicable": is_enough,
         "reason": "" if is_enough else f"not applicable: {found} clusters of trials, {ENOUGH_CLUSTERS} are needed",
-        "clusters": found, "complete_trials": len(whole), "baselines": sorted(baselines), "blocks": blocks,
-        "splits": len(result.logits), "dropped_sessions": result.dropped_rows,
+        "clusters": found,
+        "complete_trials": len(whole),
+        "baselines": sorted(baselines),
+        "blocks": blocks,
+        "splits": len(result.logits),
+        "dropped_sessions": result.dropped_rows,
         "probability_of_loss": result.probability_of_loss,
         "degradation_slope": _finite(result.degradation_slope),
-        "dominates_first": result.dominates_first, "dominates_second": result.dominates_second,
+        "dominates_first": result.dominates_first,
+        "dominates_second": result.dominates_second,
         "logits": np.histogram(result.logits, bins=20, range=(-5.0, 5.0))[0].tolist() if is_enough else None,
-    }  # fmt: skip
+    }
 
 
 def _covers(one: Series, chosen: Series) -> bool:

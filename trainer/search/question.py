@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
 from signals.files import sha256_of
-from trainer.artefacts import canonical_json
-from trainer.models.base import Device
-from trainer.models.table import LearnerKind
+from signals.market.bars import Days, Floats
+from trainer.learners.base import Device
+from trainer.learners.table import LearnerKind
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.samples import Samples
+from trainer.runs.artefacts import canonical_json
+from trainer.samples.samples import Samples
+from trainer.samples.source import Source
 from trainer.search import store
 from trainer.search.trial import State, Trial, ended
-from trainer.source import Source
 
 BARS_KEY = "promotion_bars"
 SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"
@@ -55,9 +55,17 @@ class Question:
 
 
 def asked(
-    command: str, recipe: Recipe, config: RecipeConfig, source: Source, open_rows: Samples, *, seed: int,
-    device: Device, bars_hash: str = "", lineage: str = "",
-) -> Question:  # fmt: skip
+    command: str,
+    recipe: Recipe,
+    config: RecipeConfig,
+    source: Source,
+    open_rows: Samples,
+    *,
+    seed: int,
+    device: Device,
+    bars_hash: str = "",
+    lineage: str = "",
+) -> Question:
     """Return the question that `command` asks by one training on the open rows.
 
     `lineage` is the key of the trial whose recipe is trained again on later data: such a training is recorded and
@@ -72,10 +80,13 @@ def asked(
 def data_of(recipe: Recipe, source: Source, open_rows: Samples) -> dict[str, Any]:
     """Return what a trial learns from and is judged on, as far as it names a trial."""
     return {
-        "sleeve": recipe.sleeve.name, "spec_hash": recipe.sleeve.spec_hash,
-        "snapshot_id": source.manifest.snapshot_id, "symbols": list(open_rows.symbols),
-        "first": str(open_rows.sessions[open_rows.t0.min()]), "last": str(open_rows.sessions[open_rows.t0.max()]),
-    }  # fmt: skip
+        "sleeve": recipe.sleeve.name,
+        "spec_hash": recipe.sleeve.spec_hash,
+        "snapshot_id": source.manifest.snapshot_id,
+        "symbols": list(open_rows.symbols),
+        "first": str(open_rows.sessions[open_rows.t0.min()]),
+        "last": str(open_rows.sessions[open_rows.t0.max()]),
+    }
 
 
 def trial_key(data: Mapping[str, Any], config: RecipeConfig, seed: int, device: Device) -> str:
@@ -113,9 +124,13 @@ def end(data: Path, question: Question, series: Series) -> None:
 
 def _started(question: Question, number: int) -> dict[str, Any]:
     return {
-        "kind": "started", "study": question.study, "number": number, "parameters": {}, "trial": question.key,
+        "kind": "started",
+        "study": question.study,
+        "number": number,
+        "parameters": {},
+        "trial": question.key,
         "recipe": question.recipe,
-    }  # fmt: skip
+    }
 
 
 def _is_same(trial: Trial, series: Series) -> bool:

@@ -19,25 +19,25 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from signals.bars import Floats
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
-from signals.holding import Opens
-from signals.wording import reason_of
-from trainer.artefacts import canonical_json
-from trainer.fanout import RowSet, side_by_side
-from trainer.models.base import Device, Learner, SharesBins
-from trainer.models.table import LEARNERS, LearnerKind
+from signals.market.bars import Floats
+from signals.market.holding import Opens
+from signals.text.wording import reason_of
+from trainer.learners.base import Device, Learner, SharesBins
+from trainer.learners.fanout import RowSet, side_by_side
+from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
-from trainer.samples import Samples
+from trainer.runs.artefacts import canonical_json
+from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.question import Series, recipe_hash, trial_key
 from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import folds, walk_forward
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import folds, walk_forward
 
 SEEDS_PER_STUDY = 1_000_000
 
@@ -136,9 +136,13 @@ def with_parameters(config: RecipeConfig, parameters: Parameters) -> RecipeConfi
 def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: Plan, step: Step) -> str:
     """Name of the study, which is written with its baselines if it is new."""
     document = {
-        **identity, "config_hash": config.fingerprint(), "learner": str(config.learner), "device": str(plan.device),
-        "seed": plan.seed, "bins": bins_of(_learner(config, config.learner, plan)),
-    }  # fmt: skip
+        **identity,
+        "config_hash": config.fingerprint(),
+        "learner": str(config.learner),
+        "device": str(plan.device),
+        "seed": plan.seed,
+        "bins": bins_of(_learner(config, config.learner, plan)),
+    }
     name = sha256_of(canonical_json(document))[:16]
     if name in store.read(plan.record).studies:
         return name
@@ -146,9 +150,7 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], pla
     sessions = [str(day) for day in arena.rows.sessions[tested[arena.k - 1 :]]]
     baselines = _baselines(config, arena, plan, step)
     opening = {"kind": "study", "study": name, "identity": document, "sessions": sessions}
-    compared = [
-        {"kind": "baseline", "study": name, "name": title, "net": packed(net)} for title, net in baselines.items()
-    ]
+    compared = [{"kind": "baseline", "study": name, "name": title, "net": packed(net)} for title, net in baselines.items()]
     store.append(plan.record, opening, *compared)
     return name
 
@@ -174,20 +176,21 @@ def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> di
 
 def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(
-        n_startup_trials=config.search.pruning_trials, n_warmup_steps=config.search.warmup_folds - 1
-    )
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=config.search.pruning_trials, n_warmup_steps=config.search.warmup_folds - 1)
     try:
         return optuna.create_study(
-            storage=plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}", study_name=name, direction="maximize",
-            load_if_exists=True, pruner=pruner,
-        )  # fmt: skip
+            storage=plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}",
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner,
+        )
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         raise FixInput(
             f"the sampler's storage cannot be opened: {reason_of(error).splitlines()[0]}",
             where=plan.storage.split("@")[-1],
             mend="Name a SQLAlchemy URL whose database answers and whose driver is installed",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan, name: str) -> None:
@@ -220,9 +223,13 @@ def _started(config: RecipeConfig, plan: Plan, name: str, number: int, parameter
     data, chosen = store.read(plan.record).studies[name].identity, with_parameters(config, parameters)
     device = _learner(chosen, config.learner, plan).device
     return {
-        "kind": "started", "study": name, "number": number, "parameters": parameters,
-        "trial": trial_key(data, chosen, plan.seed, device), "recipe": recipe_hash(data, chosen, plan.seed),
-    }  # fmt: skip
+        "kind": "started",
+        "study": name,
+        "number": number,
+        "parameters": parameters,
+        "trial": trial_key(data, chosen, plan.seed, device),
+        "recipe": recipe_hash(data, chosen, plan.seed),
+    }
 
 
 def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
@@ -233,15 +240,13 @@ def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
     values = {TrialState.COMPLETE: trial.sharpe, TrialState.PRUNED: last}
     spaces: dict[str, BaseDistribution] = {name: CategoricalDistribution(choices[name]) for name in trial.parameters}
     return optuna.trial.create_trial(
-        state=state, value=values.get(state), params=dict(trial.parameters), distributions=spaces,
-        intermediate_values=dict(trial.reported),
-    )  # fmt: skip
+        state=state, value=values.get(state), params=dict(trial.parameters), distributions=spaces, intermediate_values=dict(trial.reported)
+    )
 
 
 def _run_batch(
-    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: Plan,
-    name: str, step: Step,
-) -> None:  # fmt: skip
+    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: Plan, name: str, step: Step
+) -> None:
     """Propose a batch, fit it fold by fold, and write down what became of each trial."""
     count = min(config.search.batch, plan.trials - len(study.get_trials(deepcopy=False)))
     asked = [_ask(study, choices, config, plan, name) for _ in range(count)]
@@ -250,8 +255,7 @@ def _run_batch(
     shown: dict[int, dict[int, float]] = {trial.number: {} for trial in asked}
     for number, (train, test) in enumerate(_folds(config, arena)):
         jobs = [
-            (_learner(with_parameters(config, trial.params), config.learner, plan), RowSet.of(train), RowSet.of(test))
-            for trial in live
+            (_learner(with_parameters(config, trial.params), config.learner, plan), RowSet.of(train), RowSet.of(test)) for trial in live
         ]
         results = list(side_by_side(attempt, rows, jobs, workers=plan.workers))
         for trial, result in zip(list(live), results, strict=True):
@@ -276,9 +280,7 @@ def _run_batch(
 
 def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan, name: str) -> optuna.Trial:
     number = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(
-        seed=plan.seed * SEEDS_PER_STUDY + number, n_startup_trials=config.search.startup_trials
-    )
+    study.sampler = optuna.samplers.TPESampler(seed=plan.seed * SEEDS_PER_STUDY + number, n_startup_trials=config.search.startup_trials)
     trial = study.ask()
     for parameter, values in choices.items():
         trial.suggest_categorical(parameter, values)
@@ -287,9 +289,15 @@ def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan
 
 
 def _end(
-    study: optuna.Study, arena: Arena, trial: optuna.Trial, scores: Floats, fate: tuple[State, str],
-    shown: Mapping[int, float], plan: Plan, name: str,
-) -> None:  # fmt: skip
+    study: optuna.Study,
+    arena: Arena,
+    trial: optuna.Trial,
+    scores: Floats,
+    fate: tuple[State, str],
+    shown: Mapping[int, float],
+    plan: Plan,
+    name: str,
+) -> None:
     """Write the end to the record first: what the sampler knows is on record."""
     state, reason = fate
     scored = np.unique(arena.rows.t0[np.isfinite(scores)])

@@ -1,6 +1,6 @@
 r"""Every trial ever started on a dataset's sessions: `trials.jsonl` in the dataset's folder, only ever added to.
 
-1. It is a chain with its anchor (`trainer/chain.py`): what was changed, taken out, put in or cut off is refused.
+1. It is a chain with its anchor (`trainer/runs/chain.py`): what was changed, taken out, put in or cut off is refused.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.
 3. A study is one question: a search with all its trials, or one training, comparison, stack or judged book
    (`trainer/search/question.py`). The same question with the same answer adds nothing.
@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
-from signals.dataset import manifest_path
 from signals.errors import FixInput, Locked
 from signals.files import sha256_of
-from signals.wording import reason_of
-from trainer import chain
-from trainer.artefacts import canonical_json
-from trainer.chain import FIRST, PREVIOUS, Anchor, Chain, Record
+from signals.market.bars import Days, Floats
+from signals.market.dataset import manifest_path
+from signals.text.wording import reason_of
+from trainer.runs import chain
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.chain import FIRST, PREVIOUS, Anchor, Chain, Record
 from trainer.search.trial import State, Trial, unpacked, unpacked_days
 
 FILE = "trials.jsonl"
@@ -112,9 +112,10 @@ def append(folder: Path, *records: Record) -> Anchor:
         return chain.extend(folder / FILE, records, mend=MEND)
     except PermissionError as error:
         raise FixInput(
-            f"the record of trials cannot be written: {error.strerror}", where=str(folder / FILE),
+            f"the record of trials cannot be written: {error.strerror}",
+            where=str(folder / FILE),
             mend="Every trial is recorded beside its data: make the dataset's folder writable",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def merge(folder: Path, theirs: Path) -> int:
@@ -206,8 +207,9 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
         number, place = int(record["number"]), (int(record["number"]), str(sorted(record["parameters"].items())))
         if record["kind"] == "started":
             key = str(record.get("trial") or f"{name}/{number}")
-            begun = Trial(number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key,
-                          str(record.get("recipe", "")))  # fmt: skip
+            begun = Trial(
+                number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key, str(record.get("recipe", ""))
+            )
             trials.setdefault(place, begun)
         else:
             net, begun = unpacked(record["net"]), trials[place]
@@ -215,8 +217,9 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
             if len(own) != len(net):
                 raise ValueError(f"{len(net)} returns on {len(own)} sessions")
             shown = {int(fold): float(value) for fold, value in record.get("reported", {}).items()}
-            trials[place] = Trial(number, State(record["state"]), record["parameters"], net, record["reason"],
-                                  begun.key, begun.recipe, own, shown)  # fmt: skip
+            trials[place] = Trial(
+                number, State(record["state"]), record["parameters"], net, record["reason"], begun.key, begun.recipe, own, shown
+            )
     baselines = {record["name"]: unpacked(record["net"]) for record in records if record["kind"] == "baseline"}
     ordered = tuple(trials[place] for place in sorted(trials))
     return Study(opening["identity"], sessions, ordered, baselines)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.recipes.space import Number
 
 Parameters = dict[str, Number]
@@ -99,6 +99,12 @@ def ended(trial: Trial) -> dict[str, Any]:
     own = {"days": packed_days(trial.days)} if len(trial.days) else {}
     shown = {"reported": {str(fold): value for fold, value in trial.reported.items()}} if trial.reported else {}
     return {
-        "kind": "ended", "number": trial.number, "state": str(trial.state), "parameters": trial.parameters,
-        "net": packed(trial.net), "reason": trial.reason, **own, **shown,
-    }  # fmt: skip
+        "kind": "ended",
+        "number": trial.number,
+        "state": str(trial.state),
+        "parameters": trial.parameters,
+        "net": packed(trial.net),
+        "reason": trial.reason,
+        **own,
+        **shown,
+    }

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
-from signals.holding import Opens
-from trainer.models.base import Device
+from signals.market.bars import Floats
+from signals.market.holding import Opens
+from trainer.learners.base import Device
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of
-from trainer.samples import Samples, seal_holdout
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.samples.source import Source
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import Evidence, judge
 from trainer.search.question import BARS_KEY, PROVED, Question, Series, asked, begin, data_of, end
 from trainer.search.run import Arena, Found, Plan, search
 from trainer.search.trial import sharpe_of
-from trainer.source import Source
-from trainer.validation.oof import Step
-from trainer.validation.walk_forward import walk_forward
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import walk_forward
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,19 @@ class Tried:
 
 
 def searched(
-    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, following: Opens, request: SearchRequest,
-    *, data: Path, seed: int, device: Device, workers: int, step: Step,
-) -> tuple[Found, Floats | None]:  # fmt: skip
+    recipe: Recipe,
+    config: RecipeConfig,
+    source: Source,
+    rows: Samples,
+    following: Opens,
+    request: SearchRequest,
+    *,
+    data: Path,
+    seed: int,
+    device: Device,
+    workers: int,
+    step: Step,
+) -> tuple[Found, Floats | None]:
     """Search on the open rows; return the best recipe, and its returns in the bins that the trials shared, if they did.
 
     A folder of an older version that holds trials of its own gives them to the record of `data` first.
@@ -64,9 +74,7 @@ def searched(
     return found, found.best.net if is_shared else None
 
 
-def tried(
-    data: Path, question: Question, rows: Samples, chosen: Series, *, study: str, shared: Floats | None = None
-) -> Tried:
+def tried(data: Path, question: Question, rows: Samples, chosen: Series, *, study: str, shared: Floats | None = None) -> Tried:
     """Judge the chosen returns by everything that is on record for these labelled rows.
 
     `chosen` come from bins of each split's own, `shared` are a search's returns of the same recipe in shared bins. The
@@ -77,17 +85,29 @@ def tried(
     first, last = str(rows.sessions[rows.t0.min()]), str(rows.sessions[rows.t1.max()])
     counted = counting(history, (str(question.identity["sleeve"]),), first, last)
     document = {
-        **judge(Evidence(chosen, counted, shared)), "study": study or None, "trial": question.key,
+        **judge(Evidence(chosen, counted, shared)),
+        "study": study or None,
+        "trial": question.key,
         "lineage": question.identity.get("lineage"),
         "chain": {"records": history.anchor.records, "head": history.anchor.head},
-    }  # fmt: skip
+    }
     return Tried(document, np.array([sharpe_of(one.net) for one in counted.series], dtype=np.float64))
 
 
 def per_split(
-    recipe: Recipe, config: RecipeConfig, source: Source, rows: Samples, following: Opens, *, data: Path, seed: int,
-    device: Device, workers: int, bars_hash: str, step: Step,
-) -> tuple[Question, Series]:  # fmt: skip
+    recipe: Recipe,
+    config: RecipeConfig,
+    source: Source,
+    rows: Samples,
+    following: Opens,
+    *,
+    data: Path,
+    seed: int,
+    device: Device,
+    workers: int,
+    bars_hash: str,
+    step: Step,
+) -> tuple[Question, Series]:
     """Record and return the net returns of a recipe's walk-forward decile book on the open rows.
 
     Each split's features lie in bins of its own, as in a training of the recipe: it is the same trial.

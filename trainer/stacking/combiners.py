@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.labels.panel import normal_ranks
-from trainer.models.lgbm import LightGbm, LightGbmModel
+from trainer.learners.lgbm import LightGbm, LightGbmModel
 
 MIN_SESSIONS = 60
 Mask = NDArray[np.bool_]
@@ -103,9 +103,8 @@ class Boosted:
         rows, _ = np.nonzero(known)
         weight = 1.0 / known.sum(axis=1)[rows]
         model = self.learner.fit(
-            np.ascontiguousarray(scores[:, known].T, dtype=np.float32), normal_ranks(label)[known],
-            weight / weight.mean(), self.names, rows,
-        )  # fmt: skip
+            np.ascontiguousarray(scores[:, known].T, dtype=np.float32), normal_ranks(label)[known], weight / weight.mean(), self.names, rows
+        )
         return Trees(model)
 
 

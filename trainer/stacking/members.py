@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from signals.bars import Days, Floats
 from signals.bundle.seal import parse_json
 from signals.errors import BundleRefused, FixInput
-from signals.wording import reason_of
-from trainer.validation.cpcv import group_bounds, path_table
+from signals.market.bars import Days, Floats
+from signals.text.wording import reason_of
+from trainer.validation.splits.cpcv import group_bounds, path_table
 
 TESTED_TOGETHER = 2
 SAME_LABEL = 1e-9
@@ -121,37 +121,46 @@ def read_members(runs: tuple[Path, ...]) -> Members:
     sessions = np.unique(oof[0]["session"])
     for run, columns in zip(runs, oof, strict=True):
         if not np.array_equal(np.unique(columns["session"]), sessions):
-            raise FixInput("the runs' labelled sessions differ", where=f"{runs[0]} and {run}",
-                           mend="Train them with the same --start and --end")  # fmt: skip
+            raise FixInput(
+                "the runs' labelled sessions differ", where=f"{runs[0]} and {run}", mend="Train them with the same --start and --end"
+            )
     symbols = np.unique(np.concatenate([np.unique(columns["symbol"]) for columns in oof]))
     cpcv = evidences[0]["cpcv"]
     axes = (sessions, symbols)
     found = tuple(
         Member(
-            name, evidence["sleeve"], evidence,
+            name,
+            evidence["sleeve"],
+            evidence,
             np.array([_z(_dense(columns, columns["path"] == path, "score", axes)) for path in range(cpcv["paths"])]),
             _z(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
         )
         for name, evidence, columns, ahead in zip(_names(runs, evidences), evidences, oof, forward, strict=True)
-    )  # fmt: skip
+    )
     group = np.empty(len(sessions), dtype=np.int64)
     for number, (first, last) in enumerate(group_bounds(len(sessions), cpcv["groups"])):
         group[first : last + 1] = number
     return Members(
-        found, sessions, tuple(symbols.tolist()), _label(runs, oof, axes), group, cpcv["groups"],
-        int(evidences[0]["horizon"]), int(cpcv["embargo_sessions"]),
-    )  # fmt: skip
+        found,
+        sessions,
+        tuple(symbols.tolist()),
+        _label(runs, oof, axes),
+        group,
+        cpcv["groups"],
+        int(evidences[0]["horizon"]),
+        int(cpcv["embargo_sessions"]),
+    )
 
 
 def _evidence(run: Path) -> dict[str, Any]:
     try:
         document = parse_json((run / "evidence.json").read_bytes(), str(run / "evidence.json"))
     except (OSError, BundleRefused) as error:
-        raise FixInput(f"the run's evidence cannot be read: {reason_of(error)}", where=str(run),
-                       mend="Name a run folder made by `trainer train`") from None  # fmt: skip
+        raise FixInput(
+            f"the run's evidence cannot be read: {reason_of(error)}", where=str(run), mend="Name a run folder made by `trainer train`"
+        ) from None
     if not isinstance(document, dict) or not isinstance(document.get("cpcv"), dict):
-        raise FixInput("this run has no cross-validated scores to stack", where=str(run),
-                       mend="Stack runs of sleeves that score returns")  # fmt: skip
+        raise FixInput("this run has no cross-validated scores to stack", where=str(run), mend="Stack runs of sleeves that score returns")
     return document
 
 
@@ -160,16 +169,17 @@ def _same(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> None:
     for run, evidence in zip(runs, evidences, strict=True):
         cpcv, first = evidence["cpcv"], evidences[0]
         if cpcv["test_groups"] != TESTED_TOGETHER:
-            raise FixInput(f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run),
-                           mend="Train with test_groups: 2")  # fmt: skip
+            raise FixInput(
+                f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run), mend="Train with test_groups: 2"
+            )
         pairs = {
             "groups": (cpcv["groups"], first["cpcv"]["groups"]),
-            "label": (evidence["label"], first["label"]), "horizon": (evidence["horizon"], first["horizon"]),
-        }  # fmt: skip
+            "label": (evidence["label"], first["label"]),
+            "horizon": (evidence["horizon"], first["horizon"]),
+        }
         for what, (own, other) in pairs.items():
             if own != other:
-                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}",
-                               mend="Train them alike")  # fmt: skip
+                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}", mend="Train them alike")
 
 
 def _names(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> list[str]:
@@ -212,7 +222,8 @@ def _label(runs: tuple[Path, ...], oof: list[dict[str, np.ndarray]], axes: tuple
         own = _dense(columns, columns["path"] == 0, "label", axes)
         both = np.isfinite(label) & np.isfinite(own)
         if bool(np.any(np.abs(label[both] - own[both]) > SAME_LABEL)):
-            raise FixInput("the runs' labels differ for the same name and session", where=f"{runs[0]} and {run}",
-                           mend="Train them on the same prices")  # fmt: skip
+            raise FixInput(
+                "the runs' labels differ for the same name and session", where=f"{runs[0]} and {run}", mend="Train them on the same prices"
+            )
         label = np.where(np.isfinite(label), label, own)
     return label

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.errors import TooLittleHistory
-from signals.holding import EXIT_SESSIONS
+from signals.market.bars import Floats
+from signals.market.holding import EXIT_SESSIONS
 from trainer.stacking.combiners import Mask, Trees, Weights
 from trainer.stacking.members import Members
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Days, Floats
+from signals.market.bars import Days, Floats
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
@@ -22,12 +22,14 @@ def report_files(known: Mapping[str, Any], sessions: Days, series: Mapping[str, 
     """Render everything: relative path -> content."""
     has_weights = known["weights"] is not None
     captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
-    shown = page.Page("Stack of " + ", ".join(m["name"] for m in known["members"]), tuple(lines_of(known)),
-                      tuple(warnings_of(known)), captions)  # fmt: skip
+    shown = page.Page(
+        "Stack of " + ", ".join(m["name"] for m in known["members"]), tuple(lines_of(known)), tuple(warnings_of(known)), captions
+    )
     files = {
-        "report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode(),
+        "report.md": page.markdown(shown).encode(),
+        "report.html": page.html(shown).encode(),
         "plots/cumulative_ic.png": cumulative(sessions, series),
-    }  # fmt: skip
+    }
     if has_weights:
         files["plots/weights.png"] = weights(known["weights_by_group"])
     return files
@@ -40,12 +42,14 @@ def lines_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known["weights"].items())))
     for name, record in known["records"].items():
         ic, forward = record["ic"], record["forward_ic"]
-        lines.append((
-            f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
-            f"{_number(ic['mean'], '+.4f')} (t {_number(ic['t'], '+.2f')}), {_number(forward['mean'], '+.4f')} "
-            f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')} "
-            f"({' to '.join(_number(end, '+.2f') for end in record['sharpe_interval'])})",
-        ))  # fmt: skip
+        lines.append(
+            (
+                f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
+                f"{_number(ic['mean'], '+.4f')} (t {_number(ic['t'], '+.2f')}), {_number(forward['mean'], '+.4f')} "
+                f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')} "
+                f"({' to '.join(_number(end, '+.2f') for end in record['sharpe_interval'])})",
+            )
+        )
     for row in known["rows"]:
         against = f" against {row['best']:.4f}" if row["best"] is not None else ""
         mark = "ok" if row["passed"] else "MISSED"
@@ -67,9 +71,7 @@ def cumulative(sessions: Days, series: Mapping[str, Floats]) -> bytes:
         known = np.isfinite(values)
         is_stack = name == "stack"
         colour = ACCENT if is_stack else SECOND if name == "weighted average" else next(greys)
-        axes.plot(
-            sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.8 if is_stack else 1.1, label=name
-        )
+        axes.plot(sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.8 if is_stack else 1.1, label=name)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     date_axis(axes)
     axes.legend(frameon=False)

@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from signals.bars import Bars, Floats
-from signals.dataset import load_actions, load_bars, read_manifest
 from signals.errors import FixInput
-from signals.holding import Opens
-from trainer import artefacts
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_actions, load_bars, read_manifest
+from signals.market.holding import Opens
 from trainer.backtest.figures import sharpe_interval
-from trainer.export import export
-from trainer.models.lgbm import LightGbm
-from trainer.models.parameters import LightGbmConfig
-from trainer.run_folder import refuse_existing, write_run
+from trainer.learners.export import export
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
+from trainer.runs import artefacts
+from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.question import STACK as COMMAND
@@ -103,11 +103,16 @@ def stack(request: Request) -> dict[str, Any]:
     end(request.data, question, Series(walked[members.horizon - 1 :], found[STACK].net))
     rows = rows_of(found, members.horizon)
     known = _document(request, members, proof, found, rows)
-    write_run(request.to, {
-        "stack.json": artefacts.canonical_json(known), "oof.parquet": _scores(members, proof.out_of_fold),
-        "walk_forward.parquet": _scores(members, proof.forward), **_usable(members, proof.whole, known["promotable"]),
-        **report_files(known, members.sessions, {name: record.series for name, record in found.items()}),
-    })  # fmt: skip
+    write_run(
+        request.to,
+        {
+            "stack.json": artefacts.canonical_json(known),
+            "oof.parquet": _scores(members, proof.out_of_fold),
+            "walk_forward.parquet": _scores(members, proof.forward),
+            **_usable(members, proof.whole, known["promotable"]),
+            **report_files(known, members.sessions, {name: record.series for name, record in found.items()}),
+        },
+    )
     return known
 
 
@@ -124,14 +129,22 @@ class _Configured:
 def _question(request: Request, members: Members) -> Question:
     """A stack is a trial of every sleeve in it."""
     identity = {
-        "command": COMMAND, "sleeves": sorted({member.sleeve for member in members.members}),
-        "first": str(members.sessions[0]), "last": str(members.sessions[-1]),
+        "command": COMMAND,
+        "sleeves": sorted({member.sleeve for member in members.members}),
+        "first": str(members.sessions[0]),
+        "last": str(members.sessions[-1]),
         "members": [
-            {"trial": member.evidence["trials"].get("trial"), "config_hash": member.evidence["config_hash"],
-             "snapshot_id": member.evidence["snapshot_id"]} for member in members.members
+            {
+                "trial": member.evidence["trials"].get("trial"),
+                "config_hash": member.evidence["config_hash"],
+                "snapshot_id": member.evidence["snapshot_id"],
+            }
+            for member in members.members
         ],
-        "average": dict(request.average), "learner": str(request.learner), "seed": request.seed,
-    }  # fmt: skip
+        "average": dict(request.average),
+        "learner": str(request.learner),
+        "seed": request.seed,
+    }
     return Question(identity, trial_hash(identity))
 
 
@@ -158,34 +171,50 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
     known = np.array(bars.symbols)[np.minimum(columns, len(bars.symbols) - 1)] == np.array(members.symbols)
     inside = bars.sessions[np.minimum(rows, len(bars.sessions) - 1)] == members.sessions
     if not known.all() or not inside.all():
-        raise FixInput("the dataset lacks names or sessions of the runs", where="--data",
-                       mend="Name the dataset that the runs were trained on")  # fmt: skip
+        raise FixInput(
+            "the dataset lacks names or sessions of the runs", where="--data", mend="Name the dataset that the runs were trained on"
+        )
     return rows, columns
 
 
-def _document(
-    request: Request, members: Members, proof: StackProof, found: Mapping[str, Record], rows: tuple[Row, ...]
-) -> dict[str, Any]:
+def _document(request: Request, members: Members, proof: StackProof, found: Mapping[str, Record], rows: tuple[Row, ...]) -> dict[str, Any]:
     return {
-        "format": FORMAT, "learner": str(request.learner), "seed": request.seed, "code_version": request.code_version,
+        "format": FORMAT,
+        "learner": str(request.learner),
+        "seed": request.seed,
+        "code_version": request.code_version,
         "members": [
-            {"name": member.name, "sleeve": member.sleeve, "snapshot_id": member.evidence["snapshot_id"],
-             "config_hash": member.evidence["config_hash"], "code_version": member.evidence["code_version"]}
+            {
+                "name": member.name,
+                "sleeve": member.sleeve,
+                "snapshot_id": member.evidence["snapshot_id"],
+                "config_hash": member.evidence["config_hash"],
+                "code_version": member.evidence["code_version"],
+            }
             for member in members.members
         ],
-        "groups": members.groups, "horizon": members.horizon, "sessions": len(members.sessions),
-        "first": str(members.sessions[0]), "last": str(members.sessions[-1]),
+        "groups": members.groups,
+        "horizon": members.horizon,
+        "sessions": len(members.sessions),
+        "first": str(members.sessions[0]),
+        "last": str(members.sessions[-1]),
         "weights": _weights(members, proof.whole),
         "weights_by_group": [_weights(members, learned) for learned in proof.by_group],
         "records": {
-            name: {"ic": asdict(record.ic), "forward_ic": asdict(record.forward_ic), "tries": record.tries,
-                   "sharpe": annual(record.net), "sharpe_interval": list(sharpe_interval(record.net)),
-                   "sessions": len(record.net)}
+            name: {
+                "ic": asdict(record.ic),
+                "forward_ic": asdict(record.forward_ic),
+                "tries": record.tries,
+                "sharpe": annual(record.net),
+                "sharpe_interval": list(sharpe_interval(record.net)),
+                "sessions": len(record.net),
+            }
             for name, record in found.items()
         },
-        "best": best_of(found), "rows": [asdict(row) for row in rows],
+        "best": best_of(found),
+        "rows": [asdict(row) for row in rows],
         "promotable": all(row.passed for row in rows),
-    }  # fmt: skip
+    }
 
 
 def _weights(members: Members, learned: Weights | Trees) -> dict[str, float] | None:
@@ -212,11 +241,14 @@ def _usable(members: Members, learned: Weights | Trees, promotable: bool) -> dic
 
 def _scores(members: Members, scores: Floats) -> bytes:
     rows, columns = np.nonzero(np.isfinite(scores))
-    table = pa.table({
-        "session": pa.array(members.sessions[rows]),
-        "symbol": pa.array(np.array(members.symbols, dtype=object)[columns], type=pa.string()),
-        "score": scores[rows, columns].astype(np.float32), "label": members.label[rows, columns],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "session": pa.array(members.sessions[rows]),
+            "symbol": pa.array(np.array(members.symbols, dtype=object)[columns], type=pa.string()),
+            "score": scores[rows, columns].astype(np.float32),
+            "label": members.label[rows, columns],
+        }
+    )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["session", "symbol"])
     return buffer.getvalue()

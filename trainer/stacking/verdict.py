@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.bars import Floats
-from signals.holding import Opens
-from trainer.evidence import FOLD_DEPENDENCE
+from signals.market.bars import Floats
+from signals.market.holding import Opens
 from trainer.search.judgement import BLOCKS
 from trainer.search.trial import sharpe_of
 from trainer.stacking.combiners import Mask
 from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
-from trainer.validation import dsr
+from trainer.training.evidence import FOLD_DEPENDENCE
 from trainer.validation.book import book_returns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.pbo import probability_of_overfitting
+from trainer.validation.significance import dsr
+from trainer.validation.significance.pbo import probability_of_overfitting
 
 STACK, AVERAGE = "stack", "weighted average"
 MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise has a standard deviation of 1.4
@@ -74,17 +74,20 @@ def records(
     common: Mask = np.asarray(np.isfinite(proof.forward).any(axis=1), dtype=np.bool_)
     asked = {
         **{m.name: (m.out_of_fold, m.forward, own[m.name]) for m in members.members},
-        AVERAGE: (average.out_of_fold, average.forward, tries), STACK: (proof.out_of_fold, proof.forward, tries + 1),
-    }  # fmt: skip
+        AVERAGE: (average.out_of_fold, average.forward, tries),
+        STACK: (proof.out_of_fold, proof.forward, tries + 1),
+    }
     found = {}
     for name, (out, forward, count) in asked.items():
         ahead = np.where(common[:, None], forward, np.nan)
         series = rank_ic(out, members.label)
         found[name] = Record(
-            overlapping_mean(series, members.horizon), overlapping_mean(rank_ic(ahead, members.label), members.horizon),
+            overlapping_mean(series, members.horizon),
+            overlapping_mean(rank_ic(ahead, members.label), members.horizon),
             series,
-            book_returns(ahead, following, members.horizon).net, count,
-        )  # fmt: skip
+            book_returns(ahead, following, members.horizon).net,
+            count,
+        )
     return found
 
 
@@ -103,9 +106,7 @@ def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
     sharpe, bar = annual(stack.net), annual(best.net)
     return (
         Row("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
-        Row(
-            f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T
-        ),
+        Row(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
         Row("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
         Row("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
         Row("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),

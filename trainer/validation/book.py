@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from execution.costs.spread import half_spread
-from signals.actions import Action
-from signals.bars import Bars, Floats
 from signals.errors import TooLittleHistory
-from signals.holding import Opens, opens
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Opens, opens
 from trainer.labels.delisting import departures
 from trainer.labels.panel import Rows
 from trainer.validation.deciles import book_weights, decile_of

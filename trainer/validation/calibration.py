@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit
 
-from signals.bars import Floats
 from signals.errors import InvariantBroken
+from signals.market.bars import Floats
 from trainer.validation.ic import overlapping_mean
 
 CLIP = 1e-15

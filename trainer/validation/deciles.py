@@ -27,7 +27,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, book_weights, decile_of
-from signals.bars import Bars, Floats
+from signals.market.bars import Bars, Floats
 from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252
@@ -35,9 +35,19 @@ CONDITIONS_WINDOW_SESSIONS = 20
 EXTREME_LABEL = 1.0
 
 __all__ = [
-    "DECILES", "EXTREME_LABEL", "Capacity", "Turnover", "book_weights", "capacity", "decile_curve", "decile_of",
-    "spread_series", "trading", "trading_conditions", "turnover",
-]  # fmt: skip
+    "DECILES",
+    "EXTREME_LABEL",
+    "Capacity",
+    "Turnover",
+    "book_weights",
+    "capacity",
+    "decile_curve",
+    "decile_of",
+    "spread_series",
+    "trading",
+    "trading_conditions",
+    "turnover",
+]
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,10 @@ def capacity(spread: Mean, costs: Trading, k: int) -> Capacity:
         gross_annual=gross * SESSIONS_PER_YEAR,
         net_of_spread_annual=_net(gross, costs) * SESSIONS_PER_YEAR,
         break_even_spread_bps=2e4 * gross / costs.traded if costs.traded > 0.0 else 0.0,
-        equity_usd=_halved(gross, costs), equity_low_usd=_halved(low, costs), equity_high_usd=_halved(high, costs),
-    )  # fmt: skip
+        equity_usd=_halved(gross, costs),
+        equity_low_usd=_halved(low, costs),
+        equity_high_usd=_halved(high, costs),
+    )
 
 
 def _net(gross: float, costs: Trading) -> float:

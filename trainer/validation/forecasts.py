@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.bars import Floats
+from signals.market.bars import Floats
 from trainer.validation.ic import Mean, persistent_mean
 
 
@@ -53,9 +53,7 @@ def session_mean(losses: Floats) -> Floats:
     """Mean over each session's names, shape (T,); NaN where no name has a loss."""
     known = np.isfinite(losses)
     count = known.sum(axis=1)
-    mean: Floats = np.divide(
-        np.where(known, losses, 0.0).sum(axis=1), count, out=np.full(len(losses), np.nan), where=count > 0
-    )
+    mean: Floats = np.divide(np.where(known, losses, 0.0).sum(axis=1), count, out=np.full(len(losses), np.nan), where=count > 0)
     return mean
 
 

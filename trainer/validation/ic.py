@@ -29,8 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from signals.bars import Floats
-from signals.ic import rank_ic
+from signals.market.bars import Floats
+from signals.scoring.ic import rank_ic
 
 __all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
 

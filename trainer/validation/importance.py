@@ -21,13 +21,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from signals.bars import Floats
 from signals.errors import FixInput
-from trainer.models.base import Learner, Matrix, Model
-from trainer.samples import Samples
-from trainer.validation.cpcv import splits
+from signals.market.bars import Floats
+from trainer.learners.base import Learner, Matrix, Model
+from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.oof import Step, fit, scored
+from trainer.validation.splits.cpcv import splits
+from trainer.validation.splits.oof import Step, fit, scored
 
 ALIKE = 0.5  # absolute rank correlation from which on average features share a cluster
 CORRELATION_ROWS = 20_000
@@ -55,9 +55,7 @@ class Importance:
     shap: Floats | None
 
 
-def importance(
-    rows: Samples, learner: Learner, *, groups: int, embargo: int, k: int, seed: int, step: Step
-) -> Importance:
+def importance(rows: Samples, learner: Learner, *, groups: int, embargo: int, k: int, seed: int, step: Step) -> Importance:
     """Fit one model per group and permute its out-of-fold rows.
 
     Parameters
@@ -89,15 +87,10 @@ def importance(
     labels = rows.dense(rows.label)
     base = rank_ic(rows.dense(plain), labels)
     losses = [overlapping_mean(base - rank_ic(rows.dense(scores), labels), k) for scores in permuted]
-    named = [
-        Loss(tuple(rows.names[c] for c in columns), loss) for columns, loss in zip(sets, losses, strict=True)
-    ]  # fmt: skip
+    named = [Loss(tuple(rows.names[c] for c in columns), loss) for columns, loss in zip(sets, losses, strict=True)]
     count = len(rows.names)
     has_shap = all(len(part) for part in shap)
-    return Importance(
-        overlapping_mean(base, k), tuple(named[:count]), tuple(named[count:]),
-        np.mean(shap, axis=0) if has_shap else None,
-    )  # fmt: skip
+    return Importance(overlapping_mean(base, k), tuple(named[:count]), tuple(named[count:]), np.mean(shap, axis=0) if has_shap else None)
 
 
 def permutation_within(sessions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

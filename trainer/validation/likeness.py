@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from signals.bars import Floats
 from signals.features.panel import FeaturePanel
-from signals.ic import rank_ic
 from signals.inference import predict
-from trainer.models.averaged import AveragedModel
+from signals.market.bars import Floats
+from signals.scoring.ic import rank_ic
+from trainer.learners.averaged import AveragedModel
 from trainer.validation.deciles import book_weights, decile_of
 
 WINDOW_SESSIONS, NULL_SESSIONS = 21, 252
@@ -48,9 +48,7 @@ def likeness(new: Floats, old: Floats) -> dict[str, Any]:
     books = [book_weights(decile_of(scores[known]), 1) for scores in (new, old)]
     gross = np.abs(books[1]).sum(axis=1)
     moved = 0.5 * np.abs(books[0] - books[1]).sum(axis=1) / np.where(gross > 0, gross, 1.0)
-    return {
-        "rank_correlation": float(alike[known].mean()), "sessions": int(known.sum()), "turnover": float(moved.mean())
-    }  # fmt: skip
+    return {"rank_correlation": float(alike[known].mean()), "sessions": int(known.sum()), "turnover": float(moved.mean())}
 
 
 def seed_null(members: Floats) -> dict[str, Any] | None:
@@ -95,9 +93,7 @@ def null_of(model: object, panel: FeaturePanel) -> dict[str, Any] | None:
 def newest(panel: FeaturePanel, sessions: int = WINDOW_SESSIONS) -> FeaturePanel:
     """Return the last sessions of a panel."""
     last = slice(max(0, len(panel.sessions) - sessions), None)
-    return FeaturePanel(
-        panel.sessions[last], panel.symbols, panel.names, panel.values[last], panel.eligible[last]
-    )  # fmt: skip
+    return FeaturePanel(panel.sessions[last], panel.symbols, panel.names, panel.values[last], panel.eligible[last])
 
 
 def scores_of(onnx: bytes, panel: FeaturePanel) -> Floats:
@@ -112,7 +108,4 @@ def beside(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes)
     """Compare a retrained model with both that it descends from, on the newest sessions of the panel."""
     recent = newest(panel)
     own = scores_of(new, recent)
-    return {
-        name: likeness(own, scores_of(onnx, recent)) for name, onnx in
-        (("predecessor", predecessor), ("ancestor", ancestor))
-    }  # fmt: skip
+    return {name: likeness(own, scores_of(onnx, recent)) for name, onnx in (("predecessor", predecessor), ("ancestor", ancestor))}

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from signals.bars import Floats
-from trainer.samples import Samples
+from signals.market.bars import Floats
+from trainer.samples.samples import Samples
 from trainer.validation.calibration import (
     Isotonic,
     Platt,
@@ -107,17 +107,20 @@ class Calibration:
     def document(self) -> dict[str, Any]:
         """Return the calibration as evidence and bundle carry it."""
         return {
-            "event": EVENT, "platt": asdict(self.platt),
+            "event": EVENT,
+            "platt": asdict(self.platt),
             "isotonic": {"knots": self.isotonic.knots.tolist(), "levels": self.isotonic.levels.tolist()},
             "temperature": None if self.temperature is None else self.temperature.temperature,
-            "figures": self.figures, "groups": [asdict(group) for group in self.groups],
-            "judged": asdict(self.judged), "fitted_for": asdict(self.fitted_for),
-        }  # fmt: skip
+            "figures": self.figures,
+            "groups": [asdict(group) for group in self.groups],
+            "judged": asdict(self.judged),
+            "fitted_for": asdict(self.fitted_for),
+        }
 
 
 def calibrate(
     rows: Samples, unseen: Floats, published: Floats, *, k: int, model_sha256: tuple[str, ...], is_log_odds: bool
-) -> Calibration | None:  # fmt: skip
+) -> Calibration | None:
     """Calibrate a model by scores that models like it gave to what they had not seen.
 
     Parameters
@@ -163,9 +166,14 @@ def calibrate(
     assert isinstance(platt, Platt) and isinstance(isotonic, Isotonic)
     assert temperature is None or isinstance(temperature, Temperature)
     return Calibration(
-        platt, _thinned(isotonic), temperature, figures, _groups(said["platt"], came, rows.t0[later], k),
-        judged(rows, scores, outcomes, k), fitted_for,
-    )  # fmt: skip
+        platt,
+        _thinned(isotonic),
+        temperature,
+        figures,
+        _groups(said["platt"], came, rows.t0[later], k),
+        judged(rows, scores, outcomes, k),
+        fitted_for,
+    )
 
 
 def judged(rows: Samples, scores: Floats, outcomes: Floats, k: int) -> Judged:
@@ -177,9 +185,7 @@ def judged(rows: Samples, scores: Floats, outcomes: Floats, k: int) -> Judged:
     return judged_map(said, base_rate, outcomes[later], rows.t0[later], k, doubt=_relative(learned))
 
 
-def judged_map(
-    said: Floats, base_rate: float, came: Floats, sessions: np.ndarray, k: int, *, doubt: float = 0.0
-) -> Judged:
+def judged_map(said: Floats, base_rate: float, came: Floats, sessions: np.ndarray, k: int, *, doubt: float = 0.0) -> Judged:
     """Judge probabilities `said`, each shape (n,), of rows that their map was not fitted on.
 
     Parameters
@@ -193,11 +199,14 @@ def judged_map(
     excess = (said - came) ** 2 - (base_rate - came) ** 2
     by_session = session_sums(excess, sessions) / len(excess)
     return Judged(
-        slope=found.slope, slope_error=float(np.hypot(found.standard_error, doubt)),
+        slope=found.slope,
+        slope_error=float(np.hypot(found.standard_error, doubt)),
         excess_brier=float(excess.mean()),
         excess_error=overlapping_mean(by_session * len(by_session), k).standard_error,
-        base_rate=base_rate, said=float(said.mean()), came=float(came.mean()),
-    )  # fmt: skip
+        base_rate=base_rate,
+        said=float(said.mean()),
+        came=float(came.mean()),
+    )
 
 
 def _relative(learned: Any) -> float:
@@ -213,9 +222,7 @@ def _halves(rows: Samples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _maps(scores: Floats, outcomes: Floats, is_log_odds: bool) -> dict[str, Platt | Isotonic | Temperature]:
-    maps: dict[str, Platt | Isotonic | Temperature] = {
-        "platt": fit_platt(scores, outcomes), "isotonic": fit_isotonic(scores, outcomes)
-    }  # fmt: skip
+    maps: dict[str, Platt | Isotonic | Temperature] = {"platt": fit_platt(scores, outcomes), "isotonic": fit_isotonic(scores, outcomes)}
     return {**maps, "temperature": fit_temperature(scores, outcomes)} if is_log_odds else maps
 
 

@@ -8,22 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode
+from appliance.system.state_folder import StateFolder
 from appliance.tui.demo.day import Day, Life, live
-from appliance.tui.demo.files import (
-    audit,
-    calendar,
-    write_bundle,
-    write_keyset,
-    write_latch,
-    write_manifest,
-    write_settings,
-)
+from appliance.tui.demo.files import audit, calendar, write_bundle, write_keyset, write_latch, write_manifest, write_settings
 from appliance.tui.demo.market import opened
 from appliance.tui.demo.model import Watched
-from signals.audits import SessionAudit, SessionStatus
-from signals.sessions import Calendar
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import Calendar
 
 LAST_SESSION = date(2026, 3, 12)
 CASH = Decimal("1000000.00")
@@ -48,9 +40,7 @@ class Built:
     now: datetime
 
 
-def build(
-    root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders: int = 6, recent_orders: int = 24,
-) -> Built:  # fmt: skip
+def build(root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders: int = 6, recent_orders: int = 24) -> Built:
     """Write an invented device below `root`.
 
     Parameters
@@ -74,25 +64,29 @@ def build(
     trained = table.offset(days[-1], -18)
     bundle = write_bundle(folder.bundles, table.session(trained).close, trained, snapshot)
     shadow = write_bundle(
-        folder.bundles / "shadow", table.session(trained).close, table.offset(trained, 12), snapshot, seq=3,
-        role="shadow", ic=0.0334,
-    )  # fmt: skip
+        folder.bundles / "shadow", table.session(trained).close, table.offset(trained, 12), snapshot, seq=3, role="shadow", ic=0.0334
+    )
     write_keyset(folder.bundles)
     write_settings(folder, now)
     write_latch(folder.root, table.session(days[1]).open)
     book = opened(Random(seed), names, max(1, names // 3), CASH)
     with Ledger(folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
-        life = Life(
-            ledger, book, table, bundle, shadow, snapshot, folder.features, Random(seed + 1), Watched(Random(seed + 2))
-        )
+        life = Life(ledger, book, table, bundle, shadow, snapshot, folder.features, Random(seed + 1), Watched(Random(seed + 2)))
         for i, session in enumerate(days[1:]):
             back = sessions - 1 - i
-            live(life, Day(
-                session=session, asof=days[i], audit=audits[i], age_sessions=_age(table, trained, days[i]),
-                orders=recent_orders if back < RECENT_SESSIONS else orders, is_halted=back == HALTED_AT,
-                is_recent=back < RECENT_SESSIONS,
-                is_last=back == 0,
-            ))  # fmt: skip
+            live(
+                life,
+                Day(
+                    session=session,
+                    asof=days[i],
+                    audit=audits[i],
+                    age_sessions=_age(table, trained, days[i]),
+                    orders=recent_orders if back < RECENT_SESSIONS else orders,
+                    is_halted=back == HALTED_AT,
+                    is_recent=back < RECENT_SESSIONS,
+                    is_last=back == 0,
+                ),
+            )
     return Built(folder.root, now)
 
 

@@ -10,25 +10,46 @@ from typing import Any
 
 import yaml
 
-from appliance.folder import StateFolder
-from signals.audits import SessionAudit, SessionStatus
+from appliance.system.state_folder import StateFolder
 from signals.files import sha256_of, write_atomic
-from signals.manifest import Manifest, PriceBasis
-from signals.sessions import NEW_YORK, Calendar, Session
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import NEW_YORK, Calendar, Session
 
 FIRST, LAST = date(2025, 9, 2), date(2027, 1, 29)
-HOLIDAYS = frozenset({
-    date(2025, 11, 27), date(2025, 12, 25), date(2026, 1, 1), date(2026, 1, 19), date(2026, 2, 16), date(2026, 4, 3),
-    date(2026, 5, 25), date(2026, 6, 19), date(2026, 7, 3), date(2026, 9, 7), date(2026, 11, 26), date(2026, 12, 25),
-    date(2027, 1, 1), date(2027, 1, 18),
-})  # fmt: skip
+HOLIDAYS = frozenset(
+    {
+        date(2025, 11, 27),
+        date(2025, 12, 25),
+        date(2026, 1, 1),
+        date(2026, 1, 19),
+        date(2026, 2, 16),
+        date(2026, 4, 3),
+        date(2026, 5, 25),
+        date(2026, 6, 19),
+        date(2026, 7, 3),
+        date(2026, 9, 7),
+        date(2026, 11, 26),
+        date(2026, 12, 25),
+        date(2027, 1, 1),
+        date(2027, 1, 18),
+    }
+)
 EARLY = frozenset({date(2025, 11, 28), date(2025, 12, 24), date(2026, 11, 27), date(2026, 12, 24)})
 FEATURES = (
-    ("momentum_5", "ratio", 5), ("momentum_20", "ratio", 20), ("momentum_60", "ratio", 60),
-    ("momentum_126", "ratio", 126), ("momentum_12_1", "ratio", 252), ("zscore_20", "z", 20),
-    ("volatility_20", "annualised ratio", 20), ("beta_60", "ratio", 60), ("log_traded_usd_20", "log USD", 20),
-    ("band_position_20", "ratio", 20), ("overnight_mean_20", "ratio", 20), ("drawdown_126", "ratio", 126),
-)  # fmt: skip
+    ("momentum_5", "ratio", 5),
+    ("momentum_20", "ratio", 20),
+    ("momentum_60", "ratio", 60),
+    ("momentum_126", "ratio", 126),
+    ("momentum_12_1", "ratio", 252),
+    ("zscore_20", "z", 20),
+    ("volatility_20", "annualised ratio", 20),
+    ("beta_60", "ratio", 60),
+    ("log_traded_usd_20", "log USD", 20),
+    ("band_position_20", "ratio", 20),
+    ("overnight_mean_20", "ratio", 20),
+    ("drawdown_126", "ratio", 126),
+)
 EXPIRY_SESSIONS = 70
 KEYID = sha256_of(b"the key of a demonstration")
 KEYS_END = "2099-12-31"
@@ -52,9 +73,17 @@ def calendar() -> Calendar:
 def write_manifest(folder: Path, table: Calendar, audits: tuple[SessionAudit, ...]) -> str:
     """Write a dataset manifest that vouches for no file but carries the calendar; return its snapshot id."""
     manifest = Manifest(
-        name="demo", version=1, vendor="invented", calendar=table, basis=PriceBasis.RAW, first=audits[0].session,
-        last=audits[-1].session, audits=audits, files=(), survivorship="unknown",
-    )  # fmt: skip
+        name="demo",
+        version=1,
+        vendor="invented",
+        calendar=table,
+        basis=PriceBasis.RAW,
+        first=audits[0].session,
+        last=audits[-1].session,
+        audits=audits,
+        files=(),
+        survivorship="unknown",
+    )
     write_atomic(folder / "manifest.json", manifest.to_bytes())
     return manifest.snapshot_id
 
@@ -65,29 +94,39 @@ def audit(session: date, status: SessionStatus, reasons: tuple[str, ...], names:
 
 
 def write_bundle(
-    folder: Path, created: datetime, trained: date, snapshot_id: str, *, seq: int = 12, role: str = "champion",
-    ic: float = 0.0312,
-) -> DemoBundle:  # fmt: skip
+    folder: Path, created: datetime, trained: date, snapshot_id: str, *, seq: int = 12, role: str = "champion", ic: float = 0.0312
+) -> DemoBundle:
     """Write a bundle folder with its manifest, evidence and signature, and the pointer to it."""
-    evidence = json.dumps({
-        "capacity": {"gross_annual": 0.094, "net_of_spread_annual": 0.078, "break_even_spread_bps": 31.5},
-        "policy_book": {"annual_return": 0.061, "gross": 0.9, "t": 2.6},
-        "deciles": {"spread": {"mean": 0.0031, "t": 5.1}},
-        "holdout": {"sessions": 252, "opened": 0},
-        "warnings": ["invented evidence for a demonstration"],
-    }).encode()  # fmt: skip
+    evidence = json.dumps(
+        {
+            "capacity": {"gross_annual": 0.094, "net_of_spread_annual": 0.078, "break_even_spread_bps": 31.5},
+            "policy_book": {"annual_return": 0.061, "gross": 0.9, "t": 2.6},
+            "deciles": {"spread": {"mean": 0.0031, "t": 5.1}},
+            "holdout": {"sessions": 252, "opened": 0},
+            "warnings": ["invented evidence for a demonstration"],
+        }
+    ).encode()
     features = [{"name": n, "units": u, "lookback_sessions": s, "dtype": "float32"} for n, u, s in FEATURES]
     spec = sha256_of(json.dumps(features).encode())
     body: dict[str, Any] = {
-        "format": "trademl-bundle/1", "seq": seq, "created": created.isoformat(), "role": role, "refusal": None,
-        "sleeve": "equities_xs", "features": features, "spec_hash": spec, "horizon_sessions": 5, "entry": "opg",
-        "first_training_session": "2015-01-02", "last_training_session": trained.isoformat(),
-        "expiry_sessions": EXPIRY_SESSIONS, "ic": {"mean": ic, "t": round(ic * 205, 1), "standard_error": 0.0049},
+        "format": "trademl-bundle/1",
+        "seq": seq,
+        "created": created.isoformat(),
+        "role": role,
+        "refusal": None,
+        "sleeve": "equities_xs",
+        "features": features,
+        "spec_hash": spec,
+        "horizon_sessions": 5,
+        "entry": "opg",
+        "first_training_session": "2015-01-02",
+        "last_training_session": trained.isoformat(),
+        "expiry_sessions": EXPIRY_SESSIONS,
+        "ic": {"mean": ic, "t": round(ic * 205, 1), "standard_error": 0.0049},
         "golden_tolerance_sd": 1e-05,
-        "trainer": {"code_version": "0.1.0+demo", "config_sha256": sha256_of(b"config"), "seed": 1,
-                    "snapshot_ids": [snapshot_id]},
+        "trainer": {"code_version": "0.1.0+demo", "config_sha256": sha256_of(b"config"), "seed": 1, "snapshot_ids": [snapshot_id]},
         "files": [{"path": "evidence.json", "part": "evidence", "size": len(evidence), "sha256": sha256_of(evidence)}],
-    }  # fmt: skip
+    }
     identity = sha256_of(json.dumps(body, sort_keys=True).encode())[:16]
     name = f"{seq}-{identity}"
     content = json.dumps({**body, "bundle_id": identity}, sort_keys=True).encode()
@@ -110,25 +149,23 @@ def write_keyset(folder: Path) -> None:
 def write_settings(folder: StateFolder, now: datetime) -> None:
     """Write settings, an armed latch and the hosted clock."""
     store = folder.root / "store"
-    content = {
-        "venue": {"broker": "exchange", "url": ""}, "stores": {"data": str(store / "data"), "bundles": str(store)},
-    }  # fmt: skip
+    content = {"venue": {"broker": "exchange", "url": ""}, "stores": {"data": str(store / "data"), "bundles": str(store)}}
     write_atomic(folder.config, yaml.safe_dump(content, sort_keys=False).encode())
     write_atomic(folder.root / "clock.json", json.dumps({"now": now.isoformat()}).encode())
 
 
-def write_latch(root: Path, at: datetime, *, state: str = "armed", halt_id: str = "", name: str = "ARM",
-                reason: str = "armed for the first time", by: str = "demo") -> None:  # fmt: skip
+def write_latch(
+    root: Path,
+    at: datetime,
+    *,
+    state: str = "armed",
+    halt_id: str = "",
+    name: str = "ARM",
+    reason: str = "armed for the first time",
+    by: str = "demo",
+) -> None:
     """Write the latch file."""
-    row = {
-        "state": state,
-        "halt_id": halt_id,
-        "name": name,
-        "reason": reason,
-        "at": at.isoformat(),
-        "by": by,
-        "later": [],
-    }
+    row = {"state": state, "halt_id": halt_id, "name": name, "reason": reason, "at": at.isoformat(), "by": by, "later": []}
     write_atomic(root / "latch.json", json.dumps(row).encode())
 
 

@@ -131,10 +131,7 @@ def opened(rng: Random, names: int, sides: int, cash: Decimal) -> Book:
         if symbol not in symbols:
             symbols.append(symbol)
     made = [
-        Name(
-            symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))),
-            rng.uniform(0.6, 1.4), rng.gauss(0, 1),
-        )
+        Name(symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))), rng.uniform(0.6, 1.4), rng.gauss(0, 1))
         for symbol in sorted(symbols)
-    ]  # fmt: skip
+    ]
     return Book(rng, made, cash, sides)

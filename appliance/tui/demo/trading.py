@@ -14,17 +14,7 @@ from appliance.ledger.fills import BookedFill
 from appliance.ledger.states import IntentState
 from appliance.tui.demo.market import Book, Wish
 from execution.fills import Fill
-from execution.orders import (
-    BrokerOrder,
-    Intent,
-    IntentKey,
-    OrderStatus,
-    OrderType,
-    Plan,
-    Provenance,
-    Side,
-    TimeInForce,
-)
+from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.files import sha256_of
 
 EXPIRES = 0.03  # share of orders that the opening auction leaves
@@ -48,14 +38,18 @@ class Morning:
 def plan_of(ledger: Ledger, morning: Morning, wishes: Sequence[Wish]) -> Plan:
     """Freeze the wishes as the session's plan."""
     source = Provenance(morning.bundle_sha256, morning.snapshot_id, sha256_of(b"demo settings"), "0.1.0+demo")
-    made = Plan(morning.session, morning.asof, morning.account, morning.equity,
-                tuple(sorted((_intent(morning, wish) for wish in wishes), key=lambda i: i.key)), source)  # fmt: skip
+    made = Plan(
+        morning.session,
+        morning.asof,
+        morning.account,
+        morning.equity,
+        tuple(sorted((_intent(morning, wish) for wish in wishes), key=lambda i: i.key)),
+        source,
+    )
     return plans.save(ledger, made, morning.planned_at)
 
 
-def trade(
-    ledger: Ledger, morning: Morning, book: Book, wishes: Sequence[Wish], opening: Mapping[str, Decimal], rng: Random
-) -> str:
+def trade(ledger: Ledger, morning: Morning, book: Book, wishes: Sequence[Wish], opening: Mapping[str, Decimal], rng: Random) -> str:
     """Send and fill the orders at the opening prices; return what the confirming job says."""
     outcomes: Counter[str] = Counter()
     booked: list[BookedFill] = []
@@ -63,11 +57,7 @@ def trade(
         intent = _intent(morning, wish)
         sent = morning.sent_at + timedelta(milliseconds=400 * i)
         order_id = _identity(intent.key.client_order_id)
-        for state, reason in (
-            (IntentState.JOURNALED, ""),
-            (IntentState.SENDING, ""),
-            (IntentState.ACKED, "acknowledged"),
-        ):
+        for state, reason in ((IntentState.JOURNALED, ""), (IntentState.SENDING, ""), (IntentState.ACKED, "acknowledged")):
             intents.move(ledger, intent.key.client_order_id, state, sent, reason, broker_order_id=order_id)
         is_filled = rng.random() >= EXPIRES
         ended = IntentState.FILLED if is_filled else IntentState.EXPIRED
@@ -75,10 +65,25 @@ def trade(
         why = "" if is_filled else "the auction did not take it"
         intents.move(ledger, intent.key.client_order_id, ended, morning.confirmed_at, why, filled_quantity=done)
         price = opening[wish.name.symbol]
-        broker_orders.save(ledger, BrokerOrder(
-            order_id, intent.key.client_order_id, wish.name.symbol, intent.side, OrderType.MARKET, TimeInForce.OPG,
-            OrderStatus.FILLED if is_filled else OrderStatus.EXPIRED, ended.value, intent.quantity, done,
-            price if is_filled else None, sent, morning.confirmed_at), morning.confirmed_at)  # fmt: skip
+        broker_orders.save(
+            ledger,
+            BrokerOrder(
+                order_id,
+                intent.key.client_order_id,
+                wish.name.symbol,
+                intent.side,
+                OrderType.MARKET,
+                TimeInForce.OPG,
+                OrderStatus.FILLED if is_filled else OrderStatus.EXPIRED,
+                ended.value,
+                intent.quantity,
+                done,
+                price if is_filled else None,
+                sent,
+                morning.confirmed_at,
+            ),
+            morning.confirmed_at,
+        )
         outcomes[ended.value] += 1
         if is_filled:
             book.fill(wish.name, wish.quantity, price)
@@ -92,9 +97,14 @@ def trade(
 def _intent(morning: Morning, wish: Wish) -> Intent:
     side = Side.BUY if wish.quantity > 0 else Side.SELL
     return Intent(
-        IntentKey(morning.account, morning.session, "main", wish.name.symbol), side, Decimal(abs(wish.quantity)),
-        OrderType.MARKET, TimeInForce.OPG, wish.reference, reduces=wish.name.quantity * wish.quantity < 0,
-    )  # fmt: skip
+        IntentKey(morning.account, morning.session, "main", wish.name.symbol),
+        side,
+        Decimal(abs(wish.quantity)),
+        OrderType.MARKET,
+        TimeInForce.OPG,
+        wish.reference,
+        reduces=wish.name.quantity * wish.quantity < 0,
+    )
 
 
 def _identity(text: str) -> str:

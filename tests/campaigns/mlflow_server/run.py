@@ -67,9 +67,7 @@ def served(folder: Path, port: int) -> Iterator[Server]:
     command += ["--backend-store-uri", f"sqlite:///{folder / 'store.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | QUIET, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | QUIET, stdout=log, stderr=log, start_new_session=True)
     try:
         found = Server(f"http://127.0.0.1:{port}", process)
         _wait(found)
@@ -89,9 +87,13 @@ def trainer(registry: Path, uri: str, version: str, *, exits: int) -> str:
     """Roll back by the command, as a person does; return what it said."""
     words = ["rollback", "--sleeve", SLEEVE, "--version", version, "--reason", "campaign", "--registry", str(registry)]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", *words, "--tracking", uri, "--json"], cwd=ROOT, env=os.environ | QUIET,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "trainer", *words, "--tracking", uri, "--json"],
+        cwd=ROOT,
+        env=os.environ | QUIET,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == exits, (done.returncode, done.stdout, done.stderr)
     if exits == 0:
         assert json.loads(done.stdout)["version"] == version, "a mirror may not write into the answer"
@@ -100,7 +102,7 @@ def trainer(registry: Path, uri: str, version: str, *, exits: int) -> str:
 
 def campaign(folder: Path) -> dict[str, Any]:
     """Mirror, kill, refuse, come back, catch up; return the figures."""
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
     registry, port, began = folder / "registry", _free_port(), time.monotonic()
     registry.mkdir()
@@ -108,8 +110,8 @@ def campaign(folder: Path) -> dict[str, Any]:
     add(registry, "refused", None, 0.5, "b")
     with served(folder, port) as server:
         release = requests.get(f"{server.url}/version", timeout=10).text
-        client = tracking.client(server.url)
-        tracking.sync(client, registry, SLEEVE)
+        client = mlflow_mirror.client(server.url)
+        mlflow_mirror.sync(client, registry, SLEEVE)
         assert server.aliases() == {"champion": "1", "challenger": "2"}
         _is_whole(server, registry, folder)
         add(registry, "promoted", "1.1.0", 1.5, "c")
@@ -121,7 +123,7 @@ def campaign(folder: Path) -> dict[str, Any]:
         trainer(registry, server.url, "1.0.0", exits=0)
         assert server.aliases() == {"champion": "1"} and len(server.versions()) == 3
         before = server.versions()
-        tracking.sync(tracking.client(server.url), registry, SLEEVE)
+        mlflow_mirror.sync(mlflow_mirror.client(server.url), registry, SLEEVE)
         assert server.versions() == before, "mirroring again changed something"
         other = folder / "other"
         other.mkdir()
@@ -134,10 +136,10 @@ def campaign(folder: Path) -> dict[str, Any]:
 def trainer_sync(registry: Path, uri: str) -> str:
     """Mirror a registry and return the refusal."""
     from signals.errors import FixInput
-    from trainer import tracking
+    from trainer.promotion import mlflow_mirror
 
     try:
-        tracking.sync(tracking.client(uri), registry, SLEEVE)
+        mlflow_mirror.sync(mlflow_mirror.client(uri), registry, SLEEVE)
     except FixInput as error:
         return str(error)
     return ""

@@ -112,9 +112,8 @@ def _searched(data: Path) -> list[bytes]:
 def _kill_at(records: Path, words: list[str]) -> None:
     """Start a search and kill it inside its second trial."""
     with subprocess.Popen(
-        _command(*words), cwd=ROOT, env=_environment(), start_new_session=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+        _command(*words), cwd=ROOT, env=_environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None and not _is_inside(records):
             time.sleep(0.005)
         assert process.poll() is None, "the search ended before it could be killed"

@@ -65,22 +65,28 @@ def test_a_child_that_is_killed_is_explained() -> None:
 
 def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later(tmp_path: Path) -> None:
     ready = tmp_path / "ready"  # the handler is set by the child: under nohup it would inherit a deaf ear
-    polite = start(f"import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-                   f"open({str(ready)!r}, 'w').close(); time.sleep(60)", Limits(0.5, 512))  # fmt: skip
+    polite = start(
+        f"import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler)\nopen({str(ready)!r}, 'w').close(); time.sleep(60)",
+        Limits(0.5, 512),
+    )
     begun(ready)
     ended = end_of(polite, after=1.0)
     assert ended.words == "it took longer than 0 s and was ended" and ended.code in (-signal.SIGINT, 1, 130)
     up = tmp_path / "up"
-    deaf = start(f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open({str(up)!r}, 'w').close()\n"
-                 "while True: time.sleep(1)", Limits(5.0, 512))  # fmt: skip
+    deaf = start(
+        f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open({str(up)!r}, 'w').close()\nwhile True: time.sleep(1)",
+        Limits(5.0, 512),
+    )
     begun(up)
     assert deaf.poll(time.monotonic() + 6) is None  # the interrupt is not heard
     assert end_of(deaf, after=6 + GRACE_SECONDS + 1).code == -signal.SIGKILL
 
 
 def test_a_child_that_holds_too_much_is_killed_with_what_it_started() -> None:
-    program = ("import subprocess, sys, time\nsubprocess.Popen(['sleep', '60'])\nprint('up', flush=True)\n"
-               "held = bytearray(120 * 2**20)\nheld[::4096] = b'x' * len(held[::4096])\ntime.sleep(60)")  # fmt: skip
+    program = (
+        "import subprocess, sys, time\nsubprocess.Popen(['sleep', '60'])\nprint('up', flush=True)\n"
+        "held = bytearray(120 * 2**20)\nheld[::4096] = b'x' * len(held[::4096])\ntime.sleep(60)"
+    )
     child = start(program, Limits(60.0, 64))
     ended = end_of(child)
     assert ended.code == -signal.SIGKILL and ended.peak_megabytes > 64

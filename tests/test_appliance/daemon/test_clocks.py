@@ -10,19 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from appliance.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clocks import (
-    Instants,
-    between,
-    chrony_says,
-    instants,
-    kernel_says,
-    skew_seconds,
-)
 from appliance.daemon.gate import AGAIN_SECONDS, Gate
+from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
+from appliance.system.time_sync import Instants, between, chrony_says, instants, kernel_says, skew_seconds
 from signals.errors import BrokerUnreachable
-from signals.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, xnys
 
 NOW = datetime(2026, 3, 4, 14, 0, 0, 400_000, tzinfo=UTC)
 TRACKING = "A29FC87B,162.159.200.123,4,1772632800.1,{offset},0.0,0.0,-14.3,0.001,0.02,0.01,0.001,64.2,{leap}\n"
@@ -51,9 +44,7 @@ def test_a_chrony_that_is_silent_says_nothing_and_one_without_a_reference_is_ref
     assert chrony_says(says(local)) == "the clock is not synchronised: chrony has no source"
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"), [((0, 0x2001), ""), ((5, 0x40), "refused"), ((0, 0x40), "refused"), (None, None)]
-)
+@pytest.mark.parametrize(("answer", "told"), [((0, 0x2001), ""), ((5, 0x40), "refused"), ((0, 0x40), "refused"), (None, None)])
 def test_the_kernel_is_believed_when_it_says_so(answer: tuple[int, int] | None, told: str | None) -> None:
     found = kernel_says(lambda: answer)
     assert found == (told if told != "refused" else "the clock is not synchronised: the kernel says so")

@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 import structlog
 
+from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clocks import Jump
 from appliance.daemon.gate import Gate
 from appliance.daemon.life import MAX_CRASHES, Daemon
 from appliance.daemon.pace import Pace
-from appliance.folder import StateFolder, exclusive
-from appliance.fs import DurableFs
-from appliance.job import JobReport, JobStatus
-from appliance.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, Mode, alerts, job_runs
-from appliance.schedule import JOBS
-from appliance.seams import Alert, Severity
-from signals.sessions import xnys
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import JOBS
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.time_sync import Jump
+from signals.market.sessions import xnys
 
 CALENDAR = xnys(date(2026, 2, 2), date(2026, 4, 30))
 D = date(2026, 3, 4)
@@ -77,10 +77,15 @@ class Bench:
 
     def start(self) -> Hands:
         found = Hands(
-            self.folder, self.root / "run", environment=dict(os.environ), credentials=None, real=self,
-            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew), pace=Pace(),
+            self.folder,
+            self.root / "run",
+            environment=dict(os.environ),
+            credentials=None,
+            real=self,
+            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
+            pace=Pace(),
             log=structlog.get_logger("appliance.daemon"),
-        )  # fmt: skip
+        )
         found.programs = self.programs
         self.started.append(found)
         return found
@@ -142,9 +147,7 @@ def bench(make: Make) -> Bench:
     return make()
 
 
-@pytest.mark.parametrize(
-    ("sync", "skew"), [("the clock is not synchronised: chrony has no source", 0.0), (SYNCHRONISED, 90.0)]
-)
+@pytest.mark.parametrize(("sync", "skew"), [("the clock is not synchronised: chrony has no source", 0.0), (SYNCHRONISED, 90.0)])
 def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_told(
     make: Make, tmp_path: Path, sync: str, skew: float
 ) -> None:
@@ -285,9 +288,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
     bench.look(lambda: bench.row("reconcile_morning") is not None)
     run = bench.row("reconcile_morning")
     assert run is not None and run.status is JobStatus.FAILED
-    assert run.summary == (
-        "missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: no answer"
-    )
+    assert run.summary == ("missed: not reconciled in time: nothing is traded; the last attempt said: it ended with exit code 5: no answer")
     assert bench.daemon.tries_again == ()
 
 
@@ -317,8 +318,7 @@ def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_
     bench.daemon.note_end("boot 2", 12)
     bench.start().note_start("boot 3", 13)
     titles = [t for _, t, _ in bench.told()]
-    assert titles == ["the daemon began again: its process was restarted",
-                      "the daemon began again: the machine was restarted"]  # fmt: skip
+    assert titles == ["the daemon began again: its process was restarted", "the daemon began again: the machine was restarted"]
 
 
 def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Bench) -> None:
@@ -340,7 +340,7 @@ def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes
     bench.ready()
     bench.look(most=5)
     assert not marks.exists()
-    monkeypatch.setattr("appliance.vitals._free", lambda folder: 0.099)
+    monkeypatch.setattr("appliance.status.vitals._free", lambda folder: 0.099)
     bench.look(lambda: marks.exists() and not bench.daemon.working_on)
     bench.look(most=20)
     assert marks.read_text() == "x"
@@ -393,9 +393,7 @@ def test_a_job_that_finds_the_ledger_damaged_where_the_daemon_has_not_looked_hal
 
 
 @pytest.mark.parametrize("make_file", [Path.touch, Path.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look(
-    make: Make, make_file: Callable[[Path], object]
-) -> None:
+def test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look(make: Make, make_file: Callable[[Path], object]) -> None:
     bench = make()
     bench.ready()
     make_file(bench.folder.halt_request)

@@ -11,9 +11,9 @@ from pathlib import Path
 import structlog
 
 from appliance.daemon.__main__ import LOOK, Process
-from appliance.daemon.clocks import instants
 from appliance.daemon.pace import Pace
-from appliance.folder import StateFolder
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import instants
 
 
 class Looking:

@@ -23,10 +23,17 @@ def symbols(how: Arrangement) -> list[str]:
     return [str(row["symbol"]) for row in arrange(ROWS, COLUMNS, how)]
 
 
-@pytest.mark.parametrize(("words", "expected"), [
-    ("", ["AAA", "BBB", "CCC", "DDD"]), ("long", ["AAA", "CCC"]), ("long -aaa", ["CCC"]), ("LONG 9.0", ["CCC"]),
-    ("zzz", []), ("-", ["BBB", "DDD"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ["AAA", "BBB", "CCC", "DDD"]),
+        ("long", ["AAA", "CCC"]),
+        ("long -aaa", ["CCC"]),
+        ("LONG 9.0", ["CCC"]),
+        ("zzz", []),
+        ("-", ["BBB", "DDD"]),
+    ],
+)
 def test_every_word_must_hold_and_a_minus_must_not(words: str, expected: list[str]) -> None:
     """A lone minus is a word like any other: it finds the negative weight and the dash of a missing one."""
     assert symbols(Arrangement(words)) == expected
@@ -47,10 +54,7 @@ def test_a_symbol_is_preferred_to_one_that_only_begins_like_it() -> None:
 
 
 def test_columns_of_the_highest_rank_give_way_first_and_one_takes_what_is_left() -> None:
-    columns = (
-        Column("a", "a", 10), Column("b", "b", 10, rank=2), Column("c", "c", 10, rank=1),
-        Column("d", "d", 5, fills=True),
-    )  # fmt: skip
+    columns = (Column("a", "a", 10), Column("b", "b", 10, rank=2), Column("c", "c", 10, rank=1), Column("d", "d", 5, fills=True))
     whole = GUTTER + 35 + 3 * GAP
     assert [(c.key, w) for c, w in fit(columns, whole + 4)] == [("a", 10), ("b", 10), ("c", 10), ("d", 9)]
     assert [c.key for c, _ in fit(columns, whole - 1)] == ["a", "c", "d"]
@@ -72,17 +76,21 @@ def test_a_bar_is_full_at_the_limit_and_a_quarter_at_a_quarter() -> None:
     assert used(0.5).endswith(" 50%") and len(used(0.5)) == len(used(None)) == 15
 
 
-@pytest.mark.parametrize(("seconds", "said"), [
-    (9, "9 s"), (61, "1 min 01 s"), (7_500, "2 h 05 min"), (266_400, "3 d 2 h"), (-61, "1 min 01 s")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(9, "9 s"), (61, "1 min 01 s"), (7_500, "2 h 05 min"), (266_400, "3 d 2 h"), (-61, "1 min 01 s")]
+)
 def test_a_time_to_come_is_said_in_its_two_largest_units(seconds: int, said: str) -> None:
     assert in_words(timedelta(seconds=seconds)) == said
 
 
 def test_zero_is_neither_good_nor_bad() -> None:
     assert [tone_of_sign(text) for text in ("+0.00%", "-0.00%", "+0.01%", "-3.00", None)] == [
-        Tone.DIM, Tone.DIM, Tone.GOOD, Tone.BAD, Tone.DIM,
-    ]  # fmt: skip
+        Tone.DIM,
+        Tone.DIM,
+        Tone.GOOD,
+        Tone.BAD,
+        Tone.DIM,
+    ]
 
 
 def test_deviations_stand_under_each_other_with_their_sign() -> None:

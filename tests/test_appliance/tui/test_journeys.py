@@ -14,7 +14,7 @@ from textual.events import MouseScrollDown
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from appliance import control
+from appliance.daemon import control_socket
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.bars import ScreenBar
@@ -114,9 +114,7 @@ async def test_enter_on_a_name_shows_why_its_order_of_the_shown_session_was_sent
 
 
 @pytest.mark.parametrize("screen", ["2", "4"])
-async def test_enter_on_a_name_without_an_order_says_so_and_stays(
-    screens: Screens, settled: Settled, screen: str
-) -> None:
+async def test_enter_on_a_name_without_an_order_says_so_and_stays(screens: Screens, settled: Settled, screen: str) -> None:
     app = screens()
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
@@ -132,9 +130,7 @@ async def test_enter_on_a_name_without_an_order_says_so_and_stays(
         assert [note.message for note in app._notifications] == [f"no order of {names[line]} in the session {session}"]
 
 
-async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(
-    screens: Screens, settled: Settled
-) -> None:
+async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(screens: Screens, settled: Settled) -> None:
     """p, then a, m or d: parts that sum to the cent, the model's life, drift; escape leads back each time."""
     app = screens()
     async with app.run_test(size=SIZE) as pilot:
@@ -242,18 +238,16 @@ async def test_a_table_is_exported_as_it_is_filtered(screens: Screens, settled: 
     assert len(lines) == len(rows) + 1
 
 
-async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(
-    screens: Screens, settled: Settled, tmp_path: Path
-) -> None:
+async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(screens: Screens, settled: Settled, tmp_path: Path) -> None:
     """The daemon hears one request, with who asked; a wrong word asks nothing."""
-    heard: list[control.Request] = []
+    heard: list[control_socket.Request] = []
     stop = Event()
 
-    def handle(request: control.Request) -> control.Answer:
-        return control.Answer(True, f"HALTED: {request.reason}")
+    def handle(request: control_socket.Request) -> control_socket.Answer:
+        return control_socket.Answer(True, f"HALTED: {request.reason}")
 
     path = tmp_path / "c.sock"
-    server = Thread(target=control.serve, args=(path, handle, heard.append, stop))
+    server = Thread(target=control_socket.serve, args=(path, handle, heard.append, stop))
     server.start()
     try:
         app = screens(socket=path, by="ana")
@@ -269,13 +263,11 @@ async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(
     finally:
         stop.set()
         server.join()
-    assert [(request.command, request.reason) for request in heard] == [(control.Command.HALT, "odd")]
+    assert [(request.command, request.reason) for request in heard] == [(control_socket.Command.HALT, "odd")]
     assert heard[0].by.startswith("ana (uid ")
 
 
-async def test_without_a_daemon_the_screen_names_the_command_to_run(
-    screens: Screens, settled: Settled, tmp_path: Path
-) -> None:
+async def test_without_a_daemon_the_screen_names_the_command_to_run(screens: Screens, settled: Settled, tmp_path: Path) -> None:
     app = screens(socket=tmp_path / "nobody.sock")
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
@@ -296,18 +288,7 @@ async def test_help_lists_every_screen_and_the_palette_runs_every_action(screens
         await press(pilot, settled, "question_mark")
         assert isinstance(app.screen, HelpScreen)
         page = str(app.screen.query_one(Static).content)
-    for title in (
-        "Positions",
-        "Blotter",
-        "Signals",
-        "Risk",
-        "Jobs",
-        "Data",
-        "Bundle",
-        "Logs",
-        "Reconcile",
-        "Performance",
-    ):
+    for title in ("Positions", "Blotter", "Signals", "Risk", "Jobs", "Data", "Bundle", "Logs", "Reconcile", "Performance"):
         assert title in page
         assert f"Go to {title}" in names
     assert {"Filter rows", "Export table as CSV", "Copy row as JSON", "Light or dark"} <= names
@@ -350,9 +331,7 @@ async def test_the_mouse_does_what_the_keys_do(screens: Screens, settled: Settle
 
 
 @pytest.mark.parametrize("size", [(200, 60), (40, 12), (16, 5)])
-async def test_the_screens_live_in_a_large_and_in_a_tiny_terminal(
-    screens: Screens, settled: Settled, size: tuple[int, int]
-) -> None:
+async def test_the_screens_live_in_a_large_and_in_a_tiny_terminal(screens: Screens, settled: Settled, size: tuple[int, int]) -> None:
     """200 x 60 is used to its last column; far below 80 x 24 nothing breaks, and the state is still said."""
     app = screens()
     async with app.run_test(size=size) as pilot:

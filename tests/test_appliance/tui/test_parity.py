@@ -35,9 +35,7 @@ def printed(command: str, state: Path, *more: str) -> list[object]:
 
 
 @pytest.mark.parametrize("screen", [s for s in BY_NAME.values() if s.command], ids=lambda s: s.name)
-async def test_a_screen_shows_the_rows_of_its_command(
-    screens: Screens, settled: Settled, devices: Path, screen: object
-) -> None:
+async def test_a_screen_shows_the_rows_of_its_command(screens: Screens, settled: Settled, devices: Path, screen: object) -> None:
     name, command = screen.name, screen.command  # type: ignore[attr-defined]
     app = screens(start=name)
     app.order = ORDER
@@ -50,9 +48,7 @@ async def test_a_screen_shows_the_rows_of_its_command(
     assert shown
 
 
-async def test_the_calendar_of_runs_and_the_halts_have_commands_too(
-    screens: Screens, settled: Settled, devices: Path
-) -> None:
+async def test_the_calendar_of_runs_and_the_halts_have_commands_too(screens: Screens, settled: Settled, devices: Path) -> None:
     app = screens(start="jobs")
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
@@ -79,8 +75,20 @@ def test_the_screens_bring_in_none_of_the_jobs_libraries() -> None:
     """What stays open for days must stay small: no numpy, pandas, DuckDB, ONNX, pydantic or HTTP client."""
     import subprocess
 
-    heavy = ("numpy", "pandas", "duckdb", "onnxruntime", "pyarrow", "requests", "cryptography", "alpaca", "scipy",
-             "pydantic", "typer", "plotext")  # fmt: skip
+    heavy = (
+        "numpy",
+        "pandas",
+        "duckdb",
+        "onnxruntime",
+        "pyarrow",
+        "requests",
+        "cryptography",
+        "alpaca",
+        "scipy",
+        "pydantic",
+        "typer",
+        "plotext",
+    )
     code = f"import sys, appliance.tui.__main__; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

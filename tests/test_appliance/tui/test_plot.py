@@ -46,8 +46,9 @@ def dots(chart: Chart, width: int, height: int) -> set[tuple[int, int]]:
         (2 * column + x, 4 * row + y)
         for row, line in enumerate(rows(chart, width, height)[1:])
         for column, cell in enumerate(line[MARGIN:])
-        for bit, (x, y) in DOTS.items() if 0x2800 <= ord(cell) <= 0x28FF and (ord(cell) - 0x2800) & bit
-    }  # fmt: skip
+        for bit, (x, y) in DOTS.items()
+        if 0x2800 <= ord(cell) <= 0x28FF and (ord(cell) - 0x2800) & bit
+    }
 
 
 def test_a_rising_line_climbs_from_the_lowest_dot_to_the_highest() -> None:
@@ -120,8 +121,11 @@ def test_strokes_are_told_apart_without_colour() -> None:
         return {len(run) for run in bits.split()}
 
     assert {stroke: runs(stroke) for stroke in Stroke} == {
-        Stroke.SOLID: {36}, Stroke.DASHED: {4, 1}, Stroke.DOTTED: {1}, Stroke.DASH_DOT: {5, 1},
-    }  # fmt: skip
+        Stroke.SOLID: {36},
+        Stroke.DASHED: {4, 1},
+        Stroke.DOTTED: {1},
+        Stroke.DASH_DOT: {5, 1},
+    }
     assert len({stroke.sample for stroke in Stroke}) == len(Stroke)
 
 
@@ -141,9 +145,7 @@ def test_a_shared_character_keeps_the_dots_of_both_lines() -> None:
     """A rising and a falling line cross; every dot of either is drawn."""
     up, down = Line("", (0.0, 3.0), Tone.GOOD), Line("", (3.0, 0.0), Tone.BAD)
     both = dots(Chart("t", (up, down), "{:.0f}"), MARGIN + 10, 4)
-    assert both == dots(Chart("t", (up,), "{:.0f}"), MARGIN + 10, 4) | dots(
-        Chart("t", (down,), "{:.0f}"), MARGIN + 10, 4
-    )
+    assert both == dots(Chart("t", (up,), "{:.0f}"), MARGIN + 10, 4) | dots(Chart("t", (down,), "{:.0f}"), MARGIN + 10, 4)
 
 
 def test_a_line_has_its_tone_and_its_axis_is_dim() -> None:
@@ -197,9 +199,8 @@ def test_a_chart_as_large_as_a_full_screen_is_drawn_in_less_than_50_ms() -> None
 
 @pytest.mark.anyio
 async def test_the_library_is_loaded_where_the_ledger_is_read(
-    screens: Callable[..., ApplianceApp], settled: Callable[[Pilot[None]], Awaitable[None]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    screens: Callable[..., ApplianceApp], settled: Callable[[Pilot[None]], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """H3: loading it takes longer than the thread that draws may stand still; a screen without charts does without."""
     loaders: list[str] = []
     monkeypatch.setattr(plot, "load", lambda: loaders.append(threading.current_thread().name))
@@ -221,10 +222,7 @@ def test_a_promise_is_read_between_its_stated_points_by_the_logarithm_of_session
 
 def test_the_expected_range_opens_with_the_root_of_time_and_ends_where_the_fan_says() -> None:
     """After 4 of 16 sessions a quarter of the mean and half of the width: 1 % -+ 2 %, of 1,000,000 USD."""
-    history = [
-        NavRow(date(2026, 3, day), *[Decimal(1_000_000)] * 5, datetime(2026, 3, day, tzinfo=UTC))
-        for day in range(1, 17)
-    ]  # fmt: skip
+    history = [NavRow(date(2026, 3, day), *[Decimal(1_000_000)] * 5, datetime(2026, 3, day, tzinfo=UTC)) for day in range(1, 17)]
     found = path(Fan(16, 0.0, 0.04 - 0.04, 0.04 + 0.04), history, Decimal(1_000_000))
     assert len(found) == 16
     assert (found[3]["lower"], found[3]["upper"]) == (990_000.0, 1_030_000.0)

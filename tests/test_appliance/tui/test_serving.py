@@ -104,9 +104,7 @@ def test_the_address_is_given_to_whoever_started_them_alone(tmp_path: Path, *, h
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [sys.executable, "-m", "appliance.tui", "--demo", "--serve", "--port", str(taken.getsockname()[1])]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "Choose another with --port" in done.stderr
 

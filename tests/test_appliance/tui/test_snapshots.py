@@ -20,16 +20,15 @@ Settled = Callable[[Pilot[None]], Awaitable[None]]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("screen", BY_NAME)
-def test_every_screen_in_every_state(
-    snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str
-) -> None:
+def test_every_screen_in_every_state(snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str) -> None:
     app = screens(state, start=screen)
     app.order = ORDER
     assert snap_compare(app, terminal_size=SIZES[size], run_before=settled)
 
 
-@pytest.mark.parametrize("keys", [["question_mark"], ["3", "slash", "s", "e", "l", "l"], ["L"], ["3", "s", "S"]],
-                         ids=["help", "filter", "light", "sorted"])  # fmt: skip
+@pytest.mark.parametrize(
+    "keys", [["question_mark"], ["3", "slash", "s", "e", "l", "l"], ["L"], ["3", "s", "S"]], ids=["help", "filter", "light", "sorted"]
+)
 def test_what_stands_over_the_screens(snap_compare: Any, screens: Screens, settled: Settled, keys: list[str]) -> None:
     async def press(pilot: Pilot[None]) -> None:
         await settled(pilot)
@@ -42,9 +41,7 @@ def test_what_stands_over_the_screens(snap_compare: Any, screens: Screens, settl
     assert snap_compare(screens(), terminal_size=(80, 24), run_before=press)
 
 
-def test_the_halt_dialog_says_what_will_happen(
-    snap_compare: Any, screens: Screens, settled: Settled, tmp_path: Any
-) -> None:
+def test_the_halt_dialog_says_what_will_happen(snap_compare: Any, screens: Screens, settled: Settled, tmp_path: Any) -> None:
     async def press(pilot: Pilot[None]) -> None:
         await settled(pilot)
         await pilot.press("H")

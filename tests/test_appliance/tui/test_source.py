@@ -16,16 +16,16 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from appliance.folder import StateFolder
 from appliance.ledger import Ledger, Mode, nav, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.status.vitals import DaemonFacts, vitals
+from appliance.system.state_folder import StateFolder
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner, Level, Notice, standing
 from appliance.tui.look import coming
 from appliance.tui.screens import BY_NAME
 from appliance.tui.source import Answer, Condition, LedgerSource, Question
 from appliance.views.overview import DaemonState
-from appliance.vitals import DaemonFacts, vitals
 from execution.brokers.base import Account, Position
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.screens import NOW, StoppedClock
@@ -228,10 +228,20 @@ def test_where_the_venue_does_not_tell_the_time_nothing_is_called_late(device: P
     assert "unknown: so is the venue's time" in coming(shown, answer).plain
 
 
-@pytest.mark.parametrize("answered", [b"", b"{}", b'{"now": 5}', b'{"now": "0001-01-01T00:00:00+14:00"}', b"[" * 60_000,
-                                      b'{"now": "2021-11-22T13:00:00"}', b'{"now": "\xff"}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"",
+        b"{}",
+        b'{"now": 5}',
+        b'{"now": "0001-01-01T00:00:00+14:00"}',
+        b"[" * 60_000,
+        b'{"now": "2021-11-22T13:00:00"}',
+        b'{"now": "\xff"}',
+    ],
+)
 def test_an_answer_that_is_no_time_is_no_time(device: Path, monkeypatch: pytest.MonkeyPatch, answered: bytes) -> None:
-    monkeypatch.setattr("appliance.clock.get", lambda *_: ("", answered))
+    monkeypatch.setattr("appliance.system.clock.get", lambda *_: ("", answered))
     _venue(device, "exchange", "http://127.0.0.1:1")
     assert _read_later(device).now is None
 
@@ -239,12 +249,8 @@ def test_an_answer_that_is_no_time_is_no_time(device: Path, monkeypatch: pytest.
 def test_equity_and_positions_are_of_one_agreement_which_is_named(device: Path) -> None:
     """On the morning after a close the broker says 1,000: all figures are of then, the real NAV of the close."""
     morning = date(2026, 3, 13)
-    at_the_broker = Account("id", "A1", "ACTIVE", Decimal(700), Decimal(1000), Decimal(1000), Decimal(0), Decimal(2),
-                            False, True)  # fmt: skip
-    held = (
-        Position("AAA", Decimal(5), Decimal(90), Decimal(100)),
-        Position("BBB", Decimal(-2), Decimal(90), Decimal(100)),
-    )
+    at_the_broker = Account("id", "A1", "ACTIVE", Decimal(700), Decimal(1000), Decimal(1000), Decimal(0), Decimal(2), False, True)
+    held = (Position("AAA", Decimal(5), Decimal(90), Decimal(100)), Position("BBB", Decimal(-2), Decimal(90), Decimal(100)))
     with Ledger(device / "ledger.sqlite") as ledger:
         closed = nav.history(ledger, date.max, 1)[0]
         snapshots.save(ledger, morning, Phase.OPEN, at_the_broker, held, NOW + timedelta(days=1))
@@ -273,11 +279,14 @@ def _lock(path: Path) -> apsw.Connection:
     return connection
 
 
-@pytest.mark.parametrize(("health", "notice"), [
-    (None, "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"),
-    ('{"at": "2026-03-12T20:00:00+00:00"}', "DAEMON DOWN: silent for 25 min 00 s. Next: systemctl status appliance"),
-    ('{"at": "2026-03-12T20:24:30+00:00"}', ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("health", "notice"),
+    [
+        (None, "DAEMON DOWN: it was never seen here. Next: systemctl start appliance"),
+        ('{"at": "2026-03-12T20:00:00+00:00"}', "DAEMON DOWN: silent for 25 min 00 s. Next: systemctl status appliance"),
+        ('{"at": "2026-03-12T20:24:30+00:00"}', ""),
+    ],
+)
 def test_a_daemon_that_should_run_and_does_not_is_a_full_line(device: Path, health: str | None, notice: str) -> None:
     """A device whose venue has time of its own needs a daemon; a hosted exchange, moved by commands, needs none."""
     assert standing(read(device), 0.0).notice == ""

@@ -59,10 +59,7 @@ def test_the_screens_stay_small_with_every_library_that_they_load(tmp_path: Path
 
 def test_a_look_for_garbage_keeps_no_key_waiting() -> None:
     """H3: the collector passes over what was loaded; walking through it all would take longer than 50 ms."""
-    code = (
-        "import gc, appliance.tui.__main__ as screens; screens.keep_what_is_loaded();"
-        "print(len(gc.get_objects()), gc.get_freeze_count())"
-    )
+    code = "import gc, appliance.tui.__main__ as screens; screens.keep_what_is_loaded();print(len(gc.get_objects()), gc.get_freeze_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     walked, kept = map(int, done.stdout.split())
     assert walked < 1_000 and kept > 30_000
@@ -74,9 +71,7 @@ def test_without_a_terminal_they_say_so_in_one_line(tmp_path: Path, without: lis
     with _terminal() as (main, terminal), (tmp_path / "out").open("w+b") as file:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
         streams |= {name: subprocess.DEVNULL if name == "stdin" else file.fileno() for name in without}
-        done = subprocess.run(
-            [sys.executable, "-m", "appliance.tui", "--demo"], **streams, timeout=60, check=False, cwd=tmp_path
-        )
+        done = subprocess.run([sys.executable, "-m", "appliance.tui", "--demo"], **streams, timeout=60, check=False, cwd=tmp_path)
         said = (tmp_path / "out").read_bytes() if "stderr" in without else os.read(main, 65_536)
     spoken = {"stdin": "input", "stdout": "output", "stderr": "error"}
     assert f"standard {' and '.join(spoken[name] for name in without)})".encode() in said
@@ -115,19 +110,21 @@ def test_an_option_that_is_none_ends_the_command_with_its_name(options: list[str
 def test_the_state_folder_is_the_one_that_systemd_names(tmp_path: Path) -> None:
     shown = [
         subprocess.run(
-            [sys.executable, "-m", "appliance", "tui", "--help"], capture_output=True, text=True, check=True,
+            [sys.executable, "-m", "appliance", "tui", "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
             env={"STATE_DIRECTORY": "/somewhere/else", "COLUMNS": "200"} if is_named else {"COLUMNS": "200"},
         ).stdout
         for is_named in (True, False)
-    ]  # fmt: skip
+    ]
     assert "(/somewhere/else)" in shown[0] and "(var/appliance)" in shown[1]
 
 
 @pytest.mark.anyio
 async def test_without_colour_every_state_is_still_said(
-    screens: Callable[..., ApplianceApp], settled: Callable[[Pilot[None]], Awaitable[None]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    screens: Callable[..., ApplianceApp], settled: Callable[[Pilot[None]], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """H4: under NO_COLOR the screen is of greys alone, and signs and words say what the colours said."""
     monkeypatch.setenv("NO_COLOR", "1")
     app = screens("halted", start="blotter")
@@ -167,10 +164,14 @@ def _demo(home: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[byt
     """`appliance tui --demo` in a terminal of its own, which is not its controlling one, in an empty home."""
     with _terminal() as (main, terminal):
         process = subprocess.Popen(
-            [sys.executable, "-m", "appliance", "tui", "--demo"], stdin=terminal, stdout=terminal, stderr=terminal,
-            cwd=home, env={"TERM": "xterm-256color", "HOME": str(home), "PATH": os.defpath} | environment,
+            [sys.executable, "-m", "appliance", "tui", "--demo"],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=home,
+            env={"TERM": "xterm-256color", "HOME": str(home), "PATH": os.defpath} | environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             yield process, main
         finally:

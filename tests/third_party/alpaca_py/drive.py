@@ -25,9 +25,8 @@ def main(step: str, buy: str, sell: str, start: str, end: str) -> None:
     assert not client.get_account().trading_blocked and not client.get_clock().is_open
     for frame in (TimeFrame.Hour, TimeFrame.Day, TimeFrame.Week, TimeFrame.Month):
         asked = StockBarsRequest(
-            symbol_or_symbols=[buy, sell], timeframe=frame, start=datetime.fromisoformat(start[:8] + "01"),
-            end=datetime.fromisoformat(end),
-        )  # fmt: skip
+            symbol_or_symbols=[buy, sell], timeframe=frame, start=datetime.fromisoformat(start[:8] + "01"), end=datetime.fromisoformat(end)
+        )
         assert set(data.get_stock_bars(asked).df.index.get_level_values("symbol")) == {buy, sell}, frame
     snapshot = data.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols=buy))[buy]
     quote = data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=buy))[buy]
@@ -38,16 +37,14 @@ def main(step: str, buy: str, sell: str, start: str, end: str) -> None:
     ):
         client.submit_order(
             MarketOrderRequest(
-                symbol=symbol, qty=quantity, side=side, time_in_force=TimeInForce.OPG, client_order_id=name,
-                position_intent=intent,
+                symbol=symbol, qty=quantity, side=side, time_in_force=TimeInForce.OPG, client_order_id=name, position_intent=intent
             )
-        )  # fmt: skip
+        )
     far = client.submit_order(
         LimitOrderRequest(
-            symbol=buy, qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=1.0,
-            client_order_id="third-far",
+            symbol=buy, qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=1.0, client_order_id="third-far"
         )
-    )  # fmt: skip
+    )
     open_orders = client.get_orders(GetOrdersRequest(status=QueryOrderStatus.OPEN, symbols=[buy]))
     assert far.id in {order.id for order in open_orders} and ReplaceOrderRequest(limit_price=1.01)
     client.cancel_order_by_id(far.id)

@@ -14,9 +14,7 @@ def main(step: str, buy: str, sell: str, start: str, end: str) -> None:
         assert len(api.get_bars([buy, sell], TimeFrame.Day, start, end, adjustment="raw")) > 0
         api.submit_order(buy, qty=7, side="buy", type="market", time_in_force="opg", client_order_id="third-buy")
         api.submit_order(sell, qty=3, side="sell", type="market", time_in_force="opg", client_order_id="third-short")
-        api.submit_order(
-            buy, qty=1, side="buy", type="limit", limit_price="1.00", time_in_force="day", client_order_id="third-far"
-        )
+        api.submit_order(buy, qty=1, side="buy", type="limit", limit_price="1.00", time_in_force="day", client_order_id="third-far")
         api.cancel_order(api.get_order_by_client_order_id("third-far").id)
         assert api.get_clock().is_open is False and api.get_asset(buy).tradable
     else:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signals.actions import Action, ActionKind
-from signals.bars import Days, days_array
 from signals.errors import BadBars, InvariantBroken
-from signals.sessions import FIRST_YEAR, LAST_YEAR, Calendar
-from signals.wording import reason_of
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, days_array
+from signals.market.sessions import FIRST_YEAR, LAST_YEAR, Calendar
+from signals.text.wording import reason_of
 from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
@@ -32,13 +32,7 @@ FACTORS = ("symbol", "date", "price_factor", "split_factor", "reference_price")
 
 
 def read_actions(
-    content: bytes,
-    mapping: ActionColumns,
-    calendar: Calendar,
-    *,
-    where: str,
-    today: date | None = None,
-    note: Note = unheard,
+    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str, today: date | None = None, note: Note = unheard
 ) -> tuple[Action, ...]:
     """Read an actions delivery, which may have no row.
 
@@ -76,8 +70,9 @@ def _check_effective(table: pd.DataFrame, calendar: Calendar, *, where: str) -> 
         row = table.iloc[int(far.argmax())]
         raise BadBars(
             f"{row['symbol']}: an action of {row['effective'].date()} is in no calendar of the exchange",
-            where=f"{where}, row {int(far.argmax()) + 1}; years {FIRST_YEAR} to {LAST_YEAR}", mend="Correct the date",
-        )  # fmt: skip
+            where=f"{where}, row {int(far.argmax()) + 1}; years {FIRST_YEAR} to {LAST_YEAR}",
+            mend="Correct the date",
+        )
     first, last = (pd.Timestamp(day) for day in (calendar.days[0], calendar.days[-1]))
     inside = table[table["effective"].between(first, last)]
     if inside["effective"].nunique() >= LEAST_DAYS:
@@ -133,20 +128,19 @@ def _from_factors(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> p
     table["date"] = moved_column(table["date"], mapping.dates)
     table = table.sort_values(["symbol", "date"], kind="stable")
     later = table.groupby("symbol", sort=False)[["price_factor", "split_factor"]].shift(-1)
-    steps = table.assign(
-        step=later["split_factor"] / table["split_factor"], kept=table["price_factor"] / later["price_factor"]
-    )
+    steps = table.assign(step=later["split_factor"] / table["split_factor"], kept=table["price_factor"] / later["price_factor"])
     splits = steps[(steps["step"] - 1).abs() > SPLIT_TOLERANCE]
     paid = steps[(1 - steps["kept"]) > FACTOR_TOLERANCE]
     ratio = paid["step"].where((paid["step"] - 1).abs() > SPLIT_TOLERANCE, 1.0)
     cash = (paid["reference_price"] * (1 - paid["kept"]) / ratio).round(CASH_DECIMALS)
     found = pd.concat(
         [
-            pd.DataFrame({"kind": "split", "symbol": splits["symbol"], "effective": splits["date"],
-                          "ratio": splits["step"].map(_tidy_ratio)}),
+            pd.DataFrame(
+                {"kind": "split", "symbol": splits["symbol"], "effective": splits["date"], "ratio": splits["step"].map(_tidy_ratio)}
+            ),
             pd.DataFrame({"kind": "dividend", "symbol": paid["symbol"], "effective": paid["date"], "cash": cash}),
         ]
-    )  # fmt: skip
+    )
     found = found[~((found["kind"] == "dividend") & ~(found["cash"] > 0))]
     found["effective"] += pd.Timedelta(days=1)
     return found.assign(known_at=None, new_symbol=None)

@@ -10,8 +10,8 @@ from requests.adapters import BaseAdapter
 
 from execution.brokers.market_data import DATA_URL, FEED, AlpacaData, DailyBar, Keys, ToldAction, read_keys
 from execution.brokers.rate_limit import BrokerClock
-from signals.manifest import PriceBasis
-from signals.sessions import xnys
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import xnys
 
 __all__ = ["DATA_URL", "FEED", "AlpacaVendor", "Keys", "read_keys"]
 
@@ -22,9 +22,7 @@ class AlpacaVendor:
     name = AlpacaData.name
     basis = PriceBasis.RAW
 
-    def __init__(
-        self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None
-    ) -> None:
+    def __init__(self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter)
         self.untold: list[str] = []
 

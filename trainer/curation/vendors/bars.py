@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from signals.delivered_rows import ETF, STOCK
+from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
@@ -18,15 +18,19 @@ OPTIONAL = ("adj_close", "kind", "sector", "known_at")
 FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
 # What vendors call the two kinds that we know; every other kind keeps the vendor's word and is never eligible.
 KINDS = {
-    "stocks": STOCK, "common stock": STOCK, "common": STOCK, "common_stock": STOCK, "cs": STOCK, "equity": STOCK,
-    "etfs": ETF, "exchange traded fund": ETF,
-}  # fmt: skip
+    "stocks": STOCK,
+    "common stock": STOCK,
+    "common": STOCK,
+    "common_stock": STOCK,
+    "cs": STOCK,
+    "equity": STOCK,
+    "etfs": ETF,
+    "exchange traded fund": ETF,
+}
 MOST_GAP_DAYS = 400  # no exchange pauses for a year: a date so far from the next is a placeholder
 
 
-def read_bars(
-    content: bytes, mapping: BarColumns, *, where: str, today: date | None = None, note: Note = unheard
-) -> pd.DataFrame:
+def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | None = None, note: Note = unheard) -> pd.DataFrame:
     """Read a bars delivery.
 
     Parameters
@@ -49,9 +53,7 @@ def read_bars(
         a delivery can have.
     """
     wanted = Wanted(mapping.columns, NEEDED, OPTIONAL)
-    parts = [
-        _bars(raw, mapping, where=place, today=today) for raw, place in tables(content, wanted, where=where, note=note)
-    ]
+    parts = [_bars(raw, mapping, where=place, today=today) for raw, place in tables(content, wanted, where=where, note=note)]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["symbol"] = symbols(frame["symbol"], mapping.symbols, where=where, note=note)
     _refuse_placeholder(frame["date"], where=where)
@@ -85,8 +87,9 @@ def _refuse_foresight(frame: pd.DataFrame, *, where: str) -> None:
         row = frame.iloc[int(early.argmax())]
         raise BadBars(
             f"{row['symbol']}: a bar of {row['date']:%Y-%m-%d} cannot have been known on {row['known_at']:%Y-%m-%d}",
-            where=where, mend="Map known_at to the column that says when a row was delivered",
-        )  # fmt: skip
+            where=where,
+            mend="Map known_at to the column that says when a row was delivered",
+        )
 
 
 def _refuse_placeholder(days: pd.Series, *, where: str) -> None:
@@ -97,5 +100,6 @@ def _refuse_placeholder(days: pd.Series, *, where: str) -> None:
         row = int((days == known[after - 1]).to_numpy(dtype=bool).argmax())
         raise BadBars(
             f"no symbol has a row between {known[after - 1]:%Y-%m-%d} and {known[after]:%Y-%m-%d}",
-            where=f"{where}, row {row + 1}", mend="Correct the date, or drop the rows before or after the gap",
-        )  # fmt: skip
+            where=f"{where}, row {row + 1}",
+            mend="Correct the date, or drop the rows before or after the gap",
+        )

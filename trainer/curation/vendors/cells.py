@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import DecimalSign, SymbolForm
 
@@ -23,8 +23,11 @@ ISO = (
 )
 # Units of a time since 1970, with the numbers that are 1973 to 2128 in it; no number is in two of them.
 EPOCHS: tuple[tuple[Literal["s", "ms", "us", "ns"], float, float], ...] = (
-    ("s", 1e8, 5e9), ("ms", 1e11, 5e12), ("us", 1e14, 5e15), ("ns", 1e17, 5e18),
-)  # fmt: skip
+    ("s", 1e8, 5e9),
+    ("ms", 1e11, 5e12),
+    ("us", 1e14, 5e15),
+    ("ns", 1e17, 5e18),
+)
 FIRST_YYYYMMDD, LAST_YYYYMMDD = 17920101, 21991231
 GROUPS = " '\u00a0\u2009\u202f\u2019"  # what else parts thousands
 CURRENCY = re.compile(r"^(?:US)?\$\s*|\s*(?:\$|USD)$")
@@ -53,8 +56,9 @@ def moments(column: pd.Series, form: str | None, *, where: str) -> Moments:
         found = Moments(column, _never(column))
     else:
         found = _of_text(column.astype("string"), form)
-    _refuse_first(found.wall.isna(), column, "unreadable date", where=where,
-                  mend="Deliver ISO 8601 dates or give date_format in the mapping")  # fmt: skip
+    _refuse_first(
+        found.wall.isna(), column, "unreadable date", where=where, mend="Deliver ISO 8601 dates or give date_format in the mapping"
+    )
     return found
 
 
@@ -70,8 +74,7 @@ def dates(column: pd.Series, form: str | None, *, where: str) -> pd.Series:
     day = found.wall
     if bool((is_zoned & ~is_midnight).any()):
         mixed = is_zoned & is_midnight
-        _refuse_first(mixed, column, "dates and instants in one column: midnight is", where=where,
-                      mend="Deliver dates without a time")  # fmt: skip
+        _refuse_first(mixed, column, "dates and instants in one column: midnight is", where=where, mend="Deliver dates without a time")
         local = found.utc.dt.tz_localize("UTC").dt.tz_convert(NEW_YORK).dt.tz_localize(None)
         day = local.where(is_zoned, found.wall)
     result: pd.Series = day.dt.normalize().astype("datetime64[s]")
@@ -84,9 +87,7 @@ def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
     try:
         local = found.wall.where(found.utc.isna()).dt.tz_localize(zone).dt.tz_convert("UTC")
     except (ValueError, TypeError) as error:
-        raise BadBars(
-            f"times that cannot be read ({reason_of(error)})", where=where, mend="Deliver ISO 8601 times"
-        ) from None
+        raise BadBars(f"times that cannot be read ({reason_of(error)})", where=where, mend="Deliver ISO 8601 times") from None
     result: pd.Series = local.fillna(found.utc.dt.tz_localize("UTC"))
     return result
 
@@ -94,8 +95,13 @@ def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
 def refuse_later(days: pd.Series, today: date | None, *, where: str, what: str = "a bar of the future:") -> None:
     """Raise `BadBars` for a date after `today`: nobody has a bar of it."""
     if today is not None:
-        _refuse_first(days > pd.Timestamp(today), days.dt.date, what, where=where,
-                      mend=f"Today is {today} in New York: correct the date, or drop the row")  # fmt: skip
+        _refuse_first(
+            days > pd.Timestamp(today),
+            days.dt.date,
+            what,
+            where=where,
+            mend=f"Today is {today} in New York: correct the date, or drop the row",
+        )
 
 
 def _of_numbers(column: pd.Series, form: str | None, *, where: str) -> Moments:
@@ -111,8 +117,9 @@ def _of_numbers(column: pd.Series, form: str | None, *, where: str) -> Moments:
             return Moments(since, since)
     fits = [numbers.between(FIRST_YYYYMMDD, LAST_YYYYMMDD), *(numbers.between(a, b) for _, a, b in EPOCHS)]
     most_common = max(fits, key=lambda flags: int(flags.sum()))
-    _refuse_first(~most_common, column, "unreadable date", where=where,
-                  mend="Deliver ISO 8601 dates, YYYYMMDD, or one unit of time since 1970")  # fmt: skip
+    _refuse_first(
+        ~most_common, column, "unreadable date", where=where, mend="Deliver ISO 8601 dates, YYYYMMDD, or one unit of time since 1970"
+    )
     raise AssertionError("one of the numbers fits nothing")
 
 
@@ -141,9 +148,7 @@ def _never(column: pd.Series) -> pd.Series:
     return pd.Series(pd.NaT, index=column.index, dtype="datetime64[us]")
 
 
-def figures(
-    raw: pd.DataFrame, names: Iterable[str], decimal: DecimalSign | None = None, *, where: str
-) -> dict[str, pd.Series]:
+def figures(raw: pd.DataFrame, names: Iterable[str], decimal: DecimalSign | None = None, *, where: str) -> dict[str, pd.Series]:
     """Columns as float64, empty cells as NaN; raise `BadBars` naming the first cell that is no number.
 
     Decimal commas, parted thousands and dollar signs are read where the columns together show which sign is which.
@@ -161,9 +166,10 @@ def figures(
             if bool(wrong.any()):
                 place = int(wrong.to_numpy(dtype=bool).argmax())
                 raise BadBars(
-                    f"{name}: {texts[name].iloc[place]!r} is not a number", where=f"{where}, row {place + 1}",
+                    f"{name}: {texts[name].iloc[place]!r} is not a number",
+                    where=f"{where}, row {place + 1}",
                     mend="Correct the cell, or leave it empty",
-                )  # fmt: skip
+                )
     return {name: parsed.get(name, columns[name]).astype("float64") for name in columns}
 
 
@@ -185,9 +191,10 @@ def _decimal_sign(cells: pd.Series, *, where: str) -> DecimalSign:
     if found["."] == found[","] and text.str.contains(",").any():
         example = text[text.str.contains(",")].iloc[0]
         raise BadBars(
-            f"is the comma of {example!r} a decimal comma or does it part thousands?", where=where,
+            f"is the comma of {example!r} a decimal comma or does it part thousands?",
+            where=where,
             mend='Write `decimal: ","` or `decimal: "."` in the mapping',
-        )  # fmt: skip
+        )
     return DecimalSign.COMMA if found[","] else DecimalSign.POINT
 
 
@@ -201,13 +208,10 @@ def _without_groups(text: pd.Series, sign: DecimalSign) -> pd.Series:
     return plain.mask(spoiled, "?").str.replace(str(sign), ".", regex=False)
 
 
-def symbols(
-    column: pd.Series, form: SymbolForm = SymbolForm.AS_DELIVERED, *, where: str, note: Note = unheard
-) -> pd.Series:
+def symbols(column: pd.Series, form: SymbolForm = SymbolForm.AS_DELIVERED, *, where: str, note: Note = unheard) -> pd.Series:
     """Column as text; raise `BadBars` for a row without a symbol. `note` names those that no broker writes so."""
     text = column.reset_index(drop=True).astype("string").str.strip()
-    _refuse_first((text.isna() | (text == "")).fillna(True), text, "a row has no symbol:", where=where,
-                  mend="Correct the delivery")  # fmt: skip
+    _refuse_first((text.isna() | (text == "")).fillna(True), text, "a row has no symbol:", where=where, mend="Correct the delivery")
     names = {name: name for name in text.unique()}
     if form is SymbolForm.BROKER:
         names = {name: as_broker(name) for name in names}

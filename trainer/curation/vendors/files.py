@@ -17,16 +17,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.arrow import read_parquet as parquet_table
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.storage.arrow import read_parquet as parquet_table
+from signals.text.wording import reason_of
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
 
 VENDOR_KEY = b"trademl.vendor"
 FORMS = {
-    ".parquet": "parquet", ".pq": "parquet", ".feather": "arrow", ".arrow": "arrow", ".csv": "csv", ".txt": "csv",
-    ".tsv": "csv", ".tab": "csv", ".psv": "csv",
-}  # fmt: skip
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "arrow",
+    ".arrow": "arrow",
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+}
 DELIMITERS = ",;\t|"
 HEAD = 65_536  # characters in which a header, and from the end a footer, is looked for
 LEAST_NAMES = 2  # of ours in a line that is a header
@@ -35,11 +42,16 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "date": ("timestamp", "datetime", "tradedate", "windowstart", "t"),
     "time": ("timestamp", "datetime", "windowstart", "t"),
     "symbol": ("ticker", "sym"),
-    "open": ("o",), "high": ("h",), "low": ("l",), "close": ("c",), "volume": ("vol", "v"),
+    "open": ("o",),
+    "high": ("h",),
+    "low": ("l",),
+    "close": ("c",),
+    "volume": ("vol", "v"),
     "adj_close": ("adjclose", "adjustedclose"),
     "effective": ("exdate", "effectivedate"),
-    "start": ("startdate",), "end": ("enddate",),
-}  # fmt: skip
+    "start": ("startdate",),
+    "end": ("enddate",),
+}
 SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
 FIGURES = frozenset({"open", "high", "low", "close"})
 # What a level of an index is that has no name, by pandas' name for the kind of its values.
@@ -93,9 +105,10 @@ def tables(
     unknown = sorted(set(wanted.columns) - {*wanted.needed, *wanted.optional})
     if unknown:
         raise BadBars(
-            f"the mapping names columns that we do not have: {', '.join(unknown)}", where=where,
+            f"the mapping names columns that we do not have: {', '.join(unknown)}",
+            where=where,
             mend=f"Ours are {', '.join((*wanted.needed, *wanted.optional))}",
-        )  # fmt: skip
+        )
     is_empty = True
     for piece in pieces(content, where=where):
         frame = _selected(_frame(piece, wanted, note), wanted, piece, note)
@@ -120,9 +133,8 @@ def _form_of(name: str) -> str:
     form = next((form for ending, form in FORMS.items() if name.lower().endswith(ending)), None)
     if form is None:
         raise BadBars(
-            "neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it; "
-            "a workbook can be saved as CSV",
-        )  # fmt: skip
+            "neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it; a workbook can be saved as CSV"
+        )
     return form
 
 
@@ -136,10 +148,7 @@ def _frame(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
 def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
     try:
         # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
-        if form == "parquet":
-            table = parquet_table(piece.content)
-        else:
-            table = pa.ipc.open_file(pa.BufferReader(piece.content)).read_all()
+        table = parquet_table(piece.content) if form == "parquet" else pa.ipc.open_file(pa.BufferReader(piece.content)).read_all()
         frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -184,13 +193,15 @@ def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             frame = pd.read_csv(
-                io.StringIO(body), sep=delimiter, header=header if is_wide else 0, dtype=str, keep_default_na=False,
+                io.StringIO(body),
+                sep=delimiter,
+                header=header if is_wide else 0,
+                dtype=str,
+                keep_default_na=False,
                 index_col=0 if is_wide else False,
-            )  # fmt: skip
+            )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError, csv.Error) as error:
-        raise BadBars(
-            f"not a readable CSV file ({reason_of(error)})", where=piece.where, mend="Deliver UTF-8 CSV with a header"
-        ) from None
+        raise BadBars(f"not a readable CSV file ({reason_of(error)})", where=piece.where, mend="Deliver UTF-8 CSV with a header") from None
     return _with_levels(frame.rename_axis("date")) if is_wide else frame
 
 
@@ -254,13 +265,16 @@ def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> 
         exact = [name for name in names if str(name).strip().casefold() == wanted.columns.get(ours, ours).casefold()]
         if len(exact or names) > 1:
             raise BadBars(
-                f"{len(names)} columns are called {names[0]}", where=piece.where,
-                mend="Name one with --mapping, or correct the header",
-            )  # fmt: skip
+                f"{len(names)} columns are called {names[0]}", where=piece.where, mend="Name one with --mapping, or correct the header"
+            )
         if names:
             source[ours] = (exact or names)[0]
-    given = {ours: value for key, value in piece.given.items() for ours in (*wanted.needed, *wanted.optional)
-             if fold(key) in wanted.names(ours) and ours not in source}  # fmt: skip
+    given = {
+        ours: value
+        for key, value in piece.given.items()
+        for ours in (*wanted.needed, *wanted.optional)
+        if fold(key) in wanted.names(ours) and ours not in source
+    }
     if piece.symbol and "symbol" not in {*source, *given, *wanted.columns}:
         given["symbol"] = piece.symbol
     missing = [
@@ -273,7 +287,7 @@ def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> 
             f"missing column{'s' if len(missing) > 1 else ''}: {', '.join(missing)}",
             where=f"{piece.where} has {', '.join(str(name) for name in frame.columns)}",
             mend="Name the vendor's columns with --mapping",
-        )  # fmt: skip
+        )
     used = set(source.values())
     unused = [str(name) for name in frame.columns if name not in used and fold(name) and not _is_blank(name)]
     if unused:

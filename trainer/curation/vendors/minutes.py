@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.errors import BadBars
-from signals.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, xnys
 from trainer.curation.vendors.bars import KINDS
 from trainer.curation.vendors.cells import NEW_YORK, figures, instants, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, Wanted, tables, unheard
@@ -33,9 +33,7 @@ from trainer.curation.vendors.mapping import Label, MinuteColumns
 
 NEEDED = ("time", "symbol", "open", "high", "low", "close", "volume")
 OPTIONAL = ("bid", "ask", "kind")
-SPREADS_SCHEMA = pa.schema(
-    [("session", pa.date32()), ("symbol", pa.string()), ("spread_bps", pa.float64()), ("minutes", pa.int64())]
-)
+SPREADS_SCHEMA = pa.schema([("session", pa.date32()), ("symbol", pa.string()), ("spread_bps", pa.float64()), ("minutes", pa.int64())])
 BASIS_POINTS = 1e4
 CUT = pd.Timedelta(minutes=15)
 MOST = 0.5  # of the symbols and sessions of a file: what is true of more than these is a convention
@@ -49,9 +47,7 @@ class MinuteBars:
     spreads: pa.Table | None
 
 
-def read_minutes(
-    content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard
-) -> MinuteBars:
+def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard) -> MinuteBars:
     """Read a delivery of minute bars; `today` and `note` as of `read_bars`.
 
     Raises
@@ -78,9 +74,7 @@ def read_minutes(
     calendar = xnys(days.min() - timedelta(days=7), days.max() + timedelta(days=7))
     placed = regular_hours(frame, calendar, mapping)
     if placed.empty:
-        raise BadBars(
-            "no minute lies in the regular hours", where=where, mend="Check `zone` and `label` in the mapping"
-        )
+        raise BadBars("no minute lies in the regular hours", where=where, mend="Check `zone` and `label` in the mapping")
     _refuse_wrong_label(frame, calendar, mapping, where=where)
     bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
     return MinuteBars(bars.reset_index(drop=True), spreads(placed))
@@ -111,9 +105,7 @@ def closed_days(frame: pd.DataFrame, calendar: Calendar) -> pd.DataFrame:
     return result
 
 
-def without_cut_ends(
-    bars: pd.DataFrame, placed: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns
-) -> pd.DataFrame:
+def without_cut_ends(bars: pd.DataFrame, placed: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
     """Bars whose open, close and volume are NaN where the file's session does not reach its own open or close."""
     length = pd.Timedelta(minutes=mapping.minutes)
     shift = length if mapping.label is Label.END else pd.Timedelta(0)
@@ -134,9 +126,13 @@ def daily(placed: pd.DataFrame) -> pd.DataFrame:
     traded = placed[placed["close"].notna()]
     grouped = traded.groupby(["symbol", "session"], sort=True)
     bars = grouped.agg(
-        open=("open", "first"), high=("high", "max"), low=("low", "min"), close=("close", "last"),
-        volume=("volume", "sum"), kind=("kind", "first"),
-    ).reset_index()  # fmt: skip
+        open=("open", "first"),
+        high=("high", "max"),
+        low=("low", "min"),
+        close=("close", "last"),
+        volume=("volume", "sum"),
+        kind=("kind", "first"),
+    ).reset_index()
     result = bars.rename(columns={"session": "date"}).assign(sector="")
     return result[["date", "symbol", "open", "high", "low", "close", "volume", "kind", "sector"]]
 
@@ -169,8 +165,9 @@ def _refuse_wrong_label(frame: pd.DataFrame, calendar: Calendar, mapping: Minute
         bar = "close and none at the open" if seems is Label.END else "open and none at the close"
         raise BadBars(
             f"the mapping says that times mark the {mapping.label} of a bar, but there are bars at the {bar}",
-            where=where, mend=f"Write `label: {seems}` in the mapping",
-        )  # fmt: skip
+            where=where,
+            mend=f"Write `label: {seems}` in the mapping",
+        )
 
 
 def _share_at(frame: pd.DataFrame, calendar: Calendar, moments: list[object]) -> float:

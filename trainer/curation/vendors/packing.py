@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from signals.errors import BadBars
-from signals.wording import reason_of
+from signals.text.wording import reason_of
 
 ARCHIVE = ".zip"
 MOST_BYTES = 4 << 30  # unpacked: 20 years of daily bars of every listed company are a tenth of it
@@ -84,9 +84,7 @@ def pack(path: Path) -> tuple[str, bytes]:
     except FileNotFoundError:
         raise BadBars("no such file", where=str(path), mend="Check the path") from None
     except OSError as error:
-        raise BadBars(
-            f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights"
-        ) from None
+        raise BadBars(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights") from None
 
 
 def pieces(content: bytes, *, where: str) -> Iterator[Piece]:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.bars import Days, days_array
 from signals.errors import BadBars
-from signals.sessions import FIRST_YEAR, Calendar, xnys
+from signals.market.bars import Days, days_array
+from signals.market.sessions import FIRST_YEAR, Calendar, xnys
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.mapping import DateShift
 
@@ -22,9 +22,11 @@ LEAST_OFF = 0.02  # share of a name's dates on which the exchange was closed; th
 LEAST_DATES = 10  # of a name whose dates are shifted while others' are not
 MENDED = 0.1  # share of them that may remain when the dates are moved
 WORDS = {
-    DateShift.DAY_EARLY: "a day early", DateShift.DAY_LATE: "a day late",
-    DateShift.WEEKDAY_EARLY: "a weekday early", DateShift.WEEKDAY_LATE: "a weekday late",
-}  # fmt: skip
+    DateShift.DAY_EARLY: "a day early",
+    DateShift.DAY_LATE: "a day late",
+    DateShift.WEEKDAY_EARLY: "a weekday early",
+    DateShift.WEEKDAY_LATE: "a weekday late",
+}
 
 
 def moved(days: Days, shift: DateShift) -> Days:
@@ -78,15 +80,12 @@ def refuse_shifted(symbols: pd.Series, dates: pd.Series, calendar: Calendar, *, 
     if len(found) == 1:
         named = f" of {listed(suspects)}" if len(suspects) < len(share) else ""
         raise BadBars(
-            f"all dates{named} are {WORDS[found[0]]}: {off} of {len(inside)} are no sessions of the exchange, "
-            f"{_example(inside, sessions)}", where=where,
+            f"all dates{named} are {WORDS[found[0]]}: {off} of {len(inside)} are no sessions of the exchange, {_example(inside, sessions)}",
+            where=where,
             mend=f"Write `dates: {found[0]}` in the section `{section}` of the mapping, or correct the dates",
-        )  # fmt: skip
+        )
     if is_off.all():
-        raise BadBars(
-            f"no row lies on a session of the exchange, {_example(inside, sessions)}", where=where,
-            mend="Check the date column",
-        )  # fmt: skip
+        raise BadBars(f"no row lies on a session of the exchange, {_example(inside, sessions)}", where=where, mend="Check the date column")
 
 
 def _is_it(shift: DateShift, days: Days, off: int, sessions: Days) -> bool:

@@ -16,9 +16,7 @@ from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
 FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there is none
 
 
-def read_universe(
-    content: bytes, mapping: UniverseColumns, *, where: str, today: date | None = None, note: Note = unheard
-) -> pa.Table:
+def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today: date | None = None, note: Note = unheard) -> pa.Table:
     """Read a membership delivery as (symbol, start, end): a member on start <= day < end; no end, a member for good.
 
     Where the file has the column, `known_at` is the day on which a row became known; a later row of the same symbol and
@@ -61,8 +59,9 @@ def _intervals(raw: pd.DataFrame, mapping: UniverseColumns, *, where: str) -> pd
         row = table.iloc[int(wrong.argmax())]
         raise BadBars(
             f"{row['symbol']}: a membership that ends on {row['end']:%Y-%m-%d} cannot start on {row['start']:%Y-%m-%d}",
-            where=f"{where}, row {int(wrong.argmax()) + 1}", mend="Correct the row",
-        )  # fmt: skip
+            where=f"{where}, row {int(wrong.argmax()) + 1}",
+            mend="Correct the row",
+        )
     if mapping.is_end_inclusive:
         table["end"] += pd.Timedelta(days=1)
     table["end"] = table["end"].mask(table["end"] >= FOR_GOOD)

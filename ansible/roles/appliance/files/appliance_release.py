@@ -326,10 +326,20 @@ def install(source: Path, releases: Releases, python: str = "/usr/bin/python3") 
     pip = [str(target / "bin/python3"), "-m", "pip", "--isolated", "--no-cache-dir", "--disable-pip-version-check"]
     steps = (
         [python, "-m", "venv", str(target)],
-        [*pip, "install", "--quiet", "--no-index", "--find-links", str(source / "wheelhouse"), "--only-binary=:all:",
-         "--require-hashes", "-r", str(source / "requirements.txt")],
+        [
+            *pip,
+            "install",
+            "--quiet",
+            "--no-index",
+            "--find-links",
+            str(source / "wheelhouse"),
+            "--only-binary=:all:",
+            "--require-hashes",
+            "-r",
+            str(source / "requirements.txt"),
+        ],
         [*pip, "check"],
-    )  # fmt: skip
+    )
     for step in steps:
         done = subprocess.run(step, check=False, capture_output=True, text=True)
         if done.returncode != 0:
@@ -364,9 +374,14 @@ def main() -> int:
     """Do it, and say in one line of JSON what came of it."""
     asked, service = options(), Service()
     releases = Releases(
-        asked.base, restart=service.restart, stop=service.stop, reload=service.reload, is_well=service.is_well,
-        self_test=self_test, near=lambda: orders_are_near(asked.base, STATE),
-    )  # fmt: skip
+        asked.base,
+        restart=service.restart,
+        stop=service.stop,
+        reload=service.reload,
+        is_well=service.is_well,
+        self_test=self_test,
+        near=lambda: orders_are_near(asked.base, STATE),
+    )
     releases.folder.mkdir(parents=True, exist_ok=True)
     done: object
     try:

@@ -1,0 +1,89 @@
+"""The dead-man's switch: a watcher outside that pages when it hears nothing, told once at the start and end of a day.
+
+The address is that of one check at a service such as healthchecks: POST to it means success, to `/start` that the day
+has begun, to `/fail` that something is wrong, with words in the body.
+
+Invariants
+----------
+1. It never raises into trading and never takes longer than `TOTAL_SECONDS`: a beat that was not taken is a result.
+2. What leaves is words about jobs: no figures, no account, no address.
+3. The address is a secret. It comes from the credentials folder and is neither logged nor shown.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+from appliance.system.ports import Beat, Heartbeat
+from signals.errors import BadConfig
+
+ADDRESS = "heartbeat-url"
+STEP_SECONDS, TOTAL_SECONDS = 5.0, 10.0
+MAX_BODY = 4_000
+
+
+class NoWatcher:
+    """Nobody outside watches this device."""
+
+    is_set = False
+
+    def beat(self, beat: Beat, body: str = "") -> bool:
+        """Take nothing."""
+        return False
+
+
+class WebWatcher:
+    """A watcher at an HTTP address.
+
+    Parameters
+    ----------
+    url : str
+    """
+
+    is_set = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def beat(self, beat: Beat, body: str = "") -> bool:
+        """Post one beat; False when the watcher did not take it in time, whatever the cause."""
+        taken: list[bool] = []
+        # a peer that drips bytes outlives every time-out of a single read: only the thread's end is sure
+        sender = Thread(target=lambda: taken.append(self._post(beat, body)), daemon=True)
+        sender.start()
+        sender.join(TOTAL_SECONDS)
+        return taken == [True]
+
+    def _post(self, beat: Beat, body: str) -> bool:
+        try:
+            address = urlsplit(self._url + beat.value)
+            kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+            with closing(kind(address.netloc, timeout=STEP_SECONDS)) as connection:
+                connection.request("POST", address.path or "/", body[:MAX_BODY].encode())
+                return 200 <= connection.getresponse().status < 300
+        except (OSError, HTTPException, ValueError):
+            return False
+
+
+def watcher(credentials: Path | None) -> Heartbeat:
+    """Return the watcher whose address is among the credentials, or none without the file.
+
+    Raises
+    ------
+    BadConfig
+        The file does not hold one http(s) address; the address is not repeated.
+    """
+    if credentials is None or not (credentials / ADDRESS).is_file():
+        return NoWatcher()
+    url = (credentials / ADDRESS).read_text(encoding="utf-8").strip()
+    if not url.startswith(("https://", "http://")) or len(url.split()) != 1:
+        raise BadConfig(
+            f"{ADDRESS} does not hold one http(s) address",
+            where=str(credentials / ADDRESS),
+            mend="Write the address of the check, nothing else",
+        )
+    return WebWatcher(url)

@@ -1,0 +1,97 @@
+"""Telling a person away from the machine: one HTTP POST to an address that they chose, such as a topic of ntfy.
+
+Invariants
+----------
+1. It never raises and never takes longer than `TOTAL_SECONDS`: trading does not wait for a message.
+2. What leaves is the title, the machine's name, how loud it is, when, and the key: no figures, no account, no text
+   from anywhere else.
+3. The address is a secret. It comes from the credentials folder and is neither logged nor shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+from threading import Thread
+
+import httpx
+
+from appliance.system.ports import ADDRESSES, Alert, Severity
+from signals.errors import BadConfig
+from signals.text.plain_text import clean
+from signals.text.wording import utc_words
+
+STEP_SECONDS, TOTAL_SECONDS = 4.0, 8.0
+PRIORITIES = {Severity.INFO: "low", Severity.WARN: "default", Severity.PAGE: "urgent"}
+
+
+class WebhookNotifier:
+    """Posts alerts to one address, each once.
+
+    Parameters
+    ----------
+    url : str
+    transport : httpx.BaseTransport, optional
+        Tests put their own here.
+    device : str
+        Name of the machine, by which a person with several knows which one calls; empty leaves it out.
+    """
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, *, device: str = "") -> None:
+        self._url, self._transport, self._device = url, transport, device
+        for name in ("httpx", "httpcore"):  # both log the address at INFO and DEBUG
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    def notify(self, alert: Alert) -> bool:
+        """Post one message; False when the other side did not take it in time, whatever the cause."""
+        taken: list[bool] = []
+        # a peer that drips bytes outlives every time-out of a single read: only the thread's end is sure
+        sender = Thread(target=lambda: taken.append(self._post(alert)), daemon=True)
+        sender.start()
+        sender.join(TOTAL_SECONDS)
+        return taken == [True]
+
+    def _post(self, alert: Alert) -> bool:
+        title = headline(alert, self._device).encode("ascii", "replace").decode()
+        headers = {"Title": title, "Priority": PRIORITIES[alert.severity]}
+        try:
+            with (
+                httpx.Client(timeout=STEP_SECONDS, transport=self._transport, trust_env=False) as client,
+                client.stream("POST", self._url, content=message(alert, self._device), headers=headers) as answer,
+            ):
+                return answer.is_success
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
+            return False
+
+
+def headline(alert: Alert, device: str) -> str:
+    """Return the title with the device that calls."""
+    return clean(f"{alert.title} on {device}" if device else alert.title)
+
+
+def message(alert: Alert, device: str = "") -> str:
+    """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
+    at = utc_words(alert.at)
+    what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
+    return f"{what}. `appliance status` and `appliance alerts` say more."
+
+
+def webhooks(credentials: Path | None) -> tuple[WebhookNotifier, ...]:
+    """Return a channel for each line of the file `alert-urls` among the credentials; none without the file.
+
+    Raises
+    ------
+    BadConfig
+        A line is no http(s) address; the line itself is not repeated.
+    """
+    if credentials is None or not (credentials / ADDRESSES).is_file():
+        return ()
+    lines = (credentials / ADDRESSES).read_text(encoding="utf-8").splitlines()
+    found = [line.strip() for line in lines if line.strip()]
+    wrong = [number for number, line in enumerate(found, start=1) if not line.startswith(("https://", "http://"))]
+    if wrong:
+        raise BadConfig(
+            f"address {wrong[0]} of {ADDRESSES} is no http(s) address", where=str(credentials / ADDRESSES), mend="Write one address a line"
+        )
+    return tuple(WebhookNotifier(line, device=socket.gethostname()) for line in found)

@@ -1,0 +1,97 @@
+"""Scores from the store instead of the device's own: fetched, verified, and never older than what was accepted before.
+
+The bundle in force is verified all the same: sizing, age and role come from it, and only scores that name it count.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from appliance.bundles.store import KEYSET_FILE, BundleStore
+from appliance.ledger import Ledger, meta
+from appliance.storage.base import Store
+from signals.bundle import Bundle, Keyset
+from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
+from signals.files import sha256_of
+from signals.scoring.evening_scores import Seen, Wanted, open_scores, require_match, require_news, scores_name
+from signals.scoring.scores import Scores
+
+ACCEPTED = "accepted_scores"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Scores that were accepted, the name under which they were delivered, and which document they came in."""
+
+    name: str
+    scores: Scores
+    revision: int
+    sha256: str
+
+
+def fetch(
+    store: Store, bundles: BundleStore, ledger: Ledger, bundle: Bundle, asof: date, snapshot_id: str, calendar: str, *, name: str = ""
+) -> Delivery:
+    """Fetch the delivered scores of `asof` and check them; nothing is recorded yet.
+
+    Parameters
+    ----------
+    store : Store
+        Of published bundles.
+    bundles : BundleStore
+        Whose key set counts.
+    bundle : Bundle
+        In force: the scores must be its own.
+    snapshot_id, calendar : str
+        Of the data that the device holds.
+    name : str
+        Under which they are delivered; the bundle's sleeve unless given.
+
+    Raises
+    ------
+    StoreUnreachable
+        They are not delivered yet, or the store cannot be read.
+    ScoresRefused
+        Signature, session, sleeve, feature spec, bundle or snapshot are wrong, or it is an older document.
+    """
+    manifest = bundle.manifest
+    given = name or manifest.sleeve
+    place = scores_name(given, asof)
+    content = store.find(place)
+    if content is None:
+        raise StoreUnreachable(
+            f"the scores of {asof} are not delivered yet",
+            where=place,
+            mend="Run `trainer score-daily`; the job tries again until its deadline",
+        )
+    digest = sha256_of(content)
+    found = open_scores(content, _keyset(store, bundles), asof, place)
+    wanted = Wanted(asof, manifest.sleeve, calendar, manifest.spec_hash, snapshot_id, bundle.sha256)
+    require_match(found, wanted, place)
+    require_news(found, digest, accepted(ledger, given), place)
+    return Delivery(given, found.scored(), found.revision, digest)
+
+
+def _keyset(store: Store, bundles: BundleStore) -> Keyset:
+    """Return the store's newest key set: a key that was revoked since the last bundle counts no more tonight."""
+    try:
+        return bundles.install_keyset(store.read(KEYSET_FILE))
+    except BundleRefused as error:
+        raise ScoresRefused(error.what, where=error.where or KEYSET_FILE, mend=error.mend) from None
+
+
+def remember(ledger: Ledger, delivery: Delivery) -> None:
+    """Record that this document was accepted: nothing older ever is again."""
+    row = {"asof": delivery.scores.asof.isoformat(), "revision": delivery.revision, "sha256": delivery.sha256}
+    meta.write(ledger, f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
+
+
+def accepted(ledger: Ledger, name: str) -> Seen | None:
+    """Return the newest document accepted under a name, or None."""
+    text = meta.read(ledger, f"{ACCEPTED} {name}")
+    if text is None:
+        return None
+    row = json.loads(text)
+    return Seen(date.fromisoformat(row["asof"]), row["revision"], row["sha256"])

@@ -1,0 +1,36 @@
+"""What this device accepts as a bundle today."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.config import ApplianceConfig, Venue
+from signals.bundle import Policy, Role
+from signals.bundle.layout import TRADED
+from signals.code_version import release
+from signals.market.sessions import Calendar
+from signals.sleeves import SLEEVES
+
+
+def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
+    """Champions anywhere; unproven bundles on the embedded exchange, or on a paper account where a person said so."""
+    if config.venue.broker is Venue.EXCHANGE or config.accept_unproven:
+        return frozenset({Role.CHAMPION, Role.EVALUATION})
+    return frozenset({Role.CHAMPION})
+
+
+def sought_roles(config: ApplianceConfig) -> tuple[Role, ...]:
+    """Roles in the order in which the device looks for its bundle: the preferred one first."""
+    preferred = Role(config.stores.prefer)
+    return (preferred, *(role for role in TRADED if role is not preferred))
+
+
+def is_rehearsal(role: Role, config: ApplianceConfig) -> bool:
+    """Whether a bundle of this role has the declared size of a rehearsal: a person accepted it unproven."""
+    return role is Role.EVALUATION and config.accept_unproven
+
+
+def bundle_policy(asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
+    """Policy of the session `asof` by the device's clock."""
+    sleeves = {name: SLEEVES[name].spec for name in config.router.weights if name in SLEEVES}
+    return Policy(asof, calendar, sleeves, accepted_roles(config), release(), entry=config.execution.entry.in_manifest)

@@ -1,0 +1,227 @@
+"""The bundles of one device: what is in force, the newest sequence ever seen, and the switch between bundles.
+
+Files, all below `state/bundles`:
+    root.pub              the offline root's public key, given once when the device is initialised
+    keyset.json           the newest root-signed key set
+    high_water.json       newest sequence ever activated, and its bundle id
+    current.json          the bundle in force: folder, manifest sha256, and the rollback grant if there is one
+    <seq>-<bundle id>/    verified bundles
+
+Invariants
+----------
+1. A refused bundle changes nothing: the pointer, the high-water and the bundle in force stay.
+2. The high-water is durable before the pointer names a newer bundle, and never goes down.
+3. What is copied into place is what was verified, from memory; the source folder is not read again.
+4. The bundle in force is verified again, from its own bytes, every time it is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import Field
+
+from appliance.system.ports import Fs
+from signals.bundle import (
+    Bundle,
+    BundleManifest,
+    HighWater,
+    Keyset,
+    Policy,
+    PublicKey,
+    Role,
+    RollbackGrant,
+    read_grant,
+    read_keyset,
+    verify,
+)
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.bundle.proof import reproduce_in_child
+from signals.bundle.seal import Document, parse
+from signals.bundle.verification import Reproduce
+from signals.errors import BundleRefused, FixInput
+from signals.inference import predict
+
+ROOT_FILE, KEYSET_FILE, HIGH_WATER_FILE, CURRENT_FILE = "root.pub", "keyset.json", "high_water.json", "current.json"
+
+
+class Pointer(Document):
+    """The content of `current.json`.
+
+    Attributes
+    ----------
+    seq, bundle_id : int, str
+    folder : str
+        Name of the folder below `state/bundles`.
+    sha256 : str
+        Of the manifest's stored bytes.
+    grant : str or None
+        The signed rollback grant that allows an older bundle, as it was delivered.
+    """
+
+    seq: int = Field(ge=1)
+    bundle_id: str
+    folder: str = Field(pattern=r"^[0-9]+-[0-9a-f]{16}$")
+    sha256: str
+    grant: str | None = None
+
+
+class StoredHighWater(Document):
+    """The content of `high_water.json`."""
+
+    seq: int = Field(ge=1)
+    bundle_id: str
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What `activate` did: the verified bundle, and whether it is a change."""
+
+    bundle: Bundle
+    is_new: bool
+
+
+class BundleStore:
+    """The bundles of one state folder.
+
+    Parameters
+    ----------
+    folder : Path
+        `state/bundles`.
+    keys : Path, optional
+        Where the root key and the key set lie; `folder` itself unless given. Stores beside one another share them, so
+        that a revoked key is revoked for all.
+    fs : Fs
+        Every write is durable, whole or not at all.
+    prove : callable, optional
+        How golden vectors are reproduced before activation; a limited child process by default.
+    """
+
+    def __init__(self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Reproduce = reproduce_in_child) -> None:
+        self._folder, self._fs, self._prove = folder, fs, prove
+        self._keys = keys or folder
+
+    def trust(self, root: PublicKey) -> None:
+        """Write the root key that this device trusts; raise `FixInput` when it already trusts another one."""
+        standing = self._fs.read(self._keys / ROOT_FILE)
+        if standing is not None and PublicKey.from_text(standing.decode()) != root:
+            raise FixInput(
+                "this device already trusts another root key",
+                where=str(self._keys / ROOT_FILE),
+                mend="Initialise a new state folder to change the root",
+            )
+        self._fs.write(self._keys / ROOT_FILE, root.text.encode() + b"\n")
+
+    def roots(self) -> tuple[PublicKey, ...]:
+        """Root keys that this device trusts; raise `BundleRefused` when it was given none."""
+        content = self._fs.read(self._keys / ROOT_FILE)
+        if content is None:
+            raise BundleRefused(
+                "this device trusts no root key", where=str(self._keys / ROOT_FILE), mend="Run `appliance init` with the trainer's root.pub"
+            )
+        return (PublicKey.from_text(content.decode(errors="replace")),)
+
+    def install_keyset(self, content: bytes) -> Keyset:
+        """Check a delivered `keyset.json` and keep it; an older version than the one kept is refused."""
+        standing = self._fs.read(self._keys / KEYSET_FILE)
+        minimum = read_keyset(standing, self.roots()).version if standing is not None else 0
+        keyset = read_keyset(content, self.roots(), minimum_version=minimum)
+        if content != standing:
+            self._fs.write(self._keys / KEYSET_FILE, content)
+        return keyset
+
+    def keyset(self) -> Keyset:
+        """Return the key set that is kept; raise `BundleRefused` when there is none."""
+        content = self._fs.read(self._keys / KEYSET_FILE)
+        if content is None:
+            raise BundleRefused("no key set has been delivered", mend="Run `appliance pull`")
+        return read_keyset(content, self.roots())
+
+    def high_water(self) -> HighWater:
+        """Newest sequence ever activated here; the pointer counts too, should the other file be lost."""
+        seen = [HighWater()]
+        if (content := self._fs.read(self._folder / HIGH_WATER_FILE)) is not None:
+            stored = parse(content, StoredHighWater, HIGH_WATER_FILE)
+            seen.append(HighWater(stored.seq, stored.bundle_id))
+        if pointer := self.current():
+            seen.append(HighWater(pointer.seq, pointer.bundle_id))
+        return max(seen, key=lambda mark: mark.seq)
+
+    def current(self) -> Pointer | None:
+        """Return what is in force, or None on a device that never activated a bundle."""
+        content = self._fs.read(self._folder / CURRENT_FILE)
+        return None if content is None else parse(content, Pointer, CURRENT_FILE)
+
+    def role(self) -> Role | None:
+        """Return the role of the bundle in force, as its own manifest says it; None where none can be read."""
+        pointer = self.current()
+        content = self._fs.read(self._folder / pointer.folder / MANIFEST_NAME) if pointer else None
+        try:
+            return parse(content, BundleManifest, MANIFEST_NAME).role if content is not None else None
+        except BundleRefused:
+            return None  # `load` says so
+
+    def activate(self, incoming: Path, policy: Policy) -> Activation:
+        """Verify the downloaded folder `incoming` and put it in force.
+
+        Raises
+        ------
+        BundleRefused
+            The first check that failed; nothing was changed.
+        OSError
+            The disk is full or failing; the bundle in force stays in force.
+        """
+        mark, standing = self.high_water(), self.current()
+        if standing and standing.grant:  # a person went back: only something newer ends that, not the one left behind
+            mark = HighWater(mark.seq)
+        bundle = verify(incoming, self.keyset(), replace(policy, high_water=mark, grant=None), reproduce=self._prove)
+        return self._switch(bundle, mark, None)
+
+    def roll_back(self, incoming: Path, policy: Policy, grant: bytes) -> Activation:
+        """Put an older bundle in force that a root-signed grant names; the high-water stays where it is."""
+        mark = self.high_water()
+        allowed = replace(policy, high_water=mark, grant=self._read_grant(grant))
+        bundle = verify(incoming, self.keyset(), allowed, reproduce=self._prove)
+        return self._switch(bundle, mark, grant.decode() if bundle.manifest.seq < mark.seq else None)
+
+    def load(self, policy: Policy) -> Bundle:
+        """Verify the bundle in force again and return it.
+
+        Its golden vectors run in this process: the same bytes have passed in a child when it was activated. An expired
+        bundle is returned, not refused: its age is a tripwire's business.
+
+        Raises
+        ------
+        BundleRefused
+            There is none, or it is no longer what was activated, or its key has been revoked since.
+        """
+        pointer = self.current()
+        if pointer is None:
+            raise BundleRefused("no bundle has been activated", mend="Run `appliance pull`")
+        mark = HighWater(pointer.seq, pointer.bundle_id)
+        if pointer.grant is not None:
+            self._read_grant(pointer.grant.encode())
+        bundle = verify(
+            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=predict
+        )
+        if bundle.sha256 != pointer.sha256:
+            raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, mend="Run `appliance pull`")
+        return bundle
+
+    def _switch(self, bundle: Bundle, mark: HighWater, grant: str | None) -> Activation:
+        manifest, standing = bundle.manifest, self.current()
+        name = f"{manifest.seq}-{manifest.bundle_id}"
+        pointer = Pointer(seq=manifest.seq, bundle_id=manifest.bundle_id, folder=name, sha256=bundle.sha256, grant=grant)
+        for file, content in bundle.contents.files.items():
+            if self._fs.read(self._folder / name / file) != content:
+                self._fs.write(self._folder / name / file, content)
+        if manifest.seq > mark.seq:
+            stored = StoredHighWater(seq=manifest.seq, bundle_id=manifest.bundle_id)
+            self._fs.write(self._folder / HIGH_WATER_FILE, stored.to_bytes())
+        if pointer != standing:
+            self._fs.write(self._folder / CURRENT_FILE, pointer.to_bytes())
+        return Activation(bundle, is_new=standing is None or standing.sha256 != bundle.sha256)
+
+    def _read_grant(self, content: bytes) -> RollbackGrant:
+        return read_grant(content, self.roots())

@@ -1,0 +1,1 @@
+"""Limits and the figures they judge, pure: tripwires, measures, the halt latch."""

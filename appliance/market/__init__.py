@@ -1,0 +1,1 @@
+"""Market data on the device: the DuckDB store, and sessions completed from a vendor."""

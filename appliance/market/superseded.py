@@ -1,0 +1,79 @@
+"""A newly published dataset against the sessions that this device had completed itself, inside one transaction.
+
+Entry points: `set_aside` (before the published rows come), `note_differences` (after), `differences`, `forget`.
+
+Invariants
+----------
+1. A session that the new dataset holds is the dataset's alone: no row that the device completed stays in it.
+2. A session after the dataset's last one is derived again from what the vendor told of it, over the new dataset.
+3. What differs is noted with the rows that make it so, and stays noted until it has been told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+NAMED = 5
+# `completed`: whose record each session after the published ones was derived from. `differences`: not told yet.
+TABLES = """
+CREATE TABLE IF NOT EXISTS completed (session DATE, sha256 VARCHAR, status VARCHAR);
+CREATE TABLE IF NOT EXISTS differences (session DATE, symbol VARCHAR);
+"""
+OWN = "session > (SELECT max(through) FROM snapshot)"
+DIFFERENT = """
+INSERT INTO differences
+WITH ours AS (SELECT {columns} FROM own WHERE session <= ?),
+     theirs AS (SELECT {columns} FROM bars WHERE session <= ? AND session IN (SELECT session FROM owned))
+SELECT DISTINCT session, symbol FROM ((FROM ours EXCEPT FROM theirs) UNION ALL (FROM theirs EXCEPT FROM ours))
+"""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A session of which the published dataset says otherwise than this device did.
+
+    Attributes
+    ----------
+    session : date
+    symbols : tuple of str
+        Names with another row, or a row on one side alone; sorted.
+    """
+
+    session: date
+    symbols: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """In words, for a person."""
+        more = ", ..." if len(self.symbols) > NAMED else ""
+        return f"{self.session}: {len(self.symbols)} names ({', '.join(self.symbols[:NAMED])}{more})"
+
+
+def set_aside(connection: DuckDBPyConnection) -> None:
+    """Take the completed sessions out of the bars and the audits; nothing to do in an empty store."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE own AS SELECT * FROM bars WHERE {OWN}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE owned AS SELECT session FROM audits WHERE {OWN}")
+    connection.execute(f"DELETE FROM bars WHERE {OWN}")
+    connection.execute(f"DELETE FROM audits WHERE {OWN}")
+
+
+def note_differences(connection: DuckDBPyConnection, columns: str, through: date) -> None:
+    """Compare what was set aside with the rows published up to `through`, and let go of the records of those."""
+    connection.execute("DELETE FROM differences WHERE session IN (SELECT session FROM owned)")
+    connection.execute(DIFFERENT.format(columns=columns), [through, through])
+    connection.execute("DELETE FROM completed WHERE session <= ?", [through])
+
+
+def differences(connection: DuckDBPyConnection) -> tuple[Difference, ...]:
+    """Return what was noted and not told yet, oldest first."""
+    rows = connection.execute("SELECT session, list(symbol ORDER BY symbol) FROM differences GROUP BY session ORDER BY session").fetchall()
+    return tuple(Difference(session, tuple(symbols)) for session, symbols in rows)
+
+
+def forget(connection: DuckDBPyConnection) -> None:
+    """Let go of the differences: they have been told."""
+    connection.execute("DELETE FROM differences")

@@ -1,0 +1,86 @@
+"""Drift as this device sees it: recent scores and features against the bundle's reference."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from appliance.context import Deps
+from appliance.controls.tripwires import NOT_YET, Figure
+from appliance.ledger import scores as score_rows
+from signals.bundle import Bundle
+from signals.features.panel import FeaturePanel
+from signals.market.bars import Floats
+from signals.monitoring.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, trailing_psi, trailing_score_psi
+from signals.scoring.scores import Scores
+from signals.sleeves import SLEEVES
+
+
+def score_drift(deps: Deps, bundle: Bundle, newest: FeaturePanel, scores: Scores) -> TrailingDrift:
+    """Compare this session's scores and the recorded ones of the sessions before it with the reference."""
+    earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
+    return trailing_psi(bundle.drift_reference, newest, [*earlier, scores.values])
+
+
+def delivered_drift(deps: Deps, bundle: Bundle, scores: Scores) -> Drift:
+    """Compare delivered scores and the recorded ones before them with the reference; no feature is looked at."""
+    earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
+    return trailing_score_psi(bundle.drift_reference, [*earlier, scores.values])
+
+
+def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
+    """Compare the features of the trailing window with the reference."""
+    sleeve = SLEEVES[bundle.manifest.sleeve]
+    bars = deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1)
+    return trailing_psi(bundle.drift_reference, sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
+
+
+def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> list[Floats]:
+    """Scores of the trailing sessions that this very bundle gave, oldest first; ends where the record has a gap."""
+    found: list[Floats] = []
+    day = asof
+    while len(found) < sessions:
+        rows = score_rows.load(deps.ledger, day, bundle.manifest.sleeve)
+        if not rows or rows[0].source != bundle.sha256:
+            break
+        found.append(np.array([row.score for row in rows]))
+        if day == deps.calendar.days[0]:
+            break
+        day = deps.calendar.previous(day)
+    return found[::-1]
+
+
+def ratio(drift: Drift) -> Figure:
+    """PSI over its limit, or that there is too little history yet."""
+    return NOT_YET if drift.state is DriftState.TOO_LITTLE_HISTORY else drift.ratio
+
+
+def worst_feature(drift: TrailingDrift) -> tuple[str, Figure]:
+    """Return the watched feature furthest past its limit and its ratio; an unmeasurable one is the worst of all."""
+    measured = [item for item in drift.features if item.state is DriftState.MEASURED]
+    if not measured:
+        return "", NOT_YET
+    worst = max(measured, key=lambda item: np.inf if np.isnan(item.ratio) else item.ratio)
+    return worst.name, None if np.isnan(worst.ratio) else worst.ratio
+
+
+def document(found: TrailingDrift) -> dict[str, Any]:
+    """Plain data: every watched figure against its limit, those that use most of it first."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": item.name,
+            "psi": _known(item.value),
+            "limit": item.limit,
+            "used": _known(item.ratio),
+            "verdict": item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded else "within",
+        }
+        for item in (found.score, *found.features)
+    ]
+    rows.sort(key=lambda row: (-(float("inf") if row["used"] is None else row["used"]), row["name"]))
+    return {"window_sessions": WINDOW_SESSIONS, "rows": rows}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

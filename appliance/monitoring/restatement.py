@@ -1,0 +1,111 @@
+"""Whether the past was rewritten: the features of the evening before, computed again from the store as it is now.
+
+What was scored then was decided on other inputs than a backtest would see today; a person has to know how much of the
+history still moves. Entry points: `look_back` (the score job), `compare` (pure).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from appliance.bundles.feature_record import FeatureRecord, kept
+from appliance.context import Deps
+from appliance.ledger import job_runs
+from signals.errors import DataNotUsable, FixInput
+from signals.features.panel import FeaturePanel
+from signals.sleeves import SLEEVES
+
+SCORE = "score"
+NAMED = 5
+ROUNDING, NOTHING = 1e-6, 1e-9
+"""Share of a figure, and figure, that are rounding: prices delivered on another base move a feature's last bit."""
+
+
+@dataclass(frozen=True)
+class Restatement:
+    """What differs.
+
+    Attributes
+    ----------
+    asof : date
+    names : int
+        That were scored that evening.
+    changed : tuple of str
+        Names of which at least one feature is another number now, or which have gone.
+    features : tuple of str
+        Features that differ, those of most names first.
+    """
+
+    asof: date
+    names: int
+    changed: tuple[str, ...]
+    features: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """In words, for a person."""
+        more = ", ..." if len(self.changed) > NAMED else ""
+        return (
+            f"the model's inputs of {self.asof} differ now for {len(self.changed)} of {self.names} names"
+            f" ({', '.join(self.changed[:NAMED])}{more}): {', '.join(self.features[:NAMED]) or 'names have gone'}"
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """For the job's row."""
+        return {"asof": self.asof, "names": self.names, "changed": len(self.changed), "features": self.features[:NAMED]}
+
+
+def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
+    """Compare what the model read with the same session's features now; NaN equals NaN, rounding is no difference.
+
+    Parameters
+    ----------
+    record : FeatureRecord
+    panel : FeaturePanel
+        Its last session is the record's; the same features in the same order.
+
+    Returns
+    -------
+    Restatement
+
+    Raises
+    ------
+    FixInput
+        Other features were recorded than the sleeve has now: nothing can be compared.
+    """
+    if record.names != tuple(panel.names):
+        raise FixInput("the sleeve has other features than it had")
+    then = np.frombuffer(record.values, dtype="<f4").reshape(len(record.symbols), len(record.names))
+    place = {symbol: i for i, symbol in enumerate(panel.symbols)}
+    changed: list[str] = []
+    counts: Counter[str] = Counter()
+    for row, symbol in zip(then, record.symbols, strict=True):
+        if symbol not in place:
+            changed.append(symbol)
+            continue
+        now = panel.values[-1, place[symbol]]
+        differs = ~np.isclose(row, now, rtol=ROUNDING, atol=NOTHING, equal_nan=True)
+        if differs.any():
+            changed.append(symbol)
+            counts.update(name for name, is_other in zip(record.names, differs, strict=True) if is_other)
+    ordered = sorted(counts, key=lambda name: (-counts[name], name))
+    return Restatement(record.asof, len(record.symbols), tuple(changed), tuple(ordered))
+
+
+def look_back(deps: Deps, asof: date) -> Restatement | None:
+    """Compare the evening before `asof`; None where its features were not kept, or cannot be computed any more."""
+    if asof == deps.calendar.days[0]:
+        return None
+    run = job_runs.find(deps.ledger, asof, SCORE)  # the job of session D scored the session before D
+    if run is None:
+        return None
+    try:
+        record = kept(deps.folder.features, run.figures.get("features") or {})
+        sleeve = SLEEVES[record.sleeve]
+        return compare(record, sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof))
+    except (FixInput, DataNotUsable, KeyError):
+        return None

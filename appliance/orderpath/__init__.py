@@ -1,5 +1,0 @@
-"""The order path: journal, send once, prove the outcome, recover. The part that must never be wrong."""
-
-from appliance.orderpath.path import OrderPath
-
-__all__ = ["OrderPath"]

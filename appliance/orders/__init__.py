@@ -1,0 +1,5 @@
+"""The order path: journal, send once, prove the outcome, recover. The part that must never be wrong."""
+
+from appliance.orders.path import OrderPath
+
+__all__ = ["OrderPath"]

@@ -1,0 +1,70 @@
+"""Sending a batch of a session's orders in order, each judged with all the others, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from appliance.ledger import intents
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import UNSENT, IntentState
+from appliance.orders.desk import Desk
+from appliance.orders.path import OrderPath
+from appliance.orders.submission import COLLAR, submit
+from execution.orders import IntentKey
+from execution.planning.plan import sending_order
+from execution.planning.pretrade import reserved
+from signals.errors import TripwireHalt
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A batch after it was sent: its entries as they stand."""
+
+    entries: tuple[JournalEntry, ...]
+
+    def count(self, *states: IntentState) -> int:
+        """Number of entries that stand in one of `states`."""
+        return sum(entry.state in states for entry in self.entries)
+
+    @property
+    def at_broker(self) -> int:
+        """Number of entries that the broker has."""
+        return sum(entry.state.is_at_broker for entry in self.entries)
+
+
+def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
+    """Send what of `batch` has not been sent, what lowers risk first.
+
+    Raises
+    ------
+    TripwireHalt
+        More orders were refused for their price than a job may refuse; or as `submit` raises.
+    """
+    by_key = {entry.intent.key: entry for entry in batch}
+    standing = {entry.intent.key: entry for entry in intents.of_session(path.ledger, desk.plan.session)}
+    spent = Decimal(0)
+    sent: set[IntentKey] = set()
+    done: list[JournalEntry] = []
+    for intent in sending_order([entry.intent for entry in by_key.values()]):
+        entry = by_key[intent.key]
+        if entry.state in UNSENT:
+            now = desk.circumstances(standing.values(), intent, spent, sent)
+            entry = standing[intent.key] = submit(path, desk.plan, entry, now)
+            sent.add(intent.key)
+            if entry.state.is_at_broker:
+                spent += reserved(intent, now.held(intent.key.symbol), path.config.pretrade)
+        done.append(entry)
+        _limit_collar(path, done)
+    return Sent(tuple(done))
+
+
+def _limit_collar(path: OrderPath, done: list[JournalEntry]) -> None:
+    refused = sum(e.state is IntentState.DENIED and e.reason.startswith(COLLAR) for e in done)
+    if refused > path.config.submission.max_collar_refusals:
+        raise TripwireHalt(
+            f"{refused} orders are too far from the market's price",
+            where=COLLAR,
+            mend="Compare the reference prices with the market before you re-arm",
+        )

@@ -1,0 +1,65 @@
+"""What the order path works with, and where its clock and book stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from appliance.context import Deps
+from appliance.controls.latch import Latch
+from appliance.ledger import Ledger
+from appliance.market.vendor import PriceSource
+from appliance.system.ports import Clock
+from execution.brokers.base import Broker
+from execution.config import ExecutionConfig
+from signals.errors import TripwireHalt
+from signals.market.sessions import Calendar
+
+OTHER_DEVICE = "OTHER_DEVICE"
+
+
+@dataclass(frozen=True)
+class OrderPath:
+    """Everything that sending an order touches.
+
+    Attributes
+    ----------
+    ledger : Ledger
+    broker : Broker
+    clock : Clock
+    latch : Latch
+        Read before every post.
+    calendar : Calendar
+    config : ExecutionConfig
+    prices : callable
+        Opens the broker's market data when orders are judged; None where there are none to ask.
+    """
+
+    ledger: Ledger
+    broker: Broker
+    clock: Clock
+    latch: Latch
+    calendar: Calendar
+    config: ExecutionConfig
+    prices: Callable[[], PriceSource | None] = lambda: None
+
+    @classmethod
+    def of(cls, deps: Deps) -> OrderPath:
+        """Take from a job's dependencies what the order path needs."""
+        config = deps.config.execution
+        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, config, lambda: deps.prices)
+
+    def midnight(self, session: date) -> datetime:
+        """New York midnight at which the session's day begins, in UTC: no order of the session is older."""
+        return self.calendar.session(session).at(time(0))
+
+
+def another_device(what: str, where: str) -> TripwireHalt:
+    """Return the halt of a device whose own kind of orders come from somewhere else, with what a person can do."""
+    return TripwireHalt(
+        f"{what}: another device trades this account, or this ledger is lost or older than the account ({where})",
+        where=OTHER_DEVICE,
+        mend="Is there another device? Stop one of the two for good. Is there none? Restore the newest backup, or fill "
+        "an empty ledger by `appliance rebuild`. Otherwise leave this one halted",
+    )

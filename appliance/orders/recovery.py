@@ -1,0 +1,75 @@
+"""What every job does first: bring each unfinished intent to where the broker proves it to be.
+
+Invariants
+----------
+1. Running it again changes nothing.
+2. After it no intent is in doubt, and every intent that the broker has stands as the broker last reported it.
+3. An intent that was never sent and whose window has closed is denied; the past is never traded.
+4. What a cancelled step left unfilled and no attempt asked for has a denied row of its own once its window has closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appliance.ledger import intents
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
+from appliance.orders.path import OrderPath
+from appliance.orders.resolution import seek
+from appliance.orders.rests import record_lost
+from appliance.orders.submission import deny, is_past, settle
+from appliance.orders.tracking import track
+from execution.orders import BrokerOrder
+from signals.errors import UnknownOrder
+
+
+def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
+    """Resolve what an earlier run left unfinished; return the entries that changed.
+
+    Raises
+    ------
+    UnknownOrder
+        An outcome cannot be proven, or the broker lost an order that it had acknowledged.
+    BrokerUnreachable
+        An order that the broker has could not be asked for.
+    """
+    before = intents.unfinished(path.ledger)
+    live = [entry for entry in before if entry.state in LIVE_AT_BROKER]
+    after = [_recovered(path, entry) for entry in before if entry.state not in LIVE_AT_BROKER]
+    known = set(before)
+    changed = tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
+    return (*changed, *record_lost(path))
+
+
+def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
+    if entry.state is IntentState.SENDING:
+        entry = intents.move(path.ledger, entry.client_order_id, IntentState.UNKNOWN, path.clock.now(), "found SENDING at the start")
+    if entry.state.is_in_doubt:
+        return settle(path, entry)
+    if entry.state in UNSENT and is_past(path, entry.intent):
+        return deny(path, entry, "its window closed before it was sent")
+    return entry
+
+
+def refreshed(path: OrderPath, live: Sequence[JournalEntry]) -> tuple[JournalEntry, ...]:
+    """Record what the broker says of orders that it has: one list for all, a search for what is not on it.
+
+    A fresh order may not be listed yet: it is sought as patiently as one in doubt before it counts as lost.
+    """
+    if not live:
+        return ()
+    first = path.midnight(min(entry.intent.key.session for entry in live))
+    listed = {order.client_order_id: order for order in path.broker.orders(open_only=False, after=first)}
+    return tuple(track(path, entry, listed.get(entry.client_order_id) or _sought(path, entry)) for entry in live)
+
+
+def _sought(path: OrderPath, entry: JournalEntry) -> BrokerOrder:
+    order = seek(path, entry)
+    if order is None:
+        raise UnknownOrder(
+            "the broker no longer knows an order that it acknowledged",
+            where=entry.client_order_id,
+            mend="Was the paper account reset? Look at it before you re-arm",
+        )
+    return order

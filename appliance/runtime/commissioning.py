@@ -1,0 +1,162 @@
+"""Making a device: settings, trusted root key and an empty ledger in a folder that had none."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from appliance.bundles.store import KEYSET_FILE, BundleStore
+from appliance.config import ApplianceConfig, BarsFrom, Venue
+from appliance.ledger import Ledger, Mode
+from appliance.storage.published import Sources, signed
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder, exclusive
+from signals.bundle import PublicKey, read_keyset
+from signals.config import parse
+from signals.errors import BadConfig, FixInput
+from signals.market.manifest import Manifest
+from signals.storage.places import Place, is_s3
+from signals.text.wording import reason_of
+
+HEADER = "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
+ROOT_KEY = "root.pub"
+SECTIONS = ("portfolio", "execution", "router")
+
+
+def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, *, credentials: Path | None = None) -> Manifest:
+    """Write a new device into `folder`; the settings come last, so that a half-made one is none.
+
+    Parameters
+    ----------
+    credentials : Path or None
+        Folder with the key files of an object store.
+
+    Returns
+    -------
+    Manifest
+        Of the dataset that it will read.
+
+    Raises
+    ------
+    FixInput
+        The folder holds a device already, or something that is none of one's.
+    StoreUnreachable, BadDataset, BundleRefused
+        The dataset or the key set cannot be read, or is signed by others; nothing was written. (Whether the signers'
+        time is over is judged by the first pull, by the device's own clock.)
+    BadConfig
+        The settings name a store that cannot be opened.
+    """
+    if folder.config.exists() or folder.ledger.exists():
+        raise FixInput("this folder already holds a device", where=str(folder.root), mend="Choose another --state")
+    sources = Sources(config.stores, credentials)
+    if config.venue.is_hosted:
+        sources.require_folder()  # refused now rather than by the first command
+    keyset = sources.bundles().read(KEYSET_FILE)
+    manifest = signed(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
+    fs = DurableFs()
+    with exclusive(folder):
+        bundles = BundleStore(folder.bundles, fs)
+        bundles.trust(root_key)
+        bundles.install_keyset(keyset)
+        with Ledger(folder.ledger, Mode.WRITE):
+            pass  # opening creates the schema
+        sources.remember(manifest, folder)
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        fs.write(folder.config, (HEADER + settings).encode())
+    return manifest
+
+
+def settings(
+    *,
+    store: Path | str,
+    venue: Venue,
+    equity: float,
+    url: str = "",
+    configs: Path | None = None,
+    fixed_ic: float | None = None,
+    endpoint: str = "",
+    bars: BarsFrom = BarsFrom.PUBLISHED,
+) -> ApplianceConfig:
+    """Compose a device's settings from a folder of YAML files and what a person gave on the command line.
+
+    Parameters
+    ----------
+    store : Path or str
+        Holds data/, published bundles and keyset.json: a folder, or `s3://bucket/prefix`.
+    equity : float
+        USD in the account of a hosted exchange.
+    configs : Path or None
+        Folder with appliance.yml (top-level settings) and portfolio.yml, execution.yml, router.yml (one section each).
+    fixed_ic : float or None
+        Rehearsals: replaces the bundle's IC.
+    endpoint : str
+        Address of an object store that is not Amazon's.
+    bars : BarsFrom
+        Who tells the sessions that the published dataset does not hold yet.
+    """
+    content: dict[str, Any] = _sections(configs) if configs else {}
+    exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{equity:.2f}"}
+    content["venue"] = {**content.get("venue", {}), "broker": venue.value, "url": url, "exchange": exchange}
+    content["stores"] = {**content.get("stores", {}), **_places(str(store))}
+    if endpoint:
+        content["stores"]["s3"] = {**content["stores"].get("s3", {}), "endpoint": endpoint}
+    if bars is not BarsFrom.PUBLISHED:
+        content["stores"]["bars"] = bars.value
+    if fixed_ic is not None:
+        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": fixed_ic}
+    return parse(content, ApplianceConfig, where=str(configs or "the options"))
+
+
+def root_key(path: Path) -> PublicKey:
+    """Read the trainer's public root key."""
+    try:
+        return PublicKey.from_text(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FixInput(
+            "the trainer's root key cannot be read",
+            where=f"{path}: {reason_of(error)}",
+            mend="Give the root.pub that `trainer keys` wrote with --trust",
+        ) from None
+
+
+def _places(store: str) -> dict[str, str]:
+    if is_s3(store):
+        place = Place.parse(store)
+        return {"data": str(place.below("data")), "bundles": str(place)}
+    return {"data": str((Path(store) / "data").resolve()), "bundles": str(Path(store).resolve())}
+
+
+def trusted(trust: Path | None, store: str) -> PublicKey:
+    """Read the root key from the file that was given, else from a store that is a folder."""
+    if trust is None and is_s3(store):
+        raise FixInput(
+            "the root key decides what this device believes and does not come over the network",
+            where="--trust",
+            mend="Give the root.pub that `trainer keys` wrote with --trust",
+        )
+    return root_key(trust or Path(store) / ROOT_KEY)
+
+
+def _sections(configs: Path) -> dict[str, Any]:
+    if not configs.is_dir():
+        raise BadConfig("no such folder of settings", where=str(configs), mend="Name a folder with appliance.yml")
+    content = _yaml(configs / "appliance.yml")
+    for section in SECTIONS:
+        if found := _yaml(configs / f"{section}.yml"):
+            content[section] = found
+    return content
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
+    if content is not None and not isinstance(content, dict):
+        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
+    return dict(content or {})

@@ -1,0 +1,64 @@
+"""What is due now, done once, in this process: what the daemon does job by job, for a person and for rehearsals."""
+
+from __future__ import annotations
+
+from appliance.jobs.running import honour_halt_request
+from appliance.ledger import job_runs
+from appliance.runtime.device import Device
+from appliance.safety.escalation import attend
+from appliance.safety.halt import halt, tell
+from appliance.schedule.catch_up import ABSENT, catch_up, first_session
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import Decision, Due
+from appliance.system.ports import Severity
+from signals.errors import DeviceHalted, FixInput
+
+
+def tick(device: Device) -> list[JobReport]:
+    """Run every job that is due at the device's instant, in order, and record every one that was missed.
+
+    A job that could not run now (`TryAgain`) ends the tick and stays due for the next one.
+
+    Raises
+    ------
+    FixInput
+        The exchange is hosted in this process: its time moves with `run-day` and `replay` alone.
+    """
+    if device.config.venue.is_hosted:
+        raise FixInput(
+            "a hosted exchange has no time of its own",
+            where="venue.url is empty",
+            mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
+        )
+    with device.deps() as deps:  # a kill and an unheard page come before any job
+        honour_halt_request(deps, None)
+        attend(deps)
+    done: list[JobReport] = []
+    for _ in range(2 * len(device.table)):
+        found = _due(device)
+        if not found:
+            break
+        done += [_act(device, item) for item in found]
+    return done
+
+
+def _due(device: Device) -> tuple[Due, ...]:
+    with device.deps() as deps:
+        now = device.clock.now()
+        since = first_session(job_runs.sessions(deps.ledger), now, device.calendar)
+        found = catch_up(now, job_runs.ended(deps.ledger, since), device.calendar, since, device.table)
+        if found.halt and deps.latch.read().is_armed:
+            halt(deps, None, ABSENT, found.halt)
+    return found.due
+
+
+def _act(device: Device, item: Due) -> JobReport:
+    if item.decision is Decision.MISSED:
+        report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
+        with device.deps() as deps:
+            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
+        return report
+    try:
+        return device.run(item.job, item.session)
+    except DeviceHalted as error:
+        return device.close(item.job, item.session, JobStatus.HALTED, str(error))

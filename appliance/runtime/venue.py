@@ -1,0 +1,152 @@
+"""The three venues a device can stand at, and the clock that each of them brings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
+from appliance.market.vendor import MarketData
+from appliance.storage.published import Sources
+from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
+from appliance.system.ports import Clock, Net
+from appliance.system.state_folder import StateFolder
+from appliance.system.transport import HostedNet, SocketNet
+from execution.brokers.base import Broker
+from signals.errors import BadConfig
+
+HOSTED_URL = "http://127.0.0.1"
+KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
+
+
+@dataclass(frozen=True)
+class Counterparty:
+    """What a device trades with, opened for the life of one process.
+
+    Attributes
+    ----------
+    clock : Clock
+    net : Net
+    url : str
+    key_id, secret_key : str
+    seed : int
+        Spreads the repeats of reads.
+    data : AlpacaBarsConfig
+        How its market data are asked for bars.
+    """
+
+    clock: Clock
+    net: Net
+    url: str
+    key_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    seed: int = 0
+    data: AlpacaBarsConfig = field(default_factory=AlpacaBarsConfig)
+
+    def broker(self) -> Broker:
+        """Return a fresh client."""
+        from execution.brokers.alpaca import AlpacaBroker, Credentials  # alpaca-py brings pandas: only when asked for
+
+        return AlpacaBroker(
+            self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed), adapter=self.net.adapter()
+        )
+
+    def bars(self) -> MarketData:
+        """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
+        from execution.brokers.market_data import DATA_URL, AlpacaData, Keys
+        from execution.brokers.transport import PAPER_HOSTS
+
+        is_paper = urlsplit(self.url).hostname in PAPER_HOSTS
+        return AlpacaData(
+            self.data.url or (DATA_URL if is_paper else self.url),
+            Keys(self.key_id, self.secret_key),
+            self.clock,
+            feed=self.data.feed,
+            adapter=self.net.adapter(),
+        )
+
+
+def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
+    """Return the address of the exchange that owns the time, and that of the broker whose date ours must agree with."""
+    if config.venue.broker is Venue.EXCHANGE:
+        return config.venue.url, ""
+    from execution.brokers.alpaca import PAPER_URL
+
+    return "", config.venue.url or PAPER_URL
+
+
+@contextmanager
+def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
+    """Open the configured venue for the length of the block.
+
+    Parameters
+    ----------
+    config : ApplianceConfig
+    folder : StateFolder
+    credentials : Path or None
+        Folder with the key files of a paper account.
+    start : datetime
+        Where the clock of a hosted exchange stands, unless its state is later.
+
+    Raises
+    ------
+    BadConfig
+        A paper account without credentials: the venue is never switched to another one.
+    BrokerUnreachable
+        A served exchange does not answer.
+    Locked
+        Another process hosts this device's exchange.
+    """
+    venue = config.venue
+    if venue.broker is Venue.ALPACA_PAPER:
+        key, secret = _credentials(credentials)
+        from execution.brokers.alpaca import PAPER_URL
+
+        yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
+    elif venue.url:
+        yield Counterparty(ExchangeTime(venue.url), SocketNet(), venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca)
+    else:
+        with _hosted(config, folder, start) as counterparty:
+            yield counterparty
+
+
+@contextmanager
+def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> Iterator[Counterparty]:
+    from execution.exchange.api.exchange import Exchange
+    from execution.exchange.doors.inprocess import InProcessAdapter
+    from execution.exchange.market.market import Market
+
+    clock = VirtualClock(start)
+    exchange = Exchange(
+        Market.from_dataset(Sources(config.stores).require_folder()),
+        clock,
+        seed=config.venue.seed,
+        state=folder.exchange,
+        config=config.venue.exchange,
+    )
+    if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
+        clock.advance(exchange.now)
+    try:
+        yield Counterparty(
+            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed, config.stores.alpaca
+        )
+    finally:
+        exchange.close()
+
+
+def _credentials(folder: Path | None) -> tuple[str, str]:
+    if folder is None:
+        raise BadConfig(
+            "a paper account needs credentials",
+            where="venue.broker: alpaca-paper",
+            mend="Run under systemd with LoadCredential, or give --credentials DIR",
+        )
+    try:
+        return tuple((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE))  # type: ignore[return-value]
+    except OSError as error:
+        raise BadConfig("a credential cannot be read", where=str(error.filename)) from None

@@ -1,0 +1,1 @@
+"""What a tripped limit does: halting, reducing, ramping, escalating."""

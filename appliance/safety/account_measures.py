@@ -1,0 +1,105 @@
+"""The account and the machine as figures for the tripwires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from appliance.context import Deps
+from appliance.controls.measures import loss
+from appliance.controls.slippage import SLIPPAGE_SESSIONS, opens_of, sessions_in_a_row, slippage
+from appliance.controls.tripwires import NOT_YET, Action, Figure, Figures
+from appliance.ledger import fills, halts, job_runs, nav, snapshots, tripwires
+from appliance.schedule.job import JobStatus
+from execution.brokers.base import Account, Position
+from signals.errors import DataNotUsable
+
+ACTIVE = "ACTIVE"
+NAV_SESSIONS = 2520
+
+
+def account_figures(deps: Deps, session: date, account: Account, positions: Sequence[Position]) -> Figures:
+    """Measure exposure, losses and identity of the account on the morning of D.
+
+    The daily loss is the worse of two: since the broker's last close, and over the whole of asof, so that a bad day is
+    seen on the morning after it.
+    """
+    equity = float(account.equity)
+    cost = _slippage(deps, session)
+    limits = deps.config.tripwires
+    asof = deps.calendar.previous(session)
+    before = snapshots.find(deps.ledger, deps.calendar.previous(asof), snapshots.Phase.CLOSE)
+    return Figures(
+        held_gross=held_gross(positions, account.equity),
+        daily_loss=_worse(loss(equity, float(account.last_equity)), loss(equity, float(before.equity) if before else None)),
+        drawdown=loss(equity, _high_water(deps)),
+        account_faults=account_faults(account, snapshots.first(deps.ledger)),
+        recon_breaks=_recon_breaks(deps, session),
+        slippage=cost,
+        slippage_sessions=sessions_in_a_row(
+            cost, limits.warn_slippage, tripwires.trips(deps.ledger, "SLIPPAGE", session, limits.max_slippage_sessions + 1)
+        ),
+    )
+
+
+def machine_figures(deps: Deps) -> Figures:
+    """Measure what the machine itself could get wrong."""
+    skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())
+    seen = deps.machine.read(deps.state)
+    return Figures(
+        halt_requests=float(deps.fs.exists(deps.folder.halt_request)),
+        clock_skew_seconds=skew,
+        free_disk=seen.free_disk,
+        temperature_celsius=seen.temperature_celsius,
+        under_voltage=seen.under_voltage,
+    )
+
+
+def held_gross(positions: Sequence[Position], equity: Decimal) -> Figure:
+    """Sum of absolute position values over equity; None when a holding has no price or equity is not positive."""
+    if equity <= 0 or any(position.current_price is None for position in positions):
+        return None
+    return float(sum((abs(p.quantity * p.current_price) for p in positions if p.current_price), Decimal(0)) / equity)
+
+
+def account_faults(account: Account, first: snapshots.Snapshot | None) -> float:
+    """Count what is wrong with the account's identity and standing; `first` is how it was when it was first agreed."""
+    faults = [account.status != ACTIVE, account.is_blocked, account.multiplier <= 0]
+    if first is not None:
+        faults += [account.id != first.account_id, account.multiplier != first.multiplier]
+    return float(sum(faults))
+
+
+def _worse(one: Figure, other: Figure) -> Figure:
+    measured = [figure for figure in (one, other) if isinstance(figure, float)]
+    return max(measured) if measured else one
+
+
+def _high_water(deps: Deps) -> float | None:
+    """Highest equity at a close since a person last armed the device or ended a REDUCE; None before the first close."""
+    armed = deps.latch.read().at
+    since = [datetime.fromisoformat(armed).astimezone(UTC)] if armed else []
+    if cleared := halts.last_cleared(deps.ledger, Action.REDUCE.value):
+        since.append(cleared)
+    rows = nav.history(deps.ledger, date.max, NAV_SESSIONS)
+    values = [float(row.paper_nav) for row in rows if all(row.at >= instant for instant in since)]
+    return max(values, default=None)
+
+
+def _slippage(deps: Deps, session: date) -> Figure:
+    values = nav.history(deps.ledger, deps.calendar.previous(session), SLIPPAGE_SESSIONS)
+    if len(values) < SLIPPAGE_SESSIONS:
+        return NOT_YET
+    first, asof = values[0].session, deps.calendar.previous(session)
+    span = deps.calendar.index(asof) - deps.calendar.index(first) + 1
+    try:
+        bars = deps.market.bars(asof, span)
+    except DataNotUsable:  # the session is skipped for that very reason
+        return NOT_YET
+    return slippage(fills.since(deps.ledger, first, asof), opens_of(bars), values)
+
+
+def _recon_breaks(deps: Deps, session: date) -> Figure:
+    run = job_runs.find(deps.ledger, session, "reconcile_morning")
+    return 0.0 if run is not None and run.status is JobStatus.DONE else None

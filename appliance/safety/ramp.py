@@ -1,0 +1,47 @@
+"""The ramp: a first funding, a resumption or a new model is stepped into over a few sessions.
+
+A model that is only trained anew is no new one: the ramp counts by lineage (`BundleManifest.lineage`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from appliance.context import Deps
+from appliance.ledger import job_runs, plans
+from appliance.schedule.job import JobStatus
+from signals.bundle import Bundle
+
+
+def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
+    """Share of the ordinary step to take on D: (n + 1) / ramp_sessions, at most 1.
+
+    n counts the sessions before D with a plan of this bundle's lineage that could be traded after the device was last
+    armed. A plan of an earlier release, which names no lineage, counts where this very bundle made it.
+    """
+    planned = {run.session: run.figures for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
+    armed_at = deps.latch.read().at
+    since = datetime.fromisoformat(armed_at) if armed_at else None
+    count = 0
+    for day in reversed(plans.sessions(deps.ledger, date.min)):
+        if day >= session:
+            continue
+        before_arming = since is None or deps.calendar.session(day).open < since
+        same = plans.require(deps.ledger, day).provenance.bundle_sha256 == bundle.sha256
+        same = same or planned.get(day, {}).get("lineage") == bundle.manifest.lineage
+        if before_arming or not same:
+            break
+        count += 1
+        if count + 1 >= deps.config.tripwires.ramp_sessions:
+            break
+    return min(1.0, (count + 1) / deps.config.tripwires.ramp_sessions)
+
+
+def plan_turnovers(deps: Deps, session: date) -> list[float]:
+    """One-sided turnovers of the plans before D, oldest first."""
+    runs = sorted(job_runs.since(deps.ledger, date.min), key=lambda run: run.session)
+    return [
+        float(run.figures["turnover"])
+        for run in runs
+        if run.job == "plan" and run.status is JobStatus.DONE and run.session < session and "turnover" in run.figures
+    ]

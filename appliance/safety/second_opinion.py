@@ -1,0 +1,145 @@
+"""The broker is asked about everything that a plan's sizes are made of, and what it does not confirm is left out.
+
+Entry points: `ask` (before the targets are final), `left_out` (what is known of the morning without the disputed
+names) and `recorded` (the plan with its reasons). What is compared, and how, is `execution.planning.opinions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from appliance.context import Deps
+from appliance.controls.tripwires import Figures
+from appliance.ledger import activities, snapshots
+from appliance.ledger.snapshots import Phase
+from appliance.market.vendor import PriceSource
+from appliance.market.vendor_curation import fresh_actions
+from execution.brokers.base import Account, Position
+from execution.morning import Morning, Wanted
+from execution.orders import Plan
+from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
+from execution.planning.restating import new_names
+from signals.errors import InvariantBroken
+from signals.market.actions import Action
+from signals.market.manifest import PriceBasis
+
+CHECK, NO_PRICE = "SECOND_OPINION", "NO_PRICE"
+NAMED = 10
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What came of asking.
+
+    Attributes
+    ----------
+    reasons : mapping of symbol at D to str
+        Why each disputed name is left out.
+    figures : Figures
+        For the tripwires.
+    compared : int
+        Names.
+    """
+
+    reasons: Mapping[str, str]
+    figures: Figures
+    compared: int
+
+    def sentence(self) -> str:
+        """In words, for a person."""
+        told = [f"{symbol}: {reason}" for symbol, reason in sorted(self.reasons.items())]
+        more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        return f"{len(told)} of {self.compared} names are left out of the plan: {'; '.join(told[:NAMED])}{more}"
+
+
+def ask(
+    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: Wanted, account: Account, positions: Sequence[Position]
+) -> Opinion:
+    """Compare every name that the plan may trade, and the account, with what the broker says of them.
+
+    Raises
+    ------
+    BrokerUnreachable, BadBars
+        The broker's market data do not answer, or not in the shape of prices: nothing is planned on one word.
+    """
+    asof, config = deps.calendar.previous(session), deps.config.execution
+    actions = deps.market.actions(session, asof)
+    names = {*seen.scores.symbols, *(p.symbol for p in positions if p.quantity != 0)}
+    prices = {symbol: price for symbol, price in seen.prices.items() if symbol in names}
+    before = {new: old for old, new in new_names(actions).items()}
+    at_asof = sorted(before.get(symbol, symbol) for symbol in names)
+    theirs = in_shares_of_d(_closes(deps, asof, at_asof, before, positions), actions, basis)
+    reasons = disputed(prices, theirs, config.opinions)
+    others = {
+        **unlike_actions(actions, _reported(deps, session, asof, at_asof), config.opinions),
+        **unexplained_shares(activities.since(deps.ledger, asof + timedelta(days=1)), actions),
+    }
+    renamed = new_names(actions)
+    stated = {renamed.get(symbol, symbol): reason for symbol, reason in others.items()}
+    reasons |= {symbol: reason for symbol, reason in stated.items() if symbol in prices}
+    believed = {symbol: price for symbol, price in prices.items() if symbol not in reasons}
+    return Opinion(reasons, _figures(deps, session, reasons, believed, decided, account, positions), len(prices))
+
+
+def left_out(seen: Morning, reasons: Mapping[str, str]) -> Morning:
+    """Return the morning without the disputed names: no target, no price; what is held of them stays as it is."""
+    kept = [place for place, symbol in enumerate(seen.scores.symbols) if symbol not in reasons]
+    scores = replace(seen.scores, symbols=tuple(seen.scores.symbols[place] for place in kept), values=seen.scores.values[kept])
+    return replace(seen, scores=scores, prices={s: price for s, price in seen.prices.items() if s not in reasons})
+
+
+def recorded(plan: Plan, reasons: Mapping[str, str]) -> Plan:
+    """Return the plan with the reason of every disputed name among its refusals."""
+    others = tuple(row for row in plan.refusals if row[0] not in reasons or row[1] != NO_PRICE)
+    return replace(plan, refusals=(*others, *((symbol, CHECK, reason) for symbol, reason in sorted(reasons.items()))))
+
+
+def _figures(
+    deps: Deps,
+    session: date,
+    reasons: Mapping[str, str],
+    believed: Mapping[str, Decimal],
+    decided: Wanted,
+    account: Account,
+    positions: Sequence[Position],
+) -> Figures:
+    names, gross = shares_disputed(reasons, len(reasons) + len(believed), _exposure(decided))
+    # a reconcile that ran after the open has named its agreement by the close
+    agreed = snapshots.find(deps.ledger, session, Phase.OPEN) or snapshots.find(deps.ledger, session, Phase.CLOSE)
+    if agreed is None:  # a reconcile that left nothing behind confirms nothing
+        return Figures(disputed_names=names, disputed_gross=gross)
+    gap = deps.config.execution.pretrade.gap_collar
+    return Figures(
+        disputed_names=names,
+        disputed_gross=gross,
+        moved_positions=float(len(moved(agreed.positions, positions))),
+        unexplained_equity=unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap),
+    )
+
+
+def _exposure(decided: Wanted) -> dict[str, float]:
+    """The larger of what is held and what is wanted of each name, as a share of equity."""
+    wanted = dict(zip(decided.targets.symbols, decided.targets.weights.tolist(), strict=True))
+    names = {*wanted, *decided.current}
+    return {name: max(abs(wanted.get(name, 0.0)), abs(decided.current.get(name, 0.0))) for name in names}
+
+
+def _closes(deps: Deps, asof: date, names: Sequence[str], before: Mapping[str, str], positions: Sequence[Position]) -> dict[str, Decimal]:
+    """The broker's closes of asof: of what is held by the account, of the others by its market data."""
+    held = {before.get(p.symbol, p.symbol): p.last_close for p in positions if p.quantity != 0 and p.last_close}
+    return {**_source(deps).closes([name for name in names if name not in held], asof, deps.calendar), **held}
+
+
+def _reported(deps: Deps, session: date, asof: date, names: Sequence[str]) -> list[Action]:
+    """The corporate actions effective on D by the broker's data."""
+    told, _ = _source(deps).actions(names, asof + timedelta(days=1), session)
+    return [action for action in fresh_actions(told, (), deps.calendar, asof) if action.effective == session]
+
+
+def _source(deps: Deps) -> PriceSource:
+    if deps.prices is None:
+        raise InvariantBroken("a device that plans was opened without market data to compare with")
+    return deps.prices

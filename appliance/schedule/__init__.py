@@ -1,0 +1,1 @@
+"""When jobs run: the timetable, catching up after an absence, and maintenance windows."""

@@ -1,0 +1,1 @@
+"""How the device is: health and its reasons, vitals, attendance."""

@@ -1,0 +1,307 @@
+"""How a device is, from its state folder alone: the same facts for `status`, for `health.json` and for the metrics.
+
+Entry points: `vitals` (ledger, latch and daemon), `metrics` (pure: the facts as a Prometheus text).
+Reading disturbs nothing and loads none of the jobs' libraries: the idle daemon does it every minute.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
+from appliance.ledger.job_runs import JobRun
+from appliance.schedule.job import JobStatus
+from appliance.status.health import Health, Verdict, assess, newest_session
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+
+RECENT_ALERTS = 50
+SILENT_SECONDS = 150.0
+REDUCE = "reduce"
+FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
+PREFIX = "trademl_appliance_"
+
+
+@dataclass(frozen=True)
+class DaemonFacts:
+    """What is known of the process that runs the jobs.
+
+    Attributes
+    ----------
+    runs : bool
+        A process holds the daemon's lock.
+    is_expected : bool
+        A daemon has run here before; a device that is driven by hand has none and is not down.
+    at : datetime or None
+        When it last wrote `health.json`, by the machine's clock.
+    said : dict
+        What it wrote.
+    """
+
+    runs: bool
+    is_expected: bool
+    at: datetime | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def reasons(self, now: datetime) -> tuple[Verdict, tuple[str, ...]]:
+        """Judge it at the instant `now` of the machine's clock."""
+        if not self.is_expected:
+            return Verdict.OK, ()
+        if not self.runs:
+            return Verdict.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
+        if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
+            return Verdict.DOWN, ("the daemon has been silent for more than two minutes",)
+        waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
+        return (Verdict.DEGRADED if waits else Verdict.OK), waits
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """The facts.
+
+    Attributes
+    ----------
+    health : Health
+    latch : LatchRecord
+    session : date or None
+        Newest session with a job.
+    runs : tuple of JobRun
+        Of that session.
+    last_done : dict of str to datetime
+        When each job last ended well.
+    checks : tuple of TripwireRow
+        Of that session.
+    bundle : str or None
+    free_disk : float
+        Share of the disk below the state folder.
+    """
+
+    health: Health
+    latch: LatchRecord
+    session: date | None
+    runs: tuple[JobRun, ...]
+    last_done: dict[str, datetime]
+    checks: tuple[tripwires.TripwireRow, ...]
+    reductions: tuple[str, ...]
+    undelivered: int
+    unfinished_orders: int
+    equity: str | None
+    positions: int | None
+    account_of: str | None
+    real_nav: str | None
+    real_nav_of: str | None
+    scored_asof: str | None
+    bundle: str | None
+    bundle_age: float | None
+    free_disk: float
+    daemon: DaemonFacts
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON fields."""
+        last = self.runs[-1] if self.runs else None
+        return {
+            "verdict": self.health.verdict.name.lower(),
+            "reasons": list(self.health.reasons),
+            "latch": self.latch.sentence(),
+            "armed": self.latch.is_armed,
+            "halt_id": self.latch.halt_id,
+            "session": self.session.isoformat() if self.session else None,
+            "equity": self.equity,
+            "positions": self.positions,
+            "account_of": self.account_of,
+            "real_nav": self.real_nav,
+            "real_nav_of": self.real_nav_of,
+            "bundle": self.bundle,
+            "bundle_age": self.bundle_age,
+            "scored_asof": self.scored_asof,
+            "last_job": f"{last.job}: {last.summary}" if last else None,
+            "reductions": list(self.reductions),
+            "undelivered": self.undelivered,
+            "unfinished_orders": self.unfinished_orders,
+            "free_disk": round(self.free_disk, 4),
+            "tripped": [row.name for row in self.checks if row.tripped],
+            "checks": {row.name: row.value for row in self.checks},
+            "jobs": {run.job: run.status.value if run.status else "running" for run in self.runs},
+            "last_done": {job: at.isoformat() for job, at in sorted(self.last_done.items())},
+            "daemon": "runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
+            "waits_for": list(self.daemon.said.get("waits_for", ())),
+            "tries_again": list(self.daemon.said.get("tries_again", ())),
+        }
+
+
+def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()) -> Vitals:
+    """Gather the facts.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Open for reading.
+    folder : StateFolder
+    now : datetime
+        The machine's clock.
+    daemon : DaemonFacts
+    concerns : sequence of str
+        What else degrades it, in sentences.
+    """
+    latch = Latch(folder.root, DurableFs()).read()
+    recent = job_runs.since(ledger, min(job_runs.sessions(ledger), default=date.min))
+    session = newest_session(recent)
+    runs = tuple(run for run in recent if run.session == session)
+    reduced = halts.standing(ledger, REDUCE)
+    undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
+    checks = tripwires.of_session(ledger, session) if session else ()
+    bundle = _bundle(folder)
+    base = assess(latch, runs, undelivered, bundle is not None, [row.name for row in reduced])
+    verdict, reasons = daemon.reasons(now)
+    worst = max(base.verdict, verdict, Verdict.DEGRADED if concerns else Verdict.OK)
+    value = nav.history(ledger, date.max, 1)
+    held = snapshots.latest(ledger)
+    return Vitals(
+        health=Health(worst, (*reasons, *base.reasons, *concerns)),
+        latch=latch,
+        session=session,
+        runs=runs,
+        last_done=_last_done(recent),
+        checks=checks,
+        reductions=tuple(row.name for row in reduced),
+        undelivered=undelivered,
+        unfinished_orders=len(intents.unfinished(ledger)),
+        equity=str(held.equity) if held else None,
+        account_of=held.when if held else None,
+        real_nav_of=f"close of {value[-1].session}" if value else None,
+        positions=len(held.positions) if held else None,
+        real_nav=str(value[-1].restated_nav) if value else None,
+        scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")),
+        bundle=bundle,
+        bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
+        free_disk=_free(folder),
+        daemon=daemon,
+    )
+
+
+def is_filling(folder: StateFolder) -> bool:
+    """Whether somebody should look for room on the disk, by the limit that is the default."""
+    return _free(folder) < FILLING
+
+
+def daemon_facts(folder: StateFolder) -> DaemonFacts:
+    """Look for a daemon: who holds its lock, and what it wrote last."""
+    if not folder.daemon_lock.exists():
+        return DaemonFacts(runs=False, is_expected=False)
+    content = DurableFs().read(folder.health)
+    try:
+        said = json.loads(content) if content else {}
+        at = datetime.fromisoformat(said["at"]) if "at" in said else None
+    except (ValueError, TypeError):
+        said, at = {}, None
+    return DaemonFacts(_is_locked(folder), True, at, said)
+
+
+def metrics(facts: dict[str, Any], now: datetime) -> str:
+    """Render the facts as a Prometheus text: one line a figure, no times of their own."""
+    daemon = facts.get("process", {})
+    lines = [
+        _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts["verdict"]], "0 ok, 1 degraded, 2 halted, 3 down"),
+        _gauge("armed", facts["armed"], "1 while orders may be sent"),
+        _gauge("halted", bool(facts["halt_id"]), "1 while a halt stands"),
+        _gauge("reductions", len(facts["reductions"]), "reductions that stand until a person ends them"),
+        _gauge("tripwires_tripped", len(facts["tripped"]), "checks of the newest session that tripped"),
+        _gauge("alerts_undelivered", facts["undelivered"], "alerts of late that reached nobody"),
+        _gauge("orders_unfinished", facts["unfinished_orders"], "orders that have not ended"),
+        _gauge("equity_usd", _number(facts["equity"]), "of the account as last agreed"),
+        _gauge("real_nav_usd", _number(facts["real_nav"]), "what the book would be worth outside a paper account"),
+        _gauge("positions", facts["positions"], "held as last agreed"),
+        _gauge("bundle_in_force", facts["bundle"] is not None, "1 when there is one"),
+        _gauge("bundle_age", facts["bundle_age"], "of the bundle in force, as a share of its limit"),
+        _gauge("free_disk_ratio", facts["free_disk"], "of the disk with the state folder"),
+        _gauge("data_age_days", _days(facts["scored_asof"], now), "since the newest scored session"),
+        _gauge("clock_skew_seconds", _number(facts["checks"].get("CLOCK_SKEW")), "to the broker, as last measured"),
+        _gauge("temperature_celsius", _number(facts["checks"].get("TEMP")), "of the hottest zone, as last measured"),
+        _gauge("reconcile_breaks", _number(facts["checks"].get("RECON_BREAK")), "differences in the last reconcile"),
+        _gauge("ready", not facts["waits_for"], "1 when the daemon does its work"),
+        _gauge("daemon_resident_bytes", daemon.get("resident_bytes"), "memory of the idle daemon"),
+        _gauge("daemon_start_seconds", daemon.get("started_at"), "when the daemon started, Unix time"),
+        _gauge("health_written_seconds", now.timestamp(), "when this was written, Unix time"),
+        *_labelled(
+            "job_last_done_seconds",
+            "job",
+            {job: datetime.fromisoformat(at).timestamp() for job, at in facts["last_done"].items()},
+            "when each job last ended well, Unix time",
+        ),
+        *_labelled(
+            "job_ended_well",
+            "job",
+            {job: status == JobStatus.DONE.value for job, status in facts["jobs"].items()},
+            "1 for a job of the newest session that ended well",
+        ),
+    ]
+    return "".join(line for line in lines if line)
+
+
+def _gauge(name: str, value: float | bool | None, words: str) -> str:
+    if value is None:
+        return ""
+    head = f"# HELP {PREFIX}{name} {words}\n# TYPE {PREFIX}{name} gauge\n"
+    return f"{head}{PREFIX}{name} {float(value):.15g}\n"
+
+
+def _labelled(name: str, label: str, values: dict[str, Any], words: str) -> list[str]:
+    if not values:
+        return []
+    head = f"# HELP {PREFIX}{name} {words}\n# TYPE {PREFIX}{name} gauge\n"
+    return [head, *(f'{PREFIX}{name}{{{label}="{key}"}} {float(value):.15g}\n' for key, value in sorted(values.items()))]
+
+
+def _last_done(runs: tuple[JobRun, ...]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for run in runs:
+        if run.status is JobStatus.DONE and run.finished_at is not None:
+            found[run.job] = max(run.finished_at, found.get(run.job, run.finished_at))
+    return found
+
+
+def _bundle(folder: StateFolder) -> str | None:
+    try:
+        pointer = json.loads((folder.bundles / "current.json").read_bytes())
+        return f"{pointer['seq']}-{pointer['bundle_id']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _free(folder: StateFolder) -> float:
+    usage = shutil.disk_usage(folder.root)
+    return usage.free / usage.total
+
+
+def _is_locked(folder: StateFolder) -> bool:
+    descriptor = os.open(folder.daemon_lock, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(str(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _days(asof: str | None, now: datetime) -> float | None:
+    return None if asof is None else float((now.date() - date.fromisoformat(asof)).days)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,142 @@
+"""The state folder: where each thing of one device lives, and the lock that keeps a second writer out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from signals.errors import FixInput, Locked
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Names inside one device's state folder; nothing else in the program spells them."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Written by `appliance init`; one file holds every setting of the device."""
+        return self.root / "config.yml"
+
+    @property
+    def ledger(self) -> Path:
+        """SQLite: the durable record."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def market(self) -> Path:
+        """DuckDB: the curated bars; a cache that can be rebuilt."""
+        return self.root / "market.duckdb"
+
+    @property
+    def bundles(self) -> Path:
+        """Verified bundles and the pointer to the active one."""
+        return self.root / "bundles"
+
+    @property
+    def exchange(self) -> Path:
+        """State of the embedded exchange when this device hosts it."""
+        return self.root / "exchange"
+
+    @property
+    def reports(self) -> Path:
+        """Daily reports and pictures."""
+        return self.root / "reports"
+
+    @property
+    def incoming(self) -> Path:
+        """Downloads that are not taken over yet; emptied by every pull that succeeds."""
+        return self.root / "incoming"
+
+    @property
+    def manifest(self) -> Path:
+        """The dataset's manifest as the last pull left it."""
+        return self.root / "dataset.json"
+
+    @property
+    def features(self) -> Path:
+        """What the model read, a file an evening."""
+        return self.root / "features"
+
+    @property
+    def completed(self) -> Path:
+        """What a vendor told of sessions that were not published, and which of it each evening stood on."""
+        return self.root / "completed"
+
+    @property
+    def copies(self) -> Path:
+        """Scratch of a backup or a restore at work."""
+        return self.root / "copies"
+
+    @property
+    def alerts(self) -> Path:
+        """Every alert, one JSON line each."""
+        return self.root / "alerts.jsonl"
+
+    @property
+    def halt_request(self) -> Path:
+        """A file whose presence halts the device: the kill switch for a person with nothing but a shell."""
+        return self.root / "HALT"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that may write."""
+        return self.root / "lock"
+
+    @property
+    def daemon_lock(self) -> Path:
+        """Held by the one daemon of this folder for as long as it lives."""
+        return self.root / "daemon.lock"
+
+    @property
+    def health(self) -> Path:
+        """What the daemon last wrote of itself; a link where a runtime folder holds the file."""
+        return self.root / "health.json"
+
+    @property
+    def briefing(self) -> Path:
+        """What the daemon last knew of settings and calendar."""
+        return self.root / "briefing.json"
+
+    def require(self) -> None:
+        """Raise `FixInput` when this is not the state folder of a device."""
+        if not self.config.is_file():
+            raise FixInput(
+                "this is not a device's state folder",
+                where=str(self.root),
+                mend="Run `appliance init --state DIR --venue VENUE --store STORE` or name another folder with --state",
+            )
+
+
+@contextmanager
+def exclusive(folder: StateFolder) -> Iterator[None]:
+    """Hold the folder's lock for the length of the block; raise `Locked` at once when another process has it."""
+    with _held(folder, folder.lock, "another process works in this state folder", "Wait for it to end"):
+        yield
+
+
+@contextmanager
+def only_daemon(folder: StateFolder) -> Iterator[None]:
+    """Be the folder's one daemon for the length of the block; raise `Locked` at once when there is another."""
+    with _held(folder, folder.daemon_lock, "a daemon already runs for this state folder", "Stop that one first"):
+        yield
+
+
+@contextmanager
+def _held(folder: StateFolder, lock: Path, what: str, mend: str) -> Iterator[None]:
+    folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Locked(what, where=str(folder.root), mend=f"{mend}; there is never a reason to delete the lock file") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

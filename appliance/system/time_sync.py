@@ -1,0 +1,152 @@
+"""Time as the daemon needs it: whether the machine's clock may be believed, and whether it jumped or slept.
+
+Invariants
+----------
+1. Nothing here sets a clock, and nothing waits longer than `ASK_SECONDS`.
+2. What cannot be told counts as wrong: a clock of which nobody says that it is synchronised is not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+
+from appliance.system.clock import ASK_SECONDS, SystemClock, get
+from signals.errors import BrokerUnreachable
+from signals.text.wording import reason_of
+
+MAX_SKEW_SECONDS = 2.0
+DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant lies in the second after it
+STA_UNSYNC = 0x40
+TIME_ERROR = 5
+CHRONY = ("chronyc", "-n", "-h", "127.0.0.1", "-c", "tracking")
+UNSYNCHRONISED = "the clock is not synchronised"
+
+
+def chrony_says(run: Callable[[Sequence[str]], str | None]) -> str | None:
+    """Why chrony's clock is not to be believed; empty when it is; None where chrony does not answer.
+
+    Parameters
+    ----------
+    run : callable
+        Runs a command and returns its output, or None when it cannot.
+    """
+    answer = run(CHRONY)
+    fields = answer.strip().split(",") if answer else []
+    if len(fields) < 14:
+        return None
+    if fields[13] == "Not synchronised" or fields[0] in ("", "00000000", "7F7F0101"):
+        return f"{UNSYNCHRONISED}: chrony has no source"
+    offset = abs(float(fields[4]))
+    return f"{UNSYNCHRONISED}: chrony is {offset:.1f} s off" if offset > MAX_SKEW_SECONDS else ""
+
+
+def kernel_says(adjtimex: Callable[[], tuple[int, int] | None]) -> str | None:
+    """Why the kernel's clock is not to be believed; empty when it is; None where the kernel may not be asked."""
+    answer = adjtimex()
+    if answer is None:
+        return None
+    state, status = answer
+    return f"{UNSYNCHRONISED}: the kernel says so" if state == TIME_ERROR or status & STA_UNSYNC else ""
+
+
+def unsynchronised() -> str:
+    """Why this machine's clock is not to be believed, asking chrony first and then the kernel; empty when it is."""
+    said = chrony_says(_output)
+    if said is None:
+        said = kernel_says(_adjtimex)
+    return f"{UNSYNCHRONISED}: neither chrony nor the kernel says that it is" if said is None else said
+
+
+def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
+    """How far the clock is from the Date header of `url`, at least, in seconds; zero within what the header can tell.
+
+    Raises
+    ------
+    BrokerUnreachable
+        It does not answer, or says no date.
+    """
+    before = now()
+    try:
+        dated, _ = get(url, "/v2/clock")
+        told = parsedate_to_datetime(dated).astimezone(UTC)
+    except (OSError, HTTPException, ValueError, TypeError) as error:
+        raise BrokerUnreachable("the broker does not tell the date", where=reason_of(error)) from None
+    after = now()
+    middle = before + (after - before) / 2
+    off = (middle - told).total_seconds() - DATE_HALF_SECOND
+    unsure = DATE_HALF_SECOND + (after - before).total_seconds() / 2
+    return max(0.0, abs(off) - unsure)
+
+
+@dataclass(frozen=True)
+class Instants:
+    """The three clocks of a machine at one moment, in seconds."""
+
+    wall: float
+    monotonic: float
+    boottime: float
+
+
+@dataclass(frozen=True)
+class Jump:
+    """What happened to time between two looks.
+
+    Attributes
+    ----------
+    set_by : float
+        Seconds by which somebody set the wall clock.
+    slept : float
+        Seconds for which the machine was suspended.
+    """
+
+    set_by: float
+    slept: float
+
+
+def between(earlier: Instants, later: Instants) -> Jump:
+    """Tell setting a clock and sleeping apart: the boot clock goes on in a suspended machine."""
+    passed = later.boottime - earlier.boottime
+    return Jump(later.wall - earlier.wall - passed, passed - (later.monotonic - earlier.monotonic))
+
+
+def instants() -> Instants:
+    """Read the three clocks of this machine."""
+    wall = SystemClock().now().timestamp()
+    return Instants(wall, SystemClock().monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def _output(command: Sequence[str]) -> str | None:
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+class _Timex(ctypes.Structure):
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 512),
+    )
+
+
+def _adjtimex() -> tuple[int, int] | None:
+    """Ask the kernel without changing anything: its clock state and the status bits."""
+    asked = _Timex()
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(asked))
+    return None if state < 0 else (state, asked.status)

@@ -1,0 +1,1 @@
+"""Endpoints of the exchange, in the shapes of Alpaca's API."""

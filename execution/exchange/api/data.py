@@ -1,0 +1,286 @@
+"""The endpoints of market data: what the gate lets through, in Alpaca's shapes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from execution.exchange.core.book import fixed_id
+from execution.exchange.core.wire import STAMP_FORMAT, bar_row, instant
+from execution.exchange.market.spans import Frame, Span, hours, longer, midnight, print_at, restated
+from execution.exchange.protocol import query
+from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
+from execution.fills import to_price
+from execution.orders import Side
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import NEW_YORK
+
+if TYPE_CHECKING:
+    from execution.exchange.api.exchange import Exchange
+
+BARS_PAGE, BARS_MAX = 1000, 10_000
+ACTIONS_PAGE, ACTIONS_MAX = 100, 1000
+RAW, MINUTE = Decimal(1), timedelta(minutes=1)
+ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
+
+
+def bars(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/bars: sorted by symbol, then time; the limit counts bars over all symbols."""
+    rows, token = _bar_page(exchange, request, query.words(request, "symbols"))
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for symbol, row in rows:
+        grouped.setdefault(symbol, []).append(row)
+    return answer({"bars": grouped, "next_page_token": token, "currency": "USD"})
+
+
+def symbol_bars(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/bars."""
+    rows, token = _bar_page(exchange, request, (symbol,))
+    return answer({"bars": [row for _, row in rows], "symbol": symbol, "next_page_token": token, "currency": "USD"})
+
+
+def _bar_page(exchange: Exchange, request: Request, symbols: tuple[str, ...]) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+    if not symbols:
+        raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
+    frame = Frame.read(request.query.get("timeframe", ""))
+    if frame is None:
+        raise RefusedByVenue(BAD_QUERY, parameter="timeframe", given=request.query.get("timeframe", ""))
+    limit = query.count(request, "limit", BARS_PAGE, BARS_MAX)
+    descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
+    first = query.instant(request, "start") or midnight(exchange.now.astimezone(NEW_YORK).date())
+    last = query.instant(request, "end") or exchange.now
+    mapping = _mapping(request)
+    factor = _adjustment(exchange, request)
+    resume = _read_token(request.query.get("page_token"))
+    page: list[tuple[str, dict[str, Any]]] = []
+    for symbol in sorted(set(symbols)):
+        if resume and symbol < resume[0]:
+            continue
+        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), mapping, factor) if first <= bar.start <= last]
+        for bar in reversed(found) if descending else found:
+            if resume and symbol == resume[0] and not _beyond(bar.start, resume[1], descending):
+                continue
+            if len(page) == limit:
+                return page, _token(page[-1])
+            page.append((symbol, bar_row(bar)))
+    return page, None
+
+
+def _spans(
+    exchange: Exchange,
+    symbol: str,
+    frame: Frame,
+    between: tuple[datetime, datetime],
+    mapping: Mapping[str, Any],
+    factor: Callable[[str, date], Decimal],
+) -> list[Span]:
+    """Return every bar of `frame` that begins in `between`, and perhaps some beside it; none ends after now."""
+    market, now = exchange.venue.market, exchange.now
+    begin, end = (at.astimezone(NEW_YORK).date() for at in between)
+    found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, **mapping)
+    days = [restated(bar, factor(symbol, bar.day)) for bar in found]
+    if frame.unit == "D":
+        return days
+    if frame.unit != "H":
+        return list(longer(frame, days))
+    running = market.session_now(now)
+    price = None if running is None else market.opening(symbol, running.day, now)
+    if running is not None and price is not None:
+        hour = frame.hour(running.open)
+        if hour + timedelta(hours=frame.amount) <= now:
+            return [*hours(frame, days, market.calendar.session), print_at(hour, price)]
+    return list(hours(frame, days, market.calendar.session))
+
+
+def _mapping(request: Request) -> Mapping[str, Any]:
+    """Read `asof`: the day on which the symbols are meant, or `-` for the bare symbols."""
+    if request.query.get("asof") == "-":
+        return {"mapped": False}
+    return {"asof": query.day(request, "asof")}
+
+
+def _adjustment(exchange: Exchange, request: Request) -> Callable[[str, date], Decimal]:
+    """Return the divisor of prices: splits by now on raw bars; adjusted bars are served as they are."""
+    wanted = frozenset(query.words(request, "adjustment")) or frozenset({"raw"})
+    if not wanted <= ADJUSTMENTS:
+        raise RefusedByVenue(BAD_QUERY, parameter="adjustment", given=request.query.get("adjustment", ""))
+    if not wanted & {"split", "all"}:
+        return lambda symbol, day: Decimal(1)
+    return lambda symbol, day: exchange.venue.market.split_factor(symbol, day, exchange.now)
+
+
+def _beyond(start: datetime, mark: datetime, descending: bool) -> bool:
+    return start < mark if descending else start > mark
+
+
+def _token(last: tuple[str, dict[str, Any]]) -> str:
+    return base64.urlsafe_b64encode(f"{last[0]}|{last[1]['t']}".encode()).decode()
+
+
+def _read_token(token: str | None) -> tuple[str, datetime] | None:
+    if not token:
+        return None
+    try:
+        symbol, stamp = base64.urlsafe_b64decode(token.encode()).decode().split("|")
+        return symbol, datetime.strptime(stamp, STAMP_FORMAT).replace(tzinfo=UTC)
+    except (ValueError, binascii.Error):
+        raise RefusedByVenue(BAD_QUERY, parameter="page_token", given=token) from None
+
+
+Teller = Callable[["Exchange", str], "dict[str, Any] | None"]
+
+
+def _of_many(tell: Teller, name: str, exchange: Exchange, request: Request) -> Response:
+    rows = {symbol: tell(exchange, symbol) for symbol in query.words(request, "symbols")}
+    known = {symbol: row for symbol, row in rows.items() if row is not None}
+    return answer({name: known, "currency": "USD"} if name else known)
+
+
+def _of_one(tell: Teller, name: str, exchange: Exchange, symbol: str) -> Response:
+    row = tell(exchange, symbol)
+    if row is None:
+        raise RefusedByVenue(ASSET_NOT_FOUND, _symbol=symbol)
+    return answer({"symbol": symbol, "currency": "USD", **({name: row} if name else row)})
+
+
+def latest_quotes(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/quotes/latest: the last price with half the spread on either side."""
+    return _of_many(_quote, "quotes", exchange, request)
+
+
+def latest_quote(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/quotes/latest."""
+    return _of_one(_quote, "quote", exchange, symbol)
+
+
+def _quote(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    venue = exchange.venue
+    price = venue.market.last_price(symbol, venue.now)
+    if price is None:
+        return None
+    bid, ask = (float(to_price(price * (1 + side.sign * venue.half_spread))) for side in (Side.SELL, Side.BUY))
+    return {"t": instant(venue.now), "ax": "N", "ap": ask, "as": 1, "bx": "N", "bp": bid, "bs": 1, "c": ["R"], "z": "A"}
+
+
+def latest_trades(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/trades/latest."""
+    return _of_many(_trade, "trades", exchange, request)
+
+
+def latest_trade(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/trades/latest."""
+    return _of_one(_trade, "trade", exchange, symbol)
+
+
+def _trade(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    venue = exchange.venue
+    price = venue.market.last_price(symbol, venue.now)
+    if price is None:
+        return None
+    return {"t": instant(venue.now), "x": "N", "p": float(price), "s": 1, "c": ["@"], "i": 1, "z": "A"}
+
+
+def latest_bars(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/bars/latest: the last closed daily bar."""
+    return _of_many(_latest_bar, "bars", exchange, request)
+
+
+def latest_bar(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/bars/latest."""
+    return _of_one(_latest_bar, "bar", exchange, symbol)
+
+
+def _latest_bar(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    found = exchange.venue.market.latest(symbol, exchange.now, 1)
+    return bar_row(restated(found[0], RAW)) if found else None
+
+
+def snapshots(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/stocks/snapshots."""
+    return _of_many(_snapshot, "", exchange, request)
+
+
+def snapshot(exchange: Exchange, request: Request, symbol: str) -> Response:
+    """GET /v2/stocks/{symbol}/snapshot."""
+    return _of_one(_snapshot, "", exchange, symbol)
+
+
+def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+    """Return what is known now: while a session runs its day holds the opening print alone."""
+    venue, market, now = exchange.venue, exchange.venue.market, exchange.now
+    quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
+    if quote is None or trade is None:
+        return None
+    days = [restated(bar, RAW) for bar in market.latest(symbol, now, 2)]
+    minutes = [print_at(market.calendar.session(day.start.date()).close - MINUTE, day.close) for day in days]
+    price = None if running is None else market.opening(symbol, running.day, venue.now)
+    if running is not None and price is not None:
+        days, minutes = [*days, print_at(midnight(running.day), price)], [*minutes, print_at(running.open, price)]
+    rows = {"latestTrade": trade, "latestQuote": quote}
+    bars = {"minuteBar": minutes[-1:], "dailyBar": days[-1:], "prevDailyBar": days[-2:-1]}
+    return rows | {name: bar_row(found[0]) for name, found in bars.items() if found}
+
+
+def corporate_actions(exchange: Exchange, request: Request) -> Response:
+    """GET /v1/corporate-actions: what is public at `now`, by process date in [start, end]."""
+    today = exchange.now.astimezone(NEW_YORK).date()
+    first, last = query.day(request, "start") or today, query.day(request, "end") or today
+    symbols, types = frozenset(query.words(request, "symbols")), frozenset(query.words(request, "types"))
+    limit = query.count(request, "limit", ACTIONS_PAGE, ACTIONS_MAX)
+    descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
+    found = [
+        (family, row)
+        for action in exchange.venue.market.announced(exchange.now)
+        for family, row in (_action(action),)
+        if first <= action.effective <= last
+        and (not symbols or {action.symbol, action.new_symbol} & symbols)
+        and (not types or family.removesuffix("s") in types)
+    ]
+    if descending:
+        found.reverse()
+    start = _action_offset(request.query.get("page_token"), [row["id"] for _, row in found])
+    page = found[start : start + limit]
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for family, row in page:
+        grouped.setdefault(family, []).append(row)
+    token = page[-1][1]["id"] if start + limit < len(found) else None
+    return answer({"corporate_actions": grouped, "next_page_token": token})
+
+
+def _action_offset(token: str | None, ids: list[str]) -> int:
+    if not token:
+        return 0
+    if token not in ids:
+        raise RefusedByVenue(BAD_QUERY, parameter="page_token", given=token)
+    return ids.index(token) + 1
+
+
+def _action(action: Action) -> tuple[str, dict[str, Any]]:
+    day = action.effective.isoformat()
+    row: dict[str, Any] = {"id": fixed_id("action", action.kind, action.symbol, day), "process_date": day}
+    dates = {"ex_date": day, "record_date": day, "payable_date": day}  # here everything happens on the effective day
+    cusip = fixed_id("cusip", action.symbol).replace("-", "")[:9].upper()
+    if action.kind is ActionKind.SPLIT:
+        assert action.ratio is not None
+        new, old = action.ratio.as_integer_ratio()
+        rates = {"symbol": action.symbol, "new_rate": new, "old_rate": old, **dates}
+        if new > old:
+            return "forward_splits", row | rates | {"cusip": cusip}
+        return "reverse_splits", row | rates | {"old_cusip": cusip, "new_cusip": cusip}
+    if action.kind is ActionKind.DIVIDEND:
+        assert action.cash is not None
+        told = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
+        return "cash_dividends", row | told | dates
+    if action.kind is ActionKind.SYMBOL_CHANGE:
+        names = {"old_symbol": action.symbol, "new_symbol": action.new_symbol}
+        return "name_changes", row | names | {"old_cusip": cusip, "new_cusip": cusip}
+    assert action.cash is not None
+    if action.cash:
+        told = {"acquiree_symbol": action.symbol, "acquiree_cusip": cusip, "rate": float(action.cash)}
+        return "cash_mergers", row | told | {"effective_date": day}
+    return "worthless_removals", row | {"symbol": action.symbol, "cusip": cusip}

@@ -1,0 +1,107 @@
+"""The endpoints of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from execution.exchange.core.desk import cancel, place, replace_order
+from execution.exchange.core.wire import order_row
+from execution.exchange.orders.order import Order
+from execution.exchange.protocol import query, refusals
+from execution.exchange.protocol.draft import parse
+from execution.exchange.protocol.message import NO_CONTENT, Request, Response, answer
+from execution.exchange.protocol.refusals import RefusedByVenue
+
+if TYPE_CHECKING:
+    from execution.exchange.api.exchange import Exchange
+
+PAGE, PAGE_MAX = 50, 500
+
+
+def submit(exchange: Exchange, request: Request) -> Response:
+    """POST /v2/orders."""
+    return answer(order_row(place(exchange.venue, parse(request.json()))))
+
+
+def list_orders(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/orders: newest first unless asked otherwise; open ones unless asked otherwise."""
+    status = query.word(request, "status", ("open", "closed", "all"), "open")
+    ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
+    limit = query.count(request, "limit", PAGE, PAGE_MAX)
+    book = exchange.venue.book
+    pool = book.open_orders() if status == "open" else list(book.orders.values())
+    rows = [order for order in _selected(exchange, request, pool) if status != "closed" or not order.is_open]
+    if not ascending:
+        rows.reverse()
+    return answer([order_row(order) for order in rows[:limit]])
+
+
+def _selected(exchange: Exchange, request: Request, pool: list[Order]) -> Iterator[Order]:
+    after, until = query.instant(request, "after"), query.instant(request, "until")
+    low, high = _neighbour(exchange, request, "after_order_id"), _neighbour(exchange, request, "before_order_id")
+    if low is not None and high is not None:
+        raise RefusedByVenue(refusals.EXCLUSIVE_PARAMETERS, one="after_order_id", other="before_order_id")
+    if (low or high) and (after or until):
+        raise RefusedByVenue(refusals.EXCLUSIVE_PARAMETERS, one="order ids", other="after or until")
+    symbols = frozenset(query.words(request, "symbols"))
+    side = request.query.get("side")
+    for order in pool:
+        if (
+            (after is None or order.submitted_at > after)
+            and (until is None or order.submitted_at < until)
+            and (low is None or order.seq > low.seq)
+            and (high is None or order.seq < high.seq)
+            and (not symbols or order.symbol in symbols)
+            and (not side or order.side == side)
+        ):
+            yield order
+
+
+def _neighbour(exchange: Exchange, request: Request, name: str) -> Order | None:
+    given = request.query.get(name)
+    return _order(exchange, given) if given else None
+
+
+def get_order(exchange: Exchange, request: Request, order_id: str) -> Response:
+    """GET /v2/orders/{order_id}."""
+    return answer(order_row(_order(exchange, order_id)))
+
+
+def get_by_client_id(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/orders:by_client_order_id."""
+    given = request.query.get("client_order_id", "")
+    book = exchange.venue.book
+    if given not in book.by_client_id:
+        raise RefusedByVenue(refusals.ORDER_UNKNOWN, _id=given)
+    return answer(order_row(book.orders[book.by_client_id[given]]))
+
+
+def cancel_order(exchange: Exchange, request: Request, order_id: str) -> Response:
+    """DELETE /v2/orders/{order_id}."""
+    cancel(exchange.venue, _order(exchange, order_id))
+    return NO_CONTENT
+
+
+def cancel_all(exchange: Exchange, request: Request) -> Response:
+    """DELETE /v2/orders: one row an open order, with the status that its own cancellation would have had."""
+    rows = []
+    for order in exchange.venue.book.open_orders():
+        try:
+            cancel(exchange.venue, order)
+            rows.append({"id": order.id, "status": 200})
+        except RefusedByVenue as refused:
+            rows.append({"id": order.id, "status": refused.refusal.status})
+    return answer(rows, 207)
+
+
+def replace(exchange: Exchange, request: Request, order_id: str) -> Response:
+    """PATCH /v2/orders/{order_id}."""
+    return answer(order_row(replace_order(exchange.venue, _order(exchange, order_id), request.json())))
+
+
+def _order(exchange: Exchange, order_id: str) -> Order:
+    found = exchange.venue.book.orders.get(order_id)
+    if found is None:
+        raise RefusedByVenue(refusals.ORDER_UNKNOWN, _id=order_id)
+    return found

@@ -1,0 +1,81 @@
+"""The endpoints of positions. Closing one is an ordinary market order under the ordinary rules."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+from typing import TYPE_CHECKING, Any
+
+from execution.exchange.core.assets import find
+from execution.exchange.core.book import Holding
+from execution.exchange.core.desk import SHARE_STEP, cancel, place
+from execution.exchange.core.wire import order_row, position_row
+from execution.exchange.orders.order import Order
+from execution.exchange.protocol import refusals
+from execution.exchange.protocol.draft import decimal_of, parse
+from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.query import flag
+from execution.exchange.protocol.refusals import RefusedByVenue
+
+if TYPE_CHECKING:
+    from execution.exchange.api.exchange import Exchange
+
+HUNDRED = Decimal(100)
+
+
+def positions(exchange: Exchange, request: Request) -> Response:
+    """GET /v2/positions, sorted by symbol."""
+    venue = exchange.venue
+    held = sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol)
+    return answer([position_row(holding, venue.book, venue.market, venue.now) for holding in held])
+
+
+def position(exchange: Exchange, request: Request, name: str) -> Response:
+    """GET /v2/positions/{symbol_or_asset_id}."""
+    venue = exchange.venue
+    return answer(position_row(_held(exchange, name), venue.book, venue.market, venue.now))
+
+
+def close(exchange: Exchange, request: Request, name: str) -> Response:
+    """DELETE /v2/positions/{symbol_or_asset_id}: all of it, `qty` shares or `percentage` of it."""
+    held = _held(exchange, name)
+    quantity, percentage = request.query.get("qty"), request.query.get("percentage")
+    if quantity and percentage:
+        raise RefusedByVenue(refusals.PERCENTAGE_OR_QTY)
+    wanted = abs(held.quantity)
+    if quantity:
+        wanted = decimal_of(quantity, "qty")
+    if percentage:
+        share = decimal_of(percentage, "percentage") / HUNDRED
+        wanted = (wanted * share).quantize(SHARE_STEP, ROUND_DOWN)
+    return answer(order_row(_close(exchange, held, wanted)))
+
+
+def close_all(exchange: Exchange, request: Request) -> Response:
+    """DELETE /v2/positions: one row a position, with the order or the refusal of closing it."""
+    venue = exchange.venue
+    if flag(request, "cancel_orders"):
+        for order in venue.book.open_orders():
+            cancel(venue, order)
+    rows: list[dict[str, Any]] = []
+    for held in sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol):
+        try:
+            body: dict[str, Any] = order_row(_close(exchange, held, abs(held.quantity)))
+            rows.append({"symbol": held.symbol, "status": 200, "body": body})
+        except RefusedByVenue as refused:
+            rows.append({"symbol": held.symbol, "status": refused.refusal.status, "body": refused.content})
+    return answer(rows, 207)
+
+
+def _close(exchange: Exchange, held: Holding, quantity: Decimal) -> Order:
+    side = "sell" if held.quantity > 0 else "buy"
+    asked = {"symbol": held.symbol, "qty": quantity, "side": side, "type": "market", "time_in_force": "day"}
+    return place(exchange.venue, parse(asked))
+
+
+def _held(exchange: Exchange, name: str) -> Holding:
+    venue = exchange.venue
+    asset = find(name, venue.book, venue.market, venue.config, venue.now)
+    held = venue.book.holdings.get(asset.symbol) if asset else None
+    if held is None:
+        raise RefusedByVenue(refusals.POSITION_UNKNOWN)
+    return held

@@ -1,0 +1,84 @@
+"""Every endpoint as a row: method, path, function. A segment in braces is an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from execution.exchange.api import account, data, history, orders, positions, sim
+from execution.exchange.protocol.message import Response
+
+SIM_PREFIX = "/_sim/"
+Endpoint = Callable[..., Response]  # (exchange, request, *path arguments)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+
+
+ROUTES = (
+    Route("GET", "/v2/account", account.account),
+    Route("GET", "/v2/account/configurations", account.configurations),
+    Route("PATCH", "/v2/account/configurations", account.configure),
+    Route("GET", "/v2/account/activities", account.activities),
+    Route("GET", "/v2/account/activities/{activity_type}", account.activities_of_type),
+    Route("GET", "/v2/account/portfolio/history", history.portfolio_history),
+    Route("GET", "/v2/clock", account.clock),
+    Route("GET", "/v2/calendar", account.calendar),
+    Route("GET", "/v3/clock", account.market_clocks),
+    Route("GET", "/v3/calendar/{market}", account.market_calendar),
+    Route("GET", "/v2/assets", account.assets),
+    Route("GET", "/v2/assets/{symbol_or_asset_id}", account.asset),
+    Route("GET", "/v2/positions", positions.positions),
+    Route("DELETE", "/v2/positions", positions.close_all),
+    Route("GET", "/v2/positions/{symbol_or_asset_id}", positions.position),
+    Route("DELETE", "/v2/positions/{symbol_or_asset_id}", positions.close),
+    Route("POST", "/v2/orders", orders.submit),
+    Route("GET", "/v2/orders", orders.list_orders),
+    Route("DELETE", "/v2/orders", orders.cancel_all),
+    Route("GET", "/v2/orders:by_client_order_id", orders.get_by_client_id),
+    Route("GET", "/v2/orders/{order_id}", orders.get_order),
+    Route("PATCH", "/v2/orders/{order_id}", orders.replace),
+    Route("DELETE", "/v2/orders/{order_id}", orders.cancel_order),
+    Route("GET", "/v2/stocks/bars", data.bars),
+    Route("GET", "/v2/stocks/bars/latest", data.latest_bars),
+    Route("GET", "/v2/stocks/quotes/latest", data.latest_quotes),
+    Route("GET", "/v2/stocks/trades/latest", data.latest_trades),
+    Route("GET", "/v2/stocks/snapshots", data.snapshots),
+    Route("GET", "/v2/stocks/{symbol}/bars", data.symbol_bars),
+    Route("GET", "/v2/stocks/{symbol}/bars/latest", data.latest_bar),
+    Route("GET", "/v2/stocks/{symbol}/quotes/latest", data.latest_quote),
+    Route("GET", "/v2/stocks/{symbol}/trades/latest", data.latest_trade),
+    Route("GET", "/v2/stocks/{symbol}/snapshot", data.snapshot),
+    Route("GET", "/v1/corporate-actions", data.corporate_actions),
+    Route("GET", "/_sim/clock", sim.clock),
+    Route("POST", "/_sim/advance", sim.advance),
+    Route("GET", "/_sim/log", sim.log),
+    Route("GET", "/_sim/faults", sim.list_faults),
+    Route("POST", "/_sim/faults", sim.arm_faults),
+    Route("DELETE", "/_sim/faults", sim.clear_faults),
+    Route("POST", "/_sim/halt", sim.halt),
+    Route("POST", "/_sim/borrow", sim.borrow),
+    Route("POST", "/_sim/closure", sim.closure),
+)
+_EXACT = {(route.method, route.path): route.endpoint for route in ROUTES if "{" not in route.path}
+_PATTERNS = [(route.method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path)), route.endpoint) for route in ROUTES if "{" in route.path]
+
+
+def find(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
+    """Return the endpoint of a request and its path arguments, or None."""
+    exact = _EXACT.get((method, path))
+    if exact is not None:
+        return exact, ()
+    for allowed, pattern, endpoint in _PATTERNS:
+        found = pattern.fullmatch(path) if allowed == method else None
+        if found:
+            return endpoint, tuple(unquote(part) for part in found.groups())
+    return None

@@ -1,0 +1,1 @@
+"""The venue itself: accounts, the order desk, corporate actions, and their durable state."""

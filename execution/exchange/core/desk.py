@@ -1,0 +1,199 @@
+"""What happens to orders at the venue: placed, filled, cancelled, replaced, expired.
+
+Every function checks first and writes last, so that a refusal leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from execution.exchange.core.accounts import settle
+from execution.exchange.core.assets import asset_id
+from execution.exchange.core.book import fixed_id
+from execution.exchange.core.checks import Context, check, hold_price_of, intent_of
+from execution.exchange.core.venue import Venue
+from execution.exchange.orders.matching import AUCTIONS, Moment, Offer, match
+from execution.exchange.orders.order import Order
+from execution.exchange.orders.replacement import changed
+from execution.exchange.orders.windows import due_session
+from execution.exchange.protocol import refusals
+from execution.exchange.protocol.draft import Draft
+from execution.exchange.protocol.refusals import RefusedByVenue
+from execution.fills import Fill
+from execution.orders import OrderStatus, TimeInForce
+from signals.market.sessions import NEW_YORK
+
+S = OrderStatus
+GTC_LIFE = timedelta(days=90)
+SHARE_STEP = Decimal("0.000000001")
+NOT_CANCELABLE = frozenset({S.PENDING_REPLACE, S.PENDING_CANCEL})
+NOT_REPLACEABLE = frozenset({S.ACCEPTED, S.PENDING_NEW, S.PENDING_CANCEL, S.PENDING_REPLACE})
+IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+def place(venue: Venue, draft: Draft) -> Order:
+    """Take an order and return it as it is acknowledged; a running session matches it right behind the answer.
+
+    Raises
+    ------
+    RefusedByVenue
+        Its window is closed or a rule of `checks` forbids it.
+    """
+    session = due_session(draft.time_in_force, venue.now, venue.market)
+    context = Context(venue.book, venue.market, venue.config, venue.now)
+    check(draft, context)
+    order = _new_order(venue, draft, context, session)
+    return _acknowledge(venue, order)
+
+
+def _new_order(venue: Venue, draft: Draft, context: Context, session: date) -> Order:
+    book, at = venue.book, venue.book.stamp()
+    id_ = book.new_id("order")
+    gtc = draft.time_in_force is TimeInForce.GTC
+    return Order(
+        id=id_,
+        seq=len(book.orders),
+        client_order_id=draft.client_order_id or fixed_id("client", id_),
+        asset_id=asset_id(draft.symbol),
+        symbol=draft.symbol,
+        side=draft.side,
+        type=draft.type,
+        time_in_force=draft.time_in_force,
+        quantity=draft.quantity,
+        notional=draft.notional,
+        status=S.PENDING_NEW if venue.market.session_now(venue.now) else S.ACCEPTED,
+        session=session,
+        created_at=at,
+        updated_at=at,
+        submitted_at=at,
+        position_intent=intent_of(draft, book),
+        hold_price=hold_price_of(draft, context),
+        limit_price=draft.limit_price,
+        stop_price=draft.stop_price,
+        trail_price=draft.trail_price,
+        trail_percent=draft.trail_percent,
+        extended_hours=draft.extended_hours,
+        expires_at=at + GTC_LIFE if gtc else venue.market.calendar.session(session).close,
+    )
+
+
+def _acknowledge(venue: Venue, order: Order) -> Order:
+    venue.book.put(order)
+    if order.status is S.ACCEPTED:
+        venue.tell("accepted", order)
+        return order
+    working = venue.book.put(order.to(S.NEW, venue.book.stamp()))
+    venue.tell("new", working)
+    touch(venue, working)
+    return order
+
+
+def touch(venue: Venue, order: Order) -> None:
+    """Let a working order meet the running session's newest price; what must be immediate ends here."""
+    running = venue.market.session_now(venue.now)
+    if running is None or order.time_in_force in AUCTIONS or order.symbol in venue.book.halted:
+        return
+    price = venue.market.opening(order.symbol, running.day, venue.now)
+    if price is not None:
+        whole = order.time_in_force is TimeInForce.FOK
+        meet(venue, order, Offer(Moment.TOUCH, price, venue.half_spread, price, price), in_full=whole)
+    left = venue.book.orders[order.id]
+    if left.is_open and left.time_in_force in IMMEDIATE:
+        end(venue, left, S.CANCELED)
+
+
+def meet(venue: Venue, order: Order, offer: Offer, *, in_full: bool = False) -> None:
+    """Match one order with one offer and book what comes of it."""
+    outcome = match(order, offer)
+    if outcome.order is not order:
+        venue.book.put(outcome.order)
+    if outcome.price is None:
+        return
+    quantity = outcome.order.remaining
+    if outcome.order.notional is not None:
+        quantity = (outcome.order.notional / outcome.price).quantize(SHARE_STEP, ROUND_DOWN)
+    elif not in_full:
+        quantity = _drawn(venue, outcome.order, quantity)
+    if quantity > 0:
+        _fill(venue, outcome.order, quantity, outcome.price)
+
+
+def _fill(venue: Venue, order: Order, quantity: Decimal, price: Decimal) -> None:
+    at = venue.book.stamp()
+    filled = venue.book.put(order.filled(quantity, price, at))
+    fill = Fill(entry_id(venue, at), order.id, order.symbol, order.side, quantity, price, at)
+    settle(venue.book, fill, filled)
+    venue.tell("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
+
+
+def _drawn(venue: Venue, order: Order, quantity: Decimal) -> Decimal:
+    """Whole or, by the seeded chance of the paper account, a part in whole shares."""
+    chance = venue.config.partial_fill_probability
+    if not chance or quantity <= 1:
+        return quantity
+    text = f"{venue.book.seed}|partial|{order.id}|{order.filled_quantity}"
+    digest = hashlib.sha256(text.encode()).digest()
+    first, second = (int.from_bytes(digest[i : i + 8], "big") / 2**64 for i in (0, 8))
+    if first >= chance:
+        return quantity
+    return max(Decimal(1), (quantity * Decimal(str(second))).quantize(Decimal(1), ROUND_DOWN))
+
+
+def entry_id(venue: Venue, at: datetime) -> str:
+    """Return an activity id as Alpaca forms it: New York time to the millisecond, then a UUID."""
+    local = at.astimezone(NEW_YORK)
+    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{venue.book.new_id('entry')}"
+
+
+ENDED = {S.CANCELED: "canceled", S.EXPIRED: "expired", S.REJECTED: "rejected"}
+
+
+def end(venue: Venue, order: Order, status: OrderStatus) -> Order:
+    """End an open order without a fill."""
+    ended = venue.book.put(order.to(status, venue.book.stamp()))
+    venue.tell(ENDED[status], ended)
+    return ended
+
+
+def end_struck(venue: Venue, day: date) -> list[Order]:
+    """Cancel what waited for the session `day`, which will not be, and for no other; return those orders."""
+    waiting = [order for order in venue.book.open_orders() if order.session == day]
+    return [end(venue, order, S.CANCELED) for order in waiting if order.time_in_force is not TimeInForce.GTC]
+
+
+def cancel(venue: Venue, order: Order) -> Order:
+    """Cancel an open order at once.
+
+    Raises
+    ------
+    RefusedByVenue
+        It is over, or a replacement or cancellation is under way.
+    """
+    if not order.is_open or order.status in NOT_CANCELABLE:
+        raise RefusedByVenue(refusals.NOT_CANCELABLE, _status=order.status.value)
+    return end(venue, order, S.CANCELED)
+
+
+def replace_order(venue: Venue, order: Order, body: Mapping[str, Any]) -> Order:
+    """Replace `order` by a new one that differs in what `body` names, and return the new one.
+
+    Raises
+    ------
+    RefusedByVenue
+        Its status forbids it, nothing would change, or the new order would not be taken.
+    """
+    if not order.is_open or order.status in NOT_REPLACEABLE:
+        raise RefusedByVenue(refusals.NOT_REPLACEABLE, _status=order.status.value)
+    draft = changed(order, body)
+    session = due_session(draft.time_in_force, venue.now, venue.market)
+    context = Context(venue.book, venue.market, venue.config, venue.now, replacing=order)
+    check(draft, context)
+    new = replace(_new_order(venue, draft, context, session), replaces=order.id)
+    old = venue.book.put(order.to(S.REPLACED, new.created_at, replaced_by=new.id))
+    venue.tell("replaced", old)
+    return _acknowledge(venue, new)

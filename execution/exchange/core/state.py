@@ -1,0 +1,199 @@
+"""The durable form of a book: one SQLite file, one writer, committed before an answer leaves.
+
+A restart, also after SIGKILL, finds every order that was acknowledged: the transaction of a request commits first, the
+answer leaves second.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from execution.exchange.core.book import Book, Changes, Entry, Holding, LogRow, Mark, Settings
+from execution.exchange.orders.order import Order
+from execution.exchange.protocol.codec import decode, encode
+from signals.errors import BadConfig, BadDataset, Locked
+from signals.text.wording import reason_of
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS holdings (symbol TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS marks (day TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS requests (seq INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _symbols(value: frozenset[str]) -> str:
+    return json.dumps(sorted(value))
+
+
+def _days(value: frozenset[date]) -> str:
+    return json.dumps(sorted(day.isoformat() for day in value))
+
+
+FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
+    "cash": (str, Decimal),
+    "opened_with": (str, Decimal),
+    "seed": (str, int),
+    "counter": (str, int),
+    "requests": (str, int),
+    "now": (datetime.isoformat, _instant),
+    "opened_at": (datetime.isoformat, _instant),
+    "last_stamp": (datetime.isoformat, _instant),
+    "settings": (encode, lambda text: decode(text, Settings)),
+    "halted": (_symbols, lambda text: frozenset(json.loads(text))),
+    "hard_to_borrow": (_symbols, lambda text: frozenset(json.loads(text))),
+    "closures": (_days, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
+}
+
+
+DATABASE = "exchange.db"
+
+
+def stored_instant(folder: Path) -> datetime | None:
+    """Return the instant up to which everything has happened in a state; None when there is none yet."""
+    try:
+        if not (folder / DATABASE).is_file():
+            return None
+    except OSError as error:
+        raise _unusable(str(folder), error) from None
+    store = Store(folder, power_safe=False)
+    try:
+        return store.instant()
+    finally:
+        store.close()
+
+
+class Store:
+    """One state folder, held exclusively while it is open; None is a state in memory.
+
+    Raises
+    ------
+    Locked
+        Another exchange holds the folder.
+    BadDataset
+        The file is not a state of this exchange, or of a newer schema.
+    BadConfig
+        The folder cannot be made, read or written.
+    """
+
+    def __init__(self, folder: Path | None, *, power_safe: bool) -> None:
+        self._lock = -1 if folder is None else _hold(folder)
+        path = ":memory:" if folder is None else str(folder / DATABASE)
+        try:
+            self._db = apsw.Connection(path)
+            self._db.execute("PRAGMA journal_mode=WAL").fetchall()
+            self._db.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
+            version = self._db.execute("PRAGMA user_version").get
+            if version > SCHEMA_VERSION:
+                raise BadDataset("the exchange's state is of a newer version", where=path, mend="Update the program")
+            self._db.execute(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION}")
+        except (apsw.NotADBError, apsw.CorruptError):
+            self._release()
+            raise BadDataset("not a state of this exchange", where=path, mend="Remove it to start anew") from None
+        except apsw.Error as error:
+            self._release()
+            raise _unusable(path, error) from None
+        except BadDataset:
+            self._release()
+            raise
+
+    def instant(self) -> datetime | None:
+        """Return the stored instant; None when nothing has been stored yet."""
+        found = self._db.execute("SELECT value FROM facts WHERE name = 'now'").get
+        return None if found is None else _instant(found)
+
+    def load(self, book: Book) -> bool:
+        """Fill `book` from disk; False when nothing has been stored yet."""
+        facts: dict[str, str] = dict(self._db.execute("SELECT name, value FROM facts"))
+        if not facts:
+            return False
+        for name, text in facts.items():
+            setattr(book, name, FACTS[name][1](text))
+        for (body,) in self._db.execute("SELECT body FROM orders ORDER BY seq"):
+            book.put(decode(body, Order))
+        for (body,) in self._db.execute("SELECT body FROM holdings ORDER BY symbol"):
+            book.hold(decode(body, Holding))
+        book.entries = [decode(body, Entry) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
+        for (body,) in self._db.execute("SELECT body FROM marks ORDER BY day"):
+            book.mark(decode(body, Mark))
+        book.log.extend(decode(body, LogRow) for (body,) in self._db.execute("SELECT body FROM requests ORDER BY seq"))
+        book.changes = Changes()
+        return True
+
+    def commit(self, book: Book) -> None:
+        """Make everything that changed durable, as one transaction."""
+        changes = book.changes
+        if not changes:
+            return
+        with self._db:
+            self._put_orders(book, changes)
+            for symbol in changes.positions:
+                if symbol in book.holdings:
+                    self._put("holdings", symbol, encode(book.holdings[symbol]))
+                else:
+                    self._db.execute("DELETE FROM holdings WHERE symbol = ?", (symbol,))
+            first = len(book.entries) - changes.entries
+            for position, entry in enumerate(book.entries[first:], start=first):
+                self._put("entries", position, encode(entry))
+            for day in changes.marks:
+                self._put("marks", day.isoformat(), encode(book.marks[day]))
+            for row in changes.log:
+                self._put("requests", row.seq, encode(row))
+            for name in changes.facts:
+                value = getattr(book, name)
+                if value is not None:
+                    self._put("facts", name, FACTS[name][0](value))
+        book.changes = Changes()
+
+    def _put(self, table: str, key: str | int, body: str) -> None:
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, body))
+
+    def _put_orders(self, book: Book, changes: Changes) -> None:
+        rows = [(id_, book.orders[id_].seq, encode(book.orders[id_])) for id_ in changes.orders]
+        self._db.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?, ?)", rows)
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._db.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _hold(folder: Path) -> int:
+    """Make the folder when it is absent, and return its lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unusable(str(folder), error) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise Locked("another exchange holds this state", where=str(folder), mend="Stop it first") from None
+    return lock
+
+
+def _unusable(path: str, error: Exception) -> BadConfig:
+    said = reason_of(error)
+    return BadConfig(f"the state cannot be kept here: {said}", where=path, mend="Name a folder that you can write")

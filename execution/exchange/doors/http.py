@@ -1,0 +1,244 @@
+"""The door on loopback: HTTP and the update stream by Starlette and uvicorn.
+
+One event loop, one request at a time inside the core. The door also spoils answers on the wire as the fault script
+asks: late, cut, dropped, reset or sent twice.
+
+Invariants
+----------
+1. Nothing reaches the core, or the stream, that the gate has not let pass.
+2. A client that is slow, silent or many-handed costs one connection of a bounded number, for a bounded time.
+3. A request that meets a fault of the exchange is answered by 500 and has changed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import apsw
+import h11
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.core.clock import VirtualClock, WallClock
+from execution.exchange.doors.gate import LOOPBACK, Gate
+from execution.exchange.doors.inprocess import joined
+from execution.exchange.doors.stream import Bell, serve_stream
+from execution.exchange.protocol import refusals
+from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.refusals import RefusedByVenue
+from signals.errors import TrademlError
+from signals.text.wording import reason_of
+
+ARRIVALS = WallClock()  # requests are paced in real time, whatever time the market keeps
+DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read
+TICK_SECONDS = 1.0
+LINGER_NONE = struct.pack("ii", 1, 0)  # closing sends RST
+BODY_MAX_BYTES = 2**16  # the largest order with four legs has not a tenth of it
+PATIENCE_SECONDS = 10.0  # for a request's head, and again for its body
+CONNECTIONS_MAX = 256
+FAILED = "the request met a fault of the exchange and changed nothing"
+CLOSE = {"connection": "close"}
+LOG = logging.getLogger("uvicorn.error")
+Peer = tuple[str, int]
+
+
+class Wires:
+    """The open connections by peer, oldest first, so that a fault can reach below HTTP and none stays for nothing."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.open: dict[Peer, H11Protocol] = {}
+
+    def protocol(self) -> type[H11Protocol]:
+        """Return uvicorn's protocol, keeping this table."""
+        table, patience = self.open, self.patience
+
+        class Wired(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                if len(table) >= CONNECTIONS_MAX:
+                    _oldest_idle(table).transport.abort()
+                self.peer: Peer = transport.get_extra_info("peername")
+                table[self.peer] = self
+                self.loop.call_later(patience, self.look, None)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                self.leave()
+                super().connection_lost(exc)
+
+            def handle_websocket_upgrade(self, event: h11.Request) -> None:
+                self.leave()
+                super().handle_websocket_upgrade(event)
+
+            def leave(self) -> None:
+                if table.get(self.peer) is self:
+                    del table[self.peer]
+
+            def look(self, before: object) -> None:
+                """End a connection on which no request became whole between two looks and none is answered."""
+                if table.get(self.peer) is not self:
+                    return
+                if self.conn.their_state is h11.IDLE and self.cycle is before:
+                    self.transport.abort()
+                else:
+                    self.loop.call_later(patience, self.look, self.cycle)
+
+        return Wired
+
+
+def _oldest_idle(table: dict[Peer, H11Protocol]) -> H11Protocol:
+    return next((each for each in table.values() if each.conn.their_state is h11.IDLE), next(iter(table.values())))
+
+
+def application(exchange: Exchange, gate: Gate, wires: Wires) -> ASGIApp:
+    """Return the ASGI application of `exchange` behind `gate`."""
+    bell = Bell()
+
+    async def stream(websocket: WebSocket) -> None:
+        await serve_stream(websocket, exchange, bell, wires.patience)
+
+    @contextlib.asynccontextmanager
+    async def keep_time(app: Starlette) -> AsyncIterator[None]:
+        ticking = None if isinstance(exchange.clock, VirtualClock) else asyncio.create_task(_tick(exchange, bell))
+        yield
+        if ticking is not None:
+            ticking.cancel()
+
+    others = Starlette(routes=[WebSocketRoute("/stream", stream)], lifespan=keep_time)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await others(scope, receive, send)
+            return
+        try:
+            if scope["client"] is None or scope["client"][0] != LOOPBACK:
+                raise RefusedByVenue(refusals.FOREIGN_HOST)
+            gate.check(scope.get("method", "GET"), scope["path"], scope["headers"])
+        except RefusedByVenue as refused:
+            await _refuse(refused, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await others(scope, receive, send)
+            return
+        await _serve_http(exchange, wires, HttpRequest(scope, receive), receive, send)
+        bell.ring()
+
+    return serve
+
+
+async def _refuse(refused: RefusedByVenue, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what does not reach the core, and end the connection: its body is not read."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).close()  # before it was accepted: a 403
+        return
+    told = answer(refused.content, refused.refusal.status, CLOSE)
+    await HttpResponse(told.body, told.status, dict(told.headers))(scope, receive, send)
+
+
+async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, receive: Receive, send: Send) -> None:
+    scope = http.scope
+    try:
+        body = await asyncio.wait_for(_body(http), wires.patience)
+    except TimeoutError:
+        await _refuse(RefusedByVenue(refusals.BODY_TOO_SLOW, _seconds=f"{wires.patience:g}"), scope, receive, send)
+        return
+    except RefusedByVenue as refused:
+        await _refuse(refused, scope, receive, send)
+        return
+    query = joined(http.query_params.multi_items())
+    asked = Request(http.method, scope["path"], query, dict(http.headers), body, ARRIVALS.now())
+    try:
+        served = exchange.handle(asked)
+    except (TrademlError, apsw.Error) as error:
+        LOG.error("%s %s: %s", asked.method, asked.path, reason_of(error))
+        served = answer({"code": 50010000, "message": FAILED}, 500)
+    if served.delay_seconds:
+        await asyncio.sleep(served.delay_seconds)
+    wire = wires.open.get(tuple(scope["client"]))
+    if served.breakage and wire is not None:
+        await _spoil(served, wire.transport)
+        return
+    await HttpResponse(served.body, served.status, dict(served.headers))(scope, receive, send)
+
+
+async def _body(http: HttpRequest) -> bytes:
+    body = b""
+    async for piece in http.stream():
+        body += piece
+        if len(body) > BODY_MAX_BYTES:
+            raise RefusedByVenue(refusals.BODY_TOO_LARGE, _most=str(BODY_MAX_BYTES))
+    return body
+
+
+async def _spoil(served: Response, wire: asyncio.Transport) -> None:
+    """Put a broken answer on the wire and end the connection."""
+    head = f"HTTP/1.1 {served.status} OK\r\ncontent-length: {len(served.body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in served.headers.items()) + "\r\n"
+    whole = head.encode() + served.body
+    if served.breakage == "cut_body":
+        wire.write(whole[: len(whole) - len(served.body) // 2 - 1])
+    if served.breakage == "duplicate":
+        wire.write(whole)
+        await asyncio.sleep(DUPLICATE_AFTER_SECONDS)
+        wire.write(whole)
+    if served.breakage == "reset":
+        wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        wire.abort()
+    wire.close()
+    while not wire.is_closing():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)  # uvicorn must see the loss before it would complain of a missing answer
+
+
+async def _tick(exchange: Exchange, bell: Bell) -> None:
+    """Let a wall clock's events happen when they are due, not only when somebody asks."""
+    while True:
+        exchange.catch_up()
+        bell.ring()
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def listen(port: int) -> socket.socket:
+    """Bind a loopback socket; port 0 takes a free one."""
+    # asyncio switches Nagle's delay off only where the protocol is named: without it every answer waits 40 ms
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((LOOPBACK, port))
+    bound.listen()  # whoever is told the address may connect at once
+    return bound
+
+
+def server(exchange: Exchange, gate: Gate, *, patience: float = PATIENCE_SECONDS) -> uvicorn.Server:
+    """Return the server; `server.run(sockets=[listen(port)])` serves until it is told to stop.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    gate : Gate
+    patience : float
+        Seconds for a request's head and again for its body.
+    """
+    wires = Wires(patience)
+    config = uvicorn.Config(
+        application(exchange, gate, wires),
+        http=wires.protocol(),
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=BODY_MAX_BYTES,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)

@@ -1,5 +1,0 @@
-"""A generated market: seeded, invented, and never to be mistaken for a real one. Entry point: `generate`."""
-
-from execution.exchange.generated.market import GeneratedMarket, Truth, generate
-
-__all__ = ["GeneratedMarket", "Truth", "generate"]

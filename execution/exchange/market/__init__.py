@@ -1,0 +1,1 @@
+"""The exchange's bars, symbols and time spans, never later than its clock."""

@@ -1,0 +1,322 @@
+"""The exchange's own bars behind a gate: nothing after `now` can be read through it.
+
+Invariants
+----------
+1. The open of a session is known from its open on; its close, high, low and volume from its close on.
+2. A corporate action changes a level from 04:00 New York of its effective session on, never earlier.
+3. A price is restated for splits between its session and `now` on raw bars only: other bases already are.
+
+Only the matching engine may ask whether a name will trade in the session that has just opened (`trades_on`): a venue
+knows whether it crossed an order.
+
+A session that was struck from the calendar (`closed_on`) neither opens nor closes and has no bar; its business day
+still begins at 04:00, so that corporate actions happen once, on their day.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from execution.exchange.market.names import directory, tenures
+from execution.fills import to_price
+from signals.errors import BadBars, InvariantBroken, NotASession
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Calendar, Session
+from signals.text.wording import utc_words
+
+ACTIONS_AT = time(4, 0)  # New York; every action of a session is done well before 08:00
+
+
+@dataclass(frozen=True)
+class DayBar:
+    """One closed daily bar as Decimals; USD and shares in the dataset's basis."""
+
+    day: date
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: int
+
+
+class Market:
+    """Bars, actions and the calendar, read only through an instant.
+
+    Parameters
+    ----------
+    bars : Bars
+    calendar : Calendar
+        As it was scheduled.
+    actions : iterable of Action
+    basis : PriceBasis
+    closures : frozenset of date
+        Sessions of `calendar` on which the exchange does not open.
+    """
+
+    def __init__(
+        self,
+        bars: Bars,
+        calendar: Calendar,
+        actions: Iterable[Action] = (),
+        *,
+        basis: PriceBasis = PriceBasis.RAW,
+        closures: frozenset[date] = frozenset(),
+    ) -> None:
+        self.scheduled, self.closures, self.basis = calendar, closures, PriceBasis(basis)
+        self._starts = [session.at(ACTIONS_AT) for session in calendar.sessions]
+        if closures:
+            calendar = Calendar(calendar.name, tuple(s for s in calendar.sessions if s.day not in closures))
+            bars = bars.without(closures)
+        self.calendar = calendar
+        self.actions = tuple(sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind)))
+        self._bars = bars
+        days: list[date] = bars.sessions.astype(object).tolist()
+        strangers = [day for day in days if not calendar.is_session(day)]
+        if strangers:
+            raise BadBars("bars on a day that is no session of the calendar", where=str(strangers[0]))
+        self._days = days
+        self._row = {day: row for row, day in enumerate(days)}
+        self._opens = [calendar.session(day).open for day in days]
+        self._closes = [calendar.session(day).close for day in days]
+        self._session_opens = [session.open for session in calendar.sessions]
+        self._session_closes = [session.close for session in calendar.sessions]
+        present = ~np.isnan(bars.close)
+        rows = np.arange(len(days), dtype=np.int32)[:, None]
+        self._last_valid = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
+        firsts = tuple(days[int(np.argmax(present[:, c]))] if present[:, c].any() else None for c in range(present.shape[1]))
+        self._tenures = tenures(bars.symbols, firsts, self.actions)
+        self._directory: tuple[date, dict[str, int]] = (date.min, {})
+        self._epoch = (-2, -2, date.min)
+        self._last_prices: dict[str, Decimal | None] = {}
+        self._splits = self._splits_by_column()
+
+    @classmethod
+    def from_dataset(cls, folder: Path) -> Market:
+        """Read the whole current version of a curated dataset."""
+        from signals.market.dataset import load_actions, load_bars, read_manifest
+
+        manifest = read_manifest(folder)
+        bars = load_bars(folder, manifest, manifest.first, manifest.last)
+        return cls(bars, manifest.calendar, load_actions(folder, manifest), basis=manifest.basis)
+
+    def closed_on(self, closures: frozenset[date]) -> Market:
+        """Return the same market without the sessions `closures`, in addition to those it has lost already."""
+        every = self.closures | closures
+        return Market(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether splits change quantities: only where prices are raw."""
+        return self.basis is PriceBasis.RAW
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def trading_day(self, now: datetime) -> date:
+        """Return the scheduled session whose business day has begun (04:00 New York) most recently."""
+        position = bisect_right(self._starts, now) - 1
+        return self.scheduled.days[max(position, 0)]
+
+    def session_now(self, now: datetime) -> Session | None:
+        """Return the session that is open at `now`, or None."""
+        position = bisect_right(self._session_opens, now) - 1
+        session = self.calendar.sessions[max(position, 0)]
+        return session if session.open <= now < session.close else None
+
+    def next_session(self, now: datetime) -> Session:
+        """Return the first session that opens after `now`."""
+        position = bisect_right(self._session_opens, now)
+        if position == len(self._session_opens):
+            raise NotASession("past the end of the exchange's calendar", where=utc_words(now), mend="Publish new data")
+        return self.calendar.sessions[position]
+
+    def ends(self) -> datetime:
+        """Last instant that the bars know."""
+        return self._closes[-1]
+
+    def begins(self) -> datetime:
+        """First instant that the bars know."""
+        return self._opens[0]
+
+    # -- names --------------------------------------------------------------------------------------------------
+
+    def listed(self, now: datetime) -> dict[str, int]:
+        """Symbol -> column of every name listed at `now`."""
+        return self._names(self.trading_day(now))
+
+    def column(self, symbol: str, now: datetime) -> int | None:
+        """Column of `symbol` at `now`, or None when no listed name bears it."""
+        return self.listed(now).get(symbol)
+
+    def ever_listed(self, now: datetime) -> tuple[str, ...]:
+        """Every symbol that has been listed by `now`, sorted; those delisted or renamed since included."""
+        today = self.trading_day(now)
+        return tuple(sorted({tenure.symbol for tenure in self._tenures if tenure.first <= today}))
+
+    def was_listed(self, symbol: str, now: datetime) -> bool:
+        """Whether `symbol` has been listed by `now`."""
+        today = self.trading_day(now)
+        return any(tenure.symbol == symbol and tenure.first <= today for tenure in self._tenures)
+
+    def _names(self, day: date) -> dict[str, int]:
+        if self._directory[0] != day:
+            self._directory = (day, directory(self._tenures, day))
+        return self._directory[1]
+
+    def actions_between(self, after: date, until: date) -> tuple[Action, ...]:
+        """Actions effective after `after` and by `until`, oldest first: for the account's own bookings."""
+        return tuple(action for action in self.actions if after < action.effective <= until)
+
+    def announced(self, now: datetime) -> tuple[Action, ...]:
+        """Actions that are public at `now`: from the close of the session of `known_at`, or once they are effective."""
+        today, closed = self.trading_day(now), self._last_closed_day(now)
+        return tuple(a for a in self.actions if a.effective <= today or a.known_at <= closed)
+
+    def _last_closed_day(self, now: datetime) -> date:
+        position = bisect_right(self._session_closes, now) - 1
+        return self.calendar.days[position] if position >= 0 else date.min
+
+    # -- prices -------------------------------------------------------------------------------------------------
+
+    def last_price(self, symbol: str, now: datetime) -> Decimal | None:
+        """Newest price of `symbol`: the open of the running session, else the last close, restated for splits."""
+        closed, opened = bisect_right(self._closes, now) - 1, bisect_right(self._opens, now) - 1
+        epoch = (closed, opened, self.trading_day(now))
+        if epoch != self._epoch:
+            self._epoch, self._last_prices = epoch, {}
+        if symbol not in self._last_prices:
+            self._last_prices[symbol] = self._newest(symbol, closed, opened, now)
+        return self._last_prices[symbol]
+
+    def _newest(self, symbol: str, closed: int, opened: int, now: datetime) -> Decimal | None:
+        column = self.column(symbol, now)
+        if column is None:
+            return None
+        if opened > closed and self._traded(opened, column):
+            return self._price(self._bars.open[opened, column])
+        return self._close_at(closed, column, now)
+
+    def previous_close(self, symbol: str, now: datetime) -> Decimal | None:
+        """Close of `symbol` in the last session before the trading day of `now`, restated for splits."""
+        column = self.column(symbol, now)
+        before = bisect_right(self._days, self.trading_day(now)) - 1
+        if before >= 0 and self._days[before] == self.trading_day(now):
+            before -= 1
+        return None if column is None else self._close_at(before, column, now)
+
+    def trades_on(self, symbol: str, day: date) -> bool:
+        """Whether `symbol` has a bar with volume on `day`: for the matching engine alone."""
+        column = self._names(day).get(symbol)
+        return column is not None and day in self._row and self._traded(self._row[day], column)
+
+    def opening(self, symbol: str, day: date, now: datetime) -> Decimal | None:
+        """Open of `symbol` on `day`; None when it does not trade that day."""
+        if now < self.calendar.session(day).open:
+            raise InvariantBroken("the open was asked for before the open", where=f"{symbol} {day}")
+        if not self.trades_on(symbol, day):
+            return None
+        return self._price(self._bars.open[self._row[day], self._names(day)[symbol]])
+
+    def day_bar(self, symbol: str, day: date, now: datetime) -> DayBar | None:
+        """Return the bar of `day`; None when the name does not trade that day."""
+        if now < self.calendar.session(day).close:
+            raise InvariantBroken("a bar was asked for before its close", where=f"{symbol} {day}")
+        if not self.trades_on(symbol, day):
+            return None
+        return self._bar(self._row[day], self._names(day)[symbol])
+
+    def history(
+        self, symbol: str, first: date, last: date, now: datetime, *, asof: date | None = None, mapped: bool = True
+    ) -> list[DayBar]:
+        """Closed bars of the security that bore `symbol` at `asof` (today), sessions in [first, last], oldest first.
+
+        Unmapped, or when nobody bore the symbol then, the bars are those traded under that very symbol.
+        """
+        until = min(bisect_right(self._closes, now), bisect_right(self._days, last))
+        found = []
+        for column, since, before in self._stretches(symbol, min(asof or date.max, self.trading_day(now)), mapped):
+            for row in range(bisect_left(self._days, max(first, since)), min(until, bisect_left(self._days, before))):
+                if not np.isnan(self._bars.close[row, column]):
+                    found.append(self._bar(row, column))
+        return found
+
+    def latest(self, symbol: str, now: datetime, count: int) -> list[DayBar]:
+        """Return the last `count` closed daily bars of the name that bears `symbol` now, oldest first."""
+        column, row = self.column(symbol, now), bisect_right(self._closes, now) - 1
+        found: list[DayBar] = []
+        while column is not None and row >= 0 and len(found) < count:
+            row = int(self._last_valid[row, column])
+            if row >= 0:
+                found.append(self._bar(row, column))
+            row -= 1
+        return found[::-1]
+
+    def _stretches(self, symbol: str, asof: date, mapped: bool) -> list[tuple[int, date, date]]:
+        column = self._names(asof).get(symbol) if mapped else None
+        if column is not None:
+            return [(column, date.min, date.max)]
+        held = (t for t in self._tenures if t.symbol == symbol)
+        return [(t.column, t.first, t.until) for t in sorted(held, key=lambda t: t.first)]
+
+    def split_factor(self, symbol: str, day: date, now: datetime) -> Decimal:
+        """Shares of today per share of `day`: the product of splits effective after `day` and by `now`."""
+        column = self.column(symbol, now)
+        return Decimal(1) if column is None else self._factor(column, day, now)
+
+    def standing_price(self, action: Action, now: datetime) -> Decimal | None:
+        """Last close of the security that `action` is about, restated for splits effective by `now`."""
+        column = self.holder(action)
+        return None if column is None else self._close_at(bisect_right(self._closes, now) - 1, column, now)
+
+    # -- inside the gate ----------------------------------------------------------------------------------------
+
+    def _close_at(self, row: int, column: int, now: datetime) -> Decimal | None:
+        valid = int(self._last_valid[row, column]) if row >= 0 else -1
+        if valid < 0:
+            return None
+        price = self._price(self._bars.close[valid, column])
+        factor = self._factor(column, self._days[valid], now)
+        return price if factor == 1 else to_price(price / factor)
+
+    def _factor(self, column: int, day: date, now: datetime) -> Decimal:
+        factor = Decimal(1)
+        if self.is_raw and column in self._splits:
+            today = self.trading_day(now)
+            for effective, ratio in self._splits[column]:
+                if day < effective <= today:
+                    factor *= ratio
+        return factor
+
+    def _splits_by_column(self) -> dict[int, list[tuple[date, Decimal]]]:
+        splits: dict[int, list[tuple[date, Decimal]]] = {}
+        for action in self.actions:
+            if action.kind is ActionKind.SPLIT and action.ratio is not None:
+                column = self.holder(action)
+                if column is not None:
+                    splits.setdefault(column, []).append((action.effective, action.ratio))
+        return splits
+
+    def holder(self, action: Action) -> int | None:
+        """Column of the security that an action is about: the bearer of its symbol just before it."""
+        held = [t for t in self._tenures if t.symbol == action.symbol and t.first <= action.effective <= t.until]
+        return min(held, key=lambda t: t.first).column if held else None
+
+    def _traded(self, row: int, column: int) -> bool:
+        return bool(self._bars.volume[row, column] > 0)  # NaN compares false
+
+    def _bar(self, row: int, column: int) -> DayBar:
+        panel = self._bars
+        o, h, l, c = (self._price(getattr(panel, name)[row, column]) for name in ("open", "high", "low", "close"))  # noqa: E741
+        return DayBar(self._days[row], o, h, l, c, int(panel.volume[row, column]))
+
+    @staticmethod
+    def _price(value: float) -> Decimal:
+        return to_price(Decimal(repr(float(value))))

@@ -1,0 +1,1 @@
+"""Orders at the exchange: their states, windows, matching and replacement."""

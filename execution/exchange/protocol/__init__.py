@@ -1,0 +1,1 @@
+"""What every endpoint shares: messages, queries, drafts, refusals, rate limits, faults."""

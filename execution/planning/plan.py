@@ -1,0 +1,326 @@
+"""Targets minus positions becomes the frozen orders of a session. Pure: the same arguments, the same plan.
+
+Entry point: `plan`.
+
+Invariants
+----------
+1. Quantities are whole shares that lead nearest to the unrounded path (`execution.planning.rounding`); side and quantity never
+   enter an order's id.
+2. An order never crosses zero: a flip is a closing order and an opening `day` order that waits for it.
+3. Orders for the auction fit the buying power of the account without counting what they themselves sell; an opening
+   order that does not fit becomes a `day` order, sent after the auction's sells are filled.
+   In the closing auction, which nothing follows, it is refused, and so is the second half of a flip.
+4. Orders through the day are cut into steps of the frozen plan: whole shares that sum to the order but for what the
+   participation cap leaves over, and a name never opens before every closing step of it.
+5. Nothing is dropped in silence: every difference between targets and orders is a refusal with its reason, or rounding,
+   which is measured. A target book that whole shares miss by more than the limit opens nothing: only what lowers a
+   position is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from typing import TypeGuard
+
+import numpy as np
+from pydantic import Field
+
+from execution.brokers.base import Account, Asset
+from execution.orders import BOOK, FIRST_STEP, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.planning.entries import Entry, EntryConfig
+from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, Refusal, reserved, screen
+from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
+from execution.planning.slicing import remaining, whole_shares
+from portfolio.weights import TargetWeights
+from signals.config import Config
+from signals.errors import TripwireSkip
+from signals.market.bars import Floats
+
+OPENING_SLICE = 1  # of a flip; its closing half is slice 0
+# Buying power decides which orders leave for the auction, not which are planned.
+PLAN_CHECKS = tuple(check for check in CHECKS if check.name != "BUYING_POWER")
+
+
+class PlanningConfig(Config):
+    """How targets become orders.
+
+    Attributes
+    ----------
+    min_trade_usd : Decimal
+        Smaller changes are not worth an order; a position that is to end is closed whatever it is worth.
+    max_rounding : float
+        Largest share of the target book that its nearest whole shares may miss. A quarter of the ordinary gross at
+        25,000 USD misses about a fifth.
+    """
+
+    min_trade_usd: Decimal = Field(default=Decimal(25), ge=0)
+    max_rounding: float = Field(default=0.25, gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What one name needs: signed whole shares, from a holding, at a reference price."""
+
+    symbol: str
+    held: Decimal
+    shares: Decimal
+    price: Decimal
+
+    @property
+    def is_flip(self) -> bool:
+        """Whether the holding would change its sign."""
+        return (self.held + self.shares) * self.held < 0
+
+
+def plan(
+    targets: TargetWeights,
+    positions: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    account: Account,
+    provenance: Provenance,
+    config: PlanningConfig,
+    limits: PretradeConfig,
+    *,
+    assets: Mapping[str, Asset],
+    adv_usd: Mapping[str, Decimal],
+    marks: Mapping[str, Decimal] | None = None,
+    reduce_only: bool = False,
+    entry: EntryConfig | None = None,
+) -> Plan:
+    """Turn targets into the frozen orders of their session.
+
+    Parameters
+    ----------
+    targets : TargetWeights
+        Under the names of D.
+    positions : mapping of symbol to signed shares
+        As the broker reports them on the morning of D, after its corporate actions.
+    prices : mapping of symbol to USD
+        Closes of `asof`, restated for actions effective on D.
+    account : Account
+        Equity scales the weights; its buying power bounds the auction.
+    adv_usd : mapping of symbol to USD
+        Average dollar volume of 20 sessions.
+    marks : mapping of symbol to USD, optional
+        The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
+    reduce_only : bool
+        Keep only what lowers an absolute position.
+    entry : EntryConfig, optional
+        When the orders leave; the opening auction unless given.
+
+    Raises
+    ------
+    TripwireSkip
+        Equity is not positive.
+    """
+    if not account.equity.is_finite() or account.equity <= 0:
+        raise TripwireSkip(f"equity is {account.equity} USD", where="ACCOUNT", mend="Look at the account")
+    wanted = _by_symbol(targets.symbols, targets.weights)
+    symbols = sorted({*wanted, *(symbol for symbol, held in positions.items() if held != 0)})
+    priced = {symbol: price for symbol in symbols if _is_price(price := prices.get(symbol))}
+    aim = {s: weight for s, weight in _by_symbol(targets.symbols, targets.aim).items() if s in priced}
+    rounding = of_target(aim, priced, account.equity, limits.max_name)
+    trades, refusals, path = _trades(symbols, wanted, positions, priced, account.equity, config, limits.max_name)
+    references = {**(marks or {}), **{s: p for s, p in prices.items() if _is_price(p)}}
+    now = Circumstances(
+        equity=account.equity,
+        buying_power=account.buying_power,
+        shorting_enabled=account.shorting_enabled,
+        positions={symbol: held for symbol, held in positions.items() if held != 0},
+        pending=(),
+        references=references,
+        market={},
+        adv_usd=adv_usd,
+        assets=assets,
+    )
+    entry = entry or EntryConfig()
+    made: list[Intent] = []
+    for trade in trades:
+        orders, left = _orders(trade, targets, account.number, entry, adv_usd)
+        made += orders
+        refusals += left
+    intents = _closings_first(made)
+    is_coarse = rounding.share > config.max_rounding
+    if reduce_only or is_coarse:
+        refusals += [_only_reducing(intent, is_coarse) for intent in intents if not intent.reduces]
+        intents = [intent for intent in intents if intent.reduces]
+    standing, refused = screen(intents, now, limits, PLAN_CHECKS)
+    fitted, unfunded = _fitted(standing, now, limits)
+    planned = dict(positions)
+    for intent in fitted:
+        symbol = intent.key.symbol
+        planned[symbol] = planned.get(symbol, ZERO) + intent.side.sign * intent.quantity
+    return Plan(
+        session=targets.session,
+        asof=targets.asof,
+        account=account.number,
+        equity=account.equity,
+        intents=tuple(sorted(fitted, key=lambda intent: intent.key)),
+        provenance=provenance,
+        refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused, *unfunded)),
+        rounding=with_plan(rounding, planned, aim, priced, account.equity),
+        references={symbol: references[symbol] for symbol in symbols if symbol in references},
+        adv_usd={i.key.symbol: adv_usd[i.key.symbol] for i in standing if i.key.symbol in adv_usd},
+        path=path,
+    )
+
+
+def _by_symbol(symbols: Sequence[str], weights: Floats) -> dict[str, Decimal]:
+    return {symbol: Decimal(repr(float(weight))) for symbol, weight in zip(symbols, weights, strict=True)}
+
+
+def _trades(
+    symbols: Sequence[str],
+    wanted: Mapping[str, Decimal],
+    positions: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    equity: Decimal,
+    config: PlanningConfig,
+    max_name: Decimal,
+) -> tuple[list[Trade], list[Refusal], dict[str, Decimal]]:
+    """Return the whole-share trades, the names that cannot be priced, and the unrounded path that the trades follow."""
+    trades: list[Trade] = []
+    refusals: list[Refusal] = []
+    path: dict[str, Decimal] = {}
+    for symbol in symbols:
+        held, weight, price = positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
+        if price is None:
+            if weight != 0 or held != 0:
+                refusals.append(Refusal(symbol, "NO_PRICE", "it has no reference price"))
+            continue
+        exact = (weight * equity / price).quantize(PATH_STEP, ROUND_HALF_EVEN)
+        path |= {symbol: exact} if exact != 0 else {}
+        trade = Trade(symbol, held, nearest(exact, held, max_name * equity / price), price)
+        if weight != 0 and abs(trade.shares) * price < config.min_trade_usd:
+            trade = replace(trade, shares=ZERO)
+        if trade.is_flip and held != _whole(held):
+            trade = replace(trade, shares=-_whole(held))
+            refusals.append(Refusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
+        if trade.shares != 0:
+            trades.append(trade)
+    return trades, refusals, path
+
+
+def _is_price(price: Decimal | None) -> TypeGuard[Decimal]:
+    return price is not None and price.is_finite() and price > 0
+
+
+def _whole(shares: Decimal) -> Decimal:
+    """Cut off the fraction of a share, toward zero."""
+    return shares.quantize(ONE_SHARE, ROUND_DOWN)
+
+
+def _orders(
+    trade: Trade, targets: TargetWeights, account: str, entry: EntryConfig, adv_usd: Mapping[str, Decimal]
+) -> tuple[list[Intent], list[Refusal]]:
+    """Return the orders of one name, and what of it is left over."""
+    key = IntentKey(account, targets.session, BOOK, trade.symbol)
+    side = Side.BUY if trade.shares > 0 else Side.SELL
+    lowered = abs(trade.held + trade.shares) < abs(trade.held)
+    whole = Intent(
+        key=key,
+        side=side,
+        quantity=abs(trade.shares),
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.CLS if entry.kind is Entry.CLS else TimeInForce.OPG,
+        reference_price=trade.price,
+        reduces=lowered and not trade.is_flip,
+    )
+    if entry.is_stepped:
+        return _stepped(trade, replace(whole, time_in_force=TimeInForce.DAY), entry, adv_usd.get(trade.symbol))
+    if not trade.is_flip:
+        return [whole], []
+    closing = replace(whole, quantity=abs(trade.held), reduces=True)
+    if entry.kind is Entry.CLS:
+        return [closing], [Refusal(trade.symbol, "FLIP", "nothing follows the closing auction: it opens next session")]
+    opening = replace(
+        whole,
+        key=replace(key, slice=OPENING_SLICE),
+        quantity=abs(trade.held + trade.shares),
+        time_in_force=TimeInForce.DAY,
+        reduces=False,
+        waits_for=key,
+    )
+    return [closing, opening], []
+
+
+def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None) -> tuple[list[Intent], list[Refusal]]:
+    """Cut one order into steps, each within the participation cap (invariant 4)."""
+    if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
+        return [], [Refusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
+    cap = step_cap(adv_usd, whole.reference_price, entry)
+    intents = _halves_in_steps(trade, whole, entry, cap) if trade.is_flip else _steps(whole, entry, cap, 0, entry.steps)
+    left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
+    if left <= 0:
+        return intents, []
+    reason = f"{left} of {whole.quantity} shares are left: {entry.participation:.1%} of its usual volume is the most"
+    return intents, [Refusal(trade.symbol, "PARTICIPATION", reason)]
+
+
+def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig) -> Decimal:
+    """Return the most shares of a name that one step may take: a share of its usual volume, spread over the steps."""
+    return _whole(Decimal(repr(entry.participation)) * adv_usd / price / entry.steps)
+
+
+def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, cap: Decimal) -> list[Intent]:
+    """Close in the first steps and open in the others; a closing half that the cap cuts short is followed by none."""
+    held = abs(trade.held)
+    share = int((entry.steps * held / whole.quantity).to_integral_value())
+    closing_steps = min(max(share, 1), entry.steps - 1)
+    closings = _steps(replace(whole, quantity=held, reduces=True), entry, cap, 0, closing_steps)
+    if sum((intent.quantity for intent in closings), ZERO) < held:
+        return closings
+    opening = replace(whole, quantity=whole.quantity - held, reduces=False, waits_for=closings[-1].key)
+    return [*closings, *_steps(opening, entry, cap, closing_steps, entry.steps - closing_steps)]
+
+
+def _steps(whole: Intent, entry: EntryConfig, cap: Decimal, first: int, count: int) -> list[Intent]:
+    """Whole-share steps number `first` to `first + count - 1`; an empty step is none."""
+    curve = remaining(entry.urgency if entry.kind is Entry.ALMGREN_CHRISS else 0.0, count)
+    shares = whole_shares(-np.diff(curve) * int(whole.quantity), int(whole.quantity)).tolist()
+    quantities = [min(Decimal(step), cap) for step in shares]
+    return [
+        replace(whole, key=replace(whole.key, slice=FIRST_STEP + first + number), quantity=quantity)
+        for number, quantity in enumerate(quantities)
+        if quantity > 0
+    ]
+
+
+def _closings_first(intents: Sequence[Intent]) -> list[Intent]:
+    """Order as they are judged and sent: what lowers risk, then what opens, then what waits; by key within."""
+    return sorted(intents, key=lambda intent: (not intent.reduces, intent.waits_for is not None, intent.key))
+
+
+def _only_reducing(intent: Intent, is_coarse: bool) -> Refusal:
+    if is_coarse:
+        return Refusal(intent.key.symbol, "ROUNDING", "the target book is too small for whole shares")
+    return Refusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
+
+
+def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> tuple[list[Intent], list[Refusal]]:
+    """Send to the auction what fits the buying power (invariant 3); what does not fit follows it, or is refused."""
+    left = now.buying_power
+    fitted: list[Intent] = []
+    unfunded: list[Refusal] = []
+    for intent in intents:
+        if intent.time_in_force is TimeInForce.DAY:
+            fitted.append(intent)
+            continue
+        needed = reserved(intent, now.held(intent.key.symbol), limits)
+        if needed > left and needed > 0:
+            if intent.time_in_force is TimeInForce.CLS:
+                reason = f"it needs {needed:.0f} USD of buying power, {left:.0f} are left for the closing auction"
+                unfunded.append(Refusal(intent.key.symbol, "BUYING_POWER", reason))
+            else:
+                fitted.append(replace(intent, time_in_force=TimeInForce.DAY))
+            continue
+        left -= needed
+        fitted.append(intent)
+    return fitted, unfunded
+
+
+def sending_order(intents: Sequence[Intent]) -> tuple[Intent, ...]:
+    """Order in which a plan's intents leave: what lowers risk first."""
+    return tuple(_closings_first(intents))

@@ -1,0 +1,91 @@
+"""A frozen plan on its way to the broker: what each order is judged in, what follows it, what it waits for. Pure.
+
+The device's order path and the backtest ask the same questions here; how an answer is journaled is the device's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from execution.brokers.base import Account, Asset, Position
+from execution.orders import FIRST_STEP, Intent, IntentKey, Plan, TimeInForce
+from execution.planning.entries import EntryConfig
+from execution.planning.plan import step_cap
+from execution.planning.pretrade import Circumstances, Pending
+
+ZERO = Decimal(0)
+
+
+def circumstances(
+    plan: Plan,
+    account: Account,
+    positions: Sequence[Position],
+    assets: Mapping[str, Asset],
+    pending: Iterable[Pending],
+    leaving: Intent,
+    spent: Decimal,
+    latest: Mapping[str, Decimal] | None = None,
+) -> Circumstances:
+    """Return what `leaving` is judged in right before it leaves.
+
+    Parameters
+    ----------
+    plan : Plan
+    account : Account
+    positions : sequence of Position
+    assets : mapping of symbol to Asset
+        As the broker reported them before the batch.
+    pending : iterable of Pending
+        Shares that every other order of the session may still fill; neither its own nor those of what it waits for.
+    leaving : Intent
+    spent : Decimal
+        USD of buying power that orders took since the account was asked.
+    latest : mapping of symbol to USD, optional
+        The newest trades that the broker's data have of the plan's names; a backtest has none.
+    """
+    marks = {p.symbol: p.current_price for p in positions if p.current_price is not None}
+    return Circumstances(
+        equity=account.equity,
+        buying_power=account.buying_power - spent,
+        shorting_enabled=account.shorting_enabled,
+        positions={p.symbol: p.quantity for p in positions if p.quantity != 0},
+        pending=tuple(pending),
+        references={**marks, **plan.references},
+        # an order that waits for an auction meets a price that nobody knows yet: the newest one shows its scale
+        market=marks if leaving.time_in_force is TimeInForce.DAY else {},
+        latest={} if latest is None else {**latest, **marks},
+        adv_usd=plan.adv_usd,
+        assets=assets,
+    )
+
+
+def follow_up(expired: Intent, rest: Decimal, min_residual_usd: Decimal) -> Intent | None:
+    """Return the `day` order for what an expired opening order left unfilled; None where that is not worth one."""
+    if expired.time_in_force is not TimeInForce.OPG or rest * expired.reference_price < min_residual_usd:
+        return None
+    return expired.next_attempt(rest, TimeInForce.DAY)
+
+
+def room(plan: Plan, entry: EntryConfig, late: Intent, step: int) -> Decimal:
+    """Shares of an earlier step's rest that may leave with `step` under the participation cap; at least 0."""
+    symbol = late.key.symbol
+    if symbol not in plan.adv_usd:
+        return ZERO
+    planned = sum((i.quantity for i in plan.intents if i.key.symbol == symbol and i.step == step), ZERO)
+    return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry) - planned, ZERO)
+
+
+def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: IntentKey) -> bool:
+    """Whether the planned order `key` is filled to its last share, over all its attempts, and every step before it too.
+
+    Parameters
+    ----------
+    filled : iterable of (IntentKey, Decimal)
+        Shares filled, of every order of the session.
+    """
+    first = FIRST_STEP if key.slice >= FIRST_STEP else key.slice
+    wanted = [i for i in plan.intents if i.key.symbol == key.symbol and first <= i.key.slice <= key.slice]
+    done = [shares for made, shares in filled if made.symbol == key.symbol and first <= made.slice <= key.slice]
+    has_leader = any(intent.key == key for intent in wanted)
+    return has_leader and sum(done, ZERO) == sum((intent.quantity for intent in wanted), ZERO)

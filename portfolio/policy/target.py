@@ -1,0 +1,322 @@
+"""The target book: what the policy would hold if trading were free and instant.
+
+Order of operations (architecture of the policy, each line one module)
+    rank -> inverse normal -> clip +-3                           ranking
+    without names whose single share is above the name cap
+    top and bottom N, each side to gross 1/2                     selection
+    name cap with redistribution, neutrality, to a fixed point   caps, neutrality
+    where configured, a side's gross shared by risk parity       hrp
+    times s = min(gross target, c f*, vol target / forecast,     kelly, risk_scaling
+                  CVaR budget / expected shortfall)              cvar
+              x max(0, 1 - 1/t^2) of the walk-forward book       kelly
+A rehearsal has its declared gross in place of c f* and of the evidence.
+
+Invariants of a `TargetBook`, checked when it is made
+1. Gross at most `gross_target`; every |w_i| at most `name_cap`.
+2. Long/short: |sum w| <= net_limit, |beta'w| <= beta_limit, sectors likewise. Long-only: no weight is negative.
+3. Ex-ante volatility at most the target; expected shortfall at most its budget, where there is one.
+s multiplies the whole book and is at most 1, so it loosens none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portfolio.config import CvarBudget, Mode, PortfolioConfig, Weighting
+from portfolio.policy.caps import cap_names
+from portfolio.policy.neutrality import Exposures, exposures, neutralise
+from portfolio.policy.ranking import inverse_normal
+from portfolio.policy.selection import top_and_bottom, top_quantile
+from portfolio.risk.cvar import session_cvar
+from portfolio.risk.hrp import shared_by_risk
+from portfolio.risk.kelly import InformationCoefficient, grinold_mean, kelly_scalar
+from portfolio.risk.model import RiskModel
+from portfolio.risk.scaling import annual_volatility, volatility_scalar
+from signals.errors import InvariantBroken, ScoresInvalid
+from signals.market.bars import Floats
+from signals.scoring.scores import Scores
+
+SLACK = 1e-9
+"""Rounding allowed for when an invariant is checked, as a fraction of equity."""
+SIZED_BY, NOT_BY_EVIDENCE = "sized by", "not sized by evidence"
+
+Decisions = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The names that have both a score and a risk estimate, M of them, in symbol order.
+
+    Attributes
+    ----------
+    z : float64, shape (M,)
+        Clipped inverse-normal rank among the candidates.
+    mu : float64, shape (M,)
+        Expected residual return over the horizon, by the IC in use; the sign of z in a rehearsal, which claims no gain
+        that a cost could exceed.
+    held : float64, shape (M,)
+        Current weights.
+    too_dear : mapping of symbol to USD
+        Price of those of which a single share is above the name cap: they cannot be held.
+    """
+
+    symbols: tuple[str, ...]
+    z: Floats
+    mu: Floats
+    held: Floats
+    covariance: Floats
+    beta: Floats
+    sectors: tuple[str, ...]
+    horizon_sessions: int
+    returns: Floats | None = None
+    too_dear: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetBook:
+    """A feasible book over the candidates, and how it came about."""
+
+    candidates: Candidates
+    weights: Floats
+    config: PortfolioConfig
+    decisions: Decisions
+
+    def __post_init__(self) -> None:
+        config, weights, candidates = self.config, self.weights, self.candidates
+        bounds = [
+            ("gross", float(np.abs(weights).sum()), config.gross_target),
+            ("largest name", float(np.abs(weights).max(initial=0.0)), config.name_cap),
+            ("volatility", annual_volatility(weights, candidates.covariance, candidates.horizon_sessions), config.volatility_target),
+        ]
+        if config.cvar is not None:
+            bounds.append(("expected shortfall", shortfall(weights, candidates, config.cvar), config.cvar.limit))
+        if config.mode is Mode.LONG_SHORT:
+            limited = limits_of(candidates, config)
+            figures = np.abs(limited.of(weights)).tolist()
+            bounds += list(zip(limited.names, figures, limited.limits.tolist(), strict=True))
+        else:
+            bounds.append(("short side", float(-weights.min(initial=0.0)), 0.0))
+        for name, figure, limit in bounds:
+            if not figure <= limit + SLACK:
+                raise InvariantBroken(f"the target book's {name} is {figure:.6f}, above {limit:.6f}")
+
+
+def limits_of(candidates: Candidates, config: PortfolioConfig) -> Exposures:
+    """Return the neutrality rows of a long/short book of these candidates."""
+    return exposures(candidates.beta, candidates.sectors, config.net_limit, config.beta_limit, config.sector_limit)
+
+
+def target_book(
+    scores: Scores,
+    risk: RiskModel,
+    config: PortfolioConfig,
+    held: Mapping[str, float],
+    equity_usd: float,
+    prices: Mapping[str, float] | None = None,
+) -> TargetBook:
+    """Turn scores into the book that the policy wants.
+
+    Parameters
+    ----------
+    scores : Scores
+    risk : RiskModel
+        Of the same `asof`.
+    config : PortfolioConfig
+    held : mapping of symbol to current weight
+        Breaks ties and keeps long-only names above the exit; nothing else of it is read.
+    equity_usd : float
+    prices : mapping of symbol to USD, optional
+        Names of which a single share is worth more than the name cap are replaced by the next; nothing else of it is
+        read.
+
+    Raises
+    ------
+    ScoresInvalid
+        All scores are equal, or none belongs to a name with a risk estimate.
+    NoFeasibleBook
+        Caps and neutrality cannot be met together.
+    """
+    ic, ic_decisions = ic_in_use(risk, config)
+    candidates = candidates_of(scores, risk, ic, held)
+    cap_usd = config.name_cap * equity_usd
+    candidates = replace(candidates, too_dear={s: p for s, p in (prices or {}).items() if p > cap_usd})
+    counted = (
+        ("scored names", str(len(scores.symbols))),
+        ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
+        ("returns limited in the risk model", str(risk.limited_returns)),
+        *((("names with a volatility forecast", str(risk.forecast_names)),) if risk.forecast_names else ()),
+    )
+    most = config.max_names(equity_usd)
+    if reason := _unsupported(ic, risk.ic, config):
+        return _flat(candidates, config, (*ic_decisions, *counted), reason)
+    if most < (2 if config.mode is Mode.LONG_SHORT else 1):
+        reason = f"equity of {equity_usd:,.0f} USD is below one position of {config.min_position_usd:,.0f} USD a side"
+        return _flat(candidates, config, (*ic_decisions, *counted), reason)
+    unit, chosen = unit_book(candidates, config, most)
+    weights, scaled = scale(unit, candidates, config, risk.ic)
+    return TargetBook(candidates, weights, config, (*ic_decisions, *counted, *chosen, *scaled))
+
+
+def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decisions]:
+    """Return the IC that sizes the book, the shrunk measured one or a rehearsal's fixed one, and what sizes it."""
+    ic = risk.ic
+    known = "unknown" if ic.book_t is None else f"{ic.book_t:.2f}"
+    measured = (
+        (SIZED_BY, sized_by(ic, config)),
+        ("ic", f"{ic.mean:.4f}"),
+        ("ic t", f"{ic.t:.2f}"),
+        ("ic shrunk", f"{ic.shrunk:.4f}"),
+        ("t of the net walk-forward book", known),
+    )
+    if config.fixed_ic is None or ic.is_rehearsal:
+        return ic.shrunk, measured
+    said = f"{config.fixed_ic:.4f} fixed by configuration: a rehearsal, not evidence"
+    return config.fixed_ic, (*measured, ("ic used", said))
+
+
+def sized_by(ic: InformationCoefficient, config: PortfolioConfig) -> str:
+    """Say what sizes the book: its evidence, or a person's declaration."""
+    if ic.is_rehearsal:
+        gross = min(config.rehearsal_gross, config.gross_target)
+        return f"{NOT_BY_EVIDENCE}: a rehearsal at a declared gross of {gross:.4f}"
+    if config.fixed_ic is not None:
+        return f"{NOT_BY_EVIDENCE}: a rehearsal at a fixed IC of {config.fixed_ic:.4f}"
+    return f"evidence: {ic.evidence:.4f} of the book that Kelly and the caps allow"
+
+
+def _unsupported(ic: float, known: InformationCoefficient, config: PortfolioConfig) -> str:
+    """Why nothing may be bet; empty where something may."""
+    if known.is_rehearsal:
+        return ""
+    if ic <= 0:
+        return f"an IC of {ic:.4f} supports no bet"
+    if config.fixed_ic is not None or known.evidence > 0:
+        return ""
+    if known.book_t is None:
+        return "the bundle does not say what its book earned walking forward: train and publish it again"
+    return f"the net walk-forward book's t of {known.book_t:.2f} is not above 1, which noise reaches too: no bet"
+
+
+def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str, float]) -> Candidates:
+    """Align scores and risk on the names that both know; z is ranked among those."""
+    place = {symbol: i for i, symbol in enumerate(risk.symbols)}
+    rows = [i for i, symbol in enumerate(scores.symbols) if symbol in place]
+    symbols = tuple(scores.symbols[i] for i in rows)
+    if not symbols:
+        raise ScoresInvalid("no scored name has a risk estimate", where=str(scores.asof), mend="Check scores and bars of this session")
+    values = scores.values[rows]
+    if len(symbols) > 1 and float(np.ptp(values)) == 0.0:
+        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), mend="Check the features of this session")
+    at = [place[symbol] for symbol in symbols]
+    z = inverse_normal(values)
+    return Candidates(
+        symbols=symbols,
+        z=z,
+        mu=np.sign(z) if risk.ic.is_rehearsal else grinold_mean(ic, risk.residual_volatility[at], z),
+        held=np.array([held.get(symbol, 0.0) for symbol in symbols], dtype=np.float64),
+        covariance=risk.covariance[np.ix_(at, at)],
+        beta=risk.beta[at],
+        sectors=tuple(risk.sectors[i] for i in at) if risk.sectors else (),
+        horizon_sessions=risk.horizon_sessions,
+        returns=None if risk.returns is None else risk.returns[:, at],
+    )
+
+
+def shortfall(weights: Floats, candidates: Candidates, budget: CvarBudget) -> float:
+    """Expected shortfall of the book over one session, a positive fraction of equity; 0 for an empty book."""
+    if candidates.returns is None:
+        raise InvariantBroken("a CVaR budget needs the risk model's returns")
+    if not np.any(weights):
+        return 0.0
+    return session_cvar(candidates.returns @ weights, budget.level, budget.method)
+
+
+def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tuple[Floats, Decisions]:
+    """Return the book before its scale: gross at most 1, inside caps and, long/short, neutrality."""
+    is_dear = np.array([symbol in candidates.too_dear for symbol in candidates.symbols], dtype=np.bool_)
+    raw = _selected(candidates, config, most, ~is_dear)
+    replaced = _replaced(candidates, config, most, is_dear)
+    if config.mode is Mode.LONG_ONLY:
+        raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
+        capped = cap_names(raw, config.name_cap)
+        return capped, (("names", f"{int((capped > 0).sum())} long"), *replaced)
+    raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
+    weights, passes = neutralise(raw, config.name_cap, limits_of(candidates, config))
+    return weights, (
+        ("names", f"{int((weights > 0).sum())} long, {int((weights < 0).sum())} short"),
+        *replaced,
+        ("neutrality passes", str(passes)),
+    )
+
+
+def _selected(candidates: Candidates, config: PortfolioConfig, most: int, is_open: NDArray[np.bool_]) -> Floats:
+    """Return the chosen names' raw weights; only names that are open are chosen, ranks are those of all."""
+    z, held = candidates.z, candidates.held
+    if config.mode is Mode.LONG_ONLY:
+        return top_quantile(z, held, config.entry_quantile, config.exit_quantile, most, is_open)
+    return top_and_bottom(np.where(is_open, z, 0.0), held, most // 2)
+
+
+def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dear: NDArray[np.bool_]) -> Decisions:
+    """Name what would have been chosen and is too dear for this account."""
+    if not is_dear.any():
+        return ()
+    wanted = _selected(candidates, config, most, np.ones_like(is_dear))
+    named = [
+        f"{symbol} ({candidates.too_dear[symbol]:,.2f} USD)"
+        for symbol, weight in zip(candidates.symbols, wanted.tolist(), strict=True)
+        if weight != 0 and symbol in candidates.too_dear
+    ]
+    return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
+
+
+def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient) -> tuple[Floats, Decisions]:
+    """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports."""
+    forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
+    sizes, share, told = _sizes(unit, candidates, config, ic)
+    bounds = {"gross target": config.gross_target, **sizes, "volatility target": volatility_scalar(forecast, config.volatility_target)}
+    tail: Decisions = ()
+    if config.cvar is not None:
+        lost = shortfall(unit, candidates, config.cvar)
+        bounds["CVaR budget"] = volatility_scalar(lost, config.cvar.limit)
+        tail = ((f"expected shortfall at gross 1 ({config.cvar.method}, {config.cvar.level:g})", f"{lost:.4f}"),)
+    binding = min(bounds, key=lambda name: bounds[name])
+    scalar = bounds[binding] * share
+    weights = unit * scalar
+    return weights, (
+        *told,
+        ("forecast volatility at gross 1", f"{forecast:.4f}"),
+        *tail,
+        ("bounds of the scale", ", ".join(f"{name} {bound:.4f}" for name, bound in bounds.items())),
+        ("binds", f"{binding}; {_at_the_cap(unit, config)}"),
+        ("scale", f"{scalar:.4f} by {binding}" + (f", times {share:.4f} for its evidence" if share < 1 else "")),
+        ("target gross", f"{np.abs(weights).sum():.4f}"),
+        ("target net", f"{weights.sum():+.4f}"),
+        ("target beta", f"{candidates.beta @ weights:+.4f}"),
+    )
+
+
+def _sizes(
+    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient
+) -> tuple[dict[str, float], float, Decisions]:
+    """The bound by conviction, the share that the evidence leaves of the scale, and what is to be said of them."""
+    if ic.is_rehearsal:
+        return {"rehearsal gross": config.rehearsal_gross}, 1.0, ()
+    full = kelly_scalar(unit, candidates.mu, candidates.covariance)
+    used = config.kelly_fraction * full
+    told = (("kelly f*", f"{full:.3f}"), ("kelly c f*", f"{used:.3f}"))
+    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else ic.evidence, told
+
+
+def _at_the_cap(unit: Floats, config: PortfolioConfig) -> str:
+    """How many names of the unit book the name cap holds back."""
+    count = int((np.abs(unit) >= config.name_cap - SLACK).sum())
+    return f"the name cap holds {count} name{'s' * (count != 1)}" if count else "the name cap holds no name"
+
+
+def _flat(candidates: Candidates, config: PortfolioConfig, decisions: Decisions, reason: str) -> TargetBook:
+    return TargetBook(candidates, np.zeros(len(candidates.symbols)), config, (*decisions, ("flat", reason)))

@@ -1,0 +1,1 @@
+"""Audit of delivered bars: defects of rows and sessions, extreme returns, quality of a session."""

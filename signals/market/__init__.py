@@ -1,0 +1,1 @@
+"""Market data as values: bars, corporate actions, sessions, securities, curated datasets."""

@@ -1,0 +1,139 @@
+"""Curated rows as they are stored, and the panels that are cut from them.
+
+A panel's columns are securities under the names that they bore at the panel's end, so that panels which end at
+different sessions differ in names and order. Whoever walks through history session by session reads the rows once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signals.market.bars import GAP_FIELDS, Bars, Days, Floats, column_names, days_array
+from signals.market.manifest import PriceBasis
+from signals.market.sessions import Calendar
+from signals.storage.arrow import codes, flags, floats
+from signals.storage.arrow import days as days_of
+
+FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
+
+
+class BarRows:
+    """Rows of bars, sorted by session.
+
+    Parameters
+    ----------
+    table : Table
+        With the columns of `docs/curated-data.md`; those of a dataset from before returns across gaps may lack them.
+    calendar : Calendar
+    red : sequence of date
+        Sessions whose rows are not shown in a panel.
+    basis : PriceBasis
+    """
+
+    def __init__(self, table: pa.Table, calendar: Calendar, red: Sequence[date], basis: PriceBasis) -> None:
+        self._calendar, self._red, self._basis = calendar, days_array(list(red)), basis
+        self._session = days_of(table.column("session"))
+        order = np.argsort(self._session, kind="stable")
+        self._session = self._session[order]
+        self._security, self._owners = _coded(table, "security", order)
+        self._symbol, self._names = _coded(table, "symbol", order)
+        self._sector, self._sectors = _coded(table, "sector", order)
+        self._eligible = flags(table.column("eligible"))[order]
+        told = set(table.column_names)
+        self._undecided = np.zeros(len(order), dtype=bool)
+        if "undecided" in told and table.column("undecided").null_count == 0:
+            self._undecided = flags(table.column("undecided"))[order]
+        self._fields = {
+            name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS else np.full(len(order), np.nan)
+            for name in FIELDS
+        }
+
+    def panel(self, first: date, last: date) -> Bars:
+        """Return the panel of the sessions [first, last]; see `signals.market.dataset.load_bars`."""
+        days, inside = self._range(first, last)
+        row = np.searchsorted(days, self._session[inside])
+        owners, column = np.unique(self._security[inside], return_inverse=True)
+        names, sectors = self._named(owners, column, row, days, inside)
+        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+        place = np.empty(len(names), dtype=np.int64)
+        place[order] = np.arange(len(names))
+        red = np.isin(days, self._red)
+
+        def dense(name: str) -> Floats:
+            panel = np.full((len(days), len(names)), np.nan)
+            panel[row, place[column]] = self._fields[name][inside]
+            panel[red] = np.nan
+            return panel
+
+        eligible = np.zeros((len(days), len(names)), dtype=bool)
+        eligible[row, place[column]] = self._eligible[inside]
+        eligible[red] = False
+        undecided = np.zeros_like(eligible)
+        undecided[row, place[column]] = self._undecided[inside]
+        undecided[red] = False
+        return Bars(
+            sessions=days,
+            symbols=tuple(names[i] for i in order),
+            eligible=eligible,
+            sectors=tuple(sectors[i] for i in order),
+            has_dollars=self._basis.has_dollars,
+            undecided=undecided,
+            **{name: dense(name) for name in FIELDS},
+        )
+
+    def securities(self, first: date, last: date) -> Mapping[str, str]:
+        """Name in the panel of [first, last] -> the security's stable id."""
+        days, inside = self._range(first, last)
+        owners, column = np.unique(self._security[inside], return_inverse=True)
+        names, _ = self._named(owners, column, np.searchsorted(days, self._session[inside]), days, inside)
+        return {name: self._owners[owner] for name, owner in zip(names, owners, strict=True)}
+
+    def symbols_on(self, day: date) -> Mapping[str, str]:
+        """Security -> the symbol that it bore on `day`, of every security with a row then."""
+        _, inside = self._range(day, day)
+        pairs = zip(self._security[inside], self._symbol[inside], strict=True)
+        return {self._owners[security]: self._names[symbol] for security, symbol in pairs}
+
+    def closes(self, day: date) -> Mapping[str, float]:
+        """Close of every symbol with a row on `day`, USD, under the name it bore then; RED sessions too."""
+        _, inside = self._range(day, day)
+        pairs = zip(self._symbol[inside], self._fields["close"][inside].tolist(), strict=True)
+        return {self._names[symbol]: close for symbol, close in pairs}
+
+    def dollar_volumes(self, first: date, day: date) -> Mapping[str, float]:
+        """Mean of close x volume over the rows of [first, day] of every symbol with a row on `day`, USD."""
+        _, inside = self._range(first, day)
+        _, today = self._range(day, day)
+        owners, column = np.unique(self._security[inside], return_inverse=True)
+        value = self._fields["close"][inside] * self._fields["volume"][inside]
+        mean = np.bincount(column, value, len(owners)) / np.bincount(column, minlength=len(owners))
+        place = np.searchsorted(owners, self._security[today])
+        return {self._names[symbol]: float(mean[at]) for symbol, at in zip(self._symbol[today], place, strict=True)}
+
+    def _range(self, first: date, last: date) -> tuple[Days, slice]:
+        days = days_array(self._calendar.between(first, last))
+        begin = int(np.searchsorted(self._session, days[0])) if len(days) else 0
+        return days, slice(begin, int(np.searchsorted(self._session, days[-1], side="right")) if len(days) else 0)
+
+    def _named(
+        self, owners: NDArray[np.int64], column: NDArray[np.int64], row: NDArray[np.int64], days: Days, inside: slice
+    ) -> tuple[list[str], list[str]]:
+        """Name and sector of each owner at its newest row."""
+        newest = np.full(len(owners), -1, dtype=np.int64)
+        np.maximum.at(newest, column, row)
+        at_newest = row == newest[column]
+        symbol, sector = np.empty(len(owners), dtype=np.int64), np.empty(len(owners), dtype=np.int64)
+        symbol[column[at_newest]] = self._symbol[inside][at_newest]
+        sector[column[at_newest]] = self._sector[inside][at_newest]
+        names = column_names([self._names[code] for code in symbol], newest, days)
+        return names, [self._sectors[code] for code in sector]
+
+
+def _coded(table: pa.Table, name: str, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+    numbers, words = codes(table.column(name))
+    return numbers[order], words

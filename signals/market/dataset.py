@@ -1,0 +1,195 @@
+"""Reading a curated dataset: nothing is believed that the manifest does not vouch for.
+
+Entry points: `read_manifest`, `load_bars`, `load_actions`, `session_range`.
+
+Invariants
+----------
+1. Every file is read once, hashed, and parsed from the very bytes that were hashed.
+2. A version reads the same for ever: files are named by their content and never overwritten.
+3. RED sessions stay in the panel as rows without bars, so that look-backs count sessions rightly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.bar_rows import BarRows
+from signals.market.bars import Bars
+from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
+from signals.storage.arrow import read_parquet
+from signals.text.wording import reason_of
+
+__all__ = [
+    "FileRecord",
+    "FileRole",
+    "Manifest",
+    "PriceBasis",
+    "SessionAudit",
+    "SessionStatus",
+    "Survivorship",
+    "load_actions",
+    "load_bars",
+    "manifest_path",
+    "read_file",
+    "read_manifest",
+    "read_table",
+    "session_range",
+]
+
+PUBLISH_AGAIN = "Publish or ingest the dataset again"
+
+
+def manifest_path(folder: Path, version: int | None) -> Path:
+    """Path of the current manifest, or of the one that is kept for `version`."""
+    return folder / "manifest.json" if version is None else folder / "manifests" / f"{version}.json"
+
+
+def read_manifest(folder: Path, version: int | None = None) -> Manifest:
+    """Read the manifest of the dataset in `folder`: the current one, or that of an earlier `version`.
+
+    Raises
+    ------
+    BadDataset
+        There is no manifest, it was edited, or the copy kept for its version differs.
+    """
+    path = manifest_path(folder, version)
+    content = _bytes_of(path, "no manifest here", "Name a folder made by `trainer ingest`")
+    manifest = Manifest.from_bytes(content, where=str(path))
+    kept = manifest_path(folder, manifest.version)
+    if kept != path and _bytes_of(kept, "the manifest's kept copy is missing", PUBLISH_AGAIN) != content:
+        raise BadDataset("manifest.json and the copy kept for its version differ", where=str(kept), mend=PUBLISH_AGAIN)
+    if version is not None and manifest.version != version:
+        raise BadDataset(f"this manifest is version {manifest.version}", where=str(path), mend=PUBLISH_AGAIN)
+    return manifest
+
+
+def read_file(folder: Path, record: FileRecord) -> bytes:
+    """Return the bytes of a file that the manifest vouches for; raise `BadDataset` unless they are those bytes."""
+    path = folder / record.path
+    content = _bytes_of(path, "a file that the manifest lists is missing", PUBLISH_AGAIN)
+    if len(content) != record.size or sha256_of(content) != record.sha256:
+        raise BadDataset("the file is not what the manifest vouches for", where=str(path), mend=PUBLISH_AGAIN)
+    return content
+
+
+def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a verified Parquet file as an Arrow table."""
+    content = read_file(folder, record)
+    try:
+        return read_parquet(content, columns)
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+        raise BadDataset(
+            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN
+        ) from None
+
+
+def session_range(manifest: Manifest, start: date | None, end: date | None) -> tuple[date, date]:
+    """Check the asked range; an end left open is the dataset's own.
+
+    Raises
+    ------
+    NotASession
+        An end is not a session, lies outside the dataset, or the range is empty.
+    """
+    first, last = start or manifest.first, end or manifest.last
+    for day in (first, last):
+        if not manifest.first <= day <= manifest.last:
+            raise NotASession(
+                f"the dataset has no bars of {day}",
+                where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
+                mend="Ask for sessions inside that range",
+            )
+        manifest.calendar.index(day)
+    if first > last:
+        raise NotASession(f"the range ends before it starts: {first} to {last}", mend="Swap the two dates")
+    return first, last
+
+
+def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars:
+    """Load the panel of the sessions [first, last].
+
+    Columns are securities, named by the symbol they bore at their newest row in the range. Where two securities bore
+    the same symbol one after the other, the newest owner has the name and an earlier one is `<symbol>@<its last day>`.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+    first, last : date
+        Sessions of the dataset.
+
+    Raises
+    ------
+    BadDataset
+        A file is missing or differs from what the manifest vouches for.
+    NotASession
+        An end of the range is not a session of the dataset.
+    """
+    return read_rows(folder, manifest, first, last).panel(first, last)
+
+
+def read_rows(folder: Path, manifest: Manifest, first: date, last: date) -> BarRows:
+    """Read the rows of the sessions [first, last], from which any panel inside can be cut; raises the same."""
+    session_range(manifest, first, last)
+    tables = [
+        read_table(folder, record)
+        for record in manifest.of_role(FileRole.BARS)
+        if record.first is not None and record.last is not None and record.first <= last and record.last >= first
+    ]
+    if not tables:
+        raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
+    red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
+    return BarRows(pa.concat_tables(tables), manifest.calendar, red, manifest.basis)
+
+
+def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
+    """Load the corporate actions, sorted by (effective, symbol, kind); none where the dataset has no such file.
+
+    Raises
+    ------
+    BadDataset
+        The file is missing or differs from what the manifest vouches for.
+    """
+    actions: list[Action] = []
+    for record in manifest.of_role(FileRole.ACTIONS):
+        try:
+            actions += [_action(row) for row in _records(read_table(folder, record))]
+        except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
+            raise BadDataset(f"a row is not an action ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN) from None
+    return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
+
+
+def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
+    yield from table.to_pylist()
+
+
+def _action(row: dict[str, Any]) -> Action:
+    return Action(
+        kind=ActionKind(row["kind"]),
+        symbol=row["symbol"],
+        effective=row["effective"],
+        known_at=row["known_at"],
+        ratio=None if row["ratio"] is None else Decimal(row["ratio"]),
+        cash=None if row["cash"] is None else Decimal(row["cash"]),
+        new_symbol=row["new_symbol"],
+        inferred=bool(row["inferred"]),
+    )
+
+
+def _bytes_of(path: Path, what: str, mend: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadDataset(what, where=str(path), mend=mend) from None
+    except OSError as error:
+        raise BadDataset(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the disk") from None

@@ -1,0 +1,354 @@
+"""The manifest of a curated dataset: what it holds, how good each session is, and the hash of every file.
+
+The manifest is one canonical JSON document with a checksum over its own content, so that an edited one is noticed
+before anything it says is believed. Byte for byte the same data make the same manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from signals.errors import BadDataset, InvariantBroken, NotASession
+from signals.files import sha256_of
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.eligibility_rule import ANY, EligibilityConfig
+from signals.market.sessions import Calendar
+from signals.text import strict_json
+from signals.text.wording import reason_of
+
+FORMAT = "trademl-curated-1"
+MIN_HISTORY_SESSIONS = 253
+CHECKSUM = "checksum"
+MOST_VERSIONS = 2**31 - 1
+MAX_NAME = 200
+
+
+class PriceBasis(StrEnum):
+    """What prices and volumes have been adjusted for by the vendor."""
+
+    RAW = "raw"
+    SPLIT_ADJUSTED = "split_adjusted"
+    TOTAL_RETURN = "total_return"
+
+    @property
+    def has_dollars(self) -> bool:
+        """Whether close x volume is the dollars that changed hands."""
+        return self is not PriceBasis.TOTAL_RETURN
+
+
+class FileRole(StrEnum):
+    """What a file of the dataset is for."""
+
+    BARS = "bars"
+    ACTIONS = "actions"
+    UNIVERSE = "universe"
+    QUARANTINE = "quarantine"
+    FINDINGS = "findings"
+    REVISIONS = "revisions"
+    SPREADS = "spreads"
+    RAW = "raw"
+
+
+class Survivorship(StrEnum):
+    """Whether names that died are among the names."""
+
+    POINT_IN_TIME = "point-in-time"
+    RECONSTRUCTED = "reconstructed"  # a published rule at each date over all assets, inactive ones included
+    SURVIVORS_ONLY = "survivors only"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file that the manifest vouches for; `path` is relative to the dataset, with forward slashes."""
+
+    path: str
+    sha256: str
+    size: int
+    rows: int
+    first: date | None
+    last: date | None
+    role: FileRole
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.path).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in self.path:
+            raise InvariantBroken("a dataset's files lie inside it", where=self.path)
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A person's word that training may treat a RED session as missing.
+
+    Attributes
+    ----------
+    session : date
+    reason : str
+        Why, in the person's words.
+    audit : tuple of str
+        The audit's reasons that were accepted; a session whose audit changed since is refused again.
+    """
+
+    session: date
+    reason: str
+    audit: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InvariantBroken("a RED session is accepted with a reason", where=str(self.session))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a reader may trust about one version of a curated dataset.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+        1 for the first ingest; one more for every ingest that changed anything.
+    vendor : str
+    calendar : Calendar
+        Sessions from the first bar to three years past the last.
+    basis : PriceBasis
+    first, last : date
+        First and last session with a bar.
+    audits : tuple of SessionAudit
+        One per session of [first, last], oldest first.
+    files : tuple of FileRecord
+        Sorted by path.
+    survivorship : str
+        A value of `Survivorship`, as stored; `universe_state` is what it is worth.
+    min_history : int
+        Usable bars that a name needs to be eligible where there is no universe table.
+    non_sessions : tuple of SessionAudit
+        RED audits of dates that carried rows although the exchange was closed; never part of a panel.
+    waivers : tuple of Waiver
+        RED sessions that training may treat as missing, by session; they stay RED for everything else.
+    known_at : date or None
+        Evening whose knowledge this is, where it is a view of the past; None is everything delivered.
+    eligibility : EligibilityConfig
+        Least price and dollar volume of an eligible name; nothing was asked in manifests that do not say so.
+    is_price_known : bool
+        Whether prices as traded are known, so that a minimum price applied.
+    universe_why : str
+        What the state of the universe rests on; empty in manifests that were written before it had to be said.
+    """
+
+    name: str
+    version: int
+    vendor: str
+    calendar: Calendar
+    basis: PriceBasis
+    first: date
+    last: date
+    audits: tuple[SessionAudit, ...]
+    files: tuple[FileRecord, ...]
+    survivorship: str
+    min_history: int = MIN_HISTORY_SESSIONS
+    non_sessions: tuple[SessionAudit, ...] = ()
+    known_at: date | None = None
+    waivers: tuple[Waiver, ...] = ()
+    universe_why: str = ""
+    eligibility: EligibilityConfig = ANY
+    is_price_known: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.version <= MOST_VERSIONS:
+            raise InvariantBroken(f"versions count from 1 to {MOST_VERSIONS}", where=str(self.version))
+        if not 0 < len(self.name) <= MAX_NAME:
+            raise InvariantBroken(f"a dataset's name has 1 to {MAX_NAME} characters")
+        if tuple(audit.session for audit in self.audits) != self.calendar.between(self.first, self.last):
+            raise InvariantBroken("one audit per session, oldest first", where=f"{self.first} to {self.last}")
+        paths = [record.path for record in self.files]
+        if paths != sorted(set(paths)):
+            raise InvariantBroken("files are sorted by path and named once")
+
+    @cached_property
+    def snapshot_id(self) -> str:
+        """SHA-256 of the manifest's bytes: the identity of this version of the data."""
+        return sha256_of(self.to_bytes())
+
+    @property
+    def universe_state(self) -> Survivorship:
+        """State of the universe; one that is claimed without saying what it rests on is unknown."""
+        state = Survivorship(self.survivorship)
+        if state in (Survivorship.POINT_IN_TIME, Survivorship.RECONSTRUCTED) and not self.universe_why:
+            return Survivorship.UNKNOWN
+        return state
+
+    @property
+    def eligibility_rule(self) -> str:
+        """What an eligible name must have, in words."""
+        if self.eligibility == ANY:
+            return "no minimum price or dollar volume"
+        return self.eligibility.sentence(is_price_known=self.is_price_known)
+
+    @cached_property
+    def _by_session(self) -> dict[date, SessionAudit]:
+        return {audit.session: audit for audit in (*self.non_sessions, *self.audits)}
+
+    def status(self, day: date) -> SessionAudit:
+        """Return the audit of `day`; raise `NotASession` where the data says nothing about it."""
+        try:
+            return self._by_session[day]
+        except KeyError:
+            self.calendar.index(day)
+            raise NotASession(
+                f"the dataset has no bars of {day}",
+                where=f"{self.name} holds {self.first} to {self.last}",
+                mend="Ingest bars that reach this session, or ask for another one",
+            ) from None
+
+    def waiver(self, audit: SessionAudit) -> Waiver | None:
+        """Return the waiver of a RED session whose audit is the one that was accepted, or None."""
+        return next((w for w in self.waivers if w.session == audit.session and w.audit == audit.reasons), None)
+
+    def of_role(self, role: FileRole) -> tuple[FileRecord, ...]:
+        """Files with this role, by path."""
+        return tuple(record for record in self.files if record.role is role)
+
+    def same_content(self, other: Manifest) -> bool:
+        """Whether the two differ in nothing but the version."""
+        return replace(self, version=other.version).to_bytes() == other.to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, one final newline."""
+        body = _document(self)
+        return _canonical({**body, CHECKSUM: sha256_of(_canonical(body))})
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, where: str) -> Manifest:
+        """Read back what `to_bytes` wrote; raise `BadDataset` for anything else."""
+        try:
+            document = strict_json.loads(content, decimals=float)
+            claimed = document.pop(CHECKSUM)
+            if document["format"] != FORMAT:
+                raise BadDataset(
+                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where, mend="Ingest the data again with this program"
+                )
+            if claimed != sha256_of(_canonical(document)):
+                raise BadDataset(
+                    "the manifest's checksum does not match its content",
+                    where=where,
+                    mend="Restore the file from manifests/ or publish the dataset again",
+                )
+            return _parse(document)
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, InvariantBroken) as error:
+            raise BadDataset(
+                f"not a manifest ({reason_of(error)})", where=where, mend="Restore the file from manifests/ or publish the dataset again"
+            ) from None
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+        "calendar": {"name": manifest.calendar.name, "sessions": manifest.calendar.rows()},
+        "basis": str(manifest.basis),
+        "first": manifest.first.isoformat(),
+        "last": manifest.last.isoformat(),
+        "audits": [_audit_document(audit) for audit in manifest.audits],
+        "non_sessions": [_audit_document(audit) for audit in manifest.non_sessions],
+        "files": [
+            {**asdict(record), "first": _iso(record.first), "last": _iso(record.last), "role": str(record.role)}
+            for record in manifest.files
+        ],
+        "survivorship": str(manifest.survivorship),
+        "min_history": manifest.min_history,
+        # Only where it is said, so that manifests written before it was known keep their bytes.
+        **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
+        **({} if not manifest.universe_why else {"universe_why": manifest.universe_why}),
+        **(
+            {}
+            if manifest.eligibility == ANY
+            else {"eligibility": {**asdict(manifest.eligibility), "is_price_known": manifest.is_price_known}}
+        ),
+        **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
+    }
+
+
+def _parse(document: dict[str, Any]) -> Manifest:
+    return Manifest(
+        name=str(document["name"]),
+        version=int(document["version"]),
+        vendor=str(document["vendor"]),
+        calendar=Calendar.from_rows(document["calendar"]["name"], document["calendar"]["sessions"]),
+        basis=PriceBasis(document["basis"]),
+        first=date.fromisoformat(document["first"]),
+        last=date.fromisoformat(document["last"]),
+        audits=tuple(_audit(row) for row in document["audits"]),
+        non_sessions=tuple(_audit(row) for row in document["non_sessions"]),
+        files=tuple(
+            FileRecord(**{**row, "first": _day(row["first"]), "last": _day(row["last"]), "role": FileRole(row["role"])})
+            for row in document["files"]
+        ),
+        survivorship=str(Survivorship(document.get("survivorship", Survivorship.UNKNOWN))),
+        min_history=int(document["min_history"]),
+        known_at=_day(document.get("known_at")),
+        waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
+        universe_why=str(document.get("universe_why", "")),
+        **_rule(document.get("eligibility")),
+    )
+
+
+def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    figures = dict(row)
+    is_price_known = figures.pop("is_price_known")
+    if not isinstance(is_price_known, bool):
+        raise ValueError("is_price_known is true or false")
+    return {"eligibility": EligibilityConfig(**figures), "is_price_known": is_price_known}
+
+
+def _audit_document(audit: SessionAudit) -> dict[str, Any]:
+    return {
+        "session": audit.session.isoformat(),
+        "status": str(audit.status),
+        "reasons": list(audit.reasons),
+        "eligible": audit.eligible,
+        "usable": audit.usable,
+        "rows": audit.rows,
+        "quarantined": audit.quarantined,
+    }
+
+
+def _audit(row: dict[str, Any]) -> SessionAudit:
+    return SessionAudit(
+        date.fromisoformat(row["session"]),
+        SessionStatus(row["status"]),
+        tuple(row["reasons"]),
+        int(row["eligible"]),
+        int(row["usable"]),
+        int(row["rows"]),
+        int(row["quarantined"]),
+    )
+
+
+def _waiver_document(waiver: Waiver) -> dict[str, Any]:
+    return {"session": waiver.session.isoformat(), "reason": waiver.reason, "audit": list(waiver.audit)}
+
+
+def _waiver(row: dict[str, Any]) -> Waiver:
+    return Waiver(date.fromisoformat(row["session"]), str(row["reason"]), tuple(row["audit"]))
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

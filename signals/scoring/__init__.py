@@ -1,0 +1,1 @@
+"""Scores: computing, ranking, blending, delivering and recording them."""

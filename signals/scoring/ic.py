@@ -1,0 +1,51 @@
+"""Rank information coefficient: how well one session's scores order what followed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signals.errors import InvariantBroken
+from signals.market.bars import Floats
+
+MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+
+
+def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Floats:
+    """Spearman correlation of each session's scores and labels.
+
+    Parameters
+    ----------
+    scores, labels : float64, shape (T, N)
+        Names NaN in either are left out of that session.
+
+    Returns
+    -------
+    float64, shape (T,)
+        NaN where fewer than `min_names` names remain or either side is constant.
+    """
+    if scores.shape != labels.shape:
+        raise InvariantBroken(f"scores of shape {scores.shape} and labels of {labels.shape}")
+    series = np.full(len(scores), np.nan)
+    both = np.isfinite(scores) & np.isfinite(labels)
+    for row in np.flatnonzero(both.sum(axis=1) >= min_names):
+        chosen = both[row]
+        a, b = average_ranks(scores[row, chosen]), average_ranks(labels[row, chosen])
+        a, b = a - a.mean(), b - b.mean()
+        scale = float(np.sqrt((a @ a) * (b @ b)))
+        if scale > 0.0:
+            series[row] = float(a @ b) / scale
+    return series
+
+
+def average_ranks(values: Floats) -> Floats:
+    """Rank of each value (n,), 1 the smallest; ties share their average rank. No NaN.
+
+    Examples
+    --------
+    >>> average_ranks(np.array([0.3, 0.1, 0.3])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    ranks: Floats = (last - (count - 1) / 2.0)[place]
+    return ranks

@@ -1,0 +1,78 @@
+"""How every command of both hosts speaks: a result as text or JSON, an error as one line with its exit code.
+
+Exit codes: 0 done; 1 a verdict that says no; 2 a person corrects input or options; 3 to 6 as `signals.errors` has them;
+71 the machine failed; 70 a fault of the program, whose traceback is printed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from signals.errors import FixInput, InvariantBroken, MachineFailed, TrademlError
+from signals.text.plain_text import clean, clean_lines
+from signals.text.wording import reason_of
+
+# What a person can give otherwise: a path, a permission, a port. Everything else is the machine's.
+OF_A_PERSON = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENOTEMPTY,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EXDEV,
+        errno.ETXTBSY,
+        errno.EADDRINUSE,
+        errno.EADDRNOTAVAIL,
+    }
+)
+FAULT = InvariantBroken.exit_code
+
+
+def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
+    """Write `result` as one JSON document, or `text` for a person, to standard output."""
+    shown = json.dumps(result, default=str, sort_keys=True) if as_json else clean_lines(text.rstrip("\n"))
+    sys.stdout.write(shown + "\n")
+
+
+def run(app: Callable[[], object]) -> None:
+    """Run a command line; a known error is one line on standard error, and its code the exit code."""
+    try:
+        app()
+    except TrademlError as error:
+        _end(error)
+    except (OSError, MemoryError) as error:
+        _end(of_the_system(error))
+    except Exception as error:  # noqa: BLE001 - the outermost frame: what nobody expected ends here, with its code
+        traceback.print_exc()
+        _end(InvariantBroken(f"a fault of this program: {reason_of(error)}", mend="Report it with the lines above"))
+
+
+def of_the_system(error: OSError | MemoryError) -> TrademlError:
+    """Return what the operating system refused as an error for a person, or as a failure of the machine."""
+    if isinstance(error, MemoryError):
+        return MachineFailed("not enough memory", mend="Close other programs, or use a machine with more")
+    where = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    if error.errno in OF_A_PERSON:
+        return FixInput(reason_of(error), where=where, mend="Correct the path, the port or the permission")
+    return MachineFailed(reason_of(error), where=where, mend="Free or repair what failed, then run it again")
+
+
+def _end(error: TrademlError) -> None:
+    """Print the error and exit with its code."""
+    if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
+        kind = type(error).__name__
+        sys.stdout.write(json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n")
+    sys.stderr.write(f"{clean(error)}\n")
+    sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""The audit of a dataset: what is wrong with it, and how that is known."""

@@ -1,0 +1,189 @@
+"""What a dataset's universe is worth: whether names that died are among the names, and how that is known.
+
+Entry point: `universe_of`. A membership table is believed only as far as the bars do not contradict it: its members
+have bars, no row was told after the fact, and names do not leave it just before they fall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from signals.audit.delivered_rows import Delivered
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Days, Floats
+from signals.market.manifest import Survivorship
+from trainer.curation.config import CurationConfig
+from trainer.curation.eligibility import Membership
+
+SESSIONS_PER_YEAR = 252
+MONTH_SESSIONS = 21
+WORST = 0.05  # quantile of members' returns over a month below which a return is a fall
+SURE = 0.01  # chance of so many falls at which they are none
+FEWEST = 3  # deaths outside the table; fewer are chance
+WORTHLESS = 1e-6  # of the last close, where nothing is paid
+NO_KNOWN_AT = "the membership table has no known_at"
+SHOWN = 3
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The state of a universe, and the sentence that says why it has it."""
+
+    state: Survivorship
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows of a dataset as the universe is judged by them.
+
+    Attributes
+    ----------
+    data : Delivered
+    usable, eligible : bool, shape (R,)
+    total : float64, shape (R,)
+        Total return of each row's session; NaN where there is none.
+    days : datetime64[D], shape (T,)
+    actions : iterable of Action
+        Of which delistings say what a name was worth at its end.
+    stitched : frozenset of str
+        Securities that ended where another began under their symbol: nobody left.
+    """
+
+    data: Delivered
+    usable: Flags
+    eligible: Flags
+    total: Floats
+    days: Days
+    actions: tuple[Action, ...]
+    stitched: frozenset[str] = frozenset()
+
+
+def universe_of(held: Held, membership: Membership | None, config: CurationConfig) -> Universe:
+    """Return the state of the universe.
+
+    Point-in-time needs a membership table whose rows say when they became known, whose members have bars, and whose
+    ends do not precede falls. Reconstructed needs a person's word that every asset was delivered, inactive ones too.
+    """
+    faults = [] if membership is None else _faults(held, membership, config)
+    if membership is not None and not faults:
+        return Universe(Survivorship.POINT_IN_TIME, "a membership table that says when each row became known")
+    told = "; ".join(faults)
+    if membership is not None and membership.told is not None:
+        return Universe(Survivorship.UNKNOWN, told)  # a table that the bars contradict is worth no rule either
+    newest = np.full(len(held.data.securities), -1, dtype=np.int64)
+    np.maximum.at(newest, held.data.rows.security[held.usable], held.data.session[held.usable])
+    count = len(held.days)
+    lives = (newest >= count - config.survivor_sessions) | np.isin(held.data.securities, list(held.stitched))
+    if bool(np.all(lives)) and count > config.survivor_years * SESSIONS_PER_YEAR:
+        return Universe(Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left")
+    if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
+        return Universe(Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word")
+    return Universe(Survivorship.UNKNOWN, told or "nothing says whether names that ended were delivered")
+
+
+def _faults(held: Held, membership: Membership, config: CurationConfig) -> list[str]:
+    """Sentences about what keeps a membership table from being point-in-time."""
+    found = []
+    covered = int(held.eligible.sum()) / max(1, int(membership.member.sum()))
+    if covered < config.coverage.min_usable_share:
+        found.append(f"{1 - covered:.1%} of the members' sessions have no bar: those of its dead were not delivered")
+    if membership.told is None:
+        found.append(NO_KNOWN_AT)
+    elif membership.told.foreseen:
+        shown = ", ".join(membership.told.foreseen[:SHOWN])
+        found.append(
+            f"{len(membership.told.foreseen)} ends were known over a year before ({shown}): a row's known_at is the "
+            "day on which its end was known, an earlier row tells the start"
+        )
+    ends = early_ends(held, membership)
+    if binom.sf(len(ends.falls) - 1, ends.left, config.max_early_ends) < SURE:
+        shown = ", ".join(ends.falls[:SHOWN])
+        found.append(
+            f"{len(ends.falls)} of {ends.left} names that traded on after leaving the table fell at once ({shown}): it "
+            "ends before the losses"
+        )
+    if len(ends.outside) >= FEWEST and len(ends.outside) > config.max_early_ends * ends.deaths:
+        shown = ", ".join(ends.outside[:SHOWN])
+        found.append(
+            f"{len(ends.outside)} of {ends.deaths} recorded delistings came within 21 sessions after the name left the "
+            f"table ({shown}): its dead ended before they died"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How names leave a membership table.
+
+    Attributes
+    ----------
+    falls : tuple of str
+        Names that left it, traded on, and fell: their return over the 21 sessions after it, a delisting's payout
+        included, is below the 5 % quantile of the members' own returns over 21 sessions.
+    left : int
+        Names that left it and traded on.
+    outside : tuple of str
+        Names that left it, traded on, and were delisted within those sessions.
+    deaths : int
+        Recorded delistings of names that were members within 21 sessions before.
+    """
+
+    falls: tuple[str, ...]
+    left: int
+    outside: tuple[str, ...]
+    deaths: int
+
+
+def early_ends(held: Held, membership: Membership) -> Ends:
+    """Return how names leave the table, by the bars that they have after it."""
+    data, rows = held.data, np.flatnonzero(held.usable)
+    security, session = data.rows.security[rows], data.session[rows]
+    order = np.lexsort((session, security))
+    rows, security, session = rows[order], security[order], session[order]
+    member = membership.member[session, membership.of_rows(data.symbol[rows])]
+    growth = np.log1p(np.nan_to_num(held.total[rows]).clip(min=-0.999999))
+    level = np.cumsum(growth)
+    last = np.searchsorted(security, security, side="right") - 1
+    ahead = np.minimum(last, _rows_until(security, session, session + MONTH_SESSIONS))
+    moved = level[ahead] - level
+    payout = _payouts(held, rows[last])
+    dies = (ahead == last) & np.isfinite(payout)
+    moved = np.where(dies, moved + np.nan_to_num(payout), moved)
+    usual = moved[member & (ahead < last)][::MONTH_SESSIONS]
+    left = np.flatnonzero(member[:-1] & ~member[1:] & (security[1:] == security[:-1]))
+    fell = left[moved[left] < np.quantile(usual, WORST)] if usual.size else left[:0]
+    outside = left[dies[left]]
+    inside = int(np.count_nonzero(member[last] & dies & (last == np.arange(len(last)))))
+    named = [[f"{data.symbol[rows[place]]} {held.days[session[place]]}" for place in part] for part in (fell, outside)]
+    return Ends(tuple(named[0]), len(left), tuple(named[1]), len(outside) + inside)
+
+
+def _rows_until(security: NDArray[np.int64], session: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Last row of the same security at or before the session `until`; rows are sorted by security, session."""
+    width = int(until.max(initial=0)) + 2
+    found: NDArray[np.int64] = np.searchsorted(security * width + session, security * width + until, side="right") - 1
+    return found
+
+
+def _payouts(held: Held, last: NDArray[np.int64]) -> Floats:
+    """Log of a delisting's payout over the close of each security's last row; NaN where none is recorded after it."""
+    ends = {
+        action.symbol: (int(np.searchsorted(held.days, np.datetime64(action.effective, "D"))), float(action.cash))
+        for action in held.actions
+        if action.kind is ActionKind.DELISTING and action.cash is not None
+    }
+    rows, place = np.unique(last, return_inverse=True)
+    found = np.full(len(rows), np.nan)
+    for number, row in enumerate(rows.tolist()):
+        effective, cash = ends.get(str(held.data.symbol[row]), (-1, 0.0))
+        close = float(held.data.rows.close[row])
+        if held.data.session[row] < effective and close > 0:
+            found[number] = np.log(max(cash / close, WORTHLESS))
+    result: Floats = found[place]
+    return result

@@ -1,0 +1,1 @@
+"""Vendors' deliveries: receipts, parsing, and what was known when."""

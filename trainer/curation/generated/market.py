@@ -1,0 +1,305 @@
+"""The generated market as a vendor would deliver it: raw daily bars and corporate actions, invented from a seed.
+
+Entry point: `generate`. Everything about it says that it is generated: the symbols begin with G, the Parquet file
+carries the vendor "generated" in its metadata, and a notice lies beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from signals.errors import FixInput
+from signals.files import write_atomic
+from signals.market.actions import Action, ActionKind
+from signals.market.sessions import xnys
+from trainer.curation.generated.defects import KINDS, Plan, Planted, plan_defects
+from trainer.curation.generated.life import Lives, draw_lives
+from trainer.curation.generated.prices import Prices, draw_prices
+from trainer.curation.generated.returns import Characters, Floats, Returns, characters, draw_returns
+
+SECTORS = (
+    "Communication",
+    "Consumer Cyclical",
+    "Consumer Staples",
+    "Energy",
+    "Financials",
+    "Health Care",
+    "Industrials",
+    "Information Technology",
+    "Materials",
+    "Real Estate",
+    "Utilities",
+)
+SESSIONS = 2016
+SYMBOLS = 220
+END = date(2025, 12, 31)
+STRENGTH = 0.075  # kappa: what the planted state adds to the next return, in units of the session's own volatility
+ETF_SHARE = 0.03
+HALT_RATE = 2.0e-4
+FEWEST_SYMBOLS = 10
+VENDOR_KEY, VENDOR = b"trademl.vendor", b"generated"
+NOTICE = "GENERATED MARKET: these symbols, prices and corporate actions are invented from seed {seed}. None is real.\n"
+NOTICE_SESSIONS = {ActionKind.SPLIT: 10, ActionKind.DIVIDEND: 15, ActionKind.DELISTING: 5, ActionKind.SYMBOL_CHANGE: 10}
+SEASONING_SESSIONS = 253  # sessions after its listing, its own included, that make a stock a member
+UNIVERSE_FILE = "universe.parquet"
+UNIVERSE_FORM = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())])
+FIGURES = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the market knows and a vendor does not deliver; for tests.
+
+    Attributes
+    ----------
+    sessions : tuple of date, length T
+    first_symbols : tuple of str, length N
+        The symbol under which each security listed.
+    alive : bool, shape (T, N)
+    total_return : float64, shape (T, N)
+        Of the rounded raw prices with splits and dividends; NaN at the first session of each life.
+    state : float64, shape (T, N)
+        The planted state at each close.
+    kappa : float
+        Its effect; 0 when the signal is off.
+    defects : tuple of (date, str, Planted)
+    is_etf : bool, shape (N,)
+    """
+
+    sessions: tuple[date, ...]
+    first_symbols: tuple[str, ...]
+    alive: NDArray[np.bool_]
+    total_return: Floats
+    state: Floats
+    kappa: float
+    defects: tuple[tuple[date, str, Planted], ...]
+    is_etf: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedMarket:
+    """A generated delivery.
+
+    Attributes
+    ----------
+    seed : int
+    bars : Table
+        date, symbol (as it traded), open, high, low, close, volume (raw), kind, sector; sorted by date.
+    actions : tuple of Action
+    truth : Truth
+    lives : Lives
+    """
+
+    seed: int
+    bars: pa.Table
+    actions: tuple[Action, ...]
+    truth: Truth
+    lives: Lives
+
+    def write(self, folder: Path, *, seasoning: int = SEASONING_SESSIONS) -> tuple[Path, Path]:
+        """Write bars, actions, universe (.parquet) and a notice into `folder`; return the first two paths."""
+        paths = folder / "bars.parquet", folder / "actions.parquet"
+        tables = (self.bars, actions_rows(self.actions), self.universe(seasoning))
+        for path, table in zip((*paths, folder / UNIVERSE_FILE), tables, strict=True):
+            sink = pa.BufferOutputStream()
+            pq.write_table(table.replace_schema_metadata({VENDOR_KEY: VENDOR}), sink, compression="zstd")
+            write_atomic(path, bytes(sink.getvalue()))
+        write_atomic(folder / "NOTICE.txt", NOTICE.format(seed=self.seed).encode())
+        return paths
+
+    def universe(self, seasoning: int = SEASONING_SESSIONS) -> pa.Table:
+        """Point-in-time membership: every stock from its `seasoning`-th session on, until it is delisted or renamed.
+
+        Two rows for a membership that ends: one known at its start, and one that became known with the end.
+        """
+        days, rows = self.truth.sessions, []
+        for i in np.flatnonzero(~self.truth.is_etf):
+            listed, gone, renamed = int(self.lives.listed[i]), int(self.lives.gone[i]), int(self.lives.renamed[i])
+            start = listed + seasoning - 1
+            first, later = self.lives.symbol[i], self.lives.later_symbol[i]
+            rows += _membership(first, start, min(gone, renamed), ActionKind.SYMBOL_CHANGE, gone, days)
+            if renamed < gone:
+                rows += _membership(later, max(start, renamed), gone, ActionKind.DELISTING, gone, days)
+        return pa.Table.from_pylist(sorted(rows, key=lambda r: (r["symbol"], r["known_at"])), schema=UNIVERSE_FORM)
+
+
+def _membership(symbol: str, start: int, end: int, ends_by: ActionKind, gone: int, days: tuple[date, ...]) -> list[dict[str, object]]:
+    """Rows of one membership of the sessions [start, end); none where it would never begin."""
+    if start >= end:
+        return []
+    told = {"symbol": symbol, "start": days[start], "end": None, "known_at": days[start]}
+    if end >= len(days):
+        return [told]
+    kind = ActionKind.DELISTING if end == gone else ends_by
+    known = max(start, end - NOTICE_SESSIONS[kind])
+    if known == start:
+        return [{**told, "end": days[end]}]
+    return [told, {**told, "end": days[end], "known_at": days[known]}]
+
+
+def generate(
+    seed: int,
+    symbols: int = SYMBOLS,
+    sessions: int = SESSIONS,
+    end: date = END,
+    *,
+    signal: bool = True,
+    strength: float = STRENGTH,
+    with_defects: bool = True,
+) -> GeneratedMarket:
+    """Generate a market of `symbols` securities over the `sessions` sessions that end at `end`.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed and arguments make the same market, byte for byte.
+    symbols, sessions : int
+        At least 10 and 2.
+    end : date
+        A session of the exchange.
+    signal : bool
+        Whether the planted state moves anything.
+    strength : float
+        kappa of `returns.py`.
+    with_defects : bool
+        Whether rows are missing, spoiled or copied.
+
+    Raises
+    ------
+    NotASession
+        `end` is not a session.
+    FixInput
+        Too few symbols or sessions.
+    """
+    if symbols < FEWEST_SYMBOLS or sessions < 2:
+        raise FixInput(
+            f"a market of {symbols} symbols and {sessions} sessions is too small",
+            mend=f"Ask for {FEWEST_SYMBOLS} symbols and 2 sessions at least",
+        )
+    days = _days(sessions, end)
+    rng = np.random.default_rng(seed)
+    etfs = max(1, round(symbols * ETF_SHARE))
+    traits = characters(rng, symbols, len(SECTORS), etfs)
+    lives = draw_lives(rng, sessions, symbols - etfs, etfs)
+    alive = lives.alive(sessions)
+    kappa = strength if signal else 0.0
+    returns = draw_returns(rng, traits, sessions, kappa)
+    halted = (rng.random(alive.shape) < HALT_RATE) & ~traits.is_etf
+    prices = draw_prices(rng, traits, returns, halted)
+    plan = plan_defects(rng, alive, *(() if with_defects else (0.0,)))
+    actions = tuple(sorted(_actions(rng, prices, lives, days), key=lambda a: (a.effective, a.symbol, a.kind)))
+    truth = _truth(days, lives, alive, prices, returns, kappa, plan, traits.is_etf)
+    return GeneratedMarket(seed, _bars(prices, lives, traits, alive, days, plan), actions, truth, lives)
+
+
+def _days(sessions: int, end: date) -> tuple[date, ...]:
+    calendar = xnys(end - timedelta(days=sessions * 366 // 250 + 15), end + timedelta(days=7))
+    last = calendar.index(end) + 1
+    return calendar.days[last - sessions : last]
+
+
+def _actions(rng: np.random.Generator, prices: Prices, lives: Lives, days: tuple[date, ...]) -> Iterator[Action]:
+    def event(kind: ActionKind, t: int, i: int, *, ratio: float = 0, cash: float = 0, name: str = "") -> Action:
+        symbol = lives.later_symbol[i] if t > lives.renamed[i] else lives.symbol[i]
+        return Action(
+            kind,
+            symbol,
+            days[t],
+            days[max(0, t - NOTICE_SESSIONS[kind])],
+            ratio=Decimal(str(ratio)) if ratio else None,
+            cash=Decimal(f"{cash:.2f}") if kind in (ActionKind.DIVIDEND, ActionKind.DELISTING) else None,
+            new_symbol=name or None,
+        )
+
+    inside = lives.alive(len(days))
+    inside[1:] &= inside[:-1]
+    inside[0] = False
+    for t, i in np.argwhere((prices.ratio != 1) & inside):
+        yield event(ActionKind.SPLIT, int(t), int(i), ratio=float(prices.ratio[t, i]))
+    for t, i in np.argwhere((prices.cash > 0) & inside):
+        yield event(ActionKind.DIVIDEND, int(t), int(i), cash=float(prices.cash[t, i]))
+    for i in np.flatnonzero(lives.gone < len(days)):
+        t = int(lives.gone[i])
+        paid = float(prices.close[t - 1, i]) * float(rng.uniform(0.3, 1.2))
+        yield event(ActionKind.DELISTING, t, int(i), cash=paid)
+    for i in np.flatnonzero(lives.renamed < len(days)):
+        yield event(ActionKind.SYMBOL_CHANGE, int(lives.renamed[i]), int(i), name=lives.later_symbol[i])
+
+
+def _truth(
+    days: tuple[date, ...],
+    lives: Lives,
+    alive: NDArray[np.bool_],
+    prices: Prices,
+    returns: Returns,
+    kappa: float,
+    plan: Plan,
+    is_etf: NDArray[np.bool_],
+) -> Truth:
+    total = np.full(alive.shape, np.nan)
+    total[1:] = prices.ratio[1:] * (prices.close[1:] + prices.cash[1:]) / prices.close[:-1] - 1
+    total[1:][~(alive[1:] & alive[:-1])] = np.nan
+    names = _names(lives, plan.session, plan.security)
+    defects = tuple((days[t], str(name), KINDS[kind]) for t, name, kind in zip(plan.session, names, plan.kind, strict=True))
+    return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects, is_etf)
+
+
+def _names(lives: Lives, session: NDArray[np.int64], security: NDArray[np.int64]) -> NDArray[np.object_]:
+    first, later = np.array(lives.symbol, dtype=object), np.array(lives.later_symbol, dtype=object)
+    return np.where(session >= lives.renamed[security], later[security], first[security])
+
+
+def _bars(prices: Prices, lives: Lives, traits: Characters, alive: NDArray[np.bool_], days: tuple[date, ...], plan: Plan) -> pa.Table:
+    figures = {name: getattr(prices, name).copy() for name in FIGURES}
+    cells = {kind: (plan.session[plan.kind == k], plan.security[plan.kind == k]) for k, kind in enumerate(KINDS)}
+    figures["close"][cells[Planted.NULL_PRICE]] = np.nan
+    figures["volume"][cells[Planted.NULL_VOLUME]] = np.nan
+    figures["open"][cells[Planted.NON_POSITIVE_PRICE]] = 0.0
+    bad = cells[Planted.HIGH_BELOW_BODY]
+    figures["high"][bad] = np.round(np.maximum(figures["open"], figures["close"])[bad] * 0.97, 2)
+    shown = alive.copy()
+    shown[cells[Planted.MISSING]] = False
+    session, security = np.nonzero(shown)
+    rows = {name: figure[session, security] for name, figure in figures.items()}
+    again = [np.concatenate([cells[Planted.COPY][axis], cells[Planted.CONFLICT][axis]]) for axis in (0, 1)]
+    extra = {name: figure[again[0], again[1]] for name, figure in figures.items()}
+    conflicts = slice(len(cells[Planted.COPY][0]), None)
+    extra["volume"][conflicts] += 100.0
+    session, security = np.concatenate([session, again[0]]), np.concatenate([security, again[1]])
+    order = np.argsort(session, kind="stable")
+    session, security = session[order], security[order]
+    kinds, sectors = np.where(traits.is_etf, "etf", "stock"), np.array(SECTORS, dtype=object)[traits.sector]
+    sectors[traits.is_etf] = ""
+    return pa.table(
+        {
+            "date": pa.array(np.array(days, dtype="datetime64[D]")[session]),
+            "symbol": pa.array(_names(lives, session, security), pa.string()),
+            **{name: pa.array(np.concatenate([rows[name], extra[name]])[order]) for name in FIGURES},
+            "kind": pa.array(kinds[security], pa.string()),
+            "sector": pa.array(sectors[security], pa.string()),
+        }
+    )
+
+
+def actions_rows(actions: tuple[Action, ...]) -> pa.Table:
+    """Corporate actions in the vendor form that `trainer ingest --actions` reads."""
+    return pa.table(
+        {
+            "kind": pa.array([str(a.kind) for a in actions], pa.string()),
+            "symbol": pa.array([a.symbol for a in actions], pa.string()),
+            "effective": pa.array([a.effective for a in actions], pa.date32()),
+            "known_at": pa.array([a.known_at for a in actions], pa.date32()),
+            "ratio": pa.array([None if a.ratio is None else float(a.ratio) for a in actions], pa.float64()),
+            "cash": pa.array([None if a.cash is None else float(a.cash) for a in actions], pa.float64()),
+            "new_symbol": pa.array([a.new_symbol for a in actions], pa.string()),
+        }
+    )

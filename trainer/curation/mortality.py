@@ -1,0 +1,68 @@
+"""How names end in a panel: how many a year, and which of them without a recorded price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.market.actions import Action
+from signals.market.bars import Bars
+from trainer.labels.delisting import departures
+
+SILENT_SESSIONS = 5  # a name without a bar in so many last sessions of the panel has ended
+SESSIONS_PER_YEAR = 252
+
+
+@dataclass(frozen=True)
+class Year:
+    """One calendar year of the universe: mean number of names, how many ended, and how many without a price."""
+
+    year: int
+    names: float
+    ends: int
+    unpriced: int
+
+
+def unpriced_ends(bars: Bars, actions: Iterable[Action]) -> NDArray[np.int64]:
+    """Last row of each column that ended inside the panel with no delisting recorded; -1 elsewhere. Shape (N,)."""
+    ends = _ends(bars)
+    ends[[gone.column for gone in departures(bars, actions)]] = -1
+    return ends
+
+
+def document(bars: Bars, actions: tuple[Action, ...]) -> dict[str, Any]:
+    """Return the yearly table of ends of eligible names and their rate a year, for evidence."""
+    ends, unpriced = _ends(bars), unpriced_ends(bars, actions)
+    was = np.array(
+        [ends[c] >= 0 and bool(bars.eligible[max(0, ends[c] - SILENT_SESSIONS) : ends[c] + 1, c].any()) for c in range(len(bars.symbols))],
+        dtype=bool,
+    )
+    year = bars.sessions.astype("datetime64[Y]").astype(int) + 1970
+    counts = bars.eligible.sum(axis=1)
+    years = [
+        Year(
+            int(y),
+            float(counts[year == y].mean()),
+            int(np.count_nonzero(was & (ends >= 0) & (year[ends] == y))),
+            int(np.count_nonzero(was & (unpriced >= 0) & (year[unpriced] == y))),
+        )
+        for y in np.unique(year[counts > 0])
+    ]
+    name_years = float(counts.sum()) / SESSIONS_PER_YEAR
+    total = sum(row.ends for row in years)
+    return {
+        "years": [asdict(row) for row in years],
+        "yearly_end_rate": total / name_years if name_years else None,
+        "unpriced_ends": sum(row.unpriced for row in years),
+    }
+
+
+def _ends(bars: Bars) -> NDArray[np.int64]:
+    traded = np.isfinite(bars.close)
+    last = np.where(traded.any(axis=0), len(traded) - 1 - traded[::-1].argmax(axis=0), -1)
+    result: NDArray[np.int64] = np.where(last < len(traded) - SILENT_SESSIONS, last, -1).astype(np.int64)
+    return result

@@ -1,0 +1,159 @@
+r"""Which kind of market it was, as it could be known on the evening: calm or wild, rising or falling.
+
+Volatility: a two-state Markov chain s with normal returns of mean zero, r_t ~ N(0, sigma_s^2). The filtered probability
+of the wild state uses returns up to t alone (Hamilton 1989, "A new approach to the economic analysis of nonstationary
+time series and the business cycle"):
+
+    p(s_t | r_1..t)  ~  N(r_t; 0, sigma_s^2)  sum_u  P_us  p(s_{t-1} = u | r_1..t-1)
+
+Trend: the market's level against its own mean over the trailing 200 sessions.
+
+Invariants
+1. Nothing after t enters the regime of t: parameters used from session n on were fitted on returns before n, and are
+   fitted again every 252 sessions; smoothed probabilities are never formed outside a fit.
+2. What cannot be known yet (the first 252 sessions, a missing market) is UNKNOWN, never a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.market.bars import Floats
+
+WARM_UP_SESSIONS = 252
+REFIT_SESSIONS = 252
+TREND_SESSIONS = 200
+EM_STEPS = 30
+FLOOR = 1e-12
+
+
+class Regime(StrEnum):
+    """What kind of market it was."""
+
+    CALM_RISING = "calm, rising"
+    CALM_FALLING = "calm, falling"
+    WILD_RISING = "wild, rising"
+    WILD_FALLING = "wild, falling"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class TwoStates:
+    """Parameters of the chain: standard deviation of the calm and the wild state, and the chance of staying in each."""
+
+    sigma: Floats
+    stay: Floats
+
+    @property
+    def transition(self) -> Floats:
+        """P_us, shape (2, 2), rows summing to 1."""
+        calm, wild = self.stay.tolist()
+        return np.array([[calm, 1.0 - calm], [1.0 - wild, wild]])
+
+    @property
+    def start(self) -> Floats:
+        """Stationary distribution, shape (2,)."""
+        leave = 1.0 - self.stay
+        return np.array([leave[1], leave[0]]) / max(float(leave.sum()), FLOOR)
+
+
+def regimes(market: Floats) -> NDArray[np.str_]:
+    """Regime of each session, from the market's returns up to it.
+
+    Parameters
+    ----------
+    market : float64, shape (T,)
+        Total return of the market, e.g. the equal-weight mean of the eligible names; NaN where there is none.
+
+    Returns
+    -------
+    array of str, shape (T,)
+        Values of `Regime`.
+    """
+    wild, above = volatility_regime(market), trend_regime(market)
+    known = np.isfinite(wild) & np.isfinite(above)
+    names = np.where(
+        wild > 0.5,
+        np.where(above > 0, Regime.WILD_RISING.value, Regime.WILD_FALLING.value),
+        np.where(above > 0, Regime.CALM_RISING.value, Regime.CALM_FALLING.value),
+    )
+    return np.where(known, names, Regime.UNKNOWN.value)
+
+
+def volatility_regime(market: Floats) -> Floats:
+    """Filtered probability of the wild state, shape (T,); NaN for the first 252 sessions and without a return."""
+    returns = np.where(np.isfinite(market), market, 0.0)
+    seen = np.isfinite(market)
+    probability = np.full(len(returns), np.nan)
+    for first in range(WARM_UP_SESSIONS, len(returns), REFIT_SESSIONS):
+        past = returns[:first][seen[:first]]
+        if len(past) < WARM_UP_SESSIONS // 2 or float(past.std()) == 0.0:
+            continue
+        until = min(first + REFIT_SESSIONS, len(returns))
+        filtered = filter_states(returns[:until], fit_states(past))
+        probability[first:until] = filtered[first:until, 1]
+    return np.where(seen, probability, np.nan)
+
+
+def trend_regime(market: Floats) -> Floats:
+    """+1 where the market stands above its mean of the trailing 200 sessions, -1 below; NaN until there are 200."""
+    level = np.cumsum(np.log1p(np.where(np.isfinite(market), market, 0.0)))
+    total = np.concatenate([[0.0], np.cumsum(np.exp(level))])
+    above = np.full(len(level), np.nan)
+    if len(level) >= TREND_SESSIONS:
+        mean = (total[TREND_SESSIONS:] - total[:-TREND_SESSIONS]) / TREND_SESSIONS
+        above[TREND_SESSIONS - 1 :] = np.where(np.exp(level[TREND_SESSIONS - 1 :]) >= mean, 1.0, -1.0)
+    return np.where(np.isfinite(market), above, np.nan)
+
+
+def filter_states(returns: Floats, states: TwoStates) -> Floats:
+    """Filtered probabilities of both states, shape (T, 2): row t uses returns up to t."""
+    likelihood, transition = _likelihood(returns, states), states.transition
+    filtered = np.empty_like(likelihood)
+    before = states.start
+    for row, seen in enumerate(likelihood):
+        joint = seen * (before @ transition if row else before)
+        filtered[row] = before = joint / max(float(joint.sum()), FLOOR)
+    return filtered
+
+
+def fit_states(returns: Floats) -> TwoStates:
+    """Fit the chain by expectation maximisation (Baum-Welch), 30 steps from a split at the 70th percentile of size."""
+    size = np.abs(returns)
+    cut = float(np.quantile(size, 0.7))
+    small = size <= cut
+    low = max(float(np.sqrt(np.square(returns[small]).mean())), FLOOR)
+    high = low if small.all() else float(np.sqrt(np.square(returns[~small]).mean()))
+    states = TwoStates(np.array([low, max(high, 1.5 * low)]), np.array([0.97, 0.93]))
+    for _ in range(EM_STEPS):
+        states = _improved(returns, states)
+    return states if states.sigma[0] <= states.sigma[1] else TwoStates(states.sigma[::-1], states.stay[::-1])
+
+
+def _improved(returns: Floats, states: TwoStates) -> TwoStates:
+    likelihood, transition = _likelihood(returns, states), states.transition
+    filtered = filter_states(returns, states)
+    backward = np.ones_like(filtered)
+    for row in range(len(returns) - 2, -1, -1):
+        next_ = transition @ (likelihood[row + 1] * backward[row + 1])
+        backward[row] = next_ / max(float(next_.sum()), FLOOR)
+    smoothed = filtered * backward
+    smoothed /= np.maximum(smoothed.sum(axis=1, keepdims=True), FLOOR)
+    pairs = filtered[:-1, :, None] * transition[None] * (likelihood[1:] * backward[1:])[:, None, :]
+    pairs /= np.maximum(pairs.sum(axis=(1, 2), keepdims=True), FLOOR)
+    moved = pairs.sum(axis=0)
+    stay = np.diag(moved) / np.maximum(moved.sum(axis=1), FLOOR)
+    weight = smoothed.sum(axis=0)
+    sigma = np.sqrt((smoothed * returns[:, None] ** 2).sum(axis=0) / np.maximum(weight, FLOOR))
+    return TwoStates(np.maximum(sigma, FLOOR), np.clip(stay, 0.5, 1.0 - 1e-6))
+
+
+def _likelihood(returns: Floats, states: TwoStates) -> Floats:
+    """Normal densities, each row scaled by its larger one: only ratios matter, and none underflows."""
+    log = -0.5 * np.square(returns[:, None] / states.sigma) - np.log(states.sigma)
+    density: Floats = np.exp(log - log.max(axis=1, keepdims=True))
+    return density

@@ -1,0 +1,121 @@
+"""What every learner must offer: fit, predict, and an export that is exact or refused."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import FixInput, InvariantBroken
+from signals.market.bars import Floats
+
+if TYPE_CHECKING:
+    from trainer.learners.bins import Bins
+
+Matrix = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class Device(StrEnum):
+    """Where to fit: `auto` takes CUDA when the learner and this machine have it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A fitted learner: a frozen value that pickles, predicts and exports itself."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in the order of the columns it was fitted on."""
+        ...
+
+    def predict(self, features: Matrix) -> Floats:
+        """Scores, float64, shape (n,), of rows float32 (n, F); NaN features are allowed, NaN scores never come."""
+        ...
+
+    def to_onnx(self) -> bytes:
+        """ONNX graph: input `features` float32 [n, F], output `score` float32 [n, 1]; the same bytes every time."""
+        ...
+
+    def to_text(self) -> str:
+        """Native text form, readable by the library that fitted it."""
+        ...
+
+    def importance(self) -> Floats:
+        """Share of the total gain of each feature, shape (F,), summing to 1; zeros when nothing was learned."""
+        ...
+
+    def contributions(self, features: Matrix) -> Floats:
+        """SHAP values, float64, shape (n, F + 1): one a feature and the base value last, summing to the score.
+
+        Raises
+        ------
+        FixInput
+            The learner has no exact ones.
+        """
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A learner before fitting: a frozen value of its parameters and seed."""
+
+    @property
+    def device(self) -> Device:
+        """Where it fits: CPU or CUDA, never AUTO."""
+        ...
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
+        """Fit on rows float32 (n, F) with finite targets and positive weights (n,); the same input, the same model.
+
+        `sessions`, int64 (n,) ascending, says which rows stand in one cross-section: who ranks within it needs it.
+
+        Raises
+        ------
+        LearnerFailed
+            The library behind it could not fit these rows with these parameters.
+        """
+        ...
+
+
+@runtime_checkable
+class SharesBins(Protocol):
+    """A learner that can bin features once for many fits, which a search may do and nothing that is published."""
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """What bins depend on beside the features: learners with the same can share them."""
+        ...
+
+    def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:
+        """Bins of rows float32 (n, F)."""
+        ...
+
+    def fit_binned(self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None) -> Model:
+        """Fit on the rows numbered `chosen` of `bins`, ascending, whose targets, weights and sessions these are."""
+        ...
+
+
+def check_rows(features: Matrix, target: Floats, names: tuple[str, ...]) -> None:
+    """Raise `InvariantBroken` unless `features` are float32 with a row per target and a column per name."""
+    if features.dtype != np.float32 or features.shape != (len(target), len(names)):
+        raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 per target and name")
+
+
+def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
+    """Raise `InvariantBroken` unless `features` are float32 with a column per name."""
+    if features.dtype != np.float32 or features.shape[1] != len(names):
+        raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(names)}]")
+
+
+def on_cpu_alone(wish: Device, learner: str) -> Device:
+    """Return the CPU for a learner that has no other; "cuda" is an error, never a silent fallback."""
+    if wish is Device.CUDA:
+        raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", mend="Use --device auto or cpu")
+    return Device.CPU

@@ -1,0 +1,236 @@
+"""CatBoost on float32 features: its JSON form is the model, its own ONNX export the graph.
+
+Its borders are float32 and its leaves sum like ours, so the export is exact for numeric features. What it writes beside
+the trees (times, identifiers, the thread count) would make equal models differ and is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import catboost
+import numpy as np
+import onnx
+from catboost.utils import get_gpu_device_count
+from onnx import TensorProto, helper
+
+from signals.errors import FixInput, InvariantBroken, LearnerFailed
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
+from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows, on_cpu_alone
+from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.parameters import CatBoostConfig, Objective
+from trainer.learners.trees import IR_VERSION, ML_OPSET, OPSET
+
+NUMERIC_ONLY = "float_features"
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+@dataclass(frozen=True)
+class CatBoost:
+    """The learner, on one thread: the same rows, seed and device, the same model."""
+
+    config: CatBoostConfig
+    seed: int
+    device: Device = Device.CPU
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> CatBoostModel:
+        """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
+        check_rows(features, target, names)
+        rows, trees = np.arange(len(target)), self.config.trees
+        if self.config.patience:
+            fitted, newest = newest_apart(sessions, len(target), self.config)
+            whole = (features, target, weight, sessions)
+            held = self._pool(*whole, names, newest)
+            trees = self._train(self._pool(*whole, names, fitted), names, trees, held).get_best_iteration() + 1
+        model = self._train(self._pool(features, target, weight, sessions, names, rows), names, trees, None)
+        return CatBoostModel(canonical(_saved(model, "json")), names)
+
+    def _pool(
+        self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...], rows: Rows
+    ) -> catboost.Pool:
+        """The chosen rows with what the objective makes of their targets."""
+        features, target, weight = features[rows], target[rows], weight[rows]
+        if self.config.objective is Objective.RANK:
+            groups = None if sessions is None else sessions[rows]
+            sizes = group_sizes(groups, len(target))
+            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            by_group = np.repeat(np.add.reduceat(weight, starts) / sizes, sizes)
+            return catboost.Pool(
+                features,
+                grades(target, self.config.grades).astype(np.float64),
+                group_id=groups,
+                group_weight=by_group,
+                feature_names=list(names),
+            )
+        if self.config.objective is Objective.EXTREMES:
+            kept, is_top = extremes(target, self.config.share)
+            labels = is_top.astype(np.int64)  # ONNX knows no classes named by fractions
+            return catboost.Pool(features[kept], labels, weight=weight[kept], feature_names=list(names))
+        return catboost.Pool(features, target, weight=weight, feature_names=list(names))
+
+    def _train(self, pool: catboost.Pool, names: tuple[str, ...], trees: int, held: catboost.Pool | None) -> catboost.CatBoost:
+        """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
+        patience = {} if held is None else {"eval_set": held, "early_stopping_rounds": self.config.patience}
+        constraints = {"monotone_constraints": directions(names, self.config)} if self.config.monotone else {}
+        model = catboost.CatBoost({**self._parameters(), **constraints, "iterations": trees})
+        try:
+            model.fit(pool, **patience)
+        except catboost.CatBoostError as error:
+            raise LearnerFailed(f"CatBoost: {reason_of(error)}", mend="Correct the parameters or the features") from None
+        return model
+
+    def _parameters(self) -> dict[str, object]:
+        config = self.config
+        loss = {
+            Objective.REGRESSION: "RMSE",
+            Objective.QUANTILE: f"Quantile:alpha={config.quantile!r}",
+            Objective.RANK: "YetiRank",
+            Objective.EXTREMES: "Logloss",
+        }[config.objective]
+        # CatBoost's default leaves for quantiles ("Exact") ignore the rows' weights.
+        leaves = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
+        on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is Device.CUDA else {"rsm": config.rsm}
+        return {
+            **on_gpu,
+            **leaves,
+            "loss_function": loss,
+            "learning_rate": config.learning_rate,
+            "depth": config.depth,
+            "subsample": config.subsample,
+            "l2_leaf_reg": config.l2_leaf_reg,
+            "border_count": config.border_count,
+            "bootstrap_type": "Bernoulli",
+            "boosting_type": "Plain",
+            "random_seed": self.seed,
+            "thread_count": 1,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+
+
+@dataclass(frozen=True)
+class CatBoostModel:
+    """Fitted trees, held as CatBoost's JSON without what says when and where it was fitted."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def __reduce__(self) -> tuple[type[CatBoostModel], tuple[str, tuple[str, ...]]]:
+        """Pickle the text alone: the same bytes whether or not the model has predicted."""
+        return CatBoostModel, (self.text, self.names)
+
+    @cached_property
+    def _native(self) -> catboost.CatBoost:
+        model = catboost.CatBoost()
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            file.write(self.text.encode())
+            file.flush()
+            model.load_model(file.name, format="json")
+        return model
+
+    def predict(self, features: Matrix) -> Floats:
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`."""
+        check_columns(features, self.names)
+        if len(features) == 0:
+            return np.zeros(0)
+        scores = self._native.predict(features, prediction_type="RawFormulaVal", thread_count=1)
+        return np.asarray(scores, dtype=np.float64).reshape(len(features))
+
+    def to_onnx(self) -> bytes:
+        """CatBoost's own ONNX export with our names and shapes, without its labels and ZipMap."""
+        return raw_score_graph(onnx.load_from_string(_saved(self._native, "onnx")), len(self.names))
+
+    def to_text(self) -> str:
+        """CatBoost's JSON form, sorted."""
+        return self.text
+
+    def importance(self) -> Floats:
+        """Share of each feature in CatBoost's change of prediction values."""
+        change = np.asarray(self._native.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+        total = float(change.sum())
+        shares: Floats = change / total if total > 0.0 else np.zeros(len(self.names))
+        return shares
+
+    def contributions(self, features: Matrix) -> Floats:
+        """TreeSHAP values, float64, shape (n, F + 1)."""
+        check_columns(features, self.names)
+        pool = catboost.Pool(features, feature_names=list(self.names))
+        return np.asarray(self._native.get_feature_importance(pool, type="ShapValues", thread_count=1))
+
+
+def catboost_device(wish: Device) -> Device:
+    """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
+    # Without NVIDIA's driver CatBoost's own count complains on standard error at every call.
+    if wish is not Device.CPU and NVIDIA_DRIVER.exists() and get_gpu_device_count() > 0:
+        return Device.CUDA
+    return on_cpu_alone(wish, "CatBoost")
+
+
+def canonical(content: bytes) -> str:
+    """CatBoost's JSON with sorted keys, of the trees and what they need alone.
+
+    Raises
+    ------
+    InvariantBroken
+        Categorical, text or embedding features, or trees that are not symmetric: no export of them is exact.
+    """
+    document: dict[str, Any] = json.loads(content)
+    kinds = [kind for kind, members in document["features_info"].items() if members and kind != NUMERIC_ONLY]
+    if kinds or document.get("ctr_data"):
+        raise InvariantBroken(f"a CatBoost model with {', '.join(kinds) or 'target statistics'} has no exact export")
+    if "oblivious_trees" not in document:
+        raise InvariantBroken("a CatBoost model without symmetric trees has no exact export")
+    known = document["model_info"]
+    document["model_info"] = {key: known[key] for key in ("class_params",) if key in known}
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def raw_score_graph(exported: onnx.ModelProto, feature_count: int) -> bytes:
+    """One TreeEnsembleRegressor of raw scores, `features` [n, F] -> `score` [n, 1], from what CatBoost exports.
+
+    A classifier's graph gives labels and probabilities through a ZipMap; its leaves hold the raw score once for each
+    class, and those of class 1 are the score.
+    """
+    ensemble = exported.graph.node[0]
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in ensemble.attribute}
+    if ensemble.op_type == "TreeEnsembleClassifier":
+        values = _of_class_one(values)
+    elif ensemble.op_type != "TreeEnsembleRegressor":
+        raise FixInput(f"CatBoost exported a {ensemble.op_type}", mend="Report this model")
+    values |= {"post_transform": "NONE", "n_targets": 1, "aggregate_function": "SUM"}
+    node = helper.make_node("TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", **dict(sorted(values.items())))
+    graph = helper.make_graph(
+        [node],
+        "score",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _of_class_one(values: dict[str, Any]) -> dict[str, Any]:
+    of_one = [at for at, label in enumerate(values["class_ids"]) if label == 1]
+    kept = {name: value for name, value in values.items() if name.startswith("nodes_")}
+    for there, here in (("treeids", "target_treeids"), ("nodeids", "target_nodeids"), ("weights", "target_weights")):
+        kept[here] = [values[f"class_{there}"][at] for at in of_one]
+    kept["target_ids"] = [0] * len(of_one)
+    if values.get("base_values"):
+        kept["base_values"] = [values["base_values"][-1]]
+    return kept
+
+
+def _saved(model: catboost.CatBoost, form: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        model.save_model(str(path), format=form)
+        return path.read_bytes()

@@ -1,0 +1,56 @@
+"""The gate between a fitted model and its ONNX file: the two must agree on every row, NaN rows included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.errors import InvariantBroken
+from signals.inference import predict
+from trainer.learners.base import Matrix, Model
+
+TOLERANCE = 2e-5
+CHUNK_ROWS = 131_072
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the gate saw: rows compared, rows with a NaN among them, the largest absolute difference of scores."""
+
+    rows: int
+    rows_with_nan: int
+    max_difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An ONNX model that reproduces its native one."""
+
+    onnx: bytes
+    parity: Parity
+
+
+def export(model: Model, features: Matrix, *, tolerance: float = TOLERANCE) -> Exported:
+    """Convert `model` and compare both on all rows of `features`, the ONNX side with the device's own code.
+
+    Raises
+    ------
+    InvariantBroken
+        Some score differs by more than `tolerance` (or is not a number): such a model is not exported.
+    """
+    content = model.to_onnx()
+    worst, with_nan = 0.0, 0
+    for start in range(0, len(features), CHUNK_ROWS):
+        rows = features[start : start + CHUNK_ROWS]
+        difference = np.abs(model.predict(rows) - predict([content], rows))
+        with_nan += int(np.isnan(rows).any(axis=1).sum())
+        worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
+        if not worst <= tolerance:
+            raise InvariantBroken(
+                f"the ONNX model's scores differ from the native ones by {worst:.2g}, more than {tolerance:.2g}",
+                where=f"rows {start} to {start + len(rows) - 1}",
+                mend="Do not publish; report this model",
+            )
+    return Exported(content, Parity(len(features), with_nan, worst, tolerance))

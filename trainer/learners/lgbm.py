@@ -1,0 +1,185 @@
+"""LightGBM on float32 features: deterministic, and exact when exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import lightgbm
+import numpy as np
+
+from signals.errors import LearnerFailed
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
+from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.learners.bins import Bins
+from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
+from trainer.learners.trees import read_trees, trees_to_onnx, with_float32_thresholds
+
+OBJECTIVES = {
+    Objective.REGRESSION: "regression",
+    Objective.QUANTILE: "quantile",
+    Objective.RANK: "lambdarank",
+    Objective.EXTREMES: "binary",
+}
+# Whether a feature can be split at all depends on the rows and parameters of a fit: shared bins leave it to the fit.
+SHARED: dict[str, object] = {"feature_pre_filter": False, "verbosity": -1}
+
+
+@dataclass(frozen=True)
+class LightGbm:
+    """The learner. `threads` changes speed alone: LightGBM's deterministic mode sums in a fixed order."""
+
+    config: LightGbmConfig
+    seed: int
+    threads: int = 1
+    device: Device = Device.CPU
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LightGbmModel:
+        """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
+        check_rows(features, target, names)
+
+        def binned(rows: Rows) -> lightgbm.Dataset:
+            return lightgbm.Dataset(
+                features if len(rows) == len(features) else features[rows],
+                feature_name=list(names),
+                params=self._parameters(names),
+                free_raw_data=True,
+            )
+
+        return self._fit(binned, target, weight, names, sessions, self._parameters(names))
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """What bins depend on beside the features: fits with the same can share them."""
+        return self.config.max_bin, self.seed
+
+    def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:
+        """Bins of all these rows, for `fit_binned`."""
+        max_bin, seed = self.binning
+        return Bins(features, names, {**SHARED, "max_bin": max_bin, "seed": seed, "num_threads": self.threads})
+
+    def fit_binned(
+        self, bins: Bins, chosen: Rows, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None
+    ) -> LightGbmModel:
+        """Fit on the rows numbered `chosen` of `bins`, ascending, whose targets, weights and sessions these are."""
+        parameters = {**self._parameters(names), **SHARED}
+        return self._fit(lambda rows: bins.of(chosen[rows]), target, weight, names, sessions, parameters)
+
+    def _fit(
+        self,
+        binned: Callable[[Rows], lightgbm.Dataset],
+        target: Floats,
+        weight: Floats,
+        names: tuple[str, ...],
+        sessions: Rows | None,
+        parameters: dict[str, object],
+    ) -> LightGbmModel:
+        """Fit on all rows, of which `binned` makes datasets; where patience asks for it, after finding how long."""
+
+        def data(rows: Rows) -> lightgbm.Dataset:
+            rows, label, group = self._learned(rows, target, sessions)
+            return binned(rows).set_label(label).set_weight(weight[rows]).set_group(group)
+
+        trees = self.config.trees
+        if self.config.patience:
+            fitted, newest = newest_apart(sessions, len(target), self.config)
+            held = data(newest)
+            trees = self._train(data(fitted), parameters, trees, held).best_iteration
+        booster = self._train(data(np.arange(len(target))), parameters, trees, None)
+        exact = lightgbm.Booster(model_str=_canonical(booster.model_to_string(num_iteration=-1)))
+        return LightGbmModel(exact.model_to_string(num_iteration=-1), names, self.threads)
+
+    def _learned(self, rows: Rows, target: Floats, sessions: Rows | None) -> tuple[Rows, Floats, Rows | None]:
+        """What the objective makes of the chosen rows: those that it learns from, their labels, and its groups."""
+        target, group = target[rows], None
+        if self.config.objective is Objective.RANK:
+            group = group_sizes(None if sessions is None else sessions[rows], len(rows))
+            target = grades(target, self.config.grades).astype(np.float64)
+        elif self.config.objective is Objective.EXTREMES:
+            kept, target = extremes(target, self.config.share)
+            rows = rows[kept]
+        return rows, target, group
+
+    def _train(self, data: lightgbm.Dataset, parameters: dict[str, object], trees: int, held: lightgbm.Dataset | None) -> lightgbm.Booster:
+        """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
+        stop: list[Callable[..., object]] = []
+        if held is not None:
+            stop.append(lightgbm.early_stopping(self.config.patience, verbose=False))
+        try:
+            return lightgbm.train(
+                parameters, data, num_boost_round=trees, callbacks=stop, valid_sets=None if held is None else [held.set_reference(data)]
+            )
+        except lightgbm.basic.LightGBMError as error:
+            raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
+
+    def _parameters(self, names: tuple[str, ...]) -> dict[str, object]:
+        shape: dict[str, object] = self.config.model_dump(exclude={"trees", *BOOSTED_FIELDS})
+        if self.config.objective is Objective.QUANTILE:
+            shape["alpha"] = self.config.quantile
+        if self.config.monotone:
+            shape["monotone_constraints"] = directions(names, self.config)
+        return {
+            **shape,
+            "objective": OBJECTIVES[self.config.objective],
+            "bagging_freq": 1,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
+
+
+@dataclass(frozen=True)
+class LightGbmModel:
+    """Fitted trees, held as LightGBM's text with thresholds that float32 can express."""
+
+    text: str
+    names: tuple[str, ...]
+    threads: int = 1
+
+    def __reduce__(self) -> tuple[type[LightGbmModel], tuple[str, tuple[str, ...], int]]:
+        """Pickle the text alone: the same bytes whether or not the model has predicted."""
+        return LightGbmModel, (self.text, self.names, self.threads)
+
+    @cached_property
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.text)
+
+    def predict(self, features: Matrix) -> Floats:
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`."""
+        check_columns(features, self.names)
+        if len(features) == 0:
+            return np.zeros(0)
+        scores = self._booster.predict(features, num_threads=self.threads, raw_score=True)
+        return np.asarray(scores, dtype=np.float64)
+
+    def to_onnx(self) -> bytes:
+        """ONNX graph of the same trees."""
+        return trees_to_onnx(read_trees(self.text), len(self.names))
+
+    def to_text(self) -> str:
+        """LightGBM's own text form."""
+        return self.text
+
+    def importance(self) -> Floats:
+        """Share of the total gain per feature."""
+        gain = np.asarray(self._booster.feature_importance("gain"), dtype=np.float64)
+        total = float(gain.sum())
+        shares: Floats = gain / total if total > 0.0 else np.zeros(len(self.names))
+        return shares
+
+    def contributions(self, features: Matrix) -> Floats:
+        """TreeSHAP values, float64, shape (n, F + 1)."""
+        check_columns(features, self.names)
+        values = self._booster.predict(features, num_threads=self.threads, pred_contrib=True)
+        return np.asarray(values, dtype=np.float64)
+
+
+def _canonical(text: str) -> str:
+    """Thresholds that float32 can express, and no trace of the thread count, which changes nothing else."""
+    lines = with_float32_thresholds(text).split("\n")
+    return "\n".join(line for line in lines if not line.startswith("[num_threads:"))

@@ -1,0 +1,113 @@
+"""The learners: one row each, which loads its library when it is used.
+
+A row turns parameters, seed and wished device into a `Learner`, and a written text form back into a `Model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+
+from signals.config import Config
+from signals.errors import FixInput
+from trainer.learners.base import Device, Learner, Model, on_cpu_alone
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, MlpConfig, RidgeConfig
+
+
+class LearnerKind(StrEnum):
+    """What learns."""
+
+    LIGHTGBM = "lightgbm"
+    CATBOOST = "catboost"
+    RIDGE = "ridge"
+    LOGISTIC = "logistic"
+    MLP = "mlp"
+
+
+class Parameters(Config):
+    """The parameters of every learner, each under its own name; the chosen one's are used."""
+
+    lightgbm: LightGbmConfig = LightGbmConfig()
+    catboost: CatBoostConfig = CatBoostConfig()
+    ridge: RidgeConfig = RidgeConfig()
+    logistic: LogisticConfig = LogisticConfig()
+    mlp: MlpConfig = MlpConfig()
+
+
+@dataclass(frozen=True)
+class LearnerRow:
+    """How one kind of learner is made, and how its written model is read."""
+
+    make: Callable[[Parameters, int, Device], Learner]
+    read: Callable[[str, tuple[str, ...]], Model]
+
+    def __call__(self, parameters: Parameters, seed: int, device: Device = Device.AUTO) -> Learner:
+        """Return the learner."""
+        return self.make(parameters, seed, device)
+
+
+def _lightgbm(parameters: Parameters, seed: int, device: Device) -> Learner:
+    from trainer.learners.lgbm import LightGbm
+
+    return LightGbm(parameters.lightgbm, seed, device=on_cpu_alone(device, "LightGBM"))
+
+
+def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.lgbm import LightGbmModel
+
+    return LightGbmModel(text, names)
+
+
+def _catboost(parameters: Parameters, seed: int, device: Device) -> Learner:
+    from trainer.learners.catb import CatBoost, catboost_device
+
+    return CatBoost(parameters.catboost, seed, catboost_device(device))
+
+
+def _read_catboost(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.catb import CatBoostModel
+
+    return CatBoostModel(text, names)
+
+
+def _ridge(parameters: Parameters, seed: int, device: Device) -> Learner:
+    from trainer.learners.linear import Ridge
+
+    return Ridge(parameters.ridge, on_cpu_alone(device, "ridge"))
+
+
+def _logistic(parameters: Parameters, seed: int, device: Device) -> Learner:
+    from trainer.learners.linear import Logistic
+
+    return Logistic(parameters.logistic, on_cpu_alone(device, "logistic"))
+
+
+def _read_linear(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.linear import read_linear
+
+    return read_linear(text)
+
+
+def _mlp(parameters: Parameters, seed: int, device: Device) -> Learner:
+    if find_spec("torch") is None:
+        raise FixInput("the learner mlp needs torch", where="mlp", mend="Run `make test-deep`, which installs it")
+    from trainer.learners.mlp import Mlp, chosen_device
+
+    return Mlp(parameters.mlp, seed, chosen_device(device))
+
+
+def _read_mlp(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.mlp import read_mlp
+
+    return read_mlp(text, names)
+
+
+LEARNERS: Mapping[LearnerKind, LearnerRow] = {
+    LearnerKind.LIGHTGBM: LearnerRow(_lightgbm, _read_lightgbm),
+    LearnerKind.CATBOOST: LearnerRow(_catboost, _read_catboost),
+    LearnerKind.RIDGE: LearnerRow(_ridge, _read_linear),
+    LearnerKind.LOGISTIC: LearnerRow(_logistic, _read_linear),
+    LearnerKind.MLP: LearnerRow(_mlp, _read_mlp),
+}

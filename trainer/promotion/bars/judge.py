@@ -1,0 +1,38 @@
+"""Champion or not: a pure function of stored evidence and of bars that were fixed before.
+
+Entry point: `judge`. Every bar is a row of `BARS`: a name and a function of the case. What has no evidence fails; what
+does not apply says why. The sealed holdout is judged last, because opening it is only worth it when everything else
+passes (`is_worth_opening`).
+
+`RULES` names this set of rules. It is raised whenever a row would judge a stored case otherwise: a verdict of earlier
+rules is kept as it was given, and `trainer history --verify` says so instead of judging its case anew.
+"""
+
+from __future__ import annotations
+
+from trainer.promotion.bars import book, data, scores, shadow, successor, trials, universe
+from trainer.promotion.bars.case import Case, Judge, Verdict
+from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.holdout import holdout, record
+
+RULES = 6
+
+BARS: tuple[Judge, ...] = (
+    *(data.bars_first, data.leaks, data.leak, data.long_embargo, universe.universe),
+    *(book.sessions, book.sharpe, book.drawdown),
+    *(trials.dsr, trials.pbo, trials.best_of_all),
+    *(book.paths, book.turnover, book.costs),
+    *(scores.reliability, scores.decile_order),
+    *(successor.champion, shadow.shadow),
+)
+UNSEALED: tuple[Judge, ...] = (holdout, record)
+
+
+def judge(case: Case, bars: PromotionConfig) -> Verdict:
+    """Return the verdict: the same case and bars, the same rows."""
+    return Verdict(tuple(row(case, bars) for row in (*BARS, *UNSEALED)), bars.fingerprint())
+
+
+def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:
+    """Whether every bar but the holdout's two passes and there is a holdout to open."""
+    return case.evidence.get("holdout") is not None and all(row(case, bars).passed for row in BARS)

@@ -1,0 +1,83 @@
+"""The bar of a challenger that would replace a champion: the paired difference of two books on the same sessions.
+
+Two doors. *Better*: the lower bound of the difference exceeds 0. *Not worse, and wanted*: the lower bound exceeds minus
+the margin, and a person gives a reason that a comparison of returns cannot hold: age, cost or data. A year of daily
+returns seldom tells two good books apart, so the first door alone would keep an ageing champion for good.
+
+The challengers that were judged against one champion within 252 sessions share the probability of error: the m-th is
+held to a level of 1/m of it (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainer.promotion.bars.case import Case, Row, get, number, series
+from trainer.promotion.bars.config import PromotionConfig
+from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
+
+REASONS = ("age", "cost", "data")
+GAIN = 0.3  # annual Sharpe ratio that the power is stated for
+SEED = 20260101  # of the bootstrap: fixed, so that the same books give the same bound
+
+
+def champion(case: Case, bars: PromotionConfig) -> Row:
+    """The challenger beside the champion, on the sessions that both have."""
+    bar = "champion"
+    if case.champion is None:
+        return Row(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")
+    version, count = case.champion.get("version"), number(case.champion, "challengers")
+    theirs, ours = series(case.champion), series(get(case.measured, "walk_forward"))
+    common = sorted(theirs.keys() & ours.keys())
+    if len(common) < bars.champion_sessions or count is None or count < 1:
+        limit = f"{bars.champion_sessions} common sessions"
+        why = f"no evidence: {len(common)} sessions in common with champion {version}"
+        return Row(bar, None, limit, False, why)
+    found = paired(np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED)
+    if found is None:
+        return Row(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
+    return _row(found, int(count), case.word, bars, str(version))
+
+
+def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: PromotionConfig, version: str) -> Row:
+    level, margin_level = bars.champion_level / count, bars.champion_margin_level / count
+    better, not_worse = found.lower_bound(level), found.lower_bound(margin_level)
+    told = (
+        f"net Sharpe ratio {found.difference:+.2f} a year against champion {version} on {found.sessions} common "
+        f"sessions, correlation {found.correlation:.2f}; lower bound {better:+.2f} at {level:.1%}, {not_worse:+.2f} "
+        f"at {margin_level:.1%}, challenger {count} of it within a year"
+    )
+    limit, passed = "lower bound above 0", better > 0.0
+    if not passed and not_worse > -bars.champion_margin:
+        limit, passed = f"lower bound above -{bars.champion_margin:g} and a person's word", _is_given(word)
+        told += f"; {_said(word)}"
+    return Row("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
+
+
+def _is_given(word: Mapping[str, Any] | None) -> bool:
+    return word is not None and word.get("reason") in REASONS and all(_text(word, key) for key in ("text", "by"))
+
+
+def _said(word: Mapping[str, Any] | None) -> str:
+    if word is None or not _is_given(word):
+        return "not proven better, and nobody gave a reason to replace it (--replace-for, --word, --by)"
+    return f"replaced for {word['reason']} by the word of {_text(word, 'by')}: {_text(word, 'text')}"
+
+
+def _text(word: Mapping[str, Any], key: str) -> str:
+    value = word.get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _power(found: Paired, level: float, margin_level: float, bars: PromotionConfig) -> str:
+    shape = (found.correlation, found.sessions)
+    seen = chance_of_bound_above(0.0, GAIN, *shape, level)
+    equal = chance_of_bound_above(-bars.champion_margin, 0.0, *shape, margin_level)
+    return (
+        f"a true gain of {GAIN} a year is seen with {seen:.0%}, an equal book is taken for better with {level:.1%}; "
+        f"with a person's word an equal book passes with {equal:.0%}, one worse by {bars.champion_margin:g} "
+        f"with {margin_level:.1%}"
+    )

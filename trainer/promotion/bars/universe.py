@@ -1,0 +1,62 @@
+"""The bar on the universe: whether names that died are in the data, and what their ends may have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from signals.market.manifest import Survivorship
+from trainer.promotion.bars import book, successor, trials
+from trainer.promotion.bars.case import Case, Judge, Row, at_least, get, number
+from trainer.promotion.bars.config import PromotionConfig
+
+BAR = "universe"
+LIMIT = "point-in-time or reconstructed"
+UNPRICED = "unpriced_ends"
+JUDGED_AGAIN: tuple[Judge, ...] = (
+    *(book.sessions, book.sharpe, book.drawdown),
+    *(trials.dsr, trials.pbo),
+    *(book.paths, book.turnover, book.costs),
+    successor.champion,
+)
+WHY = {
+    Survivorship.SURVIVORS_ONLY: "names that died are missing, which flatters every figure",
+    Survivorship.UNKNOWN: "nothing shows that names that died are among the names",
+}
+
+
+def universe(case: Case, bars: PromotionConfig) -> Row:
+    """Whether names that died are in the data; where nobody shows it, a person may answer for it."""
+    found = get(case.evidence, "dataset", "survivorship")
+    if found not in list(Survivorship):
+        return Row(BAR, None, LIMIT, False, "no evidence")
+    if found == Survivorship.POINT_IN_TIME:
+        return Row(BAR, found, LIMIT, True, "members are known at each date")
+    if found == Survivorship.RECONSTRUCTED:
+        return _reconstructed(case, bars)
+    why = str(get(case.evidence, "dataset", "universe_why") or "")
+    told = WHY[Survivorship(found)] + (f" ({why})" if why else "")
+    return case.waived(BAR, Row(BAR, found, LIMIT, False, told))
+
+
+def _reconstructed(case: Case, bars: PromotionConfig) -> Row:
+    """A rule at each date over all assets: names must end at a plausible rate, and the book must bear the ends."""
+    told = str(Survivorship.RECONSTRUCTED)
+    rate = at_least(
+        BAR,
+        number(get(case.evidence, "dataset", "ends"), "yearly_end_rate"),
+        bars.min_yearly_ends,
+        "share of the names that end in a year: too few, so that those that died were not delivered",
+    )
+    if not rate.passed:
+        return replace(rate, limit=f"{told}, {bars.min_yearly_ends:.1%} ends a year")
+    under = get(case.measured, UNPRICED)
+    if not isinstance(under, Mapping) or number(under, "cost") != bars.unpriced_end_cost:
+        return Row(BAR, told, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
+    stressed = replace(case, measured={**case.measured, **under})
+    rows = [row(stressed, bars) for row in JUDGED_AGAIN]
+    failed = "; ".join(f"{row.bar}: {row.why}" for row in rows if not row.passed)
+    cost = f"an end without a recorded price costs a long {bars.unpriced_end_cost:.0%}"
+    if failed:
+        return Row(BAR, told, LIMIT, False, f"where {cost} and gives a short nothing: {failed}")
+    return Row(BAR, told, LIMIT, True, f"{rate.value:.1%} of the names end in a year; every bar is met where {cost}")

@@ -1,0 +1,430 @@
+"""Promotion and rollback with their effects: measure, judge, open the seal at most once, record, write the permission.
+
+The registry is a folder: the two chains of `trainer/promotion/history.py`, `cases/<sha256>.json`, all that each verdict was given
+on, and `trials.jsonl`, every trial that a promotion has seen. The order of writes makes every interruption safe: the
+judged book is on the record of trials before there is a verdict; the opening of a holdout is on disk before a sealed
+row is read; the history says who is champion before `promotion.json` lets a bundle be published; and promoting the
+champion of now writes that file again and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from signals.bundle import Role
+from signals.config import parse
+from signals.errors import FixInput
+from signals.files import sha256_of, write_atomic
+from signals.market.manifest import Survivorship
+from trainer.backtest.subject import Settings, Subject, read_document, subject_of
+from trainer.promotion import history, lineage_log
+from trainer.promotion.bars.case import Case, Verdict
+from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
+from trainer.promotion.history import CHAMPIONS, OPENINGS, Event
+from trainer.promotion.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
+from trainer.promotion.seal import open_holdout
+from trainer.promotion.shadow_record import SHADOW
+from trainer.runs import looks
+from trainer.runs.artefacts import canonical_json
+from trainer.runs.chain import Anchor, Chain, Record
+from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
+
+EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
+FIRST_RULES = 1  # of records that name none
+YEAR_SESSIONS = 252
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is judged.
+
+    Attributes
+    ----------
+    run, data : Path
+    registry : Path
+        Folder of the histories.
+    bars : PromotionConfig
+    settings : Settings
+    code_version : str
+        Of the program that judges.
+    at : datetime
+        UTC; stands in the records.
+    waivers : tuple of mapping
+        Bars that a person answers for: `bar`, `by`, `reason`.
+    word : mapping, optional
+        A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
+    """
+
+    run: Path
+    data: Path
+    registry: Path
+    bars: PromotionConfig
+    settings: Settings
+    code_version: str
+    at: datetime
+    waivers: tuple[Mapping[str, str], ...] = ()
+    word: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The verdict and its record; `is_new` is False when this very model was champion already, on this evidence."""
+
+    verdict: Verdict
+    record: Record
+    is_new: bool
+
+
+def promote(request: Request, step: Step = lambda name: None) -> Outcome:
+    """Judge a run; record the verdict, and on success write `promotion.json` into the run folder.
+
+    Raises
+    ------
+    FixInput
+        The run, its dataset or a history cannot be used.
+    Locked
+        Another promotion holds the registry.
+    """
+    with history.held(request.registry):
+        known = history.read(request.registry / CHAMPIONS)
+        subject = subject_of(request.run, request.data)
+        now = history.champion(known, str(subject.evidence["sleeve"]))
+        if subject.evidence.get(lineage_log.KEY) is not None:
+            raise FixInput(
+                "a retraining is never promoted by itself",
+                where=str(request.run),
+                mend="Train a challenger by `trainer train`, and promote that",
+            )
+        if now is not None and _is_of(request.registry, now, request.run):
+            lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(now["why"]), request.at)
+            _permit(request.run, now)
+            return Outcome(Verdict.of(now), now, is_new=False)
+        case = _case(subject, request, now, step)
+        verdict = judge(case, request.bars)
+        content = canonical_json(case.document())
+        write_atomic(case_path(request.registry, sha256_of(content)), content)
+        record = _record(subject, request, case, verdict, known) | {"case_sha256": sha256_of(content)}
+        made = _added(request.registry, record)
+        write_atomic(request.run / FOLDER / VERDICT, canonical_json(verdict.document()))
+        if verdict.is_promoted:
+            lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(made["why"]), request.at)
+            _permit(request.run, made)
+        return Outcome(verdict, made, is_new=True)
+
+
+def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetime) -> Record:
+    """Make an earlier champion the champion again, by one more record.
+
+    Raises
+    ------
+    FixInput
+        The sleeve never had that version, or it is champion now.
+    """
+    with history.held(registry):
+        known = history.read(registry / CHAMPIONS)
+        now, earlier = history.champion(known, sleeve), former(known, sleeve, version)
+        if now is None or now["version"] == version:
+            raise FixInput(f"{version} is the champion of {sleeve} now", mend="Name an earlier version")
+        kept = {key: value for key, value in earlier.items() if key not in ("number", "previous")}
+        return _added(
+            registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(), "instead_of": now["version"]}
+        )
+
+
+def former(known: Chain, sleeve: str, version: str) -> Record:
+    """Return the record that promoted a version; raise `FixInput` when there was none."""
+    for record in reversed(known.records):
+        if (record["sleeve"], record["event"], record["version"]) == (sleeve, Event.PROMOTED, version):
+            return record
+    raise FixInput(f"{sleeve} never had a champion {version}", mend="`trainer history` lists them")
+
+
+def confirm(registry: Path, run: Path) -> Record:
+    """Return the record of the champion of now that this run is.
+
+    Raises
+    ------
+    FixInput
+        The registry's champion is another model, the same one judged on other evidence, or none; or the run is a
+        retraining that was refused, or of another's lineage.
+    """
+    evidence = read_document(run / EVIDENCE)
+    sleeve = str(evidence.get("sleeve"))
+    now = history.champion(history.read(registry / CHAMPIONS), sleeve)
+    if now is not None and evidence.get(lineage_log.KEY) is not None:
+        head = lineage_log.require_head(registry, run, Role.CHAMPION).head
+        own = {name: head[name] for name in ("model_sha256", "evidence_sha256")}
+        promoted = {name: now.get(name) for name in own}
+        _permit(run, {**now, **own, "promoted": promoted, "retrained": dict(head)})
+        return now
+    newer = lineage_log.begun_by(registry, run) if now is not None and _is_of(registry, now, run) else None
+    if newer is not None and newer.retrained:
+        raise FixInput(
+            f"{newer.head['run']} was trained after this run and is the champion's newest model", where=str(run), mend="Publish that run"
+        )
+    if now is None or not _is_of(registry, now, run):
+        said = f"{now['version']} of {now['run']}" if now else "nobody"
+        same = now is not None and tuple(now["model_sha256"]) == model_hashes(run)
+        why = ": the model is the same, the evidence that it was judged on is not" if same else ""
+        raise FixInput(
+            f"the champion of {sleeve} is {said}, not this run{why}",
+            where=str(registry),
+            mend="`trainer promote` it first, or publish it as an evaluation",
+        )
+    return now
+
+
+def evidence_hash(run: Path) -> str:
+    """SHA-256 of the run's evidence, by which a bundle carries it."""
+    return file_hash(run / EVIDENCE)
+
+
+def _is_of(registry: Path, record: Record, run: Path) -> bool:
+    """Whether the verdict of `record` was given on this run's model and on this run's evidence.
+
+    A record of a version that did not name its evidence is asked through its case, which holds it.
+    """
+    if tuple(record["model_sha256"]) != model_hashes(run):
+        return False
+    if "evidence_sha256" in record:
+        return bool(record["evidence_sha256"] == evidence_hash(run))
+    judged = read_document(case_path(registry, str(record["case_sha256"])))["evidence"]
+    return bool(judged == read_document(run / EVIDENCE))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was verified: both chains, and the numbers of the records whose verdicts were given under earlier rules.
+
+    Those verdicts are kept as they were given; their cases are as they were stored, and were not judged again.
+    """
+
+    records: Anchor
+    openings: Anchor
+    earlier: tuple[int, ...]
+
+
+def audit(registry: Path) -> Audit:
+    """Verify both chains, every stored case, and that each verdict of the rules of now follows from its case again.
+
+    Raises
+    ------
+    FixInput
+        Something was removed or changed.
+    """
+    known, opened, earlier = history.read(registry / CHAMPIONS), history.read(registry / OPENINGS), []
+    for record in known.records:
+        path = case_path(registry, str(record["case_sha256"]))
+        content = path.read_bytes() if path.exists() else b""
+        if sha256_of(content) != record["case_sha256"]:
+            raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
+        rules = int(record.get("rules", FIRST_RULES))
+        if rules > RULES:
+            raise FixInput(
+                f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS), mend="Verify it with that program"
+            )
+        if rules < RULES:
+            earlier.append(int(record["number"]))
+            continue
+        again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
+        if again.document() != Verdict.of(record).document():
+            raise FixInput(
+                f"the verdict of record {record['number']} does not follow from its case",
+                where=str(path),
+                mend="Judge it with the program that wrote it",
+            )
+    return Audit(known.anchor, opened.anchor, tuple(earlier))
+
+
+def case_path(registry: Path, sha256: str) -> Path:
+    """Return where everything that a verdict was given on is kept."""
+    return registry / CASES / f"{sha256}.json"
+
+
+def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
+    unpriced = _unpriced(subject, request.bars)
+    book = measured(subject, request.settings, request.code_version, step, unpriced=unpriced)
+    stored = book["walk_forward"]["series"]
+    walked = series_of(stored["sessions"], stored["net"])
+    challenger = Challenger(
+        request.run,
+        request.data,
+        request.registry,
+        subject.evidence,
+        challenger_id(request.run),
+        request.settings.fingerprint(),
+        request.bars.fingerprint(),
+    )
+    known = entered(challenger, walked)
+    case = Case(
+        evidence=subject.evidence,
+        measured=book,
+        trials=weighed(known, challenger, walked),
+        shadow=_shadow(request.run),
+        champion=_champion(subject, request, now),
+        searched_under=searched_under(known, challenger),
+        waivers=request.waivers,
+        word=request.word,
+    )
+    shown = _opened(subject, request, open_now=is_worth_opening(case, request.bars))
+    return replace(case, holdout=shown, seen=_seen(subject, request))
+
+
+def _unpriced(subject: Subject, bars: PromotionConfig) -> float | None:
+    """What an end without a recorded price costs, where the universe asks for a book that bears it."""
+    state = (subject.evidence.get("dataset") or {}).get("survivorship")
+    return bars.unpriced_end_cost if state == Survivorship.RECONSTRUCTED else None
+
+
+def _shadow(run: Path) -> dict[str, Any] | None:
+    """Return the shadow's record, if it is of this run's models."""
+    path = run / FOLDER / SHADOW
+    known = read_document(path) if path.exists() else {}
+    return known if known.get("model_sha256") == list(model_hashes(run)) else None
+
+
+def _champion(subject: Subject, request: Request, now: Record | None) -> dict[str, Any] | None:
+    """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
+    if now is None:
+        return None
+    theirs = read_document(case_path(request.registry, str(now["case_sha256"])))
+    return {
+        "version": now["version"],
+        "series": theirs["measured"]["walk_forward"]["series"],
+        "challengers": _challengers(subject, request, now),
+    }
+
+
+def _challengers(subject: Subject, request: Request, now: Record) -> int:
+    """How many challengers were judged against this champion within the last 252 sessions, this one included."""
+    calendar = subject.archive.manifest.calendar
+    days = calendar.days
+    recent = [day for day in days if day <= request.at.date()][-YEAR_SESSIONS:]
+    judged = {
+        str(r["challenger"])
+        for r in history.read(request.registry / CHAMPIONS).records
+        if r["sleeve"] == now["sleeve"]
+        and r["event"] != Event.ROLLED_BACK
+        and r["instead_of"] == now["version"]
+        and (not recent or datetime.fromisoformat(r["at"]).date() >= recent[0])
+    }
+    return len(judged | {challenger_id(request.run)})
+
+
+def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[str, Any] | None:
+    """What the seal showed for this challenger: read from the log, or opened now, and then logged before and after."""
+    path, challenger = request.registry / OPENINGS, challenger_id(request.run)
+    settings = request.settings.fingerprint()
+    for record in history.read(path).records:
+        # Earlier programs kept no series of what they showed: such a seal is opened again, which counts.
+        if record["kind"] == "result" and record["challenger"] == challenger and "series" in record["result"]:
+            if record["settings"] != settings:
+                raise FixInput(
+                    "the seal was opened for this challenger under other portfolio settings",
+                    where=str(path),
+                    mend="Judge it under those, or train another challenger",
+                )
+            known: Mapping[str, Any] = record["result"]
+            return known
+    if not open_now:
+        return None
+    head = {
+        "challenger": challenger,
+        "sleeve": subject.evidence["sleeve"],
+        "run": request.run.name,
+        "holdout": subject.evidence["holdout"],
+        "snapshot_id": subject.evidence["snapshot_id"],
+        "settings": settings,
+        "at": request.at.isoformat(),
+        "bars_hash": request.bars.fingerprint(),
+        "looks": _looks(subject, request),
+    }
+    history.append(path, {**head, "kind": "opened"})
+    found = open_holdout(subject, request.data, request.settings)
+    history.append(path, {**head, "kind": "result", "result": found})
+    return found
+
+
+def _seen(subject: Subject, request: Request) -> dict[str, int]:
+    """How often the sealed sessions were seen before this challenger's own opening of them."""
+    mine, before, sights = challenger_id(request.run), 0, _looks(subject, request)
+    sleeve, holdout = str(subject.evidence["sleeve"]), subject.evidence.get("holdout") or {}
+    for record in history.read(request.registry / OPENINGS).records if holdout else ():
+        if record["challenger"] == mine and record["kind"] == "result" and "series" in record["result"]:
+            before -= 1  # the opening that this result is of
+            sights = int(record.get("looks", 0))
+            break
+        before += _wears(record, sleeve, holdout)
+    return {"openings": max(before, 0), "looks": sights}
+
+
+def _looks(subject: Subject, request: Request) -> int:
+    """How many other models were shown on the sealed sessions."""
+    holdout, own = subject.evidence.get("holdout"), model_hashes(request.run)
+    if not holdout:
+        return 0
+    return looks.seen(request.data, str(subject.evidence["sleeve"]), str(holdout["first"]), str(holdout["last"]), own=own)
+
+
+def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:
+    """How often any challenger's seal over sessions of this holdout was opened: each opening wears it out."""
+    if not holdout:
+        return 0
+    return sum(_wears(record, sleeve, holdout) for record in history.read(registry / OPENINGS).records)
+
+
+def _wears(record: Record, sleeve: str, holdout: Mapping[str, Any]) -> bool:
+    """Whether a record is of an opening of sessions that this holdout has too."""
+    theirs = record["holdout"]
+    overlaps = theirs["first"] <= holdout["last"] and theirs["last"] >= holdout["first"]
+    return record["kind"] == "opened" and record["sleeve"] == sleeve and bool(overlaps)
+
+
+def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, known: Chain) -> dict[str, Any]:
+    evidence, sleeve = subject.evidence, str(subject.evidence["sleeve"])
+    recipe = {name: evidence[name] for name in ("spec_hash", "horizon", "config_hash")}
+    now = history.champion(known, sleeve)
+    book = case.measured["walk_forward"]
+    return {
+        **verdict.document(),
+        **recipe,
+        "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED),
+        "sleeve": sleeve,
+        "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
+        "run": request.run.name,
+        "at": request.at.isoformat(),
+        "model_sha256": list(model_hashes(request.run)),
+        "evidence_sha256": evidence_hash(request.run),
+        "challenger": challenger_id(request.run),
+        "snapshot_id": evidence["snapshot_id"],
+        "code_version": evidence["code_version"],
+        "judged_by": request.code_version,
+        "net_sharpe": book["net"]["annual_sharpe"],
+        "first": book["first"],
+        "last": book["last"],
+        "bars": request.bars.model_dump(mode="json"),
+        "settings": request.settings.fingerprint(),
+        "waivers": [dict(waiver) for waiver in case.waivers],
+        "word": case.word,
+        "rules": RULES,
+        "openings": openings(request.registry, sleeve, evidence.get("holdout")),
+        "instead_of": now["version"] if now else None,
+        "why": "every bar is met" if verdict.is_promoted else verdict.refusal,
+    }
+
+
+def _added(registry: Path, record: Mapping[str, Any]) -> Record:
+    path = registry / CHAMPIONS
+    history.append(path, record)
+    return history.read(path).records[-1]
+
+
+def _permit(run: Path, record: Record) -> None:
+    """Write what `trainer publish --role champion` asks for."""
+    permission = {"verdict": "promoted", "model_sha256": list(record["model_sha256"]), "record": dict(record)}
+    write_atomic(run / PERMISSION, canonical_json(permission))

@@ -1,0 +1,79 @@
+r"""Who was champion when and why, and every opening of a sealed holdout: two chains in one folder, the registry.
+
+`champions.jsonl` and `openings.jsonl` are chains with their anchors (`trainer/runs/chain.py`). Nothing is ever rewritten: a
+rollback is one more record.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from signals.errors import Locked
+from trainer.runs import chain
+from trainer.runs.chain import Anchor, Chain, Record
+
+CHAMPIONS, OPENINGS = "champions.jsonl", "openings.jsonl"
+MEND = "Restore the folder from a backup; what happened cannot be taken back"
+
+
+class Event(StrEnum):
+    """What a record of `champions.jsonl` says."""
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+
+
+def read(path: Path) -> Chain:
+    """Read and verify; raises as `chain.read`."""
+    return chain.read(path, mend=MEND)
+
+
+def append(path: Path, record: Record) -> Anchor:
+    """Add one record behind those that are there, durably; raises as `chain.read`.
+
+    The caller holds the folder (`held`), so that nobody writes in between.
+    """
+    return chain.append(path, {**record, "number": len(read(path).records) + 1}, mend=MEND)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder for one decision; raise `Locked` when another one is being made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
+    lock.touch()
+    with lock.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked("another promotion is at work", where=str(folder), mend="Wait for it") from None
+        yield
+
+
+def champion(known: Chain, sleeve: str, at: datetime | None = None) -> Record | None:
+    """Return the record that made the sleeve's champion of now, or of the instant `at` (UTC); None before the first."""
+    made = [r for r in known.records if r["sleeve"] == sleeve and r["event"] != Event.REFUSED]
+    made = [r for r in made if at is None or datetime.fromisoformat(r["at"]) <= at]
+    return made[-1] if made else None
+
+
+def next_version(known: Chain, sleeve: str, *, spec_hash: str, horizon: int, config_hash: str) -> str:
+    """Semantic version of the sleeve's next champion, above every one that it ever had.
+
+    Other features or another horizon than the champion's change what a device must compute or hold: the major number.
+    Another recipe: the minor. The same recipe on later data: the patch.
+    """
+    now = champion(known, sleeve)
+    if now is None:
+        return "1.0.0"
+    promoted = [r for r in known.records if r["sleeve"] == sleeve and r["event"] == Event.PROMOTED]
+    major, minor, patch = max(tuple(map(int, str(r["version"]).split("."))) for r in promoted)
+    if (now["spec_hash"], now["horizon"]) != (spec_hash, horizon):
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if now["config_hash"] != config_hash else f"{major}.{minor}.{patch + 1}"

@@ -1,0 +1,151 @@
+"""What a promotion looks at beyond the training's own evidence, measured once: `promotion/measured.json` of a run.
+
+The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
+hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution. Books
+are judged before the evidence makes them smaller: a book of no size has no figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signals.errors import FixInput
+from signals.files import sha256_of_file, write_atomic
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
+from trainer.backtest.figures import annual_sharpe, is_ruined, worth
+from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
+from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.runs import artefacts
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+
+FOLDER, MEASURED = "promotion", "measured.json"
+BEFORE_HOLDOUT = "model_before_holdout.txt"
+FORMAT = "trademl-measured-1"
+Step = Callable[[str], None]
+
+
+def model_hashes(run: Path) -> tuple[str, ...]:
+    """SHA-256 of every model file that a bundle of this run would carry."""
+    return (file_hash(run / "model.onnx"),)
+
+
+def challenger_id(run: Path) -> str:
+    """SHA-256 of the model that the seal is opened for."""
+    return file_hash(run / BEFORE_HOLDOUT)
+
+
+def measured(subject: Subject, settings: Settings, code_version: str, step: Step, *, unpriced: float | None = None) -> dict[str, Any]:
+    """Return what was measured of this run under these settings, measuring it where it was not.
+
+    With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
+    are measured beside the others, under `unpriced_ends`.
+
+    The file is taken as it is when this program made it of these very models, scores, data and settings.
+
+    Raises
+    ------
+    FixInput
+        The book would be sized by a fixed IC, which is for rehearsals.
+    """
+    if settings.portfolio.fixed_ic is not None:
+        raise FixInput(
+            "a fixed IC is for rehearsals; a promotion sizes by what was proven",
+            where="fixed_ic",
+            mend="Take fixed_ic out of portfolio.yml",
+        )
+    path = subject.run / FOLDER / MEASURED
+    scores = [subject.scores(name) for name in (WALK_FORWARD, OUT_OF_FOLD)]
+    identity = {
+        "format": FORMAT,
+        "model_sha256": list(model_hashes(subject.run)),
+        "challenger": challenger_id(subject.run),
+        "scores_sha256": [found.source for found in scores],
+        "snapshot_id": subject.archive.manifest.snapshot_id,
+        "settings": settings.fingerprint(),
+        "code_version": code_version,
+        "unpriced_end_cost": unpriced,
+    }
+    if path.exists():
+        known = read_document(path)
+        if all(known.get(key) == value for key, value in identity.items()):
+            return known
+    values = np.concatenate([found.values for found in scores])
+    document = {**identity, **_measured(held(subject, values, settings))}
+    if unpriced is not None:
+        books = held(subject, values, settings, unpriced=unpriced)
+        document["unpriced_ends"] = {"cost": unpriced, **_measured(books)}
+    step("books")
+    write_atomic(path, artefacts.canonical_json(document))
+    return read_document(path)
+
+
+def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
+    return {"walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
+
+
+def held(subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None) -> tuple[WeightPath, ...]:
+    """Run scores, shape (P, T, N), through the policy at the level of weights, before it is sized by its evidence."""
+    return weight_paths(
+        subject.archive,
+        values,
+        settings.portfolio,
+        subject.ic.before_evidence(),
+        int(subject.evidence["horizon"]),
+        equity_usd=settings.equity_usd,
+        unpriced=unpriced,
+    )
+
+
+def begun(book: WeightPath) -> int:
+    """Row of the first trade; 0 of a book that never traded."""
+    return int(np.argmax(book.nav.turnover > 0))
+
+
+def book_figures(book: WeightPath) -> dict[str, Any]:
+    """Figures of a book from its first trade on, with its net returns session by session."""
+    first = begun(book)
+    net = book.net[first:]
+    annual = {
+        name: float(part[first:].mean()) * SESSIONS_PER_YEAR
+        for name, part in (("turnover", book.nav.turnover), ("trading", book.nav.cost), ("borrow", book.nav.borrow))
+    }
+    days = [str(day) for day in book.sessions[first:]]
+    return {
+        "engine": "weight level",
+        "sessions": len(net),
+        "first": days[0],
+        "last": days[-1],
+        "net": asdict(worth(net)),
+        "turnover": {"annual": annual["turnover"]},
+        "costs": {
+            "trading_annual": annual["trading"],
+            "borrow_annual": annual["borrow"],
+            "annual_total": annual["trading"] + annual["borrow"],
+        },
+        "series": {"sessions": days, "net": net.tolist()},
+    }
+
+
+def _distribution(books: tuple[WeightPath, ...]) -> dict[str, Any]:
+    nets = [book.net[begun(book) :] for book in books]
+    return {
+        "annual_sharpe": [None if is_ruined(net) else annual_sharpe(net) for net in nets],
+        "max_drawdown": [worth(net).max_drawdown for net in nets],
+    }
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file of a run folder; raise `FixInput` when it cannot be read."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+        ) from None

@@ -1,0 +1,92 @@
+"""Opening a sealed holdout: score its sessions with the model that stopped before them, and hold the book.
+
+The model is fitted again from the run's own recipe, and must be the stored one to the byte: what is judged is what was
+trained, and no text format has to be trusted to give a model back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signals.config import parse
+from signals.errors import FixInput
+from signals.files import write_atomic
+from trainer.backtest.figures import annual_sharpe, worth
+from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.learners.base import Device
+from trainer.promotion.measure import BEFORE_HOLDOUT, FOLDER, begun, held
+from trainer.recipes import RECIPES
+from trainer.recipes.base import RecipeConfig, learner_of
+from trainer.runs import artefacts
+from trainer.samples.prepare import Range, prepare
+from trainer.samples.samples import Samples, Seal, seal_holdout
+from trainer.validation.ic import rank_ic
+from trainer.validation.splits.oof import fit_all, scored
+
+HOLDOUT = "holdout.parquet"
+
+
+def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, Any]:
+    """Return what the sealed sessions show of this challenger; the scores are kept as `promotion/holdout.parquet`.
+
+    Raises
+    ------
+    FixInput
+        The run has no sealed holdout, or its model cannot be fitted again as it was.
+    """
+    rows, sealed, values = _scored(subject, data)
+    write_atomic(subject.run / FOLDER / HOLDOUT, artefacts.walk_forward_parquet(rows, values))
+    book = held(subject, subject.scores(f"{FOLDER}/{HOLDOUT}").values, settings)[0]
+    first = begun(book)
+    net = book.net[first:]
+    ic = rank_ic(rows.dense(values), rows.dense(rows.label))
+    figures = worth(net)
+    return {
+        "engine": "weight level",
+        **asdict(figures),
+        "annual_sharpe": None if figures.is_ruined else annual_sharpe(net),
+        "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        "ic_sessions": int(np.isfinite(ic).sum()),
+        "first": str(rows.sessions[sealed.first]),
+        "last": str(rows.sessions[sealed.last]),
+        "series": {"sessions": [str(day) for day in book.sessions[first:]], "net": net.tolist()},
+    }
+
+
+def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
+    where = subject.run / "training_cfg.json"
+    training = read_document(where)
+    recipe = RECIPES[str(subject.evidence["sleeve"])]
+    config = parse(training["config"], RecipeConfig, where=str(where))
+    rows = prepare(recipe, config, _range(subject, data, training)).rows
+    open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    if seal is None:
+        raise FixInput("the run has no sealed holdout", where=str(subject.run), mend="Train with holdout_sessions")
+    device = Device(str(subject.evidence["learner"]["device"]))
+    learner = learner_of(config, int(training["seed"]), device)
+    model = fit_all(open_rows, learner)
+    if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
+        raise FixInput(
+            "the model before the holdout cannot be fitted again as it was",
+            where=str(subject.run / BEFORE_HOLDOUT),
+            mend="Promote on the machine and with the program that trained it, or train again",
+        )
+    sealed = rows.t0 >= seal.first
+    values = np.full(len(rows), np.nan)
+    values[sealed] = scored(model, rows.features[sealed])
+    return rows, seal, values
+
+
+def _range(subject: Subject, data: Path, training: Mapping[str, Any]) -> Range:
+    """Return what the training read: the same version, range and names."""
+    asked = training.get("range")
+    if not isinstance(asked, Mapping):
+        raise FixInput("the run does not say what range it read", where=str(subject.run), mend="Train again with this version")
+    start, end = (date.fromisoformat(asked[name]) if asked[name] else None for name in ("start", "end"))
+    return Range(data, start, end, tuple(asked["symbols"]), int(training["dataset_version"]))

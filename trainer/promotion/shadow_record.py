@@ -1,0 +1,312 @@
+"""A challenger in the shadow: what it scored after its training, session by session, beside a champion.
+
+A device recorded it (`trainer.promotion.recorded`), or, to see beforehand how that may end, its model is asked afterwards. The
+recorded scores are held against those that the model gives on today's data: where the names or the scores differ, the
+record is not of this model or not of these data, and the session is a fault.
+
+It is a test of operations: the same names, the same scores, no fault, turnover and costs as promised. It is no evidence
+of skill, and cannot be: the mean rank IC of a few months refuses the catastrophic alone, and profit and loss are luck.
+What time does add up is an interval of the mean IC that holds at every time at once (`trainer/validation/significance/anytime.py`),
+and it goes on after the promotion: asked again over later sessions, it only narrows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm, spearmanr
+
+from execution.yardstick import levels
+from signals.bundle import Role
+from signals.config import parse
+from signals.errors import FixInput, SkipSession
+from signals.files import write_atomic
+from signals.inference import predict
+from signals.market.bars import Floats
+from signals.sleeves import SLEEVES
+from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.figures import annual_sharpe
+from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.labels.panel import MIN_NAMES
+from trainer.promotion import lineage_log
+from trainer.promotion.measure import FOLDER, begun, held, model_hashes
+from trainer.promotion.recorded import Recorded, Source, read_recorded
+from trainer.recipes.base import LABELS, RecipeConfig
+from trainer.runs import artefacts, looks
+from trainer.runs.looks import Look
+from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.ic import rank_ic
+from trainer.validation.significance.anytime import interval_at_all_times
+
+SHADOW, WATCH = "shadow.json", "watch.json"
+MIN_AGREEMENT = 0.99  # rank correlation of recorded scores with the model's own: a few revised bars leave it above
+MIN_SAME_NAMES = 0.95  # of the names in either
+MAX_DIFFERENCE = 0.15  # root mean square, in deviations of the model's own scores: what a correlation of 0.99 leaves
+RAMP_SESSIONS = 5  # a book of nothing buys itself in first, which is no turnover that was promised
+ERROR = 0.05  # of the interval that holds at all times
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What `promotion/shadow.json` holds.
+
+    Attributes
+    ----------
+    model_sha256 : tuple of str
+        The models that scored.
+    sessions : int
+        With an IC.
+    recorded : dict or None
+        Whose record it is: venues, bundles, first and last session asked for, lowest rank correlation with the model's
+        own scores, lowest share of the same names, largest difference in deviations of them; None where the model was
+        asked afterwards, which no bar accepts.
+    faults : int
+        Sessions without scores that count: RED data, too few names, scores that are not finite or all the same, and
+        whatever a device did not record, recorded too late, or recorded otherwise than this model ranks.
+    ic : float or None
+        Mean rank IC.
+    predicted, band_low, band_high : float
+        The walk-forward IC of the evidence, and the band in which the mean of so many sessions lies with probability
+        `band`.
+    profit : dict
+        Return and annual Sharpe ratio of the weight-level book, which no bar asks for unless it was configured to; its
+        annual one-way turnover and costs after the book was built, None of a shorter book.
+    interval : dict
+        `low` and `high`, in which the mean IC lies at every time at once with probability `level`, of `values` sessions
+        whose labels share nothing; None for ends that no value rules out, or where every one is ruled out.
+    """
+
+    model_sha256: tuple[str, ...]
+    snapshot_id: str
+    sessions: int
+    faults: int
+    reasons: tuple[str, ...]
+    ic: float | None
+    predicted: float
+    band: float
+    band_low: float
+    band_high: float
+    first: str
+    last: str
+    profit: dict[str, float | int | None]
+    interval: dict[str, float | int | None]
+    recorded: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Evening:
+    """Scores of one session by security."""
+
+    scores: dict[str, float]
+    agreement: float = 1.0
+    same_names: float = 1.0
+    difference: float = 0.0
+
+
+def shadow(
+    subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None, registry: Path | None = None
+) -> Shadow:
+    """Judge what was scored after the training against what became of it, and store the result.
+
+    The dataset is read in its newest version: the sessions are those that were delivered since.
+
+    Parameters
+    ----------
+    record : Path, optional
+        What devices recorded; without it the published model is asked now.
+    registry : Path, optional
+        Where it is known which bundles carried the run's model trained again: what these scored counts too.
+
+    Raises
+    ------
+    FixInput
+        Another dataset, a record of another model, or no session since the training whose label has ended.
+    """
+    archive = _newest(subject, data)
+    hashes, sources = model_hashes(subject.run), _lineage(subject, registry)
+    models = {hashes[0]: (subject.run / "model.onnx").read_bytes()}
+    recorded = read_recorded(record, hashes, archive.manifest.calendar, sources) if record else None
+    if registry is not None and recorded is not None:
+        models |= {one: lineage_log.kept(registry, one) for all_ in recorded.models.values() for one in all_ if one not in models}
+    days = _days(subject, archive, recorded)
+    ends = str(days[0]), str(archive.manifest.last)
+    looks.record(data, Look("shadow", str(subject.evidence["sleeve"]), hashes[0], *ends))
+    values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
+    columns = {security: column for column, security in enumerate(archive.securities)}
+    for asof in days:
+        try:
+            scored_by = recorded.models.get(asof, hashes) if recorded else hashes
+            evening = _evening(subject, archive, asof, models[scored_by[0]], recorded)
+        except SkipSession as error:
+            reasons.append(f"{asof}: {error}")
+            continue
+        evenings.append(evening)
+        values[archive.whole.index(asof), [columns[owner] for owner in evening.scores]] = [*evening.scores.values()]
+    config = parse(read_document(subject.run / "training_cfg.json")["config"], RecipeConfig, where=str(subject.run))
+    labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
+    ic = rank_ic(values, labels.values)
+    predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
+    found_shadow = Shadow(
+        model_sha256=hashes,
+        snapshot_id=archive.manifest.snapshot_id,
+        sessions=int(np.isfinite(ic).sum()),
+        faults=len(reasons),
+        reasons=tuple(reasons),
+        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        predicted=predicted,
+        band=band,
+        band_low=low,
+        band_high=high,
+        first=str(days[0]),
+        last=str(days[-1]),
+        profit=_profit(replace(subject, archive=archive), values, settings),
+        recorded=_told(recorded, evenings),
+        interval=_interval(ic, int(subject.evidence["horizon"]), predicted_deviation(subject)),
+    )
+    # What a device recorded stays: a later look at the same run is another file, which no bar reads.
+    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), artefacts.canonical_json(asdict(found_shadow)))
+    return found_shadow
+
+
+def _lineage(subject: Subject, registry: Path | None) -> dict[str, Source]:
+    """Bundles that carried this run's model as a shadow when it had been trained again."""
+    found = lineage_log.begun_by(registry, subject.run) if registry is not None else None
+    if found is None:
+        return {}
+    shadows = {str(record["bundle_sha256"]) for record in found.published if record["role"] == Role.SHADOW}
+    return {
+        bundle: Source(tuple(record["model_sha256"]), lineage_log.days(record)[0])
+        for bundle, record in found.bundles().items()
+        if bundle in shadows
+    }
+
+
+def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:
+    r"""Predicted mean IC of `sessions` coming sessions, and the ends of its band.
+
+    predicted +- z SE sqrt(1 + T / n): SE is the standard error of the walk-forward mean over T sessions; the mean of
+    n later ones has variance SE^2 T / n, and the prediction itself SE^2.
+    """
+    forward = subject.evidence["walk_forward"]["ic"]
+    mean, error, trained = (float(forward[name]) for name in ("mean", "standard_error", "sessions"))
+    width = float(norm.ppf(0.5 + band / 2.0)) * error * float(np.sqrt(1.0 + trained / max(sessions, 1)))
+    return mean, mean - width, mean + width
+
+
+def predicted_deviation(subject: Subject) -> float:
+    """Deviation of a session's IC where labels share nothing: the evidence's long-run one, less the overlap."""
+    forward = subject.evidence["walk_forward"]["ic"]
+    long_run = float(forward["standard_error"]) * float(np.sqrt(float(forward["sessions"])))
+    return long_run / float(np.sqrt(int(subject.evidence["horizon"])))
+
+
+def _interval(ic: Floats, horizon: int, deviation: float) -> dict[str, float | int | None]:
+    """Interval of the mean IC from every `horizon`-th session, counted from the first: their labels share nothing."""
+    apart = ic[np.flatnonzero(np.isfinite(ic))[0] :: horizon] if np.isfinite(ic).any() else ic[:0]
+    found = interval_at_all_times(apart[np.isfinite(apart)], deviation, error=ERROR)
+    low, high = (value if np.isfinite(value) else None for value in (found.low, found.high))
+    return {"low": low, "high": high, "level": 1.0 - ERROR, "values": found.values}
+
+
+def _newest(subject: Subject, data: Path) -> Archive:
+    archive, known = open_archive(data), subject.evidence["dataset"]
+    if (archive.manifest.name, archive.manifest.vendor) != (known["name"], known["vendor"]):
+        raise FixInput(
+            f"the run was trained on {known['name']} of {known['vendor']}",
+            where=str(data),
+            mend="Name the dataset that it was trained on, with the sessions since",
+        )
+    return archive
+
+
+def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequence[date]:
+    """Sessions after the last label that the training read, whose own labels have ended, and that were asked for."""
+    calendar, last = archive.manifest.calendar, archive.manifest.last
+    since = calendar.next(date.fromisoformat(str(subject.evidence["last_label_session"])))
+    days = calendar.between(since, last) if since <= last else ()
+    days = days[: max(0, len(days) - int(subject.evidence["horizon"]) - 1)]
+    if recorded is not None:
+        days = tuple(day for day in days if recorded.first <= day <= recorded.last)
+    if not days:
+        of = f"; recorded {recorded.first} to {recorded.last}" if recorded else ""
+        raise FixInput(
+            "no session since the training has a label that ended", where=f"data to {last}{of}", mend="Wait for sessions, and ingest them"
+        )
+    return days
+
+
+def _evening(subject: Subject, archive: Archive, asof: date, model: bytes, recorded: Recorded | None) -> _Evening:
+    """Scores that are judged; raise `SkipSession` where there are none that count."""
+    if recorded is not None and (fault := recorded.fault(asof)):
+        raise SkipSession(fault)
+    owners, own = _scores(subject, archive, asof, model)
+    asked = dict(zip(owners, own.tolist(), strict=True))
+    if recorded is None:
+        return _Evening(asked)
+    security = {symbol: owner for owner, symbol in archive.rows.symbols_on(asof).items()}
+    told = {security[symbol]: value for symbol, value in recorded.scores[asof].items() if symbol in security}
+    both = sorted(told.keys() & asked.keys())
+    either = len(recorded.scores[asof].keys() | _symbols(asked, archive, asof))
+    same = len(both) / either
+    if len(both) < MIN_NAMES or same < MIN_SAME_NAMES:
+        raise SkipSession(f"{len(both)} names are among the recorded and the model's own, of {either} in either")
+    theirs, ours = (np.array([scores[owner] for owner in both]) for scores in (told, asked))
+    agreement = float(spearmanr(theirs, ours).statistic)
+    if not agreement >= MIN_AGREEMENT:
+        raise SkipSession(f"recorded scores rank otherwise than this model's own (correlation {agreement:.3f})")
+    difference = float(np.sqrt(np.mean((theirs - ours) ** 2)) / own.std())
+    if not difference <= MAX_DIFFERENCE:
+        raise SkipSession(f"recorded scores are {difference:.2f} deviations from this model's own")
+    return _Evening(told, agreement, same, difference)
+
+
+def _symbols(scores: Mapping[str, float], archive: Archive, asof: date) -> set[str]:
+    return {symbol for owner, symbol in archive.rows.symbols_on(asof).items() if owner in scores}
+
+
+def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> dict[str, Any] | None:
+    if recorded is None:
+        return None
+    return {
+        "venues": list(recorded.venues),
+        "is_rehearsal": recorded.is_rehearsal,
+        "bundles": list(recorded.sources),
+        "first": str(recorded.first),
+        "last": str(recorded.last),
+        "lowest_agreement": min((one.agreement for one in evenings), default=None),
+        "lowest_same_names": min((one.same_names for one in evenings), default=None),
+        "largest_difference": max((one.difference for one in evenings), default=None),
+    }
+
+
+def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
+    """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
+    if archive.is_red(asof):
+        raise SkipSession(f"the data of {asof} are RED")
+    sleeve = SLEEVES[str(subject.evidence["sleeve"])]
+    symbols, rows = sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
+    if len(symbols) < MIN_NAMES:
+        raise SkipSession(f"{len(symbols)} names are eligible on {asof}")
+    found = predict([model], rows)
+    if not bool(np.isfinite(found).all()) or float(np.ptp(found)) == 0.0:
+        raise SkipSession(f"the scores of {asof} rank nothing")
+    owner = {symbol: security for security, symbol in archive.rows.symbols_on(asof).items()}
+    return [owner[symbol] for symbol in symbols], found
+
+
+def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, float | int | None]:
+    nothing = {"turnover_annual": None, "cost_annual": None}
+    if not np.isfinite(values).any():
+        return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0, **nothing}
+    book = held(subject, values[None], settings)[0]
+    first = begun(book)
+    net, built = book.net[first:], first + RAMP_SESSIONS + int(subject.evidence["horizon"])
+    traded, cost = book.nav.turnover[built:], (book.nav.cost + book.nav.borrow)[built:]
+    year = float(SESSIONS_PER_YEAR)
+    steady = {"turnover_annual": float(traded.mean()) * year, "cost_annual": float(cost.mean()) * year} if len(traded) else nothing
+    return {"sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net), **steady}

@@ -1,0 +1,1 @@
+"""Publishing bundles, datasets and daily scores; keys, and the way back."""

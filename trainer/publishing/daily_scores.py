@@ -1,0 +1,176 @@
+"""The evening's scores, computed here and delivered signed, for devices that only orchestrate (`scoring: pulled`).
+
+The published bundles are verified as a device would verify them, and scored by `signals.scoring.scoring.score` on the dataset
+that devices pull: what is delivered is, to the bit, what such a device would have computed from the same bundle.
+Delivering again what did not change changes nothing; a change is a new revision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from signals.bundle import Bundle, BundleManifest, Keyset, Policy, Role, read_folder, verify_contents
+from signals.bundle.contents import Contents
+from signals.bundle.layout import TRADED, find_latest
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.bundle.seal import parse, sign
+from signals.code_version import release
+from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
+from signals.inference import predict
+from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.manifest import Manifest
+from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
+from signals.scoring.scoring import score
+from signals.sleeves import SLEEVES
+from signals.sleeves.risk import RISK
+from trainer.curation.store import Store
+from trainer.publishing.keys import load_keyset, signing_keys
+
+BESIDE = (RISK.name, Role.SHADOW.value)
+TRADABLE = tuple(name for name in SLEEVES if name != RISK.name)
+
+
+@dataclass(frozen=True)
+class Evening:
+    """What is scored, and when.
+
+    Attributes
+    ----------
+    data : Path
+        The dataset that devices pull: published, not one that is ahead of it.
+    keys : Path
+        Key folder of `trainer keys`.
+    asof : date or None
+        None is the dataset's last session.
+    created : datetime
+        UTC; stands in the documents and decides nothing but which keys sign.
+    """
+
+    data: Path
+    keys: Path
+    asof: date | None
+    created: datetime
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One document: its name in the store, what it says, and whether it was written now."""
+
+    name: str
+    payload: EveningScores
+    is_new: bool
+
+
+def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = None) -> tuple[Delivered, ...]:
+    """Score every published bundle at asof and deliver the scores.
+
+    Parameters
+    ----------
+    bundles : Store
+        Where the bundles are published.
+    to : Store
+        Where devices look for scores: the store of their bundles.
+    folder : Path, optional
+        One bundle's folder, scored in place of the newest published one.
+
+    Raises
+    ------
+    FixInput
+        Nothing is published, the keys cannot sign, or what was delivered before cannot be read.
+    BundleRefused
+        A device would refuse the bundle; nothing was delivered.
+    NotASession, DataNotUsable, ScoresInvalid
+        The dataset does not hold asof, its data are RED, or a score is not finite.
+    """
+    manifest, keyset = read_manifest(evening.data), load_keyset(evening.keys)
+    asof = evening.asof or manifest.last
+    if not manifest.first <= asof <= manifest.last:
+        raise NotASession(
+            f"the dataset does not hold {asof}", where=f"{manifest.first} to {manifest.last}", mend="Choose a session inside it"
+        )
+    if manifest.status(asof).status is SessionStatus.RED:
+        raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), mend="Look at `trainer audit`")
+    found = [("", read_folder(folder) if folder else _newest(bundles, ""))]
+    found += [(slot, contents) for slot in BESIDE if (contents := _newest(bundles, slot)) is not None]
+    if found[0][1] is None:
+        raise FixInput("no bundle is published", mend="Run `trainer publish`, or name a folder with --bundle")
+    verified = [(slot, _verified(contents, keyset, manifest, asof)) for slot, contents in found if contents]
+    payloads = [(slot, _scored(bundle, keyset, manifest, asof, evening)) for slot, bundle in verified]
+    return tuple(_put(to, slot, payload, keyset, evening) for slot, payload in payloads)
+
+
+def _newest(store: Store, slot: str) -> Contents | None:
+    """The newest bundle that devices take for this use; None where there is none."""
+    roles = (Role.SHADOW,) if slot == Role.SHADOW else TRADED
+    sleeves = (RISK.name,) if slot == RISK.name else TRADABLE
+    latest = find_latest(store.get, sleeves, roles)
+    if latest is None:
+        return None
+    where = f"{latest.place}/{latest.folder}"
+    found = {name: content for name in latest.files if (content := store.get(latest.path(name))) is not None}
+    return Contents(where, found)
+
+
+def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
+    entry = parse(contents.files.get(MANIFEST_NAME, b""), BundleManifest, contents.where).entry
+    policy = Policy(
+        today=asof,
+        calendar=manifest.calendar,
+        sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        roles=frozenset(Role),
+        appliance_version=release(),
+        entry=entry,
+        refuses_expired=False,
+    )
+    return verify_contents(contents, keyset, policy, reproduce=predict)
+
+
+def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: Evening) -> EveningScores:
+    sleeve = SLEEVES[bundle.manifest.sleeve]
+    days = data.calendar
+    first = max(data.first, days.days[max(0, days.index(asof) - sleeve.lookback_sessions + 1)])
+    found = score(bundle, sleeve.features(load_bars(evening.data, data, first, asof), asof))
+    return EveningScores(
+        asof=asof,
+        sleeve=found.sleeve,
+        revision=1,
+        created=evening.created,
+        calendar=days.name,
+        spec_hash=bundle.manifest.spec_hash,
+        snapshot_id=data.snapshot_id,
+        bundle_sha256=bundle.sha256,
+        bundle_seq=bundle.manifest.seq,
+        keyset_version=keyset.version,
+        symbols=found.symbols,
+        scores=tuple(float(value) for value in found.values),
+    )
+
+
+def _put(to: Store, slot: str, payload: EveningScores, keyset: Keyset, evening: Evening) -> Delivered:
+    name = scores_name(slot or payload.sleeve, payload.asof)
+    before = to.get(name)
+    if before is not None:
+        standing = _standing(before, keyset, payload.asof, name)
+        if _says_the_same(standing, payload):
+            return Delivered(name, standing, is_new=False)
+        payload = payload.model_copy(update={"revision": standing.revision + 1})
+    keys = signing_keys(evening.keys, keyset, evening.created.date())
+    to.replace(name, seal_scores(payload, sign(SCORES_KIND, payload.to_bytes(), keys)), before)
+    return Delivered(name, payload, is_new=True)
+
+
+def _standing(content: bytes, keyset: Keyset, asof: date, name: str) -> EveningScores:
+    try:
+        return open_scores(content, keyset, asof, name)
+    except ScoresRefused as error:
+        raise FixInput(
+            f"what was delivered before cannot be believed: {error.what}", where=name, mend="Find out who wrote it, then remove it"
+        ) from None
+
+
+def _says_the_same(one: EveningScores, other: EveningScores) -> bool:
+    silent = {"revision": other.revision, "created": other.created, "keyset_version": other.keyset_version}
+    return one.model_copy(update=silent) == other

@@ -1,0 +1,225 @@
+"""Key custody: the offline root, the online signing keys, and the key set that the root vouches for.
+
+A key folder holds `root.key`, `signing-<keyid>.key` for bundles and scores and `data-<keyid>.key` for datasets
+(PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved
+to offline storage and brought back only to change the key set or to sign a rollback grant; publishing needs the
+signing keys alone, and publishing data the data keys alone.
+
+Invariants
+----------
+1. A private key is never written over, printed, or read from a file that others may read.
+2. Every change of the key set raises its version and is signed by the root.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from signals.bundle import DataGrant, DataKeys, Keyset, PublicKey, RollbackGrant, SigningKey, read_keyset
+from signals.bundle.grant import seal_grant
+from signals.bundle.keyset import seal_keyset
+from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, public_half, sign
+from signals.errors import FixInput
+from signals.files import write_atomic
+from signals.text.wording import reason_of
+
+ROOT_KEY, ROOT_PUBLIC, KEYSET_NAME = "root.key", "root.pub", "keyset.json"
+PRIVATE = 0o600
+SIGNING, DATA = "signing", "data"  # the roles, as the files of their keys are named
+
+Generate = Callable[[], Ed25519PrivateKey]
+
+
+def create_keys(
+    folder: Path,
+    valid_until: date,
+    *,
+    signers: int = 1,
+    threshold: int = 1,
+    data_signers: int = 1,
+    data_threshold: int = 1,
+    generate: Generate = Ed25519PrivateKey.generate,
+) -> Keyset:
+    """Write a new root, `signers` signing keys, `data_signers` data keys and the first key set.
+
+    Parameters
+    ----------
+    folder : Path
+        Must hold no keys yet.
+    valid_until : date
+        Last session on which the keys and the key set are accepted.
+    signers, threshold : int
+        Signing keys to make, and how many of them must sign a bundle.
+    data_signers, data_threshold : int
+        Data keys to make, and how many of them must sign a published dataset.
+    generate : callable, optional
+        Source of private keys; the operating system's randomness by default.
+
+    Raises
+    ------
+    FixInput
+        The folder holds keys already, or the threshold cannot be met.
+    """
+    if folder.exists() and any(folder.glob("*.key")):
+        raise FixInput(
+            "this folder holds keys; they are never written over", where=str(folder), mend="Name a new folder, or use `trainer rotate-keys`"
+        )
+    for least, many, option in ((threshold, signers, "--threshold"), (data_threshold, data_signers, "--data-threshold")):
+        if not 1 <= least <= many:
+            raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
+    root = generate()
+    keys = tuple(_new_key(folder, SIGNING, valid_until, generate) for _ in range(signers))
+    data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(data_signers))
+    _write_private(folder / ROOT_KEY, root)
+    write_atomic(folder / ROOT_PUBLIC, public_half(root).text.encode() + b"\n")
+    keyset = Keyset(version=1, threshold=threshold, valid_until=valid_until, keys=keys, data=DataKeys(threshold=data_threshold, keys=data))
+    return _write_keyset(folder, keyset, root)
+
+
+def load_keyset(folder: Path) -> Keyset:
+    """Read the folder's key set, checked against its own root."""
+    root = PublicKey.from_text(_read(folder / ROOT_PUBLIC).decode(errors="replace"))
+    return read_keyset(_read(folder / KEYSET_NAME), [root])
+
+
+def keyset_bytes(folder: Path) -> bytes:
+    """Return the stored bytes of the folder's key set."""
+    return _read(folder / KEYSET_NAME)
+
+
+def signing_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519PrivateKey, ...]:
+    """Private signing keys of the folder that the key set accepts on `today`, ordered by key id.
+
+    Raises
+    ------
+    FixInput
+        Fewer than the threshold.
+    """
+    return _usable_keys(folder, SIGNING, keyset, today)
+
+
+def data_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519PrivateKey, ...]:
+    """Private data keys of the folder that the key set accepts on `today`; raise `FixInput` as `signing_keys`."""
+    if keyset.data is None:
+        raise FixInput(
+            "this key set names no data keys",
+            where=str(folder / KEYSET_NAME),
+            mend="Run `trainer rotate-keys --add-data` with the root key",
+        )
+    return _usable_keys(folder, DATA, keyset.data, today)
+
+
+def _usable_keys(folder: Path, role: str, of: DataKeys, today: date) -> tuple[Ed25519PrivateKey, ...]:
+    keys = [(keyid, folder / f"{role}-{keyid}.key") for keyid in sorted(of.usable(today))]
+    found = tuple(_read_private(path, keyid) for keyid, path in keys if path.exists())
+    if len(found) < of.threshold:
+        raise FixInput(
+            f"{len(found)} usable {role} keys here, {of.threshold} are needed",
+            where=str(folder),
+            mend="Bring the other keys, or run `trainer rotate-keys`",
+        )
+    return found
+
+
+def add_key(folder: Path, valid_until: date, *, generate: Generate = Ed25519PrivateKey.generate) -> Keyset:
+    """Add a signing key; manifests are signed with all usable keys from now on. Needs the root."""
+    keyset, root = load_keyset(folder), _root(folder)
+    key = _new_key(folder, SIGNING, valid_until, generate)
+    later = max(keyset.valid_until, valid_until)
+    return _change(folder, keyset, root, valid_until=later, keys=(*keyset.keys, key))
+
+
+def add_data_key(folder: Path, valid_until: date, *, generate: Generate = Ed25519PrivateKey.generate) -> Keyset:
+    """Add a data key; a key set of format 1 becomes one of format 2 with it. Needs the root."""
+    keyset, root = load_keyset(folder), _root(folder)
+    key = _new_key(folder, DATA, valid_until, generate)
+    held = keyset.data or DataKeys.model_construct(threshold=1, keys=())
+    data = DataKeys(threshold=held.threshold, keys=(*held.keys, key))
+    later = max(keyset.valid_until, valid_until)
+    return _change(folder, keyset, root, format="trademl-keyset/2", valid_until=later, data=data)
+
+
+def retire_key(folder: Path, keyid: str, valid_until: date) -> Keyset:
+    """Let a signing key end on `valid_until`: what it signed alone is refused after that session. Needs the root."""
+    return _replace_key(folder, keyid, valid_until=valid_until)
+
+
+def revoke_key(folder: Path, keyid: str) -> Keyset:
+    """Refuse a signing key at once, whatever it signed and whenever. Needs the root."""
+    return _replace_key(folder, keyid, revoked=True)
+
+
+def grant_rollback(folder: Path, grant: RollbackGrant) -> bytes:
+    """Sign permission to return to an older bundle. Needs the root."""
+    return seal_grant(grant, sign(GRANT_KIND, grant.to_bytes(), [_root(folder)]))
+
+
+def grant_data(folder: Path, grant: DataGrant) -> bytes:
+    """Sign permission to go on from an older version of a dataset. Needs the root."""
+    return seal_grant(grant, sign(DATA_GRANT_KIND, grant.to_bytes(), [_root(folder)]))
+
+
+def _replace_key(folder: Path, keyid: str, **changes: object) -> Keyset:
+    keyset, root = load_keyset(folder), _root(folder)
+    if keyid not in {key.keyid for key in keyset.all_keys}:
+        known = ", ".join(key.keyid for key in keyset.all_keys)
+        raise FixInput(f"no key {keyid}", where=str(folder), mend=f"Known keys: {known}")
+
+    def changed(keys: tuple[SigningKey, ...]) -> tuple[SigningKey, ...]:
+        return tuple(key.model_copy(update=changes) if key.keyid == keyid else key for key in keys)
+
+    data = keyset.data and keyset.data.model_copy(update={"keys": changed(keyset.data.keys)})
+    return _change(folder, keyset, root, keys=changed(keyset.keys), data=data)
+
+
+def _change(folder: Path, keyset: Keyset, root: Ed25519PrivateKey, **changes: object) -> Keyset:
+    return _write_keyset(folder, keyset.model_copy(update={"version": keyset.version + 1, **changes}), root)
+
+
+def _write_keyset(folder: Path, keyset: Keyset, root: Ed25519PrivateKey) -> Keyset:
+    write_atomic(folder / KEYSET_NAME, seal_keyset(keyset, sign(KEYSET_KIND, keyset.to_bytes(), [root])))
+    return keyset
+
+
+def _new_key(folder: Path, role: str, valid_until: date, generate: Generate) -> SigningKey:
+    key = generate()
+    public = public_half(key)
+    _write_private(folder / f"{role}-{public.keyid}.key", key)
+    return SigningKey(keyid=public.keyid, public=public.text, valid_until=valid_until)
+
+
+def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
+    write_atomic(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=PRIVATE)
+
+
+def _root(folder: Path) -> Ed25519PrivateKey:
+    root = PublicKey.from_text(_read(folder / ROOT_PUBLIC).decode(errors="replace"))
+    return _read_private(folder / ROOT_KEY, root.keyid)
+
+
+def _read_private(path: Path, keyid: str) -> Ed25519PrivateKey:
+    content = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise FixInput("others may read this private key", where=str(path), mend=f"chmod 600 {path}, or replace it")
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError):
+        raise FixInput("not a private key in PKCS#8 PEM", where=str(path), mend="Restore it from its backup") from None
+    if not isinstance(key, Ed25519PrivateKey) or public_half(key).keyid != keyid:
+        raise FixInput(f"not the private half of key {keyid}", where=str(path), mend="Restore it from its backup")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FixInput(
+            f"the key file cannot be read: {reason_of(error)}", where=str(path), mend="Name a folder made by `trainer keys`"
+        ) from None

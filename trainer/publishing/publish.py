@@ -1,0 +1,394 @@
+"""A run folder becomes a signed bundle in a store that devices pull from.
+
+The store is laid out by `signals/bundle/layout.py`; the pointer of the role is written last. Before anything is visible
+the bundle has passed the very `verify` that devices run, golden vectors included. With the same run, keys and store
+state the manifest is the same to the byte but for `created`.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from pydantic import ValidationError
+
+from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, verify
+from signals.bundle.golden import MAX_TOLERANCE_SD
+from signals.bundle.graph import check_model
+from signals.bundle.layout import (
+    FOLDER_NAME,
+    Latest,
+    former_place,
+    latest_of,
+    place_of,
+    places_of,
+    pointer,
+    read_latest,
+    read_sequence,
+    sequence,
+    sequence_bytes,
+)
+from signals.bundle.manifest import (
+    DEFAULT_EXPIRY_SESSIONS,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    BundleFile,
+    FeatureLine,
+    InformationCoefficient,
+    Promotion,
+    Trainer,
+    identified,
+)
+from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, sign
+from signals.bundle.verification import FeatureSpec
+from signals.errors import BundleRefused, FixInput
+from signals.files import sha256_of, sync_folder, write_atomic
+from signals.market.sessions import Calendar
+from signals.text.wording import reason_of
+from trainer.publishing.keys import keyset_bytes, load_keyset, signing_keys
+from trainer.publishing.sizing import walk_forward_ic
+
+KEYSET = "keyset.json"
+PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
+
+Files = Mapping[str, tuple[Part, bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is published, and as what.
+
+    Attributes
+    ----------
+    run : Path
+        Run folder of `trainer train`.
+    role : Role
+    keys : Path
+        Key folder of `trainer keys`.
+    store : Path
+    created : datetime
+        UTC; stands in the manifest and decides nothing.
+    refusal : str
+        Why the bundle is unproven; only for an evaluation.
+    lock_sha256 : str
+        Of the locked requirements that this program was installed from.
+    expiry_sessions : int
+    """
+
+    run: Path
+    role: Role
+    keys: Path
+    store: Path
+    created: datetime
+    refusal: str = ""
+    lock_sha256: str = ""
+    expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where the bundle is and what it is called."""
+
+    folder: Path
+    seq: int
+    bundle_id: str
+    sha256: str
+    role: Role
+
+
+def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> Publication:
+    """Build, sign, verify and publish.
+
+    Parameters
+    ----------
+    request : Request
+    calendar : Calendar
+        Covers the last training session, for the self-check.
+    sleeves : mapping of name to feature spec
+        What this version computes; a run of another version is refused.
+
+    Raises
+    ------
+    FixInput
+        The run folder is incomplete or cannot have this role, or the keys cannot sign.
+    BundleRefused
+        A device would refuse the bundle; nothing was published.
+    """
+    evidence = _document(request.run, "evidence.json")
+    last = last_training_session(request.run)
+    keyset = load_keyset(request.keys)
+    if (published := request.store / KEYSET).exists():
+        check_store_keys(published.read_bytes(), str(published), keyset)
+    sleeve = sleeve_of(request.run)
+    bring_over(request.store, sleeve)
+    seq = newest_seq(request.store, sleeve) + 1
+    files = _files(request.run)
+    manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
+    raw = manifest.to_bytes()
+    signature = sign(MANIFEST_KIND, raw, signing_keys(request.keys, keyset, request.created.date()))
+    contents = {name: content for name, (_, content) in files.items()} | {MANIFEST_NAME: raw, SIGNATURE_NAME: signature}
+    place = place_of(sleeve, request.role)
+    incoming = request.store / place / f".incoming-{seq}-{manifest.bundle_id}"
+    shutil.rmtree(incoming, ignore_errors=True)
+    try:
+        for name, content in contents.items():
+            write_atomic(incoming / name, content)
+        policy = Policy(
+            today=last,
+            calendar=calendar,
+            sleeves=sleeves,
+            roles=frozenset({request.role}),
+            entry=manifest.entry,
+            appliance_version=manifest.min_appliance_version,
+            high_water=HighWater(seq - 1),
+        )
+        bundle = verify(incoming, keyset, policy)
+        write_atomic(request.store / KEYSET, keyset_bytes(request.keys))
+        latest = latest_of(manifest, place)
+        target = request.store / place / latest.folder
+        incoming.rename(target)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    sync_folder(target.parent)
+    write_atomic(request.store / sequence(sleeve), sequence_bytes(seq))
+    _publish_as_before(request.store, manifest, contents, bundle.sha256)
+    write_atomic(request.store / pointer(place), latest.to_bytes(manifest.bundle_id, bundle.sha256))
+    return Publication(target, seq, manifest.bundle_id, bundle.sha256, manifest.role)
+
+
+def bring_over(store: Path, sleeve: str) -> None:
+    """Give the newest bundle of the former layout the place of its role.
+
+    Otherwise the first pointer of the new layout, an evaluation's, would hide a champion of the former one.
+    """
+    for was in not_brought_over(store, sleeve):
+        raw = _read(store / was.place / was.folder, MANIFEST_NAME)
+        manifest = parse(raw, BundleManifest, was.path(MANIFEST_NAME))
+        if manifest.sleeve != sleeve:
+            continue
+        latest = latest_of(manifest, place_of(sleeve, manifest.role))
+        for name in latest.files:
+            write_atomic(store / latest.path(name), _read(store / was.place / was.folder, name))
+        write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256_of(raw)))
+
+
+def not_brought_over(store: Path, sleeve: str) -> Iterator[Latest]:
+    """What pointers of the former layout name whose roles have none of the new one."""
+    for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
+        heads = [store / pointer(place_of(sleeve, role)) for role in Role if former_place(sleeve, role) == place]
+        if (store / pointer(place)).exists() and not any(head.exists() for head in heads):
+            yield read_latest((store / pointer(place)).read_bytes(), place)
+
+
+def _publish_as_before(store: Path, manifest: BundleManifest, contents: Mapping[str, bytes], sha256: str) -> None:
+    """Publish where devices of the release before look; an evaluation does not take the place of a champion there."""
+    champion = store / pointer(place_of(manifest.sleeve, Role.CHAMPION))
+    if manifest.role is Role.EVALUATION and champion.exists():
+        return
+    latest = latest_of(manifest, former_place(manifest.sleeve, manifest.role))
+    for name, content in contents.items():
+        write_atomic(store / latest.path(name), content)
+    write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256))
+
+
+def last_training_session(run: Path) -> date:
+    """Last session whose features the run learned from; raise `FixInput` when its evidence does not say."""
+    text = str(_field(_document(run, "evidence.json"), "last_training_session"))
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
+
+
+def is_retraining(run: Path) -> bool:
+    """Whether the run was made by `trainer retrain`, by its own evidence."""
+    return _document(run, "evidence.json").get("lineage") is not None
+
+
+def sleeve_of(run: Path) -> str:
+    """Sleeve that the run trained; raise `FixInput` when its evidence does not say."""
+    return str(_field(_document(run, "evidence.json"), "sleeve"))
+
+
+def newest_seq(store: Path, sleeve: str) -> int:
+    """Newest sequence of a sleeve, whether it became the latest or was interrupted just before; 0 when there is none.
+
+    Raises
+    ------
+    BundleRefused
+        A pointer or the sequence's file cannot be read.
+    """
+    numbers = [0]
+    if (own := store / sequence(sleeve)).exists():
+        numbers.append(read_sequence(own.read_bytes(), str(own)))
+    for place in places_of(sleeve):
+        if (path := store / pointer(place)).exists():
+            numbers.append(read_latest(path.read_bytes(), place).seq)
+        folders = (FOLDER_NAME.fullmatch(folder.name) for folder in (store / place).glob("*"))
+        numbers += [int(match[1]) for match in folders if match]
+    return max(numbers)
+
+
+def _manifest(request: Request, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str) -> BundleManifest:
+    promotion = _promotion(request)
+    listed = _document(request.run, "feature_list.json")
+    ic = walk_forward_ic(evidence, "the run's evidence")
+    try:
+        return identified(
+            seq=seq,
+            created=request.created,
+            role=request.role,
+            refusal=_refusal(request),
+            promotion=promotion,
+            sleeve=_field(evidence, "sleeve"),
+            features=tuple(FeatureLine.model_validate(row) for row in _field(listed, "features")),
+            spec_hash=_field(listed, "spec_hash"),
+            horizon_sessions=_field(evidence, "horizon"),
+            entry=_field(evidence, "entry"),
+            calendar=calendar,
+            first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
+            last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
+            expiry_sessions=request.expiry_sessions,
+            ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
+            calibration=_calibration(request.run, evidence, files),
+            blend_weight=1.0,
+            graph=check_model(files["model.onnx"][1], "model.onnx"),
+            golden_tolerance_sd=MAX_TOLERANCE_SD,
+            trainer=Trainer(
+                code_version=_field(evidence, "code_version"),
+                lock_sha256=request.lock_sha256,
+                config_sha256=_field(evidence, "config_hash"),
+                snapshot_ids=(_field(evidence, "snapshot_id"),),
+                seed=_field(evidence, "seed"),
+            ),
+            keyset_version=keyset.version,
+            min_appliance_version=str(_field(evidence, "code_version")).split("+")[0],
+            files=tuple(
+                BundleFile(path=name, part=part, size=len(content), sha256=sha256_of(content))
+                for name, (part, content) in sorted(files.items())
+            ),
+        )
+    except (ValidationError, ValueError, TypeError) as error:
+        raise FixInput(
+            f"this run cannot become a bundle: {_first(error)}", where=str(request.run), mend="Train again with this version"
+        ) from None
+
+
+def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[str, Any] | None:
+    """The maps from score to probability, without the figures that judge them.
+
+    None where an earlier program fitted them without saying for which model.
+    """
+    found = evidence.get("calibration")
+    if not isinstance(found, dict) or "fitted_for" not in found:
+        return None
+    models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
+    if sorted(found["fitted_for"]["model_sha256"]) != models:
+        raise FixInput("the maps from score to probability were fitted for another model", where=str(run), mend="Train again")
+    return {name: found[name] for name in ("event", "platt", "isotonic", "temperature")}
+
+
+def _files(run: Path) -> Files:
+    return {
+        "model.onnx": (Part.MODEL, _read(run, "model.onnx")),
+        "golden.json": (Part.GOLDEN, _golden(run).to_bytes()),
+        "drift.json": (Part.DRIFT, _read(run, "drift_reference.json")),
+        "evidence.json": (Part.EVIDENCE, _read(run, "evidence.json")),
+        "training.json": (Part.TRAINING, _read(run, "training_cfg.json")),
+    }
+
+
+def _golden(run: Path) -> Golden:
+    try:
+        with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
+            return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
+    except (KeyError, ValueError, OSError, BadZipFile) as error:
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), mend="Train again") from None
+
+
+def _promotion(request: Request) -> Promotion | None:
+    if request.role is not Role.CHAMPION:
+        return None
+    if not (request.run / PROMOTION).exists():
+        raise FixInput(
+            "a champion needs a promotion record, and this run has none",
+            where=str(request.run),
+            mend="Publish it as an evaluation, or have it promoted first",
+        )
+    try:
+        return Promotion.model_validate_json(_read(request.run, PROMOTION))
+    except ValidationError as error:
+        raise FixInput(
+            f"the promotion record cannot be read: {_first(error)}", where=str(request.run / PROMOTION), mend="Have the run promoted again"
+        ) from None
+
+
+def _refusal(request: Request) -> str | None:
+    if request.role is Role.EVALUATION:
+        return request.refusal or _verdict(request.run)
+    if request.refusal:
+        raise FixInput(f"a {request.role} carries no refusal", where="--refusal", mend="Leave it out")
+    return None
+
+
+def _verdict(run: Path) -> str:
+    """Why no promotion made this run a champion, in the words of the last one that judged it."""
+    if not (run / VERDICT).exists():
+        return "not promoted: no promotion has judged this run"
+    rows = _field(_document(run, VERDICT), "rows")
+    failed = [f"{row['bar']}: {row['why']}" for row in rows if not row["passed"]]
+    return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
+
+
+def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
+    """Raise `FixInput` where the store's key set, `content`, is newer than `keyset`, or is none."""
+    document = parse_json(content, where)
+    try:
+        published = Keyset.model_validate_json(document["payload"])
+    except (ValidationError, KeyError, TypeError):
+        raise FixInput("the store's key set cannot be read", where=where, mend="Restore it from a backup") from None
+    if published.version > keyset.version:
+        raise FixInput(
+            f"the store has key set version {published.version}, this folder {keyset.version}",
+            where=where,
+            mend="Use the newest key folder",
+        )
+
+
+def _document(run: Path, name: str) -> dict[str, Any]:
+    try:
+        document = parse_json(_read(run, name), str(run / name))
+    except BundleRefused as error:
+        raise FixInput(error.what, where=error.where, mend="Train again") from None
+    if not isinstance(document, dict):
+        raise FixInput("not a mapping", where=str(run / name), mend="Train again")
+    return document
+
+
+def _field(document: Mapping[str, Any], key: str) -> Any:
+    if document.get(key) is None:
+        raise FixInput(f"{key!r} has no value", where="the run's evidence", mend="Train again on a longer range")
+    return document[key]
+
+
+def _read(run: Path, name: str) -> bytes:
+    try:
+        return (run / name).read_bytes()
+    except OSError as error:
+        raise FixInput(
+            f"{name} cannot be read: {reason_of(error)}", where=str(run), mend="Name a run folder made by `trainer train`"
+        ) from None
+
+
+def _first(error: ValidationError | ValueError | TypeError) -> str:
+    if isinstance(error, ValidationError):
+        row = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}".lstrip(": ")
+    return reason_of(error)

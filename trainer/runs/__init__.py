@@ -1,0 +1,1 @@
+"""Run folders: artefacts, hash-chained records, and what a person looked at."""

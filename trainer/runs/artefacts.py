@@ -1,0 +1,134 @@
+"""The files of a run folder as bytes: the same inputs, the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from signals.features.panel import FeaturePanel
+from signals.inference import predict
+from signals.market.bars import Floats
+from signals.monitoring.continuity import LAGS
+from signals.sleeves.base import Sleeve
+from trainer.learners.base import Matrix, Model
+from trainer.samples.samples import Samples
+from trainer.validation.splits.cpcv import group_bounds
+from trainer.validation.splits.oof import OutOfFold
+
+GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
+
+
+def canonical_json(document: Mapping[str, Any]) -> bytes:
+    """Sorted keys, two spaces, one final newline; a figure that does not exist is null, never NaN."""
+    return json.dumps(_without_nan(document), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def feature_list(sleeve: Sleeve) -> bytes:
+    """Ordered features with dtype, units and look-back, and the hash that a device compares."""
+    rows = [{"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"} for name, units, lookback in sleeve.spec]
+    return canonical_json({"sleeve": sleeve.name, "spec_hash": sleeve.spec_hash, "features": rows})
+
+
+def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
+    """Out-of-fold scores, sorted by path, session, symbol: session, symbol, path, score, label."""
+    paths, count = oof.scores.shape
+    symbols = pa.DictionaryArray.from_arrays(np.tile(rows.column, paths).astype(np.int32), list(rows.symbols))
+    columns = {
+        "session": pa.array(np.tile(rows.sessions[rows.t0], paths)),
+        "symbol": symbols.cast(pa.string()),
+        "path": np.repeat(np.arange(paths, dtype=np.int8), count),
+        "score": oof.scores.astype(np.float32).reshape(-1),
+        "label": np.tile(rows.label, paths),
+    }
+    return _parquet(columns)
+
+
+def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
+    """Walk-forward scores, sorted by session and symbol: session, symbol, score, label."""
+    tested = np.flatnonzero(np.isfinite(scores))
+    names = np.array(rows.symbols, dtype=object)[rows.column[tested]]
+    columns = {
+        "session": pa.array(rows.sessions[rows.t0[tested]]),
+        "symbol": pa.array(names, type=pa.string()),
+        "score": scores[tested].astype(np.float32),
+        "label": rows.label[tested],
+    }
+    return _parquet(columns)
+
+
+def golden(features: Matrix, onnx: bytes) -> bytes:
+    """Real rows, some with NaN: `inputs` float32 (64, F) and the ONNX model's `scores` for them, float64 (64,)."""
+    chosen = golden_rows(features)
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=features[chosen], scores=predict([onnx], features[chosen]))
+    return buffer.getvalue()
+
+
+def golden_rows(features: Matrix) -> np.ndarray:
+    """Row numbers spread evenly over all rows, up to a quarter of them over the rows with a NaN."""
+    with_nan = np.flatnonzero(np.isnan(features).any(axis=1))
+    of_nan = _spread(with_nan, min(GOLDEN_NAN_ROWS, len(with_nan)))
+    others = np.setdiff1d(np.arange(len(features)), of_nan)
+    return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
+
+
+def unseen_history(panel: FeaturePanel, rows: Samples, unseen: Samples, scores: Floats, groups: int) -> tuple[FeaturePanel, Floats]:
+    """Return what drift is measured against: the sessions trained on, and scores of models that never saw them.
+
+    Parameters
+    ----------
+    panel : FeaturePanel
+    rows : Samples
+        What the published model learned from; its sessions are returned without a gap.
+    unseen : Samples
+        Rows of the cross-validation or the walk-forward.
+    scores : float64, shape (len(unseen),)
+        NaN where a row has none. A model in sample fits its own noise and says more than it ever will again.
+    groups : int
+        Groups of sessions whose scores come from one model each. The first sessions of a group are left out: what one
+        model said is not set beside what another says.
+
+    Returns
+    -------
+    FeaturePanel
+    float64, shape (T, N)
+        NaN where there is no score.
+    """
+    history = slice(int(rows.t0.min()), int(rows.t0.max()) + 1)
+    seen = FeaturePanel(panel.sessions[history], panel.symbols, panel.names, panel.values[history], panel.eligible[history])
+    dense, scored = unseen.dense(scores), np.unique(unseen.t0)
+    for first, _ in group_bounds(len(scored), groups):
+        dense[scored[first : first + max(LAGS)]] = np.nan
+    return seen, dense[history]
+
+
+def pickled(model: Model) -> bytes:
+    """The model for this host's own notebooks; a device never reads it."""
+    return pickle.dumps(model, protocol=5)
+
+
+def _spread(values: np.ndarray, count: int) -> np.ndarray:
+    return values[np.linspace(0, len(values) - 1, count).astype(np.int64)] if count else values[:0]
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", use_dictionary=["session", "symbol", "path"])
+    return buffer.getvalue()
+
+
+def _without_nan(value: Any) -> Any:  # Any: a JSON document of any shape
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(entry) for entry in value]
+    if isinstance(value, (np.floating, float)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,70 @@
+"""Which sessions a person has seen a model's results on: a chain in the dataset's folder, `looks.jsonl`.
+
+A sealed holdout is worth what it is because nobody looked behind it. Sessions after a training's end become the seal of
+a later one; whoever watched a shadow over them, or ran a backtest through them, has seen them before. So every command
+that shows results writes down on which sessions, before it shows them, and a promotion charges what was seen of its
+seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often it is shown.
+
+Not in it: what a device's own screens show of its trading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.recipes.base import CpcvConfig
+from trainer.runs import chain
+from trainer.samples.samples import Samples, seal_holdout
+
+LOOKS = "looks.jsonl"
+MEND = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One model's results on the sessions [first, last], ISO dates, as `command` showed them."""
+
+    command: str
+    sleeve: str
+    model: str
+    first: str
+    last: str
+
+
+def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
+    """Return the look at all that a training or a comparison shows: the open rows, to the end of their labels."""
+    shown, _ = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
+    days = (str(shown.sessions[shown.t0.min()]), str(shown.sessions[shown.t1.max()]))
+    return Look(command, sleeve, model, *days)
+
+
+def record(data: Path, look: Look) -> None:
+    """Write the look down, durably; one that is on record already adds nothing.
+
+    Raises
+    ------
+    FixInput
+        The chain is broken.
+    """
+    path = data / LOOKS
+    if not any(_is_same(known, look) for known in chain.read(path, mend=MEND).records):
+        chain.append(path, asdict(look), mend=MEND)
+
+
+def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]) -> int:
+    """How many models but `own` of the sleeve were shown on a session of [first, last]; raises as `record`."""
+    return len(
+        {
+            str(known["model"])
+            for known in chain.read(data / LOOKS, mend=MEND).records
+            if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
+        }
+        - set(own)
+    )
+
+
+def _is_same(known: Mapping[str, Any], look: Look) -> bool:
+    return all(known.get(name) == value for name, value in asdict(look).items())

@@ -1,0 +1,59 @@
+"""What every training, comparison and search starts from: bars, features and labelled rows of one dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from signals.audit.extremes import unsettled
+from signals.features.market import market_return
+from signals.features.panel import FeaturePanel
+from trainer.labels.weights import reweighted
+from trainer.recipes.base import LABELS, Recipe, RecipeConfig
+from trainer.samples.samples import Samples, samples
+from trainer.samples.source import Source, read_source
+
+
+@dataclass(frozen=True)
+class Range:
+    """Which part of which dataset: None is its own first or last session, no symbols are all, no version the newest."""
+
+    data: Path
+    start: date | None = None
+    end: date | None = None
+    symbols: tuple[str, ...] = ()
+    version: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The source, its features, and one row per session and name that has both features and label."""
+
+    source: Source
+    panel: FeaturePanel
+    rows: Samples
+
+
+def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
+    """Read, compute features and labels, and weigh the rows.
+
+    Raises
+    ------
+    FixInput, DataNotUsable
+        The range is no range of the dataset, too short, or holds a RED session.
+    """
+    source = read_source(
+        chosen.data,
+        start=chosen.start,
+        end=chosen.end,
+        symbols=chosen.symbols,
+        lookback_sessions=recipe.sleeve.lookback_sessions,
+        version=chosen.version,
+    )
+    panel = recipe.sleeve.panel(source.bars)
+    labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
+    rows = samples(panel, labels, first=source.first_row, doubted=unsettled(source.bars))
+    market = market_return(source.bars.total_return, source.bars.eligible)
+    weight = reweighted(rows.weight, rows.t0, rows.t1, rows.column, config.weighting, market)
+    return Material(source, panel, replace(rows, weight=weight))

@@ -1,0 +1,1 @@
+"""Training one sleeve: fit, prove, measure, compare, and write the evidence."""

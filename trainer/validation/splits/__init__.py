@@ -1,0 +1,1 @@
+"""Splits in time: combinatorial purged cross-validation, walk-forward, out-of-fold scores."""

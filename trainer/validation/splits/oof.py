@@ -1,0 +1,119 @@
+"""Out-of-fold scores: every session scored by models that never saw it, once per path.
+
+Splits are fitted side by side (`trainer/learners/fanout.py`), each by a learner on one thread: on shared cores two
+single-threaded fits finish long before one fit on two threads, whose threads wait for each other at every node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InvariantBroken, TooLittleHistory
+from signals.market.bars import Floats
+from trainer.learners.base import Learner, Matrix, Model
+from trainer.learners.fanout import RowSet, side_by_side
+from trainer.samples.samples import Samples
+from trainer.validation.splits.cpcv import Split, leaks, path_table, splits
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Scores of the open rows on each path.
+
+    Attributes
+    ----------
+    scores : float64, shape (P, n)
+        Score of every row on every path, in the rows' order; all finite.
+    train_rows, leaks : int64, shape (splits,)
+        Rows each split trained on, and its leak certificate: 0, each.
+    """
+
+    scores: Floats
+    train_rows: NDArray[np.int64]
+    leaks: NDArray[np.int64]
+
+
+def cross_validate(rows: Samples, learner: Learner, *, groups: int, test_groups: int, embargo: int, workers: int, step: Step) -> OutOfFold:
+    """Fit one model per split and hand its test scores to the paths that it serves.
+
+    Parameters
+    ----------
+    workers : int
+        Splits fitted at a time; the result is the same.
+    step : callable
+        Told the name of each split when it is done.
+
+    Raises
+    ------
+    TooLittleHistory
+        Too few sessions for the splits.
+    InvariantBroken
+        A split's leak certificate is not 0.
+    """
+    table = path_table(groups, test_groups)
+    divisions = list(splits(rows.t0, rows.t1, groups=groups, test_groups=test_groups, embargo=embargo))
+    certificates = [leaks(rows.t0, rows.t1, split, embargo=embargo) for split in divisions]
+    if any(certificates):
+        raise InvariantBroken(f"training rows leak into the test: {certificates} rows by split")
+    scores = np.full((len(table), len(rows)), np.nan)
+    jobs = [(learner, RowSet.of(split.train), RowSet.of(split.test)) for split in divisions]
+    fitted = side_by_side(score_unseen, rows, jobs, workers=workers)
+    for split, predicted in zip(divisions, fitted, strict=True):
+        _hand_to_paths(split, predicted, table, scores)
+        step(f"split {split.number + 1} of {len(divisions)}")
+    if not bool(np.isfinite(scores).all()):
+        raise InvariantBroken("a path misses the score of some row")
+    return OutOfFold(scores, np.array([len(split.train) for split in divisions]), np.array(certificates))
+
+
+def score_unseen(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -> Floats:
+    """Fit on the rows `train` and score the rows `test`, rounded to float32 as a device's scores are."""
+    return scored(fit(rows, learner, train.numbers), rows.features[test.numbers])
+
+
+def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
+    """Fit `learner` on the rows numbered `chosen`, ascending, but for those of weight 0.
+
+    Raises
+    ------
+    TooLittleHistory
+        None of them weighs anything.
+    """
+    chosen = learned_from(rows, chosen)
+    return learner.fit(rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
+
+
+def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the rows numbered `chosen` that weigh anything; raise `TooLittleHistory` when none does."""
+    chosen = chosen[rows.weight[chosen] > 0]
+    if chosen.size == 0:
+        raise TooLittleHistory(
+            "a fold has no row of the regimes that are learned from",
+            where=f"{len(rows)} rows",
+            mend="Weigh regimes instead of leaving them out, or use fewer groups",
+        )
+    return chosen
+
+
+def fit_all(rows: Samples, learner: Learner) -> Model:
+    """Fit `learner` on every row that weighs anything."""
+    return fit(rows, learner, np.arange(len(rows)))
+
+
+def scored(model: Model, features: Matrix) -> Floats:
+    """Scores of `features`, rounded to float32 as a device's are."""
+    return model.predict(features).astype(np.float32).astype(np.float64)
+
+
+def _hand_to_paths(split: Split, predicted: Floats, table: NDArray[np.int64], scores: Floats) -> None:
+    group_of_test = split.group_of_row[split.test]
+    for group in split.groups:
+        path = int(np.flatnonzero(table[:, group] == split.number)[0])
+        member = group_of_test == group
+        scores[path, split.test[member]] = predicted[member]
