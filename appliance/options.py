@@ -34,4 +34,4 @@ def to_session(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise NotASession(f"{text!r} is not a date", mend="Write it as YYYY-MM-DD") from None
+        raise NotASession(f"{text!r} is not a date", fix="Write it as YYYY-MM-DD") from None

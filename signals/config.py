@@ -60,7 +60,7 @@ def load_section(path: Path | None, section: str, model: type[C]) -> C:
     """
     content = _read(path) if path is not None else None
     if not isinstance(content, Mapping | None):
-        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
+        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), fix="Correct the file")
     found = (content or {}).get(section)
     return parse(found if found is not None else {}, model, where=f"{path}: {section}")
 
@@ -69,26 +69,26 @@ def _read(path: Path) -> object:
     try:
         content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadConfig("no such configuration file", where=str(path), mend="Name an existing YAML file") from None
+        raise BadConfig("no such configuration file", where=str(path), fix="Name an existing YAML file") from None
     except OSError as error:
-        raise BadConfig(f"the configuration cannot be read: {reason_of(error)}", where=str(path), mend="Name a YAML file") from None
+        raise BadConfig(f"the configuration cannot be read: {reason_of(error)}", where=str(path), fix="Name a YAML file") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
     return content
 
 
 def parse(content: object, model: type[C], *, where: str) -> C:
     """Check `content` (parsed YAML or JSON) against `model`; raise `BadConfig` naming the first wrong key."""
     if not isinstance(content, Mapping):
-        raise BadConfig("a configuration is a mapping of keys to values", where=where, mend="Correct the file")
+        raise BadConfig("a configuration is a mapping of keys to values", where=where, fix="Correct the file")
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
-            raise BadConfig(f"unknown key {key}", where=where, mend=_known_keys(model, first["loc"][:-1])) from None
-        raise BadConfig(f"{key}: {first['msg']}", where=where, mend="Correct the value") from None
+            raise BadConfig(f"unknown key {key}", where=where, fix=_known_keys(model, first["loc"][:-1])) from None
+        raise BadConfig(f"{key}: {first['msg']}", where=where, fix="Correct the value") from None
 
 
 def _known_keys(model: type[Any], path: tuple[str | int, ...]) -> str:

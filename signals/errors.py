@@ -46,19 +46,19 @@ class TrademlError(Exception):
         The fault as a clause, without a full stop.
     where : str
         File, row, symbol, session or key; empty when `what` says it.
-    mend : str
+    fix : str
         The next step for a person, as an imperative clause.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        super().__init__(what, where, mend)
-        self.what, self.where, self.mend = what, where, mend
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = what, where, fix
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        advice = f". {self.mend}" if self.mend else ""
+        advice = f". {self.fix}" if self.fix else ""
         return f"{self.what}{place}{advice}"
 
 

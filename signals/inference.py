@@ -54,7 +54,7 @@ def predict(models: Sequence[bytes], inputs: NDArray[np.float32]) -> Floats:
         session = open_session(model)
         output = np.asarray(session.run([OUTPUT], {INPUT: inputs})[0], dtype=np.float64)
         if output.size != len(inputs):
-            raise ScoresInvalid(f"{len(inputs)} rows gave scores of shape {output.shape}", mend="Publish another bundle")
+            raise ScoresInvalid(f"{len(inputs)} rows gave scores of shape {output.shape}", fix="Publish another bundle")
         total += output.reshape(len(inputs))
         del session  # its arena is freed before the next one is opened
     return total / len(models)

@@ -84,6 +84,6 @@ def watcher(credentials: Path | None) -> Heartbeat:
         raise BadConfig(
             f"{ADDRESS} does not hold one http(s) address",
             where=str(credentials / ADDRESS),
-            mend="Write the address of the check, nothing else",
+            fix="Write the address of the check, nothing else",
         )
     return WebWatcher(url)

@@ -92,6 +92,6 @@ def webhooks(credentials: Path | None) -> tuple[WebhookNotifier, ...]:
     wrong = [number for number, line in enumerate(found, start=1) if not line.startswith(("https://", "http://"))]
     if wrong:
         raise BadConfig(
-            f"address {wrong[0]} of {ADDRESSES} is no http(s) address", where=str(credentials / ADDRESSES), mend="Write one address a line"
+            f"address {wrong[0]} of {ADDRESSES} is no http(s) address", where=str(credentials / ADDRESSES), fix="Write one address a line"
         )
     return tuple(WebhookNotifier(line, device=socket.gethostname()) for line in found)

@@ -101,7 +101,7 @@ class Backup:
                 str(row["code_version"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadBackup("the record of a backup cannot be read", where=f"{where}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
+            raise BadBackup("the record of a backup cannot be read", where=f"{where}: {reason_of(error)}", fix=TAKE_ANOTHER) from None
 
 
 def take(ledger: Ledger, vault: Vault, scratch: Path, *, at: datetime, code_version: str) -> Backup:
@@ -238,13 +238,13 @@ def examine(path: Path) -> Examined:
         try:
             verdict = str(_value(connection, "PRAGMA integrity_check(1)"))
             if verdict != "ok":
-                raise BadBackup("a copy of the ledger fails its check", where=verdict, mend=TAKE_ANOTHER)
+                raise BadBackup("a copy of the ledger fails its check", where=verdict, fix=TAKE_ANOTHER)
             rows = _count(connection)
             return Examined(rows, int(_value(connection, "SELECT value FROM meta WHERE key = 'schema_version'")))
         finally:
             connection.close()
     except (apsw.Error, TypeError, ValueError) as error:
-        raise BadBackup("a copy is no ledger", where=f"{path.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
+        raise BadBackup("a copy is no ledger", where=f"{path.name}: {reason_of(error)}", fix=TAKE_ANOTHER) from None
 
 
 def _records(vault: Vault) -> dict[str, Backup | None]:
@@ -273,25 +273,25 @@ def _read_back(vault: Vault, backup: Backup) -> None:
         for piece in _unpacked(hashed(vault.pieces(backup.copy))):
             plain.update(piece)
     except zlib.error as error:
-        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
+        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", fix=TAKE_ANOTHER) from None
     if (packed.hexdigest(), plain.hexdigest()) != (backup.sha256, backup.ledger_sha256):
-        raise BadBackup("a backup is not what its record says", where=backup.name, mend=TAKE_ANOTHER)
+        raise BadBackup("a backup is not what its record says", where=backup.name, fix=TAKE_ANOTHER)
 
 
 def _unpack(vault: Vault, backup: Backup, work: Path) -> Path:
     packed, plain = work / f"back.{COPY}", work / "back.sqlite"
     if vault.fetch(backup.copy, packed) != backup.sha256 or packed.stat().st_size != backup.size:
-        raise BadBackup("a backup is not what its record says", where=backup.name, mend=TAKE_ANOTHER)
+        raise BadBackup("a backup is not what its record says", where=backup.name, fix=TAKE_ANOTHER)
     try:
         digest = write_pieces(plain, _unpacked(read_pieces(packed)), mode=0o600, is_durable=False)
     except zlib.error as error:
-        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", mend=TAKE_ANOTHER) from None
+        raise BadBackup("a backup cannot be unpacked", where=f"{backup.name}: {reason_of(error)}", fix=TAKE_ANOTHER) from None
     packed.unlink()
     if digest != backup.ledger_sha256:
-        raise BadBackup("a backup unpacks to something else", where=backup.name, mend=TAKE_ANOTHER)
+        raise BadBackup("a backup unpacks to something else", where=backup.name, fix=TAKE_ANOTHER)
     found = examine(plain)
     if (dict(found.rows), found.schema) != (dict(backup.rows), backup.schema):
-        raise BadBackup("a backup holds other rows than its record says", where=backup.name, mend=TAKE_ANOTHER)
+        raise BadBackup("a backup holds other rows than its record says", where=backup.name, fix=TAKE_ANOTHER)
     return plain
 
 

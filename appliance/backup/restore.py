@@ -31,7 +31,7 @@ def require_free(folder: StateFolder, *, replace: bool) -> None:
         raise FixInput(
             "there is a ledger; a backup is never put over it unasked",
             where=str(folder.ledger),
-            mend="Add --replace: the ledger that is there is kept beside the restored one",
+            fix="Add --replace: the ledger that is there is kept beside the restored one",
         )
 
 

@@ -79,7 +79,7 @@ class FolderVault(FolderStore):
             raise StoreUnreachable(
                 "the place for backups is not there",
                 where=str(self._root),
-                mend="Mount it, or make the folder, or correct backup.to in config.yml",
+                fix="Mount it, or make the folder, or correct backup.to in config.yml",
             )
 
 
@@ -128,4 +128,4 @@ def _keys(credentials: Path | None) -> S3Keys:
     try:
         return S3Keys(*((credentials / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except (OSError, ValueError):
-        raise BadConfig("no key pair for backups", where=str(credentials), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None
+        raise BadConfig("no key pair for backups", where=str(credentials), fix=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None

@@ -64,7 +64,7 @@ def fetch(
         raise StoreUnreachable(
             f"the scores of {asof} are not delivered yet",
             where=place,
-            mend="Run `trainer score-daily`; the job tries again until its deadline",
+            fix="Run `trainer score-daily`; the job tries again until its deadline",
         )
     digest = sha256_of(content)
     found = open_scores(content, _keyset(store, bundles), asof, place)
@@ -79,7 +79,7 @@ def _keyset(store: Store, bundles: BundleStore) -> Keyset:
     try:
         return bundles.install_keyset(store.read(KEYSET_FILE))
     except BundleRefused as error:
-        raise ScoresRefused(error.what, where=error.where or KEYSET_FILE, mend=error.mend) from None
+        raise ScoresRefused(error.what, where=error.where or KEYSET_FILE, fix=error.fix) from None
 
 
 def remember(ledger: Ledger, delivery: Delivery) -> None:

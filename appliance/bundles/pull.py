@@ -153,7 +153,7 @@ def pull_bundle(
     try:
         latest = find_latest(store.find, sleeves, roles)
         if latest is None:
-            raise StoreUnreachable("no bundle is published", where=", ".join(sleeves), mend="Run `trainer publish`")
+            raise StoreUnreachable("no bundle is published", where=", ".join(sleeves), fix="Run `trainer publish`")
         if standing is not None and standing.folder == latest.folder and standing.grant is None:
             bundles.load(policy)
             return BundlePull(latest.folder, is_new=False)
@@ -180,7 +180,7 @@ def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role
         raise BundleRefused(
             f"a {role} is in force, and the store offers an {offered} in its place",
             where=fetched.name,
-            mend=f"Publish a {role}, or set `stores.prefer: {offered}` in the device's config.yml",
+            fix=f"Publish a {role}, or set `stores.prefer: {offered}` in the device's config.yml",
         )
 
 
@@ -242,7 +242,7 @@ def _bring(store: Store, record: FileRecord, incoming: Path) -> int:
 
 def _delivered(record: FileRecord, incoming: Path) -> Delivered:
     if record.first is None or record.last is None:
-        raise BadDataset("a bars file without its range of sessions", where=record.path, mend=PUBLISH_AGAIN)
+        raise BadDataset("a bars file without its range of sessions", where=record.path, fix=PUBLISH_AGAIN)
     return Delivered(record.path, record.sha256, incoming / record.path, record.first, record.last)
 
 

@@ -105,6 +105,6 @@ def load_slot(slot: Slot, folder: StateFolder, fs: Fs, asof: date, config: Appli
         raise BundleRefused(
             f"the {slot} bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}",
             where=bundle.manifest.bundle_id,
-            mend="Publish a newer one",
+            fix="Publish a newer one",
         )
     return bundle

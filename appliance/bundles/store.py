@@ -109,7 +109,7 @@ class BundleStore:
             raise FixInput(
                 "this device already trusts another root key",
                 where=str(self._keys / ROOT_FILE),
-                mend="Initialise a new state folder to change the root",
+                fix="Initialise a new state folder to change the root",
             )
         self._fs.write(self._keys / ROOT_FILE, root.text.encode() + b"\n")
 
@@ -118,7 +118,7 @@ class BundleStore:
         content = self._fs.read(self._keys / ROOT_FILE)
         if content is None:
             raise BundleRefused(
-                "this device trusts no root key", where=str(self._keys / ROOT_FILE), mend="Run `appliance init` with the trainer's root.pub"
+                "this device trusts no root key", where=str(self._keys / ROOT_FILE), fix="Run `appliance init` with the trainer's root.pub"
             )
         return (PublicKey.from_text(content.decode(errors="replace")),)
 
@@ -135,7 +135,7 @@ class BundleStore:
         """Return the key set that is kept; raise `BundleRefused` when there is none."""
         content = self._fs.read(self._keys / KEYSET_FILE)
         if content is None:
-            raise BundleRefused("no key set has been delivered", mend="Run `appliance pull`")
+            raise BundleRefused("no key set has been delivered", fix="Run `appliance pull`")
         return read_keyset(content, self.roots())
 
     def high_water(self) -> HighWater:
@@ -198,7 +198,7 @@ class BundleStore:
         """
         pointer = self.current()
         if pointer is None:
-            raise BundleRefused("no bundle has been activated", mend="Run `appliance pull`")
+            raise BundleRefused("no bundle has been activated", fix="Run `appliance pull`")
         mark = HighWater(pointer.seq, pointer.bundle_id)
         if pointer.grant is not None:
             self._read_grant(pointer.grant.encode())
@@ -206,7 +206,7 @@ class BundleStore:
             self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=predict
         )
         if bundle.sha256 != pointer.sha256:
-            raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, mend="Run `appliance pull`")
+            raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, fix="Run `appliance pull`")
         return bundle
 
     def _switch(self, bundle: Bundle, mark: HighWater, grant: str | None) -> Activation:

@@ -91,7 +91,7 @@ def _one(folder: StateFolder, attended: int) -> tuple[list[Past], tuple[RowHisto
     with Ledger(folder.ledger, Mode.READ) as ledger:
         history = past_of(ledger)
     if not history:
-        raise FixInput("no session of this state has a value yet", where=str(folder.root), mend="Replay a range first")
+        raise FixInput("no session of this state has a value yet", where=str(folder.root), fix="Replay a range first")
     return history, backtest(history, load(folder.config, ApplianceConfig).limits(), attended)
 
 

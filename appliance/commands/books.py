@@ -77,7 +77,7 @@ def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path
         if choice is choices.Choice.ADOPTED and snapshots.latest(deps.ledger) is not None:
             raise FixInput(
                 "this device's book has begun; nothing is adopted into it any more",
-                mend="`appliance accept` takes what a break was about, `keep` leaves it out",
+                fix="`appliance accept` takes what a break was about, `keep` leaves it out",
             )
         open_ = {position.symbol: position for position in undecided(OrderPath.of(deps), deps.broker.positions())}
         named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] or sorted(open_)
@@ -86,7 +86,7 @@ def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path
             raise FixInput(
                 "nothing is to be decided about a name",
                 where=", ".join(unknown),
-                mend=f"Name positions that the account holds and this device does not: {there}",
+                fix=f"Name positions that the account holds and this device does not: {there}",
             )
         if not named:
             raise FixInput("the account holds nothing that is to be decided about")
@@ -142,14 +142,14 @@ def accept(
             raise FixInput(
                 "a break is accepted on a halted device only",
                 where=standing.sentence(),
-                mend="Run `appliance reconcile` first: it halts on a break",
+                fix="Run `appliance reconcile` first: it halts on a break",
             )
         path = OrderPath.of(deps)
         reports = fetch(path, oldest(path, day))
         before = snapshots.latest(deps.ledger)
         if before is not None and before.account_id != reports.account.id:
             raise FixInput(
-                "another account answers; its books are never accepted into this ledger", mend="Make a new device for another account"
+                "another account answers; its books are never accepted into this ledger", fix="Make a new device for another account"
             )
         shown = f"{len(reports.positions)} positions, cash {reports.account.cash} USD, equity {reports.account.equity}"
         confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)

@@ -114,5 +114,5 @@ def _source(device: Device, named: RollbackGrant) -> Path:
     store = Sources(device.config.stores, device.credentials).bundles()
     sleeves = [sleeve for sleeve in device.config.router.weights if sleeve in SLEEVES]
     if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=sleeves):
-        raise FixInput(f"bundle {name} is neither on this device nor in the store", mend="Publish it again")
+        raise FixInput(f"bundle {name} is neither on this device nor in the store", fix="Publish it again")
     return device.folder.incoming / name

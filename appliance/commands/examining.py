@@ -1,4 +1,4 @@
-"""What is wrong with the device, and how to mend it: `doctor`."""
+"""What is wrong with the device, and how to fix it: `doctor`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def doctor(
     alert: Annotated[bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything that the device needs, and say how to mend what is wrong. Nothing is changed.
+    """Look at everything that the device needs, and say how to fix what is wrong. Nothing is changed.
 
     Settings, disk, credentials, clock, network, calendar, bundle, data, ledger, latch, backups and daemon; with --alert
     also whether each address takes a message. Exit code: 0 all is well, 1 something is worth a look, 2 the device
@@ -35,11 +35,11 @@ def doctor(
     found = examine(Patient(StateFolder(state), credentials, clock.now(), clock.now))
     found += tuple(try_addresses(credentials, clock.now())) if alert else ()
     verdict = worst(found)
-    rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.mend} for f in found]
+    rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.fix} for f in found]
     emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join(map(_line, found)))
     raise typer.Exit(int(verdict))
 
 
 def _line(finding: Finding) -> str:
     line = f"{finding.state.word:<5} {finding.check:<12} {finding.says}"
-    return line if finding.state is State.OK else f"{line}\n{'':<19}-> {finding.mend}"
+    return line if finding.state is State.OK else f"{line}\n{'':<19}-> {finding.fix}"

@@ -122,7 +122,7 @@ def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials
         raise BadConfig(
             "no place for backups is set",
             where="backup.to in config.yml is empty",
-            mend="Write a folder on another disk there, or name one with --from",
+            fix="Write a folder on another disk there, or name one with --from",
         )
     return vault_at(config.backup.model_copy(update={"to": found}), folder.root, credentials)
 
@@ -130,12 +130,12 @@ def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials
 def _chosen(found: tuple[Backup, ...], name: str) -> Backup:
     fitting = [one for one in found if name in ("", one.name)]
     if not fitting:
-        raise BadBackup("there is no such backup", where=name or "none has a record", mend="See `appliance backups`")
+        raise BadBackup("there is no such backup", where=name or "none has a record", fix="See `appliance backups`")
     if not name and (fuller := shorter(fitting[-1], found)):
         raise BadBackup(
             "the newest backup holds less than an earlier one",
             where=f"{fitting[-1].name} and {fuller.name}",
-            mend="Name the one that you mean with --name",
+            fix="Name the one that you mean with --name",
         )
     return fitting[-1]
 

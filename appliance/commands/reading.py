@@ -59,8 +59,8 @@ def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None
     answer = source.read(Question())
     source.close()
     if answer.overview is None:
-        what, mend = (answer.trouble.what, answer.trouble.mend) if answer.trouble else ("nothing could be read", "")
-        raise LedgerUnusable(what, mend=mend)
+        what, fix = (answer.trouble.what, answer.trouble.fix) if answer.trouble else ("nothing could be read", "")
+        raise LedgerUnusable(what, fix=fix)
     show(answer.overview.view(), 1_000, as_json)
 
 
@@ -78,7 +78,7 @@ def show_trace(
     with open_ledger(state) as ledger:
         found = trace.trace(ledger, StateFolder(state), client_order_id)
     if not found.rows:
-        raise FixInput(found.empty, mend="`appliance blotter --json` lists the orders of a session")
+        raise FixInput(found.empty, fix="`appliance blotter --json` lists the orders of a session")
     show(found, len(found.rows), as_json)
 
 
@@ -153,7 +153,7 @@ def show_shadow(
         log = shadow.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:
         if log is None:
-            raise FixInput(shadow.NOTHING, where=str(state), mend="Publish one by `trainer publish --role shadow`")
+            raise FixInput(shadow.NOTHING, where=str(state), fix="Publish one by `trainer publish --role shadow`")
         write_atomic(to, log.to_bytes())
     show(shadow.shadow(log), limit, as_json)
 
@@ -204,7 +204,7 @@ def of_session(state: Path, text: str, query: Callable[[Ledger, date], View], li
     with open_ledger(state) as ledger:
         session = to_session(text) if text else newest_session(ledger)
         if session is None:
-            raise FixInput("this device has not run a session yet", mend="Name one with --session, or run one")
+            raise FixInput("this device has not run a session yet", fix="Name one with --session, or run one")
         show(query(ledger, session), limit, as_json)
 
 

@@ -93,7 +93,7 @@ def report(session: SessionText, state: State = DEFAULT_STATE, credentials: Cred
 def job(name: str, session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Run one job by its name in the timetable."""
     if name not in ENTRIES:
-        raise FixInput(f"there is no job {name!r}", mend=f"Jobs: {', '.join(JOBS)}")
+        raise FixInput(f"there is no job {name!r}", fix=f"Jobs: {', '.join(JOBS)}")
     _one(name, session, state, credentials, as_json)
 
 
@@ -134,7 +134,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
         raise FixInput(
             "a hosted exchange has no time of its own",
             where="venue.url is empty",
-            mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
+            fix="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )
     exchange, broker = time_addresses(config)
     calendar = Sources(config.stores).manifest(folder).calendar
@@ -160,7 +160,7 @@ def require_hosted(device: Device) -> None:
         raise FixInput(
             "a whole session in virtual time needs the hosted exchange",
             where=f"venue.broker is {device.config.venue.broker}, url {device.config.venue.url or 'none'}",
-            mend="Initialise a device with `--venue exchange`",
+            fix="Initialise a device with `--venue exchange`",
         )
 
 

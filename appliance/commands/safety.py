@@ -84,7 +84,7 @@ def rearm(
     person, reason = clean(by or who()), clean(reason)
     with opened(state, credentials=credentials) as device:
         if not reason.strip():
-            raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
+            raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
         with device.deps() as deps:
             reduced = reductions.standing(deps.ledger)
         if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
@@ -94,7 +94,7 @@ def rearm(
             ended = list(reduced)
         if halt_file.is_asked(device.fs, device.folder):
             words = halt_file.words(device.fs, device.folder)
-            raise FixInput("the file HALT is still in the state folder", where=words, mend="Remove it first")
+            raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
         with device.deps() as deps:
             _refuse_loosened(deps, halt_id)
             session = _current_session(device)
@@ -207,7 +207,7 @@ def _refuse_loosened(deps: Deps, halt_id: str) -> None:
         raise FixInput(
             "limits were loosened while the device was halted",
             where="; ".join(found),
-            mend="Put them back in config.yml; change them, if you must, while it is armed",
+            fix="Put them back in config.yml; change them, if you must, while it is armed",
         )
 
 

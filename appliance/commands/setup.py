@@ -93,7 +93,7 @@ def arm(
             raise FixInput(
                 f"{failed[0].job} did not end well, so the device stays halted",
                 where=failed[0].summary,
-                mend="Mend it, or arm for another session",
+                fix="Mend it, or arm for another session",
             )
         confirm_typed("ARM", "send this device's orders", yes=yes)
         at = device.clock.now()

@@ -192,12 +192,12 @@ class Latch:
         """Raise `DeviceHalted` unless orders may be sent."""
         record = self.read()
         if not record.is_armed:
-            mend = (
+            fix = (
                 "Run `appliance arm`"
                 if record.is_fresh
                 else (f"Find the cause, then run `appliance rearm --halt-id {record.halt_id} --reason TEXT`")
             )
-            raise DeviceHalted(record.sentence(), mend=mend)
+            raise DeviceHalted(record.sentence(), fix=fix)
 
     def halt(self, name: str, reason: str, at: datetime) -> LatchRecord:
         """Close the latch durably, add what is known, and return the halt that stands (invariants 2 and 3).
@@ -233,7 +233,7 @@ class Latch:
             raise FixInput(
                 "a halt stands; the first arming does not clear it",
                 where=standing.sentence(),
-                mend=f"Run `appliance rearm --halt-id {standing.halt_id} --reason TEXT`",
+                fix=f"Run `appliance rearm --halt-id {standing.halt_id} --reason TEXT`",
             )
 
     def require_halt(self, halt_id: str) -> None:
@@ -242,9 +242,9 @@ class Latch:
         if standing.is_armed:
             raise FixInput("the device is armed; there is nothing to clear")
         if standing.is_fresh:
-            raise FixInput("this device was never armed", mend="Run `appliance arm`")
+            raise FixInput("this device was never armed", fix="Run `appliance arm`")
         if halt_id != standing.halt_id:
-            raise FixInput(f"halt {halt_id} does not stand", where=standing.sentence(), mend=f"Use --halt-id {standing.halt_id}")
+            raise FixInput(f"halt {halt_id} does not stand", where=standing.sentence(), fix=f"Use --halt-id {standing.halt_id}")
 
     def arm(self, *, by: str, at: datetime) -> LatchRecord:
         """Open the latch of a device that was never armed; raise `FixInput` when a halt stands."""
@@ -259,7 +259,7 @@ class Latch:
         """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, stands."""
         self.require_halt(halt_id)
         if not reason.strip():
-            raise FixInput("re-arming needs a reason in words", mend="Say what was wrong and why it is over")
+            raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
         record = LatchRecord(LatchState.ARMED, name="REARM", reason=clean(reason), at=at.isoformat(), by=by)
         return self._open(record, self.read())
 
@@ -271,7 +271,7 @@ class Latch:
             self._fs.write(self._path, content)
         except OSError as error:
             raise FixInput(
-                "the latch cannot be written, so it stays closed", where=reason_of(error), mend="Free space on the disk"
+                "the latch cannot be written, so it stays closed", where=reason_of(error), fix="Free space on the disk"
             ) from None
         if not self._fs.exists(self._prepared):
             at = datetime.fromisoformat(record.at)

@@ -88,7 +88,7 @@ def parse_request(line: bytes) -> Request:
     try:
         command = Command(str(row.get("command")))
     except ValueError:
-        raise FixInput(f"there is no command {row.get('command')!r}", mend=f"Ask for {', '.join(Command)}") from None
+        raise FixInput(f"there is no command {row.get('command')!r}", fix=f"Ask for {', '.join(Command)}") from None
     texts = {name: row.get(name, "") for name in ("reason", "halt_id", "by")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise FixInput("reason, halt_id and by are text")
@@ -96,7 +96,7 @@ def parse_request(line: bytes) -> Request:
     if not request.reason.strip() and command is not Command.STATUS:
         raise FixInput(f"{command} needs a reason in words")
     if command is Command.REARM and not request.halt_id:
-        raise FixInput("a re-arming names the halt that it ends", mend="`appliance status` shows the halt id")
+        raise FixInput("a re-arming names the halt that it ends", fix="`appliance status` shows the halt id")
     return request
 
 
@@ -128,13 +128,13 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
         try:
             client.connect(str(path))
         except OSError as error:
-            raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {reason_of(error)}", mend=by_hand) from None
+            raise NoDaemon("no daemon answers; nothing was changed", where=f"{path}: {reason_of(error)}", fix=by_hand) from None
         try:
             client.sendall(json.dumps({key: clean(text) for key, text in asdict(request).items()}).encode() + b"\n")
             return parse_answer(_line(client, seconds))
         except OSError as error:
             raise NoDaemon(
-                "the daemon took the request and did not answer", where=reason_of(error), mend=f"Look at `appliance status`. {by_hand}"
+                "the daemon took the request and did not answer", where=reason_of(error), fix=f"Look at `appliance status`. {by_hand}"
             ) from None
 
 

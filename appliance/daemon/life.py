@@ -56,7 +56,7 @@ from signals.text.wording import reason_of, utc_words
 MAX_CRASHES = 5
 CLOCK, MANUAL, DAMAGED = "CLOCK", "MANUAL", "LEDGER_DAMAGED"
 TRY_AGAIN, HALTED_CODE = 5, 4
-KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may mend them
+KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may fix them
 SMALL = Limits(120.0, 512)
 LIMITS = {slot.job: Limits(slot.seconds, slot.megabytes) for slot in TIMETABLE}
 
@@ -327,7 +327,7 @@ class Daemon:
         words = f"the clock says {utc_words(at)}, the ledger already holds {utc_words(newest)}"
         if self._latch.read().is_armed:
             self.close_latch(CLOCK, words)
-        raise DeviceHalted(words, mend="Set the clock right; jobs go on once it has passed the ledger's last row")
+        raise DeviceHalted(words, fix="Set the clock right; jobs go on once it has passed the ledger's last row")
 
     def close_latch(self, name: str, reason: str) -> None:
         """Halt: the latch first, then a job at work stops and cancels; an attendance does what follows."""

@@ -91,11 +91,11 @@ class Record:
             with path.open("rb") as stream:
                 found, head = os.fstat(stream.fileno()).st_ino, stream.read(len(MAGIC))
         except FileNotFoundError:
-            raise LedgerDamaged("the ledger is gone", where=str(path), mend=RESTORE) from None
+            raise LedgerDamaged("the ledger is gone", where=str(path), fix=RESTORE) from None
         except OSError as error:
             raise LedgerUnusable("the ledger cannot be read", where=f"{path}: {reason_of(error)}") from None
         if head != MAGIC or found != (self._file or found):
-            raise LedgerDamaged("the ledger's file was written over or exchanged", where=str(path), mend=RESTORE)
+            raise LedgerDamaged("the ledger's file was written over or exchanged", where=str(path), fix=RESTORE)
         self._file = found
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""`appliance doctor`: everything that a device needs in order to work, looked at, with how to mend what is wrong.
+"""`appliance doctor`: everything that a device needs in order to work, looked at, with how to fix what is wrong.
 
 `examine` runs the table of checks over a `Patient` and returns one finding or more for each; it never raises for what
 is wrong with a device, changes nothing and waits for no lock. `try_addresses` sends a message to each address.

@@ -81,14 +81,14 @@ def credentials(patient: Patient) -> Iterator[Finding]:
 
 
 def _key_files(folder: Path | None) -> Iterator[Finding]:
-    mend = f"Put the paper account's {KEY_FILE} and {SECRET_FILE} there; under systemd with LoadCredentialEncrypted"
+    fix = f"Put the paper account's {KEY_FILE} and {SECRET_FILE} there; under systemd with LoadCredentialEncrypted"
     if folder is None:
-        yield bad("credentials", "a paper account needs credentials and none were given", mend)
+        yield bad("credentials", "a paper account needs credentials and none were given", fix)
         return
     for name in (KEY_FILE, SECRET_FILE):
         path = folder / name
         if not path.is_file() or not path.read_text(encoding="utf-8").strip():
-            yield bad("credentials", f"{path} is missing or empty", mend)
+            yield bad("credentials", f"{path} is missing or empty", fix)
         elif path.stat().st_mode & OTHERS:
             yield warn("credentials", f"other users may read {path}", f"Run `chmod 600 {path}`")
         else:
@@ -101,12 +101,12 @@ def clock(patient: Patient) -> Iterator[Finding]:
     if not patient.is_paper:
         yield ok("clock", f"the exchange owns the time: {patient.now:%Y-%m-%d %H:%M} UTC")
         return
-    mend = "Start chrony and give it a time server; a Raspberry Pi 5 keeps the time when it has a battery"
+    fix = "Start chrony and give it a time server; a Raspberry Pi 5 keeps the time when it has a battery"
     if reason := patient.unsynchronised():
-        yield bad("clock", reason, mend)
+        yield bad("clock", reason, fix)
     skew = patient.skew(exchange or broker, patient.clock)
     if skew > MAX_SKEW_SECONDS:
-        yield bad("clock", f"{skew:.1f} s or more off the broker's", mend)
+        yield bad("clock", f"{skew:.1f} s or more off the broker's", fix)
     elif not reason:
         yield ok("clock", "synchronised, and agrees with the broker's")
 
@@ -132,11 +132,11 @@ def calendar(patient: Patient) -> Iterator[Finding]:
     """A calendar that reaches far enough."""
     known, now = patient.manifest.calendar, patient.now
     left = sum(session.open > now for session in known.sessions)
-    mend = "Publish the dataset anew: its calendar reaches three years past its last session"
+    fix = "Publish the dataset anew: its calendar reaches three years past its last session"
     if left < FEWEST_SESSIONS:
-        yield bad("calendar", f"it ends in {left} sessions, on {known.sessions[-1].day}", mend)
+        yield bad("calendar", f"it ends in {left} sessions, on {known.sessions[-1].day}", fix)
     elif left < FEW_SESSIONS:
-        yield warn("calendar", f"it ends in {left} sessions, on {known.sessions[-1].day}", mend)
+        yield warn("calendar", f"it ends in {left} sessions, on {known.sessions[-1].day}", fix)
     else:
         ahead = next(session for session in known.sessions if session.open > now)
         early = ", an early close" if ahead.is_early_close else ""

@@ -31,7 +31,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
 def examine(patient: Patient) -> tuple[Finding, ...]:
     """Run every check; what a check cannot look at is a finding too. Checks that need settings wait for good ones."""
     found: list[Finding] = []
-    for name, (check, mend) in CHECKS.items():
+    for name, (check, fix) in CHECKS.items():
         if name != "config" and found[0].state is State.BAD:
             break
         try:
@@ -39,5 +39,5 @@ def examine(patient: Patient) -> tuple[Finding, ...]:
         except Locked as error:
             found.append(warn(name, f"could not be looked at: {error.what}", "Ask again when the job has ended"))
         except (TrademlError, OSError) as error:
-            found.append(fault(name, error, mend))
+            found.append(fault(name, error, fix))
     return tuple(found)

@@ -33,14 +33,14 @@ class Finding:
     state : State
     says : str
         What was found.
-    mend : str
+    fix : str
         The next step for a person; empty where nothing is wrong.
     """
 
     check: str
     state: State
     says: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(check: str, says: str) -> Finding:
@@ -48,22 +48,22 @@ def ok(check: str, says: str) -> Finding:
     return Finding(check, State.OK, says)
 
 
-def warn(check: str, says: str, mend: str) -> Finding:
+def warn(check: str, says: str, fix: str) -> Finding:
     """Something is worth a look."""
-    return Finding(check, State.WARN, says, mend)
+    return Finding(check, State.WARN, says, fix)
 
 
-def bad(check: str, says: str, mend: str) -> Finding:
+def bad(check: str, says: str, fix: str) -> Finding:
     """The device cannot work like this."""
-    return Finding(check, State.BAD, says, mend)
+    return Finding(check, State.BAD, says, fix)
 
 
-def fault(check: str, error: TrademlError | OSError, mend: str) -> Finding:
+def fault(check: str, error: TrademlError | OSError, fix: str) -> Finding:
     """An error as a finding: its own advice counts before ours."""
     if isinstance(error, TrademlError):
         place = f" ({error.where})" if error.where else ""
-        return bad(check, f"{error.what}{place}", error.mend or mend)
-    return bad(check, f"{error.filename or ''} {reason_of(error)}".strip(), mend)
+        return bad(check, f"{error.what}{place}", error.fix or fix)
+    return bad(check, f"{error.filename or ''} {reason_of(error)}".strip(), fix)
 
 
 def worst(findings: Iterable[Finding]) -> State:

@@ -29,11 +29,11 @@ def bundle(patient: Patient) -> Iterator[Finding]:
     found = BundleStore(patient.folder.bundles, DurableFs()).load(policy)
     manifest, age, most = found.manifest, found.age_sessions, found.age_limit_sessions
     says = f"{manifest.seq}-{manifest.bundle_id}, {manifest.role.value}, {age} of {most} sessions old"
-    mend = "Retrain the accepted model on the training host and publish it"
+    fix = "Retrain the accepted model on the training host and publish it"
     if age > most * patient.config.tripwires.max_bundle_age:
-        yield bad("bundle", f"{says}: nothing that adds risk leaves", mend)
+        yield bad("bundle", f"{says}: nothing that adds risk leaves", fix)
     elif age > most * patient.config.tripwires.warn_bundle_age:
-        yield warn("bundle", says, mend)
+        yield warn("bundle", says, fix)
     else:
         yield ok("bundle", f"{says}; signature and golden vectors hold")
     if expiring := keys_reason(patient.folder.bundles, patient.now.date()):
@@ -54,15 +54,15 @@ def data(patient: Patient) -> Iterator[Finding]:
     with Ledger(patient.folder.ledger, Mode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
     pulls = [run for run in runs if run is not None and "asof" in run.figures]
-    mend = "Run `appliance pull --session D`; `trainer audit --data FOLDER` says what is wrong with a session"
+    fix = "Run `appliance pull --session D`; `trainer audit --data FOLDER` says what is wrong with a session"
     if not pulls:
         yield warn("data", "nothing has been pulled yet", "Run `appliance pull --session D`")
         return
     asof, status = date.fromisoformat(str(pulls[-1].figures["asof"])), str(pulls[-1].figures.get("status"))
     if status not in (SessionStatus.GREEN.value, SessionStatus.AMBER.value):
-        yield bad("data", f"{asof} is {status}", mend)
+        yield bad("data", f"{asof} is {status}", fix)
     elif status == SessionStatus.AMBER.value:
-        yield warn("data", f"{asof} is {status}: {'; '.join(map(str, pulls[-1].figures.get('reasons', ())))}", mend)
+        yield warn("data", f"{asof} is {status}: {'; '.join(map(str, pulls[-1].figures.get('reasons', ())))}", fix)
     else:
         yield ok("data", f"bars to {asof}, which is {status}")
 

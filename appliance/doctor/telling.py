@@ -24,14 +24,14 @@ def try_addresses(credentials: Path | None, at: datetime) -> Iterator[Finding]:
     at : datetime
         UTC.
     """
-    mend = f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line"
+    fix = f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line"
     try:
         addresses = webhooks(credentials)
     except (BadConfig, OSError) as error:
-        yield fault(CHECK, error, mend)
+        yield fault(CHECK, error, fix)
         return
     if not addresses:
-        yield bad(CHECK, "there is no address: nobody would hear of a halt", mend)
+        yield bad(CHECK, "there is no address: nobody would hear of a halt", fix)
         return
     message = Alert(Severity.PAGE, "test", "TEST: nothing is wrong, somebody tries the alerts", "", at)
     took = [address.notify(message) for address in addresses]

@@ -33,7 +33,7 @@ def backup(session: date, deps: Deps) -> JobReport:
         raise StoreUnreachable(
             f"the place for backups does not keep what it was given: {error}",
             where=config.to,
-            mend="Look at that disk; it is tried again until the deadline",
+            fix="Look at that disk; it is tried again until the deadline",
         ) from None
     try:
         gone = retire(vault, done, config)

@@ -29,6 +29,6 @@ def require_closed(session: date, deps: Deps) -> date:
         raise NotASession(
             f"{session} lies in the future: {asof}, the session before it, has not closed",
             where=f"the device's clock says {utc_words(now)}",
-            mend="Ask for an earlier session",
+            fix="Ask for an earlier session",
         )
     return asof

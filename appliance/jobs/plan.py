@@ -171,7 +171,7 @@ def _blended(asof: date, deps: Deps) -> Scores:
             found.append(Scores(asof, sleeve, tuple(row.symbol for row in rows), values, rows[0].source))
             weights.append(weight)
     if not found:
-        raise DataNotUsable(f"there are no scores of {asof}", mend="Run `appliance score`")
+        raise DataNotUsable(f"there are no scores of {asof}", fix="Run `appliance score`")
     return found[0] if len(found) == 1 else blend(found, weights)
 
 

@@ -49,7 +49,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         raise StoreUnreachable(
             f"bars of {asof} are not published yet",
             where=f"{manifest.name} ends {manifest.last}",
-            mend="Publish the dataset; pull tries again until its deadline",
+            fix="Publish the dataset; pull tries again until its deadline",
         )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():

@@ -127,7 +127,7 @@ def _blocker(entry: Entry, session: date, deps: Deps) -> JobRun | None:
         if run is None or run.status is None:
             raise FixInput(
                 f"{entry.name} comes after {name}, which has not ended for {session}",
-                mend=f"Run `appliance {name.removesuffix('_morning').removesuffix('_close')} --session {session}`",
+                fix=f"Run `appliance {name.removesuffix('_morning').removesuffix('_close')} --session {session}`",
             )
         if run.status is not JobStatus.DONE:
             return run

@@ -20,6 +20,6 @@ def held_snapshot(asof: date, deps: Deps) -> Snapshot:
     """
     snapshot = deps.market.snapshot(asof)
     if snapshot is None:
-        raise DataNotUsable("the market store is empty", mend="Run `appliance pull`")
+        raise DataNotUsable("the market store is empty", fix="Run `appliance pull`")
     keep_snapshot(deps.fs, deps.folder.completed, asof, snapshot)
     return snapshot

@@ -46,7 +46,7 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
     """
     plan = plans.load(deps.ledger, session)
     if plan is None:
-        raise TripwireSkip("no plan was frozen for the session", where=str(session), mend="The next one plans again")
+        raise TripwireSkip("no plan was frozen for the session", where=str(session), fix="The next one plans again")
     path = OrderPath.of(deps)
     recover(path)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))

@@ -82,16 +82,16 @@ class Ledger:
         try:
             self._connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError) as error:
-            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=RESTORE) from error
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", fix=RESTORE) from error
         try:
             with self._reading():
                 self._prepare(vfs)
         except apsw.BusyError as error:
             self._connection.close()
-            raise Locked("another process keeps the ledger to itself", where=str(path), mend="Try again") from error
+            raise Locked("another process keeps the ledger to itself", where=str(path), fix="Try again") from error
         except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError) as error:
             self._connection.close()
-            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", mend=MAKE_ROOM) from error
+            raise LedgerUnusable("the ledger cannot be opened", where=f"{path}: {reason_of(error)}", fix=MAKE_ROOM) from error
         except BaseException:
             self._connection.close()
             raise
@@ -107,13 +107,13 @@ class Ledger:
                 raise LedgerUnusable(
                     f"the ledger cannot be kept in WAL mode, only in {mode!r}",
                     where=str(self.path),
-                    mend="Put the state folder on a local disk",
+                    fix="Put the state folder on a local disk",
                 )
             self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         verdict = str(self.value("PRAGMA quick_check(1)"))
         if verdict != "ok":
-            raise LedgerDamaged("the ledger fails its check", where=f"{self.path}: {verdict}", mend=RESTORE)
+            raise LedgerDamaged("the ledger fails its check", where=f"{self.path}: {verdict}", fix=RESTORE)
         self._migrate()
 
     def _migrate(self) -> None:
@@ -124,14 +124,14 @@ class Ledger:
             raise LedgerUnusable(
                 f"the ledger is of schema {found}, this program knows {SCHEMA_VERSION}",
                 where=str(self.path),
-                mend="Install the newer release again; ledgers are never migrated backward",
+                fix="Install the newer release again; ledgers are never migrated backward",
             )
         if self.mode is Mode.READ:
             if found < SCHEMA_VERSION:
                 raise LedgerUnusable(
                     f"the ledger is of schema {found}, a reader needs {SCHEMA_VERSION}",
                     where=str(self.path),
-                    mend="Start the device once: the writer migrates it",
+                    fix="Start the device once: the writer migrates it",
                 )
             return
         if found == SCHEMA_VERSION:
@@ -158,10 +158,10 @@ class Ledger:
         if not self.value("SELECT count(*) FROM sqlite_master"):
             return 0
         if not self.value("SELECT count(*) FROM sqlite_master WHERE name = 'meta'"):
-            raise LedgerUnusable("this database is not a ledger", where=str(self.path), mend="Name another file")
+            raise LedgerUnusable("this database is not a ledger", where=str(self.path), fix="Name another file")
         version = self.value("SELECT value FROM meta WHERE key = 'schema_version'")
         if not isinstance(version, str) or not version.isdigit():
-            raise LedgerUnusable("the ledger does not name its schema", where=str(self.path), mend=RESTORE)
+            raise LedgerUnusable("the ledger does not name its schema", where=str(self.path), fix=RESTORE)
         return int(version)
 
     @contextmanager
@@ -194,11 +194,11 @@ class Ledger:
                     self._connection.execute("ROLLBACK")
                 raise
         except apsw.BusyError as error:
-            raise Locked("another process is writing the ledger", where=str(self.path), mend="Try again") from error
+            raise Locked("another process is writing the ledger", where=str(self.path), fix="Try again") from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise _corrupt(self.path, error) from error
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
-            raise LedgerUnusable("the ledger cannot be written", where=f"{self.path}: {reason_of(error)}", mend=MAKE_ROOM) from error
+            raise LedgerUnusable("the ledger cannot be written", where=f"{self.path}: {reason_of(error)}", fix=MAKE_ROOM) from error
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
         """Run one writing statement inside a transaction; return the number of rows it changed."""
@@ -273,4 +273,4 @@ class Ledger:
 
 
 def _corrupt(path: Path, error: apsw.Error) -> LedgerDamaged:
-    return LedgerDamaged("the ledger is corrupt", where=f"{path}: {reason_of(error)}", mend=RESTORE)
+    return LedgerDamaged("the ledger is corrupt", where=f"{path}: {reason_of(error)}", fix=RESTORE)

@@ -79,7 +79,7 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         path={symbol: Decimal(shares) for symbol, shares in body.get("path", {}).items()},
     )
     if plan.digest != values.text(row, "digest"):
-        raise LedgerUnusable("the frozen plan does not have its digest", where=str(session), mend="Restore the last backup")
+        raise LedgerUnusable("the frozen plan does not have its digest", where=str(session), fix="Restore the last backup")
     return plan
 
 

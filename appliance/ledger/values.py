@@ -16,7 +16,7 @@ def text(row: Row, column: str) -> str:
     """A NOT NULL text column."""
     found = row[column]
     if not isinstance(found, str):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not text", mend="Restore the last backup")
+        raise LedgerUnusable(f"column {column} holds {found!r}, not text", fix="Restore the last backup")
     return found
 
 
@@ -24,7 +24,7 @@ def integer(row: Row, column: str) -> int:
     """A NOT NULL integer column."""
     found = row[column]
     if not isinstance(found, int):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not an integer", mend="Restore the last backup")
+        raise LedgerUnusable(f"column {column} holds {found!r}, not an integer", fix="Restore the last backup")
     return found
 
 
@@ -32,7 +32,7 @@ def real(row: Row, column: str) -> float:
     """A NOT NULL real column."""
     found = row[column]
     if not isinstance(found, (int, float)):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not a number", mend="Restore the last backup")
+        raise LedgerUnusable(f"column {column} holds {found!r}, not a number", fix="Restore the last backup")
     return float(found)
 
 

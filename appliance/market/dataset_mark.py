@@ -80,13 +80,13 @@ class DatasetMark:
             raise BadDataset(
                 f"the store holds the dataset {manifest.name!r}; this device follows {mark.name!r}",
                 where=f"version {mark.version}",
-                mend=f"Publish that one, {GRANT}",
+                fix=f"Publish that one, {GRANT}",
             )
         if manifest.version < mark.version:
             raise StoreUnreachable(
                 f"the store answers with version {manifest.version} after it gave out version {mark.version}",
                 where=manifest.name,
-                mend=f"pull tries again; if it stays so, publish the newest version again, {GRANT}",
+                fix=f"pull tries again; if it stays so, publish the newest version again, {GRANT}",
             )
         is_other = manifest.version == mark.version and mark.snapshot_id not in (None, manifest.snapshot_id)
         if is_other or manifest.snapshot_id in mark.withdrawn:
@@ -95,7 +95,7 @@ class DatasetMark:
                 if is_other
                 else f"version {manifest.version} was withdrawn by a grant",
                 where=manifest.name,
-                mend="Publish the next version",
+                fix="Publish the next version",
             )
 
     def advance(self, manifest: Manifest) -> None:
@@ -119,11 +119,10 @@ class DatasetMark:
         seen = mark.version if mark else 0
         if seen != grant.high_water:
             raise BundleRefused(
-                f"the grant is for devices at version {grant.high_water}; this one is at {seen}",
-                mend="Have a grant signed for that version",
+                f"the grant is for devices at version {grant.high_water}; this one is at {seen}", fix="Have a grant signed for that version"
             )
         if today > grant.valid_until:
-            raise BundleRefused(f"the grant ended on {grant.valid_until}", mend="Have a new one signed")
+            raise BundleRefused(f"the grant ended on {grant.valid_until}", fix="Have a new one signed")
         gone = (mark.snapshot_id,) if mark and mark.snapshot_id else ()
         after = Mark(name=grant.name, version=grant.version, withdrawn=((*mark.withdrawn, *gone) if mark else ()))
         self._fs.write(self._path, after.to_bytes())

@@ -183,7 +183,7 @@ class Market:
             raise BadDataset(
                 "a vouched-for file is not the Parquet it should be",
                 where=reason_of(error).splitlines()[0],
-                mend="Publish the dataset again",
+                fix="Publish the dataset again",
             ) from None
         return changed
 
@@ -283,7 +283,7 @@ class Market:
             raise DataNotUsable(
                 f"nothing says what the bars of {', '.join(bare)} were made of",
                 where=str(self._path),
-                mend="The next session's pull asks for them again; nothing is traded on them",
+                fix="The next session's pull asks for them again; nothing is traded on them",
             )
         return tuple(CompletedSession(session, digest) for session, digest in rows)
 
@@ -308,7 +308,7 @@ class Market:
         last = self._calendar.index(asof)
         begins = self._rows("SELECT min(session) FROM bars")[0][0]
         if begins is None or begins > asof:
-            raise DataNotUsable(f"the market store holds no bars of {asof}", mend="Run `appliance pull`")
+            raise DataNotUsable(f"the market store holds no bars of {asof}", fix="Run `appliance pull`")
         first = max(last - sessions + 1, self._calendar.index(begins))
         days = days_array(self._calendar.days[first : last + 1])
         dataset = self.dataset()
@@ -440,5 +440,5 @@ def _unreadable(path: Path, error: Exception) -> DataNotUsable:
     return DataNotUsable(
         "the market store cannot be read",
         where=f"{path}: {reason_of(error).splitlines()[0]}",
-        mend="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
+        fix="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
     )

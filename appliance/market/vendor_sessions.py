@@ -117,7 +117,7 @@ def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Ca
         raise StoreUnreachable(
             f"the bars of {asof} are not final yet",
             where="stores.bars: alpaca",
-            mend="They are 16 minutes after the close; pull tries again until its deadline",
+            fix="They are 16 minutes after the close; pull tries again until its deadline",
         )
     window = _window(calendar, newest)
     held = held_since(market.connection(), window)
@@ -150,7 +150,7 @@ def _require_raw(manifest: Manifest) -> None:
         raise BadConfig(
             f"a vendor's raw bars do not continue {manifest.basis} ones",
             where=f"stores.bars, {manifest.name}",
-            mend="Publish a dataset of raw prices, or set stores.bars to published",
+            fix="Publish a dataset of raw prices, or set stores.bars to published",
         )
 
 
@@ -253,5 +253,5 @@ def _red(audit: SessionAudit) -> StoreUnreachable:
     return StoreUnreachable(
         f"what the vendor tells of {audit.session} is RED: {'; '.join(audit.reasons)}",
         where="stores.bars: alpaca",
-        mend="pull asks again until its deadline; the session is skipped where it stays so",
+        fix="pull asks again until its deadline; the session is skipped where it stays so",
     )

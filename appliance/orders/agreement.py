@@ -83,7 +83,7 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
     raise ReconBreak(
         f"the ledger and the broker disagree: {told}" + (f"; and {more} more" if more > 0 else ""),
         where=f"{session} {phase}",
-        mend="Compare both, then re-arm with the reason",
+        fix="Compare both, then re-arm with the reason",
     )
 
 
@@ -109,7 +109,7 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
         raise ReconBreak(
             "the device is armed with an empty ledger, but the account holds positions or orders",
             where=f"{len(reports.positions)} positions, {len(working)} orders",
-            mend="Restore the ledger from a backup, or re-arm to begin with what the account holds",
+            fix="Restore the ledger from a backup, or re-arm to begin with what the account holds",
         )
     require_decided(path, reports.positions, working)
     accept(path, session, phase, reports)
@@ -129,14 +129,14 @@ def require_decided(path: OrderPath, positions: Sequence[Position], working: Seq
     if working:
         raise FixInput(
             "orders that this device did not send work in the account",
-            mend="Cancel them at the broker",
+            fix="Cancel them at the broker",
             where=", ".join(order.client_order_id for order in working[:NAMED_IN_ERROR]),
         )
     if found := undecided(path, positions):
         raise FixInput(
             f"the account holds {len(found)} positions that are not this device's",
             where=", ".join(f"{p.symbol} {p.quantity}" for p in found[:NAMED_IN_ERROR]),
-            mend="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; both list them first",
+            fix="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; both list them first",
         )
 
 
@@ -177,7 +177,7 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
             raise TripwireHalt(
                 f"account {reports.account.number} answers, the ledger is of {before.account}",
                 where="ACCOUNT",
-                mend="Was the paper account reset, or are the credentials another account's?",
+                fix="Was the paper account reset, or are the credentials another account's?",
             )
         _take_over(path, reports)
         result = compare(path, before, reports).knowing(_accepted(path))

@@ -66,5 +66,5 @@ def _limit_collar(path: OrderPath, done: list[JournalEntry]) -> None:
         raise TripwireHalt(
             f"{refused} orders are too far from the market's price",
             where=COLLAR,
-            mend="Compare the reference prices with the market before you re-arm",
+            fix="Compare the reference prices with the market before you re-arm",
         )

@@ -58,5 +58,5 @@ def _excess(what: str, intent: Intent) -> TripwireHalt:
     return TripwireHalt(
         f"order {intent.key.client_order_id} would exceed the frozen plan: {what}",
         where="PLAN_CONSERVATION",
-        mend="Find out what produced it before you re-arm",
+        fix="Find out what produced it before you re-arm",
     )

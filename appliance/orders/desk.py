@@ -83,7 +83,7 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
     ]
     if faults:
         raise TripwireHalt(
-            f"the account may not trade this plan: {'; '.join(faults)}", where="ACCOUNT", mend="Look at the account at the broker"
+            f"the account may not trade this plan: {'; '.join(faults)}", where="ACCOUNT", fix="Look at the account at the broker"
         )
     ours = path.calendar.session(plan.session)
     theirs = path.broker.calendar(plan.session, plan.session)
@@ -91,7 +91,7 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
         raise TripwireSkip(
             f"the broker's calendar differs from the dataset's for {plan.session}",
             where="CALENDAR",
-            mend="Was an unscheduled closure announced? Publish a dataset with the new calendar",
+            fix="Was an unscheduled closure announced? Publish a dataset with the new calendar",
         )
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()

@@ -60,6 +60,6 @@ def another_device(what: str, where: str) -> TripwireHalt:
     return TripwireHalt(
         f"{what}: another device trades this account, or this ledger is lost or older than the account ({where})",
         where=OTHER_DEVICE,
-        mend="Is there another device? Stop one of the two for good. Is there none? Restore the newest backup, or fill "
+        fix="Is there another device? Stop one of the two for good. Is there none? Restore the newest backup, or fill "
         "an empty ledger by `appliance rebuild`. Otherwise leave this one halted",
     )

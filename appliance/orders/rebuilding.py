@@ -32,7 +32,7 @@ def rebuild(path: OrderPath, session: date, phase: Phase, since: date) -> Agreem
         raise FixInput(
             "this ledger is not empty; it is never rebuilt over what it holds",
             where=str(path.ledger.path),
-            mend="Move the file away first if it is beyond repair",
+            fix="Move the file away first if it is beyond repair",
         )
     path.latch.halt(HALT_NAME, "the ledger was rebuilt from the broker; look at it before you re-arm", path.clock.now())
     reports = fetch(path, since)

@@ -70,6 +70,6 @@ def _sought(path: OrderPath, entry: JournalEntry) -> BrokerOrder:
         raise UnknownOrder(
             "the broker no longer knows an order that it acknowledged",
             where=entry.client_order_id,
-            mend="Was the paper account reset? Look at it before you re-arm",
+            fix="Was the paper account reset? Look at it before you re-arm",
         )
     return order

@@ -79,5 +79,5 @@ def _unproven(cid: str, error: BrokerUnreachable) -> UnknownOrder:
     return UnknownOrder(
         "the outcome of an order cannot be proven: the look-up is not answered",
         where=f"{cid}: {error}",
-        mend="When the broker answers again, re-arm: the order is looked up before anything else",
+        fix="When the broker answers again, re-arm: the order is looked up before anything else",
     )

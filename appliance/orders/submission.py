@@ -152,12 +152,12 @@ def _after_absence(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     if not path.latch.read().is_armed:
         return _lapse(path, entry, "absent, and the device is halted")
     if entry.posts > 1:
-        raise UnknownOrder("an order is absent after it was sent again", where=cid, mend="Look at the broker before you re-arm")
+        raise UnknownOrder("an order is absent after it was sent again", where=cid, fix="Look at the broker before you re-arm")
     if intents.resent(path.ledger, entry.intent.key.session) >= path.config.submission.max_resends:
         raise TripwireHalt(
             f"more than {path.config.submission.max_resends} orders had to be sent again",
             where="RESENDS",
-            mend="Look at the broker before you re-arm",
+            fix="Look at the broker before you re-arm",
         )
     _conserve(path, plans.require(path.ledger, entry.intent.key.session), entry.intent)
     return _post(path, entry)

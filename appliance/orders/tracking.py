@@ -38,7 +38,7 @@ def adopt(path: OrderPath, entry: JournalEntry, order: BrokerOrder, reason: str)
         raise UnknownOrder(
             "the broker's order under our id is not the one that we meant",
             where=f"{entry.client_order_id}: {order.side} {order.quantity} {order.symbol} {order.time_in_force}",
-            mend="Look at the account's orders before anything is sent again",
+            fix="Look at the account's orders before anything is sent again",
         )
     return track(path, entry, order)
 
@@ -74,10 +74,10 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
         raise UnknownOrder(
             "two broker orders stand under one id of ours",
             where=f"{cid}: {entry.broker_order_id} and {order.id}",
-            mend="Cancel the newest and look at the account",
+            fix="Cancel the newest and look at the account",
         )
     if order.status is OrderStatus.UNKNOWN:
-        raise UnknownBrokerState(f"order status is {order.raw_status!r}, a word that we do not know", where=cid, mend="Look at the order")
+        raise UnknownBrokerState(f"order status is {order.raw_status!r}, a word that we do not know", where=cid, fix="Look at the order")
     if order.filled_quantity > entry.intent.quantity:
         raise _break(f"{order.filled_quantity} of {entry.intent.quantity} shares are filled", cid)
     if order.filled_quantity < entry.filled_quantity:
@@ -143,4 +143,4 @@ def _state(order: BrokerOrder) -> IntentState:
 
 
 def _break(what: str, client_order_id: str) -> ReconBreak:
-    return ReconBreak(what, where=client_order_id, mend="Compare the order at the broker with the ledger's events")
+    return ReconBreak(what, where=client_order_id, fix="Compare the order at the broker with the ledger's events")

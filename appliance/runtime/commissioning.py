@@ -50,7 +50,7 @@ def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey
         The settings name a store that cannot be opened.
     """
     if folder.config.exists() or folder.ledger.exists():
-        raise FixInput("this folder already holds a device", where=str(folder.root), mend="Choose another --state")
+        raise FixInput("this folder already holds a device", where=str(folder.root), fix="Choose another --state")
     sources = Sources(config.stores, credentials)
     if config.venue.is_hosted:
         sources.require_folder()  # refused now rather than by the first command
@@ -118,7 +118,7 @@ def root_key(path: Path) -> PublicKey:
         raise FixInput(
             "the trainer's root key cannot be read",
             where=f"{path}: {reason_of(error)}",
-            mend="Give the root.pub that `trainer keys` wrote with --trust",
+            fix="Give the root.pub that `trainer keys` wrote with --trust",
         ) from None
 
 
@@ -135,14 +135,14 @@ def trusted(trust: Path | None, store: str) -> PublicKey:
         raise FixInput(
             "the root key decides what this device believes and does not come over the network",
             where="--trust",
-            mend="Give the root.pub that `trainer keys` wrote with --trust",
+            fix="Give the root.pub that `trainer keys` wrote with --trust",
         )
     return root_key(trust or Path(store) / ROOT_KEY)
 
 
 def _sections(configs: Path) -> dict[str, Any]:
     if not configs.is_dir():
-        raise BadConfig("no such folder of settings", where=str(configs), mend="Name a folder with appliance.yml")
+        raise BadConfig("no such folder of settings", where=str(configs), fix="Name a folder with appliance.yml")
     content = _yaml(configs / "appliance.yml")
     for section in SECTIONS:
         if found := _yaml(configs / f"{section}.yml"):
@@ -156,7 +156,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
+        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
     if content is not None and not isinstance(content, dict):
-        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), mend="Correct the file")
+        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), fix="Correct the file")
     return dict(content or {})

@@ -150,13 +150,13 @@ class Device:
                 words = f"the file HALT was found: {halt_file.words(self.fs, self.folder)}"
                 record = self.latch.halt("MANUAL", words, instant(self.clock))
                 self.tell_without_ledger(record, error)
-                raise DeviceHalted(record.sentence(), mend=str(error)) from error
+                raise DeviceHalted(record.sentence(), fix=str(error)) from error
             honour_halt_request(deps, session)
 
     def require_ledger(self) -> None:
         """Raise `LedgerDamaged` where a device may send orders and its ledger is not there: it is never begun anew."""
         if self.latch.read().is_armed and not self.folder.ledger.exists():
-            raise LedgerDamaged("the ledger of an armed device is gone", where=str(self.folder.ledger), mend=RESTORE)
+            raise LedgerDamaged("the ledger of an armed device is gone", where=str(self.folder.ledger), fix=RESTORE)
 
     def tell_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
         """Cancel what works and tell a person of a halt that the ledger does not hold."""
@@ -177,7 +177,7 @@ class Device:
             raise NotASession(
                 f"{session} lies in the future",
                 where=f"{self.manifest.name} ends {self.manifest.last}",
-                mend="The embedded exchange trades sessions that the dataset holds",
+                fix="The embedded exchange trades sessions that the dataset holds",
             )
 
     @property
@@ -193,7 +193,7 @@ class Device:
         elif clock.now() > row.deadline and not self.has_ended(job, session):
             raise FixInput(
                 f"the window of {job} for {session} has passed",
-                mend="Past sessions are never traded; ask for a later one",
+                fix="Past sessions are never traded; ask for a later one",
                 where=f"the device's clock says {utc_words(clock.now())}",
             )
 

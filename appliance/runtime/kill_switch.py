@@ -112,7 +112,7 @@ def killable(device: Device) -> Iterator[None]:
             for number in SIGNALS:
                 signal.signal(number, before[number])
     if switch.by:
-        raise DeviceHalted(device.latch.read().sentence(), mend="Find the cause before you re-arm")
+        raise DeviceHalted(device.latch.read().sentence(), fix="Find the cause before you re-arm")
 
 
 def _watch(device: Device, stop: threading.Event) -> None:

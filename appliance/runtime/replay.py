@@ -79,7 +79,7 @@ def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, st
         Ledger and exchange differ after a session.
     """
     if not config.venue.is_hosted:
-        raise FixInput("a replay runs against a hosted exchange", where="venue", mend="Use --venue exchange without --url")
+        raise FixInput("a replay runs against a hosted exchange", where="venue", fix="Use --venue exchange without --url")
     config = config.model_copy(update={"backup": BackupConfig()})  # its copies have no place beside the real ones
     manifest = commission(folder, config, root_key)
     days = manifest.calendar.between(start, end)
@@ -87,7 +87,7 @@ def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, st
         raise NotASession(
             f"{start} to {end} holds no sessions that can be replayed",
             where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
-            mend="Choose a range inside it",
+            fix="Choose a range inside it",
         )
     done: list[JobReport] = []
     with opened(folder.root, machine=FixedMachine()) as device:

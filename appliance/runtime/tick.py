@@ -28,7 +28,7 @@ def tick(device: Device) -> list[JobReport]:
         raise FixInput(
             "a hosted exchange has no time of its own",
             where="venue.url is empty",
-            mend="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
+            fix="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )
     with device.deps() as deps:  # a kill and an unheard page come before any job
         honour_halt_request(deps, None)

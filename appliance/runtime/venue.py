@@ -144,7 +144,7 @@ def _credentials(folder: Path | None) -> tuple[str, str]:
         raise BadConfig(
             "a paper account needs credentials",
             where="venue.broker: alpaca-paper",
-            mend="Run under systemd with LoadCredential, or give --credentials DIR",
+            fix="Run under systemd with LoadCredential, or give --credentials DIR",
         )
     try:
         return tuple((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE))  # type: ignore[return-value]

@@ -34,11 +34,11 @@ def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[
         return found
     sentence = f"{tripped.name}: {tripped.detail} ({figure(tripped.value)} against {tripped.limit:g})"
     if tripped.action is Action.HALT:
-        raise TripwireHalt(sentence, where=tripped.name, mend="Find the cause before you re-arm")
+        raise TripwireHalt(sentence, where=tripped.name, fix="Find the cause before you re-arm")
     for row in reductions.hold(deps, session, found):
         tell(deps, Severity.PAGE, f"reduce-{row.id}", f"REDUCE by {row.name}", reductions.sentence(row))
     if tripped.action is Action.SKIP:
-        raise TripwireSkip(sentence, where=tripped.name, mend="The next session tries again by itself")
+        raise TripwireSkip(sentence, where=tripped.name, fix="The next session tries again by itself")
     severity = Severity.INFO if tripped.action is Action.REFUSE else Severity.WARN
     tell(deps, severity, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
     return found

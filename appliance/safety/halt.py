@@ -74,7 +74,7 @@ def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: s
     deps.latch.close()
     record = deps.latch.halt(name, reason, instant(deps.clock))
     if deps.latch.is_refused:  # nor does it take a journal: nothing leaves, and the next attempt finds out again
-        raise LedgerUnusable("a halt cannot be written", where=record.reason, mend="Replace the disk, or remount it")
+        raise LedgerUnusable("a halt cannot be written", where=record.reason, fix="Replace the disk, or remount it")
     carry_out(deps, session, record, name, reason, measure)
     return record
 

@@ -97,7 +97,7 @@ class FolderStore:
         return StoreUnreachable(
             "the store could not be read",
             where=f"{path}: {error.strerror}",
-            mend="Check the path in the device's config.yml, that it is mounted, and whose files these are",
+            fix="Check the path in the device's config.yml, that it is mounted, and whose files these are",
         )
 
 

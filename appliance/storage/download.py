@@ -53,7 +53,7 @@ def bring(store: Store, name: str, to: Path, *, sha256: str, size: int) -> int:
         came += _go_on(store, name, part, size)
     if not _is(part, sha256, size):
         part.unlink(missing_ok=True)
-        raise BadDataset("the file is not what the manifest vouches for", where=name, mend="Publish the dataset again on the trainer")
+        raise BadDataset("the file is not what the manifest vouches for", where=name, fix="Publish the dataset again on the trainer")
     settle(part, to)
     return came
 

@@ -89,14 +89,12 @@ class Sources:
             raise BadConfig(
                 "a hosted exchange reads its market from a folder",
                 where=f"stores.data: {self.config.data}",
-                mend="Name a folder, or serve the exchange with `paper-exchange serve` and give --url",
+                fix="Name a folder, or serve the exchange with `paper-exchange serve` and give --url",
             )
         folder = Path(self.config.data)
         if not folder.is_dir():
             raise StoreUnreachable(
-                "the store could not be read",
-                where=str(folder),
-                mend="Check stores.data in the device's config.yml, and that it is mounted",
+                "the store could not be read", where=str(folder), fix="Check stores.data in the device's config.yml, and that it is mounted"
             )
         return folder
 

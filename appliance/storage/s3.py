@@ -26,7 +26,7 @@ class S3Store:
         content = self._objects.get(name)
         if content is None:
             raise StoreUnreachable(
-                "the store does not hold it", where=f"{self._objects.place}/{name}", mend="Publish, or check stores in config.yml"
+                "the store does not hold it", where=f"{self._objects.place}/{name}", fix="Publish, or check stores in config.yml"
             )
         return content
 

@@ -108,7 +108,7 @@ class ExchangeTime:
             raise BrokerUnreachable(
                 "the exchange does not tell the time",
                 where=f"{self._url}: {reason_of(error)}",
-                mend="Start it with `paper-exchange serve` or correct venue.url in config.yml",
+                fix="Start it with `paper-exchange serve` or correct venue.url in config.yml",
             ) from None
 
     def monotonic(self) -> float:

@@ -109,7 +109,7 @@ class StateFolder:
             raise FixInput(
                 "this is not a device's state folder",
                 where=str(self.root),
-                mend="Run `appliance init --state DIR --venue VENUE --store STORE` or name another folder with --state",
+                fix="Run `appliance init --state DIR --venue VENUE --store STORE` or name another folder with --state",
             )
 
 
@@ -128,14 +128,14 @@ def only_daemon(folder: StateFolder) -> Iterator[None]:
 
 
 @contextmanager
-def _held(folder: StateFolder, lock: Path, what: str, mend: str) -> Iterator[None]:
+def _held(folder: StateFolder, lock: Path, what: str, fix: str) -> Iterator[None]:
     folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Locked(what, where=str(folder.root), mend=f"{mend}; there is never a reason to delete the lock file") from None
+        raise Locked(what, where=str(folder.root), fix=f"{fix}; there is never a reason to delete the lock file") from None
     try:
         yield
     finally:

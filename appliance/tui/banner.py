@@ -79,8 +79,8 @@ def standing(answer: Answer | None, age_seconds: float, note: str = "") -> Stand
     if answer.overview is None:
         trouble = answer.trouble
         word, what = (trouble.condition.value, trouble.what) if trouble else ("UNKNOWN", "nothing could be read")
-        mend = f"\n{what}.\nNext: {trouble.mend}.\n" if trouble else ""
-        return Standing(Level.UNKNOWN, "?", word, "whether all is well is not known", right, mend, is_old)
+        fix = f"\n{what}.\nNext: {trouble.fix}.\n" if trouble else ""
+        return Standing(Level.UNKNOWN, "?", word, "whether all is well is not known", right, fix, is_old)
     shown = answer.overview
     notice = old or _notice(answer, shown) or note
     level, symbol, sentence = _state(shown)
@@ -114,7 +114,7 @@ def _notice(answer: Answer, shown: Overview) -> str:
 
 def _told(answer: Answer) -> str:
     trouble = answer.trouble
-    return f"{trouble.condition.value}: {trouble.what}. Next: {trouble.mend}" if trouble is not None else ""
+    return f"{trouble.condition.value}: {trouble.what}. Next: {trouble.fix}" if trouble is not None else ""
 
 
 class Banner(Static):

@@ -163,7 +163,7 @@ def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
         listener = socket.create_server((HOST, port))
     except OSError as error:
         raise FixInput(
-            "the port cannot be listened on", where=f"{HOST}:{port}: {reason_of(error)}", mend="Choose another with --port"
+            "the port cannot be listened on", where=f"{HOST}:{port}: {reason_of(error)}", fix="Choose another with --port"
         ) from None
     with listener:
         _announce(f"http://{HOST}:{port}/{token}/", runtime)

@@ -50,7 +50,7 @@ class Trouble:
 
     condition: Condition
     what: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ class LedgerSource:
         try:
             return self._answer(question)
         except LedgerUnusable as error:
-            trouble = Trouble(Condition.UNUSABLE, _sentence(error), error.mend)
+            trouble = Trouble(Condition.UNUSABLE, _sentence(error), error.fix)
         except FixInput as error:
-            trouble = Trouble(Condition.MISSING, _sentence(error), error.mend)
+            trouble = Trouble(Condition.MISSING, _sentence(error), error.fix)
         except (apsw.BusyError, apsw.LockedError, Locked):
             trouble = Trouble(
                 Condition.LOCKED,
@@ -138,8 +138,8 @@ class LedgerSource:
                 "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
             )
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
-            mend = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
-            trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", mend)
+            fix = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
+            trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", fix)
         self.close()
         return Answer(question, self._now, self._clock.now(), trouble=trouble)
 
@@ -157,7 +157,7 @@ class LedgerSource:
             raise FixInput(
                 "this device has no ledger yet",
                 where=str(self.folder.ledger),
-                mend="Start the device, or run `appliance run-day`; the ledger is made then",
+                fix="Start the device, or run `appliance run-day`; the ledger is made then",
             )
         ledger = self._opened()
         now, real = self._now, self._clock.now()
@@ -236,7 +236,7 @@ def _venue(path: Path) -> _Venue:
         kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
         return _Venue(kept, is_exchange, url, Entering(**known))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise BadConfig("the device's settings cannot be read", where=f"{path}: {reason_of(error)}", mend="Correct the file") from None
+        raise BadConfig("the device's settings cannot be read", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
 
 
 def _sentence(error: TrademlError) -> str:

@@ -233,7 +233,7 @@ class AlpacaBroker:
                     raise UnknownBrokerState(
                         f"the broker refuses this key or account with {status}",
                         where=path,
-                        mend="Check the credentials and the account at the broker",
+                        fix="Check the credentials and the account at the broker",
                     ) from None
                 if status not in AGAIN_STATUSES:
                     raise BrokerUnreachable(f"the broker refuses the question with {status}", where=path) from None
@@ -242,7 +242,7 @@ class AlpacaBroker:
                 reason = reason_of(error)
             except BrokerUnreachable as error:
                 reason = error.where
-        raise BrokerUnreachable("the broker does not answer", where=f"{path}: {reason}", mend="It is asked again later")
+        raise BrokerUnreachable("the broker does not answer", where=f"{path}: {reason}", fix="It is asked again later")
 
     def _backoff(self, attempt: int) -> float:
         return float(self._config.backoff_seconds * 2**attempt * (0.5 + self._jitter.random()))
@@ -278,7 +278,7 @@ class AlpacaBroker:
             raise UnknownOrder(
                 "the broker acknowledged another order than the one sent",
                 where=f"sent {intent.key.client_order_id}, got {order.client_order_id}",
-                mend="Look at the account's orders before anything is sent again",
+                fix="Look at the account's orders before anything is sent again",
             )
         return Acked(order)
 
@@ -307,7 +307,7 @@ def _asked_for(found: BrokerOrder | None, asked: str, answered: str | None) -> B
         raise UnknownOrder(
             "the broker answered with another order",
             where=f"asked {asked}, got {answered}",
-            mend="Look at the account's orders before anything is sent again",
+            fix="Look at the account's orders before anything is sent again",
         )
     return found
 
@@ -346,7 +346,7 @@ def _tamed(client: TradingClient, transport: GuardedTransport) -> TradingClient:
         raise InvariantBroken(
             "this version of alpaca-py cannot be held to time-outs and single requests",
             where="TradingClient",
-            mend="Install the version that the lock file names",
+            fix="Install the version that the lock file names",
         )
     client._retry = 0
     session.trust_env = False  # neither a proxy nor a .netrc of the environment may redirect or sign an order

@@ -73,11 +73,11 @@ class Keys:
 def read_keys(folder: Path | None) -> Keys:
     """Read a key pair from a folder of credentials; raise `BadConfig` where there is none."""
     if folder is None:
-        raise BadConfig("Alpaca's data need a key pair", where="--credentials", mend=f"Name a folder with {KEY_FILE} and {SECRET_FILE}")
+        raise BadConfig("Alpaca's data need a key pair", where="--credentials", fix=f"Name a folder with {KEY_FILE} and {SECRET_FILE}")
     try:
         return Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except OSError as error:
-        raise BadConfig(f"no key pair ({reason_of(error)})", where=str(folder), mend=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None
+        raise BadConfig(f"no key pair ({reason_of(error)})", where=str(folder), fix=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None
 
 
 class DailyBar(NamedTuple):
@@ -179,10 +179,10 @@ class AlpacaData:
             raise BadConfig(
                 f"bars of the feed {feed!r} are no bars of the whole market",
                 where="--feed",
-                mend=f"Use {FEED}: features and fills need the consolidated tape's prices and volume",
+                fix=f"Use {FEED}: features and fills need the consolidated tape's prices and volume",
             )
         if not is_permitted(url):
-            raise BadConfig("neither Alpaca's data host nor this machine", where=url, mend=f"Use {DATA_URL}")
+            raise BadConfig("neither Alpaca's data host nor this machine", where=url, fix=f"Use {DATA_URL}")
         self._clock, self._jitter = clock, random.Random(0)
         bucket = TokenBucket(REQUESTS_PER_MINUTE, BURST, clock)
         base = url.rstrip("/")
@@ -279,7 +279,7 @@ class AlpacaData:
                 status = error.status_code
                 if status not in AGAIN:
                     raise BadBars(
-                        f"refused with {status}: {reason_of(error)}", where=self.name, mend="Check the key pair and its data rights"
+                        f"refused with {status}: {reason_of(error)}", where=self.name, fix="Check the key pair and its data rights"
                     ) from None
                 reason = f"answered {status}"
             except FAILURES as error:
@@ -292,7 +292,7 @@ class AlpacaData:
         raise BrokerUnreachable(
             f"no whole answer after {REPEATS + 1} requests ({reason})",
             where=self.name,
-            mend="Run the same command later: what had come is kept",
+            fix="Run the same command later: what had come is kept",
         )
 
 
@@ -301,7 +301,7 @@ def _tame(client: RESTClient, transport: GuardedTransport) -> None:
     session = getattr(client, "_session", None)
     if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
         raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py", mend="Install the version that the lock file names"
+            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py", fix="Install the version that the lock file names"
         )
     client._retry = 0
     session.trust_env = False
@@ -319,14 +319,14 @@ def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
     try:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise BadBars(f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", mend="Try later") from None
+        raise BadBars(f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", fix="Try later") from None
 
 
 def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
     try:
         rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise BadBars(f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", mend="Try later") from None
+        raise BadBars(f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", fix="Try later") from None
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 
@@ -342,9 +342,7 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
             else:
                 found += [reader(row) for row in rows]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise BadBars(
-            f"an answer is not in the shape of corporate actions ({reason_of(error)})", where="alpaca", mend="Try later"
-        ) from None
+        raise BadBars(f"an answer is not in the shape of corporate actions ({reason_of(error)})", where="alpaca", fix="Try later") from None
     return found, untold
 
 

@@ -60,12 +60,12 @@ _SIGNS = {"long": 1, "short": -1}
 
 def unreadable(what: str) -> BrokerUnreachable:
     """Return the error for an answer that did not arrive whole."""
-    return BrokerUnreachable("the broker's answer cannot be read", where=what, mend="It is asked again on the next run")
+    return BrokerUnreachable("the broker's answer cannot be read", where=what, fix="It is asked again on the next run")
 
 
 def unknown_word(key: str, value: str) -> UnknownBrokerState:
     """Return the error for a word that decides something and that we do not know."""
-    return UnknownBrokerState(f"{key} is {value!r}, a word that we do not know", mend="Look at the account")
+    return UnknownBrokerState(f"{key} is {value!r}, a word that we do not know", fix="Look at the account")
 
 
 def body(content: object, what: str) -> Body:

@@ -55,7 +55,7 @@ def require_permitted(url: str) -> None:
         raise BadConfig(
             "orders go to the paper account or to this machine, nowhere else",
             where=url,
-            mend="Use https://paper-api.alpaca.markets or the embedded exchange",
+            fix="Use https://paper-api.alpaca.markets or the embedded exchange",
         )
 
 

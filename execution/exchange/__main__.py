@@ -100,13 +100,13 @@ def _listen(port: int) -> socket.socket:
         raise BadConfig(
             f"the port cannot be listened on: {reason_of(error)}",
             where=f"--port {port}",
-            mend="Stop what listens there, name another one, or 0 for a free one",
+            fix="Stop what listens there, name another one, or 0 for a free one",
         ) from None
 
 
 def _require_port(port: int, option: str) -> None:
     if not 0 <= port <= PORT_MAX:
-        raise BadConfig("no such port", where=f"{option} {port}", mend=f"Name one up to {PORT_MAX}, or 0 for a free one")
+        raise BadConfig("no such port", where=f"{option} {port}", fix=f"Name one up to {PORT_MAX}, or 0 for a free one")
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None)
 
     if port is None or authority is None:
         where = "--stand-in-port, --stand-in-ca"
-        raise BadConfig("a stand-in needs a port and a file", where=where, mend="Give both or neither")
+        raise BadConfig("a stand-in needs a port and a file", where=where, fix="Give both or neither")
     _require_port(port, "--stand-in-port")
     with ExitStack() as standing:
         try:
@@ -125,7 +125,7 @@ def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None)
             raise BadConfig(
                 f"the stand-in cannot be set up: {reason_of(error)}",
                 where=f"--stand-in-port {port} --stand-in-ca {authority}",
-                mend="Name a free port and a file to write",
+                fix="Name a free port and a file to write",
             ) from None
         yield proxy, frozenset(HOSTS)
 
@@ -148,7 +148,7 @@ def _clock(kind: ClockKind, at: str, market: Market, state: Path | None) -> Exch
         raise BadConfig(
             f"the calendar of the data ends with {market.calendar.days[-1]}",
             where=where,
-            mend="Name an earlier instant by --at, or data that reach further",
+            fix="Name an earlier instant by --at, or data that reach further",
         )
     return WallClock() if kind is ClockKind.WALL else VirtualClock(start)
 
@@ -158,7 +158,7 @@ def _instant(at: str) -> datetime:
         start = datetime.fromisoformat(at)
         return (start if start.tzinfo else start.replace(tzinfo=NEW_YORK)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadConfig("not an ISO 8601 instant", where=f"--at {at}", mend="Write 2021-10-01T08:00:00-04:00") from None
+        raise BadConfig("not an ISO 8601 instant", where=f"--at {at}", fix="Write 2021-10-01T08:00:00-04:00") from None
 
 
 def main() -> None:

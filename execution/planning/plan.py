@@ -116,7 +116,7 @@ def plan(
         Equity is not positive.
     """
     if not account.equity.is_finite() or account.equity <= 0:
-        raise TripwireSkip(f"equity is {account.equity} USD", where="ACCOUNT", mend="Look at the account")
+        raise TripwireSkip(f"equity is {account.equity} USD", where="ACCOUNT", fix="Look at the account")
     wanted = _by_symbol(targets.symbols, targets.weights)
     symbols = sorted({*wanted, *(symbol for symbol, held in positions.items() if held != 0)})
     priced = {symbol: price for symbol in symbols if _is_price(price := prices.get(symbol))}

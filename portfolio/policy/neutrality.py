@@ -106,7 +106,7 @@ def neutralise(weights: Floats, cap: float, limited: Exposures) -> tuple[Floats,
     raise NoFeasibleBook(
         f"name caps and neutrality did not meet within {MAX_PASSES} passes",
         where=figures,
-        mend="Widen net_limit, beta_limit or sector_limit, or hold more names",
+        fix="Widen net_limit, beta_limit or sector_limit, or hold more names",
     )
 
 

@@ -207,10 +207,10 @@ def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str,
     rows = [i for i, symbol in enumerate(scores.symbols) if symbol in place]
     symbols = tuple(scores.symbols[i] for i in rows)
     if not symbols:
-        raise ScoresInvalid("no scored name has a risk estimate", where=str(scores.asof), mend="Check scores and bars of this session")
+        raise ScoresInvalid("no scored name has a risk estimate", where=str(scores.asof), fix="Check scores and bars of this session")
     values = scores.values[rows]
     if len(symbols) > 1 and float(np.ptp(values)) == 0.0:
-        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), mend="Check the features of this session")
+        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), fix="Check the features of this session")
     at = [place[symbol] for symbol in symbols]
     z = inverse_normal(values)
     return Candidates(

@@ -60,7 +60,7 @@ def session_cvar(returns: Floats, q: float, method: CvarMethod) -> float:
     losses = -returns
     if method is CvarMethod.NORMAL:
         if losses.size == 0:
-            raise TooLittleHistory("no losses to average", mend="Give at least one loss")
+            raise TooLittleHistory("no losses to average", fix="Give at least one loss")
         return normal_cvar(0.0, math.sqrt(float(np.square(losses).mean())), q)
     if method is CvarMethod.EVT and float(np.quantile(losses, EVT_THRESHOLD)) > 0:
         return fit_pareto_tail(losses, float(np.quantile(losses, EVT_THRESHOLD))).cvar(q)
@@ -83,7 +83,7 @@ def historical_cvar(losses: Floats, q: float) -> float:
     9.666667
     """
     if losses.size == 0:
-        raise TooLittleHistory("no losses to average", mend="Give at least one loss")
+        raise TooLittleHistory("no losses to average", fix="Give at least one loss")
     worst = np.sort(losses)[::-1]
     tail = (1.0 - q) * worst.size
     whole = min(math.floor(tail + 1e-9), worst.size)
@@ -150,7 +150,7 @@ def fit_pareto_tail(losses: Floats, threshold: float) -> ParetoTail:
     """
     excess = losses[losses > threshold] - threshold
     if excess.size < MIN_EXCEEDANCES:
-        raise TooLittleHistory(f"{excess.size} losses above {threshold:g}, a tail needs {MIN_EXCEEDANCES}", mend="Lower the threshold")
+        raise TooLittleHistory(f"{excess.size} losses above {threshold:g}, a tail needs {MIN_EXCEEDANCES}", fix="Lower the threshold")
     scaled = excess / float(excess.mean())
     # At scale 1 every finite-mean tail has r in this range; the left end is where xi reaches -1/2.
     left, right = -1.0 / float(scaled.max()) * (1 - 1e-9), 50.0

@@ -110,7 +110,7 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
         raise TooLittleHistory(
             f"{len(bars.sessions)} sessions of bars, the risk model needs {WINDOW_SESSIONS}",
             where=str(bars.asof),
-            mend="Extend the dataset backwards",
+            fix="Extend the dataset backwards",
         )
     recorded = bars.total_return[-WINDOW_SESSIONS:]
     returns = limited(recorded)
@@ -124,7 +124,7 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
         raise TooLittleHistory(
             f"no eligible name has returns on {MIN_OBSERVED_SHARE:.0%} of {WINDOW_SESSIONS} sessions",
             where=str(bars.asof),
-            mend="Look at the audit of these sessions",
+            fix="Look at the audit of these sessions",
         )
     chosen = np.flatnonzero(judged)
     covariance, shrinkage = ledoit_wolf(deviations(returns[:, chosen], observed[:, chosen]))

@@ -59,7 +59,7 @@ def read_folder(folder: Path) -> Contents:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise BundleRefused(f"no such bundle folder: {reason_of(error)}", where=str(folder), mend="Fetch the bundle again") from None
+        raise BundleRefused(f"no such bundle folder: {reason_of(error)}", where=str(folder), fix="Fetch the bundle again") from None
     try:
         return _read_all(descriptor, str(folder))
     except OSError as error:

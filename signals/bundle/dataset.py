@@ -47,11 +47,11 @@ def open_dataset(manifest: bytes, signature: bytes | None, keyset: Keyset, today
         raise BadDataset(
             "the key set names no data keys, so no dataset can be believed",
             where=place,
-            mend="Run `trainer rotate-keys --add-data --keys DIR --to STORE` on the trainer",
+            fix="Run `trainer rotate-keys --add-data --keys DIR --to STORE` on the trainer",
         )
     if signature is None:
         raise BadDataset(
-            "the published dataset is unsigned", where=place, mend=f"Run `trainer sign-data --keys DIR --at {where}` on the trainer"
+            "the published dataset is unsigned", where=place, fix=f"Run `trainer sign-data --keys DIR --at {where}` on the trainer"
         )
     try:
         for content, limit in ((signature, MAX_SIGNATURE_BYTES), (manifest, MAX_MANIFEST_BYTES)):
@@ -63,6 +63,6 @@ def open_dataset(manifest: bytes, signature: bytes | None, keyset: Keyset, today
         raise BadDataset(
             f"the published dataset is refused: {error.what}",
             where=place,
-            mend="Publish it again with `trainer publish-data --keys DIR`, and find out who else writes there",
+            fix="Publish it again with `trainer publish-data --keys DIR`, and find out who else writes there",
         ) from None
     return Manifest.from_bytes(manifest, where=place)

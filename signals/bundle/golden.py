@@ -45,7 +45,7 @@ class Golden:
         if not np.all(np.isfinite(self.scores)) or np.any(np.isinf(self.inputs)):
             raise BundleRefused("golden vectors that are not finite")
         if float(np.ptp(self.scores)) == 0.0:
-            raise BundleRefused("golden scores that are all equal prove nothing", mend="Look at the model")
+            raise BundleRefused("golden scores that are all equal prove nothing", fix="Look at the model")
         self.inputs.setflags(write=False)
         self.scores.setflags(write=False)
 
@@ -63,7 +63,7 @@ class Golden:
             raise BundleRefused(
                 f"golden vectors do not reproduce on this machine: off by up to {difference:.3g}",
                 where=where,
-                mend="Compare the versions of onnxruntime and train again",
+                fix="Compare the versions of onnxruntime and train again",
             )
 
     def to_bytes(self) -> bytes:

@@ -146,7 +146,7 @@ def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: 
         raise BundleRefused(
             f"key set version {keyset.version} is older than {minimum_version}, which this device has seen",
             where="keyset.json",
-            mend="Publish the newest key set",
+            fix="Publish the newest key set",
         )
     return keyset
 
@@ -158,7 +158,7 @@ def open_sealed(content: bytes, kind: str, roots: Iterable[PublicKey], where: st
         raise BundleRefused(
             "not signed by a root key that this device trusts",
             where=where,
-            mend="Compare the root key with the one the device was initialised with",
+            fix="Compare the root key with the one the device was initialised with",
         )
     return payload
 
@@ -182,7 +182,7 @@ def require_signers(signers: frozenset[str], keyset: Keyset, today: date, where:
     """
     role = of or keyset
     if today > keyset.valid_until:
-        raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, mend="Publish a new key set")
+        raise BundleRefused(f"the key set expired on {keyset.valid_until}", where=where, fix="Publish a new key set")
     counted = signers & role.usable(today)
     if len(counted) < role.threshold:
         lost = ", ".join(sorted(signers - counted))

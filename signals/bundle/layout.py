@@ -139,7 +139,7 @@ def read_sequence(content: bytes, where: str) -> int:
     document = parse_json(content, where)
     found = document.get("seq") if isinstance(document, dict) else None
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        raise BundleRefused("it holds no sequence", where=where, mend="Restore it from a backup")
+        raise BundleRefused("it holds no sequence", where=where, fix="Restore it from a backup")
     return found
 
 
@@ -149,4 +149,4 @@ def _places(sleeves: Sequence[str], roles: Sequence[Role]) -> Iterator[str]:
 
 
 def _not_a_pointer(why: str, where: str) -> BundleRefused:
-    return BundleRefused(f"latest.json cannot be read: {why}", where=where, mend="Publish the bundle again")
+    return BundleRefused(f"latest.json cannot be read: {why}", where=where, fix="Publish the bundle again")

@@ -120,7 +120,7 @@ def valid_signers(kind: str, body: bytes, signatures: bytes, keys: Iterable[Publ
         if keyid not in known:
             continue  # signed by a key that this device does not know yet, or no longer trusts
         if not known[keyid].has_signed(kind, body, signature):
-            raise BundleRefused(f"the signature of key {keyid} is wrong", where=where, mend="Fetch the bundle again")
+            raise BundleRefused(f"the signature of key {keyid} is wrong", where=where, fix="Fetch the bundle again")
         signers.add(keyid)
     return frozenset(signers)
 
@@ -149,7 +149,7 @@ def _signature_rows(content: bytes, where: str) -> list[tuple[str, bytes]]:
     document = parse_json(content, where)
     rows = document.get("signatures") if isinstance(document, Mapping) else None
     if not isinstance(rows, list) or not rows:
-        raise BundleRefused("unsigned", where=where, mend="Only signed bundles are accepted")
+        raise BundleRefused("unsigned", where=where, fix="Only signed bundles are accepted")
     if len(rows) > MAX_SIGNATURES:
         raise BundleRefused(f"{len(rows)} signatures, more than {MAX_SIGNATURES}", where=where)
     pairs = []

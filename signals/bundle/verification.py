@@ -151,7 +151,7 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     manifest = parse(raw, BundleManifest, f"{where}/{MANIFEST_NAME}")
     if manifest.keyset_version > keyset.version:
         raise BundleRefused(
-            f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where, mend="Fetch the newest key set"
+            f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where, fix="Fetch the newest key set"
         )
     age = _check_age(manifest, policy, where)
     _check_sequence(manifest, policy, where)
@@ -173,7 +173,7 @@ def _needed(contents: Contents, name: str) -> bytes:
         raise BundleRefused(f"{name} is {contents.irregular[name]}", where=contents.where)
     if name not in contents.files:
         what = "unsigned: manifest.sig is missing" if name == SIGNATURE_NAME else f"{name} is missing"
-        raise BundleRefused(what, where=contents.where, mend="Fetch the bundle again")
+        raise BundleRefused(what, where=contents.where, fix="Fetch the bundle again")
     return contents.files[name]
 
 
@@ -186,7 +186,7 @@ def _check_age(manifest: BundleManifest, policy: Policy, where: str) -> int:
         raise BundleRefused(f"its age cannot be counted: {error}", where=where) from None
     limit = _age_limit(manifest, policy)
     if age > limit and policy.refuses_expired:
-        raise BundleRefused(f"expired: {age} sessions old, {limit} are allowed", where=where, mend="Train again")
+        raise BundleRefused(f"expired: {age} sessions old, {limit} are allowed", where=where, fix="Train again")
     if age < 0:
         raise BundleRefused(f"trained on {manifest.last_training_session}, which lies in the future", where=where)
     return age
@@ -206,7 +206,7 @@ def _check_sequence(manifest: BundleManifest, policy: Policy, where: str) -> Non
     raise BundleRefused(
         f"sequence {manifest.seq} is not newer than {seen.seq}, which this device has run",
         where=where,
-        mend="Publish a newer bundle, or sign a rollback grant",
+        fix="Publish a newer bundle, or sign a rollback grant",
     )
 
 
@@ -222,14 +222,14 @@ def _check_role(manifest: BundleManifest, policy: Policy, where: str) -> None:
         raise BundleRefused(
             f"its role is {manifest.role}; accepted here: {accepted}",
             where=where,
-            mend=UNPROVEN if manifest.role is Role.EVALUATION else "Run `trainer publish --role champion`",
+            fix=UNPROVEN if manifest.role is Role.EVALUATION else "Run `trainer publish --role champion`",
         )
 
 
 def _check_file_set(manifest: BundleManifest, contents: Contents) -> None:
     expected = {file.path for file in manifest.files} | {MANIFEST_NAME, SIGNATURE_NAME}
     if missing := sorted(expected - contents.names):
-        raise BundleRefused(f"{missing[0]} is missing", where=contents.where, mend="Fetch the bundle again")
+        raise BundleRefused(f"{missing[0]} is missing", where=contents.where, fix="Fetch the bundle again")
     if extra := sorted(contents.names - expected):
         raise BundleRefused(f"{extra[0]!r} is not in the manifest", where=contents.where)
 
@@ -243,7 +243,7 @@ def _check_files(manifest: BundleManifest, contents: Contents) -> None:
             raise BundleRefused(f"{file.path} has {len(content)} bytes, not {file.size}", where=contents.where)
         if sha256_of(content) != file.sha256:
             raise BundleRefused(
-                f"{file.path} is not the file that was signed: its SHA-256 differs", where=contents.where, mend="Fetch the bundle again"
+                f"{file.path} is not the file that was signed: its SHA-256 differs", where=contents.where, fix="Fetch the bundle again"
             )
 
 
@@ -263,16 +263,16 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
         raise BundleRefused(f"learned for entry {manifest.entry!r}; this device trades {policy.entry!r}", where=where)
     if _version(manifest.min_appliance_version) > _version(policy.appliance_version):
         raise BundleRefused(
-            f"needs appliance {manifest.min_appliance_version}, this is {policy.appliance_version}", where=where, mend="Update the device"
+            f"needs appliance {manifest.min_appliance_version}, this is {policy.appliance_version}", where=where, fix="Update the device"
         )
     if manifest.sleeve not in policy.sleeves:
-        raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, mend="Update the device")
+        raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, fix="Update the device")
     difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
     if difference:
         raise BundleRefused(
             f"its features are not this device's: {difference}",
             where=where,
-            mend="Publish what the device's version has trained, or update the device",
+            fix="Publish what the device's version has trained, or update the device",
         )
 
 

@@ -139,7 +139,7 @@ class Bars:
         try:
             return self.symbols.index(symbol)
         except ValueError:
-            raise UnknownSymbol(f"{symbol} is not in these bars", mend="Check the spelling and the dataset") from None
+            raise UnknownSymbol(f"{symbol} is not in these bars", fix="Check the spelling and the dataset") from None
 
     def rows(self, first: int, last: int) -> Self:
         """Return the panel of rows first <= t < last."""

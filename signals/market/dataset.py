@@ -67,9 +67,9 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     manifest = Manifest.from_bytes(content, where=str(path))
     kept = manifest_path(folder, manifest.version)
     if kept != path and _bytes_of(kept, "the manifest's kept copy is missing", PUBLISH_AGAIN) != content:
-        raise BadDataset("manifest.json and the copy kept for its version differ", where=str(kept), mend=PUBLISH_AGAIN)
+        raise BadDataset("manifest.json and the copy kept for its version differ", where=str(kept), fix=PUBLISH_AGAIN)
     if version is not None and manifest.version != version:
-        raise BadDataset(f"this manifest is version {manifest.version}", where=str(path), mend=PUBLISH_AGAIN)
+        raise BadDataset(f"this manifest is version {manifest.version}", where=str(path), fix=PUBLISH_AGAIN)
     return manifest
 
 
@@ -78,7 +78,7 @@ def read_file(folder: Path, record: FileRecord) -> bytes:
     path = folder / record.path
     content = _bytes_of(path, "a file that the manifest lists is missing", PUBLISH_AGAIN)
     if len(content) != record.size or sha256_of(content) != record.sha256:
-        raise BadDataset("the file is not what the manifest vouches for", where=str(path), mend=PUBLISH_AGAIN)
+        raise BadDataset("the file is not what the manifest vouches for", where=str(path), fix=PUBLISH_AGAIN)
     return content
 
 
@@ -89,7 +89,7 @@ def read_table(folder: Path, record: FileRecord, columns: Sequence[str] | None =
         return read_parquet(content, columns)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise BadDataset(
-            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN
+            f"a vouched-for file is not the Parquet it should be ({reason_of(error)})", where=record.path, fix=PUBLISH_AGAIN
         ) from None
 
 
@@ -107,11 +107,11 @@ def session_range(manifest: Manifest, start: date | None, end: date | None) -> t
             raise NotASession(
                 f"the dataset has no bars of {day}",
                 where=f"{manifest.name} holds {manifest.first} to {manifest.last}",
-                mend="Ask for sessions inside that range",
+                fix="Ask for sessions inside that range",
             )
         manifest.calendar.index(day)
     if first > last:
-        raise NotASession(f"the range ends before it starts: {first} to {last}", mend="Swap the two dates")
+        raise NotASession(f"the range ends before it starts: {first} to {last}", fix="Swap the two dates")
     return first, last
 
 
@@ -147,7 +147,7 @@ def read_rows(folder: Path, manifest: Manifest, first: date, last: date) -> BarR
         if record.first is not None and record.last is not None and record.first <= last and record.last >= first
     ]
     if not tables:
-        raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", mend=PUBLISH_AGAIN)
+        raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", fix=PUBLISH_AGAIN)
     red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]
     return BarRows(pa.concat_tables(tables), manifest.calendar, red, manifest.basis)
 
@@ -165,7 +165,7 @@ def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
         try:
             actions += [_action(row) for row in _records(read_table(folder, record))]
         except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
-            raise BadDataset(f"a row is not an action ({reason_of(error)})", where=record.path, mend=PUBLISH_AGAIN) from None
+            raise BadDataset(f"a row is not an action ({reason_of(error)})", where=record.path, fix=PUBLISH_AGAIN) from None
     return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
 
 
@@ -186,10 +186,10 @@ def _action(row: dict[str, Any]) -> Action:
     )
 
 
-def _bytes_of(path: Path, what: str, mend: str) -> bytes:
+def _bytes_of(path: Path, what: str, fix: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise BadDataset(what, where=str(path), mend=mend) from None
+        raise BadDataset(what, where=str(path), fix=fix) from None
     except OSError as error:
-        raise BadDataset(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the disk") from None
+        raise BadDataset(f"unreadable ({reason_of(error)})", where=str(path), fix="Check the disk") from None

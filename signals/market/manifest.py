@@ -203,7 +203,7 @@ class Manifest:
             raise NotASession(
                 f"the dataset has no bars of {day}",
                 where=f"{self.name} holds {self.first} to {self.last}",
-                mend="Ingest bars that reach this session, or ask for another one",
+                fix="Ingest bars that reach this session, or ask for another one",
             ) from None
 
     def waiver(self, audit: SessionAudit) -> Waiver | None:
@@ -231,18 +231,18 @@ class Manifest:
             claimed = document.pop(CHECKSUM)
             if document["format"] != FORMAT:
                 raise BadDataset(
-                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where, mend="Ingest the data again with this program"
+                    f"manifest format {document['format']!r} is not {FORMAT!r}", where=where, fix="Ingest the data again with this program"
                 )
             if claimed != sha256_of(_canonical(document)):
                 raise BadDataset(
                     "the manifest's checksum does not match its content",
                     where=where,
-                    mend="Restore the file from manifests/ or publish the dataset again",
+                    fix="Restore the file from manifests/ or publish the dataset again",
                 )
             return _parse(document)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, InvariantBroken) as error:
             raise BadDataset(
-                f"not a manifest ({reason_of(error)})", where=where, mend="Restore the file from manifests/ or publish the dataset again"
+                f"not a manifest ({reason_of(error)})", where=where, fix="Restore the file from manifests/ or publish the dataset again"
             ) from None
 
 

@@ -87,10 +87,10 @@ class Calendar:
             raise NotASession(
                 f"{day} is past the end of the calendar",
                 where=f"{self.name} ends {self.days[-1]}",
-                mend="Publish a dataset with a longer calendar",
+                fix="Publish a dataset with a longer calendar",
             )
         near = self.days[min(position, len(self.days) - 1)]
-        raise NotASession(f"{day} is not a session", where=self.name, mend=f"The next session is {near}")
+        raise NotASession(f"{day} is not a session", where=self.name, fix=f"The next session is {near}")
 
     def offset(self, day: date, sessions: int) -> date:
         """Return the session `sessions` after (or before, if negative) the session `day`."""
@@ -99,7 +99,7 @@ class Calendar:
             raise NotASession(
                 f"{sessions} sessions from {day} lies outside the calendar",
                 where=f"{self.name} {self.days[0]} to {self.days[-1]}",
-                mend="Publish a dataset with a longer calendar",
+                fix="Publish a dataset with a longer calendar",
             )
         return self.days[position]
 
@@ -124,7 +124,7 @@ class Calendar:
             raise NotASession(
                 f"{utc_words(now)} is past the end of the calendar",
                 where=f"{self.name} ends {self.days[-1]}",
-                mend="Publish a dataset with a longer calendar",
+                fix="Publish a dataset with a longer calendar",
             )
         return self.days[position]
 
@@ -162,7 +162,7 @@ def xnys(first: date, last: date) -> Calendar:
         raise NotASession(
             f"no calendar of the exchange reaches from {first} to {last}",
             where=f"years {FIRST_YEAR} to {LAST_YEAR}",
-            mend="Correct the dates",
+            fix="Correct the dates",
         )
     import exchange_calendars
     import pandas as pd

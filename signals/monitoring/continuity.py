@@ -237,7 +237,7 @@ def _ratio(value: float, limit: float) -> float:
 
 
 def _unreadable(error: Exception) -> BundleRefused:
-    return BundleRefused(f"the limits of continuity cannot be read: {reason_of(error)}", mend="Publish another bundle")
+    return BundleRefused(f"the limits of continuity cannot be read: {reason_of(error)}", fix="Publish another bundle")
 
 
 def _take(evening: Evening, columns: tuple[str, ...]) -> Cells:

@@ -154,7 +154,7 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
         raise InvariantBroken(f"scores of shape {scores.shape} on features of {panel.eligible.shape}")
     if len(panel.sessions) < WINDOW_SESSIONS:
         raise TooLittleHistory(
-            f"drift needs {WINDOW_SESSIONS} sessions of history, not {len(panel.sessions)}", mend="Train on a longer range"
+            f"drift needs {WINDOW_SESSIONS} sessions of history, not {len(panel.sessions)}", fix="Train on a longer range"
         )
     rows = np.nonzero(panel.eligible)[0]
     features = {
@@ -162,7 +162,7 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
     }
     scored = np.isfinite(scores)
     if not scored.any():
-        raise TooLittleHistory("no training session has a score", mend="Train on a longer range")
+        raise TooLittleHistory("no training session has a score", fix="Train on a longer range")
     return {
         "format": FORMAT,
         "window_sessions": WINDOW_SESSIONS,
@@ -178,7 +178,7 @@ def continuity_limits(reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return what `signals.monitoring.continuity` judges by; None from a bundle of before it was recorded."""
     found = reference.get(CONTINUITY)
     if found is not None and not isinstance(found, Mapping):
-        raise BundleRefused("the limits of continuity are no mapping", mend="Publish another bundle")
+        raise BundleRefused("the limits of continuity are no mapping", fix="Publish another bundle")
     return found
 
 
@@ -224,7 +224,7 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
         )
         return TrailingDrift(features, _score_drift(reference, window, scores))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle") from None
+        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", fix="Publish another bundle") from None
 
 
 def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -> Drift:
@@ -232,7 +232,7 @@ def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -
     try:
         return _score_drift(reference, _window(reference), scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", mend="Publish another bundle") from None
+        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", fix="Publish another bundle") from None
 
 
 def _window(reference: Mapping[str, Any]) -> int:

@@ -156,4 +156,4 @@ def _read(kind: type[Read], found: object, what: str, where: str) -> Read | None
     try:
         return kind.model_validate(found, strict=False)
     except ValidationError as error:
-        raise BundleRefused(f"the {what} cannot be read: {error.errors()[0]['msg']}", where=where, mend="Train and publish again") from None
+        raise BundleRefused(f"the {what} cannot be read: {error.errors()[0]['msg']}", where=where, fix="Train and publish again") from None

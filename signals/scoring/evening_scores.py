@@ -133,12 +133,12 @@ def open_scores(content: bytes, keyset: Keyset, today: date, where: str) -> Even
         require_signers(signers, keyset, today, where)
         found = parse(payload, EveningScores, where)
     except BundleRefused as error:
-        raise ScoresRefused(error.what, where=error.where or where, mend="Deliver them again") from None
+        raise ScoresRefused(error.what, where=error.where or where, fix="Deliver them again") from None
     if found.keyset_version > keyset.version:
         raise ScoresRefused(
             f"signed under key set {found.keyset_version}, newer than {keyset.version}",
             where=where,
-            mend="Deliver the newest key set to the store",
+            fix="Deliver the newest key set to the store",
         )
     return found
 
@@ -147,8 +147,8 @@ def require_match(found: EveningScores, wanted: Wanted, where: str) -> None:
     """Raise `ScoresRefused` naming the first thing that is not what the device asks for."""
     if found.asof != wanted.asof:
         age = "older than" if found.asof < wanted.asof else "later than"
-        raise ScoresRefused(f"scores of {found.asof}, {age} {wanted.asof}", where=where, mend="Deliver this evening's")
-    for field, mend in (
+        raise ScoresRefused(f"scores of {found.asof}, {age} {wanted.asof}", where=where, fix="Deliver this evening's")
+    for field, fix in (
         ("sleeve", "Deliver the scores of the sleeve that the device trades"),
         ("calendar", "Score on the device's calendar"),
         ("spec_hash", "Score with the bundle that is in force"),
@@ -157,7 +157,7 @@ def require_match(found: EveningScores, wanted: Wanted, where: str) -> None:
     ):
         ours, theirs = getattr(wanted, field), getattr(found, field)
         if ours != theirs:
-            raise ScoresRefused(f"their {field} is {theirs[:16]}, not {ours[:16]}", where=where, mend=mend)
+            raise ScoresRefused(f"their {field} is {theirs[:16]}, not {ours[:16]}", where=where, fix=fix)
 
 
 def require_news(found: EveningScores, sha256: str, seen: Seen | None, where: str) -> None:
@@ -165,12 +165,12 @@ def require_news(found: EveningScores, sha256: str, seen: Seen | None, where: st
     if seen is None:
         return
     if found.asof < seen.asof:
-        raise ScoresRefused(f"scores of {found.asof} after those of {seen.asof} were accepted", where=where, mend="Deliver this evening's")
+        raise ScoresRefused(f"scores of {found.asof} after those of {seen.asof} were accepted", where=where, fix="Deliver this evening's")
     if found.asof == seen.asof and found.revision < seen.revision:
         raise ScoresRefused(
-            f"revision {found.revision} after revision {seen.revision} was accepted", where=where, mend="Deliver the newest revision"
+            f"revision {found.revision} after revision {seen.revision} was accepted", where=where, fix="Deliver the newest revision"
         )
     if (found.asof, found.revision) == (seen.asof, seen.revision) and sha256 != seen.sha256:
         raise ScoresRefused(
-            f"another document of revision {found.revision} than the one accepted", where=where, mend="Deliver a change as a new revision"
+            f"another document of revision {found.revision} than the one accepted", where=where, fix="Deliver a change as a new revision"
         )

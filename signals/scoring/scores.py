@@ -47,7 +47,7 @@ class Scores:
             raise ScoresInvalid(
                 f"{bad.size} of {self.values.size} scores are not finite",
                 where=f"first {self.symbols[bad[0]]}",
-                mend="Check the features of this session",
+                fix="Check the features of this session",
             )
         self.values.setflags(write=False)
 
@@ -69,7 +69,7 @@ def standardised(values: Floats) -> Floats:
         Fewer than two scores, or all of them equal: they rank nothing.
     """
     if values.size < 2 or float(np.ptp(values)) == 0.0:
-        raise ScoresInvalid(f"{values.size} scores that are all equal rank nothing", mend="Look at the bundle")
+        raise ScoresInvalid(f"{values.size} scores that are all equal rank nothing", fix="Look at the bundle")
     z: Floats = (values - values.mean()) / values.std(ddof=1)
     return z
 

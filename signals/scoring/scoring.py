@@ -35,17 +35,17 @@ def score(bundle: Bundle, features: FeaturePanel) -> Scores:
     asof = features.sessions[-1].astype(object)
     symbols, rows = features.at(asof)
     if not symbols:
-        raise DataNotUsable("no eligible name to score", where=str(asof), mend="Look at the audit of this session")
+        raise DataNotUsable("no eligible name to score", where=str(asof), fix="Look at the audit of this session")
     return Scores(asof, bundle.manifest.sleeve, symbols, predict(bundle.models, rows), bundle.sha256)
 
 
 def check_names(listed: tuple[str, ...], computed: tuple[str, ...]) -> None:
     """Raise `ScoresInvalid` naming the first feature that the bundle lists and the panel does not have there."""
-    mend = "Update the device, or publish a bundle for this version"
+    fix = "Update the device, or publish a bundle for this version"
     for position, (ours, theirs) in enumerate(zip(listed, computed, strict=False)):
         if ours != theirs:
-            raise ScoresInvalid(f"feature {position} is {theirs!r}, the bundle was trained with {ours!r}", mend=mend)
+            raise ScoresInvalid(f"feature {position} is {theirs!r}, the bundle was trained with {ours!r}", fix=fix)
     if len(listed) > len(computed):
-        raise ScoresInvalid(f"feature {listed[len(computed)]!r} of the bundle is missing", mend=mend)
+        raise ScoresInvalid(f"feature {listed[len(computed)]!r} of the bundle is missing", fix=fix)
     if len(computed) > len(listed):
-        raise ScoresInvalid(f"feature {computed[len(listed)]!r} is unknown to the bundle", mend=mend)
+        raise ScoresInvalid(f"feature {computed[len(listed)]!r} is unknown to the bundle", fix=fix)

@@ -94,6 +94,6 @@ def read_shadow_log(content: bytes, *, where: str) -> ShadowLog:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise FixInput(
-            f"not a shadow log: {place or 'content'}: {first['msg']}", where=where, mend="Export it again by `appliance shadow --to FILE`"
+            f"not a shadow log: {place or 'content'}: {first['msg']}", where=where, fix="Export it again by `appliance shadow --to FILE`"
         ) from None
     return log

@@ -27,7 +27,7 @@ class Place:
         """Read `s3://bucket/prefix`; raise `BadConfig` for anything else."""
         bucket, _, prefix = text.removeprefix(SCHEME).rstrip("/").partition("/")
         if not is_s3(text) or not bucket or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-            raise BadConfig("not the place of an object store", where=text, mend="Write it as s3://bucket/prefix")
+            raise BadConfig("not the place of an object store", where=text, fix="Write it as s3://bucket/prefix")
         return cls(bucket, f"{prefix}/" if prefix else "")
 
     def below(self, name: str) -> Place:

@@ -48,7 +48,7 @@ def read_keys(folder: Path | None) -> S3Keys:
         raise BadConfig(
             "an object store needs a key pair",
             where="stores in config.yml",
-            mend=f"Run under systemd with LoadCredential, or give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
+            fix=f"Run under systemd with LoadCredential, or give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
         )
     try:
         return S3Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
@@ -57,7 +57,7 @@ def read_keys(folder: Path | None) -> S3Keys:
         raise BadConfig(
             f"no key pair of the object store ({said})",
             where=str(folder),
-            mend=f"It must hold {KEY_FILE} and {SECRET_FILE}; a key that may only read is enough for a device",
+            fix=f"It must hold {KEY_FILE} and {SECRET_FILE}; a key that may only read is enough for a device",
         ) from None
 
 
@@ -214,15 +214,15 @@ class Objects:
             return StoreUnreachable(
                 "the object store refuses this key",
                 where=self._where(name),
-                mend="Check the key pair in the credentials and what it may read",
+                fix="Check the key pair in the credentials and what it may read",
             )
         if status in CHANGED:
-            return StoreUnreachable("somebody else wrote it meanwhile", where=self._where(name), mend="Publish again: it starts from there")
+            return StoreUnreachable("somebody else wrote it meanwhile", where=self._where(name), fix="Publish again: it starts from there")
         said = f"it answered {status}" if status else reason_of(error)
         return StoreUnreachable(
             f"the object store could not be used ({said})",
             where=self._where(name),
-            mend="Check stores in config.yml and that the store is up; the same command may succeed later",
+            fix="Check stores in config.yml and that the store is up; the same command may succeed later",
         )
 
     def _where(self, name: str) -> str:
@@ -254,7 +254,7 @@ def _client(config: S3Config, keys: S3Keys | None) -> Any:
             raise BadConfig(
                 "no key pair of the object store",
                 where="where boto3 looks for one",
-                mend=f"Give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
+                fix=f"Give --credentials DIR with {KEY_FILE} and {SECRET_FILE}",
             )
         return session.client(
             "s3",

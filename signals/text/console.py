@@ -56,23 +56,23 @@ def run(app: Callable[[], object]) -> None:
         _end(of_the_system(error))
     except Exception as error:  # noqa: BLE001 - the outermost frame: what nobody expected ends here, with its code
         traceback.print_exc()
-        _end(InvariantBroken(f"a fault of this program: {reason_of(error)}", mend="Report it with the lines above"))
+        _end(InvariantBroken(f"a fault of this program: {reason_of(error)}", fix="Report it with the lines above"))
 
 
 def of_the_system(error: OSError | MemoryError) -> TrademlError:
     """Return what the operating system refused as an error for a person, or as a failure of the machine."""
     if isinstance(error, MemoryError):
-        return MachineFailed("not enough memory", mend="Close other programs, or use a machine with more")
+        return MachineFailed("not enough memory", fix="Close other programs, or use a machine with more")
     where = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     if error.errno in OF_A_PERSON:
-        return FixInput(reason_of(error), where=where, mend="Correct the path, the port or the permission")
-    return MachineFailed(reason_of(error), where=where, mend="Free or repair what failed, then run it again")
+        return FixInput(reason_of(error), where=where, fix="Correct the path, the port or the permission")
+    return MachineFailed(reason_of(error), where=where, fix="Free or repair what failed, then run it again")
 
 
 def _end(error: TrademlError) -> None:
     """Print the error and exit with its code."""
     if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
         kind = type(error).__name__
-        sys.stdout.write(json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.mend}) + "\n")
+        sys.stdout.write(json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.fix}) + "\n")
     sys.stderr.write(f"{clean(error)}\n")
     sys.exit(error.exit_code)

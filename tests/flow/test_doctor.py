@@ -1,4 +1,4 @@
-"""`appliance doctor`: each check says nothing about a well device, and names what is wrong with how to mend it."""
+"""`appliance doctor`: each check says nothing about a well device, and names what is wrong with how to fix it."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def look(name: str, patient: Patient) -> tuple[State, str]:
     """Run one check alone, as the examination does."""
     check: Check = CHECKS[name][0]
     found = [one for one in examine(patient) if one.check == name] if name == "config" else list(check(patient))
-    text = "\n".join(f"{one.says} -> {one.mend}" for one in found)
-    assert all(bool(one.mend) == (one.state is not State.OK) for one in found), text
+    text = "\n".join(f"{one.says} -> {one.fix}" for one in found)
+    assert all(bool(one.fix) == (one.state is not State.OK) for one in found), text
     return worst(found), text
 
 
@@ -228,7 +228,7 @@ def test_the_bundle(patient: Patient) -> None:
     (model,) = patient.folder.bundles.glob("1-*/*.onnx")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     spoilt = by_name(patient)["bundle"]
-    assert spoilt.state is State.BAD and spoilt.mend
+    assert spoilt.state is State.BAD and spoilt.fix
 
 
 def test_the_data(patient: Patient, published_once: Published) -> None:
@@ -260,7 +260,7 @@ def test_the_ledger(patient: Patient) -> None:
     content[4096 * 3 : 4096 * 9] = bytes(4096 * 6)
     patient.folder.ledger.write_bytes(content)
     found = by_name(patient)["ledger"]
-    assert found.state is State.BAD and "restore" in found.mend
+    assert found.state is State.BAD and "restore" in found.fix
     patient.folder.ledger.unlink()
     assert by_name(patient)["ledger"].state is State.BAD
 
@@ -342,7 +342,7 @@ def test_a_message_is_sent_to_every_address_when_a_person_asks_for_it(patient: P
     assert [one.state for one in well] == [State.OK, State.OK]
     assert [(one.state, one.says[:14]) for one in half] == [(State.OK, "address 1 of 2"), (State.WARN, "address 2 of 2")]
     assert [one.state for one in lost] == [State.BAD]
-    assert all(bool(one.mend) == (one.state is not State.OK) for one in (*well, *half, *lost))
+    assert all(bool(one.fix) == (one.state is not State.OK) for one in (*well, *half, *lost))
     assert "secret" not in f"{half}{lost}" and "127.0.0.1" not in f"{half}{lost}"
     assert [seen.path for seen in heard.seen] == ["/", "/second", "/"] and len(deaf.seen) == 2
     assert {seen.headers["Priority"] for seen in heard.seen} == {"urgent"}

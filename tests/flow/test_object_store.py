@@ -268,7 +268,7 @@ def test_a_device_without_keys_is_told_where_they_belong(device: Device, tmp_pat
     (device.keys / "s3-secret-key").unlink()
     with pytest.raises(BadConfig, match="no key pair of the object store") as caught:
         device.pull()
-    assert "s3-secret-key" in caught.value.mend
+    assert "s3-secret-key" in caught.value.fix
 
 
 def test_the_root_key_never_comes_from_the_store_over_the_network(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_request_is_recorded_with_the_users_id_before_it_is_done(tmp_path: Pat
 
 
 def test_what_the_daemon_refuses_is_the_answer_in_words(tmp_path: Path) -> None:
-    daemon = Daemon(ReconBreak("both books differ", mend="Look at the reconciliation"))
+    daemon = Daemon(ReconBreak("both books differ", fix="Look at the reconciliation"))
     with listening(tmp_path / "s", daemon):
         answer = ask(tmp_path / "s", Request(Command.REARM, "found it", "9c41d0aa"), seconds=5)
     assert answer == Answer(False, "both books differ. Look at the reconciliation")

@@ -86,7 +86,7 @@ def test_every_command_speaks_cleaned(capsys: pytest.CaptureFixture[str], monkey
     assert written.isascii() and json.loads(written) == {"said": said}
 
     def refuse() -> None:
-        raise FixInput("no row matches", where=said, mend="Look")
+        raise FixInput("no row matches", where=said, fix="Look")
 
     monkeypatch.setattr("sys.argv", ["appliance"])
     with pytest.raises(SystemExit):

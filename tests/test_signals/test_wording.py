@@ -92,7 +92,7 @@ def test_an_error_without_a_sentence_gets_one(error: Exception) -> None:
 
 
 def test_an_error_of_ours_says_itself() -> None:
-    assert reason_of(FixInput("no row matches", where="AAA", mend="Look")) == "no row matches (AAA). Look"
+    assert reason_of(FixInput("no row matches", where="AAA", fix="Look")) == "no row matches (AAA). Look"
 
 
 def test_errors_that_wrap_each_other_in_a_circle_come_to_an_end() -> None:
@@ -122,7 +122,7 @@ def test_no_command_names_the_class_of_its_error_to_a_person(
     """A program reads the class in the JSON document; its exit code is the same either way."""
 
     def fail() -> Any:
-        raise kind("the file is empty", where="bars.csv", mend="Deliver it again")
+        raise kind("the file is empty", where="bars.csv", fix="Deliver it again")
 
     for arguments, is_told in (([], False), (["--json"], True)):
         monkeypatch.setattr("sys.argv", ["trainer", *arguments])

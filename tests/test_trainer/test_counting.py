@@ -209,7 +209,7 @@ def test_a_record_that_is_known_here_keeps_the_hash_that_its_line_has_there(data
         tried(place, net(seed), seed=seed)
     store.merge(data, third)
     store.merge(other, third)
-    lines = chain.read(other / store.FILE, mend="").hashes
+    lines = chain.read(other / store.FILE, fix="").hashes
     store.merge(data, other)
     assert set(lines) <= store.read(data).heads and count(data).tries == 3
 
@@ -221,7 +221,7 @@ def test_a_record_of_an_older_version_is_merged_from_the_folder_of_its_search(da
     records: list[dict[str, Any]] = [{"kind": "study", "study": "old", "identity": identity, "sessions": ["2020-01-02"]}]
     records += [{"kind": "started", "study": "old", "number": n, "parameters": {"num_leaves": n}} for n in range(3)]
     for record in records:
-        chain.append(old / store.FILE, record, mend="")
+        chain.append(old / store.FILE, record, fix="")
     chain.anchor_path(old / store.FILE).unlink()
     assert store.merge(data, old) == 4 and count(data).tries == 3
     (old / store.FILE).write_bytes((old / store.FILE).read_bytes().replace(b'"number":1', b'"number":9'))

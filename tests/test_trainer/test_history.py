@@ -78,8 +78,8 @@ def test_a_history_rewritten_with_a_whole_chain_is_seen_by_its_anchor(path: Path
     """Hashing every line anew makes a chain that holds; the anchor beside it does not fit."""
     other = tmp_path / "other" / CHAMPIONS
     for known in read(path).records[:-1]:
-        chain.append(other, {k: v for k, v in known.items() if k != "previous"}, mend="")
-    chain.append(other, {**record("promoted", "9.0.0", AT[3]), "number": 4}, mend="")
+        chain.append(other, {k: v for k, v in known.items() if k != "previous"}, fix="")
+    chain.append(other, {**record("promoted", "9.0.0", AT[3]), "number": 4}, fix="")
     shutil.copy(other, path)
     with pytest.raises(FixInput, match="cut or replaced"):
         read(path)
@@ -127,16 +127,16 @@ def test_no_byte_can_be_changed_unseen(path: Path, data: st.DataObject) -> None:
 
 
 APPEND = "import sys; from pathlib import Path; from trainer.runs import chain\n"
-APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, mend='')"
+APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, fix='')"
 
 
 def test_two_processes_that_append_at_once_lose_no_record(tmp_path: Path) -> None:
     path = tmp_path / "both.jsonl"
     writers = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "ab"]
     while any(writer.poll() is None for writer in writers):
-        chain.read(path, mend="")  # a reader between a line and its anchor sees neither as missing
+        chain.read(path, fix="")  # a reader between a line and its anchor sees neither as missing
     assert [writer.returncode for writer in writers] == [0, 0]
-    records = chain.read(path, mend="").records
+    records = chain.read(path, fix="").records
     for name in "ab":
         assert [r["n"] for r in records if r["by"] == name] == list(range(25))
     assert len({r["previous"] for r in records}) == 50

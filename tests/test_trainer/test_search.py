@@ -199,7 +199,7 @@ def test_a_record_that_was_put_back_shows_against_the_sampler_s_storage(arena: A
     last = max(at for at, line in enumerate(lines(copy)) if json.loads(line)["kind"] == "started")
     (copy / store.FILE).write_bytes(b"".join(lines(copy)[: last - 1]))
     (copy / f"{store.FILE}.head").unlink()
-    known = chain.unanchored(copy / store.FILE, mend="").anchor
+    known = chain.unanchored(copy / store.FILE, fix="").anchor
     (copy / f"{store.FILE}.head").write_text(f"{known.records} {known.head}\n")
     assert store.read(copy).anchor == known
     with pytest.raises(FixInput, match="missing from the record"):

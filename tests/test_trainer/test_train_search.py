@@ -264,7 +264,7 @@ def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path
     best = load(Path(known["recipe"]), RecipeConfig)
     assert best.learner == "catboost" and best.catboost.depth == known["best"]["parameters"]["depth"]
     again = call(place, *words, data=data)
-    looked = [one for one in chain.read(data / LOOKS, mend="").records if one["command"] == "search"]
+    looked = [one for one in chain.read(data / LOOKS, fix="").records if one["command"] == "search"]
     assert known["study"] in {one["model"] for one in looked}
     assert again == known and known["n_trials"] == 2 and known["bins"] is None
 
@@ -288,7 +288,7 @@ def test_a_comparison_is_what_each_learner_s_own_training_finds(place: Path, com
 
 
 def test_a_comparison_writes_down_which_sessions_it_has_shown(place: Path, compared: Answer, trained: Answer) -> None:
-    known = chain.read(place / "curated" / LOOKS, mend="").records
+    known = chain.read(place / "curated" / LOOKS, fix="").records
     shown = {one["command"]: one["last"] for one in known}
     assert {"compare", "train"} <= shown.keys() and shown["compare"] == shown["train"] < trained["last_label_session"]
 

@@ -136,7 +136,7 @@ def open_archive(folder: Path, snapshot_id: str = "") -> Archive:
         raise FixInput(
             f"no version of the dataset is the snapshot {snapshot_id[:12]} that the run was trained on",
             where=str(folder),
-            mend="Name the dataset that it was trained on",
+            fix="Name the dataset that it was trained on",
         )
     rows = read_rows(folder, manifest, manifest.first, manifest.last)
     return Archive(folder, manifest, rows, load_actions(folder, manifest))

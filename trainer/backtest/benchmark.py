@@ -45,7 +45,7 @@ class Benchmark:
             raise FixInput(
                 f"the index has no return for {len(missing)} sessions, the first is {missing[0]}",
                 where=self.name,
-                mend="Give its close in every session of the range, and in the one before",
+                fix="Give its close in every session of the range, and in the one before",
             )
 
     def document(self, net: Floats, index: Floats) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def benchmark_of(archive: Archive, named: str) -> Benchmark:
         raise FixInput(
             f"the dataset holds no {named}",
             where="--benchmark",
-            mend="Name a symbol of it or a file, or leave the option out for the universe",
+            fix="Name a symbol of it or a file, or leave the option out for the universe",
         )
     return Benchmark(named, archive.whole.total_return[:, archive.whole.symbols.index(named)])
 
@@ -93,13 +93,13 @@ def index_of(archive: Archive, path: Path) -> Benchmark:
         table = read_parquet(content) if path.suffix == ".parquet" else pa.csv.read_csv(io.BytesIO(content))
         session, close = _columns(table)
     except OSError as error:
-        raise FixInput(f"the index cannot be read: {reason_of(error)}", where=str(path), mend=MEND) from None
+        raise FixInput(f"the index cannot be read: {reason_of(error)}", where=str(path), fix=MEND) from None
     except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise FixInput(f"the index cannot be read ({reason_of(error)})", where=str(path), mend=MEND) from None
+        raise FixInput(f"the index cannot be read ({reason_of(error)})", where=str(path), fix=MEND) from None
     if len(np.unique(session)) < len(session):
-        raise FixInput("the index names a session twice", where=str(path), mend=MEND)
+        raise FixInput("the index names a session twice", where=str(path), fix=MEND)
     if not bool(np.all(np.isfinite(close) & (close > 0.0))):
-        raise FixInput("a close of the index is no price", where=str(path), mend=MEND)
+        raise FixInput("a close of the index is no price", where=str(path), fix=MEND)
     level = np.full(len(archive.whole.sessions), np.nan)
     _, place, row = np.intersect1d(archive.whole.sessions, session, return_indices=True)
     level[place] = close[row]

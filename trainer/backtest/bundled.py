@@ -143,7 +143,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
     store = store_of(folder)
     if store is None:
-        raise FixInput("there is no key set beside the bundle", where=str(folder), mend=MEND)
+        raise FixInput("there is no key set beside the bundle", where=str(folder), fix=MEND)
     root = trust or store / ROOT
     try:
         key = PublicKey.from_text(root.read_text())
@@ -151,15 +151,15 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
         last = date.fromisoformat(str(claimed["last_training_session"]))
     except OSError as error:
         raise FixInput(
-            f"the root key cannot be read: {reason_of(error)}", where=str(root), mend="Name the trainer's root.pub by --trust"
+            f"the root key cannot be read: {reason_of(error)}", where=str(root), fix="Name the trainer's root.pub by --trust"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), mend=MEND) from None
+        raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), fix=MEND) from None
     if claimed.get("sleeve") not in sleeves:
         what, wanted = ("a bundle of risk forecasts ranks nothing to trade", "a bundle of scores")
         if sleeves == (RISK.name,):
             what, wanted = ("a bundle of scores forecasts no volatility", "a bundle of risk forecasts")
-        raise FixInput(what, where=str(folder), mend=f"Name {wanted}")
+        raise FixInput(what, where=str(folder), fix=f"Name {wanted}")
     policy = Policy(
         today=last,
         calendar=calendar,
@@ -178,5 +178,5 @@ def name_of(manifest: BundleManifest) -> str:
 def _newest(store: Path, sleeves: tuple[str, ...]) -> Path:
     latest = find_latest(FolderStore(store).get, sleeves, TRADED)
     if latest is None:
-        raise FixInput("no bundle is published here", where=str(store), mend=MEND)
+        raise FixInput("no bundle is published here", where=str(store), fix=MEND)
     return store / latest.place / latest.folder

@@ -239,7 +239,7 @@ class Backtest:
             raise FixInput(
                 f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
                 where="execution.entry.kind",
-                mend="Use `appliance replay`, which runs every entry on the exchange",
+                fix="Use `appliance replay`, which runs every entry on the exchange",
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
         self._plans = 0

@@ -57,7 +57,7 @@ def worth(net: Floats) -> Worth:
         Fewer than two sessions.
     """
     if len(net) < 2:
-        raise TooLittleHistory(f"{len(net)} sessions of returns", mend="Backtest a longer range")
+        raise TooLittleHistory(f"{len(net)} sessions of returns", fix="Backtest a longer range")
     is_over, total = is_ruined(net), float(levels(net)[-1]) - 1.0
     annual = -1.0 if is_over else (1.0 + total) ** (SESSIONS_PER_YEAR / len(net)) - 1.0
     deviation = float(net.std(ddof=1))

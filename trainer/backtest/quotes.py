@@ -64,7 +64,7 @@ def read_quotes(folder: Path, manifest: Manifest, rows: BarRows) -> Quotes:
         try:
             found += zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
         except (TypeError, pa.ArrowException) as error:
-            raise BadDataset(f"not a table of spreads ({reason_of(error)})", where=record.path, mend="Ingest the dataset again") from None
+            raise BadDataset(f"not a table of spreads ({reason_of(error)})", where=record.path, fix="Ingest the dataset again") from None
     found.sort()
     owners: dict[date, dict[str, str]] = {}
     kept = []

@@ -98,7 +98,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
         No session of it could be traded.
     """
     if request.first > request.last:
-        raise FixInput(f"{request.first} is after {request.last}", where="--start, --end", mend="Swap them")
+        raise FixInput(f"{request.first} is after {request.last}", where="--start, --end", fix="Swap them")
     traded = _traded(request)
     archive, evenings = traded.archive, traded.evenings
     benchmark = benchmark_of(archive, request.benchmark)
@@ -212,7 +212,7 @@ def _traded(request: Request) -> Traded:
     raise FixInput(
         "a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
         where="--run, --bundle, --in-sample",
-        mend="Give one of --run and --bundle",
+        fix="Give one of --run and --bundle",
     )
 
 

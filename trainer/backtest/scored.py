@@ -116,10 +116,10 @@ def scored(subject: Subject) -> Scored:
     evidence = subject.evidence
     sleeve = str(evidence["sleeve"])
     if sleeve not in SLEEVES:
-        raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), mend=f"Choose of {sorted(SLEEVES)}")
+        raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
     if evidence.get("spec_hash") != SLEEVES[sleeve].spec_hash:
         raise FixInput(
-            "the run learned from other features than this version computes", where=str(subject.run), mend="Train again with this version"
+            "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"
         )
     stored = [(Origin.WALK_FORWARD, subject.scores(WALK_FORWARD))]
     if (subject.run / OPENED).is_file():
@@ -128,7 +128,7 @@ def scored(subject: Subject) -> Scored:
         model = (subject.run / MODEL).read_bytes()
     except OSError as error:
         raise FixInput(
-            f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), mend="Name a run folder made by `trainer train`"
+            f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), fix="Name a run folder made by `trainer train`"
         ) from None
     until = date.fromisoformat(str(evidence["last_label_session"]))
     return Scored(subject.archive, sleeve, tuple(stored), model, until)
@@ -154,7 +154,7 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
         raise NotASession(
             f"no session of {first} to {last} has scores that its model had not seen",
             where=found.where(),
-            mend="Choose a range inside these, or open the holdout by `trainer promote`",
+            fix="Choose a range inside these, or open the holdout by `trainer promote`",
         )
     begin, end = told.index(True), len(told) - told[::-1].index(True)
     days, told = days[begin:end], told[begin:end]
@@ -163,7 +163,7 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
         raise NotASession(
             f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
             where=found.where(),
-            mend="Backtest the sessions before them, or those after them",
+            fix="Backtest the sessions before them, or those after them",
         )
     return tuple(days)
 

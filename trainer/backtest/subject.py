@@ -90,7 +90,7 @@ def subject_of(run: Path, data: Path) -> Subject:
     evidence = read_document(run / "evidence.json")
     missing = [key for key in ("snapshot_id", "sleeve", "horizon", "ic", "last_label_session") if key not in evidence]
     if missing:
-        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), mend="Train again with this version")
+        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), fix="Train again with this version")
     return Subject(run, evidence, open_archive(data, str(evidence["snapshot_id"])))
 
 
@@ -118,7 +118,7 @@ def trade_sessions(archive: Archive, first: date | None, last: date | None, scor
         raise NotASession(
             "no session of the range has scores that its model had not seen",
             where=f"scored: {scored[0]} to {scored[-1]}" if scored else "",
-            mend="Choose a range inside it",
+            fix="Choose a range inside it",
         )
     return list(calendar.between(days[0], days[-1]))
 
@@ -143,10 +143,10 @@ def read_document(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
         ) from None
     except ValueError:
-        raise FixInput("not a JSON document", where=str(path), mend="Restore it, or train again") from None
+        raise FixInput("not a JSON document", where=str(path), fix="Restore it, or train again") from None
     if not isinstance(content, dict):
-        raise FixInput("not a mapping", where=str(path), mend="Restore it, or train again")
+        raise FixInput("not a mapping", where=str(path), fix="Restore it, or train again")
     return content

@@ -32,13 +32,13 @@ def traded_days(course: Course) -> tuple[Day, ...]:
         raise TooLittleHistory(
             "no session of the range could be traded",
             where=reasons[0][0] if reasons else "",
-            mend="Mend that, or choose a range whose scores have a year of history before them",
+            fix="Mend that, or choose a range whose scores have a year of history before them",
         )
     if course.ruined and len(course.days) == 1:
         raise TooLittleHistory(
             f"the book was ruined in its first session, {course.ruined}: one session has no figures",
             where=f"{course.days[0].real_equity:,.2f} USD after all costs",
-            mend="Start at least a session earlier to see it in a report",
+            fix="Start at least a session earlier to see it in a report",
         )
     return course.days[min(begun, max(0, len(course.days) - 2)) :]
 

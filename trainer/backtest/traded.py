@@ -115,7 +115,7 @@ def _hash(model: Path) -> str:
         return sha256_of_file(model)
     except OSError as error:
         raise FixInput(
-            f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent), mend="Name a run folder made by `trainer train`"
+            f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent), fix="Name a run folder made by `trainer train`"
         ) from None
 
 

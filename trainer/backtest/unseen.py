@@ -89,12 +89,12 @@ def run_scores(archive: Archive, sleeve: str, path: Path, trained: tuple[date, d
         score_, label = _plain(table, "score"), _plain(table, "label")
         layer = pc.cast(table.column("path"), pa.int64()).to_numpy() if "path" in table.column_names else None
     except (KeyError, ValueError, pa.ArrowException) as error:
-        raise FixInput(f"the scores cannot be read ({reason_of(error)})", where=str(path), mend="Train again") from None
+        raise FixInput(f"the scores cannot be read ({reason_of(error)})", where=str(path), fix="Train again") from None
     owner = archive.rows.securities(*trained)
     place = {security: column for column, security in enumerate(archive.securities)}
     strangers = [name for name in symbol[1] if name not in owner]
     if strangers:
-        raise FixInput(f"the dataset holds no {strangers[0]}", where=str(path), mend="Name the run's own dataset")
+        raise FixInput(f"the dataset holds no {strangers[0]}", where=str(path), fix="Name the run's own dataset")
     column = np.array([place[owner[name]] for name in symbol[1]], dtype=np.int64)[symbol[0]]
     row = np.searchsorted(archive.whole.sessions, session)
     paths = np.zeros(len(session), dtype=np.int64) if layer is None else layer
@@ -114,5 +114,5 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
         ) from None

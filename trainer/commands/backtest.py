@@ -72,7 +72,7 @@ def backtest(
     from trainer.reports.backtest import report_files, rows_of
 
     if to.exists():
-        raise FixInput("the folder exists", where=str(to), mend="Name a new one")
+        raise FixInput("the folder exists", where=str(to), fix="Name a new one")
     first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = Request(
@@ -108,7 +108,7 @@ def _write(to: Path, files: Mapping[str, bytes]) -> None:
 def _day(text: str, option: str) -> date:
     found = day(text, option)
     if found is None:
-        raise FixInput("a date is missing", where=option, mend="Write it as YYYY-MM-DD")
+        raise FixInput("a date is missing", where=option, fix="Write it as YYYY-MM-DD")
     return found
 
 

@@ -56,14 +56,14 @@ def rotate_keys_command(
 ) -> None:
     """Change the key set: exactly one of --add, --add-data, --retire, --revoke."""
     if sum(map(bool, (add, add_data, retire, revoke))) != 1:
-        raise FixInput("exactly one change at a time", mend="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")
+        raise FixInput("exactly one change at a time", fix="Use one of --add, --add-data, --retire KEYID, --revoke KEYID")
     if add:
         keyset = sign.add_key(keys, _until(valid_until))
     elif add_data:
         keyset = sign.add_data_key(keys, _until(valid_until))
     elif retire:
         if not valid_until:
-            raise FixInput("retiring a key needs its last day", where="--valid-until", mend="Give --valid-until")
+            raise FixInput("retiring a key needs its last day", where="--valid-until", fix="Give --valid-until")
         keyset = sign.retire_key(keys, retire, _until(valid_until))
     else:
         keyset = sign.revoke_key(keys, revoke)
@@ -89,7 +89,7 @@ def publish_command(
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
     if accept.strip() and role is not Role.EVALUATION:
-        raise FixInput("only an evaluation is accepted", where="--accept", mend="Leave it out")
+        raise FixInput("only an evaluation is accepted", where="--accept", fix="Leave it out")
     if role is Role.CHAMPION:
         from trainer.promotion.champions import confirm  # here: it loads the learners, and only a champion needs it
 
@@ -152,7 +152,7 @@ def grant_data_command(
 ) -> None:
     """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
     if version > high_water:
-        raise FixInput(f"version {version} is not older than {high_water}", where="--version", mend="Name an older version")
+        raise FixInput(f"version {version} is not older than {high_water}", where="--version", fix="Name an older version")
     grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=_until(valid_until), reason=reason)
     write_atomic(to, sign.grant_data(keys, grant))
     typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until {grant.valid_until}.")
@@ -173,7 +173,7 @@ def _until(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise FixInput(f"{text!r} is not a date", where="--valid-until", mend="Write it as YYYY-MM-DD") from None
+        raise FixInput(f"{text!r} is not a date", where="--valid-until", fix="Write it as YYYY-MM-DD") from None
 
 
 def _tell(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:

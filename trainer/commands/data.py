@@ -290,7 +290,7 @@ def _day(text: str | None, option: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise NotASession(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
+        raise NotASession(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
 
 
 def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:

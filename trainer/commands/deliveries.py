@@ -87,7 +87,7 @@ def as_of(
     """
     evening, today = _date(known_at, "--known-at"), WallClock().now().astimezone(NEW_YORK).date()
     if evening > today:
-        raise NotASession(f"{evening} has not come", where=f"today is {today} in New York", mend="Correct --known-at")
+        raise NotASession(f"{evening} has not come", where=f"today is {today} in New York", fix="Correct --known-at")
     manifest = curate_as_of(data, evening, to)
     text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
     result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last, "snapshot": manifest.snapshot_id}
@@ -125,7 +125,7 @@ def backfill(
     clock = WallClock()
     today = clock.now().astimezone(NEW_YORK).date()
     if last is not None and last > today:
-        raise NotASession(f"{last} has not come", where=f"today is {today} in New York", mend="Correct --end")
+        raise NotASession(f"{last} has not come", where=f"today is {today} in New York", fix="Correct --end")
     if not vendor and bars is None:
         found = missing(data, manifest, first or manifest.first, last or manifest.last)
         rows = [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in found]
@@ -162,7 +162,7 @@ def fetch(
     with Console(stderr=True).status(Text(f"asking {source.name}")):
         bars = source.bars(names, first, last)
         if bars.empty:
-            raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", mend="Check the symbols")
+            raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", fix="Check the symbols")
         actions = source.actions(names, first, last)
     write_atomic(to / "bars.parquet", vendor_parquet(bars, source.name))
     write_atomic(to / "actions.csv", actions.to_csv(index=False).encode())
@@ -189,7 +189,7 @@ def _source(
         raise BadBars(
             f"no vendor {vendor!r}" if bars is None else "a file and a vendor at once",
             where="--vendor",
-            mend=f"Name one of: --bars FILE, --vendor {ALPACA}",
+            fix=f"Name one of: --bars FILE, --vendor {ALPACA}",
         )
     return _alpaca(credentials, url, feed, clock)
 
@@ -227,7 +227,7 @@ def _date(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise NotASession(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
+        raise NotASession(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
 
 
 def _optional(text: str, option: str) -> date | None:

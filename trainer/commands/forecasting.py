@@ -56,7 +56,7 @@ def train_risk(
         raise FixInput(
             f"the sleeve risk has no {', '.join(given)}",
             where=given[0],
-            mend="Leave it out; configs/sleeves/risk.yml holds what can be chosen",
+            fix="Leave it out; configs/sleeves/risk.yml holds what can be chosen",
         )
     chosen = load(config, RiskConfig) if config else RiskConfig()
     request = Request(

@@ -47,13 +47,13 @@ def frontier(
         raise FixInput(
             f"risk aversions from {lowest} to {highest} in {points} points",
             where="--lowest, --highest, --points",
-            mend="Give 0 < lowest < highest and at least 2 points",
+            fix="Give 0 < lowest < highest and at least 2 points",
         )
     if not (shares and duration > 0 and intervals >= 1 and sigma > 0 and eta > gamma * duration / intervals / 2):
         raise FixInput(
             "the order or its market makes no schedule",
             where="--shares, --duration, --intervals, --sigma, --eta, --gamma",
-            mend="Give shares, a positive duration and sigma, and eta above gamma x duration / intervals / 2",
+            fix="Give shares, a positive duration and sigma, and eta above gamma x duration / intervals / 2",
         )
     from execution.planning.slicing import MarketImpact
     from trainer.reports.frontier import drawn, points_of

@@ -181,10 +181,10 @@ def rollback(
     from trainer.publishing import rollback as way_back
 
     if not reason.strip():
-        raise FixInput("a rollback needs a reason", where="--reason", mend="Say why, for whoever reads the history")
+        raise FixInput("a rollback needs a reason", where="--reason", fix="Say why, for whoever reads the history")
     given = [bool(keys), bool(store), bool(valid_until), bool(to)]
     if any(given) and not all(given):
-        raise FixInput("a grant needs all of --keys, --store, --valid-until and --to", mend="Give all four, or none")
+        raise FixInput("a grant needs all of --keys, --store, --valid-until and --to", fix="Give all four, or none")
     mlflow = _mlflow(tracking, registry)
     signed = b""
     if keys and store and to:
@@ -266,14 +266,14 @@ def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
         There is no reason, or nobody's name.
     """
     if texts and not by.strip():
-        raise FixInput("a bar is waived under a person's name", where="--by", mend="Say who answers for it")
+        raise FixInput("a bar is waived under a person's name", where="--by", fix="Say who answers for it")
     found = []
     for text in texts:
         bar, parted, reason = text.partition(":")
         named = parted and bar.strip() in WAIVABLE
         bar, reason = (bar.strip(), reason) if named else ("universe", text)
         if not reason.strip():
-            raise FixInput("a waiver needs a reason", where="--waive", mend=f"Write '{bar}: why it may be accepted'")
+            raise FixInput("a waiver needs a reason", where="--waive", fix=f"Write '{bar}: why it may be accepted'")
         found.append({"bar": bar, "by": by.strip(), "reason": reason.strip()})
     return tuple(found)
 
@@ -305,7 +305,7 @@ def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
         raise FixInput(
             "a person's word needs a reason, a sentence and a name",
             where="--replace-for, --word, --by",
-            mend=f"Give --replace-for {', '.join(REASONS[:-1])} or {REASONS[-1]} with --word and --by",
+            fix=f"Give --replace-for {', '.join(REASONS[:-1])} or {REASONS[-1]} with --word and --by",
         )
     return given
 
@@ -353,7 +353,7 @@ def _instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise FixInput(f"{text!r} is not a time", where="--at", mend="Write it as YYYY-MM-DD or as an ISO time") from None
+        raise FixInput(f"{text!r} is not a time", where="--at", fix="Write it as YYYY-MM-DD or as an ISO time") from None
     if len(text) == len("YYYY-MM-DD"):
         found = found.replace(hour=23, minute=59, second=59)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
@@ -362,5 +362,5 @@ def _instant(text: str) -> datetime:
 def _last_day(text: str) -> date:
     found = day(text, "--valid-until")
     if found is None:
-        raise FixInput("a grant needs its last day", where="--valid-until", mend="Write it as YYYY-MM-DD")
+        raise FixInput("a grant needs its last day", where="--valid-until", fix="Write it as YYYY-MM-DD")
     return found

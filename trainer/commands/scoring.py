@@ -62,4 +62,4 @@ def _session(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise FixInput(f"{text!r} is not a date", where="--asof", mend="Write it as YYYY-MM-DD") from None
+        raise FixInput(f"{text!r} is not a date", where="--asof", fix="Write it as YYYY-MM-DD") from None

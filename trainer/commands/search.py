@@ -197,7 +197,7 @@ def learners_named(text: str) -> tuple[Any, ...]:
     names = names_in(text)
     unknown = [name for name in names if name not in list(LearnerKind)]
     if unknown or not names:
-        raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", mend=f"Choose from: {', '.join(LearnerKind)}")
+        raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", fix=f"Choose from: {', '.join(LearnerKind)}")
     return tuple(LearnerKind(name) for name in names)
 
 

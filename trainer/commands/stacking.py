@@ -41,7 +41,7 @@ def stack(
     from trainer.stacking.run import stack as stack_runs
 
     if learner not in list(StackLearner):
-        raise FixInput(f"no combiner {learner!r}", where="--learner", mend="Choose ridge or lightgbm")
+        raise FixInput(f"no combiner {learner!r}", where="--learner", fix="Choose ridge or lightgbm")
     average = load(router, RouterConfig).weights if router else {}
     known = stack_runs(Request(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
     lines = lines_of(known)

@@ -153,7 +153,7 @@ def recipe_named(sleeve: str) -> Recipe:
     from trainer.recipes import RECIPES
 
     if sleeve not in RECIPES:
-        raise FixInput(f"no sleeve {sleeve!r}", where="--sleeve", mend=f"Choose one of: {', '.join(RECIPES)}")
+        raise FixInput(f"no sleeve {sleeve!r}", where="--sleeve", fix=f"Choose one of: {', '.join(RECIPES)}")
     return RECIPES[sleeve]
 
 
@@ -162,7 +162,7 @@ def device_named(name: str) -> Device:
     from trainer.learners.base import Device
 
     if name not in list(Device):
-        raise FixInput(f"no device {name!r}", where="--device", mend=f"Choose one of: {', '.join(Device)}")
+        raise FixInput(f"no device {name!r}", where="--device", fix=f"Choose one of: {', '.join(Device)}")
     return Device(name)
 
 
@@ -200,7 +200,7 @@ def day(text: str, option: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise FixInput(f"{text!r} is not a date", where=option, mend="Write it as YYYY-MM-DD") from None
+        raise FixInput(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
 
 
 def summary(known: dict[str, Any], run: Path) -> str:

@@ -29,16 +29,16 @@ def accept(folder: Path, sessions: Sequence[date], reason: str) -> Manifest:
     """
     manifest = read_manifest(folder)
     if not reason.strip():
-        raise FixInput("no reason is given", where="--reason", mend="Say why the bars may be missing")
+        raise FixInput("no reason is given", where="--reason", fix="Say why the bars may be missing")
     audits = [manifest.status(day) for day in sessions]
     for audit in audits:
         if audit.status is not SessionStatus.RED:
-            raise FixInput(f"{audit.session} is {audit.status}", where=manifest.name, mend="Name RED sessions only")
+            raise FixInput(f"{audit.session} is {audit.status}", where=manifest.name, fix="Name RED sessions only")
     accepted = {waiver.session for waiver in manifest.waivers} | {audit.session for audit in audits}
     if len(accepted) > MOST_SHARE * len(manifest.audits):
         raise DataNotUsable(
             f"{len(accepted)} of {len(manifest.audits)} sessions are too many to accept as missing",
             where=f"at most {MOST_SHARE:.0%}",
-            mend="Fetch what is missing with trainer backfill, or use other bars",
+            fix="Fetch what is missing with trainer backfill, or use other bars",
         )
     return waive(folder, [Waiver(audit.session, reason.strip(), audit.reasons) for audit in audits])

@@ -111,7 +111,7 @@ def backfill(
         raise BadBars(
             f"{vendor.name} tells {vendor.basis} prices, the dataset holds {manifest.basis} ones",
             where=str(folder),
-            mend=f"Name a vendor of {manifest.basis} prices, or ingest a whole history on the other basis",
+            fix=f"Name a vendor of {manifest.basis} prices, or ingest a whole history on the other basis",
         )
     span = (first or manifest.first, last or manifest.last)
     before = missing(folder, manifest, *span)

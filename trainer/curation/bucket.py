@@ -35,7 +35,7 @@ class BucketStore:
         found = self._objects.tagged(name)
         if (None if found is None else found[0]) != was:
             raise StoreUnreachable(
-                "somebody else published meanwhile", where=f"{self._objects.place}/{name}", mend="Publish again: it starts from there"
+                "somebody else published meanwhile", where=f"{self._objects.place}/{name}", fix="Publish again: it starts from there"
             )
         tag = None if found is None else found[1]
         self._objects.put(name, content, sha256=sha256_of(content), instead_of=tag)

@@ -180,7 +180,7 @@ def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Fla
             f"the recorded split {_told(ratio[row])} contradicts the prices",
             where=f"{data.symbol[row]} {data.rows.day[row]}: open {data.rows.open[row]:g}, close "
             f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
-            mend="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
+            fix="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
         )
 
 
@@ -201,7 +201,7 @@ def _refuse_nothing_kept(usable: Flags, defects: Defects) -> None:
         counts = [f"{d.reason}: {int(defects.flags[d.reason].sum()):,}" for d in DEFECTS if defects.flags[d.reason].any()]
         raise BadBars(
             f"none of the {len(usable):,} rows can be kept ({', '.join(counts)})",
-            mend="Check the columns, the mapping and the vendor's file",
+            fix="Check the columns, the mapping and the vendor's file",
         )
 
 
@@ -212,10 +212,10 @@ def _told(ratio: float) -> str:
 def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfig) -> Days:
     found = frame["symbol"].nunique()
     if found < config.min_symbols:
-        raise BadBars(f"{found} symbols are too few: a cross-section needs {config.min_symbols}", mend="Deliver more symbols")
+        raise BadBars(f"{found} symbols are too few: a cross-section needs {config.min_symbols}", fix="Deliver more symbols")
     days = dataset_days(frame, days_array(calendar.days))
     if not days.size:
-        raise BadBars("no row lies on a session of the exchange", where=calendar.name, mend="Check the date column")
+        raise BadBars("no row lies on a session of the exchange", where=calendar.name, fix="Check the date column")
     return days
 
 

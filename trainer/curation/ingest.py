@@ -93,7 +93,7 @@ def ingest(
         part: pack(path) for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True) if path is not None
     }
     if scope is Scope.WHOLE and Part.BARS not in files:
-        raise BadBars("a whole delivery has bars", where=str(folder), mend="Name them with --bars, or --add what is new")
+        raise BadBars("a whole delivery has bars", where=str(folder), fix="Name them with --bars, or --add what is new")
     return deliver(
         files,
         folder,
@@ -127,7 +127,7 @@ def deliver(
     receipts = read_receipts(folder)
     held = Deliveries(receipts, lambda file: read_raw(folder, file))
     if Part.BARS not in contents and not in_force(receipts):
-        raise BadBars("there is nothing to add to", where=str(folder), mend="Ingest a whole delivery with --bars first, without --add")
+        raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).calendar if Part.BARS not in contents else None
     incoming = _incoming(contents, mapping, calendar, today, note)
     known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
@@ -160,7 +160,7 @@ def whole_delivery(folder: Path) -> Receipt:
     """Return the receipt of the whole delivery in force; raise `BadBars` where there is none to add to."""
     current = in_force(read_receipts(folder))
     if not current:
-        raise BadBars("there is nothing to add to", where=str(folder), mend="Ingest a whole delivery with --bars first, without --add")
+        raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     return current[0]
 
 
@@ -186,9 +186,9 @@ def as_of(folder: Path, known_at: date, to: Path) -> Manifest:
         `to` is a folder of deliveries: the past must not become the version in force.
     """
     if to.resolve() == folder.resolve():
-        raise BadConfig("a view of the past is another dataset", where=str(to), mend="Name another folder with --to")
+        raise BadConfig("a view of the past is another dataset", where=str(to), fix="Name another folder with --to")
     if read_receipts(to):
-        raise BadConfig("a dataset of its own deliveries is there", where=str(to), mend="Name an empty folder with --to")
+        raise BadConfig("a dataset of its own deliveries is there", where=str(to), fix="Name an empty folder with --to")
     deliveries = Deliveries(read_receipts(folder), lambda file: read_raw(folder, file))
     return write_dataset(to, replace(_content(deliveries, known_at), known_at=known_at))
 
@@ -228,12 +228,12 @@ def _known(
 ) -> tuple[date, date]:
     """First and last day on which the delivery became known; see `ingest`."""
     if known_at is not None and today is not None and known_at > today:
-        raise BadBars(f"a delivery of {known_at} was not had yet", where=f"today is {today} in New York", mend="Correct --known-at")
+        raise BadBars(f"a delivery of {known_at} was not had yet", where=f"today is {today} in New York", fix="Correct --known-at")
     if incoming.bars is not None and incoming.bars.known is not None:
         return incoming.bars.known
     days = [incoming.bars.days[1]] if incoming.bars is not None else []
     if known_at is not None and any(known_at < day for day in days):
-        raise BadBars(f"it cannot have been known on {known_at}", where=f"{where} has rows of {max(days)}", mend="Give a later --known-at")
+        raise BadBars(f"it cannot have been known on {known_at}", where=f"{where} has rows of {max(days)}", fix="Give a later --known-at")
     earliest = max([*days, *(receipt.known_until for receipt in receipts[-1:])], default=today or date.min)
     since = known_at or max(earliest, today or earliest)
     return since, since
@@ -322,7 +322,7 @@ def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
         raise BadDataset(
             "the folder keeps no deliveries to curate from",
             where=str(folder),
-            mend="Ingest the vendor's files into it once more with trainer ingest",
+            fix="Ingest the vendor's files into it once more with trainer ingest",
         )
     content = _content(Deliveries(receipts, lambda file: read_raw(folder, file)), None)
     return write_dataset(folder, content, _kept(folder, in_force(receipts)))

@@ -55,7 +55,7 @@ class FolderStore:
     def replace(self, name: str, content: bytes, was: bytes | None) -> None:
         """Write the object unless it has changed; between two programs on one folder the last one wins."""
         if self.get(name) != was:
-            raise StoreUnreachable("somebody else published meanwhile", where=str(self._path(name)), mend="Publish again")
+            raise StoreUnreachable("somebody else published meanwhile", where=str(self._path(name)), fix="Publish again")
         self.put(name, content)
 
     def list(self, prefix: str) -> tuple[str, ...]:
@@ -68,5 +68,5 @@ class FolderStore:
 
     def _unreachable(self, name: str, error: OSError) -> StoreUnreachable:
         return StoreUnreachable(
-            f"the store cannot be used ({error.strerror})", where=str(self._path(name)), mend="Check the folder and retry"
+            f"the store cannot be used ({error.strerror})", where=str(self._path(name)), fix="Check the folder and retry"
         )

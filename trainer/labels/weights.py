@@ -84,6 +84,6 @@ def reweighted(weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightC
         by_name = {regime.value: config.regimes.get(regime, 1.0) for regime in Regime}
         changed *= np.array([by_name[str(name)] for name in regimes(market)])[t0]
         if not changed.any():
-            raise TooLittleHistory("no row is left in the regimes to learn from", mend="Name other regimes")
+            raise TooLittleHistory("no row is left in the regimes to learn from", fix="Name other regimes")
     scaled: Floats = changed / changed.mean()
     return scaled

@@ -117,5 +117,5 @@ def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
 def on_cpu_alone(wish: Device, learner: str) -> Device:
     """Return the CPU for a learner that has no other; "cuda" is an error, never a silent fallback."""
     if wish is Device.CUDA:
-        raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", mend="Use --device auto or cpu")
+        raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", fix="Use --device auto or cpu")
     return Device.CPU

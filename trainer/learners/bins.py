@@ -31,7 +31,7 @@ class Bins:
         try:
             self._whole.construct()
         except lightgbm.basic.LightGBMError as error:
-            raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
+            raise LearnerFailed(f"LightGBM: {reason_of(error)}", fix="Correct the parameters") from None
 
     def of(self, rows: Rows) -> lightgbm.Dataset:
         """The rows numbered `rows`, ascending, with labels of 0 that the caller replaces."""

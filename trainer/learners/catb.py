@@ -82,7 +82,7 @@ class CatBoost:
         try:
             model.fit(pool, **patience)
         except catboost.CatBoostError as error:
-            raise LearnerFailed(f"CatBoost: {reason_of(error)}", mend="Correct the parameters or the features") from None
+            raise LearnerFailed(f"CatBoost: {reason_of(error)}", fix="Correct the parameters or the features") from None
         return model
 
     def _parameters(self) -> dict[str, object]:
@@ -202,7 +202,7 @@ def raw_score_graph(exported: onnx.ModelProto, feature_count: int) -> bytes:
     if ensemble.op_type == "TreeEnsembleClassifier":
         values = _of_class_one(values)
     elif ensemble.op_type != "TreeEnsembleRegressor":
-        raise FixInput(f"CatBoost exported a {ensemble.op_type}", mend="Report this model")
+        raise FixInput(f"CatBoost exported a {ensemble.op_type}", fix="Report this model")
     values |= {"post_transform": "NONE", "n_targets": 1, "aggregate_function": "SUM"}
     node = helper.make_node("TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", **dict(sorted(values.items())))
     graph = helper.make_graph(

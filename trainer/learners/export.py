@@ -51,6 +51,6 @@ def export(model: Model, features: Matrix, *, tolerance: float = TOLERANCE) -> E
             raise InvariantBroken(
                 f"the ONNX model's scores differ from the native ones by {worst:.2g}, more than {tolerance:.2g}",
                 where=f"rows {start} to {start + len(rows) - 1}",
-                mend="Do not publish; report this model",
+                fix="Do not publish; report this model",
             )
     return Exported(content, Parity(len(features), with_nan, worst, tolerance))

@@ -89,7 +89,7 @@ def cluster(address: str) -> Iterator[None]:
         client = Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise StoreUnreachable(
-            f"no Dask scheduler answers: {reason_of(error)}", where=address, mend="Start one, or leave --cluster out"
+            f"no Dask scheduler answers: {reason_of(error)}", where=address, fix="Start one, or leave --cluster out"
         ) from None
     with client, joblib.parallel_config(backend="dask", client=client):
         yield

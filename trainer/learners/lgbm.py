@@ -113,7 +113,7 @@ class LightGbm:
                 parameters, data, num_boost_round=trees, callbacks=stop, valid_sets=None if held is None else [held.set_reference(data)]
             )
         except lightgbm.basic.LightGBMError as error:
-            raise LearnerFailed(f"LightGBM: {reason_of(error)}", mend="Correct the parameters") from None
+            raise LearnerFailed(f"LightGBM: {reason_of(error)}", fix="Correct the parameters") from None
 
     def _parameters(self, names: tuple[str, ...]) -> dict[str, object]:
         shape: dict[str, object] = self.config.model_dump(exclude={"trees", *BOOSTED_FIELDS})

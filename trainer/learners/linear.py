@@ -60,7 +60,7 @@ class Logistic:
         z = standardised(features[rows], mean, scale).astype(np.float64)
         solver.fit(z, is_top, sample_weight=weight[rows])
         if int(solver.n_iter_[0]) >= MAX_ITERATIONS:
-            raise LearnerFailed(f"no convergence in {MAX_ITERATIONS} iterations", mend="Lower inverse_penalty")
+            raise LearnerFailed(f"no convergence in {MAX_ITERATIONS} iterations", fix="Lower inverse_penalty")
         return _model(names, mean, scale, solver.coef_[0], solver.intercept_[0])
 
 

@@ -127,7 +127,7 @@ class MlpModel:
 
     def contributions(self, features: Matrix) -> Floats:
         """Refuse: a perceptron has no exact SHAP values."""
-        raise FixInput("the perceptron has no exact SHAP values", mend="Use permutation importance")
+        raise FixInput("the perceptron has no exact SHAP values", fix="Use permutation importance")
 
     def _network(self) -> Network:
         network = Network(len(self.names), self.hidden, dropout=0.0)
@@ -148,7 +148,7 @@ def chosen_device(wish: Device) -> Device:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
     has_cuda = torch.cuda.is_available()
     if wish is Device.CUDA and not has_cuda:
-        raise FixInput("device cuda was asked for and there is none", mend="Use --device auto or cpu")
+        raise FixInput("device cuda was asked for and there is none", fix="Use --device auto or cpu")
     return Device.CUDA if has_cuda and wish is not Device.CPU else Device.CPU
 
 

@@ -57,7 +57,7 @@ def newest_apart(sessions: Rows | None, count: int, config: BoostedConfig) -> tu
     if first <= config.gap_sessions:
         raise TooLittleHistory(
             f"{len(days)} sessions leave none to fit on before the validation's gap of {config.gap_sessions}",
-            mend="Train on more sessions, or without patience",
+            fix="Train on more sessions, or without patience",
         )
     return np.flatnonzero(sessions < days[first - config.gap_sessions]), np.flatnonzero(sessions >= days[first])
 
@@ -66,7 +66,7 @@ def directions(names: tuple[str, ...], config: BoostedConfig) -> list[int]:
     """The monotone constraint of each column, 0 for none; raise `BadConfig` for a feature that is not there."""
     unknown = sorted(set(config.monotone) - set(names))
     if unknown:
-        raise BadConfig(f"monotone names {', '.join(unknown)}, no feature", mend=f"Choose from: {', '.join(names)}")
+        raise BadConfig(f"monotone names {', '.join(unknown)}, no feature", fix=f"Choose from: {', '.join(names)}")
     return [config.monotone.get(name, 0) for name in names]
 
 

@@ -92,7 +92,7 @@ def _read_linear(text: str, names: tuple[str, ...]) -> Model:
 
 def _mlp(parameters: Parameters, seed: int, device: Device) -> Learner:
     if find_spec("torch") is None:
-        raise FixInput("the learner mlp needs torch", where="mlp", mend="Run `make test-deep`, which installs it")
+        raise FixInput("the learner mlp needs torch", where="mlp", fix="Run `make test-deep`, which installs it")
     from trainer.learners.mlp import Mlp, chosen_device
 
     return Mlp(parameters.mlp, seed, chosen_device(device))

@@ -178,7 +178,7 @@ def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: 
     failed = [row for row in rows if not row.passed]
     with history.held(request.registry):
         if lineage_log.newest(request.registry, request.sleeve, request.role).head != found.head:
-            raise FixInput("the lineage went on while this was trained", where=str(request.registry), mend="Train it again")
+            raise FixInput("the lineage went on while this was trained", where=str(request.registry), fix="Train it again")
         if made and not failed:
             for name in (lineage_log.MODEL, lineage_log.TRAINING):
                 lineage_log.keep(request.registry, (request.run / name).read_bytes())
@@ -220,7 +220,7 @@ def audit(registry: Path) -> int:
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its figures",
                 where=str(registry / lineage_log.LINEAGES),
-                mend=history.MEND,
+                fix=history.MEND,
             )
         if record["event"] == Event.RETRAINED:
             for sha256 in (*record["model_sha256"], record["training_sha256"]):

@@ -98,7 +98,7 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
             raise FixInput(
                 "a retraining is never promoted by itself",
                 where=str(request.run),
-                mend="Train a challenger by `trainer train`, and promote that",
+                fix="Train a challenger by `trainer train`, and promote that",
             )
         if now is not None and _is_of(request.registry, now, request.run):
             lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(now["why"]), request.at)
@@ -129,7 +129,7 @@ def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetim
         known = history.read(registry / CHAMPIONS)
         now, earlier = history.champion(known, sleeve), former(known, sleeve, version)
         if now is None or now["version"] == version:
-            raise FixInput(f"{version} is the champion of {sleeve} now", mend="Name an earlier version")
+            raise FixInput(f"{version} is the champion of {sleeve} now", fix="Name an earlier version")
         kept = {key: value for key, value in earlier.items() if key not in ("number", "previous")}
         return _added(
             registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(), "instead_of": now["version"]}
@@ -141,7 +141,7 @@ def former(known: Chain, sleeve: str, version: str) -> Record:
     for record in reversed(known.records):
         if (record["sleeve"], record["event"], record["version"]) == (sleeve, Event.PROMOTED, version):
             return record
-    raise FixInput(f"{sleeve} never had a champion {version}", mend="`trainer history` lists them")
+    raise FixInput(f"{sleeve} never had a champion {version}", fix="`trainer history` lists them")
 
 
 def confirm(registry: Path, run: Path) -> Record:
@@ -165,7 +165,7 @@ def confirm(registry: Path, run: Path) -> Record:
     newer = lineage_log.begun_by(registry, run) if now is not None and _is_of(registry, now, run) else None
     if newer is not None and newer.retrained:
         raise FixInput(
-            f"{newer.head['run']} was trained after this run and is the champion's newest model", where=str(run), mend="Publish that run"
+            f"{newer.head['run']} was trained after this run and is the champion's newest model", where=str(run), fix="Publish that run"
         )
     if now is None or not _is_of(registry, now, run):
         said = f"{now['version']} of {now['run']}" if now else "nobody"
@@ -174,7 +174,7 @@ def confirm(registry: Path, run: Path) -> Record:
         raise FixInput(
             f"the champion of {sleeve} is {said}, not this run{why}",
             where=str(registry),
-            mend="`trainer promote` it first, or publish it as an evaluation",
+            fix="`trainer promote` it first, or publish it as an evaluation",
         )
     return now
 
@@ -222,11 +222,11 @@ def audit(registry: Path) -> Audit:
         path = case_path(registry, str(record["case_sha256"]))
         content = path.read_bytes() if path.exists() else b""
         if sha256_of(content) != record["case_sha256"]:
-            raise FixInput("a case was removed or changed", where=str(path), mend=history.MEND)
+            raise FixInput("a case was removed or changed", where=str(path), fix=history.MEND)
         rules = int(record.get("rules", FIRST_RULES))
         if rules > RULES:
             raise FixInput(
-                f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS), mend="Verify it with that program"
+                f"a newer program judged record {record['number']}", where=str(registry / CHAMPIONS), fix="Verify it with that program"
             )
         if rules < RULES:
             earlier.append(int(record["number"]))
@@ -236,7 +236,7 @@ def audit(registry: Path) -> Audit:
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its case",
                 where=str(path),
-                mend="Judge it with the program that wrote it",
+                fix="Judge it with the program that wrote it",
             )
     return Audit(known.anchor, opened.anchor, tuple(earlier))
 
@@ -327,7 +327,7 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
                 raise FixInput(
                     "the seal was opened for this challenger under other portfolio settings",
                     where=str(path),
-                    mend="Judge it under those, or train another challenger",
+                    fix="Judge it under those, or train another challenger",
                 )
             known: Mapping[str, Any] = record["result"]
             return known

@@ -31,7 +31,7 @@ class Event(StrEnum):
 
 def read(path: Path) -> Chain:
     """Read and verify; raises as `chain.read`."""
-    return chain.read(path, mend=MEND)
+    return chain.read(path, fix=MEND)
 
 
 def append(path: Path, record: Record) -> Anchor:
@@ -39,7 +39,7 @@ def append(path: Path, record: Record) -> Anchor:
 
     The caller holds the folder (`held`), so that nobody writes in between.
     """
-    return chain.append(path, {**record, "number": len(read(path).records) + 1}, mend=MEND)
+    return chain.append(path, {**record, "number": len(read(path).records) + 1}, fix=MEND)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Locked("another promotion is at work", where=str(folder), mend="Wait for it") from None
+            raise Locked("another promotion is at work", where=str(folder), fix="Wait for it") from None
         yield
 
 

@@ -80,7 +80,7 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
     """
     evidence = read_document(run / EVIDENCE)
     if evidence.get(KEY) is not None:
-        raise FixInput("a retraining begins no lineage", where=str(run), mend="Name the run that was accepted")
+        raise FixInput("a retraining begins no lineage", where=str(run), fix="Name the run that was accepted")
     record = described(run, evidence)
     own = lineage_id(record)
     for before in history.read(registry / LINEAGES).records:
@@ -107,7 +107,7 @@ def described(run: Path, evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the chain says of any model: its files, its recipe and what it learned from."""
     names = ("sleeve", "config_hash", "spec_hash", "horizon", "snapshot_id", "last_training_session", "last_label_session", "code_version")
     if missing := [name for name in names if evidence.get(name) is None]:
-        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), mend="Train again with this version")
+        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), fix="Train again with this version")
     return {
         **{name: evidence[name] for name in names},
         "run": run.name,
@@ -131,7 +131,7 @@ def _lineage(known: Sequence[Record], registry: Path, own: str) -> Lineage:
     records = [r for r in known if r["lineage"] == own]
     roots = [r for r in records if r["event"] == Event.BEGUN]
     if not roots:
-        raise FixInput(f"the registry holds no lineage {own}", where=str(registry), mend="Name the right registry")
+        raise FixInput(f"the registry holds no lineage {own}", where=str(registry), fix="Name the right registry")
     chosen = {event: tuple(r for r in records if r["event"] == event) for event in (Event.RETRAINED, Event.PUBLISHED)}
     return Lineage(roots[0], chosen[Event.RETRAINED], chosen[Event.PUBLISHED])
 
@@ -152,12 +152,12 @@ def newest(registry: Path, sleeve: str, role: Role) -> Lineage:
     else:
         begun = [r for r in begun if r["role"] == role]
     if not begun:
-        mend = {
+        fix = {
             Role.CHAMPION: "`trainer promote` a run, or promote the champion's again, which records it",
             Role.EVALUATION: "`trainer publish --role evaluation --accept REASON` a run first",
             Role.SHADOW: "`trainer publish --role shadow` a run first",
         }[role]
-        raise FixInput(f"{sleeve} has no {role} with a lineage", where=str(registry), mend=mend)
+        raise FixInput(f"{sleeve} has no {role} with a lineage", where=str(registry), fix=fix)
     return _lineage(records, registry, str(begun[-1]["lineage"]))
 
 
@@ -207,12 +207,12 @@ def require_head(registry: Path, run: Path, role: Role) -> Lineage:
     found = lineage(registry, str((read_document(run / EVIDENCE).get(KEY) or {}).get("id")))
     head, where = found.head, str(run)
     if (head["model_sha256"], head["evidence_sha256"]) != (list(model_hashes(run)), file_hash(run / EVIDENCE)):
-        raise FixInput("this retraining was refused, or is not the newest of its lineage", where=where, mend="Publish the newest one")
+        raise FixInput("this retraining was refused, or is not the newest of its lineage", where=where, fix="Publish the newest one")
     if (now := role_of(registry, found)) is not role:
         raise FixInput(
             f"its lineage is {now or 'no longer anything'}, not {role}: a retraining keeps its role",
             where=where,
-            mend="Promote a challenger to change who is champion",
+            fix="Promote a challenger to change who is champion",
         )
     return found
 
@@ -259,7 +259,7 @@ def kept(registry: Path, sha256: str) -> bytes:
     path = registry / KEPT / sha256
     content = path.read_bytes() if path.exists() else b""
     if sha256_of(content) != sha256:
-        raise FixInput("a file of a lineage was removed or changed", where=str(path), mend=history.MEND)
+        raise FixInput("a file of a lineage was removed or changed", where=str(path), fix=history.MEND)
     return content
 
 

@@ -56,9 +56,7 @@ def measured(subject: Subject, settings: Settings, code_version: str, step: Step
     """
     if settings.portfolio.fixed_ic is not None:
         raise FixInput(
-            "a fixed IC is for rehearsals; a promotion sizes by what was proven",
-            where="fixed_ic",
-            mend="Take fixed_ic out of portfolio.yml",
+            "a fixed IC is for rehearsals; a promotion sizes by what was proven", where="fixed_ic", fix="Take fixed_ic out of portfolio.yml"
         )
     path = subject.run / FOLDER / MEASURED
     scores = [subject.scores(name) for name in (WALK_FORWARD, OUT_OF_FOLD)]
@@ -147,5 +145,5 @@ def file_hash(path: Path) -> str:
         return sha256_of_file(path)
     except OSError as error:
         raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), mend="Name a run folder made by `trainer train`"
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
         ) from None

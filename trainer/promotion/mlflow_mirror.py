@@ -76,7 +76,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
             there = versions.get(str(record["number"]))
             if there is not None and there.tags["record_sha256"] != digest:
                 raise FixInput(
-                    f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, mend=history.MEND
+                    f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, fix=history.MEND
                 )
             if there is None and record["event"] != Event.ROLLED_BACK:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)
@@ -154,5 +154,5 @@ def _answering(uri: str) -> Iterator[None]:
         raise FixInput(
             f"the tracking store failed: {said}",
             where=uri.split("@")[-1],
-            mend="The history is whole: run the command again when the store answers, and it catches up",
+            fix="The history is whole: run the command again when the store answers, and it catches up",
         ) from None

@@ -67,7 +67,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     rows = prepare(recipe, config, _range(subject, data, training)).rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
-        raise FixInput("the run has no sealed holdout", where=str(subject.run), mend="Train with holdout_sessions")
+        raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
     device = Device(str(subject.evidence["learner"]["device"]))
     learner = learner_of(config, int(training["seed"]), device)
     model = fit_all(open_rows, learner)
@@ -75,7 +75,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
         raise FixInput(
             "the model before the holdout cannot be fitted again as it was",
             where=str(subject.run / BEFORE_HOLDOUT),
-            mend="Promote on the machine and with the program that trained it, or train again",
+            fix="Promote on the machine and with the program that trained it, or train again",
         )
     sealed = rows.t0 >= seal.first
     values = np.full(len(rows), np.nan)
@@ -87,6 +87,6 @@ def _range(subject: Subject, data: Path, training: Mapping[str, Any]) -> Range:
     """Return what the training read: the same version, range and names."""
     asked = training.get("range")
     if not isinstance(asked, Mapping):
-        raise FixInput("the run does not say what range it read", where=str(subject.run), mend="Train again with this version")
+        raise FixInput("the run does not say what range it read", where=str(subject.run), fix="Train again with this version")
     start, end = (date.fromisoformat(asked[name]) if asked[name] else None for name in ("start", "end"))
     return Range(data, start, end, tuple(asked["symbols"]), int(training["dataset_version"]))

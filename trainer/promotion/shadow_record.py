@@ -219,7 +219,7 @@ def _newest(subject: Subject, data: Path) -> Archive:
         raise FixInput(
             f"the run was trained on {known['name']} of {known['vendor']}",
             where=str(data),
-            mend="Name the dataset that it was trained on, with the sessions since",
+            fix="Name the dataset that it was trained on, with the sessions since",
         )
     return archive
 
@@ -235,7 +235,7 @@ def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequ
     if not days:
         of = f"; recorded {recorded.first} to {recorded.last}" if recorded else ""
         raise FixInput(
-            "no session since the training has a label that ended", where=f"data to {last}{of}", mend="Wait for sessions, and ingest them"
+            "no session since the training has a label that ended", where=f"data to {last}{of}", fix="Wait for sessions, and ingest them"
         )
     return days
 

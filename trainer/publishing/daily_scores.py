@@ -89,14 +89,14 @@ def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = N
     asof = evening.asof or manifest.last
     if not manifest.first <= asof <= manifest.last:
         raise NotASession(
-            f"the dataset does not hold {asof}", where=f"{manifest.first} to {manifest.last}", mend="Choose a session inside it"
+            f"the dataset does not hold {asof}", where=f"{manifest.first} to {manifest.last}", fix="Choose a session inside it"
         )
     if manifest.status(asof).status is SessionStatus.RED:
-        raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), mend="Look at `trainer audit`")
+        raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), fix="Look at `trainer audit`")
     found = [("", read_folder(folder) if folder else _newest(bundles, ""))]
     found += [(slot, contents) for slot in BESIDE if (contents := _newest(bundles, slot)) is not None]
     if found[0][1] is None:
-        raise FixInput("no bundle is published", mend="Run `trainer publish`, or name a folder with --bundle")
+        raise FixInput("no bundle is published", fix="Run `trainer publish`, or name a folder with --bundle")
     verified = [(slot, _verified(contents, keyset, manifest, asof)) for slot, contents in found if contents]
     payloads = [(slot, _scored(bundle, keyset, manifest, asof, evening)) for slot, bundle in verified]
     return tuple(_put(to, slot, payload, keyset, evening) for slot, payload in payloads)
@@ -167,7 +167,7 @@ def _standing(content: bytes, keyset: Keyset, asof: date, name: str) -> EveningS
         return open_scores(content, keyset, asof, name)
     except ScoresRefused as error:
         raise FixInput(
-            f"what was delivered before cannot be believed: {error.what}", where=name, mend="Find out who wrote it, then remove it"
+            f"what was delivered before cannot be believed: {error.what}", where=name, fix="Find out who wrote it, then remove it"
         ) from None
 
 

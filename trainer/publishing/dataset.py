@@ -112,7 +112,7 @@ def sign_in_place(store: Store, signer: Signer) -> Manifest:
     """
     content = store.get(CURRENT)
     if content is None:
-        raise BadDataset("the store holds no dataset", where=CURRENT, mend="Publish one: `trainer publish-data`")
+        raise BadDataset("the store holds no dataset", where=CURRENT, fix="Publish one: `trainer publish-data`")
     manifest = Manifest.from_bytes(content, where=f"the store's {CURRENT}")
     for record in manifest.files:
         if record.role is FileRole.RAW:
@@ -120,7 +120,7 @@ def sign_in_place(store: Store, signer: Signer) -> Manifest:
         found = store.get(record.path)
         if found is None or len(found) != record.size or sha256_of(found) != record.sha256:
             raise BadDataset(
-                "the file is not what the manifest vouches for", where=record.path, mend="Publish the dataset again: `trainer publish-data`"
+                "the file is not what the manifest vouches for", where=record.path, fix="Publish the dataset again: `trainer publish-data`"
             )
     _put(store, signature_name(content), seal_dataset(content, signer.keys))
     return manifest
@@ -129,17 +129,17 @@ def sign_in_place(store: Store, signer: Signer) -> Manifest:
 def _check_succession(manifest: Manifest, held: bytes) -> None:
     theirs = Manifest.from_bytes(held, where=f"the store's {CURRENT}")
     if theirs.name != manifest.name:
-        raise BadDataset(f"the store holds the dataset {theirs.name!r}, not {manifest.name!r}", mend="Publish to another folder")
+        raise BadDataset(f"the store holds the dataset {theirs.name!r}, not {manifest.name!r}", fix="Publish to another folder")
     is_same_version = theirs.version == manifest.version and theirs.snapshot_id != manifest.snapshot_id
     if theirs.version > manifest.version or is_same_version:
         raise BadDataset(
             f"the store holds version {theirs.version} of other content",
             where=f"this dataset is at {manifest.version}",
-            mend="Publish from the folder that made it, or to a new one",
+            fix="Publish from the folder that made it, or to a new one",
         )
 
 
 def _put(store: Store, name: str, content: bytes) -> None:
     store.put(name, content)
     if store.get(name) != content:
-        raise StoreUnreachable("the store gave back something else than it was given", where=name, mend="Publish again")
+        raise StoreUnreachable("the store gave back something else than it was given", where=name, fix="Publish again")

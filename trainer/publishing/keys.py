@@ -68,7 +68,7 @@ def create_keys(
     """
     if folder.exists() and any(folder.glob("*.key")):
         raise FixInput(
-            "this folder holds keys; they are never written over", where=str(folder), mend="Name a new folder, or use `trainer rotate-keys`"
+            "this folder holds keys; they are never written over", where=str(folder), fix="Name a new folder, or use `trainer rotate-keys`"
         )
     for least, many, option in ((threshold, signers, "--threshold"), (data_threshold, data_signers, "--data-threshold")):
         if not 1 <= least <= many:
@@ -108,9 +108,7 @@ def data_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519Private
     """Private data keys of the folder that the key set accepts on `today`; raise `FixInput` as `signing_keys`."""
     if keyset.data is None:
         raise FixInput(
-            "this key set names no data keys",
-            where=str(folder / KEYSET_NAME),
-            mend="Run `trainer rotate-keys --add-data` with the root key",
+            "this key set names no data keys", where=str(folder / KEYSET_NAME), fix="Run `trainer rotate-keys --add-data` with the root key"
         )
     return _usable_keys(folder, DATA, keyset.data, today)
 
@@ -122,7 +120,7 @@ def _usable_keys(folder: Path, role: str, of: DataKeys, today: date) -> tuple[Ed
         raise FixInput(
             f"{len(found)} usable {role} keys here, {of.threshold} are needed",
             where=str(folder),
-            mend="Bring the other keys, or run `trainer rotate-keys`",
+            fix="Bring the other keys, or run `trainer rotate-keys`",
         )
     return found
 
@@ -169,7 +167,7 @@ def _replace_key(folder: Path, keyid: str, **changes: object) -> Keyset:
     keyset, root = load_keyset(folder), _root(folder)
     if keyid not in {key.keyid for key in keyset.all_keys}:
         known = ", ".join(key.keyid for key in keyset.all_keys)
-        raise FixInput(f"no key {keyid}", where=str(folder), mend=f"Known keys: {known}")
+        raise FixInput(f"no key {keyid}", where=str(folder), fix=f"Known keys: {known}")
 
     def changed(keys: tuple[SigningKey, ...]) -> tuple[SigningKey, ...]:
         return tuple(key.model_copy(update=changes) if key.keyid == keyid else key for key in keys)
@@ -206,13 +204,13 @@ def _root(folder: Path) -> Ed25519PrivateKey:
 def _read_private(path: Path, keyid: str) -> Ed25519PrivateKey:
     content = _read(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise FixInput("others may read this private key", where=str(path), mend=f"chmod 600 {path}, or replace it")
+        raise FixInput("others may read this private key", where=str(path), fix=f"chmod 600 {path}, or replace it")
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError):
-        raise FixInput("not a private key in PKCS#8 PEM", where=str(path), mend="Restore it from its backup") from None
+        raise FixInput("not a private key in PKCS#8 PEM", where=str(path), fix="Restore it from its backup") from None
     if not isinstance(key, Ed25519PrivateKey) or public_half(key).keyid != keyid:
-        raise FixInput(f"not the private half of key {keyid}", where=str(path), mend="Restore it from its backup")
+        raise FixInput(f"not the private half of key {keyid}", where=str(path), fix="Restore it from its backup")
     return key
 
 
@@ -221,5 +219,5 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FixInput(
-            f"the key file cannot be read: {reason_of(error)}", where=str(path), mend="Name a folder made by `trainer keys`"
+            f"the key file cannot be read: {reason_of(error)}", where=str(path), fix="Name a folder made by `trainer keys`"
         ) from None

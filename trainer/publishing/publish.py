@@ -204,7 +204,7 @@ def last_training_session(run: Path) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), mend="Train again") from None
+        raise FixInput(f"{text!r} is not a date", where=str(run / "evidence.json"), fix="Train again") from None
 
 
 def is_retraining(run: Path) -> bool:
@@ -277,7 +277,7 @@ def _manifest(request: Request, evidence: Mapping[str, Any], keyset: Keyset, fil
         )
     except (ValidationError, ValueError, TypeError) as error:
         raise FixInput(
-            f"this run cannot become a bundle: {_first(error)}", where=str(request.run), mend="Train again with this version"
+            f"this run cannot become a bundle: {_first(error)}", where=str(request.run), fix="Train again with this version"
         ) from None
 
 
@@ -291,7 +291,7 @@ def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[s
         return None
     models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
     if sorted(found["fitted_for"]["model_sha256"]) != models:
-        raise FixInput("the maps from score to probability were fitted for another model", where=str(run), mend="Train again")
+        raise FixInput("the maps from score to probability were fitted for another model", where=str(run), fix="Train again")
     return {name: found[name] for name in ("event", "platt", "isotonic", "temperature")}
 
 
@@ -310,7 +310,7 @@ def _golden(run: Path) -> Golden:
         with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
             return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), mend="Train again") from None
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), fix="Train again") from None
 
 
 def _promotion(request: Request) -> Promotion | None:
@@ -320,13 +320,13 @@ def _promotion(request: Request) -> Promotion | None:
         raise FixInput(
             "a champion needs a promotion record, and this run has none",
             where=str(request.run),
-            mend="Publish it as an evaluation, or have it promoted first",
+            fix="Publish it as an evaluation, or have it promoted first",
         )
     try:
         return Promotion.model_validate_json(_read(request.run, PROMOTION))
     except ValidationError as error:
         raise FixInput(
-            f"the promotion record cannot be read: {_first(error)}", where=str(request.run / PROMOTION), mend="Have the run promoted again"
+            f"the promotion record cannot be read: {_first(error)}", where=str(request.run / PROMOTION), fix="Have the run promoted again"
         ) from None
 
 
@@ -334,7 +334,7 @@ def _refusal(request: Request) -> str | None:
     if request.role is Role.EVALUATION:
         return request.refusal or _verdict(request.run)
     if request.refusal:
-        raise FixInput(f"a {request.role} carries no refusal", where="--refusal", mend="Leave it out")
+        raise FixInput(f"a {request.role} carries no refusal", where="--refusal", fix="Leave it out")
     return None
 
 
@@ -353,12 +353,10 @@ def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
     try:
         published = Keyset.model_validate_json(document["payload"])
     except (ValidationError, KeyError, TypeError):
-        raise FixInput("the store's key set cannot be read", where=where, mend="Restore it from a backup") from None
+        raise FixInput("the store's key set cannot be read", where=where, fix="Restore it from a backup") from None
     if published.version > keyset.version:
         raise FixInput(
-            f"the store has key set version {published.version}, this folder {keyset.version}",
-            where=where,
-            mend="Use the newest key folder",
+            f"the store has key set version {published.version}, this folder {keyset.version}", where=where, fix="Use the newest key folder"
         )
 
 
@@ -366,15 +364,15 @@ def _document(run: Path, name: str) -> dict[str, Any]:
     try:
         document = parse_json(_read(run, name), str(run / name))
     except BundleRefused as error:
-        raise FixInput(error.what, where=error.where, mend="Train again") from None
+        raise FixInput(error.what, where=error.where, fix="Train again") from None
     if not isinstance(document, dict):
-        raise FixInput("not a mapping", where=str(run / name), mend="Train again")
+        raise FixInput("not a mapping", where=str(run / name), fix="Train again")
     return document
 
 
 def _field(document: Mapping[str, Any], key: str) -> Any:
     if document.get(key) is None:
-        raise FixInput(f"{key!r} has no value", where="the run's evidence", mend="Train again on a longer range")
+        raise FixInput(f"{key!r} has no value", where="the run's evidence", fix="Train again on a longer range")
     return document[key]
 
 
@@ -383,7 +381,7 @@ def _read(run: Path, name: str) -> bytes:
         return (run / name).read_bytes()
     except OSError as error:
         raise FixInput(
-            f"{name} cannot be read: {reason_of(error)}", where=str(run), mend="Name a run folder made by `trainer train`"
+            f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run folder made by `trainer train`"
         ) from None
 
 

@@ -74,7 +74,7 @@ def _mirror_former(objects: Objects, mirror: Path, sleeve: str) -> None:
             content = objects.get(latest.path(name))
             if content is None:
                 raise FixInput(
-                    "the store lacks a file that its pointer names", where=latest.path(name), mend="Restore it, or remove the pointer"
+                    "the store lacks a file that its pointer names", where=latest.path(name), fix="Restore it, or remove the pointer"
                 )
             write_atomic(mirror / latest.path(name), content)
 
@@ -90,7 +90,7 @@ def deliver_keyset(objects: Objects, keys: Path) -> None:
 def _upload(objects: Objects, name: str, content: bytes) -> None:
     objects.put(name, content, sha256=sha256_of(content))
     if objects.get(name) != content:
-        raise StoreUnreachable("the store gave back something else than it was given", where=name, mend="Publish again")
+        raise StoreUnreachable("the store gave back something else than it was given", where=name, fix="Publish again")
 
 
 def _put_in_place(objects: Objects, name: str, content: bytes, before: Tagged) -> None:

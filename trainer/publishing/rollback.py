@@ -24,9 +24,9 @@ def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> Rollb
     """
     seq, _, bundle_id = bundle.partition("-")
     if not seq.isdigit() or not bundle_id:
-        raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", mend="Copy the folder's name")
+        raise FixInput(f"{bundle!r} is not <seq>-<bundle id>", where="--bundle", fix="Copy the folder's name")
     if int(seq) >= high_water:
-        raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", mend="Name an older bundle")
+        raise FixInput(f"bundle {seq} is not older than {high_water}", where="--bundle", fix="Name an older bundle")
     return RollbackGrant(bundle_id=bundle_id, seq=int(seq), high_water_seq=high_water, valid_until=valid_until, reason=reason)
 
 
@@ -42,7 +42,7 @@ def grant_of(store: Path, model_sha256: tuple[str, ...], valid_until: date, reas
     found = [manifest for manifest in _champions(store) if sorted(f.sha256 for f in manifest.of(Part.MODEL)) == wanted]
     if not found:
         raise FixInput(
-            "the store holds no champion bundle of that version", where=str(store), mend="Name the store that it was published to"
+            "the store holds no champion bundle of that version", where=str(store), fix="Name the store that it was published to"
         )
     newest = max(found, key=lambda manifest: manifest.seq)
     return grant(f"{newest.seq}-{newest.bundle_id}", _taken(store, newest.sleeve), valid_until, reason)
@@ -61,6 +61,6 @@ def _champions(store: Path) -> Iterator[BundleManifest]:
         try:
             manifest = BundleManifest.model_validate_json(path.read_bytes())
         except ValidationError:
-            raise FixInput("a bundle's manifest cannot be read", where=str(path), mend="Restore the store") from None
+            raise FixInput("a bundle's manifest cannot be read", where=str(path), fix="Restore the store") from None
         if manifest.role is Role.CHAMPION:
             yield manifest

@@ -36,7 +36,7 @@ def walk_forward_ic(evidence: Mapping[str, Any], where: str) -> Measured:
     mean, t, error = found.get("mean"), found.get("t", found.get("t_newey_west")), found.get("standard_error")
     for value, what in ((mean, "mean"), (t, "t"), (error, "standard error")):
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise FixInput(f"the walk-forward IC has no {what}", where=where, mend=MEND)
+            raise FixInput(f"the walk-forward IC has no {what}", where=where, fix=MEND)
     return Measured(float(mean), float(t), float(error))  # type: ignore[arg-type]  # numbers by now
 
 

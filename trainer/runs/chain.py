@@ -52,35 +52,35 @@ class Chain:
         return known.records < len(heads) and heads[known.records] == known.head
 
 
-def read(path: Path, *, mend: str) -> Chain:
+def read(path: Path, *, fix: str) -> Chain:
     """Read and verify; a file that does not exist, without an anchor, is empty.
 
     Raises
     ------
     FixInput
-        The chain is broken, its end was cut off, or its anchor is gone; `mend` says what to do about it.
+        The chain is broken, its end was cut off, or its anchor is gone; `fix` says what to do about it.
     """
     with _held(path, fcntl.LOCK_SH):
-        return _verified(path, mend)
+        return _verified(path, fix)
 
 
-def append(path: Path, record: Record, *, mend: str) -> Anchor:
+def append(path: Path, record: Record, *, fix: str) -> Anchor:
     """Add one record, durably, behind those that are there; raises as `read`."""
-    return extend(path, (record,), mend=mend)
+    return extend(path, (record,), fix=fix)
 
 
-def extend(path: Path, records: Iterable[Record], *, mend: str) -> Anchor:
+def extend(path: Path, records: Iterable[Record], *, fix: str) -> Anchor:
     """Add records one by one, each durable before the next; raises as `read`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     with _held(path, fcntl.LOCK_EX):
-        known = _verified(path, mend).anchor
+        known = _verified(path, fix).anchor
         for record in records:
             known = _append(path, record, known)
     return known
 
 
-def unanchored(path: Path, *, mend: str) -> Chain:
+def unanchored(path: Path, *, fix: str) -> Chain:
     """Read and verify a file that was written without an anchor; raises as `read` for a broken chain."""
     content = path.read_bytes() if path.exists() else b""
     lines = content.split(b"\n")[:-1]  # what follows the last newline was never written to its end
@@ -91,9 +91,9 @@ def unanchored(path: Path, *, mend: str) -> Chain:
         try:
             record = json.loads(line)
         except ValueError:
-            raise FixInput("a record that cannot be read", where=where, mend=mend) from None
+            raise FixInput("a record that cannot be read", where=where, fix=fix) from None
         if not isinstance(record, dict) or record.get(PREVIOUS) != (hashes[-1] if hashes else FIRST):
-            raise FixInput("a record was removed, changed or put in", where=where, mend=mend)
+            raise FixInput("a record was removed, changed or put in", where=where, fix=fix)
         records.append(record)
         hashes.append(sha256_of(line))
     return Chain(tuple(records), tuple(hashes))
@@ -113,20 +113,20 @@ def _append(path: Path, record: Record, known: Anchor) -> Anchor:
     return after
 
 
-def _verified(path: Path, mend: str) -> Chain:
-    found, anchor = unanchored(path, mend=mend), anchor_path(path)
+def _verified(path: Path, fix: str) -> Chain:
+    found, anchor = unanchored(path, fix=fix), anchor_path(path)
     if not anchor.exists():
         if len(found.records) > 1:  # the first append may have died before its anchor
-            raise FixInput("the anchor of a history is gone", where=str(anchor), mend=mend)
+            raise FixInput("the anchor of a history is gone", where=str(anchor), fix=fix)
         return found
     try:
         count, head = anchor.read_text(encoding="utf-8").split()
         known = Anchor(int(count), head)
     except ValueError:
-        raise FixInput("the anchor of a history cannot be read", where=str(anchor), mend=mend) from None
+        raise FixInput("the anchor of a history cannot be read", where=str(anchor), fix=fix) from None
     if not found.holds(known) or len(found.records) > known.records + 1:
         raise FixInput(
-            f"{len(found.records)} records where {known.records} were written: the history was cut or replaced", where=str(path), mend=mend
+            f"{len(found.records)} records where {known.records} were written: the history was cut or replaced", where=str(path), fix=fix
         )
     return found
 

@@ -50,8 +50,8 @@ def record(data: Path, look: Look) -> None:
         The chain is broken.
     """
     path = data / LOOKS
-    if not any(_is_same(known, look) for known in chain.read(path, mend=MEND).records):
-        chain.append(path, asdict(look), mend=MEND)
+    if not any(_is_same(known, look) for known in chain.read(path, fix=MEND).records):
+        chain.append(path, asdict(look), fix=MEND)
 
 
 def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]) -> int:
@@ -59,7 +59,7 @@ def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]
     return len(
         {
             str(known["model"])
-            for known in chain.read(data / LOOKS, mend=MEND).records
+            for known in chain.read(data / LOOKS, fix=MEND).records
             if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
         }
         - set(own)

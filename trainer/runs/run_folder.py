@@ -13,7 +13,7 @@ from signals.files import sync_folder, write_atomic
 def refuse_existing(folder: Path) -> None:
     """Raise `FixInput` when `folder` exists: evidence is never overwritten."""
     if folder.exists():
-        raise FixInput("the run folder exists", where=str(folder), mend="Name a new folder, or remove this one yourself")
+        raise FixInput("the run folder exists", where=str(folder), fix="Name a new folder, or remove this one yourself")
 
 
 def write_run(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -93,7 +93,7 @@ def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Fla
         raise TooLittleHistory(
             f"no session has {MIN_NAMES} eligible names with features and a label",
             where=f"{panel.sessions[first]} to {panel.sessions[-1]}",
-            mend="Use a longer range or more symbols",
+            fix="Use a longer range or more symbols",
         )
     taught = usable if doubted is None else usable & ~_holds_one(doubted, labels.ends)
     weight = np.where(taught[usable], 1.0 / np.maximum(taught.sum(axis=1), 1)[t0], 0.0)
@@ -157,7 +157,7 @@ def seal_holdout(rows: Samples, sessions: int, embargo: int) -> tuple[Samples, S
     if open_sessions < sessions:
         raise TooLittleHistory(
             f"{len(labelled)} labelled sessions leave {open_sessions} outside a sealed holdout of {sessions}",
-            mend="Train on a longer range, or configure a shorter holdout_sessions",
+            fix="Train on a longer range, or configure a shorter holdout_sessions",
         )
     sealed = rows.t0 >= first
     return rows.where(is_open), Seal(first, int(labelled[-1]), sessions, int(sealed.sum()))

@@ -99,7 +99,7 @@ def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> Non
         raise DataNotUsable(
             f"{len(red)} RED session{'s' * (len(red) > 1)} in the training range",
             where=shown + more + names,
-            mend="Fetch what is missing with trainer backfill, train on a range without them (--start, --end), or, "
+            fix="Fetch what is missing with trainer backfill, train on a range without them (--start, --end), or, "
             "where nobody has it, say so with trainer accept-red",
         )
 

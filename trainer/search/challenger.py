@@ -130,6 +130,6 @@ def _require(challenger: Challenger, history: History) -> None:
         raise FixInput(
             "trials that the run's training counted are not on record beside this dataset",
             where=str(challenger.data / store.FILE),
-            mend=MEND,
+            fix=MEND,
         )
     history.require(str(trials.get("study") or ""))

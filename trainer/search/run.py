@@ -104,7 +104,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
     """
     choices: Choices = getattr(config.search, config.learner)
     if not choices:
-        raise FixInput(f"search.{config.learner} names no values", mend="Name some, or train without a search")
+        raise FixInput(f"search.{config.learner} names no values", fix="Name some, or train without a search")
     with store.held(plan.folder):
         name = _opened(config, arena, identity, plan, step)
         study = _optuna_study(config, name, plan)
@@ -115,7 +115,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
         history = store.read(plan.record)
     complete = [trial for trial in history.studies[name].trials if trial.state is State.COMPLETED]
     if not complete:
-        raise FixInput("no trial could be completed", where=str(plan.record), mend="Read the reasons in trials.jsonl")
+        raise FixInput("no trial could be completed", where=str(plan.record), fix="Read the reasons in trials.jsonl")
     best = max(complete, key=lambda trial: (trial.sharpe, -trial.number))
     chosen = with_parameters(config, best.parameters).model_copy(update={"study": name})
     return Found(chosen, best, name, history)
@@ -168,7 +168,7 @@ def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> di
         tested[test] = True
     for feature, sign in config.search.rules.items():
         if feature not in arena.rows.names:
-            raise FixInput(f"search.rules names {feature!r}, which is no feature", mend="Name one of the sleeve's")
+            raise FixInput(f"search.rules names {feature!r}, which is no feature", fix="Name one of the sleeve's")
         column = arena.rows.features[:, arena.rows.names.index(feature)].astype(np.float64)
         found[f"{sign:+d} {feature}"] = arena.net(np.where(tested, sign * np.nan_to_num(column), np.nan))
     return found
@@ -189,7 +189,7 @@ def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
         raise FixInput(
             f"the sampler's storage cannot be opened: {reason_of(error).splitlines()[0]}",
             where=plan.storage.split("@")[-1],
-            mend="Name a SQLAlchemy URL whose database answers and whose driver is installed",
+            fix="Name a SQLAlchemy URL whose database answers and whose driver is installed",
         ) from None
 
 
@@ -215,7 +215,7 @@ def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan
     sampled = {trial.number for trial in study.get_trials(deepcopy=False)}
     if sampled != set(kept):
         missing = sorted(sampled ^ set(kept))
-        raise FixInput(f"trials {missing} are missing from the record", where=str(record), mend=store.MEND)
+        raise FixInput(f"trials {missing} are missing from the record", where=str(record), fix=store.MEND)
 
 
 def _started(config: RecipeConfig, plan: Plan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:

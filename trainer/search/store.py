@@ -73,7 +73,7 @@ class History:
         if study and study not in self.studies:
             raise FixInput(
                 f"the recipe came from the search {study}, whose trials are not on record beside this dataset",
-                mend="Merge the record of the dataset that was searched: `trainer trials --data D --merge FOLDER`",
+                fix="Merge the record of the dataset that was searched: `trainer trials --data D --merge FOLDER`",
             )
 
 
@@ -109,12 +109,12 @@ def append(folder: Path, *records: Record) -> Anchor:
         The file cannot be verified, or not be written: a trial that is on no record may not begin.
     """
     try:
-        return chain.extend(folder / FILE, records, mend=MEND)
+        return chain.extend(folder / FILE, records, fix=MEND)
     except PermissionError as error:
         raise FixInput(
             f"the record of trials cannot be written: {error.strerror}",
             where=str(folder / FILE),
-            mend="Every trial is recorded beside its data: make the dataset's folder writable",
+            fix="Every trial is recorded beside its data: make the dataset's folder writable",
         ) from None
 
 
@@ -130,9 +130,9 @@ def merge(folder: Path, theirs: Path) -> int:
     """
     path = theirs / FILE
     if not path.exists():
-        raise FixInput("no record of trials", where=str(path), mend="Name a dataset, search or run folder with one")
+        raise FixInput("no record of trials", where=str(path), fix="Name a dataset, search or run folder with one")
     is_old = not chain.anchor_path(path).exists() and not manifest_path(theirs, None).exists()
-    other, ours = chain.unanchored(path, mend=MEND) if is_old else _chain(path), _chain(folder / FILE)
+    other, ours = chain.unanchored(path, fix=MEND) if is_old else _chain(path), _chain(folder / FILE)
     _history([other], str(path))  # what cannot be read is not let in
     contents, heads = {_content(record) for record in ours.records}, _heads(ours)
     new: list[Record] = []
@@ -159,12 +159,12 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Locked("another search is at work", where=str(folder), mend="Wait for it") from None
+            raise Locked("another search is at work", where=str(folder), fix="Wait for it") from None
         yield
 
 
 def _chain(path: Path) -> Chain:
-    return chain.read(path, mend=MEND)
+    return chain.read(path, fix=MEND)
 
 
 def _heads(found: Chain) -> frozenset[str]:
@@ -181,7 +181,7 @@ def _history(chains: Sequence[Chain], where: str) -> History:
         studies = _studies(record for found in chains for record in found.records)
         heads = frozenset().union(*(_heads(found) for found in chains))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, mend=MEND) from None
+        raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, fix=MEND) from None
     return History(chains[0].anchor, studies, heads)
 
 

@@ -113,7 +113,7 @@ def read_members(runs: tuple[Path, ...]) -> Members:
         Fewer than two runs, a folder that is no run, or runs that are not fold-consistent.
     """
     if len(runs) < 2:
-        raise FixInput("a stack needs at least two runs", where="--runs", mend="Name the run folders to stack")
+        raise FixInput("a stack needs at least two runs", where="--runs", fix="Name the run folders to stack")
     evidences = [_evidence(run) for run in runs]
     _same(runs, evidences)
     oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
@@ -122,7 +122,7 @@ def read_members(runs: tuple[Path, ...]) -> Members:
     for run, columns in zip(runs, oof, strict=True):
         if not np.array_equal(np.unique(columns["session"]), sessions):
             raise FixInput(
-                "the runs' labelled sessions differ", where=f"{runs[0]} and {run}", mend="Train them with the same --start and --end"
+                "the runs' labelled sessions differ", where=f"{runs[0]} and {run}", fix="Train them with the same --start and --end"
             )
     symbols = np.unique(np.concatenate([np.unique(columns["symbol"]) for columns in oof]))
     cpcv = evidences[0]["cpcv"]
@@ -157,10 +157,10 @@ def _evidence(run: Path) -> dict[str, Any]:
         document = parse_json((run / "evidence.json").read_bytes(), str(run / "evidence.json"))
     except (OSError, BundleRefused) as error:
         raise FixInput(
-            f"the run's evidence cannot be read: {reason_of(error)}", where=str(run), mend="Name a run folder made by `trainer train`"
+            f"the run's evidence cannot be read: {reason_of(error)}", where=str(run), fix="Name a run folder made by `trainer train`"
         ) from None
     if not isinstance(document, dict) or not isinstance(document.get("cpcv"), dict):
-        raise FixInput("this run has no cross-validated scores to stack", where=str(run), mend="Stack runs of sleeves that score returns")
+        raise FixInput("this run has no cross-validated scores to stack", where=str(run), fix="Stack runs of sleeves that score returns")
     return document
 
 
@@ -170,7 +170,7 @@ def _same(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> None:
         cpcv, first = evidence["cpcv"], evidences[0]
         if cpcv["test_groups"] != TESTED_TOGETHER:
             raise FixInput(
-                f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run), mend="Train with test_groups: 2"
+                f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run), fix="Train with test_groups: 2"
             )
         pairs = {
             "groups": (cpcv["groups"], first["cpcv"]["groups"]),
@@ -179,14 +179,14 @@ def _same(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> None:
         }
         for what, (own, other) in pairs.items():
             if own != other:
-                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}", mend="Train them alike")
+                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}", fix="Train them alike")
 
 
 def _names(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> list[str]:
     sleeves = [str(evidence["sleeve"]) for evidence in evidences]
     names = [s if sleeves.count(s) == 1 else run.name for s, run in zip(sleeves, runs, strict=True)]
     if len(set(names)) != len(names):
-        raise FixInput("a run is named twice", where=", ".join(names), mend="Name each run folder once")
+        raise FixInput("a run is named twice", where=", ".join(names), fix="Name each run folder once")
     return names
 
 
@@ -194,7 +194,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         table = pq.read_table(path, columns=list(columns))
     except (OSError, ValueError, KeyError) as error:
-        raise FixInput(f"the scores cannot be read: {reason_of(error)}", where=str(path), mend="Train again") from None
+        raise FixInput(f"the scores cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
     return {name: table[name].to_numpy() for name in columns}
 
 
@@ -223,7 +223,7 @@ def _label(runs: tuple[Path, ...], oof: list[dict[str, np.ndarray]], axes: tuple
         both = np.isfinite(label) & np.isfinite(own)
         if bool(np.any(np.abs(label[both] - own[both]) > SAME_LABEL)):
             raise FixInput(
-                "the runs' labels differ for the same name and session", where=f"{runs[0]} and {run}", mend="Train them on the same prices"
+                "the runs' labels differ for the same name and session", where=f"{runs[0]} and {run}", fix="Train them on the same prices"
             )
         label = np.where(np.isfinite(label), label, own)
     return label

@@ -53,7 +53,7 @@ def prove(members: Members, combiner: Combiner) -> StackProof:
         Fewer than three groups: the first has no walk-forward scores, the second nothing to learn from.
     """
     if members.groups < 3:
-        raise TooLittleHistory(f"{members.groups} groups, a stack needs 3", mend="Train with more groups")
+        raise TooLittleHistory(f"{members.groups} groups, a stack needs 3", fix="Train with more groups")
     out, ahead = np.full(members.label.shape, np.nan), np.full(members.label.shape, np.nan)
     learned = []
     for tested in range(members.groups):

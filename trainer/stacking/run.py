@@ -172,7 +172,7 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
     inside = bars.sessions[np.minimum(rows, len(bars.sessions) - 1)] == members.sessions
     if not known.all() or not inside.all():
         raise FixInput(
-            "the dataset lacks names or sessions of the runs", where="--data", mend="Name the dataset that the runs were trained on"
+            "the dataset lacks names or sessions of the runs", where="--data", fix="Name the dataset that the runs were trained on"
         )
     return rows, columns
 

@@ -84,7 +84,7 @@ class Exchange:
                 book.set_fact(fact, clock.now())
             self._store.commit(book)
         elif book.seed != seed:
-            raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), mend="Give that")
+            raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), fix="Give that")
         elif isinstance(clock, VirtualClock) and clock.now() < book.now:
             clock.move(book.now)
         if book.closures:
@@ -145,7 +145,7 @@ class Exchange:
         venue = self.venue
         book = Book(venue.config.cash, venue.book.seed, Settings())
         if not self._store.load(book):
-            raise InvariantBroken("the state of this exchange is gone", mend="Start it anew")
+            raise InvariantBroken("the state of this exchange is gone", fix="Start it anew")
         market = self._market.closed_on(book.closures) if book.closures != venue.market.closures else venue.market
         self.venue, self._next, self._is_sound = replace(venue, book=book, market=market), None, True
 

@@ -101,11 +101,11 @@ class Store:
             self._db.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
             version = self._db.execute("PRAGMA user_version").get
             if version > SCHEMA_VERSION:
-                raise BadDataset("the exchange's state is of a newer version", where=path, mend="Update the program")
+                raise BadDataset("the exchange's state is of a newer version", where=path, fix="Update the program")
             self._db.execute(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION}")
         except (apsw.NotADBError, apsw.CorruptError):
             self._release()
-            raise BadDataset("not a state of this exchange", where=path, mend="Remove it to start anew") from None
+            raise BadDataset("not a state of this exchange", where=path, fix="Remove it to start anew") from None
         except apsw.Error as error:
             self._release()
             raise _unusable(path, error) from None
@@ -190,10 +190,10 @@ def _hold(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise Locked("another exchange holds this state", where=str(folder), mend="Stop it first") from None
+        raise Locked("another exchange holds this state", where=str(folder), fix="Stop it first") from None
     return lock
 
 
 def _unusable(path: str, error: Exception) -> BadConfig:
     said = reason_of(error)
-    return BadConfig(f"the state cannot be kept here: {said}", where=path, mend="Name a folder that you can write")
+    return BadConfig(f"the state cannot be kept here: {said}", where=path, fix="Name a folder that you can write")

@@ -135,7 +135,7 @@ class Market:
         """Return the first session that opens after `now`."""
         position = bisect_right(self._session_opens, now)
         if position == len(self._session_opens):
-            raise NotASession("past the end of the exchange's calendar", where=utc_words(now), mend="Publish new data")
+            raise NotASession("past the end of the exchange's calendar", where=utc_words(now), fix="Publish new data")
         return self.calendar.sessions[position]
 
     def ends(self) -> datetime:

@@ -61,7 +61,7 @@ def read(root: Path) -> Answer:
 def test_a_folder_that_is_no_device_says_how_to_make_one(tmp_path: Path) -> None:
     trouble = read(tmp_path).trouble
     assert trouble is not None and trouble.condition is Condition.MISSING
-    assert "appliance init" in trouble.mend
+    assert "appliance init" in trouble.fix
 
 
 def test_a_device_without_a_ledger_says_so(device: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_corrupt_ledger_is_never_shown(device: Path) -> None:
     (device / "ledger.sqlite").write_bytes(b"garbage!" * 4_096)
     answer = read(device)
     assert answer.overview is None and answer.trouble is not None
-    assert answer.trouble.condition is Condition.UNUSABLE and "backup" in answer.trouble.mend
+    assert answer.trouble.condition is Condition.UNUSABLE and "backup" in answer.trouble.fix
 
 
 def test_a_newer_ledger_asks_for_the_newer_release(device: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_newer_ledger_asks_for_the_newer_release(device: Path) -> None:
     connection.execute("UPDATE meta SET value = '99' WHERE key IN ('schema_version', 'usable_since')")
     connection.close()
     trouble = read(device).trouble
-    assert trouble is not None and "schema 99" in trouble.what and "newer release" in trouble.mend
+    assert trouble is not None and "schema 99" in trouble.what and "newer release" in trouble.fix
 
 
 def test_settings_that_are_no_yaml_are_told(device: Path) -> None:

@@ -266,7 +266,7 @@ def _refuse_restated(told: Told, held: pd.DataFrame, frame: pd.DataFrame, old: R
         raise BadBars(
             f"{row['symbol']} was restated by {move[restated[0]]:g}, which rows delivered before it do not show",
             where=f"{row['date']:%Y-%m-%d}, prices {told.basis}",
-            mend="Deliver its whole history, without --add, or raw prices",
+            fix="Deliver its whole history, without --add, or raw prices",
         )
 
 

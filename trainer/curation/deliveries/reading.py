@@ -124,7 +124,7 @@ class Deliveries:
         told = [part for place in past for part in self._told(place) if known_at is None or part.known_at <= known_at]
         if not current or not told:
             first = f"the first delivery became known on {self._receipts[0].known_from}" if self._receipts else "none"
-            raise BadBars(f"nothing was known on {known_at}", where=first, mend="Ask for a later day")
+            raise BadBars(f"nothing was known on {known_at}", where=first, fix="Ask for a later day")
         known = fold(told)
         calendar = calendar_for(known.frame)
         spreads = [bars.spreads for place in past[-len(current) :] if (bars := self._bars[place]) is not None]

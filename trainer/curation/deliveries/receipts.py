@@ -122,10 +122,10 @@ def read_receipts(folder: Path) -> tuple[Receipt, ...]:
             said = document.pop("previous")
             receipt = _parse(document)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadDataset(f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", mend=RESTORE) from None
+            raise BadDataset(f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", fix=RESTORE) from None
         if said != previous:
             raise BadDataset(
-                "the chain of deliveries is broken: a line before this one was changed", where=f"{path}, line {number}", mend=RESTORE
+                "the chain of deliveries is broken: a line before this one was changed", where=f"{path}, line {number}", fix=RESTORE
             )
         receipts.append(receipt)
         previous = sha256_of(line)
@@ -151,18 +151,18 @@ def check_succession(receipts: tuple[Receipt, ...], receipt: Receipt) -> None:
     current = in_force(receipts)
     if receipt.scope is Scope.ROWS:
         if not current:
-            raise BadBars("there is nothing to add to", where=receipt.name, mend="Ingest a whole delivery with --bars first, without --add")
+            raise BadBars("there is nothing to add to", where=receipt.name, fix="Ingest a whole delivery with --bars first, without --add")
         if current[0].basis is not receipt.basis:
             raise BadBars(
                 f"{receipt.basis} prices cannot be added to {current[0].basis} ones",
                 where=receipt.name,
-                mend=f"Deliver {current[0].basis} prices, or ingest the whole history in the new basis",
+                fix=f"Deliver {current[0].basis} prices, or ingest the whole history in the new basis",
             )
     if receipts and receipt.known_from < receipts[-1].known_until:
         raise BadBars(
             f"a delivery known on {receipt.known_from} cannot follow one known on {receipts[-1].known_until}",
             where=receipt.name,
-            mend="What was known on a past day never changes: give a later --known-at",
+            fix="What was known on a past day never changes: give a later --known-at",
         )
 
 
@@ -189,9 +189,9 @@ def read_raw(folder: Path, file: RawFile) -> bytes:
     try:
         content = (folder / file.path).read_bytes()
     except OSError as error:
-        raise BadDataset(f"a delivered file is gone ({reason_of(error)})", where=file.path, mend=RESTORE) from None
+        raise BadDataset(f"a delivered file is gone ({reason_of(error)})", where=file.path, fix=RESTORE) from None
     if len(content) != file.size or sha256_of(content) != file.sha256:
-        raise BadDataset("a delivered file is not the one that came", where=file.path, mend=RESTORE)
+        raise BadDataset("a delivered file is not the one that came", where=file.path, fix=RESTORE)
     return content
 
 

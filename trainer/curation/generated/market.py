@@ -183,7 +183,7 @@ def generate(
     if symbols < FEWEST_SYMBOLS or sessions < 2:
         raise FixInput(
             f"a market of {symbols} symbols and {sessions} sessions is too small",
-            mend=f"Ask for {FEWEST_SYMBOLS} symbols and 2 sessions at least",
+            fix=f"Ask for {FEWEST_SYMBOLS} symbols and 2 sessions at least",
         )
     days = _days(sessions, end)
     rng = np.random.default_rng(seed)

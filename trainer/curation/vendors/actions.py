@@ -59,7 +59,7 @@ def read_actions(
         try:
             found += [_action(row, calendar, days) for row in table.to_dict("records")]
         except (InvariantBroken, ValueError, ArithmeticError) as error:
-            raise BadBars(f"not a corporate action ({reason_of(error)})", where=place, mend="Correct the row") from None
+            raise BadBars(f"not a corporate action ({reason_of(error)})", where=place, fix="Correct the row") from None
     return _once(found, where=where, note=note)
 
 
@@ -71,7 +71,7 @@ def _check_effective(table: pd.DataFrame, calendar: Calendar, *, where: str) -> 
         raise BadBars(
             f"{row['symbol']}: an action of {row['effective'].date()} is in no calendar of the exchange",
             where=f"{where}, row {int(far.argmax()) + 1}; years {FIRST_YEAR} to {LAST_YEAR}",
-            mend="Correct the date",
+            fix="Correct the date",
         )
     first, last = (pd.Timestamp(day) for day in (calendar.days[0], calendar.days[-1]))
     inside = table[table["effective"].between(first, last)]
@@ -91,7 +91,7 @@ def _once(found: list[Action], *, where: str, note: Note) -> tuple[Action, ...]:
     splits = Counter((a.symbol, a.effective) for a in told.values() if a.kind is ActionKind.SPLIT)
     for (symbol, day), count in splits.items():
         if count > 1:
-            raise BadBars(f"{count} splits of {symbol} on {day} that differ", where=where, mend="Keep the true one")
+            raise BadBars(f"{count} splits of {symbol} on {day} that differ", where=where, fix="Keep the true one")
     return tuple(told.values())
 
 
@@ -106,7 +106,7 @@ def _from_actions(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> p
     )
     wrong = sorted({str(kind) for kind in result["kind"]} - {str(kind) for kind in ActionKind})
     if wrong:
-        raise BadBars(f"unknown kind of action {wrong[0]!r}", where=where, mend=f"Use one of {', '.join(ActionKind)}")
+        raise BadBars(f"unknown kind of action {wrong[0]!r}", where=where, fix=f"Use one of {', '.join(ActionKind)}")
     told = figures(raw, ("ratio", "cash"), mapping.decimal, where=where)
     for name in ("ratio", "cash"):
         result[name] = told.get(name, np.nan)

@@ -88,7 +88,7 @@ def _refuse_foresight(frame: pd.DataFrame, *, where: str) -> None:
         raise BadBars(
             f"{row['symbol']}: a bar of {row['date']:%Y-%m-%d} cannot have been known on {row['known_at']:%Y-%m-%d}",
             where=where,
-            mend="Map known_at to the column that says when a row was delivered",
+            fix="Map known_at to the column that says when a row was delivered",
         )
 
 
@@ -101,5 +101,5 @@ def _refuse_placeholder(days: pd.Series, *, where: str) -> None:
         raise BadBars(
             f"no symbol has a row between {known[after - 1]:%Y-%m-%d} and {known[after]:%Y-%m-%d}",
             where=f"{where}, row {row + 1}",
-            mend="Correct the date, or drop the rows before or after the gap",
+            fix="Correct the date, or drop the rows before or after the gap",
         )

@@ -57,7 +57,7 @@ def moments(column: pd.Series, form: str | None, *, where: str) -> Moments:
     else:
         found = _of_text(column.astype("string"), form)
     _refuse_first(
-        found.wall.isna(), column, "unreadable date", where=where, mend="Deliver ISO 8601 dates or give date_format in the mapping"
+        found.wall.isna(), column, "unreadable date", where=where, fix="Deliver ISO 8601 dates or give date_format in the mapping"
     )
     return found
 
@@ -74,7 +74,7 @@ def dates(column: pd.Series, form: str | None, *, where: str) -> pd.Series:
     day = found.wall
     if bool((is_zoned & ~is_midnight).any()):
         mixed = is_zoned & is_midnight
-        _refuse_first(mixed, column, "dates and instants in one column: midnight is", where=where, mend="Deliver dates without a time")
+        _refuse_first(mixed, column, "dates and instants in one column: midnight is", where=where, fix="Deliver dates without a time")
         local = found.utc.dt.tz_localize("UTC").dt.tz_convert(NEW_YORK).dt.tz_localize(None)
         day = local.where(is_zoned, found.wall)
     result: pd.Series = day.dt.normalize().astype("datetime64[s]")
@@ -87,7 +87,7 @@ def instants(column: pd.Series, zone: str, *, where: str) -> pd.Series:
     try:
         local = found.wall.where(found.utc.isna()).dt.tz_localize(zone).dt.tz_convert("UTC")
     except (ValueError, TypeError) as error:
-        raise BadBars(f"times that cannot be read ({reason_of(error)})", where=where, mend="Deliver ISO 8601 times") from None
+        raise BadBars(f"times that cannot be read ({reason_of(error)})", where=where, fix="Deliver ISO 8601 times") from None
     result: pd.Series = local.fillna(found.utc.dt.tz_localize("UTC"))
     return result
 
@@ -100,7 +100,7 @@ def refuse_later(days: pd.Series, today: date | None, *, where: str, what: str =
             days.dt.date,
             what,
             where=where,
-            mend=f"Today is {today} in New York: correct the date, or drop the row",
+            fix=f"Today is {today} in New York: correct the date, or drop the row",
         )
 
 
@@ -118,7 +118,7 @@ def _of_numbers(column: pd.Series, form: str | None, *, where: str) -> Moments:
     fits = [numbers.between(FIRST_YYYYMMDD, LAST_YYYYMMDD), *(numbers.between(a, b) for _, a, b in EPOCHS)]
     most_common = max(fits, key=lambda flags: int(flags.sum()))
     _refuse_first(
-        ~most_common, column, "unreadable date", where=where, mend="Deliver ISO 8601 dates, YYYYMMDD, or one unit of time since 1970"
+        ~most_common, column, "unreadable date", where=where, fix="Deliver ISO 8601 dates, YYYYMMDD, or one unit of time since 1970"
     )
     raise AssertionError("one of the numbers fits nothing")
 
@@ -168,7 +168,7 @@ def figures(raw: pd.DataFrame, names: Iterable[str], decimal: DecimalSign | None
                 raise BadBars(
                     f"{name}: {texts[name].iloc[place]!r} is not a number",
                     where=f"{where}, row {place + 1}",
-                    mend="Correct the cell, or leave it empty",
+                    fix="Correct the cell, or leave it empty",
                 )
     return {name: parsed.get(name, columns[name]).astype("float64") for name in columns}
 
@@ -193,7 +193,7 @@ def _decimal_sign(cells: pd.Series, *, where: str) -> DecimalSign:
         raise BadBars(
             f"is the comma of {example!r} a decimal comma or does it part thousands?",
             where=where,
-            mend='Write `decimal: ","` or `decimal: "."` in the mapping',
+            fix='Write `decimal: ","` or `decimal: "."` in the mapping',
         )
     return DecimalSign.COMMA if found[","] else DecimalSign.POINT
 
@@ -211,15 +211,15 @@ def _without_groups(text: pd.Series, sign: DecimalSign) -> pd.Series:
 def symbols(column: pd.Series, form: SymbolForm = SymbolForm.AS_DELIVERED, *, where: str, note: Note = unheard) -> pd.Series:
     """Column as text; raise `BadBars` for a row without a symbol. `note` names those that no broker writes so."""
     text = column.reset_index(drop=True).astype("string").str.strip()
-    _refuse_first((text.isna() | (text == "")).fillna(True), text, "a row has no symbol:", where=where, mend="Correct the delivery")
+    _refuse_first((text.isna() | (text == "")).fillna(True), text, "a row has no symbol:", where=where, fix="Correct the delivery")
     names = {name: name for name in text.unique()}
     if form is SymbolForm.BROKER:
         names = {name: as_broker(name) for name in names}
         text = text.map(names)
     foreign = sorted({name for name in names.values() if as_broker(name) != name or not BROKER_SYMBOL.fullmatch(name)})
     if foreign:
-        mend = "" if form is SymbolForm.BROKER else "; `symbols: broker` in the mapping writes them so"
-        note(f"{len(foreign)} symbols are not written as the broker writes them: {listed(foreign)}{mend}")
+        fix = "" if form is SymbolForm.BROKER else "; `symbols: broker` in the mapping writes them so"
+        note(f"{len(foreign)} symbols are not written as the broker writes them: {listed(foreign)}{fix}")
     return text.astype(object)
 
 
@@ -248,12 +248,12 @@ def given_days(raw: pd.DataFrame, name: str, form: str | None, *, where: str) ->
     return days
 
 
-def _refuse_first(wrong: pd.Series, column: pd.Series, what: str, *, where: str, mend: str) -> None:
+def _refuse_first(wrong: pd.Series, column: pd.Series, what: str, *, where: str, fix: str) -> None:
     if bool(wrong.any()):
         place = int(wrong.to_numpy(dtype=bool).argmax())
         cell = column.iloc[place]
         shown = str(cell) if isinstance(cell, date) and not isinstance(cell, pd.Timestamp) else repr(cell)
-        raise BadBars(f"{what} {shown}", where=f"{where}, row {place + 1}", mend=mend)
+        raise BadBars(f"{what} {shown}", where=f"{where}, row {place + 1}", fix=fix)
 
 
 def words(raw: pd.DataFrame, name: str, default: str, known: Mapping[str, str] | None = None) -> pd.Series:

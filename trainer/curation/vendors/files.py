@@ -107,7 +107,7 @@ def tables(
         raise BadBars(
             f"the mapping names columns that we do not have: {', '.join(unknown)}",
             where=where,
-            mend=f"Ours are {', '.join((*wanted.needed, *wanted.optional))}",
+            fix=f"Ours are {', '.join((*wanted.needed, *wanted.optional))}",
         )
     is_empty = True
     for piece in pieces(content, where=where):
@@ -116,7 +116,7 @@ def tables(
             is_empty = False
             yield frame, piece.where
     if is_empty:
-        raise BadBars("the file has no rows", where=where, mend="Fetch the file again")
+        raise BadBars("the file has no rows", where=where, fix="Fetch the file again")
 
 
 def vendor_of(content: bytes, *, where: str) -> str:
@@ -133,7 +133,7 @@ def _form_of(name: str) -> str:
     form = next((form for ending, form in FORMS.items() if name.lower().endswith(ending)), None)
     if form is None:
         raise BadBars(
-            "neither .parquet nor .csv", where=name, mend="Deliver the file as Parquet or CSV, or rename it; a workbook can be saved as CSV"
+            "neither .parquet nor .csv", where=name, fix="Deliver the file as Parquet or CSV, or rename it; a workbook can be saved as CSV"
         )
     return form
 
@@ -141,7 +141,7 @@ def _form_of(name: str) -> str:
 def _frame(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
     form = _form_of(piece.where)
     if not piece.content:
-        raise BadBars("the file is empty", where=piece.where, mend="Fetch the file again")
+        raise BadBars("the file is empty", where=piece.where, fix="Fetch the file again")
     return _stacked(_read_csv(piece, wanted, note) if form == "csv" else _with_levels(_read_arrow(piece, form)))
 
 
@@ -153,7 +153,7 @@ def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
         return frame
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = reason_of(error).splitlines()[0]
-        raise BadBars(f"not a readable {form.capitalize()} file ({reason})", where=piece.where, mend=AGAIN) from None
+        raise BadBars(f"not a readable {form.capitalize()} file ({reason})", where=piece.where, fix=AGAIN) from None
 
 
 def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -201,7 +201,7 @@ def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
                 index_col=0 if is_wide else False,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError, csv.Error) as error:
-        raise BadBars(f"not a readable CSV file ({reason_of(error)})", where=piece.where, mend="Deliver UTF-8 CSV with a header") from None
+        raise BadBars(f"not a readable CSV file ({reason_of(error)})", where=piece.where, fix="Deliver UTF-8 CSV with a header") from None
     return _with_levels(frame.rename_axis("date")) if is_wide else frame
 
 
@@ -242,7 +242,7 @@ def _end(text: str, begin: int, delimiter: str, piece: Piece, note: Note) -> int
             break
         if filled and not re.match(r"\s*[^\d\s].*[\s:#]", line):
             if len(cells) + 1 < width:
-                raise BadBars("the last row was cut off", where=f"{piece.where}: {line.strip()[:60]!r}", mend=AGAIN)
+                raise BadBars("the last row was cut off", where=f"{piece.where}: {line.strip()[:60]!r}", fix=AGAIN)
             break
         if filled:
             note(f"a line below the table of {piece.where} is no row: {line.strip()[:60]!r}")
@@ -265,7 +265,7 @@ def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> 
         exact = [name for name in names if str(name).strip().casefold() == wanted.columns.get(ours, ours).casefold()]
         if len(exact or names) > 1:
             raise BadBars(
-                f"{len(names)} columns are called {names[0]}", where=piece.where, mend="Name one with --mapping, or correct the header"
+                f"{len(names)} columns are called {names[0]}", where=piece.where, fix="Name one with --mapping, or correct the header"
             )
         if names:
             source[ours] = (exact or names)[0]
@@ -286,7 +286,7 @@ def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> 
         raise BadBars(
             f"missing column{'s' if len(missing) > 1 else ''}: {', '.join(missing)}",
             where=f"{piece.where} has {', '.join(str(name) for name in frame.columns)}",
-            mend="Name the vendor's columns with --mapping",
+            fix="Name the vendor's columns with --mapping",
         )
     used = set(source.values())
     unused = [str(name) for name in frame.columns if name not in used and fold(name) and not _is_blank(name)]

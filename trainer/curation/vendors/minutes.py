@@ -74,7 +74,7 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: d
     calendar = xnys(days.min() - timedelta(days=7), days.max() + timedelta(days=7))
     placed = regular_hours(frame, calendar, mapping)
     if placed.empty:
-        raise BadBars("no minute lies in the regular hours", where=where, mend="Check `zone` and `label` in the mapping")
+        raise BadBars("no minute lies in the regular hours", where=where, fix="Check `zone` and `label` in the mapping")
     _refuse_wrong_label(frame, calendar, mapping, where=where)
     bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
     return MinuteBars(bars.reset_index(drop=True), spreads(placed))
@@ -166,7 +166,7 @@ def _refuse_wrong_label(frame: pd.DataFrame, calendar: Calendar, mapping: Minute
         raise BadBars(
             f"the mapping says that times mark the {mapping.label} of a bar, but there are bars at the {bar}",
             where=where,
-            mend=f"Write `label: {seems}` in the mapping",
+            fix=f"Write `label: {seems}` in the mapping",
         )
 
 

@@ -75,22 +75,22 @@ def pack(path: Path) -> tuple[str, bytes]:
         found = [(one.relative_to(path), one) for one in sorted(path.rglob("*")) if one.is_file()]
         found = [(name, one) for name, one in found if not _is_ignored(name.parts)]
         if not found:
-            raise BadBars("the folder has no files", where=str(path), mend="Name the folder that holds the bars")
+            raise BadBars("the folder has no files", where=str(path), fix="Name the folder that holds the bars")
         sink = io.BytesIO()
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
             for name, one in found:
                 archive.writestr(zipfile.ZipInfo(name.as_posix(), EPOCH_OF_ZIP), one.read_bytes())
         return path.resolve().name + ARCHIVE, sink.getvalue()
     except FileNotFoundError:
-        raise BadBars("no such file", where=str(path), mend="Check the path") from None
+        raise BadBars("no such file", where=str(path), fix="Check the path") from None
     except OSError as error:
-        raise BadBars(f"unreadable ({reason_of(error)})", where=str(path), mend="Check the path and its rights") from None
+        raise BadBars(f"unreadable ({reason_of(error)})", where=str(path), fix="Check the path and its rights") from None
 
 
 def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
     """Unpack a delivery into its files, in the order of their names; raise `BadBars` for a broken or vast one."""
     if not content:
-        raise BadBars("the file is empty", where=where, mend="Fetch the file again")
+        raise BadBars("the file is empty", where=where, fix="Fetch the file again")
     if not where.lower().endswith(ARCHIVE):
         yield Piece(*_unpacked(content, where), {}, "")
         return
@@ -104,7 +104,7 @@ def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
                 place, inside = _unpacked(archive.read(name), name)[::-1]
                 yield _member(PurePosixPath(inside), place, where=where, is_alone=len(names) == 1)
     except FAULTS as error:
-        raise BadBars(f"not a readable archive ({reason_of(error)})", where=where, mend=AGAIN) from None
+        raise BadBars(f"not a readable archive ({reason_of(error)})", where=where, fix=AGAIN) from None
 
 
 def _member(path: PurePosixPath, content: bytes, *, where: str, is_alone: bool) -> Piece:
@@ -122,7 +122,7 @@ def _unpacked(content: bytes, name: str) -> tuple[str, bytes]:
         with found.opened(content) as stream:
             plain = stream.read(MOST_BYTES + 1)
     except FAULTS as error:
-        raise BadBars(f"not a readable {found.ending} file ({reason_of(error)})", where=name, mend=AGAIN) from None
+        raise BadBars(f"not a readable {found.ending} file ({reason_of(error)})", where=name, fix=AGAIN) from None
     if len(plain) > MOST_BYTES:
         raise _vast(name)
     return name[: -len(found.ending)] if name.lower().endswith(found.ending) else name, plain
@@ -134,4 +134,4 @@ def _is_ignored(parts: tuple[str, ...]) -> bool:
 
 
 def _vast(where: str) -> BadBars:
-    return BadBars(f"it unpacks to more than {MOST_BYTES >> 30} GiB", where=where, mend="Deliver it in parts")
+    return BadBars(f"it unpacks to more than {MOST_BYTES >> 30} GiB", where=where, fix="Deliver it in parts")

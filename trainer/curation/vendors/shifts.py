@@ -82,10 +82,10 @@ def refuse_shifted(symbols: pd.Series, dates: pd.Series, calendar: Calendar, *, 
         raise BadBars(
             f"all dates{named} are {WORDS[found[0]]}: {off} of {len(inside)} are no sessions of the exchange, {_example(inside, sessions)}",
             where=where,
-            mend=f"Write `dates: {found[0]}` in the section `{section}` of the mapping, or correct the dates",
+            fix=f"Write `dates: {found[0]}` in the section `{section}` of the mapping, or correct the dates",
         )
     if is_off.all():
-        raise BadBars(f"no row lies on a session of the exchange, {_example(inside, sessions)}", where=where, mend="Check the date column")
+        raise BadBars(f"no row lies on a session of the exchange, {_example(inside, sessions)}", where=where, fix="Check the date column")
 
 
 def _is_it(shift: DateShift, days: Days, off: int, sessions: Days) -> bool:

@@ -60,7 +60,7 @@ def _intervals(raw: pd.DataFrame, mapping: UniverseColumns, *, where: str) -> pd
         raise BadBars(
             f"{row['symbol']}: a membership that ends on {row['end']:%Y-%m-%d} cannot start on {row['start']:%Y-%m-%d}",
             where=f"{where}, row {int(wrong.argmax()) + 1}",
-            mend="Correct the row",
+            fix="Correct the row",
         )
     if mapping.is_end_inclusive:
         table["end"] += pd.Timedelta(days=1)

@@ -74,7 +74,7 @@ def probability_of_overfitting(performance: Floats, *, blocks: int = 16, metric:
     if blocks < 2 or blocks % 2 or trials < 2 or not bool(np.isfinite(performance).all()):
         raise InvariantBroken(f"{blocks} blocks of {trials} trials: an even number, two trials and no NaN are needed")
     if rows < blocks:
-        raise TooLittleHistory(f"{rows} sessions cannot fill {blocks} blocks", mend="Use fewer blocks")
+        raise TooLittleHistory(f"{rows} sessions cannot fill {blocks} blocks", fix="Use fewer blocks")
     dropped = rows % blocks
     cut = performance[dropped:].reshape(blocks, rows // blocks, trials)
     sums, squares = cut.sum(axis=1), (cut**2).sum(axis=1)

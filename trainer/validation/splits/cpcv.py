@@ -106,7 +106,7 @@ def splits(t0: Rows, t1: Rows, *, groups: int = 8, test_groups: int = 2, embargo
             raise TooLittleHistory(
                 "a split has no training rows after purge and embargo",
                 where=f"groups {tested} of {groups}",
-                mend="Train on more sessions, or with a shorter embargo",
+                fix="Train on more sessions, or with a shorter embargo",
             )
         yield Split(number, tested, segments, np.flatnonzero(free), np.flatnonzero(is_test), group_of_row)
 
@@ -124,7 +124,7 @@ def group_bounds(sessions: int, groups: int) -> list[tuple[int, int]]:
     """First and last position, closed, of each group among `sessions` unique sessions; sizes differ by at most one."""
     if sessions < groups:
         raise TooLittleHistory(
-            f"{sessions} labelled sessions cannot be cut into {groups} groups", mend="Train on more sessions, or with fewer groups"
+            f"{sessions} labelled sessions cannot be cut into {groups} groups", fix="Train on more sessions, or with fewer groups"
         )
     return [(int(part[0]), int(part[-1])) for part in np.array_split(np.arange(sessions), groups)]
 

@@ -96,7 +96,7 @@ def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         raise TooLittleHistory(
             "a fold has no row of the regimes that are learned from",
             where=f"{len(rows)} rows",
-            mend="Weigh regimes instead of leaving them out, or use fewer groups",
+            fix="Weigh regimes instead of leaving them out, or use fewer groups",
         )
     return chosen
 

@@ -33,7 +33,7 @@ def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
             raise TooLittleHistory(
                 "no label ends before the first walk-forward test",
                 where=f"session {first} of {len(sessions)}",
-                mend="Train on more sessions, or with fewer groups",
+                fix="Train on more sessions, or with fewer groups",
             )
         pairs.append((train, np.flatnonzero((t0 >= sessions[first]) & (t0 <= sessions[last]))))
     return pairs
