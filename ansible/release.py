@@ -125,7 +125,8 @@ def project_wheel(scratch: Path, sources: Path) -> Path:
     if TRAINER_SCRIPT not in project:
         sys.exit("pyproject.toml names the trainer's program differently: correct TRAINER_SCRIPT")
     (scratch / "pyproject.toml").write_text(project.replace(TRAINER_SCRIPT, ""))
-    shutil.copy(sources / "README.md", scratch)
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(sources / name, scratch)
     run(
         sys.executable,
         "-m",
