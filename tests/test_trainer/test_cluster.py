@@ -116,6 +116,21 @@ def test_without_an_address_fits_stay_here_and_results_keep_the_jobs_order(rows:
     assert found == list(range(20))
 
 
+def test_the_error_of_a_job_is_raised_and_ends_the_others(rows: Samples) -> None:
+    begun: list[int] = []
+
+    def work(_: Samples, number: int) -> int:
+        begun.append(number)
+        time.sleep(0.005)
+        if number == 3:
+            raise ArithmeticError("the fourth job")
+        return number
+
+    with pytest.raises(ArithmeticError, match="the fourth job"):
+        list(side_by_side(work, rows, [(n,) for n in range(500)], workers=2))
+    assert 3 in begun and len(begun) < 500
+
+
 @pytest.mark.parametrize("numbers", [[], [0], [7], [0, 1, 8, 9, 63, 64, 1000]])
 def test_row_numbers_survive_packing(numbers: list[int]) -> None:
     assert RowSet.of(np.array(numbers, dtype=np.int64)).numbers.tolist() == numbers

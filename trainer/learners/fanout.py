@@ -1,29 +1,32 @@
-"""Fits fan out through joblib: on this machine's threads, or on a Dask cluster where one is connected.
+"""Runs fits side by side: on this machine's threads, or on a Dask cluster where one is connected.
 
 Who fits changes nothing: every job is a pure function of the rows, the learner and its row numbers, and results come
-back in the jobs' order. A worker that dies costs its jobs' time; the cluster runs them again elsewhere, because the
-rows lie on every worker and the rest travels with the job.
+back in the jobs' order. A worker that dies costs its jobs' time; the cluster runs them again elsewhere, because every
+worker holds the rows and the rest travels with the job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from signals.errors import StoreUnreachable
 from signals.text.wording import reason_of
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 CONNECT_SECONDS = 10
-WHOLE_CLUSTER = -1
 Result = TypeVar("Result")
 Rows = TypeVar("Rows")
+_CONNECTED: ContextVar[Client | None] = ContextVar("connected", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,29 +49,30 @@ class RowSet:
 
 
 def side_by_side(work: Callable[..., Result], rows: Rows, jobs: Sequence[tuple[Any, ...]], *, workers: int) -> Iterator[Result]:
-    """Yield `work(rows, *job)` of each job in order, `workers` at a time; a cluster takes as many as it has cores."""
-    backend, _ = get_active_backend()
-    client = getattr(backend, "client", None)
-    if client is None:
-        place, count = nullcontext(), workers
+    """Yield `work(rows, *job)` of each job in order, `workers` at a time; a cluster takes as many as it has threads."""
+    client = _CONNECTED.get()
+    if client is not None:
+        yield from _on_cluster(client, work, rows, jobs)
+    elif workers == 1 or len(jobs) < 2:
+        yield from (work(rows, *job) for job in jobs)
     else:
-        place, count = joblib.parallel_config(backend=_holding(client, rows)), WHOLE_CLUSTER
-    with place:
-        yield from joblib.Parallel(n_jobs=count, prefer="threads", return_as="generator")(joblib.delayed(work)(rows, *job) for job in jobs)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for future in [pool.submit(work, rows, *job) for job in jobs]:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _holding(client: Any, rows: object) -> Any:
-    """The backend of joblib on the cluster, with the rows on every worker.
-
-    Left to joblib, they would be named by their content, and rows that are sent again while the last call's are being
-    dropped get lost; here each sending has a name of its own.
-    """
-    from joblib._dask import DaskDistributedBackend
-
-    backend = DaskDistributedBackend(client=client)
-    (future,) = client.scatter([rows], broadcast=True, hash=False)
-    backend.data_futures = {id(rows): future}
-    return backend
+def _on_cluster(client: Client, work: Callable[..., Result], rows: Rows, jobs: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+    # Named by their content, rows that are sent again while the last call's are being dropped would get lost.
+    held = client.scatter(rows, broadcast=True, hash=False)  # type: ignore[no-untyped-call]
+    futures = [client.submit(work, held, *job, pure=False) for job in jobs]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        client.cancel(futures)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -91,5 +95,9 @@ def cluster(address: str) -> Iterator[None]:
         raise StoreUnreachable(
             f"no Dask scheduler answers: {reason_of(error)}", where=address, fix="Start one, or leave --cluster out"
         ) from None
-    with client, joblib.parallel_config(backend="dask", client=client):
-        yield
+    with client:
+        token = _CONNECTED.set(client)
+        try:
+            yield
+        finally:
+            _CONNECTED.reset(token)
