@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from signals.market.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
+from signals.market.holding import EXIT_SESSIONS  # noqa: E402
 from tests.fakes.bars import synthetic_bars  # noqa: E402
 from trainer.labels.fractional import fractional_difference, fractional_weights  # noqa: E402
 from trainer.labels.horizon import horizon_labels  # noqa: E402
@@ -36,18 +37,35 @@ PEER = ROOT / "benchmarks" / "peers" / "labels_mlfinpy.py"
 WINDOW_OF_THRESHOLD = int((np.abs(fractional_weights(0.4, 1000)) >= 1e-3).sum())  # mlfinpy keeps weights down to 1e-3
 
 
+def since_last_bar(returns: Floats, across: Floats, s: int, name: int) -> float:
+    """Return of a bar since the bar before it, across a gap where there is one."""
+    return float(across[s, name] if np.isnan(returns[s, name]) else returns[s, name])
+
+
 def horizon_loop(bars: Bars) -> Floats:
     """Open of t + 1 to open of t + 1 + k, one label at a time."""
     count, names = bars.close.shape
     values = np.full((count, names), np.nan)
     for name in range(names):
         for t in range(count - 1 - HORIZON):
-            if bars.eligible[t, name]:
-                growth = bars.close[t + 1, name] / bars.open[t + 1, name]
-                for step in range(2, HORIZON + 1):
-                    growth *= 1.0 + bars.total_return[t + step, name]
-                values[t, name] = growth * (1.0 + bars.overnight_return[t + 1 + HORIZON, name]) - 1.0
+            if bars.eligible[t, name] and not np.isnan(bars.close[t + 1, name]):
+                values[t, name] = one_holding(bars, t, name)
     return values
+
+
+def one_holding(bars: Bars, t: int, name: int) -> float:
+    """Return from the open of t + 1; without a bar at its exit it is left at the next open, else at the last price."""
+    growth = bars.close[t + 1, name] / bars.open[t + 1, name]
+    for s in range(t + 2, t + 1 + HORIZON):
+        if not np.isnan(bars.close[s, name]):
+            growth *= 1.0 + since_last_bar(bars.total_return, bars.gap_return, s, name)
+    for s in range(t + 1 + HORIZON, t + 2 + HORIZON + EXIT_SESSIONS):
+        if s >= len(bars.close):
+            return float("nan")
+        if not np.isnan(bars.close[s, name]):
+            growth *= 1.0 + since_last_bar(bars.overnight_return, bars.gap_overnight, s, name)
+            break
+    return float(growth) - 1.0
 
 
 def barrier_loop(bars: Bars) -> Floats:
@@ -67,23 +85,25 @@ def barrier_loop(bars: Bars) -> Floats:
 def one_trade(bars: Bars, t: int, name: int, sigma: float) -> float:
     """Return of the trade entered at the open of t + 1, in units of that open."""
     upper, lower = 1.0 + BARRIERS.profit * sigma, 1.0 - BARRIERS.stop * sigma
-    level = bars.close[t + 1, name] / bars.open[t + 1, name]  # of the close, entry 1
-    for step in range(1, BARRIERS.max_sessions + 1):
+    level = bars.close[t + 1, name] / bars.open[t + 1, name]  # of the newest close, entry 1
+    for step in range(1, BARRIERS.max_sessions + EXIT_SESSIONS + 1):
         s = t + step
-        if s >= len(bars.close) or np.isnan(bars.close[s, name]):
+        if s >= len(bars.close):
             return float("nan")
+        if np.isnan(bars.close[s, name]):
+            continue
         if step > 1:
-            level *= 1.0 + np.nan_to_num(bars.total_return[s, name])
+            level *= 1.0 + since_last_bar(bars.total_return, bars.gap_return, s, name)
         unit = level / bars.close[s, name]
         opening, high, low = (p[s, name] * unit for p in (bars.open, bars.high, bars.low))
-        if step > 1 and opening <= lower:
-            return opening - 1.0
-        if step > 1 and opening >= upper:
+        if step > BARRIERS.max_sessions or (step > 1 and not lower < opening < upper):
             return opening - 1.0
         if low <= lower:
             return lower - 1.0
         if high >= upper:
             return upper - 1.0
+        if step == BARRIERS.max_sessions:
+            return level - 1.0
     return level - 1.0
 
 

@@ -33,7 +33,7 @@ def keys(url: str) -> dict[str, str]:
     return {TOKEN_HEADER: _tokens.get(url, TOKEN)}
 
 
-def ask(url: str, method: str, what: str, body: object = None, **query: str) -> Any:
+def ask(url: str, method: str, what: str, body: object = None, /, **query: str) -> Any:
     """Ask `/_sim/{what}` of the exchange at `url`, and return what it answers."""
     answered = requests.request(method, f"{url}/_sim/{what}", params=query, json=body, headers=keys(url), timeout=TIMEOUT_SECONDS)
     answered.raise_for_status()
