@@ -148,6 +148,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sessions", type=int, default=SESSIONS)
     asked = options.parse_args()
+    if asked.sessions < WARM + 2:
+        options.error(f"growth is judged from session {WARM} on: --sessions is at least {WARM + 2}")
     began, looks = time.monotonic(), list[Look]()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

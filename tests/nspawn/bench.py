@@ -139,7 +139,7 @@ def build_release(scratch: Path, name: str, edit: Mapping[str, str]) -> tuple[Pa
     run("tar", "-C", str(sources), "-xf", str(sources / "all.tar"))
     for file, line in edit.items():
         (sources / file).write_text((sources / file).read_text() + line)
-    said = run(sys.executable, str(REPOSITORY / "ansible/release.py"), "--sources", str(sources), "--to", str(scratch))
+    said = run(sys.executable, str(REPOSITORY / "ansible/release.py"), "--sources", str(sources), "--to", str(scratch), seconds=600)
     found = json.loads(said)
     return Path(found["archive"]), int(found["bytes"])
 

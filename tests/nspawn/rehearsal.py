@@ -337,7 +337,7 @@ ACCIDENTS: dict[tuple[int, str], Accident] = {
 
 def run(*command: str, seconds: float = 180) -> str:
     """Run a command to its end; anything but success breaks the rehearsal."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE * seconds)
     if done.returncode != 0:
         raise Broken(f"{' '.join(command)[:200]} ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}")
     return done.stdout
