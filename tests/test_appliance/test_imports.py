@@ -41,5 +41,5 @@ def test_the_clock_of_the_system_is_asked_in_one_place() -> None:
     guilty = [
         str(path) for path in (ROOT / "appliance").rglob("*.py") if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
     ]
-    persons, daemons = ["failing.py", "keeping.py", "killing.py", "safety.py", "state.py"], ["clocks.py", "log.py"]
+    persons, daemons = ["failing.py", "keeping.py", "kill_switch.py", "safety.py", "state.py"], ["log.py", "time_sync.py"]
     assert sorted(Path(name).name for name in guilty) == sorted(persons + daemons)

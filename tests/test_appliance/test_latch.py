@@ -308,6 +308,6 @@ def test_nothing_but_a_person_s_command_and_a_replay_s_own_folder_opens_the_latc
         ("commands/setup.py", "device.latch.arm"),
         ("commands/safety.py", "device.latch.rearm"),
         ("commands/safety.py", "halts.rearm"),  # the ledger's record of it
-        ("replay.py", "device.latch.arm"),
+        ("runtime/replay.py", "device.latch.arm"),
         ("tui/demo/day.py", "halts.rearm"),  # an invented ledger in a temporary folder; its latch is never read
     }
