@@ -25,7 +25,8 @@ from pathlib import Path
 
 import yaml
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.store import END, Published, publish_store
 from trainer.curation.generated.market import generate
@@ -84,7 +85,7 @@ def appliance(*arguments: str, state: Path) -> list[str]:
 @contextmanager
 def served(published: Published, first: date) -> Iterator[str]:
     """An exchange whose clock stands before the evening of asof."""
-    start = timetable(first, published.manifest.calendar)[0].at
+    start = windows(first, published.manifest.calendar, TIMETABLE)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     command += ["--port", "0", "--at", start.isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
@@ -112,7 +113,7 @@ def prepare(published: Published, folder: Path, url: str) -> Path:
 def live(published: Published, state: Path, url: str, day: date) -> dict[str, Usage]:
     """Live one session, job by job."""
     found = {}
-    for row in timetable(day, published.manifest.calendar):
+    for row in windows(day, published.manifest.calendar, TIMETABLE):
         steering.advance(url, row.at)
         found[row.job] = measured(appliance("job", row.job, "--session", str(day), state=state))
     return found

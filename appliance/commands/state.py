@@ -16,8 +16,7 @@ from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
-from appliance.schedule.timetable import TIMETABLE, Table, table_of
-from appliance.schedule.timetable import timetable as rows_of
+from appliance.schedule.timetable import TIMETABLE, table_of
 from appliance.status.attendance import concerns_of, count_addresses
 from appliance.status.health import Verdict
 from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
@@ -28,6 +27,7 @@ from appliance.system.state_folder import StateFolder
 from signals.config import load
 from signals.errors import FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
+from signals.schedule.windows import Timetable, windows
 from signals.text.console import emit
 
 SHOWN = (
@@ -75,7 +75,7 @@ def timetable(
     folder = StateFolder(state)
     calendar = _calendar(folder, day)
     session = to_session(day) if day else calendar.next(calendar.last_closed(_venue_time(folder)))
-    found = rows_of(session, calendar, _table(StateFolder(state)))
+    found = windows(session, calendar, _table(StateFolder(state)))
     rows = [
         {
             "job": row.job,
@@ -112,7 +112,7 @@ def _venue_time(folder: StateFolder) -> datetime:
     return manifest.calendar.session(manifest.first).close  # a hosted clock begins here
 
 
-def _table(folder: StateFolder) -> Table:
+def _table(folder: StateFolder) -> Timetable:
     return table_of(load(folder.config, ApplianceConfig).entering) if folder.config.is_file() else TIMETABLE
 
 

@@ -40,9 +40,9 @@ from appliance.daemon.record import Ending, Record
 from appliance.daemon.voice import SAID_AGAIN_SECONDS, Voice
 from appliance.daemon.work import Work, Workplace
 from appliance.ledger import halts
-from appliance.schedule.catch_up import ABSENT, catch_up, first_session
+from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobStatus
-from appliance.schedule.timetable import TIMETABLE, TRADE, Decision, Due, table_of
+from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
 from appliance.status.vitals import Vitals, is_filling
 from appliance.system.clock import ExchangeTime
 from appliance.system.durable_files import DurableFs
@@ -50,6 +50,8 @@ from appliance.system.ports import Alert, Beat, Clock, Severity
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import Jump
 from signals.errors import DeviceHalted, LedgerDamaged, Locked, TrademlError
+from signals.schedule.catch_up import catch_up, first_session
+from signals.schedule.due import Decision, DueJob
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of, utc_words
 
@@ -163,8 +165,8 @@ class Daemon:
         self._refuse_the_past(at)
         since = first_session(self._record.sessions(), at, calendar)
         found = catch_up(at, self._record.ended(since), calendar, since, table_of(self._brief.entering))
-        if found.halt and self._latch.read().is_armed:
-            self.close_latch(ABSENT, found.halt)
+        if (reason := absence(found.unattended)) and self._latch.read().is_armed:
+            self.close_latch(ABSENT, reason)
             return
         if missed := [item for item in found.due if item.decision is Decision.MISSED]:
             self._explain(missed, at, now)
@@ -174,14 +176,14 @@ class Daemon:
                 self._begin(item, now)
                 return
 
-    def _begin(self, item: Due, now: float) -> None:
+    def _begin(self, item: DueJob, now: float) -> None:
         if item.job == TIMETABLE[0].job and self._watcher.is_set:
             Thread(target=self._watcher.beat, args=(Beat.START,), daemon=True).start()
         self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
         arguments = ("job", item.job, "--session", str(item.session))
         self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), now, item.session)
 
-    def _explain(self, missed: Sequence[Due], at: datetime, now: float) -> None:
+    def _explain(self, missed: Sequence[DueJob], at: datetime, now: float) -> None:
         """Write one terminal row for each job that was missed, and tell of each session once."""
         endings = []
         for item in missed:

@@ -26,7 +26,7 @@ from appliance.market.store import Market
 from appliance.runtime.venue import Counterparty, standing_at
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.schedule.timetable import Table, table_of, timetable
+from appliance.schedule.timetable import table_of
 from appliance.storage.published import Sources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.system.durable_files import DurableFs
@@ -37,6 +37,7 @@ from signals.config import load
 from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
+from signals.schedule.windows import Timetable, windows
 from signals.text.wording import utc_words
 
 
@@ -181,13 +182,13 @@ class Device:
             )
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Timetable:
         """The timetable that holds under this device's settings."""
         return table_of(self.config.entering)
 
     def _move_to(self, clock: VirtualClock, job: str, session: date) -> None:
         self.require_held(session)
-        row = next(row for row in timetable(session, self.calendar, self.table) if row.job == job)
+        row = next(row for row in windows(session, self.calendar, self.table) if row.job == job)
         if clock.now() < row.at:
             clock.advance(row.at)
         elif clock.now() > row.deadline and not self.has_ended(job, session):
@@ -205,7 +206,7 @@ class Device:
 
     def start_before(self, session: date) -> None:
         """Move a hosted clock to where the first job of the session D begins."""
-        first = timetable(session, self.calendar, self.table)[0].at
+        first = windows(session, self.calendar, self.table)[0].at
         if isinstance(self.clock, VirtualClock) and self.clock.now() < first:
             self.clock.advance(first)
 

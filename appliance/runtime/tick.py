@@ -7,11 +7,12 @@ from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend
 from appliance.safety.halt import halt, tell
-from appliance.schedule.catch_up import ABSENT, catch_up, first_session
+from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.schedule.timetable import Decision, Due
 from appliance.system.ports import Severity
 from signals.errors import DeviceHalted, FixInput
+from signals.schedule.catch_up import catch_up, first_session
+from signals.schedule.due import Decision, DueJob
 
 
 def tick(device: Device) -> list[JobReport]:
@@ -42,17 +43,17 @@ def tick(device: Device) -> list[JobReport]:
     return done
 
 
-def _due(device: Device) -> tuple[Due, ...]:
+def _due(device: Device) -> tuple[DueJob, ...]:
     with device.deps() as deps:
         now = device.clock.now()
         since = first_session(job_runs.sessions(deps.ledger), now, device.calendar)
         found = catch_up(now, job_runs.ended(deps.ledger, since), device.calendar, since, device.table)
-        if found.halt and deps.latch.read().is_armed:
-            halt(deps, None, ABSENT, found.halt)
+        if (reason := absence(found.unattended)) and deps.latch.read().is_armed:
+            halt(deps, None, ABSENT, reason)
     return found.due
 
 
-def _act(device: Device, item: Due) -> JobReport:
+def _act(device: Device, item: DueJob) -> JobReport:
     if item.decision is Decision.MISSED:
         report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:

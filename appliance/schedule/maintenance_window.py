@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from appliance.schedule.timetable import CONFIRM, TRADE, Table, timetable
+from appliance.schedule.timetable import CONFIRM, TRADE
 from signals.market.sessions import Calendar
+from signals.schedule.windows import Timetable, windows
 
 MARGIN = timedelta(minutes=15)
 
 
-def busy_until(now: datetime, calendar: Calendar, table: Table, ended: Collection[tuple[date, str]]) -> datetime | None:
+def busy_until(now: datetime, calendar: Calendar, table: Timetable, ended: Collection[tuple[date, str]]) -> datetime | None:
     """Return when the order window that `now` lies in is over, or None outside of every one.
 
     Parameters
@@ -27,7 +28,7 @@ def busy_until(now: datetime, calendar: Calendar, table: Table, ended: Collectio
     now : datetime
         UTC, by the device's clock.
     calendar : Calendar
-    table : Table
+    table : Timetable
         The timetable that holds.
     ended : collection of (date, str)
         Every (session, job) that has ended.
@@ -35,7 +36,7 @@ def busy_until(now: datetime, calendar: Calendar, table: Table, ended: Collectio
     for day in calendar.between(now.date() - timedelta(days=1), now.date() + timedelta(days=1)):
         if day == calendar.days[0]:
             continue  # the evening before it lies outside the calendar
-        rows = [row for row in timetable(day, calendar, table) if row.job == CONFIRM or row.job.startswith(TRADE)]
+        rows = [row for row in windows(day, calendar, table) if row.job == CONFIRM or row.job.startswith(TRADE)]
         over = max(row.at if (day, row.job) in ended else row.deadline for row in rows) + MARGIN
         if min(row.at for row in rows) - MARGIN <= now < over:
             return over

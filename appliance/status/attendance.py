@@ -12,9 +12,9 @@ from pathlib import Path
 
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, job_runs
-from appliance.schedule.timetable import Table, timetable
 from appliance.system.ports import ADDRESSES
 from signals.market.sessions import Calendar
+from signals.schedule.windows import Timetable, windows
 
 DECIDING = ("plan", "trade")
 RECENT_SESSIONS = 5  # what was missed longer ago is history, and in the ledger
@@ -26,7 +26,7 @@ NO_ADDRESS = (
 
 
 def concerns_of(
-    ledger: Ledger, keys: Path, latch: LatchRecord, now: datetime, addresses: int, calendar: Calendar, table: Table
+    ledger: Ledger, keys: Path, latch: LatchRecord, now: datetime, addresses: int, calendar: Calendar, table: Timetable
 ) -> tuple[str, ...]:
     """Return what a person should look at on a device that was armed once, at the venue's instant `now`."""
     if latch.is_fresh:
@@ -41,7 +41,7 @@ def concerns_of(
 
 
 def missed_sessions(
-    served: Iterable[tuple[date, str]], armed_at: datetime, now: datetime, calendar: Calendar, table: Table
+    served: Iterable[tuple[date, str]], armed_at: datetime, now: datetime, calendar: Calendar, table: Timetable
 ) -> tuple[date, ...]:
     """Return the newest closed sessions, planned after the device was armed, of which no plan or trade job is recorded.
 
@@ -52,7 +52,7 @@ def missed_sessions(
     armed_at, now : datetime
         By the clock that the device goes by.
     calendar : Calendar
-    table : Table
+    table : Timetable
     """
     with_jobs = {session for session, job in served if job in DECIDING}
     closed = [session.day for session in calendar.sessions if session.close <= now][-RECENT_SESSIONS:]
@@ -103,5 +103,5 @@ def keys_reason(keys: Path, today: date) -> str:
     return f"the key set {when}: sign a new one with `trainer rotate-keys` and publish it"
 
 
-def _planned_at(day: date, calendar: Calendar, table: Table) -> datetime:
-    return next(row.at for row in timetable(day, calendar, table) if row.job == DECIDING[0])
+def _planned_at(day: date, calendar: Calendar, table: Timetable) -> datetime:
+    return next(row.at for row in windows(day, calendar, table) if row.job == DECIDING[0])

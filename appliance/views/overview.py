@@ -13,8 +13,7 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.tripwires import Action
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.snapshots import Snapshot
-from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, Table, table_of
-from appliance.schedule.timetable import timetable as rows_of
+from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
 from appliance.status.attendance import keys_reason
 from appliance.status.health import Verdict, assess
 from appliance.system.durable_files import DurableFs
@@ -24,6 +23,7 @@ from appliance.views import checks, runs
 from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, Calendar
+from signals.schedule.windows import Timetable, windows
 
 COLUMNS = ("section", "fact", "value")
 CURVE_SESSIONS = 90
@@ -280,14 +280,14 @@ def daemon_state(folder: StateFolder, now: datetime) -> tuple[DaemonState, datet
     return (DaemonState.ALIVE if age <= SILENT_AFTER_SECONDS else DaemonState.SILENT), seen
 
 
-def next_job(ledger: Ledger, now: datetime | None, calendar: Calendar | None, table: Table = TIMETABLE) -> NextJob | None:
+def next_job(ledger: Ledger, now: datetime | None, calendar: Calendar | None, table: Timetable = TIMETABLE) -> NextJob | None:
     """Return the first job of the timetable that is still to come."""
     if calendar is None or now is None:
         return None
     try:
         session = calendar.last_closed(now)
         for _ in range(3):
-            for slot, row in zip(table, rows_of(session, calendar, table), strict=True):
+            for slot, row in zip(table, windows(session, calendar, table), strict=True):
                 run = job_runs.find(ledger, session, row.job)
                 if row.at > now and (run is None or run.status is None):
                     return NextJob(row.job, session, row.at, slot.purpose)
@@ -321,7 +321,7 @@ def _behind(asof: date | None, now: datetime | None, calendar: Calendar | None) 
         return None
     try:
         last = calendar.last_closed(now)
-        due = last if now >= rows_of(calendar.next(last), calendar)[1].deadline else calendar.previous(last)
+        due = last if now >= windows(calendar.next(last), calendar, TIMETABLE)[1].deadline else calendar.previous(last)
         return max(0, len(calendar.between(asof, due)) - 1) if due >= asof else 0
     except NotASession:
         return None

@@ -31,7 +31,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-from appliance.schedule.timetable import JOBS, timetable
+from appliance.schedule.timetable import JOBS, TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import bundles, steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe
@@ -84,7 +85,7 @@ def publish(root: Path, sessions: int) -> Published:
 @contextmanager
 def beside_an_exchange(root: Path, store: Published) -> Iterator[Rehearsal]:
     """The daemon's surroundings: a served exchange, an armed device, somebody to be told READY."""
-    start = timetable(store.sessions(1)[0], store.manifest.calendar)[0].at - timedelta(minutes=5)
+    start = windows(store.sessions(1)[0], store.manifest.calendar, TIMETABLE)[0].at - timedelta(minutes=5)
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(store.root / "data"), "--port", "0"]
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,

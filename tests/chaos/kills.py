@@ -30,7 +30,8 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
@@ -89,7 +90,7 @@ class Campaign:
 
     def session(self, day: date) -> None:
         """Live through one session, killing as it goes, and judge it."""
-        for row in timetable(day, self.store.manifest.calendar):
+        for row in windows(day, self.store.manifest.calendar, TIMETABLE):
             steering.advance(self.url, row.at)
             self.job(day, row.job, row.at)
         self.judge(day)
@@ -186,7 +187,7 @@ def live(root: Path, seed: int, kills: int, sessions: int) -> Counter[str]:
     store = publish_store(root / "store")
     campaign = Campaign(root, store, random.Random(seed), kills)
     days = store.sessions(sessions)
-    campaign.serve(timetable(days[0], store.manifest.calendar)[0].at)
+    campaign.serve(windows(days[0], store.manifest.calendar, TIMETABLE)[0].at)
     try:
         campaign.run(
             "init",

@@ -19,7 +19,8 @@ import pytest
 import requests
 
 from appliance.daemon.control_socket import Command, Request, ask
-from appliance.schedule.timetable import JOBS, timetable
+from appliance.schedule.timetable import JOBS, TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -79,7 +80,7 @@ class Rehearsal:
 
     def live(self, day: date, *jobs: str) -> None:
         """Move the clock from job to job and wait for each."""
-        for row in timetable(day, self.published.manifest.calendar):
+        for row in windows(day, self.published.manifest.calendar, TIMETABLE):
             if row.job in jobs:
                 self.advance(row.at)
                 self.wait(lambda row=row: row.job in self.ends(day), f"{row.job} of {day}")  # type: ignore[misc]
@@ -114,7 +115,7 @@ class Rehearsal:
 @pytest.fixture
 def rehearsal(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehearsal]:
     day = published.sessions(1)[0]
-    start = timetable(day, published.manifest.calendar)[0].at - timedelta(minutes=5)
+    start = windows(day, published.manifest.calendar, TIMETABLE)[0].at - timedelta(minutes=5)
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -161,7 +162,7 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
         os.kill(pid, signal.SIGKILL)  # the same hour as reconcile_morning: it has been started by itself
     rehearsal.wait(lambda: "plan" in rehearsal.ends(day), "plan")
     calendar = rehearsal.published.manifest.calendar
-    rehearsal.advance(next(row.at for row in timetable(day, calendar) if row.job == "trade"))
+    rehearsal.advance(next(row.at for row in windows(day, calendar, TIMETABLE) if row.job == "trade"))
     rehearsal.wait(lambda: bool(bench.rows("SELECT 1 FROM intent_events WHERE to_state = 'sending'")), "an order")
     children = rehearsal.children()
     assert rehearsal.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -41,7 +42,7 @@ def card(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def url(published: Published) -> Iterator[str]:
     """A served exchange, on another disk, whose clock stands before the evening of asof."""
-    start = timetable(published.sessions(1)[0], published.manifest.calendar)[0].at
+    start = windows(published.sessions(1)[0], published.manifest.calendar, TIMETABLE)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     command += ["--port", "0", "--at", start.isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
@@ -88,7 +89,7 @@ def test_a_full_card_costs_a_second_run_or_the_session_and_never_a_second_order(
     asked = ("init", "--venue", "exchange", "--store", str(published.root), "--trust", str(published.trust))
     assert bench(*asked, "--fixed-ic", "0.05", "--url", url).code == 0
     assert bench("arm", "--yes").code == 0
-    for row in timetable(day, published.manifest.calendar):
+    for row in windows(day, published.manifest.calendar, TIMETABLE):
         steering.advance(url, row.at)
         if row.job in jobs:
             with full(card):

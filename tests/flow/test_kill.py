@@ -19,8 +19,9 @@ import requests
 
 from appliance.commands import safety
 from appliance.runtime.device import opened
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
 from signals.errors import Locked
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -35,7 +36,7 @@ KEYS = {"APCA-API-KEY-ID": "embedded", "APCA-API-SECRET-KEY": "embedded"}
 @pytest.fixture
 def url(published: Published) -> Iterator[str]:
     """A served exchange whose clock stands just before the evening of asof."""
-    start = timetable(published.sessions(1)[0], published.manifest.calendar)[0].at
+    start = windows(published.sessions(1)[0], published.manifest.calendar, TIMETABLE)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     with subprocess.Popen(
         [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -64,7 +65,7 @@ def at_work(make: Make, published: Published, url: str) -> Iterator[tuple[Workbe
     day = published.sessions(1)[0]
     bench = make(published, "killed", "--url", url)
     assert bench("arm", "--yes").code == 0
-    for row in timetable(day, published.manifest.calendar):
+    for row in windows(day, published.manifest.calendar, TIMETABLE):
         steering.advance(url, row.at)
         if row.job == "trade":
             break
@@ -177,7 +178,7 @@ def resting(make: Make, published: Published, url: str) -> Workbench:
     """A device whose orders of the day work at an exchange in another process; nothing of it runs any more."""
     bench, day = make(published, "resting", "--url", url), published.sessions(1)[0]
     assert bench("arm", "--yes").code == 0
-    for row in timetable(day, published.manifest.calendar):
+    for row in windows(day, published.manifest.calendar, TIMETABLE):
         steering.advance(url, row.at)
         assert bench("tick").code == 0
         if row.job == "trade":

@@ -17,7 +17,7 @@ from appliance.daemon.life import CLOCK
 from appliance.jobs.room import DISK
 from appliance.orders.rebuilding import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES
-from appliance.schedule.catch_up import ABSENT
+from appliance.schedule.absence import ABSENT
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.core.book import Holding
 from execution.exchange.core.clock import VirtualClock
@@ -21,6 +21,7 @@ from execution.exchange.protocol.faults import Fault, FaultKind
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from signals.market.dataset import load_actions, load_bars
+from signals.schedule.windows import windows
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -42,7 +43,7 @@ class Desk:
 
     def run(self, session: date, *jobs: str) -> None:
         """Let the day go on to each job in turn."""
-        for row in timetable(session, self.store.manifest.calendar):
+        for row in windows(session, self.store.manifest.calendar, TIMETABLE):
             if row.job in jobs:
                 self.served.advance(max(self.served.now, row.at))
                 assert self.bench("tick").code in (0, SKIPPED)
@@ -69,7 +70,7 @@ def panel(store: Published) -> Bars:
 @contextmanager
 def beside(make: Make, store: Published, name: str, market: Market) -> Iterator[Desk]:
     """An armed device at a served exchange on `market`, on the evening before the first session."""
-    start = timetable(store.sessions(1)[0], store.manifest.calendar)[0].at
+    start = windows(store.sessions(1)[0], store.manifest.calendar, TIMETABLE)[0].at
     served = Exchange(market, VirtualClock(start))
     with fake.serving(served) as url:
         bench = make(store, name, "--url", url)

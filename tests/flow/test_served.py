@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -20,7 +21,7 @@ Make = Callable[..., Workbench]
 def url(published: Published) -> Iterator[str]:
     """A served exchange whose clock stands just before the evening of asof."""
     day = published.sessions(1)[0]
-    start = timetable(day, published.manifest.calendar)[0].at
+    start = windows(day, published.manifest.calendar, TIMETABLE)[0].at
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     with subprocess.Popen(
         [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -37,13 +38,13 @@ def test_the_timer_runs_each_job_once_at_its_hour_and_the_exchange_owns_the_time
     bench = make(published, "served", "--url", url)
     assert bench("arm", "--yes").code == 0
     ran = []
-    for row in timetable(day, published.manifest.calendar):
+    for row in windows(day, published.manifest.calendar, TIMETABLE):
         steering.advance(url, row.at)
         done = bench("tick", "--json")
         assert done.code == 0, (done.out, done.err)
         ran += [(job["job"], job["status"]) for job in done.json["jobs"] if job["session"] == str(day)]
         assert bench("tick").out == "nothing is due\n"
-    assert ran == [(row.job, "done") for row in timetable(day, published.manifest.calendar)]
+    assert ran == [(row.job, "done") for row in windows(day, published.manifest.calendar, TIMETABLE)]
     following = published.manifest.calendar.next(day)
     shown = {row["fact"]: row["value"] for row in bench("overview", "--json").json["rows"]}
     assert (shown["sessions behind"], shown["job"]) == ("0", "pull")  # by the exchange's clock: ours is years ahead
@@ -59,7 +60,7 @@ def test_a_device_switched_on_too_late_says_what_it_missed_and_trades_nothing(ma
     assert bench("tick").code == 0
     steering.advance(url, published.manifest.calendar.session(day).close)
     bench("tick")
-    steering.advance(url, timetable(day, published.manifest.calendar)[-1].at)
+    steering.advance(url, windows(day, published.manifest.calendar, TIMETABLE)[-1].at)
     bench("tick")
     ends = dict(bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day)))
     assert ends == {

@@ -22,7 +22,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching
 from tests.nspawn.bench import FAST, URL, Bench, Ears, build_release, release_of, serve_exchange
@@ -117,7 +118,7 @@ class Fleet:
             self.exchanges[name].terminate()
             self.exchanges[name].wait(timeout=30)
         day = self.published.sessions(1)[0]
-        at = timetable(day, self.published.manifest.calendar)[0].at - timedelta(hours=2)
+        at = windows(day, self.published.manifest.calendar, TIMETABLE)[0].at - timedelta(hours=2)
         state = self.scratch / f"exchange-{name}"
         self.exchanges[name] = serve_exchange(self.devices[name], self.published, state, at.isoformat())
 

@@ -20,7 +20,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching, leftovers
@@ -58,7 +59,7 @@ class Provisioning:
         self.guest = self.card(f"tm{os.getpid()}a", blank)
         self.bench = Bench(scratch, {DEVICE: self.guest})
         self.days = self.published.sessions(6)
-        self.start = timetable(self.days[0], self.published.manifest.calendar)[0].at - timedelta(minutes=5)
+        self.start = windows(self.days[0], self.published.manifest.calendar, TIMETABLE)[0].at - timedelta(minutes=5)
         self.secret = SECRET
 
     def card(self, name: str, blank: Path) -> Guest:

@@ -33,7 +33,8 @@ from typing import Any
 import apsw
 import requests
 
-from appliance.schedule.timetable import JOBS, timetable
+from appliance.schedule.timetable import JOBS, TIMETABLE
+from signals.schedule.windows import windows
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 
@@ -206,7 +207,7 @@ class Rehearsal:
 
     def live(self, number: int, day: date) -> None:
         """Live through one session, with its accident."""
-        for row in timetable(day, self.published.manifest.calendar):
+        for row in windows(day, self.published.manifest.calendar, TIMETABLE):
             self.advance(row.at)
             accident = self.accidents.get((number, row.job))
             if accident is not None:
@@ -355,7 +356,7 @@ def wait(condition: Callable[[], bool], what: str, said: Callable[[], str] = str
 def rehearse(machine: Machine, published: Published) -> dict[str, str]:
     """Serve the exchange, boot, initialise, arm, and live through five sessions."""
     days, calendar = published.sessions(5), published.manifest.calendar
-    start = timetable(days[0], calendar)[0].at - timedelta(minutes=5)
+    start = windows(days[0], calendar, TIMETABLE)[0].at - timedelta(minutes=5)
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
     with subprocess.Popen(
         [*command, "--port", "0", "--at", start.isoformat()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

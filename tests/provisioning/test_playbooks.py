@@ -14,8 +14,9 @@ from appliance.backup.copies import take
 from appliance.backup.vault import vault_at
 from appliance.config import BackupConfig
 from appliance.ledger import Ledger
-from appliance.schedule.timetable import TIMETABLE, timetable
+from appliance.schedule.timetable import TIMETABLE
 from signals.market.sessions import NEW_YORK, xnys
+from signals.schedule.windows import windows
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = ROOT / "ansible"
@@ -133,7 +134,7 @@ def test_upgrades_reboot_outside_every_order_window() -> None:
     clock = time.fromisoformat(options(ANSIBLE / "roles/base")["base_reboot_time"]["default"])
     calendar = xnys(date(2025, 11, 20), date(2025, 12, 2))
     for day in (date(2025, 11, 25), date(2025, 11, 28)):
-        for row in timetable(day, calendar, TIMETABLE):
+        for row in windows(day, calendar, TIMETABLE):
             if row.job in ("reconcile_morning", "plan", "trade", "confirm"):
                 assert row.at.astimezone(NEW_YORK).replace(tzinfo=None) - timedelta(hours=2) > datetime.combine(day, clock)
 

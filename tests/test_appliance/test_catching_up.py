@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule.catch_up import ABSENT_SESSIONS, catch_up, first_session
-from appliance.schedule.timetable import JOBS, Decision
+from appliance.schedule.absence import ABSENT_SESSIONS, absence
+from appliance.schedule.timetable import JOBS, TIMETABLE
 from signals.market.sessions import NEW_YORK, xnys
+from signals.schedule.catch_up import catch_up, first_session
+from signals.schedule.due import Decision
 
 CALENDAR = xnys(date(2026, 1, 2), date(2026, 12, 31))
 
@@ -86,7 +88,7 @@ def back_on(session: date, ran: frozenset[str], back: datetime) -> dict[str, str
     earlier = {(CALENDAR.previous(session), job) for job in JOBS}
     ended = {(session, job) for job in ran} | earlier
     found = dict.fromkeys(JOBS, "not yet") | dict.fromkeys(ran, "ran before")
-    while due := [i for i in catch_up(back, ended, CALENDAR, session).due if i.session == session]:
+    while due := [i for i in catch_up(back, ended, CALENDAR, session, TIMETABLE).due if i.session == session]:
         for item in due:
             assert found[item.job] == "not yet", f"{item.job} was named twice"
             found[item.job] = item.decision.value
@@ -131,7 +133,7 @@ def test_a_session_that_is_over_is_explained_job_by_job_and_none_of_it_runs() ->
     """F54: off from Monday's noon to Thursday's morning."""
     monday, thursday = date(2026, 3, 2), date(2026, 3, 5)
     ended = {(monday, job) for job in JOBS[: JOBS.index("confirm") + 1]}
-    found = catch_up(at("2026-03-05 08:30"), ended, CALENDAR, monday)
+    found = catch_up(at("2026-03-05 08:30"), ended, CALENDAR, monday, TIMETABLE)
     missed = [(i.session, i.job) for i in found.due if i.decision is Decision.MISSED]
     tuesday, wednesday = date(2026, 3, 3), date(2026, 3, 4)
     assert missed == [
@@ -139,18 +141,19 @@ def test_a_session_that_is_over_is_explained_job_by_job_and_none_of_it_runs() ->
         *((day, job) for day in (tuesday, wednesday) for job in JOBS),
     ]
     assert [(i.session, i.job, i.decision) for i in found.due[len(missed) :]] == [(thursday, "pull", Decision.RUN_LATE)]
-    assert all("the device was off" in i.reason for i in found.due[: len(missed)])
-    assert found.halt == ""
+    assert all("the machine was off" in i.reason for i in found.due[: len(missed)])
+    assert found.unattended == (tuesday, wednesday) and absence(found.unattended) == ""
 
 
 @pytest.mark.parametrize(("back", "halts"), [("2026-03-09 08:30", False), ("2026-03-10 08:30", True)])
 def test_away_for_as_long_as_a_forecast_reaches_halts(back: str, halts: bool) -> None:
     """The last attended session is Monday 2 March; five unattended ones end with Monday 9 March's night."""
     monday = date(2026, 3, 2)
-    found = catch_up(at(back), {(monday, job) for job in JOBS}, CALENDAR, monday)
-    assert bool(found.halt) is halts
+    found = catch_up(at(back), {(monday, job) for job in JOBS}, CALENDAR, monday, TIMETABLE)
+    reason = absence(found.unattended)
+    assert bool(reason) is halts
     if halts:
-        assert found.halt.startswith(f"nothing ran for {ABSENT_SESSIONS} sessions, 2026-03-03 to 2026-03-09")
+        assert reason.startswith(f"nothing ran for {ABSENT_SESSIONS} sessions, 2026-03-03 to 2026-03-09")
 
 
 def test_a_fresh_device_answers_for_the_session_ahead_and_an_old_one_for_the_last_it_knows() -> None:
@@ -173,10 +176,10 @@ def test_whatever_the_record_says_everything_is_named_once_and_asking_again_chan
     minutes: int, ended: set[tuple[date, str]], since: date
 ) -> None:
     now = at("2026-10-27 00:00") + minutes * MINUTE
-    found = catch_up(now, ended, CALENDAR, since)
+    found = catch_up(now, ended, CALENDAR, since, TIMETABLE)
     named = [(i.session, i.job) for i in found.due]
     assert len(set(named)) == len(named) and not set(named) & ended
     assert all(session >= since for session, _ in named)
-    assert catch_up(now, ended, CALENDAR, since) == found
-    after = catch_up(now, ended | set(named), CALENDAR, since)
+    assert catch_up(now, ended, CALENDAR, since, TIMETABLE) == found
+    after = catch_up(now, ended | set(named), CALENDAR, since, TIMETABLE)
     assert not {(i.session, i.job) for i in after.due if i.decision is Decision.MISSED} & set(named)

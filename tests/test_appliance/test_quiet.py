@@ -13,8 +13,9 @@ from appliance.commands.line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.maintenance_window import busy_until
-from appliance.schedule.timetable import TIMETABLE, Entering, Table, table_of
+from appliance.schedule.timetable import TIMETABLE, Entering, table_of
 from signals.market.sessions import NEW_YORK, xnys
+from signals.schedule.windows import Timetable
 
 CALENDAR = xnys(date(2025, 10, 20), date(2025, 12, 12))
 NORMAL, EARLY, THANKSGIVING = date(2025, 11, 12), date(2025, 11, 28), date(2025, 11, 27)
@@ -25,7 +26,7 @@ def new_york(day: date, hour: int, minute: int) -> datetime:
     return datetime.combine(day, time(hour, minute), NEW_YORK).astimezone(UTC)
 
 
-def is_busy(day: date, hour: int, minute: int, *, ended: bool = True, table: Table = TIMETABLE) -> bool:
+def is_busy(day: date, hour: int, minute: int, *, ended: bool = True, table: Timetable = TIMETABLE) -> bool:
     return busy_until(new_york(day, hour, minute), CALENDAR, table, ALL if ended else ()) is not None
 
 

@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Decision, Entering, due, step_job, table_of, timetable
+from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Entering, step_job, table_of
 from execution.planning.entries import Entry, EntryConfig
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, xnys
+from signals.schedule.due import Decision, due
+from signals.schedule.windows import windows
 
 CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
 D = date(2026, 3, 4)
 
 
 def new_york(session: date) -> dict[str, str]:
-    return {row.job: f"{row.at.astimezone(NEW_YORK):%Y-%m-%d %H:%M}" for row in timetable(session, CALENDAR)}
+    return {row.job: f"{row.at.astimezone(NEW_YORK):%Y-%m-%d %H:%M}" for row in windows(session, CALENDAR, TIMETABLE)}
 
 
 def at(text: str) -> datetime:
@@ -26,7 +28,7 @@ def at(text: str) -> datetime:
 
 
 def decisions(now: datetime, ended: set[tuple[date, str]] | None = None) -> list[tuple[date, str, Decision]]:
-    return [(item.session, item.job, item.decision) for item in due(now, ended or set(), CALENDAR)]
+    return [(item.session, item.job, item.decision) for item in due(now, ended or set(), CALENDAR, TIMETABLE)]
 
 
 def test_an_ordinary_session_in_new_york_time() -> None:
@@ -58,17 +60,17 @@ def test_the_evening_before_monday_is_friday() -> None:
 
 @pytest.mark.parametrize(("session", "utc_hour"), [(date(2026, 3, 6), 14), (date(2026, 3, 9), 13)])
 def test_daylight_saving_keeps_new_york_time(session: date, utc_hour: int) -> None:
-    trade = next(row for row in timetable(session, CALENDAR) if row.job == "trade")
+    trade = next(row for row in windows(session, CALENDAR, TIMETABLE) if row.job == "trade")
     assert (trade.at.hour, trade.at.minute) == (utc_hour, 10)
 
 
 def test_a_day_that_is_no_session_has_no_timetable() -> None:
     with pytest.raises(NotASession, match="2026-03-07 is not a session"):
-        timetable(date(2026, 3, 7), CALENDAR)
+        windows(date(2026, 3, 7), CALENDAR, TIMETABLE)
 
 
 def test_every_job_ends_before_the_opening_auction_closes_or_after_the_open() -> None:
-    for row in timetable(D, CALENDAR):
+    for row in windows(D, CALENDAR, TIMETABLE):
         assert row.at < row.deadline
         if row.job in ("pull", "score", "reconcile_morning", "plan", "trade"):
             assert row.deadline <= CALENDAR.session(D).at(time(9, 28))
@@ -108,7 +110,7 @@ def test_what_is_due(now: str, ended: set[tuple[date, str]], expected: list[tupl
 
 def test_a_device_off_for_three_days_does_not_look_at_the_sessions_in_between() -> None:
     """F54: what was missed is not traded; the session that is still ahead is prepared."""
-    found = due(at("2026-03-07T10:00"), set(), CALENDAR)
+    found = due(at("2026-03-07T10:00"), set(), CALENDAR, TIMETABLE)
     assert {item.session for item in found} == {date(2026, 3, 9)}
     assert [(item.job, item.decision) for item in found] == [("pull", Decision.RUN_LATE)]
 
@@ -128,10 +130,10 @@ AUTUMN = CALENDAR.between(date(2026, 10, 26), date(2026, 11, 9))
 def test_nothing_ended_is_due_again_and_nothing_runs_outside_its_window(minutes: int, ended: set[tuple[date, str]]) -> None:
     """Over the autumn change of the clocks, at any minute and after any history."""
     now = at("2026-10-27T00:00") + timedelta(minutes=minutes)
-    found = due(now, ended, CALENDAR)
+    found = due(now, ended, CALENDAR, TIMETABLE)
     assert not {(item.session, item.job) for item in found} & ended
     for item in found:
-        row = next(r for r in timetable(item.session, CALENDAR) if r.job == item.job)
+        row = next(r for r in windows(item.session, CALENDAR, TIMETABLE) if r.job == item.job)
         assert (item.decision is Decision.MISSED) == (now > row.deadline)
         assert now >= row.at
     for session in {item.session for item in found}:
@@ -147,7 +149,7 @@ def hours(entering: Entering, session: date) -> dict[str, tuple[str, str]]:
     """(at, not after) of every job, New York time."""
     return {
         row.job: (f"{row.at.astimezone(NEW_YORK):%H:%M}", f"{row.deadline.astimezone(NEW_YORK):%H:%M}")
-        for row in timetable(session, CALENDAR, table_of(entering))
+        for row in windows(session, CALENDAR, table_of(entering))
     }
 
 
@@ -189,7 +191,7 @@ def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: E
 def test_every_table_runs_in_its_own_order_and_never_trades_after_the_close(
     kind: str, steps: int, first: int, last: int, session: date
 ) -> None:
-    rows = timetable(session, CALENDAR, table_of(Entering(kind, steps, first, last)))
+    rows = windows(session, CALENDAR, table_of(Entering(kind, steps, first, last)))
     assert all(row.at <= row.deadline for row in rows)
     assert [row.at for row in rows] == sorted(row.at for row in rows)
     assert len({row.job for row in rows}) == len(rows)

@@ -15,7 +15,7 @@ from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.schedule.timetable import timetable
+from appliance.schedule.timetable import TIMETABLE
 from appliance.system.ports import Alert, Severity
 from appliance.tui.demo.files import DemoBundle
 from appliance.tui.demo.market import CENT, Book
@@ -24,6 +24,7 @@ from appliance.tui.demo.trading import Morning, plan_of, trade
 from execution.brokers.base import Account, Position
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.sessions import Calendar
+from signals.schedule.windows import windows
 
 ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"
@@ -76,7 +77,7 @@ class Day:
 
 def live(life: Life, day: Day) -> None:
     """Live one session: pull, score, reconcile, plan, trade, confirm, reconcile, report."""
-    at = {row.job: row.at for row in timetable(day.session, life.table)}
+    at = {row.job: row.at for row in windows(day.session, life.table, TIMETABLE)}
     book = life.book
     before = book.equity
     life.yesterday = before
