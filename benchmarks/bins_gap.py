@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from signals.config import load  # noqa: E402
-from trainer.learners.base import Device  # noqa: E402
+from trainer.learners.base import FitDevice  # noqa: E402
 from trainer.learners.fanout import RowSet  # noqa: E402
 from trainer.learners.table import LEARNERS  # noqa: E402
 from trainer.recipes import RECIPES  # noqa: E402
@@ -48,7 +48,7 @@ def main() -> None:
     binned, labels = BinnedRows.of(rows), rows.dense(rows.label)
     found = []
     for seed in range(1, asked.seeds + 1):
-        learner = LEARNERS[config.learner](config, seed, Device.CPU)
+        learner = LEARNERS[config.learner](config, seed, FitDevice.CPU)
         shared, own = np.full((2, len(rows)), np.nan)
         for train, test in folds(rows.t0, rows.t1, config.cpcv.groups):
             sets = RowSet.of(train), RowSet.of(test)

@@ -29,11 +29,11 @@ from starlette.routing import Route
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors import http
 from execution.exchange.doors.gate import Gate
-from execution.exchange.market.market import Market
-from execution.exchange.protocol.message import Request
+from execution.exchange.market.market import MarketData
+from execution.exchange.protocol.message import ApiRequest
 from signals.market.bars import Bars, days_array
 from signals.market.sessions import Calendar, Session
 
@@ -42,7 +42,7 @@ FIRST = date(2021, 1, 4)
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
 
 
-def market() -> Market:
+def market() -> MarketData:
     """379 names over 260 weekdays of invented prices."""
     rng = np.random.default_rng(0)
     days = [day for day in (FIRST + timedelta(days=i) for i in range(2 * SESSIONS)) if day.weekday() < 5]
@@ -64,7 +64,7 @@ def market() -> Market:
         returns.copy(),
         np.ones(close.shape, dtype=np.bool_),
     )
-    return Market(bars, Calendar("weekdays", sessions))
+    return MarketData(bars, Calendar("weekdays", sessions))
 
 
 def order(number: int, day: int = 0) -> bytes:
@@ -77,10 +77,10 @@ def order(number: int, day: int = 0) -> bytes:
 def submit_in_process(state: Path | None, orders: int, *, power_safe: bool = True) -> float:
     """Seconds that `orders` submissions take."""
     config = ExchangeConfig(power_safe=power_safe)
-    served = Exchange(market(), VirtualClock(datetime(2021, 2, 1, 13, tzinfo=UTC)), state=state, config=config)
+    served = Exchange(market(), ExchangeVirtualClock(datetime(2021, 2, 1, 13, tzinfo=UTC)), state=state, config=config)
     began = time.perf_counter()
     for number in range(orders):
-        assert served.handle(Request("POST", "/v2/orders", {}, HEADERS, order(number))).status == 200
+        assert served.handle(ApiRequest("POST", "/v2/orders", {}, HEADERS, order(number))).status == 200
     took = time.perf_counter() - began
     served.close()
     return took
@@ -88,13 +88,13 @@ def submit_in_process(state: Path | None, orders: int, *, power_safe: bool = Tru
 
 def advance_a_session(days: int = 40) -> list[float]:
     """Seconds of each whole session: 120 auction orders submitted, then actions, open, close and marks."""
-    clock = VirtualClock(datetime(2021, 2, 1, 13, tzinfo=UTC))
+    clock = ExchangeVirtualClock(datetime(2021, 2, 1, 13, tzinfo=UTC))
     served = Exchange(market(), clock)
     took = []
     for day in range(days):
         for number in range(ORDERS):
             body = order(number, day) if day % 2 == 0 else order(number + 1, day).replace(b'"N', b'"N', 1)
-            served.handle(Request("POST", "/v2/orders", {}, HEADERS, body))
+            served.handle(ApiRequest("POST", "/v2/orders", {}, HEADERS, body))
         start = served.venue.market.next_session(served.now)
         began = time.perf_counter()
         served.advance(start.close + timedelta(minutes=1))
@@ -158,12 +158,12 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
         figures["loopback, constant answer (peer)"] = hammer(url, seconds, get_account)
     with tempfile.TemporaryDirectory() as folder:
         rich = ExchangeConfig(cash=10**12)
-        durable = Exchange(market(), VirtualClock(clock), state=Path(folder) / "state", config=rich)
+        durable = Exchange(market(), ExchangeVirtualClock(clock), state=Path(folder) / "state", config=rich)
         with running(http.server(durable, Gate("of nobody"))) as url:
             figures["loopback, GET account"] = hammer(url, seconds, get_account)
             figures["loopback, POST order, power-safe"] = hammer(url, seconds, post_order)
         durable.close()
-        in_memory = Exchange(market(), VirtualClock(clock), config=rich)
+        in_memory = Exchange(market(), ExchangeVirtualClock(clock), config=rich)
         with running(http.server(in_memory, Gate("of nobody"))) as url:
             figures["loopback, POST order, in memory"] = hammer(url, seconds, post_order)
         for name, state, safe in (

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from execution.brokers.base import Activity, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
-from execution.reconcile import Book, Ours, OwnOrder, Standing, Theirs, reconcile
+from execution.reconcile import AgreedBook, OrderState, Ours, OwnOrder, Theirs, reconcile
 from tests.fakes import exchange as small
 from tests.fakes import standing
 
@@ -55,7 +55,7 @@ def compare(orders: int) -> dict[str, float]:
     own, listed, fills, held = [], [], [], []
     for number in range(orders):
         name, cid, order = f"N{number:04d}", f"c{number}", f"b{number}"
-        own.append(OwnOrder(cid, Standing.LIVE, SHARES, Decimal(0)))
+        own.append(OwnOrder(cid, OrderState.LIVE, SHARES, Decimal(0)))
         listed.append(
             BrokerOrder(
                 order, cid, name, Side.BUY, OrderType.MARKET, TimeInForce.OPG, OrderStatus.FILLED, "filled", SHARES, SHARES, PRICE, at, at
@@ -64,7 +64,7 @@ def compare(orders: int) -> dict[str, float]:
         fills.append(Activity(f"f{number}", "FILL", name, at.date(), at, SHARES, PRICE, Decimal(0), "buy", order, ""))
         held.append(Position(name, SHARES - (number % 100 == 0), PRICE, None))
     cash = Decimal(10) ** 9
-    ours = Ours(Book(cash, {}), frozenset(), tuple(own), frozenset(), {})
+    ours = Ours(AgreedBook(cash, {}), frozenset(), tuple(own), frozenset(), {})
     left = cash - orders * SHARES * PRICE
     theirs = Theirs(left, tuple(held), tuple(listed), tuple(fills), frozenset(item.client_order_id for item in own))
     began = time.perf_counter()

@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from execution.exchange.api.exchange import Exchange  # noqa: E402
-from execution.exchange.core.clock import VirtualClock  # noqa: E402
-from execution.exchange.market.market import Market as ServedMarket  # noqa: E402
+from execution.exchange.core.clock import ExchangeVirtualClock  # noqa: E402
+from execution.exchange.market.market import MarketData as ServedMarket  # noqa: E402
 from signals.market.manifest import FileRole, Manifest, PriceBasis  # noqa: E402
 from signals.storage.places import Place  # noqa: E402
 from signals.storage.s3 import Objects, S3Config, S3Keys  # noqa: E402
@@ -41,7 +41,7 @@ from tests.fakes.store import SIGNER  # noqa: E402
 from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
 from trainer.curation.generated import generate  # noqa: E402
-from trainer.curation.ingest import Sources, ingest  # noqa: E402
+from trainer.curation.ingest import DeliveryFiles, ingest  # noqa: E402
 from trainer.curation.vendors.mapping import Mapping  # noqa: E402
 from trainer.publishing.dataset import publish_data  # noqa: E402
 
@@ -143,7 +143,9 @@ def curated(root: Path, symbols: int, sessions: int) -> dict[str, Manifest]:
     table = pq.read_table(bars)
     pq.write_table(table.filter(pc.less(table["date"], datetime(END.year, END.month, END.day))), root / "cut.parquet")
     return {
-        name: ingest(Sources(source, actions), root / name, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
+        name: ingest(
+            DeliveryFiles(source, actions), root / name, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market"
+        )
         for name, source in (("yesterday", root / "cut.parquet"), ("today", bars))
     }
 
@@ -175,7 +177,7 @@ def measured(root: Path, server: Server, keys: Path, versions: dict[str, Manifes
     bare.mkdir()
     found["first sync, bare peer"] = ran(BARE, BUCKET, server.endpoint, *READER, str(bare), *every)
     served = Exchange(
-        ServedMarket.from_dataset(root / "today"), VirtualClock(today.calendar.session(today.last).close + timedelta(hours=1))
+        ServedMarket.from_dataset(root / "today"), ExchangeVirtualClock(today.calendar.session(today.last).close + timedelta(hours=1))
     )
     with fake.serving(served) as url:
         place = f"s3://{BUCKET}/store/yesterday"

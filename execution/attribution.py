@@ -40,7 +40,7 @@ ONE_SHARE = Decimal(1)
 EXACT = Decimal("0.000001")  # USD; Decimal arithmetic keeps 28 digits, a book of a billion dollars keeps 18 behind it
 
 
-class Part(StrEnum):
+class PnlPart(StrEnum):
     """What a session's profit or loss is made of, in the order in which a person reads it."""
 
     MARKET = "market"
@@ -53,12 +53,12 @@ class Part(StrEnum):
     SKIPS = "skips"
 
 
-CAUSES = (Part.ROUNDING, Part.REFUSED, Part.SKIPS)
-ByCause = Mapping[Part, Decimal]
+CAUSES = (PnlPart.ROUNDING, PnlPart.REFUSED, PnlPart.SKIPS)
+ByCause = Mapping[PnlPart, Decimal]
 
 
 @dataclass(frozen=True)
-class Wish:
+class IntendedOrder:
     """What one name of a session was to hold, and how far its orders came; signed shares.
 
     Attributes
@@ -89,7 +89,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Holding:
+class AttributedHolding:
     """One name between two agreed closes, in USD.
 
     Attributes
@@ -161,12 +161,12 @@ class Attribution:
     """
 
     total: Decimal
-    parts: Mapping[Part, Decimal]
+    parts: Mapping[PnlPart, Decimal]
     costs: Mapping[str, Decimal]
     selection: Mapping[str, Decimal]
 
 
-def departures(wish: Wish) -> dict[Part, Decimal]:
+def departures(wish: IntendedOrder) -> dict[PnlPart, Decimal]:
     """Signed shares held beyond what was wanted after the session's orders, by cause (invariant 2).
 
     Examples
@@ -178,14 +178,14 @@ def departures(wish: Wish) -> dict[Part, Decimal]:
     if wish.wanted is None:
         return dict.fromkeys(CAUSES, ZERO)
     if not wish.is_planned:
-        return {Part.ROUNDING: ZERO, Part.REFUSED: ZERO, Part.SKIPS: wish.held - wish.wanted}
+        return {PnlPart.ROUNDING: ZERO, PnlPart.REFUSED: ZERO, PnlPart.SKIPS: wish.held - wish.wanted}
     gap = wish.wanted - wish.held - wish.planned
     dropped = gap.quantize(ONE_SHARE, ROUND_DOWN) if wish.is_refused else ZERO
-    return {Part.ROUNDING: dropped - gap, Part.REFUSED: -dropped - wish.unfilled, Part.SKIPS: -wish.unsent}
+    return {PnlPart.ROUNDING: dropped - gap, PnlPart.REFUSED: -dropped - wish.unfilled, PnlPart.SKIPS: -wish.unsent}
 
 
 def attribute(
-    holdings: Mapping[str, Holding], legs: Mapping[str, tuple[LegShare, LegShare]], charges: Charges, total: Decimal
+    holdings: Mapping[str, AttributedHolding], legs: Mapping[str, tuple[LegShare, LegShare]], charges: Charges, total: Decimal
 ) -> Attribution:
     """Split `total` by the equations of the module's header.
 
@@ -204,7 +204,7 @@ def attribute(
     InvariantBroken
         The parts do not sum to `total`: what was handed in is not one account's session.
     """
-    sums = dict.fromkeys(Part, ZERO)
+    sums = dict.fromkeys(PnlPart, ZERO)
     selection: dict[str, Decimal] = {}
     slippage = ZERO
     for symbol, holding in sorted(holdings.items()):
@@ -212,8 +212,8 @@ def attribute(
         slippage += holding.slippage
         for part, amount in found.items():
             sums[part] += amount
-        selection[symbol] = found[Part.SELECTION].quantize(CENT, ROUND_HALF_EVEN)
-    sums[Part.COSTS] = slippage + charges.total
+        selection[symbol] = found[PnlPart.SELECTION].quantize(CENT, ROUND_HALF_EVEN)
+    sums[PnlPart.COSTS] = slippage + charges.total
     parts = in_cents(sums, total)
     lines = {
         "spread and impact": charges.spread_and_impact,
@@ -222,7 +222,7 @@ def attribute(
         "slippage": slippage,
         "other": charges.other,
     }
-    costs = in_cents(lines, sums[Part.COSTS], shown=parts[Part.COSTS])
+    costs = in_cents(lines, sums[PnlPart.COSTS], shown=parts[PnlPart.COSTS])
     return Attribution(sum(parts.values(), ZERO), parts, costs, selection)
 
 
@@ -259,17 +259,17 @@ def in_cents(exact: Mapping[Name, Decimal], total: Decimal, *, shown: Decimal | 
     return floors
 
 
-def _parts_of(holding: Holding, first: LegShare, second: LegShare) -> dict[Part, Decimal]:
+def _parts_of(holding: AttributedHolding, first: LegShare, second: LegShare) -> dict[PnlPart, Decimal]:
     missed = {
         cause: holding.missing_before.get(cause, ZERO) * first.returns + holding.missing.get(cause, ZERO) * second.returns
         for cause in CAUSES
     }
     exposed = (holding.before - sum(holding.missing_before.values(), ZERO), holding.invested - sum(holding.missing.values(), ZERO))
     explained = {
-        Part.MARKET: exposed[0] * first.market + exposed[1] * second.market,
-        Part.SECTOR: exposed[0] * first.sector + exposed[1] * second.sector,
-        Part.STYLE: exposed[0] * first.style + exposed[1] * second.style,
+        PnlPart.MARKET: exposed[0] * first.market + exposed[1] * second.market,
+        PnlPart.SECTOR: exposed[0] * first.sector + exposed[1] * second.sector,
+        PnlPart.STYLE: exposed[0] * first.style + exposed[1] * second.style,
     }
     move = holding.after - holding.before + holding.cash + holding.dividend - holding.slippage
     rest = move - sum(missed.values(), ZERO) - sum(explained.values(), ZERO)
-    return {**explained, Part.SELECTION: rest, **missed}
+    return {**explained, PnlPart.SELECTION: rest, **missed}

@@ -19,7 +19,7 @@ from execution.planning.restating import new_names, reference_prices, renamed_ri
 from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.audit.extremes import waiting
@@ -84,7 +84,7 @@ class Morning:
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class MorningTargets:
     """The targets of D, what is held, and the unrounded weights that the step began at."""
 
     targets: TargetWeights
@@ -92,7 +92,7 @@ class Wanted:
     path: Mapping[str, float]
 
 
-def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoefficient) -> Morning:
+def known(scores: Scores, evening: Evening, horizon: int, ic: SizingCoefficient) -> Morning:
     """Estimate the risk at asof and restate everything for the names and prices of D.
 
     Parameters
@@ -102,7 +102,7 @@ def known(scores: Scores, evening: Evening, horizon: int, ic: InformationCoeffic
     evening : Evening
     horizon : int
         k, sessions of the label.
-    ic : InformationCoefficient
+    ic : SizingCoefficient
         By which the book is sized.
 
     Raises
@@ -147,7 +147,7 @@ def wanted(
     *,
     path: Mapping[str, Exact],
     ramp: float = 1.0,
-) -> Wanted:
+) -> MorningTargets:
     """Build the targets of D; each name's step begins at its unrounded path, or at what is held where that was left.
 
     Raises
@@ -168,7 +168,7 @@ def wanted(
         equity_usd=float(account.equity),
         prices={symbol: float(price) for symbol, price in morning.prices.items()},
     )
-    return Wanted(targets, weights_held(held, priced, account.equity), begun)
+    return MorningTargets(targets, weights_held(held, priced, account.equity), begun)
 
 
 def orders(

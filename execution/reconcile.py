@@ -82,7 +82,7 @@ class Difference:
         return f"{self.cause} {self.subject}: ours {self.ours}, the broker's {self.theirs}"
 
 
-class Standing(StrEnum):
+class OrderState(StrEnum):
     """Where an intent of ours stands, as far as the broker's book is concerned."""
 
     UNSENT = "unsent"
@@ -95,13 +95,13 @@ class OwnOrder:
     """An order by our record; `fills` is the sum of its booked fills."""
 
     client_order_id: str
-    standing: Standing
+    standing: OrderState
     quantity: Decimal
     filled_quantity: Decimal
 
 
 @dataclass(frozen=True)
-class Book:
+class AgreedBook:
     """What both sides agreed on before: cash in USD and signed shares by symbol, zeros left out."""
 
     cash: Decimal
@@ -114,7 +114,7 @@ class Ours:
 
     Attributes
     ----------
-    book : Book
+    book : AgreedBook
         As agreed last.
     booked : frozenset of str
         Ids of activities that are in `book` already.
@@ -126,7 +126,7 @@ class Ours:
         Shares of the booked fills.
     """
 
-    book: Book
+    book: AgreedBook
     booked: frozenset[str]
     orders: tuple[OwnOrder, ...]
     known_foreign: frozenset[str]
@@ -158,14 +158,14 @@ class Reconciliation:
 
     Attributes
     ----------
-    expected : Book
+    expected : AgreedBook
     differences : tuple of Difference
         Breaks first, then by cause and subject.
     news : tuple of Activity
         Activities to book, each once.
     """
 
-    expected: Book
+    expected: AgreedBook
     differences: tuple[Difference, ...]
     news: tuple[Activity, ...]
 
@@ -241,17 +241,17 @@ def _news(booked: frozenset[str], activities: Iterable[Activity]) -> tuple[Activ
     return tuple(fresh[key] for key in sorted(fresh))
 
 
-def _expected(book: Book, news: Sequence[Activity]) -> Book:
+def _expected(book: AgreedBook, news: Sequence[Activity]) -> AgreedBook:
     shares, cash = dict(book.positions), book.cash
     for activity in news:
         cash += cash_change(activity)
         change = share_change(activity)
         if change != 0:
             shares[activity.symbol] = shares.get(activity.symbol, ZERO) + change
-    return Book(cash, {symbol: held for symbol, held in sorted(shares.items()) if held != 0})
+    return AgreedBook(cash, {symbol: held for symbol, held in sorted(shares.items()) if held != 0})
 
 
-def _shares(expected: Book, positions: Sequence[Position]) -> list[Difference]:
+def _shares(expected: AgreedBook, positions: Sequence[Position]) -> list[Difference]:
     held = {position.symbol: position.quantity for position in positions if position.quantity != 0}
     return [
         Difference(Cause.QUANTITY, symbol, _told(expected.positions.get(symbol)), _told(held.get(symbol)), Remedy.HALT)
@@ -260,7 +260,7 @@ def _shares(expected: Book, positions: Sequence[Position]) -> list[Difference]:
     ]
 
 
-def _cash(expected: Book, cash: Decimal, tolerance: Decimal) -> list[Difference]:
+def _cash(expected: AgreedBook, cash: Decimal, tolerance: Decimal) -> list[Difference]:
     if cash == expected.cash:
         return []
     remedy = Remedy.NOTE if abs(cash - expected.cash) <= tolerance else Remedy.HALT
@@ -295,7 +295,7 @@ def _orders(ours: Ours, theirs: Theirs) -> list[Difference]:
         for difference in (_own(own[cid], orders) if cid in own else _foreign(orders, ours.known_foreign))
     ]
     for cid in sorted(theirs.listed_since):
-        if cid in own and own[cid].standing is not Standing.UNSENT and cid not in reported:
+        if cid in own and own[cid].standing is not OrderState.UNSENT and cid not in reported:
             found.append(Difference(Cause.ORDER_MISSING, cid, own[cid].standing, "not reported", Remedy.HALT))
     return found
 
@@ -313,20 +313,20 @@ def _own(own: OwnOrder, orders: Sequence[BrokerOrder]) -> list[Difference]:
     if len(orders) > 1:
         both = " and ".join(sorted(order.id for order in orders))
         return [Difference(Cause.DUPLICATE_ORDER, cid, "one order", both, Remedy.CANCEL_AND_HALT)]
-    if own.standing is Standing.UNSENT:
+    if own.standing is OrderState.UNSENT:
         return [Difference(Cause.ORDER_UNEXPECTED, cid, "never sent", _order_told(order), Remedy.ADOPT_AND_HALT)]
     if order.status is OrderStatus.UNKNOWN:
         return [Difference(Cause.UNKNOWN_STATUS, cid, own.standing, order.raw_status, Remedy.HALT)]
     if order.filled_quantity > own.quantity:
         return [Difference(Cause.OVERFILL, cid, _told(own.quantity), _told(order.filled_quantity), Remedy.HALT)]
-    if own.standing is Standing.ENDED and order.filled_quantity != own.filled_quantity:
+    if own.standing is OrderState.ENDED and order.filled_quantity != own.filled_quantity:
         theirs = f"{_told(order.filled_quantity)} filled"
         return [Difference(Cause.FILLS_DIFFER, cid, f"ended with {_told(own.filled_quantity)}", theirs, Remedy.HALT)]
     if order.status is OrderStatus.FILLED and order.filled_quantity != own.quantity:
         theirs = f"filled with {_told(order.filled_quantity)}"
         return [Difference(Cause.FILLS_DIFFER, cid, f"{_told(own.quantity)} asked for", theirs, Remedy.HALT)]
     has_moved = order.status.is_terminal or order.filled_quantity != own.filled_quantity
-    if own.standing is Standing.LIVE and has_moved:
+    if own.standing is OrderState.LIVE and has_moved:
         return [Difference(Cause.ORDER_MOVED_ON, cid, own.standing, _order_told(order), Remedy.TAKE_OVER)]
     return []
 

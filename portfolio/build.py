@@ -11,7 +11,7 @@ from datetime import date
 
 import numpy as np
 
-from portfolio.config import Mode, PortfolioConfig
+from portfolio.config import BookSides, PortfolioConfig
 from portfolio.policy.step import UNKNOWN_BETA, Step, Way, step
 from portfolio.policy.target import Decisions, TargetBook, target_book
 from portfolio.risk.model import RiskModel
@@ -19,7 +19,7 @@ from portfolio.weights import TargetWeights
 from signals.errors import InvariantBroken
 from signals.scoring.scores import Scores
 
-__all__ = ["Mode", "PortfolioConfig", "build"]
+__all__ = ["BookSides", "PortfolioConfig", "build"]
 
 
 def build(

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from signals.config import Config
 
 
-class Mode(StrEnum):
+class BookSides(StrEnum):
     """Which sides the book may hold."""
 
     LONG_SHORT = "long_short"
@@ -54,7 +54,7 @@ class PortfolioConfig(Config):
 
     Attributes
     ----------
-    mode : Mode
+    mode : BookSides
     names_per_side : int
         N: the book holds the top and bottom N names (long-only: at most 2 N), fewer when equity is small.
     min_position_usd : float
@@ -93,7 +93,7 @@ class PortfolioConfig(Config):
         Bounds of the book between two targets: wider than a target's, inside the device's tripwires.
     """
 
-    mode: Mode = Mode.LONG_SHORT
+    mode: BookSides = BookSides.LONG_SHORT
     names_per_side: int = Field(50, ge=1)
     min_position_usd: float = Field(500.0, gt=0)
     gross_target: float = Field(0.95, gt=0, le=1)

@@ -15,7 +15,7 @@ from appliance.storage.base import Store
 from signals.bundle import Bundle, Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of
-from signals.scoring.evening_scores import Seen, Wanted, open_scores, require_match, require_news, scores_name
+from signals.scoring.evening_scores import ExpectedScores, Seen, open_scores, require_match, require_news, scores_name
 from signals.scoring.scores import Scores
 
 ACCEPTED = "accepted_scores"
@@ -68,7 +68,7 @@ def fetch(
         )
     digest = sha256_of(content)
     found = open_scores(content, _keyset(store, bundles), asof, place)
-    wanted = Wanted(asof, manifest.sleeve, calendar, manifest.spec_hash, snapshot_id, bundle.sha256)
+    wanted = ExpectedScores(asof, manifest.sleeve, calendar, manifest.spec_hash, snapshot_id, bundle.sha256)
     require_match(found, wanted, place)
     require_news(found, digest, accepted(ledger, given), place)
     return Delivery(given, found.scored(), found.revision, digest)

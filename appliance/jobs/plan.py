@@ -31,7 +31,7 @@ from execution import morning
 from execution.morning import ADV_SESSIONS, Evening, Morning
 from execution.orders import Plan, Provenance
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
@@ -142,7 +142,7 @@ def _kept(deps: Deps) -> dict[str, str]:
 
 def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:
     book, known = policy_book_of(bundle), bundle.manifest.ic
-    ic = InformationCoefficient(known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config))
+    ic = SizingCoefficient(known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config))
     evening = Evening(
         deps.market.bars(asof, WINDOW_SESSIONS),
         deps.market.closes(asof),

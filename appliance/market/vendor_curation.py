@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from appliance.market.rows import action_of
 from appliance.market.vendor_record import ToldBar
 from signals.audit.defects import DefectConfig, Rows, find_defects
-from signals.audit.delivered_rows import STOCK, Delivered, events
+from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
 from signals.audit.quality import CoverageConfig
 from signals.audit.session_audit import audit_rows, fixed_returns
@@ -181,7 +181,7 @@ def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
 
 def _together(
     held: Held, told: Sequence[ToldBar], names: Identities, sessions: Days
-) -> tuple[Delivered, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[DeliveredRows, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Held and told rows in one order, which of them are new, and which held ones were eligible, and undecided."""
     day = np.array([row.day for row in told], dtype="datetime64[D]")
     symbol = np.array([row.symbol for row in told], dtype=object)
@@ -209,7 +209,7 @@ def _together(
     was, doubt = (
         np.concatenate([held.rows[name].astype(bool), np.zeros(len(told), dtype=bool)])[order] for name in ("eligible", "undecided")
     )
-    data = Delivered(
+    data = DeliveredRows(
         rows,
         symbols,
         kind[order],
@@ -222,7 +222,7 @@ def _together(
 
 
 def _eligible(
-    data: Delivered,
+    data: DeliveredRows,
     usable: NDArray[np.bool_],
     is_new: NDArray[np.bool_],
     was: NDArray[np.bool_],
@@ -253,7 +253,7 @@ def _eligible(
 
 
 def _columns(
-    data: Delivered, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_], undecided: NDArray[np.bool_]
+    data: DeliveredRows, chosen: NDArray[np.bool_], figures: Mapping[str, Floats], eligible: NDArray[np.bool_], undecided: NDArray[np.bool_]
 ) -> tuple[list[Any], ...]:
     rows = np.flatnonzero(chosen)
     rows = rows[np.lexsort((data.symbol[rows].astype(str), data.rows.day[rows]))]

@@ -26,11 +26,22 @@ from appliance.ledger.job_runs import JobRun
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.states import IntentState
-from execution.attribution import CAUSES, ZERO, Attribution, Charges, Holding, LegShare, Part, Wish, attribute, departures
+from execution.attribution import (
+    CAUSES,
+    ZERO,
+    AttributedHolding,
+    Attribution,
+    Charges,
+    IntendedOrder,
+    LegShare,
+    PnlPart,
+    attribute,
+    departures,
+)
 from execution.brokers.base import Position
 from execution.fills import Fill
 from execution.orders import Plan, TimeInForce
-from execution.planning.entries import Entry
+from execution.planning.entries import EntryStyle
 from execution.planning.restating import new_names
 from portfolio.factors import Leg, legs
 from portfolio.risk.model import WINDOW_SESSIONS
@@ -133,7 +144,7 @@ def document(session: date, found: Attribution, deps: Deps) -> dict[str, Any]:
     }
 
 
-def missing_shares(session: date, deps: Deps, closes: Mapping[str, Decimal]) -> dict[Part, ByName]:
+def missing_shares(session: date, deps: Deps, closes: Mapping[str, Decimal]) -> dict[PnlPart, ByName]:
     """Shares held beyond what the session wanted after its orders, by cause and symbol.
 
     Parameters
@@ -148,9 +159,9 @@ def missing_shares(session: date, deps: Deps, closes: Mapping[str, Decimal]) -> 
     journal = intents.of_session(deps.ledger, session)
     planned, unsent, unfilled = _orders(plan, journal)
     refused = {symbol for symbol, _, _ in plan.refusals} if plan else set()
-    found: dict[Part, ByName] = {cause: {} for cause in CAUSES}
+    found: dict[PnlPart, ByName] = {cause: {} for cause in CAUSES}
     for symbol in sorted({*wanted, *planned}):
-        wish = Wish(
+        wish = IntendedOrder(
             wanted.get(symbol),
             held.get(symbol, ZERO),
             planned.get(symbol, ZERO),
@@ -193,10 +204,10 @@ def _stretch(session: date, deps: Deps) -> Stretch | None:
 def _is_at_close(plan: Plan | None, deps: Deps) -> bool:
     if plan is not None and plan.intents:
         return any(intent.time_in_force is TimeInForce.CLS for intent in plan.intents)
-    return deps.config.execution.entry.kind is Entry.CLS
+    return deps.config.execution.entry.kind is EntryStyle.CLS
 
 
-def _missing_at_last_close(stretch: Stretch, deps: Deps, bars: Bars) -> dict[Part, ByName]:
+def _missing_at_last_close(stretch: Stretch, deps: Deps, bars: Bars) -> dict[PnlPart, ByName]:
     """What was held beyond what was wanted over the last agreed close."""
     first = stretch.days[0]
     if first == deps.calendar.days[0]:
@@ -252,7 +263,7 @@ def _orders(plan: Plan | None, journal: Sequence[JournalEntry]) -> tuple[ByName,
     return (planned, lacking, {}) if is_silent else (planned, {}, lacking)
 
 
-def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]) -> dict[str, Holding]:
+def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]) -> dict[str, AttributedHolding]:
     """What each name was worth at both closes, and what happened to it between, under the names of the session."""
     first = stretch.days[0]
     fills = [booked.fill for booked in fill_rows.since(deps.ledger, first, stretch.session)]
@@ -269,7 +280,7 @@ def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], rena
     dividends = _dividends(stretch, held, deps)
     lost = _added({}, ((f.symbol, _slippage(f, arrival)) for f in todays))
     return {
-        symbol: Holding(
+        symbol: AttributedHolding(
             before.get(symbol, ZERO),
             after.get(symbol, ZERO),
             cash.get(symbol, ZERO),
@@ -281,11 +292,11 @@ def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], rena
     }
 
 
-def _miss(holdings: dict[str, Holding], cause: Part, before: ByName, closes: ByName, now: ByName, arrival: ByName) -> None:
+def _miss(holdings: dict[str, AttributedHolding], cause: PnlPart, before: ByName, closes: ByName, now: ByName, arrival: ByName) -> None:
     """Put into `holdings` what each name has beyond what was wanted for one cause, in USD."""
     for symbol in {*before, *now}:
-        holding = holdings.get(symbol, Holding())
-        holdings[symbol] = Holding(
+        holding = holdings.get(symbol, AttributedHolding())
+        holdings[symbol] = AttributedHolding(
             holding.before,
             holding.after,
             holding.cash,
@@ -324,7 +335,7 @@ def _credited(row: NavRow) -> Decimal:
     return row.dividends + row.late_dividends
 
 
-def _charges(stretch: Stretch, holdings: Mapping[str, Holding]) -> Charges:
+def _charges(stretch: Stretch, holdings: Mapping[str, AttributedHolding]) -> Charges:
     row = stretch.row
     named = sum((h.after - h.before + h.cash for h in holdings.values()), ZERO)
     credited = sum((h.dividend for h in holdings.values()), ZERO)

@@ -27,7 +27,20 @@ from appliance.orders.path import OrderPath, another_device
 from appliance.orders.tracking import adopt, differs, track
 from execution.brokers.base import Account, Activity, Position
 from execution.orders import BrokerOrder, OrderStatus, is_of_family
-from execution.reconcile import FILL, Book, Cause, Difference, Ours, OwnOrder, Reconciliation, Remedy, Standing, Theirs, fill_of, reconcile
+from execution.reconcile import (
+    FILL,
+    AgreedBook,
+    Cause,
+    Difference,
+    OrderState,
+    Ours,
+    OwnOrder,
+    Reconciliation,
+    Remedy,
+    Theirs,
+    fill_of,
+    reconcile,
+)
 from signals.errors import FixInput, ReconBreak, TripwireHalt
 
 LAST = "last_reconciliation"
@@ -273,7 +286,7 @@ def _ours(path: OrderPath, before: Snapshot, since: date) -> Ours:
     entries = intents.since(path.ledger, since)
     filled = {e.broker_order_id: Decimal(0) for e in entries if e.broker_order_id is not None}
     return Ours(
-        book=Book(before.cash, {p.symbol: p.quantity for p in before.positions if p.quantity != 0}),
+        book=AgreedBook(before.cash, {p.symbol: p.quantity for p in before.positions if p.quantity != 0}),
         booked=activities.booked_ids(path.ledger, date.min),
         orders=tuple(OwnOrder(e.client_order_id, _standing(e), e.intent.quantity, e.filled_quantity) for e in entries),
         known_foreign=frozenset(order.id for order in broker_orders.foreign(path.ledger)),
@@ -281,10 +294,10 @@ def _ours(path: OrderPath, before: Snapshot, since: date) -> Ours:
     )
 
 
-def _standing(entry: JournalEntry) -> Standing:
+def _standing(entry: JournalEntry) -> OrderState:
     if entry.state in LIVE_AT_BROKER:
-        return Standing.LIVE
-    return Standing.ENDED if entry.state.is_at_broker else Standing.UNSENT
+        return OrderState.LIVE
+    return OrderState.ENDED if entry.state.is_at_broker else OrderState.UNSENT
 
 
 def _theirs(path: OrderPath, reports: Reports, since: date) -> Theirs:

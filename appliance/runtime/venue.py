@@ -119,11 +119,11 @@ def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Pa
 def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> Iterator[Counterparty]:
     from execution.exchange.api.exchange import Exchange
     from execution.exchange.doors.inprocess import InProcessAdapter
-    from execution.exchange.market.market import Market
+    from execution.exchange.market.market import MarketData
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        Market.from_dataset(Sources(config.stores).require_folder()),
+        MarketData.from_dataset(Sources(config.stores).require_folder()),
         clock,
         seed=config.venue.seed,
         state=folder.exchange,

@@ -18,7 +18,7 @@ from appliance.ledger.snapshots import Phase
 from appliance.market.vendor import PriceSource
 from appliance.market.vendor_curation import fresh_actions
 from execution.brokers.base import Account, Position
-from execution.morning import Morning, Wanted
+from execution.morning import Morning, MorningTargets
 from execution.orders import Plan
 from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
 from execution.planning.restating import new_names
@@ -56,7 +56,7 @@ class Opinion:
 
 
 def ask(
-    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: Wanted, account: Account, positions: Sequence[Position]
+    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: MorningTargets, account: Account, positions: Sequence[Position]
 ) -> Opinion:
     """Compare every name that the plan may trade, and the account, with what the broker says of them.
 
@@ -102,7 +102,7 @@ def _figures(
     session: date,
     reasons: Mapping[str, str],
     believed: Mapping[str, Decimal],
-    decided: Wanted,
+    decided: MorningTargets,
     account: Account,
     positions: Sequence[Position],
 ) -> Figures:
@@ -120,7 +120,7 @@ def _figures(
     )
 
 
-def _exposure(decided: Wanted) -> dict[str, float]:
+def _exposure(decided: MorningTargets) -> dict[str, float]:
     """The larger of what is held and what is wanted of each name, as a share of equity."""
     wanted = dict(zip(decided.targets.symbols, decided.targets.weights.tolist(), strict=True))
     names = {*wanted, *decided.current}

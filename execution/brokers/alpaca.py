@@ -31,7 +31,7 @@ from requests.adapters import BaseAdapter
 from execution.brokers import parsing
 from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
 from execution.brokers.body import order_body
-from execution.brokers.rate_limit import BrokerClock as Clock
+from execution.brokers.rate_limit import RateClock as Clock
 from execution.brokers.rate_limit import TokenBucket
 from execution.brokers.transport import GuardedTransport, require_permitted
 from execution.orders import BrokerOrder, Intent

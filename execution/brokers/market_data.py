@@ -37,7 +37,7 @@ from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest, Stoc
 from alpaca.data.timeframe import TimeFrame
 from requests.adapters import BaseAdapter
 
-from execution.brokers.rate_limit import BrokerClock, TokenBucket
+from execution.brokers.rate_limit import RateClock, TokenBucket
 from execution.brokers.transport import GuardedTransport, is_permitted
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from signals.market.sessions import NEW_YORK, Calendar
@@ -159,7 +159,7 @@ class AlpacaData:
     url : str
         Alpaca's data host, or a loopback address; without the version.
     keys : Keys
-    clock : BrokerClock
+    clock : RateClock
         Says what may be asked for, and paces the requests.
     feed : str
         `sip`; anything else is refused.
@@ -174,7 +174,7 @@ class AlpacaData:
 
     name = "alpaca"
 
-    def __init__(self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
+    def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         if feed != FEED:
             raise BadConfig(
                 f"bars of the feed {feed!r} are no bars of the whole market",

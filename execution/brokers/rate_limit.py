@@ -8,7 +8,7 @@ from typing import Protocol
 SECONDS_PER_MINUTE = 60.0
 
 
-class BrokerClock(Protocol):
+class RateClock(Protocol):
     """Time as the client of a broker needs it; the device's `Clock` seam is one."""
 
     def now(self) -> datetime:
@@ -33,10 +33,10 @@ class TokenBucket:
         Ceiling over every window of 60 seconds.
     burst : int
         Requests that may leave at once; less than `per_minute`.
-    clock : BrokerClock
+    clock : RateClock
     """
 
-    def __init__(self, per_minute: int, burst: int, clock: BrokerClock) -> None:
+    def __init__(self, per_minute: int, burst: int, clock: RateClock) -> None:
         self._burst = float(burst)
         self._refill = (per_minute - burst) / SECONDS_PER_MINUTE
         self._clock = clock

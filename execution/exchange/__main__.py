@@ -17,10 +17,10 @@ import typer
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import ExchangeClock, VirtualClock, WallClock
+from execution.exchange.core.clock import ExchangeClock, ExchangeVirtualClock, ExchangeWallClock
 from execution.exchange.core.state import stored_instant
 from execution.exchange.doors.gate import LOOPBACK, OWN_HOSTS, TOKEN_FILE, Gate, token_in
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from signals.config import load, parse
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
@@ -70,7 +70,7 @@ def serve(
         if stand_in_port is not None or stand_in_ca is not None:
             proxy, stood_for = standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))
             hosts, told = hosts | stood_for, told | {"stand_in": proxy}
-        market = Market.from_dataset(data)
+        market = MarketData.from_dataset(data)
         exchange = Exchange(market, _clock(clock, at, market, state), seed=seed, state=state, config=settings)
         standing.callback(exchange.close)
         folder = state or Path(standing.enter_context(TemporaryDirectory(prefix="paper-exchange-")))
@@ -120,7 +120,7 @@ def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None)
     _require_port(port, "--stand-in-port")
     with ExitStack() as standing:
         try:
-            proxy = standing.enter_context(standing_in(port, exchange.getsockname()[1], authority, WallClock().now()))
+            proxy = standing.enter_context(standing_in(port, exchange.getsockname()[1], authority, ExchangeWallClock().now()))
         except OSError as error:
             raise BadConfig(
                 f"the stand-in cannot be set up: {reason_of(error)}",
@@ -130,7 +130,7 @@ def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None)
         yield proxy, frozenset(HOSTS)
 
 
-def _clock(kind: ClockKind, at: str, market: Market, state: Path | None) -> ExchangeClock:
+def _clock(kind: ClockKind, at: str, market: MarketData, state: Path | None) -> ExchangeClock:
     """Return the wall's clock, or a virtual one: at `at`, else where the state stands, else before the last session.
 
     Raises
@@ -138,7 +138,7 @@ def _clock(kind: ClockKind, at: str, market: Market, state: Path | None) -> Exch
     BadConfig
         The calendar of the data does not reach beyond that instant: nothing could be answered.
     """
-    start, where = WallClock().now(), "--clock wall"
+    start, where = ExchangeWallClock().now(), "--clock wall"
     if kind is ClockKind.VIRTUAL:
         stored = None if state is None else stored_instant(state)
         default = datetime.combine(market.trading_day(market.ends()), BEFORE_TRADING, NEW_YORK)
@@ -150,7 +150,7 @@ def _clock(kind: ClockKind, at: str, market: Market, state: Path | None) -> Exch
             where=where,
             fix="Name an earlier instant by --at, or data that reach further",
         )
-    return WallClock() if kind is ClockKind.WALL else VirtualClock(start)
+    return ExchangeWallClock() if kind is ClockKind.WALL else ExchangeVirtualClock(start)
 
 
 def _instant(at: str) -> datetime:

@@ -11,7 +11,7 @@ from signals.config import Config
 MAX_STEPS = 12
 
 
-class Entry(StrEnum):
+class EntryStyle(StrEnum):
     """How a plan's orders are timed.
 
     `opg` and `cls` are the opening and the closing auction; `twap` cuts every order into equal steps through the
@@ -29,7 +29,7 @@ class EntryConfig(Config):
 
     Attributes
     ----------
-    kind : Entry
+    kind : EntryStyle
     steps : int
         N, of a schedule through the day.
     urgency : float
@@ -40,7 +40,7 @@ class EntryConfig(Config):
         The first step leaves so long after the open, the last one so long before the close.
     """
 
-    kind: Entry = Entry.OPG
+    kind: EntryStyle = EntryStyle.OPG
     steps: int = Field(default=6, ge=2, le=MAX_STEPS)
     urgency: float = Field(default=1.5, ge=0, le=50)
     participation: float = Field(default=0.05, gt=0, le=1)
@@ -50,7 +50,7 @@ class EntryConfig(Config):
     @property
     def is_stepped(self) -> bool:
         """Whether orders are cut into steps."""
-        return self.kind in (Entry.TWAP, Entry.ALMGREN_CHRISS)
+        return self.kind in (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS)
 
     @property
     def in_manifest(self) -> str:

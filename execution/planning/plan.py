@@ -29,8 +29,8 @@ from pydantic import Field
 
 from execution.brokers.base import Account, Asset
 from execution.orders import BOOK, FIRST_STEP, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from execution.planning.entries import Entry, EntryConfig
-from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, Refusal, reserved, screen
+from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares
 from portfolio.weights import TargetWeights
@@ -179,16 +179,16 @@ def _trades(
     equity: Decimal,
     config: PlanningConfig,
     max_name: Decimal,
-) -> tuple[list[Trade], list[Refusal], dict[str, Decimal]]:
+) -> tuple[list[Trade], list[PretradeRefusal], dict[str, Decimal]]:
     """Return the whole-share trades, the names that cannot be priced, and the unrounded path that the trades follow."""
     trades: list[Trade] = []
-    refusals: list[Refusal] = []
+    refusals: list[PretradeRefusal] = []
     path: dict[str, Decimal] = {}
     for symbol in symbols:
         held, weight, price = positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
         if price is None:
             if weight != 0 or held != 0:
-                refusals.append(Refusal(symbol, "NO_PRICE", "it has no reference price"))
+                refusals.append(PretradeRefusal(symbol, "NO_PRICE", "it has no reference price"))
             continue
         exact = (weight * equity / price).quantize(PATH_STEP, ROUND_HALF_EVEN)
         path |= {symbol: exact} if exact != 0 else {}
@@ -197,7 +197,7 @@ def _trades(
             trade = replace(trade, shares=ZERO)
         if trade.is_flip and held != _whole(held):
             trade = replace(trade, shares=-_whole(held))
-            refusals.append(Refusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
+            refusals.append(PretradeRefusal(symbol, "FRACTION", "a fraction is held; it cannot be turned round"))
         if trade.shares != 0:
             trades.append(trade)
     return trades, refusals, path
@@ -214,7 +214,7 @@ def _whole(shares: Decimal) -> Decimal:
 
 def _orders(
     trade: Trade, targets: TargetWeights, account: str, entry: EntryConfig, adv_usd: Mapping[str, Decimal]
-) -> tuple[list[Intent], list[Refusal]]:
+) -> tuple[list[Intent], list[PretradeRefusal]]:
     """Return the orders of one name, and what of it is left over."""
     key = IntentKey(account, targets.session, BOOK, trade.symbol)
     side = Side.BUY if trade.shares > 0 else Side.SELL
@@ -224,7 +224,7 @@ def _orders(
         side=side,
         quantity=abs(trade.shares),
         type=OrderType.MARKET,
-        time_in_force=TimeInForce.CLS if entry.kind is Entry.CLS else TimeInForce.OPG,
+        time_in_force=TimeInForce.CLS if entry.kind is EntryStyle.CLS else TimeInForce.OPG,
         reference_price=trade.price,
         reduces=lowered and not trade.is_flip,
     )
@@ -233,8 +233,8 @@ def _orders(
     if not trade.is_flip:
         return [whole], []
     closing = replace(whole, quantity=abs(trade.held), reduces=True)
-    if entry.kind is Entry.CLS:
-        return [closing], [Refusal(trade.symbol, "FLIP", "nothing follows the closing auction: it opens next session")]
+    if entry.kind is EntryStyle.CLS:
+        return [closing], [PretradeRefusal(trade.symbol, "FLIP", "nothing follows the closing auction: it opens next session")]
     opening = replace(
         whole,
         key=replace(key, slice=OPENING_SLICE),
@@ -246,17 +246,17 @@ def _orders(
     return [closing, opening], []
 
 
-def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None) -> tuple[list[Intent], list[Refusal]]:
+def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None) -> tuple[list[Intent], list[PretradeRefusal]]:
     """Cut one order into steps, each within the participation cap (invariant 4)."""
     if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
-        return [], [Refusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
+        return [], [PretradeRefusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
     cap = step_cap(adv_usd, whole.reference_price, entry)
     intents = _halves_in_steps(trade, whole, entry, cap) if trade.is_flip else _steps(whole, entry, cap, 0, entry.steps)
     left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
     if left <= 0:
         return intents, []
     reason = f"{left} of {whole.quantity} shares are left: {entry.participation:.1%} of its usual volume is the most"
-    return intents, [Refusal(trade.symbol, "PARTICIPATION", reason)]
+    return intents, [PretradeRefusal(trade.symbol, "PARTICIPATION", reason)]
 
 
 def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig) -> Decimal:
@@ -278,7 +278,7 @@ def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, cap: Decim
 
 def _steps(whole: Intent, entry: EntryConfig, cap: Decimal, first: int, count: int) -> list[Intent]:
     """Whole-share steps number `first` to `first + count - 1`; an empty step is none."""
-    curve = remaining(entry.urgency if entry.kind is Entry.ALMGREN_CHRISS else 0.0, count)
+    curve = remaining(entry.urgency if entry.kind is EntryStyle.ALMGREN_CHRISS else 0.0, count)
     shares = whole_shares(-np.diff(curve) * int(whole.quantity), int(whole.quantity)).tolist()
     quantities = [min(Decimal(step), cap) for step in shares]
     return [
@@ -293,17 +293,17 @@ def _closings_first(intents: Sequence[Intent]) -> list[Intent]:
     return sorted(intents, key=lambda intent: (not intent.reduces, intent.waits_for is not None, intent.key))
 
 
-def _only_reducing(intent: Intent, is_coarse: bool) -> Refusal:
+def _only_reducing(intent: Intent, is_coarse: bool) -> PretradeRefusal:
     if is_coarse:
-        return Refusal(intent.key.symbol, "ROUNDING", "the target book is too small for whole shares")
-    return Refusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
+        return PretradeRefusal(intent.key.symbol, "ROUNDING", "the target book is too small for whole shares")
+    return PretradeRefusal(intent.key.symbol, "REDUCE", "only orders that lower a position may leave")
 
 
-def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> tuple[list[Intent], list[Refusal]]:
+def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfig) -> tuple[list[Intent], list[PretradeRefusal]]:
     """Send to the auction what fits the buying power (invariant 3); what does not fit follows it, or is refused."""
     left = now.buying_power
     fitted: list[Intent] = []
-    unfunded: list[Refusal] = []
+    unfunded: list[PretradeRefusal] = []
     for intent in intents:
         if intent.time_in_force is TimeInForce.DAY:
             fitted.append(intent)
@@ -312,7 +312,7 @@ def _fitted(intents: Sequence[Intent], now: Circumstances, limits: PretradeConfi
         if needed > left and needed > 0:
             if intent.time_in_force is TimeInForce.CLS:
                 reason = f"it needs {needed:.0f} USD of buying power, {left:.0f} are left for the closing auction"
-                unfunded.append(Refusal(intent.key.symbol, "BUYING_POWER", reason))
+                unfunded.append(PretradeRefusal(intent.key.symbol, "BUYING_POWER", reason))
             else:
                 fitted.append(replace(intent, time_in_force=TimeInForce.DAY))
             continue

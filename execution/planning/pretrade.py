@@ -130,7 +130,7 @@ class Circumstances:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class PretradeRefusal:
     """Why an order may not leave."""
 
     symbol: str
@@ -283,18 +283,18 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def refusal(intent: Intent, now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS) -> Refusal | None:
+def refusal(intent: Intent, now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS) -> PretradeRefusal | None:
     """Return the first row that refuses the order, or None when it may leave."""
     for check in checks:
         reason = check.judge(intent, now, config)
         if reason is not None:
-            return Refusal(intent.key.symbol, check.name, reason)
+            return PretradeRefusal(intent.key.symbol, check.name, reason)
     return None
 
 
 def screen(
     intents: Sequence[Intent], now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS
-) -> tuple[tuple[Intent, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[Intent, ...], tuple[PretradeRefusal, ...]]:
     """Judge each order, in the given order, with all the others that still stand filled.
 
     The opening half of a flip is judged with its closing half filled, and falls with it. `now.pending` holds orders
@@ -302,7 +302,7 @@ def screen(
     """
     rows = tuple(checks)
     standing = {intent.key: intent for intent in intents}
-    refusals: list[Refusal] = []
+    refusals: list[PretradeRefusal] = []
     for intent in intents:
         found = _judged(intent, standing, now, config, rows)
         if found is None:
@@ -316,10 +316,10 @@ def screen(
 
 def _judged(
     intent: Intent, standing: Mapping[IntentKey, Intent], now: Circumstances, config: PretradeConfig, rows: tuple[Check, ...]
-) -> Refusal | None:
+) -> PretradeRefusal | None:
     leader = intent.waits_for
     if leader is not None and leader not in standing:
-        return Refusal(intent.key.symbol, "FLIP", "its closing half may not leave")
+        return PretradeRefusal(intent.key.symbol, "FLIP", "its closing half may not leave")
     others = tuple(
         Pending(other.key.symbol, signed(other)) for other in standing.values() if other.key != intent.key and other.key != leader
     )

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from portfolio.config import Mode, PortfolioConfig
+from portfolio.config import BookSides, PortfolioConfig
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 
@@ -155,7 +155,7 @@ def check_step(taken: Step, way: Way, config: PortfolioConfig) -> None:
 
 
 def _stepped_limits(config: PortfolioConfig) -> Floats:
-    is_neutral = config.mode is Mode.LONG_SHORT
+    is_neutral = config.mode is BookSides.LONG_SHORT
     net = config.stepped_net_limit if is_neutral else np.inf
     beta = config.stepped_beta_limit if is_neutral else np.inf
     return np.array([config.stepped_gross_limit, net, beta])

@@ -26,14 +26,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from portfolio.config import CvarBudget, Mode, PortfolioConfig, Weighting
+from portfolio.config import BookSides, CvarBudget, PortfolioConfig, Weighting
 from portfolio.policy.caps import cap_names
 from portfolio.policy.neutrality import Exposures, exposures, neutralise
 from portfolio.policy.ranking import inverse_normal
 from portfolio.policy.selection import top_and_bottom, top_quantile
 from portfolio.risk.cvar import session_cvar
 from portfolio.risk.hrp import shared_by_risk
-from portfolio.risk.kelly import InformationCoefficient, grinold_mean, kelly_scalar
+from portfolio.risk.kelly import SizingCoefficient, grinold_mean, kelly_scalar
 from portfolio.risk.model import RiskModel
 from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken, ScoresInvalid
@@ -94,7 +94,7 @@ class TargetBook:
         ]
         if config.cvar is not None:
             bounds.append(("expected shortfall", shortfall(weights, candidates, config.cvar), config.cvar.limit))
-        if config.mode is Mode.LONG_SHORT:
+        if config.mode is BookSides.LONG_SHORT:
             limited = limits_of(candidates, config)
             figures = np.abs(limited.of(weights)).tolist()
             bounds += list(zip(limited.names, figures, limited.limits.tolist(), strict=True))
@@ -153,7 +153,7 @@ def target_book(
     most = config.max_names(equity_usd)
     if reason := _unsupported(ic, risk.ic, config):
         return _flat(candidates, config, (*ic_decisions, *counted), reason)
-    if most < (2 if config.mode is Mode.LONG_SHORT else 1):
+    if most < (2 if config.mode is BookSides.LONG_SHORT else 1):
         reason = f"equity of {equity_usd:,.0f} USD is below one position of {config.min_position_usd:,.0f} USD a side"
         return _flat(candidates, config, (*ic_decisions, *counted), reason)
     unit, chosen = unit_book(candidates, config, most)
@@ -178,7 +178,7 @@ def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decision
     return config.fixed_ic, (*measured, ("ic used", said))
 
 
-def sized_by(ic: InformationCoefficient, config: PortfolioConfig) -> str:
+def sized_by(ic: SizingCoefficient, config: PortfolioConfig) -> str:
     """Say what sizes the book: its evidence, or a person's declaration."""
     if ic.is_rehearsal:
         gross = min(config.rehearsal_gross, config.gross_target)
@@ -188,7 +188,7 @@ def sized_by(ic: InformationCoefficient, config: PortfolioConfig) -> str:
     return f"evidence: {ic.evidence:.4f} of the book that Kelly and the caps allow"
 
 
-def _unsupported(ic: float, known: InformationCoefficient, config: PortfolioConfig) -> str:
+def _unsupported(ic: float, known: SizingCoefficient, config: PortfolioConfig) -> str:
     """Why nothing may be bet; empty where something may."""
     if known.is_rehearsal:
         return ""
@@ -240,7 +240,7 @@ def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tup
     is_dear = np.array([symbol in candidates.too_dear for symbol in candidates.symbols], dtype=np.bool_)
     raw = _selected(candidates, config, most, ~is_dear)
     replaced = _replaced(candidates, config, most, is_dear)
-    if config.mode is Mode.LONG_ONLY:
+    if config.mode is BookSides.LONG_ONLY:
         raw = shared_by_risk(raw, candidates.covariance) if config.weighting is Weighting.HRP else raw
         capped = cap_names(raw, config.name_cap)
         return capped, (("names", f"{int((capped > 0).sum())} long"), *replaced)
@@ -256,7 +256,7 @@ def unit_book(candidates: Candidates, config: PortfolioConfig, most: int) -> tup
 def _selected(candidates: Candidates, config: PortfolioConfig, most: int, is_open: NDArray[np.bool_]) -> Floats:
     """Return the chosen names' raw weights; only names that are open are chosen, ranks are those of all."""
     z, held = candidates.z, candidates.held
-    if config.mode is Mode.LONG_ONLY:
+    if config.mode is BookSides.LONG_ONLY:
         return top_quantile(z, held, config.entry_quantile, config.exit_quantile, most, is_open)
     return top_and_bottom(np.where(is_open, z, 0.0), held, most // 2)
 
@@ -274,7 +274,7 @@ def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dea
     return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
 
 
-def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient) -> tuple[Floats, Decisions]:
+def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: SizingCoefficient) -> tuple[Floats, Decisions]:
     """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports."""
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
     sizes, share, told = _sizes(unit, candidates, config, ic)
@@ -301,7 +301,7 @@ def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: Inf
 
 
 def _sizes(
-    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: InformationCoefficient
+    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: SizingCoefficient
 ) -> tuple[dict[str, float], float, Decisions]:
     """The bound by conviction, the share that the evidence leaves of the scale, and what is to be said of them."""
     if ic.is_rehearsal:

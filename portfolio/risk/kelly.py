@@ -18,7 +18,7 @@ from signals.market.bars import Floats
 
 
 @dataclass(frozen=True)
-class InformationCoefficient:
+class SizingCoefficient:
     """What is known of the scores that a book is sized by.
 
     Attributes
@@ -53,7 +53,7 @@ class InformationCoefficient:
         """`evidence_share` of the book's t."""
         return evidence_share(self.book_t)
 
-    def before_evidence(self) -> InformationCoefficient:
+    def before_evidence(self) -> SizingCoefficient:
         """Return the same, for a book that is measured before it is sized by its evidence."""
         return replace(self, book_t=math.inf)
 

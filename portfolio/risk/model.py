@@ -12,7 +12,7 @@ from datetime import date
 
 import numpy as np
 
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.scaling import SESSIONS_PER_YEAR
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.limits import RETURN_LIMIT, limited
@@ -36,7 +36,7 @@ class RiskModel:
     residual_volatility : float64, shape (N,), over the horizon, positive
     beta : float64, shape (N,), against the equal-weight universe
     sectors : tuple of str, length N or empty
-    ic : InformationCoefficient
+    ic : SizingCoefficient
         Of the scores that this model sizes.
     horizon_sessions : int
         k
@@ -58,7 +58,7 @@ class RiskModel:
     residual_volatility: Floats
     beta: Floats
     sectors: tuple[str, ...]
-    ic: InformationCoefficient
+    ic: SizingCoefficient
     horizon_sessions: int
     shrinkage: float = 0.0
     left_out: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class RiskModel:
             raise InvariantBroken("a horizon is at least one session")
 
 
-def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
+def estimate(bars: Bars, horizon: int, ic: SizingCoefficient) -> RiskModel:
     """Estimate the risk model at the last session of `bars` for the names eligible there.
 
     A name needs returns on at least 80 % of the 252 sessions and a positive variance; the others are `left_out`.
@@ -99,7 +99,7 @@ def estimate(bars: Bars, horizon: int, ic: InformationCoefficient) -> RiskModel:
         At least 252 sessions.
     horizon : int
         k, sessions; variances grow linearly with it.
-    ic : InformationCoefficient
+    ic : SizingCoefficient
 
     Raises
     ------

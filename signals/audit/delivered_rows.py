@@ -22,7 +22,7 @@ STOCK, ETF = "stock", "etf"  # kinds of a row; there are others, and they are ne
 
 
 @dataclass(frozen=True, eq=False)
-class Delivered:
+class DeliveredRows:
     """The delivery, sorted by security, day, then every figure.
 
     Attributes
@@ -65,7 +65,7 @@ class Events:
     ended: NDArray[np.int64]
 
 
-def events(data: Delivered, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis) -> Events:
+def events(data: DeliveredRows, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis) -> Events:
     """Attach each recorded action to the first row of its security on or after the effective session."""
     ratio, cash = np.ones(len(data.rows)), np.zeros(len(data.rows))
     ended = np.full(len(data.securities), len(days), dtype=np.int64)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.audit.defects import DefectConfig
-from signals.audit.delivered_rows import Delivered, Events
+from signals.audit.delivered_rows import DeliveredRows, Events
 from signals.audit.returns import gap_returns, returns, steps
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars, Floats
@@ -40,7 +40,7 @@ class Extremes:
     waits: Flags
 
 
-def ends_of_stitches(data: Delivered, usable: Flags, recorded: Events, confirmed: Flags) -> list[Action]:
+def ends_of_stitches(data: DeliveredRows, usable: Flags, recorded: Events, confirmed: Flags) -> list[Action]:
     """Return, for each row that begins another security under its symbol, the end of the one before at its last price.
 
     Parameters
@@ -66,7 +66,7 @@ def ends_of_stitches(data: Delivered, usable: Flags, recorded: Events, confirmed
 
 
 def extremes(
-    data: Delivered,
+    data: DeliveredRows,
     usable: Flags,
     recorded: Events,
     confirmed: Flags,
@@ -104,7 +104,7 @@ def beyond(moved: Floats, config: DefectConfig) -> Flags:
     return found
 
 
-def confirmed_rows(data: Delivered, actions: Sequence[Action]) -> Flags:
+def confirmed_rows(data: DeliveredRows, actions: Sequence[Action]) -> Flags:
     """Rows whose return a person called data."""
     said = {(action.symbol, action.effective) for action in actions if action.kind is ActionKind.CONFIRMED}
     found = np.zeros(len(data.rows), dtype=bool)
@@ -129,7 +129,7 @@ def waiting(bars: Bars) -> tuple[str, ...]:
     return tuple(name for name, is_waiting in zip(bars.symbols, waits(bars)[-1], strict=True) if is_waiting)
 
 
-def _moves(data: Delivered, usable: Flags, recorded: Events) -> Floats:
+def _moves(data: DeliveredRows, usable: Flags, recorded: Events) -> Floats:
     pairs = steps(data.rows, usable, data.session)
     total, _ = returns(data.rows, pairs, recorded.ratio, recorded.cash)
     gap, _ = gap_returns(data.rows, pairs, recorded.ratio, recorded.cash)

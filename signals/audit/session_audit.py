@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.audit.defects import Defects, Reason
-from signals.audit.delivered_rows import Delivered, Events
+from signals.audit.delivered_rows import DeliveredRows, Events
 from signals.audit.quality import Coverage, CoverageConfig, audit_sessions, expected
 from signals.audit.returns import gap_returns, returns, steps
 from signals.audit.session_checks import session_faults
@@ -21,7 +21,7 @@ from signals.market.bars import Days, Floats
 Flags = NDArray[np.bool_]
 
 
-def bar_cells(data: Delivered, rows: Flags, sessions: int) -> Flags:
+def bar_cells(data: DeliveredRows, rows: Flags, sessions: int) -> Flags:
     """Whether a security has one of these rows at a session, bool (T, N).
 
     Parameters
@@ -35,7 +35,7 @@ def bar_cells(data: Delivered, rows: Flags, sessions: int) -> Flags:
 
 
 def audit_rows(
-    data: Delivered,
+    data: DeliveredRows,
     defects: Defects,
     eligible: Flags,
     ended: Flags,
@@ -47,7 +47,7 @@ def audit_rows(
 
     Parameters
     ----------
-    data : Delivered
+    data : DeliveredRows
     defects : Defects
         Of its rows.
     eligible : bool, shape (R,)
@@ -83,7 +83,7 @@ def audit_rows(
     return audit_sessions(days, coverage, counts, config, faults, doubts), missing
 
 
-def fixed_returns(data: Delivered, usable: Flags, audits: Sequence[SessionAudit], recorded: Events) -> dict[str, Floats]:
+def fixed_returns(data: DeliveredRows, usable: Flags, audits: Sequence[SessionAudit], recorded: Events) -> dict[str, Floats]:
     """Every return of every row, shape (R,) each, by the names of the bars' columns.
 
     A reader has no bar of a RED session: its rows have no return, and returns across gaps reach over it.

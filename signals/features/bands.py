@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import History
+from signals.features.history import BarColumns
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
 BAND_DEVIATIONS = 2.0
 
 
-def band_position(history: History, sessions: int) -> Floats:
+def band_position(history: BarColumns, sessions: int) -> Floats:
     """Place of the price between the lower (0) and the upper band (1); ratio, shape (T, N)."""
     (price,) = history.growth.window(sessions)
     mean, squares = history.price_moments.window(sessions)

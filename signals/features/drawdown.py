@@ -7,11 +7,11 @@ Exactly 0 at a peak, never positive. NaN where the current return is missing or 
 
 from __future__ import annotations
 
-from signals.features.history import History
+from signals.features.history import BarColumns
 from signals.market.bars import Floats
 
 
-def drawdown(history: History, sessions: int) -> Floats:
+def drawdown(history: BarColumns, sessions: int) -> Floats:
     """Total-return loss since the highest close of the window; ratio <= 0, shape (T, N)."""
     (price,) = history.growth.window(sessions)
     (peak,) = history.peaks.window(sessions)

@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import History
+from signals.features.history import BarColumns
 from signals.features.volatility import ANNUALISATION
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
 
-def overnight_return(history: History) -> Floats:
+def overnight_return(history: BarColumns) -> Floats:
     """Return from the previous close to this session's open; ratio, shape (T, N)."""
     return history.current(history.overnight_return)
 
 
-def overnight_mean(history: History, sessions: int) -> Floats:
+def overnight_mean(history: BarColumns, sessions: int) -> Floats:
     """Mean overnight return; ratio, shape (T, N)."""
     return history.overnight.policed(history.overnight_moments.window(sessions)[0], sessions)
 
 
-def overnight_volatility(history: History, sessions: int) -> Floats:
+def overnight_volatility(history: BarColumns, sessions: int) -> Floats:
     """Annualised standard deviation of overnight returns; ratio, shape (T, N)."""
     squares = history.overnight_moments.window(sessions)[1]
     variance = per_degree_of_freedom(squares, history.overnight.count(sessions))

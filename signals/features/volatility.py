@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from signals.features.history import History
+from signals.features.history import BarColumns
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
@@ -19,7 +19,7 @@ SESSIONS_PER_YEAR = 252
 ANNUALISATION = math.sqrt(SESSIONS_PER_YEAR)
 
 
-def realised_volatility(history: History, sessions: int) -> Floats:
+def realised_volatility(history: BarColumns, sessions: int) -> Floats:
     """Annualised standard deviation of total returns; ratio, shape (T, N)."""
     squares = history.return_moments.window(sessions)[1]
     variance = per_degree_of_freedom(squares, history.returns.count(sessions))

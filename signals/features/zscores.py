@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import History
+from signals.features.history import BarColumns
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
 
-def zscore(history: History, sessions: int) -> Floats:
+def zscore(history: BarColumns, sessions: int) -> Floats:
     """Standard deviations that the log level stands above its mean; z, shape (T, N)."""
     level, mean, squares = history.level_moments.window(sessions)
     deviation = np.sqrt(per_degree_of_freedom(squares, history.returns.count(sessions)))

@@ -79,7 +79,7 @@ class Worst:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class ContinuityStep:
     """The statistics between two sessions: `order`, `scale` and `lost` of shape (F,)."""
 
     order: Floats
@@ -88,14 +88,14 @@ class Step:
     repeated: float
 
     @classmethod
-    def between(cls, columns: tuple[str, ...], before: tuple[Cells, Cells], now: tuple[Cells, Cells]) -> Step:
+    def between(cls, columns: tuple[str, ...], before: tuple[Cells, Cells], now: tuple[Cells, Cells]) -> ContinuityStep:
         """Compare values and ranks, (N, F) each, of the same names."""
         (x_a, u_a), (x_b, u_b) = before, now
         return cls(_order(u_a, u_b), _scale(columns, x_a, x_b), _lost(x_a, x_b), _repeated(x_a, x_b))
 
 
 @dataclass(frozen=True, eq=False)
-class Evening:
+class EveningPanel:
     """Features and scores of one session.
 
     Attributes
@@ -133,14 +133,14 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
         and limit.
     """
     earlier: deque[tuple[Cells, Cells]] = deque(maxlen=max(LAGS))
-    steps: dict[int, list[Step]] = {lag: [] for lag in LAGS}
+    steps: dict[int, list[ContinuityStep]] = {lag: [] for lag in LAGS}
     related = []
     for values in sessions:
         ranks = _ranks(values)
         for lag in LAGS:
             if lag <= len(earlier):
                 before, ranks_before = earlier[-lag]
-                steps[lag].append(Step.between(columns, (before, ranks_before), (values, ranks)))
+                steps[lag].append(ContinuityStep.between(columns, (before, ranks_before), (values, ranks)))
         related.append(_correlations(ranks))
         earlier.append((values, ranks))
     return {
@@ -152,7 +152,7 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
     }
 
 
-def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
+def step(table: Table, before: EveningPanel, now: EveningPanel, lag: int) -> Worst:
     """Compare an evening with an accepted one `lag` sessions earlier, over the names of both.
 
     Parameters
@@ -171,7 +171,7 @@ def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
     columns = tuple(name for name in before.columns if name in now.columns)
     a, b = _aligned(before, now)
     x_a, x_b = _take(before, columns), _take(now, columns)
-    found = Step.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
+    found = ContinuityStep.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
     try:
         rows = table["steps"][str(lag)]
         judged = [
@@ -187,7 +187,7 @@ def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
         raise _unreadable(error) from None
 
 
-def relations(table: Table, now: Evening) -> Worst:
+def relations(table: Table, now: EveningPanel) -> Worst:
     """Compare the rank correlations between an evening's columns with those of training; raises as `step`."""
     found = _correlations(_ranks(now.values))
     place = {name: i for i, name in enumerate(now.columns)}
@@ -203,7 +203,7 @@ def relations(table: Table, now: Evening) -> Worst:
         raise _unreadable(error) from None
 
 
-def recomputed(then: Evening, again: Evening) -> Worst:
+def recomputed(then: EveningPanel, again: EveningPanel) -> Worst:
     """Compare what was recorded of a session with the same session computed anew, over the names of both.
 
     A column that has fewer than 10 values on both sides was undefined then and is now, and agrees.
@@ -240,12 +240,12 @@ def _unreadable(error: Exception) -> BundleRefused:
     return BundleRefused(f"the limits of continuity cannot be read: {reason_of(error)}", fix="Publish another bundle")
 
 
-def _take(evening: Evening, columns: tuple[str, ...]) -> Cells:
+def _take(evening: EveningPanel, columns: tuple[str, ...]) -> Cells:
     found: Cells = evening.values[:, [evening.columns.index(name) for name in columns]]
     return found
 
 
-def _aligned(one: Evening, other: Evening) -> tuple[list[int], list[int]]:
+def _aligned(one: EveningPanel, other: EveningPanel) -> tuple[list[int], list[int]]:
     """Rows of the names that stand in both."""
     place = {symbol: i for i, symbol in enumerate(other.symbols)}
     rows = [i for i, symbol in enumerate(one.symbols) if symbol in place]
@@ -329,7 +329,7 @@ def _correlations(ranks: Cells) -> Floats:
     return found
 
 
-def _step_limits(columns: tuple[str, ...], found: list[Step]) -> dict[str, Any]:
+def _step_limits(columns: tuple[str, ...], found: list[ContinuityStep]) -> dict[str, Any]:
     limited: dict[str, Any] = {}
     for word, (least, fault) in BY_COLUMN.items():
         history = np.array([getattr(one, word) for one in found]).reshape(len(found), len(columns))

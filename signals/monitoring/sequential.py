@@ -37,7 +37,7 @@ LARGEST_SHARE = 0.9  # c
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TestEvidence:
     """What the test has come to.
 
     Attributes
@@ -102,13 +102,13 @@ def wealth(observed: Floats, null_mean: Floats, bound: Floats) -> Floats:
     return total
 
 
-def judge(observed: Floats, null_mean: Floats, bound: Floats, alpha: float = ALPHA) -> Evidence:
+def judge(observed: Floats, null_mean: Floats, bound: Floats, alpha: float = ALPHA) -> TestEvidence:
     """Judge one model's life, shape (T,); see `wealth`."""
     if not len(observed):
-        return Evidence(0, 1.0, 1.0, None)
+        return TestEvidence(0, 1.0, 1.0, None)
     held = wealth(observed, null_mean, bound)
     reached = np.flatnonzero(held >= 1.0 / alpha)
-    return Evidence(
+    return TestEvidence(
         int(np.isfinite(observed).sum()), float(held[-1]), max(1.0, float(held.max())), int(reached[0]) if len(reached) else None
     )
 

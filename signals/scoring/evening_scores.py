@@ -85,7 +85,7 @@ class EveningScores(Document):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedScores:
     """What a device asks for: every field must be the document's."""
 
     asof: date
@@ -143,7 +143,7 @@ def open_scores(content: bytes, keyset: Keyset, today: date, where: str) -> Even
     return found
 
 
-def require_match(found: EveningScores, wanted: Wanted, where: str) -> None:
+def require_match(found: EveningScores, wanted: ExpectedScores, where: str) -> None:
     """Raise `ScoresRefused` naming the first thing that is not what the device asks for."""
     if found.asof != wanted.asof:
         age = "older than" if found.asof < wanted.asof else "later than"

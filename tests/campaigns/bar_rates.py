@@ -29,13 +29,13 @@ from trainer.backtest.figures import annual_sharpe, worth
 from trainer.curation.generated.returns import ar1
 from trainer.labels.horizon import horizon_labels
 from trainer.promotion.bars import book, scores, successor
-from trainer.promotion.bars.case import Row
+from trainer.promotion.bars.case import BarResult
 from trainer.promotion.bars.holdout import holdout
 from trainer.promotion.bars.judge import judge as verdict
 from trainer.promotion.bars.shadow import shadow
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
-from trainer.search.judgement import Evidence, judge
+from trainer.search.judgement import SearchEvidence, judge
 from trainer.search.question import Series
 from trainer.validation.book import book_returns
 from trainer.validation.calibration import Platt, fit_platt
@@ -84,7 +84,7 @@ def net(true: float, sessions: int, seed: int) -> np.ndarray:
 def book_bars(seeds: range) -> list[Line]:
     """Net Sharpe ratio, drawdown, paths, and the deflated ratio over 1, 20 and 100 trials."""
 
-    def found(row: Callable[..., Row], true: float) -> list[bool]:
+    def found(row: Callable[..., BarResult], true: float) -> list[bool]:
         return [row(case(_walked(net(true, SESSIONS, seed))), BARS).passed for seed in seeds]
 
     def deflated(true: float, trials: int) -> list[bool]:
@@ -291,7 +291,7 @@ def _verdict(strength: float, seed: int) -> dict[str, bool]:
         **_walked(walked.net),
         "measured.walk_forward.series": _stored(trial),
         "measured.paths.annual_sharpe": [annual_sharpe(walked.net)],
-        "trials": judge(Evidence(trial, Counted((trial,)))),
+        "trials": judge(SearchEvidence(trial, Counted((trial,)))),
         "holdout": {**_shown(sealed.net), "series": _stored(Series(days[sealed.rows], sealed.net))},
     }
     return {row.bar: row.passed for row in verdict(case(changes), BARS).rows if row.bar not in UNTOUCHED}

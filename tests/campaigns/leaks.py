@@ -21,7 +21,7 @@ from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.generated.market import UNIVERSE_FORM, actions_rows
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 SYMBOLS, SESSIONS = 60, 1512
@@ -219,7 +219,7 @@ def delivered(market: Delivery, folder: Path, *, min_history: int = 253) -> Path
     pq.write_table(actions_rows(market.actions), actions)
     pq.write_table(market.universe, universe)
     ingest(
-        Sources(bars, actions, universe),
+        DeliveryFiles(bars, actions, universe),
         folder / "data",
         mapping=Mapping(),
         basis=PriceBasis.SPLIT_ADJUSTED,

@@ -38,18 +38,18 @@ from signals.errors import DataNotUsable
 from signals.files import sha256_of
 from tests.campaigns.leaks import HIDDEN, KINDS, SESSIONS, SYMBOLS, Delivery, delivered, market_of, other_vendor, reversal
 from trainer.backtest.policy_book import figures_of
-from trainer.backtest.subject import Settings, read_document
+from trainer.backtest.subject import BookSettings, read_document
 from trainer.promotion import champions
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.measure import FOLDER
 from trainer.promotion.seal import HOLDOUT
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
-from trainer.training.train import Request, train
+from trainer.training.train import TrainingRequest, train
 
 SLEEVE, CODE = "equities_xs", "campaign"
 BARS_FILE = Path(__file__).resolve().parents[2] / "configs" / "trainer.yml"
-BARS, SETTINGS = read_bars(BARS_FILE), Settings(PortfolioConfig(), ExecutionConfig())
+BARS, SETTINGS = read_bars(BARS_FILE), BookSettings(PortfolioConfig(), ExecutionConfig())
 STRENGTHS = {"strong": 0.085, "honest": 0.06, "noise": 0.0, "reversal": 0.0}  # an IC of 0.03 to 0.04, 0.01 to 0.02
 LEAKY, ROUTES = tuple(KINDS), ("route train", "route search", "route compare")
 SEEDS = {"noise": 20, "strong": 10, "reversal": 10, "honest": 10, **dict.fromkeys(LEAKY, 2), **dict.fromkeys(ROUTES, 1)}
@@ -137,7 +137,7 @@ def judged(place: Path, kind: str, seed: int) -> Judged:
         data, run = (by_route if kind in ROUTES else trained)(place, kind, seed)
     except DataNotUsable as error:
         return Judged(kind, seed, why=str(error)[:300], seconds=round(time.monotonic() - begun, 1))
-    request = champions.Request(run, data, place / "registry", BARS, SETTINGS, CODE, datetime(2026, 1, 2, tzinfo=UTC))
+    request = champions.PromotionRequest(run, data, place / "registry", BARS, SETTINGS, CODE, datetime(2026, 1, 2, tzinfo=UTC))
     outcome = champions.promote(request)
     rows, evidence = outcome.verdict.rows, read_document(run / "evidence.json")
     was_opened = (run / FOLDER / HOLDOUT).exists()
@@ -173,7 +173,7 @@ def trained(place: Path, kind: str, seed: int) -> tuple[Path, Path]:
     if kind in HIDDEN or kind not in KINDS:
         honest = planted("noise" if seed % 2 else "strong", seed) if kind in HIDDEN else market
         second = delivered(other_vendor(honest), place / "theirs")
-    request = Request(
+    request = TrainingRequest(
         data=data,
         run=place / "run",
         start=None,

@@ -13,7 +13,7 @@ pytest.importorskip("lightgbm", reason="learners are not part of a device")
 
 from signals.bundle.graph import check_model
 from signals.errors import FixInput
-from trainer.learners.base import Device, Learner, Model
+from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import TOLERANCE, export
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, MlpConfig, Objective
 from trainer.learners.table import LEARNERS, LearnerKind
@@ -52,7 +52,7 @@ def maker(kind: LearnerKind, objective: Objective | None) -> Make:
         catboost=CatBoostConfig(trees=30, learning_rate=0.1, **chosen),
         mlp=MlpConfig(epochs=12, batch_rows=256),
     )
-    return lambda seed: LEARNERS[kind](config, seed, Device.CPU)
+    return lambda seed: LEARNERS[kind](config, seed, FitDevice.CPU)
 
 
 @pytest.fixture(
@@ -88,7 +88,7 @@ def test_every_kind_has_a_learner() -> None:
 
 def test_it_obeys_the_protocols(make: Make, model: Model) -> None:
     assert isinstance(make(1), Learner) and isinstance(model, Model)
-    assert model.names == NAMES and make(1).device is Device.CPU
+    assert model.names == NAMES and make(1).device is FitDevice.CPU
 
 
 def test_it_finds_the_signal_on_rows_it_has_not_seen(model: Model) -> None:
@@ -162,8 +162,8 @@ def test_cuda_without_one_is_an_error_and_auto_says_what_it_took(kind: LearnerKi
     if kind is LearnerKind.CATBOOST:
         from trainer.learners.catb import catboost_device
 
-        if catboost_device(Device.AUTO) is Device.CUDA:
+        if catboost_device(FitDevice.AUTO) is FitDevice.CUDA:
             pytest.skip("this machine has CUDA")
     with pytest.raises(FixInput, match="no CUDA device"):
-        LEARNERS[kind](RecipeConfig(), 1, Device.CUDA)
-    assert LEARNERS[kind](RecipeConfig(), 1, Device.AUTO).device is Device.CPU
+        LEARNERS[kind](RecipeConfig(), 1, FitDevice.CUDA)
+    assert LEARNERS[kind](RecipeConfig(), 1, FitDevice.AUTO).device is FitDevice.CPU

@@ -32,7 +32,7 @@ from alpaca.trading.models import (
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.api.routes import ROUTES, SIM_PREFIX
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from execution.orders import OrderStatus as OurStatus
 from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
@@ -99,7 +99,7 @@ class Asker:
         path = re.sub(r"\{(\w+)\}", lambda found: given[found[1]], template)
         query = {name: value for name, value in given.items() if name not in names}
         content = b"" if body is None else json.dumps(body).encode()
-        response = self.served.handle(Request(method, path, query, HEADERS, content))
+        response = self.served.handle(ApiRequest(method, path, query, HEADERS, content))
         assert response.status == status, response.body
         self.checked.add((method, template))
         if not response.body:
@@ -194,7 +194,7 @@ def test_all_kinds_of_activities_were_among_them(asked: Asker) -> None:
 
 def test_the_sdk_models_read_every_answer(asked: Asker) -> None:
     def read(path: str, **query: str) -> Json:
-        return json.loads(asked.served.handle(Request("GET", f"/v2/{path}", query, HEADERS)).body)
+        return json.loads(asked.served.handle(ApiRequest("GET", f"/v2/{path}", query, HEADERS)).body)
 
     TradeAccount(**read("account")), AccountConfiguration(**read("account/configurations")), Clock(**read("clock"))
     PortfolioHistory(**read("account/portfolio/history", timeframe="1D"))

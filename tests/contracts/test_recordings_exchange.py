@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
@@ -68,7 +68,7 @@ def served() -> Exchange:
 
 
 def ask(served: Exchange, method: str, path: str, body: Json = None, **query: str) -> Json:
-    response = served.handle(Request(method, path, query, HEADERS, json.dumps(body or {}).encode()))
+    response = served.handle(ApiRequest(method, path, query, HEADERS, json.dumps(body or {}).encode()))
     assert response.status < 300, response.body
     return json.loads(response.body)
 

@@ -24,11 +24,11 @@ from alpaca.trading.client import TradingClient
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors import http
 from execution.exchange.doors.gate import OWN_HOSTS, Gate
 from execution.exchange.doors.inprocess import InProcessAdapter
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from signals.market.actions import Action
 from signals.market.bars import Bars, days_array
 from signals.market.manifest import PriceBasis
@@ -79,9 +79,9 @@ def exchange(
     **config: Any,
 ) -> Exchange:
     """Return an exchange on the small market with a virtual clock at `at`, New York."""
-    market = Market(panel if panel is not None else bars(), calendar(), actions, basis=basis)
+    market = MarketData(panel if panel is not None else bars(), calendar(), actions, basis=basis)
     settings = ExchangeConfig.model_validate(config)
-    return Exchange(market, VirtualClock(new_york(at)), seed=seed, state=state, config=settings)
+    return Exchange(market, ExchangeVirtualClock(new_york(at)), seed=seed, state=state, config=settings)
 
 
 def trading(served: Exchange, **options: Any) -> TradingClient:

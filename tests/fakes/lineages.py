@@ -34,7 +34,7 @@ from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy
 from tests.fakes.promotion import BARS, CHAMPION, SHADOW, case
 from tests.fakes.publishing import SPECS, WIDTH, features, run_folder
-from trainer.lineage.retrain import Compare, Outcome, Request, retrain
+from trainer.lineage.retrain import Compare, RetrainOutcome, RetrainRequest, retrain
 from trainer.lineage.rules import LineageConfig
 from trainer.promotion import champions, lineage_log
 from trainer.publishing import keys
@@ -115,10 +115,10 @@ class World:
         _change(run / "evidence.json", {**days, "spec_hash": "5" * 64, "seed_null": NULL, **more})
         return run
 
-    def retrain(self, name: str, session: int, role: Role = Role.CHAMPION, **changes: Any) -> Outcome:
+    def retrain(self, name: str, session: int, role: Role = Role.CHAMPION, **changes: Any) -> RetrainOutcome:
         """Train a lineage again; `changes` plant another recipe in the run."""
 
-        def make(request: Request, accepted: Mapping[str, Any], compare: Compare) -> None:
+        def make(request: RetrainRequest, accepted: Mapping[str, Any], compare: Compare) -> None:
             assert accepted["seed"] == 1
             found = compare(features(), linear(turned(self.degrees)))
             recipe = lineage_log.newest(self.registry, SLEEVE, role).root["config_hash"]
@@ -126,8 +126,8 @@ class World:
 
         return retrain(self.request(name, session, role), make)
 
-    def request(self, name: str, session: int, role: Role = Role.CHAMPION) -> Request:
-        return Request(
+    def request(self, name: str, session: int, role: Role = Role.CHAMPION) -> RetrainRequest:
+        return RetrainRequest(
             sleeve=SLEEVE,
             role=role,
             data=self.root,
@@ -148,8 +148,10 @@ class World:
 
         return SimpleNamespace(calendar=self.calendar, last=self.calendar.days[-1], status=status)
 
-    def promote(self, name: str, session: int) -> champions.Outcome:
-        return champions.promote(champions.Request(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session)))
+    def promote(self, name: str, session: int) -> champions.PromotionOutcome:
+        return champions.promote(
+            champions.PromotionRequest(self.run(name), self.root, self.registry, BARS, SETTINGS, "0.1.0", self.at(session))
+        )
 
     def publish(self, name: str, session: int, role: Role = Role.CHAMPION) -> Publication:
         """Publish as the command does: confirmed by the registry, and noted there."""

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.inprocess import InProcessAdapter
-from execution.exchange.market.market import Market as ServedMarket
+from execution.exchange.market.market import MarketData as ServedMarket
 from signals.market.eligibility_rule import EligibilityConfig
 from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END, SYMBOLS, SESSIONS, NEW = date(2025, 6, 30), 40, 510, 30
@@ -52,7 +52,7 @@ def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
     pq.write_table(bars, folder / "bars.parquet")
     pq.write_table(actions, folder / "actions.parquet")
     return ingest(
-        Sources(folder / "bars.parquet", folder / "actions.parquet"),
+        DeliveryFiles(folder / "bars.parquet", folder / "actions.parquet"),
         folder / "data",
         mapping=Mapping(),
         basis=PriceBasis.RAW,
@@ -161,7 +161,7 @@ class Recorded:
 def serving(world: World) -> Exchange:
     """An exchange that knows the whole delivery, an hour after its last close."""
     market = ServedMarket.from_dataset(world.root / "whole" / "data")
-    return Exchange(market, VirtualClock(world.calendar.session(world.whole.last).close + timedelta(hours=1)))
+    return Exchange(market, ExchangeVirtualClock(world.calendar.session(world.whole.last).close + timedelta(hours=1)))
 
 
 def source(served: Exchange, at: datetime) -> Recorded:

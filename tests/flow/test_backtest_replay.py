@@ -18,9 +18,9 @@ import pytest
 
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
-from execution.planning.entries import Entry, EntryConfig
+from execution.planning.entries import EntryConfig, EntryStyle
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput
 from signals.market.actions import Action, ActionKind
 from signals.scoring.scores import Scores
@@ -29,7 +29,7 @@ from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
 from tests.flow.test_slots import publish_risk
 from trainer.backtest.archive import open_archive
 from trainer.backtest.bundled import forecasts
-from trainer.backtest.engine import Backtest, Course, Policy, opened
+from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
 from trainer.curation.generated.market import generate
 
 FIXED_IC = 0.05
@@ -84,8 +84,8 @@ def backtest(published: Published, bench: Workbench, seed: int = 0, *, is_foreca
         rows = recorded[str(asof)]
         return Scores(asof, "equities_xs", tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])  # type: ignore[arg-type]
 
-    ic = InformationCoefficient(0.03, 3.0, None)
-    policy = Policy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
+    ic = SizingCoefficient(0.03, 3.0, None)
+    policy = BacktestPolicy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
     days = published.sessions(REPLAYED)
     broker = opened(archive, ExchangeConfig(), seed, days[0])
     # In-sample, as a device is: it asks the newest risk bundle, whatever that had learned from.
@@ -153,11 +153,11 @@ def test_a_backtest_repeats_itself(replayed: Workbench, paying: Published, cours
     assert backtest(paying, replayed) == course
 
 
-@pytest.mark.parametrize("kind", [Entry.CLS, Entry.TWAP, Entry.ALMGREN_CHRISS])
-def test_a_backtest_refuses_an_entry_that_daily_bars_do_not_show(published: Published, kind: Entry) -> None:
+@pytest.mark.parametrize("kind", [EntryStyle.CLS, EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS])
+def test_a_backtest_refuses_an_entry_that_daily_bars_do_not_show(published: Published, kind: EntryStyle) -> None:
     archive = open_archive(published.root / "data")
     execution = ExecutionConfig(entry=EntryConfig(kind=kind))
-    policy = Policy(PortfolioConfig(), execution, InformationCoefficient(0.03, 3.0, 20.0), 5, "test")
+    policy = BacktestPolicy(PortfolioConfig(), execution, SizingCoefficient(0.03, 3.0, 20.0), 5, "test")
     broker = opened(archive, ExchangeConfig(), 0, published.sessions(1)[0])
     with pytest.raises(FixInput, match=f"enters at the open, not by {kind.value}"):
         Backtest(archive, broker, policy)

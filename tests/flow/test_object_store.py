@@ -42,11 +42,11 @@ from trainer.__main__ import app
 from trainer.curation.bucket import BucketStore
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data
-from trainer.publishing.publish import Request
+from trainer.publishing.publish import PublishRequest
 from trainer.publishing.remote import publish_remote
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
@@ -113,7 +113,7 @@ def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
     versions = []
     for source, folder in ((root / "cut.parquet", root / "first"), (bars, root / "second")):
         versions.append(
-            ingest(Sources(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
+            ingest(DeliveryFiles(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
         )
         sign_data(data)
         last = versions[-1].calendar.offset(versions[-1].last, -10)
@@ -580,7 +580,7 @@ def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: P
     """What a device then reads is the bundle; a publisher that read the pointer too early is told to start again."""
     seeds = iter(range(10, 30))
     sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = Request(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
+    request = PublishRequest(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     place = objects(proxy, "bundled")
 
     def publish(at: datetime = CREATED) -> tuple[int, str]:
@@ -605,7 +605,7 @@ def test_a_bundle_of_the_former_layout_is_brought_over_before_another_is_publish
     """Its pointer comes before that of the new bundle, and the sequence goes on from it."""
     seeds = iter(range(10, 30))
     sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = Request(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
+    request = PublishRequest(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     place = objects(proxy, "moved")
     done, _ = publish_remote(place, request, fake_bundles.weekdays(), SPECS)
     for name in place.names(""):
@@ -627,7 +627,7 @@ def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_pa
     seeds = iter(range(10, 30))
     sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
     run = run_folder(tmp_path / "run")
-    request = Request(run=run, role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
+    request = PublishRequest(run=run, role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
     with pytest.raises(BundleRefused):
         publish_remote(objects(proxy, "never"), request, fake_bundles.weekdays(), {"equities_xs": SPECS["equities_xs"][:-1]})
     assert not any(method == "PUT" for method, _, _ in proxy.seen)

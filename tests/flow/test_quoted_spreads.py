@@ -12,13 +12,13 @@ from execution.config import ExecutionConfig
 from execution.costs.spread import estimated_bps
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.scoring.scores import Scores
 from tests.fakes.device import Workbench
 from tests.fakes.quotes import quote
 from tests.fakes.store import Published
 from trainer.backtest.archive import open_archive
-from trainer.backtest.engine import Backtest, Policy, opened
+from trainer.backtest.engine import Backtest, BacktestPolicy, opened
 
 Make = Callable[..., Workbench]
 QUOTED_BPS = 21.0
@@ -44,7 +44,7 @@ def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_stor
         rows = recorded[str(asof)]
         return Scores(asof, "equities_xs", tuple(rows), np.array([*rows.values()]), "0" * 64)  # type: ignore[arg-type]
 
-    policy = Policy(PortfolioConfig(fixed_ic=0.05), ExecutionConfig(), InformationCoefficient(0.03, 3.0, 20.0), 5, "test")
+    policy = BacktestPolicy(PortfolioConfig(fixed_ic=0.05), ExecutionConfig(), SizingCoefficient(0.03, 3.0, 20.0), 5, "test")
     course = Backtest(archive, opened(archive, ExchangeConfig(), 0, days[0]), policy).run(days, on)
     booked = replayed.rows("SELECT session, real_nav, impact FROM nav ORDER BY session")
     assert [(str(d.session), d.real_equity, d.costs.impact) for d in course.days] == [

@@ -14,9 +14,9 @@ import pytest
 
 from appliance.schedule.timetable import TIMETABLE
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.core.book import Holding
-from execution.exchange.core.clock import VirtualClock
-from execution.exchange.market.market import Market
+from execution.exchange.core.book import ExchangePosition
+from execution.exchange.core.clock import ExchangeVirtualClock
+from execution.exchange.market.market import MarketData
 from execution.exchange.protocol.faults import Fault, FaultKind
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
@@ -68,17 +68,17 @@ def panel(store: Published) -> Bars:
 
 
 @contextmanager
-def beside(make: Make, store: Published, name: str, market: Market) -> Iterator[Desk]:
+def beside(make: Make, store: Published, name: str, market: MarketData) -> Iterator[Desk]:
     """An armed device at a served exchange on `market`, on the evening before the first session."""
     start = windows(store.sessions(1)[0], store.manifest.calendar, TIMETABLE)[0].at
-    served = Exchange(market, VirtualClock(start))
+    served = Exchange(market, ExchangeVirtualClock(start))
     with fake.serving(served) as url:
         bench = make(store, name, "--url", url)
         assert bench("arm", "--yes").code == 0
         yield Desk(bench, served, store)
 
 
-def reverse_split(store: Published, splits: Mapping[str, date]) -> Market:
+def reverse_split(store: Published, splits: Mapping[str, date]) -> MarketData:
     """The market in which ten shares of each name become one on its day; the store's dataset knows nothing of it."""
     bars, calendar = panel(store), store.manifest.calendar
     fields = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
@@ -87,15 +87,17 @@ def reverse_split(store: Published, splits: Mapping[str, date]) -> Market:
         for values in fields.values():
             values[bars.sessions >= np.datetime64(day), bars.symbols.index(symbol)] *= 10
         actions.append(Action(ActionKind.SPLIT, symbol, day, calendar.previous(day), ratio=REVERSE))
-    return Market(replace(bars, **fields), calendar, actions, basis=store.manifest.basis)
+    return MarketData(replace(bars, **fields), calendar, actions, basis=store.manifest.basis)
 
 
 @pytest.fixture(scope="module")
-def honest(published: Published) -> Market:
-    return Market.from_dataset(published.root / "data")
+def honest(published: Published) -> MarketData:
+    return MarketData.from_dataset(published.root / "data")
 
 
-def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned(make: Make, published: Published, honest: Market) -> None:
+def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned(
+    make: Make, published: Published, honest: MarketData
+) -> None:
     """The store of the evening is forged after it was verified: a thousand shares would be ten thousand."""
     day = published.sessions(1)[0]
     asof = published.manifest.calendar.previous(day)
@@ -117,7 +119,7 @@ def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planne
 
 
 def test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other(
-    make: Make, published: Published, honest: Market
+    make: Make, published: Published, honest: MarketData
 ) -> None:
     """An order for n shares at the old price would have bought ten times its dollars; what is held stays as it is."""
     first, second = published.sessions(2)
@@ -152,12 +154,12 @@ def more_cash(desk: Desk) -> None:
 
 def shares_from_nowhere(desk: Desk) -> None:
     symbol = min(desk.served.venue.market.listed(desk.served.now))
-    desk.served.venue.book.hold(Holding(symbol, Decimal(10), Decimal(50)))
+    desk.served.venue.book.hold(ExchangePosition(symbol, Decimal(10), Decimal(50)))
 
 
 @pytest.mark.parametrize(("jump", "rows"), [(more_cash, {"EQUITY_JUMP": "0.4"}), (shares_from_nowhere, {"POSITIONS_JUMP": "1"})])
 def test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for(
-    make: Make, published: Published, honest: Market, jump: Callable[[Desk], None], rows: dict[str, str]
+    make: Make, published: Published, honest: MarketData, jump: Callable[[Desk], None], rows: dict[str, str]
 ) -> None:
     """And while the broker's market data answer nothing, nothing is planned either: the job stays open."""
     day = published.sessions(1)[0]

@@ -25,7 +25,7 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(make:
     pytest.importorskip("lightgbm", reason="the trainer is not part of a device")
     from execution.config import ExecutionConfig
     from portfolio.config import PortfolioConfig
-    from trainer.backtest.subject import Settings, subject_of
+    from trainer.backtest.subject import BookSettings, subject_of
     from trainer.promotion.shadow_record import shadow
     from trainer.recipes.base import RecipeConfig
 
@@ -55,7 +55,7 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(make:
     write_atomic(run / "evidence.json", json.dumps(evidence).encode())
     config = {"config": RecipeConfig().model_dump(mode="json")}
     write_atomic(run / "training_cfg.json", json.dumps(config).encode())
-    settings = Settings(PortfolioConfig(), ExecutionConfig())
+    settings = BookSettings(PortfolioConfig(), ExecutionConfig())
     found = shadow(subject_of(run, data), data, settings, 0.9, tmp_path / "log.json")
     assert (found.sessions, found.faults, found.reasons) == (SESSIONS, 0, ())
     assert found.recorded is not None and found.recorded["venues"] == ["exchange"]

@@ -13,8 +13,8 @@ from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
 from appliance.system.state_folder import StateFolder
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.core.clock import VirtualClock
-from execution.exchange.market.market import Market
+from execution.exchange.core.clock import ExchangeVirtualClock
+from execution.exchange.market.market import MarketData
 from tests.fakes import exchange as small
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -25,9 +25,9 @@ HELD = {UNWANTED: 181, WANTED: 781, KEPT: 1000}
 
 
 @contextmanager
-def by_hand(bench: Workbench, published: Published, clock: VirtualClock) -> Iterator[TradingClient]:
+def by_hand(bench: Workbench, published: Published, clock: ExchangeVirtualClock) -> Iterator[TradingClient]:
     """The account of the device's own exchange in the hands of a person with a client of their own."""
-    market = Market.from_dataset(published.root / "data")
+    market = MarketData.from_dataset(published.root / "data")
     served = Exchange(market, clock, state=StateFolder(bench.state).exchange)
     try:
         yield small.trading(served)
@@ -40,11 +40,11 @@ def held(client: TradingClient) -> dict[str, int]:
 
 
 @pytest.fixture
-def used(make: Make, published: Published) -> tuple[Workbench, VirtualClock]:
+def used(make: Make, published: Published) -> tuple[Workbench, ExchangeVirtualClock]:
     """A new device at an account that bought three names in the opening auction of the session before."""
     bench, calendar = make(published), published.manifest.calendar
     before = calendar.session(calendar.previous(published.sessions(1)[0]))
-    clock = VirtualClock(before.open - timedelta(hours=2))
+    clock = ExchangeVirtualClock(before.open - timedelta(hours=2))
     with by_hand(bench, published, clock) as client:
         for symbol, shares in HELD.items():
             client.submit_order(MarketOrderRequest(symbol=symbol, qty=shares, side=OrderSide.BUY, time_in_force=TimeInForce.OPG))
@@ -54,7 +54,7 @@ def used(make: Make, published: Published) -> tuple[Workbench, VirtualClock]:
 
 
 def test_nothing_is_armed_until_a_person_has_decided_about_every_position(
-    used: tuple[Workbench, VirtualClock], published: Published
+    used: tuple[Workbench, ExchangeVirtualClock], published: Published
 ) -> None:
     """With a session and without one; nor while an order by hand works there."""
     bench, clock = used
@@ -80,7 +80,7 @@ def test_nothing_is_armed_until_a_person_has_decided_about_every_position(
 
 
 def test_what_is_adopted_is_traded_to_target_through_the_ramp_and_what_is_kept_never(
-    used: tuple[Workbench, VirtualClock], published: Published
+    used: tuple[Workbench, ExchangeVirtualClock], published: Published
 ) -> None:
     """The ramp has 5 sessions, the way to target 5: first 1/25 of the gap, then 2/25, at least the band of 0.1 %.
 

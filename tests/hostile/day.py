@@ -23,7 +23,7 @@ from requests.adapters import BaseAdapter
 
 from appliance.system.transport import HostedNet
 from execution.exchange.doors.inprocess import FAILURES, InProcessAdapter, as_request, response_for
-from execution.exchange.protocol.message import Response
+from execution.exchange.protocol.message import ApiResponse
 from tests.fakes.device import Workbench
 from tests.hostile.lies import LIES, Told
 
@@ -100,7 +100,7 @@ class Liar(BaseAdapter):
         super().__init__()
         self.strike = strike
         self.matched = self.struck = self.posts = 0
-        self.told: dict[str, Response] = {}
+        self.told: dict[str, ApiResponse] = {}
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """Answer as the exchange would, or as the strike says."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from execution.exchange.protocol.message import Request, Response
+from execution.exchange.protocol.message import ApiRequest, ApiResponse
 
 HTML = b"<html><head><title>502</title></head><body><center>nginx</center></body></html>"
 ALPACA_REFUSAL = {"code": 40310000, "message": "insufficient buying power"}
@@ -28,11 +28,11 @@ INSTANTS = ("timestamp", "created_at", "updated_at", "submitted_at", "filled_at"
 class Told:
     """What a lie may draw on: the request, and what the broker answered before."""
 
-    request: Request
-    before: Mapping[str, Response] = field(default_factory=dict)
+    request: ApiRequest
+    before: Mapping[str, ApiResponse] = field(default_factory=dict)
 
 
-Lie = Callable[[Response, Told], Response]
+Lie = Callable[[ApiResponse, Told], ApiResponse]
 
 
 def _said(body: bytes, status: int = 200, **headers: str) -> Lie:
@@ -55,7 +55,7 @@ def _body(change: Callable[[bytes], bytes]) -> Lie:
 def _content(change: Callable[[Any], Any]) -> Lie:
     """A lie about the parsed answer; an answer without a JSON body stays as it is."""
 
-    def lie(true: Response, told: Told) -> Response:
+    def lie(true: ApiResponse, told: Told) -> ApiResponse:
         try:
             content = json.loads(true.body)
         except ValueError:
@@ -118,18 +118,18 @@ def _status(word: str, filled: str | None = None, *, of: float | None = None) ->
     return _content(lambda content: [change(r) for r in content] if isinstance(content, list) else change(content))
 
 
-def _again(true: Response, told: Told) -> Response:
+def _again(true: ApiResponse, told: Told) -> ApiResponse:
     """The answer of an earlier question, to this one."""
     return told.before.get(told.request.path, true)
 
 
-def _of_another(true: Response, told: Told) -> Response:
+def _of_another(true: ApiResponse, told: Told) -> ApiResponse:
     """The answer that belongs to another endpoint."""
     others = [answer for path, answer in sorted(told.before.items()) if path != told.request.path]
     return others[-1] if others else replace(true, body=b"{}")
 
 
-def _each_key_lost(true: Response, told: Told) -> Response:
+def _each_key_lost(true: ApiResponse, told: Told) -> ApiResponse:
     """Every row without its first three keys that anything could be known by."""
     lost = {"id", "client_order_id", "symbol", "cash", "status", "timestamp", "date", "t"}
 

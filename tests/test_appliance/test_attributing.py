@@ -21,7 +21,7 @@ from appliance.ledger.targets import TargetRow
 from appliance.monitoring.attribution import attributed, document, missing_shares, pending
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import attribution
-from execution.attribution import Part
+from execution.attribution import PnlPart
 from execution.brokers.base import Account, Position
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
@@ -175,7 +175,7 @@ def test_a_name_that_changed_overnight_and_paid_a_dividend_is_one_name(ledger: L
     )
     found = attributed(DAY, deps(ledger, tmp_path, market=Store(known=known)))
     assert found is not None
-    assert (found.total, found.parts[Part.SELECTION], found.parts[Part.MARKET]) == (D("83.07"), D("46.30"), D("10.00"))
+    assert (found.total, found.parts[PnlPart.SELECTION], found.parts[PnlPart.MARKET]) == (D("83.07"), D("46.30"), D("10.00"))
     assert found.selection == {"AAA": D("76.30"), "BBB": D("-30.00")}  # wanted, refused: it would have lost 30
     assert found.costs["other"] == 0
 
@@ -222,7 +222,7 @@ def test_a_close_that_was_never_agreed_belongs_to_the_next_session(ledger: Ledge
 
 def test_shares_that_are_missing_have_their_cause(ledger: Ledger, tmp_path: Path) -> None:
     found = missing_shares(DAY, deps(ledger, tmp_path), {})
-    assert found == {Part.ROUNDING: {"AAA": D("-0.4")}, Part.REFUSED: {"AAA": D(-3), "BBB": D(-30)}, Part.SKIPS: {}}
+    assert found == {PnlPart.ROUNDING: {"AAA": D("-0.4")}, PnlPart.REFUSED: {"AAA": D(-3), "BBB": D(-30)}, PnlPart.SKIPS: {}}
 
 
 def test_a_session_without_a_plan_is_measured_by_what_was_wanted_last(ledger: Ledger, tmp_path: Path) -> None:
@@ -233,8 +233,8 @@ def test_a_session_without_a_plan_is_measured_by_what_was_wanted_last(ledger: Le
     closes = {"AAA": D("10.71"), "BBB": D("19.00")}
     found = missing_shares(after, deps(ledger, tmp_path), closes)
     wanted = D("0.276") * D("4074.22") / D("10.71")
-    assert found[Part.SKIPS] == {"AAA": 107 - wanted, "BBB": -D("0.15") * D("4074.22") / D("19.00")}
-    assert found[Part.ROUNDING] == found[Part.REFUSED] == {}
+    assert found[PnlPart.SKIPS] == {"AAA": 107 - wanted, "BBB": -D("0.15") * D("4074.22") / D("19.00")}
+    assert found[PnlPart.ROUNDING] == found[PnlPart.REFUSED] == {}
 
 
 def test_a_plan_of_which_nothing_left_is_a_skip(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_plan_of_which_nothing_left_is_a_skip(tmp_path: Path) -> None:
     targets.save(silent, DAY, [TargetRow(DAY, "AAA", 0.26, 0.0, 1.0)])
     plans.save(silent, Plan(DAY, ASOF, "PA1", D(4000), (intent("AAA", 104),), SOURCE, references={"AAA": D(10)}), AT)
     found = missing_shares(DAY, deps(silent, tmp_path), {})
-    assert found == {Part.ROUNDING: {}, Part.REFUSED: {}, Part.SKIPS: {"AAA": D(-104)}}
+    assert found == {PnlPart.ROUNDING: {}, PnlPart.REFUSED: {}, PnlPart.SKIPS: {"AAA": D(-104)}}
 
 
 def test_a_session_that_was_never_agreed_or_has_no_bars_is_not_attributed(ledger: Ledger, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_session_is_attributed_once_and_a_missed_report_is_made_up_for(ledger:
     view = attribution.attribution(ledger, DAY, 5)
     assert [row["session"] for row in view.rows] == ["2023-03-14"]
     assert sum(D(view.rows[0][part]) for part in attribution.PARTS) == D(view.rows[0]["total"]) == D("73.07")
-    assert set(attribution.PARTS) == {part.value for part in Part}
+    assert set(attribution.PARTS) == {part.value for part in PnlPart}
 
 
 def test_cash_that_belongs_to_no_name_is_a_cost(ledger: Ledger, tmp_path: Path) -> None:
@@ -274,4 +274,4 @@ def test_cash_that_belongs_to_no_name_is_a_cost(ledger: Ledger, tmp_path: Path) 
     nav.save(ledger, replace(standing, paper_nav=D("4071.22"), real_nav=D("4060.07")))
     found = attributed(DAY, deps(ledger, tmp_path))
     assert found is not None
-    assert (found.costs["other"], found.parts[Part.COSTS], found.total) == (D("-3.00"), D("-4.50"), D("70.07"))
+    assert (found.costs["other"], found.parts[PnlPart.COSTS], found.total) == (D("-3.00"), D("-4.50"), D("70.07"))

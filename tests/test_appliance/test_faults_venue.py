@@ -13,7 +13,7 @@ from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobStatus
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from execution.orders import OrderStatus
 from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
@@ -27,7 +27,7 @@ NOT_FOUND = {"code": 40410000, "message": "order not found"}
 
 def by_hand(device: Standing, method: str, path: str, body: bytes = b"") -> int:
     """A person or the venue acts on the account, beside the device."""
-    return device.served.handle(Request(method, path, {}, KEYS, body)).status
+    return device.served.handle(ApiRequest(method, path, {}, KEYS, body)).status
 
 
 def closing(device: Standing) -> dict[str, Decimal]:

@@ -17,7 +17,7 @@ import requests
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Refused, Unknown
 from execution.exchange.doors.inprocess import InProcessAdapter, response_for
-from execution.exchange.protocol.message import Response
+from execution.exchange.protocol.message import ApiResponse
 from tests.fakes import exchange as small
 from tests.fakes.standing import Standing, stand
 from tests.test_execution.test_exchange_refusals import CASES, Case
@@ -39,7 +39,7 @@ CLASSES: dict[tuple[int, int], type] = {
 class Refusing(InProcessAdapter):
     """The exchange of the device, whose first order is answered with somebody else's refusal."""
 
-    def __init__(self, device: Standing, refusal: Response) -> None:
+    def __init__(self, device: Standing, refusal: ApiResponse) -> None:
         super().__init__(device.served)
         self.refusal, self.refused = refusal, 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from execution.planning.restating import reference_prices, renamed_risk, renamed_scores, weights_held
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import RiskModel
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
@@ -62,7 +62,7 @@ def test_scores_and_risk_follow_a_new_name_and_lose_a_dead_one() -> None:
         np.array([1.0, 2.0, 3.0]),
         np.array([0.1, 0.2, 0.3]),
         ("x", "y", "z"),
-        InformationCoefficient(0.1, 2.0, 20.0),
+        SizingCoefficient(0.1, 2.0, 20.0),
         5,
     )
     moved = renamed_risk(risk, [action(ActionKind.SYMBOL_CHANGE, "BBB", new_symbol="AA"), DEATH])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Entering, step_job, table_of
-from execution.planning.entries import Entry, EntryConfig
+from execution.planning.entries import EntryConfig, EntryStyle
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, xnys
 from signals.schedule.due import Decision, due
@@ -169,8 +169,8 @@ def test_the_closing_auction_moves_with_the_close(session: date, close: str) -> 
     assert tuple(found) == JOBS
 
 
-@pytest.mark.parametrize("kind", [Entry.TWAP, Entry.ALMGREN_CHRISS])
-def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: Entry) -> None:
+@pytest.mark.parametrize("kind", [EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS])
+def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: EntryStyle) -> None:
     """Six steps from 09:45 to 15:25, 68 minutes apart; 09:45 to 12:25, 32 apart, when the close is at 13:00."""
     jobs = [step_job(step) for step in range(1, 7)]
     full, short = hours(Entering(kind.value), D), hours(Entering(kind.value), date(2026, 11, 27))

@@ -24,7 +24,7 @@ from appliance.ledger.states import IntentState
 from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
 from execution.orders import Intent
-from execution.planning.entries import Entry, EntryConfig
+from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.plan import plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker
@@ -62,7 +62,7 @@ def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0
     Where B is held it is sold instead, in steps too.
     """
     clock = VirtualClock(at("08:00"))
-    entry = EntryConfig(kind=Entry.TWAP, steps=3, participation=participation)
+    entry = EntryConfig(kind=EntryStyle.TWAP, steps=3, participation=participation)
     life = Stepped(root, FakeBroker(clock, CALENDAR, PRICES), clock)
     life.entry = entry
     life.broker.held = {"A": Decimal(40), **({"B": held_b} if held_b else {})}

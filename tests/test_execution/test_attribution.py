@@ -8,21 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution.attribution import CAUSES, Attribution, Charges, Holding, LegShare, Part, Wish, attribute, departures, in_cents
+from execution.attribution import (
+    CAUSES,
+    AttributedHolding,
+    Attribution,
+    Charges,
+    IntendedOrder,
+    LegShare,
+    PnlPart,
+    attribute,
+    departures,
+    in_cents,
+)
 from signals.errors import InvariantBroken
 
 D = Decimal
 CENT = D("0.01")
 # 100 shares at 10.00 open at 10.20 (+2 %) and close at 10.71 (+5 %). 110.4 were wanted, 10 ordered, 7 bought at 10.25.
 # Yesterday 5 shares were refused, so over the night 5 x 10.00 USD were missing.
-HAND = Holding(
+HAND = AttributedHolding(
     before=D("1000.00"),
     after=D("1145.97"),
     cash=D("-71.75"),
     slippage=D("-0.35"),
     invested=107 * D("10.20"),
-    missing_before={Part.REFUSED: D("-50.00")},
-    missing={Part.ROUNDING: D("-0.4") * D("10.20"), Part.REFUSED: -3 * D("10.20")},
+    missing_before={PnlPart.REFUSED: D("-50.00")},
+    missing={PnlPart.ROUNDING: D("-0.4") * D("10.20"), PnlPart.REFUSED: -3 * D("10.20")},
 )
 NIGHT = LegShare(D("0.02"), market=D("0.01"))
 DAY = LegShare(D("0.05"), market=D("0.02"), sector=D("0.005"))
@@ -59,27 +70,27 @@ def test_what_is_not_one_account_s_session_is_refused() -> None:
 
 
 def test_a_name_without_bars_leaves_its_whole_move_to_selection() -> None:
-    found = attribute({"A": Holding(before=D(100), after=D(90))}, {}, Charges(), D(-10))
-    assert found.parts[Part.SELECTION] == D("-10.00")
+    found = attribute({"A": AttributedHolding(before=D(100), after=D(90))}, {}, Charges(), D(-10))
+    assert found.parts[PnlPart.SELECTION] == D("-10.00")
 
 
 @pytest.mark.parametrize(
     ("wish", "rounding", "refused", "skipped"),
     [
-        (Wish(D("10.4"), D(0), planned=D(10)), "-0.4", "0", "0"),
-        (Wish(D("10.4"), D(0), planned=D(10), unfilled=D(10)), "-0.4", "-10", "0"),
-        (Wish(D("10.4"), D(0), planned=D(10), unsent=D(10)), "-0.4", "0", "-10"),
-        (Wish(D("10.4"), D(0), is_refused=True), "-0.4", "-10", "0"),
-        (Wish(D("-7.5"), D(3), planned=D(-3), is_refused=True), "0.5", "7", "0"),
-        (Wish(D("0.4"), D(0)), "-0.4", "0", "0"),
-        (Wish(D("10.4"), D(3), is_planned=False), "0", "0", "-7.4"),
-        (Wish(None, D(3), planned=D(2), unfilled=D(2)), "0", "0", "0"),
+        (IntendedOrder(D("10.4"), D(0), planned=D(10)), "-0.4", "0", "0"),
+        (IntendedOrder(D("10.4"), D(0), planned=D(10), unfilled=D(10)), "-0.4", "-10", "0"),
+        (IntendedOrder(D("10.4"), D(0), planned=D(10), unsent=D(10)), "-0.4", "0", "-10"),
+        (IntendedOrder(D("10.4"), D(0), is_refused=True), "-0.4", "-10", "0"),
+        (IntendedOrder(D("-7.5"), D(3), planned=D(-3), is_refused=True), "0.5", "7", "0"),
+        (IntendedOrder(D("0.4"), D(0)), "-0.4", "0", "0"),
+        (IntendedOrder(D("10.4"), D(3), is_planned=False), "0", "0", "-7.4"),
+        (IntendedOrder(None, D(3), planned=D(2), unfilled=D(2)), "0", "0", "0"),
     ],
     ids=["rounded", "unfilled", "never sent", "refused", "refused short", "too small", "no plan", "no price"],
 )
-def test_shares_beyond_what_was_wanted_have_a_cause(wish: Wish, rounding: str, refused: str, skipped: str) -> None:
+def test_shares_beyond_what_was_wanted_have_a_cause(wish: IntendedOrder, rounding: str, refused: str, skipped: str) -> None:
     found = departures(wish)
-    assert found == {Part.ROUNDING: D(rounding), Part.REFUSED: D(refused), Part.SKIPS: D(skipped)}
+    assert found == {PnlPart.ROUNDING: D(rounding), PnlPart.REFUSED: D(refused), PnlPart.SKIPS: D(skipped)}
 
 
 def test_cents_left_over_go_to_the_largest_remainders() -> None:
@@ -121,7 +132,7 @@ def session(rows: list[dict[str, D | bool]], *, is_planned: bool = True, is_sent
         bought = (planned * row["filled"]).quantize(D(1), ROUND_DOWN) if is_sent else D(0)
         price = arrival + row["paid_more"]
         rest = planned - bought
-        wish = Wish(
+        wish = IntendedOrder(
             wanted,
             held,
             planned,
@@ -132,7 +143,7 @@ def session(rows: list[dict[str, D | bool]], *, is_planned: bool = True, is_sent
         )
         off = departures(wish)
         assert held + bought == wanted + sum(off.values())
-        holdings[f"S{number}"] = Holding(
+        holdings[f"S{number}"] = AttributedHolding(
             before=held * row["before"],
             after=(held + bought) * row["after"],
             cash=-bought * price,
@@ -155,7 +166,7 @@ def test_parts_are_cents_that_sum_to_the_account_s_own_result(rows: list[dict[st
     found, total, _ = session(rows)
     assert sum(found.parts.values()) == found.total == total.quantize(CENT)
     assert all(amount == amount.quantize(CENT) for amount in found.parts.values())
-    assert sum(found.costs.values()) == found.parts[Part.COSTS]
+    assert sum(found.costs.values()) == found.parts[PnlPart.COSTS]
 
 
 @given(st.lists(names(), min_size=1, max_size=6))
@@ -163,7 +174,7 @@ def test_market_sector_style_and_selection_are_what_holding_exactly_the_wanted_b
     rows: list[dict[str, D | bool]],
 ) -> None:
     found, _, ideal = session(rows)
-    wanted = sum(found.parts[part] for part in (Part.MARKET, Part.SECTOR, Part.STYLE, Part.SELECTION))
+    wanted = sum(found.parts[part] for part in (PnlPart.MARKET, PnlPart.SECTOR, PnlPart.STYLE, PnlPart.SELECTION))
     assert abs(wanted - ideal) <= 4 * CENT
 
 
@@ -171,8 +182,8 @@ def test_market_sector_style_and_selection_are_what_holding_exactly_the_wanted_b
 def test_what_was_filled_in_full_lacks_nothing_and_a_skipped_session_blames_the_skip(rows: list[dict[str, D | bool]]) -> None:
     whole = [{**row, "is_refused": False, "filled": D(1)} for row in rows]
     filled = session(whole)[0].parts
-    assert filled[Part.REFUSED] == filled[Part.SKIPS] == 0
+    assert filled[PnlPart.REFUSED] == filled[PnlPart.SKIPS] == 0
     skipped = session(rows, is_planned=False)[0].parts
-    assert skipped[Part.ROUNDING] == skipped[Part.REFUSED] == 0
+    assert skipped[PnlPart.ROUNDING] == skipped[PnlPart.REFUSED] == 0
     silent = session(whole, is_sent=False)[0].parts
-    assert silent[Part.REFUSED] == 0
+    assert silent[PnlPart.REFUSED] == 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import exchange, new_york
 
@@ -24,7 +24,7 @@ ANNOUNCED = f"{STRUCK} 09:00"
 
 
 def call(served: Exchange, method: str, path: str, body: Any = None, **query: str) -> Any:
-    response = served.handle(Request(method, path, query, HEADERS, json.dumps(body or {}).encode()))
+    response = served.handle(ApiRequest(method, path, query, HEADERS, json.dumps(body or {}).encode()))
     assert response.status < 300, response.body
     return json.loads(response.body)
 
@@ -122,5 +122,5 @@ def test_a_restart_remembers_the_closure(tmp_path: Path) -> None:
 def test_only_a_session_that_has_yet_to_open_can_be_struck(day: str) -> None:
     served = exchange(f"{STRUCK} 09:30")
     body = json.dumps({"session": day}).encode()
-    response = served.handle(Request("POST", "/_sim/closure", {}, HEADERS, body))
+    response = served.handle(ApiRequest("POST", "/_sim/closure", {}, HEADERS, body))
     assert response.status in (400, 422) and served.venue.book.closures == frozenset()

@@ -13,7 +13,7 @@ import requests
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors.inprocess import InProcessAdapter
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from tests.fakes import steering
 from tests.fakes.exchange import URL, exchange, serving
 
@@ -158,7 +158,7 @@ def test_rows_skip_and_count_and_a_lookup_can_be_blind_for_a_while(door: Door) -
 def test_a_wrong_row_is_refused_whole() -> None:
     served = exchange()
     body = json.dumps({"faults": [{"kind": "drop"}, {"kind": "explode"}]}).encode()
-    response = served.handle(Request("POST", "/_sim/faults", {}, {}, body))
+    response = served.handle(ApiRequest("POST", "/_sim/faults", {}, {}, body))
     assert response.status == 422 and not served.faults.rows
 
 
@@ -167,9 +167,9 @@ def test_the_rate_limit_refuses_with_headers_and_opens_again_with_the_next_minut
 
     served = exchange("2021-11-22 08:00", requests_a_minute=3)
     headers = {name.lower(): value for name, value in HEADERS.items()}
-    answers = [served.handle(Request("GET", "/v2/clock", {}, headers)) for _ in range(4)]
+    answers = [served.handle(ApiRequest("GET", "/v2/clock", {}, headers)) for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
     assert answers[3].headers["x-ratelimit-reset"] == str(int(new_york("2021-11-22 08:01").timestamp()))
     served.advance(new_york("2021-11-22 08:01"))
-    assert served.handle(Request("GET", "/v2/clock", {}, headers)).status == 200
+    assert served.handle(ApiRequest("GET", "/v2/clock", {}, headers)).status == 200

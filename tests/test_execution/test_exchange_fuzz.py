@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.exchange.api.routes import ROUTES
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from tests.fakes.exchange import exchange
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -47,16 +47,16 @@ BODIES = (ORDERS | NEARLY).map(lambda body: json.dumps(body).encode()) | st.bina
 def test_no_request_breaks_the_exchange(route: Any, argument: str, query: dict[str, str], body: bytes) -> None:
     path = route.path.split("{")[0] + argument if "{" in route.path else route.path
     SERVED.faults.clear()
-    response = SERVED.handle(Request(route.method, path, query, HEADERS, body))
+    response = SERVED.handle(ApiRequest(route.method, path, query, HEADERS, body))
     assert response.status in (200, 204, 207, 400, 401, 403, 404, 422), response
     assert not response.body or isinstance(json.loads(response.body), dict | list)
 
 
 @pytest.mark.parametrize("faults", [None, 1, "text", {"kind": "drop"}, True, [None], [1], ["text"], [[]], [{}]])
 def test_faults_that_are_no_list_of_rows_are_refused(faults: object) -> None:
-    request = Request("POST", "/_sim/faults", {}, HEADERS, json.dumps({"faults": faults}).encode())
+    request = ApiRequest("POST", "/_sim/faults", {}, HEADERS, json.dumps({"faults": faults}).encode())
     assert SERVED.handle(request).status == 422
-    assert json.loads(SERVED.handle(Request("GET", "/_sim/faults", {}, HEADERS)).body)["script"] == []
+    assert json.loads(SERVED.handle(ApiRequest("GET", "/_sim/faults", {}, HEADERS)).body)["script"] == []
 
 
 NUMBERS = st.sampled_from(["1e400", "1e-30", "NaN", "Infinity", "-0", "1e15", "1e11", 10**30, 1e300, 0.1, "100", "0.5"])
@@ -72,6 +72,6 @@ PRICED = ("limit_price", "stop_price", "trail_price", "trail_percent", "qty", "n
 )
 def test_no_number_breaks_an_order(type_: str, side: str, numbers: dict[str, Any], odd: dict[str, Any]) -> None:
     body = {"symbol": "AAA", "side": side, "type": type_, "time_in_force": "day"} | numbers | odd
-    request = Request("POST", "/v2/orders", {}, HEADERS, json.dumps(body).encode())
+    request = ApiRequest("POST", "/v2/orders", {}, HEADERS, json.dumps(body).encode())
     assert SERVED.handle(request).status in (200, 400, 403, 422)
-    assert SERVED.handle(Request("GET", "/v2/account", {}, HEADERS)).status == 200
+    assert SERVED.handle(ApiRequest("GET", "/v2/account", {}, HEADERS)).status == 200

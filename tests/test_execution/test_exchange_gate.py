@@ -24,7 +24,7 @@ from execution.exchange.api.routes import ROUTES, SIM_PREFIX
 from execution.exchange.doors import http, stream
 from execution.exchange.doors.gate import TOKEN_FILE, Gate, token_in
 from execution.exchange.market import market
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from execution.exchange.protocol.refusals import RefusedByVenue
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.steering import TOKEN, keys
@@ -168,9 +168,9 @@ def test_no_body_makes_the_exchange_unusable(body: bytes) -> None:
     core = exchange("2021-11-22 08:00")
     for route in ROUTES:
         path = route.path.replace("{order_id}", "none").replace("{symbol_or_asset_id}", "AAA")
-        response = core.handle(Request(route.method, path, {"limit": "9" * 5000, "after": "9" * 5000}, HEADERS, body))
+        response = core.handle(ApiRequest(route.method, path, {"limit": "9" * 5000, "after": "9" * 5000}, HEADERS, body))
         assert response.status < 500, (route, response)
-    assert core.handle(Request("GET", "/v2/account", {}, HEADERS)).status == 200 and not core.venue.book.orders
+    assert core.handle(ApiRequest("GET", "/v2/account", {}, HEADERS)).status == 200 and not core.venue.book.orders
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_no_body_makes_the_exchange_unusable(body: bytes) -> None:
 )
 def test_a_fault_that_cannot_be_carried_out_is_refused_when_it_is_armed(fault: dict[str, Any]) -> None:
     core = exchange("2021-11-22 08:00")
-    armed = Request("POST", "/_sim/faults", {}, {}, json.dumps({"faults": [{"kind": "drop"}, fault]}).encode())
+    armed = ApiRequest("POST", "/_sim/faults", {}, {}, json.dumps({"faults": [{"kind": "drop"}, fault]}).encode())
     assert core.handle(armed).status == 422 and not core.faults.rows
-    assert core.handle(Request("GET", "/v2/account", {}, HEADERS)).status == 200
+    assert core.handle(ApiRequest("GET", "/v2/account", {}, HEADERS)).status == 200
 
 
 def test_a_status_without_a_body_and_an_edit_of_what_has_no_keys_reach_the_client(served: tuple[Exchange, str]) -> None:
@@ -213,15 +213,15 @@ def test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_serve
     """The fault strikes after the order is in the book: on disk, in memory, and on the stream it must not be."""
     for state in (tmp_path / "state", None):
         core = exchange("2021-11-22 12:00", state=state)
-        assert core.handle(Request("POST", "/v2/orders", {}, HEADERS, _body("before"))).status == 200
+        assert core.handle(ApiRequest("POST", "/v2/orders", {}, HEADERS, _body("before"))).status == 200
         book, told = core.venue.book, core.venue.updates.count
         with monkeypatch.context() as broken:
             broken.setattr(Exchange, "_log", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                core.handle(Request("POST", "/v2/orders", {}, HEADERS, _body("lost")))
+                core.handle(ApiRequest("POST", "/v2/orders", {}, HEADERS, _body("lost")))
             assert "lost" in book.by_client_id, "the fault struck after the order had been taken"
         assert core.venue.updates.count == told
-        assert core.handle(Request("POST", "/v2/orders", {}, HEADERS, _body("after"))).status == 200
+        assert core.handle(ApiRequest("POST", "/v2/orders", {}, HEADERS, _body("after"))).status == 200
         assert list(core.venue.book.by_client_id) == ["before", "after"]
         assert core.venue.book.quantity("AAA") == 2
         core.close()
@@ -250,7 +250,7 @@ def test_a_full_disk_is_answered_by_500_and_nothing_is_kept(tmp_path: Path) -> N
 
 def test_an_advance_that_fails_leaves_the_clock_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
     core = exchange("2021-11-22 08:00")
-    advance = Request("POST", "/_sim/advance", {}, {}, b'{"to": "2021-11-23T16:05:00-05:00"}')
+    advance = ApiRequest("POST", "/_sim/advance", {}, {}, b'{"to": "2021-11-23T16:05:00-05:00"}')
 
     def failing(*_: object) -> None:
         raise apsw.IOError("the disk is gone")
@@ -375,5 +375,5 @@ def test_a_request_for_many_symbols_builds_the_directory_once(monkeypatch: pytes
     monkeypatch.setattr(market, "directory", lambda *given: built.append(1) or true(*given))  # type: ignore[func-returns-value]
     symbols = ",".join(f"S{number}" for number in range(5000))
     asked = {"symbols": symbols, "timeframe": "1Day", "start": "2021-11-01", "asof": "2021-11-22"}
-    assert core.handle(Request("GET", "/v2/stocks/bars", asked, HEADERS)).status == 200
+    assert core.handle(ApiRequest("GET", "/v2/stocks/bars", asked, HEADERS)).status == 200
     assert len(built) <= 2

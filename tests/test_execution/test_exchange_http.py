@@ -25,8 +25,8 @@ from alpaca.trading.requests import (
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors import http
-from execution.exchange.market.market import Market
-from execution.exchange.protocol.message import Request
+from execution.exchange.market.market import MarketData
+from execution.exchange.protocol.message import ApiRequest
 from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
 from tests.fakes.steering import advance, log
 
@@ -121,10 +121,10 @@ def test_a_wall_clock_lets_the_open_happen_though_nobody_asks() -> None:
         def now(self) -> datetime:
             return self.start + timedelta(seconds=time.monotonic() - self.began)
 
-    core = Exchange(Market(bars(), calendar()), Running())
+    core = Exchange(MarketData(bars(), calendar()), Running())
     body = b'{"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}'
     headers = {"apca-api-key-id": "k", "apca-api-secret-key": "s"}
-    assert core.handle(Request("POST", "/v2/orders", {}, headers, body)).status == 200 and not core.venue.book.entries
+    assert core.handle(ApiRequest("POST", "/v2/orders", {}, headers, body)).status == 200 and not core.venue.book.entries
     with serving(core):
         until = time.monotonic() + 10
         while not core.venue.book.entries and time.monotonic() < until:

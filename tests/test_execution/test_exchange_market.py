@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from execution.exchange.core.clock import VirtualClock
-from execution.exchange.market.market import Market
+from execution.exchange.core.clock import ExchangeVirtualClock
+from execution.exchange.market.market import MarketData
 from execution.exchange.market.names import directory, tenures
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from signals.errors import BadBars, InvariantBroken
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
@@ -48,8 +48,8 @@ def test_changing_what_is_not_known_yet_changes_no_answer(at: str, opens_known: 
     def told(panel: Bars) -> list[Any]:
         served = exchange(at, panel=panel)
         everything = {"symbols": "AAA,BBB,CCC", "timeframe": "1Day", "start": "2021-01-01", "end": "2021-12-31"}
-        asked = [Request("GET", path, {"symbols": "AAA,BBB,CCC"}, headers) for path in paths]
-        asked.append(Request("GET", "/v2/stocks/bars", everything, headers))
+        asked = [ApiRequest("GET", path, {"symbols": "AAA,BBB,CCC"}, headers) for path in paths]
+        asked.append(ApiRequest("GET", "/v2/stocks/bars", everything, headers))
         return [json.loads(served.handle(request).body) for request in asked]
 
     assert told(bars()) == told(changed(bars(), opens_known, closes_known))
@@ -58,7 +58,7 @@ def test_changing_what_is_not_known_yet_changes_no_answer(at: str, opens_known: 
 
 
 def test_asking_the_market_itself_too_early_is_a_fault() -> None:
-    market = Market(bars(), calendar())
+    market = MarketData(bars(), calendar())
     before = new_york("2021-11-22 09:29:59")
     with pytest.raises(InvariantBroken, match="before the open"):
         market.opening("AAA", MONDAY, before)
@@ -72,7 +72,7 @@ def test_bars_on_a_day_without_a_session_are_refused() -> None:
     shifted = panel.sessions.copy()
     shifted[-1] = np.datetime64("2021-12-04")  # a Saturday
     with pytest.raises(BadBars):
-        Market(
+        MarketData(
             Bars(
                 shifted,
                 *(
@@ -109,20 +109,20 @@ def test_a_chain_of_renamings_is_followed_to_its_beginning() -> None:
 
 
 def test_the_clock_never_goes_back_and_an_instant_carries_its_zone() -> None:
-    clock = VirtualClock(new_york("2021-11-22 12:00"))
+    clock = ExchangeVirtualClock(new_york("2021-11-22 12:00"))
     with pytest.raises(InvariantBroken, match="cannot go back"):
         clock.move(new_york("2021-11-22 11:59"))
     with pytest.raises(InvariantBroken, match="time zone"):
-        VirtualClock(new_york("2021-11-22 12:00").replace(tzinfo=None))
+        ExchangeVirtualClock(new_york("2021-11-22 12:00").replace(tzinfo=None))
     served = exchange("2021-11-22 12:00")
     body = json.dumps({"to": "2021-11-22T11:00:00-05:00"}).encode()
-    assert served.handle(Request("POST", "/_sim/advance", body=body)).status == 422
+    assert served.handle(ApiRequest("POST", "/_sim/advance", body=body)).status == 422
     assert served.now == new_york("2021-11-22 12:00")
 
 
 def test_a_shared_clock_that_jumps_back_moves_nothing_back() -> None:
     served = exchange("2021-11-22 12:00")
-    served.clock = VirtualClock(new_york("2021-11-22 10:00"))
+    served.clock = ExchangeVirtualClock(new_york("2021-11-22 10:00"))
     served.catch_up()
     assert served.now == new_york("2021-11-22 12:00")
 
@@ -132,6 +132,6 @@ def test_configured_credentials_are_asked_for() -> None:
 
     def status(key: str, secret: str) -> int:
         headers = {"apca-api-key-id": key, "apca-api-secret-key": secret}
-        return served.handle(Request("GET", "/v2/account", {}, headers)).status
+        return served.handle(ApiRequest("GET", "/v2/account", {}, headers)).status
 
     assert [status("mine", "secret"), status("mine", "other"), status("", "")] == [200, 401, 401]

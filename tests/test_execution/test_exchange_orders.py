@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
@@ -20,7 +20,7 @@ BEFORE_OPEN, NOON, CLOSE = "2021-11-22 08:00", "2021-11-22 12:00", "2021-11-22 1
 
 
 def call(served: Exchange, method: str, path: str, body: Any = None, **query: str) -> Any:
-    response = served.handle(Request(method, path, query, HEADERS, json.dumps(body or {}).encode()))
+    response = served.handle(ApiRequest(method, path, query, HEADERS, json.dumps(body or {}).encode()))
     assert response.status < 300, response.body
     return json.loads(response.body) if response.body else None
 

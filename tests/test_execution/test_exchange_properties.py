@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.orders.order import LEGAL, Order
-from execution.exchange.protocol.message import Request, Response
+from execution.exchange.protocol.message import ApiRequest, ApiResponse
 from execution.orders import OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 from tests.fakes.exchange import bars, exchange
@@ -80,17 +80,17 @@ class Driver:
             "2021-11-19 18:00", panel=bars(silent=silent), seed=seed, cash=str(CASH), partial_fill_probability=0.4
         )
 
-    def step(self) -> Response:
+    def step(self) -> ApiResponse:
         operation = self.rng.choices(
             [self.submit, self.cancel, self.replace, self.advance, self.close, self.halt, self.cancel_all, self.strike],
             weights=[50, 10, 13, 15, 5, 8, 2, 0.15],
         )[0]
         return operation()
 
-    def ask(self, method: str, path: str, body: Any = None, **query: str) -> Response:
-        return self.served.handle(Request(method, path, query, HEADERS, json.dumps(body or {}).encode()))
+    def ask(self, method: str, path: str, body: Any = None, **query: str) -> ApiResponse:
+        return self.served.handle(ApiRequest(method, path, query, HEADERS, json.dumps(body or {}).encode()))
 
-    def submit(self) -> Response:
+    def submit(self) -> ApiResponse:
         draw = self.rng
         body: dict[str, Any] = {
             "symbol": draw.choice(["AAA", "BBB", "CCC"]),
@@ -112,28 +112,28 @@ class Driver:
         working = [order.id for order in book.open_orders()] if self.rng.random() < 0.8 else []
         return self.rng.choice(working or list(book.orders) or ["none"])
 
-    def cancel(self) -> Response:
+    def cancel(self) -> ApiResponse:
         return self.ask("DELETE", f"/v2/orders/{self.any_order()}")
 
-    def cancel_all(self) -> Response:
+    def cancel_all(self) -> ApiResponse:
         return self.ask("DELETE", "/v2/orders")
 
-    def replace(self) -> Response:
+    def replace(self) -> ApiResponse:
         change = self.rng.choice([{"qty": self.rng.randint(1, 300)}, {"limit_price": 20}, {"time_in_force": "gtc"}])
         return self.ask("PATCH", f"/v2/orders/{self.any_order()}", change)
 
-    def close(self) -> Response:
+    def close(self) -> ApiResponse:
         return self.ask("DELETE", f"/v2/positions/{self.rng.choice(['AAA', 'BBB', 'CCC'])}", percentage="50")
 
-    def halt(self) -> Response:
+    def halt(self) -> ApiResponse:
         return self.ask("POST", "/_sim/halt", {"symbol": "AAA", "halted": self.rng.random() < 0.4})
 
-    def strike(self) -> Response:
+    def strike(self) -> ApiResponse:
         """The next session does not take place."""
         day = self.served.venue.market.next_session(self.served.now).day
         return self.ask("POST", "/_sim/closure", {"session": day.isoformat()})
 
-    def advance(self) -> Response:
+    def advance(self) -> ApiResponse:
         ahead = timedelta(seconds=self.rng.choice([1, 600, 3600, 4 * 3600, 12 * 3600, 30 * 3600]))
         return self.ask("POST", "/_sim/advance", {"to": (self.served.now + ahead).isoformat()})
 

@@ -12,19 +12,19 @@ import pytest
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.protocol import refusals
-from execution.exchange.protocol.message import Request, Response
+from execution.exchange.protocol.message import ApiRequest, ApiResponse
 from tests.fakes.exchange import bars, exchange, new_york
 
 HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
 ORDER = {"symbol": "AAA", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
 
 
-def send(served: Exchange, method: str, path: str, body: Any = None, **query: str) -> Response:
+def send(served: Exchange, method: str, path: str, body: Any = None, **query: str) -> ApiResponse:
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    return served.handle(Request(method, path, query, HEADERS, content))
+    return served.handle(ApiRequest(method, path, query, HEADERS, content))
 
 
-def order(served: Exchange, **changes: Any) -> Response:
+def order(served: Exchange, **changes: Any) -> ApiResponse:
     body = {name: value for name, value in {**ORDER, **changes}.items() if value is not None}
     return send(served, "POST", "/v2/orders", body)
 
@@ -39,25 +39,25 @@ class Case:
     name: str
     status: int
     code: int
-    ask: Callable[[Exchange], Response]
+    ask: Callable[[Exchange], ApiResponse]
     facts: Mapping[str, str] = field(default_factory=dict)
     at: str = "2021-11-22 12:00"
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def after(*steps: Callable[[Exchange], Any]) -> Callable[[Exchange], Response]:
+def after(*steps: Callable[[Exchange], Any]) -> Callable[[Exchange], ApiResponse]:
     """Take the steps in turn; the last one's answer counts."""
 
-    def ask(served: Exchange) -> Response:
+    def ask(served: Exchange) -> ApiResponse:
         answers = [step(served) for step in steps]
         last = answers[-1]
-        assert isinstance(last, Response)
+        assert isinstance(last, ApiResponse)
         return last
 
     return ask
 
 
-def resting(**changes: Any) -> Callable[[Exchange], Response]:
+def resting(**changes: Any) -> Callable[[Exchange], ApiResponse]:
     return lambda served: order(served, type="limit", limit_price="50", **changes)
 
 
@@ -65,24 +65,24 @@ def last_id(served: Exchange) -> str:
     return list(served.venue.book.orders)[-1]
 
 
-def patch_last(**changes: Any) -> Callable[[Exchange], Response]:
-    def ask(served: Exchange) -> Response:
+def patch_last(**changes: Any) -> Callable[[Exchange], ApiResponse]:
+    def ask(served: Exchange) -> ApiResponse:
         return send(served, "PATCH", f"/v2/orders/{last_id(served)}", changes)
 
     return ask
 
 
-def cancel_last(served: Exchange) -> Response:
+def cancel_last(served: Exchange) -> ApiResponse:
     return send(served, "DELETE", f"/v2/orders/{last_id(served)}")
 
 
-def configure(**changes: Any) -> Callable[[Exchange], Response]:
+def configure(**changes: Any) -> Callable[[Exchange], ApiResponse]:
     return lambda served: send(served, "PATCH", "/v2/account/configurations", changes)
 
 
 EVENING = "2021-11-22 20:00"
 CASES = (
-    Case("no credentials", 401, 0, lambda x: x.handle(Request("GET", "/v2/account"))),
+    Case("no credentials", 401, 0, lambda x: x.handle(ApiRequest("GET", "/v2/account"))),
     Case("no such endpoint", 404, 40410000, lambda x: send(x, "GET", "/v2/nowhere")),
     Case("body is no JSON", 400, 40010000, lambda x: send(x, "POST", "/v2/orders", b"{")),
     Case("neither qty nor notional", 400, 40010001, lambda x: order(x, qty=None)),
@@ -215,7 +215,7 @@ def test_a_refusal_leaves_the_book_as_it_was() -> None:
 
 
 def test_every_refusal_of_the_table_has_a_status_that_says_client_error() -> None:
-    rows = [row for row in vars(refusals).values() if isinstance(row, refusals.Refusal)]
+    rows = [row for row in vars(refusals).values() if isinstance(row, refusals.ApiRefusal)]
     assert len(rows) >= 40 and len({row.name for row in rows}) == len(rows)
     assert all(
         400 <= row.status < 500 and (row.code == 0 or str(row.code).startswith(str(row.status)) or row.code == 40010001) for row in rows

@@ -14,7 +14,7 @@ import pytest
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.market.spans import Frame
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from signals.market.actions import Action, ActionKind
 from tests.fakes.exchange import bars, exchange, new_york
 
@@ -22,7 +22,7 @@ HEADERS = {"apca-api-key-id": "key", "apca-api-secret-key": "secret"}
 
 
 def get(served: Exchange, path: str, status: int = 200, **query: str) -> Any:
-    response = served.handle(Request("GET", path, query, HEADERS))
+    response = served.handle(ApiRequest("GET", path, query, HEADERS))
     assert response.status == status, response.body
     return json.loads(response.body)
 

@@ -24,7 +24,7 @@ from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 from execution.exchange.__main__ import main
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors import http
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from signals.errors import BadConfig, BadDataset, Locked
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, new_york, trading
@@ -35,9 +35,9 @@ READ = ("/v2/account", "/v2/positions", "/v2/account/activities", "/v2/clock", "
 
 def snapshot(served: Exchange) -> list[bytes]:
     """Everything that a client can read of the account."""
-    asked = [Request("GET", path, {}, HEADERS) for path in READ]
-    asked.append(Request("GET", "/v2/orders", {"status": "all", "limit": "500"}, HEADERS))
-    asked.append(Request("GET", "/v2/account/portfolio/history", {"timeframe": "1D"}, HEADERS))
+    asked = [ApiRequest("GET", path, {}, HEADERS) for path in READ]
+    asked.append(ApiRequest("GET", "/v2/orders", {"status": "all", "limit": "500"}, HEADERS))
+    asked.append(ApiRequest("GET", "/v2/account/portfolio/history", {"timeframe": "1D"}, HEADERS))
     return [served.handle(request).body for request in asked]
 
 

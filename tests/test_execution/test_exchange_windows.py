@@ -6,14 +6,14 @@ from datetime import date
 
 import pytest
 
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from execution.exchange.orders.windows import due_session
 from execution.exchange.protocol.refusals import RefusedByVenue
 from execution.orders import TimeInForce
 from tests.fakes.exchange import bars, calendar, new_york
 
 OPG, CLS, DAY, GTC, IOC = (TimeInForce(word) for word in ("opg", "cls", "day", "gtc", "ioc"))
-FIRST_BARS_ONLY = Market(bars(), calendar())  # windows ask the calendar alone, which spans two years
+FIRST_BARS_ONLY = MarketData(bars(), calendar())  # windows ask the calendar alone, which spans two years
 REFUSED = None
 
 

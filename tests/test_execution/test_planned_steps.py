@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
-from execution.planning.entries import Entry, EntryConfig
+from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.plan import PlanningConfig, plan
 from execution.planning.pretrade import PretradeConfig, signed
 from execution.planning.sending import is_filled, room
@@ -24,7 +24,7 @@ D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 WIDE = PretradeConfig(max_net=Decimal(1), max_name=Decimal(1), max_order_equity=Decimal(1), max_order_adv=Decimal(1))
 EQUITY = Decimal(100_000)
 DEEP = Decimal(10**9)
-STEPPED = (Entry.TWAP, Entry.ALMGREN_CHRISS)
+STEPPED = (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS)
 
 
 def planned(
@@ -53,22 +53,22 @@ def steps(found: Plan) -> list[tuple[int, int, bool]]:
 
 def test_twap_buys_in_equal_steps() -> None:
     """60 shares in six steps are six of ten."""
-    found = planned({"A": 0.06}, {}, EntryConfig(kind=Entry.TWAP))
+    found = planned({"A": 0.06}, {}, EntryConfig(kind=EntryStyle.TWAP))
     assert steps(found) == [(number, 10, False) for number in range(1, 7)]
     assert {intent.time_in_force for intent in found.intents} == {TimeInForce.DAY}
 
 
 def test_almgren_chriss_hurries_by_its_urgency() -> None:
     """sinh(1.5 (1 - j/3)) / sinh(1.5) of 100 shares is 55.15 and 24.46 left after two of three: 45, 31 and 24."""
-    found = planned({"A": 0.1}, {}, EntryConfig(kind=Entry.ALMGREN_CHRISS, steps=3, urgency=1.5))
+    found = planned({"A": 0.1}, {}, EntryConfig(kind=EntryStyle.ALMGREN_CHRISS, steps=3, urgency=1.5))
     assert [quantity for _, quantity, _ in steps(found)] == [45, 31, 24]
-    even = planned({"A": 0.1}, {}, EntryConfig(kind=Entry.ALMGREN_CHRISS, steps=4, urgency=0))
+    even = planned({"A": 0.1}, {}, EntryConfig(kind=EntryStyle.ALMGREN_CHRISS, steps=4, urgency=0))
     assert [quantity for _, quantity, _ in steps(even)] == [25] * 4
 
 
 def test_a_step_takes_no_more_than_its_share_of_the_usual_volume() -> None:
     """5 % of 60,000 USD is 30 shares a day at 100, five in each of six steps; 30 of 60 shares are left, and said."""
-    found = planned({"A": 0.06}, {}, EntryConfig(kind=Entry.TWAP), adv=Decimal(60_000))
+    found = planned({"A": 0.06}, {}, EntryConfig(kind=EntryStyle.TWAP), adv=Decimal(60_000))
     assert [quantity for _, quantity, _ in steps(found)] == [5] * 6
     ((symbol, check, reason),) = found.refusals
     assert (symbol, check) == ("A", "PARTICIPATION") and reason.startswith("30 of 60 shares are left")
@@ -76,13 +76,13 @@ def test_a_step_takes_no_more_than_its_share_of_the_usual_volume() -> None:
 
 @pytest.mark.parametrize("adv", [Decimal(0), Decimal("NaN"), Decimal(-1)])
 def test_a_name_of_unknown_volume_is_not_traded_in_steps(adv: Decimal) -> None:
-    found = planned({"A": 0.06}, {}, EntryConfig(kind=Entry.TWAP), adv=adv)
+    found = planned({"A": 0.06}, {}, EntryConfig(kind=EntryStyle.TWAP), adv=adv)
     assert found.intents == () and [check for _, check, _ in found.refusals] == ["PARTICIPATION"]
 
 
 def test_a_flip_in_steps_closes_before_it_opens() -> None:
     """From 30 long to 60 short: 90 shares; two of six steps close, four open, each waiting for the last closing one."""
-    found = planned({"A": -0.06}, {"A": 30}, EntryConfig(kind=Entry.TWAP))
+    found = planned({"A": -0.06}, {"A": 30}, EntryConfig(kind=EntryStyle.TWAP))
     assert steps(found) == [(1, -15, True), (2, -15, True), *((n, -15, False) for n in range(3, 7))]
     last = found.intents[1].key
     assert [intent.waits_for for intent in found.intents] == [None, None, last, last, last, last]
@@ -93,14 +93,14 @@ def test_a_flip_in_steps_closes_before_it_opens() -> None:
 
 
 def test_a_flip_whose_closing_half_is_capped_opens_nothing() -> None:
-    found = planned({"A": -0.06}, {"A": 60}, EntryConfig(kind=Entry.TWAP), adv=Decimal(60_000))
+    found = planned({"A": -0.06}, {"A": 60}, EntryConfig(kind=EntryStyle.TWAP), adv=Decimal(60_000))
     assert all(reduces for _, _, reduces in steps(found))
     assert sum(quantity for _, quantity, _ in steps(found)) == -15  # three closing steps of five
     assert found.refusals[0][2].startswith("105 of 120 shares are left")
 
 
 def test_the_closing_auction_gets_the_closing_half_of_a_flip_alone() -> None:
-    found = planned({"A": -0.02, "B": 0.02}, {"A": 10}, EntryConfig(kind=Entry.CLS))
+    found = planned({"A": -0.02, "B": 0.02}, {"A": 10}, EntryConfig(kind=EntryStyle.CLS))
     assert [(i.key.symbol, int(signed(i)), i.time_in_force) for i in found.intents] == [
         ("A", -10, TimeInForce.CLS),
         ("B", 20, TimeInForce.CLS),
@@ -110,7 +110,7 @@ def test_the_closing_auction_gets_the_closing_half_of_a_flip_alone() -> None:
 
 def test_the_closing_auction_fits_buying_power_without_counting_its_sells() -> None:
     """2,500 USD pay for 20 shares at 100 with a reserve of 4 %, not for a second 20; selling 90 shares adds nothing."""
-    found = planned({"A": 0.02, "B": 0.02, "C": 0.0}, {"C": 90}, EntryConfig(kind=Entry.CLS), buying_power=Decimal(2500))
+    found = planned({"A": 0.02, "B": 0.02, "C": 0.0}, {"C": 90}, EntryConfig(kind=EntryStyle.CLS), buying_power=Decimal(2500))
     assert {i.key.symbol for i in found.intents} == {"A", "C"}
     assert [(symbol, check) for symbol, check, _ in found.refusals] == [("B", "BUYING_POWER")]
 
@@ -120,7 +120,7 @@ def test_the_closing_auction_fits_buying_power_without_counting_its_sells() -> N
     st.sampled_from(STEPPED), st.integers(2, 12), st.floats(0, 50), st.integers(-90, 90), st.integers(-90, 90), st.integers(1, 2_000_000)
 )
 def test_steps_never_exceed_the_order_nor_the_cap_nor_cross_zero(
-    kind: Entry, count: int, urgency: float, held: int, wanted: int, adv: int
+    kind: EntryStyle, count: int, urgency: float, held: int, wanted: int, adv: int
 ) -> None:
     entry = EntryConfig(kind=kind, steps=count, urgency=urgency)
     found = planned({"A": wanted / 1000}, {"A": held}, entry, adv=Decimal(adv))
@@ -139,7 +139,7 @@ def test_steps_never_exceed_the_order_nor_the_cap_nor_cross_zero(
 
 
 def test_the_same_morning_freezes_the_same_steps() -> None:
-    entry = EntryConfig(kind=Entry.ALMGREN_CHRISS)
+    entry = EntryConfig(kind=EntryStyle.ALMGREN_CHRISS)
     first, second = (planned({"A": -0.06, "B": 0.05}, {"A": 30}, entry) for _ in range(2))
     assert first.digest == second.digest
     assert len({intent.key.client_order_id for intent in first.intents}) == len(first.intents)
@@ -152,7 +152,7 @@ def test_an_order_that_is_no_step_has_step_zero() -> None:
 
 def test_without_a_volume_no_rest_is_attempted_again() -> None:
     """1 % of 1,000,000 USD over two steps is 50 shares a step, 40 of them the step's own: 10 are left for a rest."""
-    entry = EntryConfig(kind=Entry.TWAP, steps=2, participation=0.01)
+    entry = EntryConfig(kind=EntryStyle.TWAP, steps=2, participation=0.01)
     found = planned({"A": 0.08}, {}, entry, adv=Decimal(1_000_000))
     first = found.intents[0]
     assert [intent.quantity for intent in found.intents] == [40, 40]
@@ -162,4 +162,4 @@ def test_without_a_volume_no_rest_is_attempted_again() -> None:
 
 @pytest.mark.parametrize(("kind", "word"), [("opg", "opg"), ("cls", "cls"), ("twap", "day"), ("almgren_chriss", "day")])
 def test_an_entry_is_named_as_bundles_name_it(kind: str, word: str) -> None:
-    assert EntryConfig(kind=Entry(kind)).in_manifest == word
+    assert EntryConfig(kind=EntryStyle(kind)).in_manifest == word

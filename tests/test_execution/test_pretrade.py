@@ -15,7 +15,18 @@ from pydantic import ValidationError
 
 from execution.brokers.base import Asset
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
-from execution.planning.pretrade import CHECKS, Circumstances, Pending, PretradeConfig, Refusal, lowers, refusal, reserved, screen, signed
+from execution.planning.pretrade import (
+    CHECKS,
+    Circumstances,
+    Pending,
+    PretradeConfig,
+    PretradeRefusal,
+    lowers,
+    refusal,
+    reserved,
+    screen,
+    signed,
+)
 
 LIMITS = PretradeConfig()
 NAN, INF = Decimal("NaN"), Decimal("Infinity")
@@ -263,7 +274,7 @@ def test_the_limits_are_those_of_the_operating_rules() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [now(), pending(A=1)[0], CHECKS[0], Refusal("A", "NET", "x")], ids=lambda v: type(v))
+@pytest.mark.parametrize("value", [now(), pending(A=1)[0], CHECKS[0], PretradeRefusal("A", "NET", "x")], ids=lambda v: type(v))
 def test_what_an_order_is_judged_by_cannot_be_changed(value: object) -> None:
     with pytest.raises(FrozenInstanceError):
         value.name = value.symbol = value.equity = None  # type: ignore[attr-defined]

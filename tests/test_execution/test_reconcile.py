@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from execution.brokers.base import Activity, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
 from execution.reconcile import (
-    Book,
+    AgreedBook,
     Cause,
+    OrderState,
     Ours,
     OwnOrder,
     Reconciliation,
     Remedy,
-    Standing,
     Theirs,
     cash_change,
     fill_of,
@@ -65,7 +65,7 @@ def order(cid: str = "c1", **changes: Any) -> BrokerOrder:
 
 
 def ours(cash: str = "1000", positions: dict[str, int] | None = None, **changes: Any) -> Ours:
-    book = Book(Decimal(cash), {s: Decimal(q) for s, q in (positions or {}).items()})
+    book = AgreedBook(Decimal(cash), {s: Decimal(q) for s, q in (positions or {}).items()})
     return dataclasses.replace(Ours(book, frozenset(), (), frozenset(), {}), **changes)
 
 
@@ -82,7 +82,7 @@ def told(result: Reconciliation) -> list[tuple[str, str, str, str, bool]]:
     return [(d.cause.value, d.subject, d.ours, d.theirs, d.is_break) for d in result.differences]
 
 
-OWN = OwnOrder("c1", Standing.ENDED, Decimal(10), Decimal(10))
+OWN = OwnOrder("c1", OrderState.ENDED, Decimal(10), Decimal(10))
 TRADED = {"orders": (order(),), "activities": (fill(1),)}
 
 
@@ -97,7 +97,7 @@ def test_1_a_day_of_a_fill_worked_by_hand() -> None:
     other = theirs("-0.05", {"A": 10, "B": 2}, orders=(order(),), activities=(fill(1, price="100.0050"),))
     result = compared(one, other)
     assert told(result) == []
-    assert result.expected == Book(Decimal("-0.05"), {"A": Decimal(10), "B": Decimal(2)})
+    assert result.expected == AgreedBook(Decimal("-0.05"), {"A": Decimal(10), "B": Decimal(2)})
 
 
 activities = st.lists(
@@ -215,8 +215,8 @@ def test_6_a_fill_of_our_own_order_is_no_stranger_though_the_list_ends_before_it
     assert not compared(ours(), late).is_clean
 
 
-LIVE = OwnOrder("c1", Standing.LIVE, Decimal(10), NIL)
-UNSENT = OwnOrder("c1", Standing.UNSENT, Decimal(10), NIL)
+LIVE = OwnOrder("c1", OrderState.LIVE, Decimal(10), NIL)
+UNSENT = OwnOrder("c1", OrderState.UNSENT, Decimal(10), NIL)
 NEW = {"filled_quantity": NIL, "status": OrderStatus.NEW, "raw_status": "new"}
 
 
@@ -252,7 +252,7 @@ def test_7_a_live_order_that_filled_is_to_be_taken_over() -> None:
 
 
 def test_7_an_order_that_ended_does_not_fill_on() -> None:
-    ended = OwnOrder("c1", Standing.ENDED, Decimal(10), Decimal(4))
+    ended = OwnOrder("c1", OrderState.ENDED, Decimal(10), Decimal(4))
     result = compared(ours(orders=(ended,)), theirs("0", {"A": 10}, **TRADED))
     assert [(d.cause, d.ours) for d in result.breaks] == [(Cause.FILLS_DIFFER, "ended with 4")]
 
@@ -286,7 +286,7 @@ def test_9_without_a_break_the_expected_book_is_the_brokers(
     held = tuple(Position(s, q, Decimal(1), None) for s, q in sorted(shares.items()) if q)
     agreed = compared(known, dataclasses.replace(exact, positions=held))
     assert agreed.is_clean
-    assert agreed.expected == Book(money, {p.symbol: p.quantity for p in held})
+    assert agreed.expected == AgreedBook(money, {p.symbol: p.quantity for p in held})
     other = theirs(str(cash), {s: q for s, q in positions.items() if q}, activities=items)
     result = compared(known, other)
     same = {p.symbol: p.quantity for p in other.positions} == result.expected.positions

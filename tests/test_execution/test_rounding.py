@@ -20,7 +20,7 @@ from execution.morning import Morning
 from execution.orders import Plan, Provenance, Rounding
 from execution.planning.pretrade import signed
 from execution.planning.rounding import Exact, followed, nearest, of_target, restated
-from portfolio.config import Mode, PortfolioConfig
+from portfolio.config import BookSides, PortfolioConfig
 from portfolio.policy.target import target_book
 from portfolio.risk.model import RiskModel
 from signals.market.actions import Action, ActionKind
@@ -219,7 +219,7 @@ def test_a_name_of_which_one_share_is_above_the_cap_is_replaced_by_the_next_and_
 
 
 def test_a_long_only_book_replaces_names_that_are_too_dear_too() -> None:
-    config = PortfolioConfig(mode=Mode.LONG_ONLY, names_per_side=5)
+    config = PortfolioConfig(mode=BookSides.LONG_ONLY, names_per_side=5)
     desk = Desk(25_000)
     whole = target_book(desk.scores, desk.risk, config, {}, 25_000.0)
     chosen = [s for s, w in zip(whole.candidates.symbols, whole.weights, strict=True) if w]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import RiskModel
 from signals.market.bars import Bars, days_array
 from signals.scoring.scores import Scores
@@ -28,7 +28,7 @@ def risk_model(
     residual = rng.uniform(0.02, 0.06, n)
     covariance = np.outer(beta, beta) * 0.02**2 + np.diag(residual**2)
     sectors = tuple(rng.choice(["energy", "health", "tech"], n).tolist())
-    return RiskModel(ASOF, names(n), covariance, residual, beta, sectors, InformationCoefficient(ic, t, book_t), 5)
+    return RiskModel(ASOF, names(n), covariance, residual, beta, sectors, SizingCoefficient(ic, t, book_t), 5)
 
 
 def scores_of(values: np.ndarray, symbols: tuple[str, ...] | None = None) -> Scores:

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from portfolio.build import PortfolioConfig, build
-from portfolio.config import CvarBudget, CvarMethod, Mode, Weighting
+from portfolio.config import BookSides, CvarBudget, CvarMethod, Weighting
 from portfolio.policy.target import target_book
 from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
 from portfolio.risk.hrp import hrp_weights, shared_by_risk
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import FORECAST_LIMIT, RiskModel, estimate, with_volatility
 from portfolio.risk.scaling import annual_volatility
 from signals.errors import InvariantBroken
 from tests.test_portfolio.books import SESSION, bars_of, names, random_scores, risk_model
 
-IC = InformationCoefficient(0.03, 4.0, 1e9)
+IC = SizingCoefficient(0.03, 4.0, 1e9)
 METHODS = list(CvarMethod)
 
 
@@ -58,8 +58,8 @@ def test_one_side_under_risk_parity_is_that_of_the_hierarchy() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("mode", list(Mode))
-def test_a_cvar_budget_binds_and_is_met_exactly(method: CvarMethod, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", list(BookSides))
+def test_a_cvar_budget_binds_and_is_met_exactly(method: CvarMethod, mode: BookSides) -> None:
     """Under a budget half of what the free book would lose, the expected shortfall of the target is the budget."""
     scores, risk = random_scores(120), measured()
     free = PortfolioConfig(mode=mode, names_per_side=20, fixed_ic=0.5, volatility_target=1.0)

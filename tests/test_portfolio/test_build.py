@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from portfolio.build import Mode, PortfolioConfig, build
 from portfolio.policy.target import TargetBook, candidates_of, target_book
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import RiskModel
 from portfolio.risk.scaling import annual_volatility
 from portfolio.weights import TargetWeights
@@ -39,7 +39,7 @@ def four_names(**changes: object) -> RiskModel:
         "residual_volatility": np.full(4, 0.04),
         "beta": np.ones(4),
         "sectors": (),
-        "ic": InformationCoefficient(0.02, 3.0, 1e9),
+        "ic": SizingCoefficient(0.02, 3.0, 1e9),
         "horizon_sessions": 5,
     }
     return RiskModel(**(fields | changes))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 
 from portfolio.risk.evidence import evidence_share
 from portfolio.risk.kelly import (
-    InformationCoefficient,
+    SizingCoefficient,
     grinold_mean,
     kelly_fraction,
     kelly_growth,
@@ -62,18 +62,18 @@ def test_the_full_kelly_book_has_scalar_one() -> None:
 @pytest.mark.parametrize(("mean", "t", "expected"), [(0.02, 1.0, 0.01), (0.02, 3.0, 0.018), (0.02, 0.0, 0.0), (-0.02, -2.0, -0.016)])
 def test_an_ic_is_shrunk_by_its_own_evidence(mean: float, t: float, expected: float) -> None:
     assert shrunk_ic(mean, t) == pytest.approx(expected)
-    assert InformationCoefficient(mean, t, None).shrunk == pytest.approx(expected)
+    assert SizingCoefficient(mean, t, None).shrunk == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("mean", "t", "book_t"), [(math.nan, 1.0, 2.0), (0.1, math.inf, 2.0), (1.5, 2.0, 2.0), (0.1, 2.0, math.nan)])
 def test_an_ic_that_cannot_be_is_refused(mean: float, t: float, book_t: float) -> None:
     with pytest.raises(InvariantBroken):
-        InformationCoefficient(mean, t, book_t)
+        SizingCoefficient(mean, t, book_t)
 
 
 @pytest.mark.parametrize(("t", "share"), [(None, 0.0), (-4.0, 0.0), (0.9, 0.0), (1.0, 0.0), (1.25, 0.36), (2.0, 0.75), (math.inf, 1.0)])
 def test_evidence_leaves_a_share_of_the_book_and_none_at_a_t_of_one(t: float | None, share: float) -> None:
-    ic = InformationCoefficient(0.02, 3.0, t)
+    ic = SizingCoefficient(0.02, 3.0, t)
     assert ic.evidence == evidence_share(t) == pytest.approx(share)
     assert ic.before_evidence().evidence == 1.0
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import betas, deviations, estimate, ledoit_wolf, market_return
 from signals.errors import InvariantBroken, TooLittleHistory
 from tests.test_portfolio.books import bars_of
 
 sklearn_covariance = pytest.importorskip("sklearn.covariance", reason="the oracle is not part of a device")
 
-IC = InformationCoefficient(0.02, 3.0, 20.0)
+IC = SizingCoefficient(0.02, 3.0, 20.0)
 
 
 def market(sessions: int = 252, n: int = 30, seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from portfolio.config import Mode, PortfolioConfig
+from portfolio.config import BookSides, PortfolioConfig
 from portfolio.policy.step import Step, Way, check_step, step
 from signals.errors import InvariantBroken
 
@@ -81,7 +81,7 @@ def test_a_book_that_starts_outside_its_limits_is_led_back_evenly_not_thrown_bac
 
 
 def test_long_only_books_have_no_net_limit() -> None:
-    config = PortfolioConfig(mode=Mode.LONG_ONLY, round_trip_cost_bps=0)
+    config = PortfolioConfig(mode=BookSides.LONG_ONLY, round_trip_cost_bps=0)
     taken = step(way([0.0] * 20, [0.045] * 20), config)
     assert taken.weights.sum() == pytest.approx(0.18)
     assert taken.rebalanced == 0

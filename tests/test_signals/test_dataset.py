@@ -31,7 +31,7 @@ from signals.market.dataset import (
 from signals.market.eligibility_rule import EligibilityConfig
 from signals.market.manifest import FileRecord
 from signals.market.sessions import xnys
-from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, DatasetContent, Delivery, write_dataset
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, DatasetContent, KeptDelivery, write_dataset
 
 CALENDAR = xnys(date(2023, 12, 27), date(2027, 1, 31))
 DAYS = CALENDAR.days[:8]  # three sessions of 2023, five of 2024
@@ -300,7 +300,7 @@ def test_the_status_of_a_session_without_data_is_an_error(tmp_path: Path) -> Non
 
 
 def test_deliveries_are_kept_untouched(tmp_path: Path) -> None:
-    manifest = write_dataset(tmp_path, content(), (Delivery("a b.csv", b"raw bytes", 1),))
+    manifest = write_dataset(tmp_path, content(), (KeptDelivery("a b.csv", b"raw bytes", 1),))
     record = manifest.of_role(FileRole.RAW)[0]
     assert record.path == f"raw/{sha256_of(b'raw bytes')[:12]}-a b.csv"
     assert (tmp_path / record.path).read_bytes() == b"raw bytes"

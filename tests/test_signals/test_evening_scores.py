@@ -19,8 +19,8 @@ from signals.scoring.evening_scores import (
     MAX_SCORES_BYTES,
     SCORES_KIND,
     EveningScores,
+    ExpectedScores,
     Seen,
-    Wanted,
     open_scores,
     require_match,
     require_news,
@@ -44,7 +44,7 @@ PAYLOAD = EveningScores(
     symbols=("AAA", "BBB", "CCC"),
     scores=(0.1, -1 / 3, 2.5e-308),
 )
-WANTED = Wanted(TODAY, "equities_xs", "XNYS", "1" * 64, "2" * 64, "3" * 64)
+WANTED = ExpectedScores(TODAY, "equities_xs", "XNYS", "1" * 64, "2" * 64, "3" * 64)
 
 
 def sealed(payload: EveningScores = PAYLOAD, *keys: Ed25519PrivateKey, kind: str = SCORES_KIND) -> bytes:

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.inprocess import InProcessAdapter
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, TrademlError
 from signals.market.actions import Action, ActionKind
 from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
@@ -29,7 +29,7 @@ from trainer.__main__ import app
 from trainer.curation.audit.missing import missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.alpaca import AlpacaVendor, Keys, read_keys
 from trainer.curation.vendors.mapping import Mapping
 
@@ -289,7 +289,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A curated generated market of 60 names over 300 sessions: 16,800 bars, two pages."""
     folder = tmp_path_factory.mktemp("market")
     bars, actions = generate(5, 60, 300, END).write(folder / "vendor")
-    ingest(Sources(bars, actions), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW, config=SMALL)
+    ingest(DeliveryFiles(bars, actions), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW, config=SMALL)
     return folder
 
 
@@ -298,9 +298,9 @@ def served(market: Path) -> Exchange:
     """An exchange on that market, the evening after its last session."""
     manifest = read_manifest(market / "us")
     panel = load_bars(market / "us", manifest, manifest.first, manifest.last)
-    venue = Market(panel, manifest.calendar, load_actions(market / "us", manifest), basis=PriceBasis.RAW)
+    venue = MarketData(panel, manifest.calendar, load_actions(market / "us", manifest), basis=PriceBasis.RAW)
     at = manifest.calendar.session(END).close + timedelta(hours=2)
-    return Exchange(venue, VirtualClock(at), seed=1, state=None, config=ExchangeConfig())
+    return Exchange(venue, ExchangeVirtualClock(at), seed=1, state=None, config=ExchangeConfig())
 
 
 @pytest.fixture
@@ -394,7 +394,7 @@ def test_a_backfill_over_loopback_fills_the_hole(market: Path, address: str, cre
     frame[~(day.isin(week) & frame["symbol"].isin(alive))].to_parquet(tmp_path / "hole.parquet")
     data = tmp_path / "us"
     ingest(
-        Sources(tmp_path / "hole.parquet", market / "vendor" / "actions.parquet"),
+        DeliveryFiles(tmp_path / "hole.parquet", market / "vendor" / "actions.parquet"),
         data,
         mapping=Mapping(),
         basis=PriceBasis.RAW,

@@ -14,7 +14,7 @@ from signals.inference import predict
 from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
 from trainer.learners.averaged import AveragedModel, mean_graph, seeds_of
-from trainer.learners.base import Device, Learner, Model
+from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import export
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
 from trainer.learners.table import LearnerKind
@@ -37,7 +37,7 @@ def rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(config: RecipeConfig = CONFIG, seed: int = 1) -> Model:
     features, target = rows(0)
-    return learner_of(config, seed, Device.CPU).fit(features, target, np.ones(900), NAMES)
+    return learner_of(config, seed, FitDevice.CPU).fit(features, target, np.ones(900), NAMES)
 
 
 @pytest.mark.parametrize("kind", [LearnerKind.LIGHTGBM, LearnerKind.CATBOOST])
@@ -56,7 +56,7 @@ def test_the_graph_gives_the_mean_of_its_members_and_a_device_accepts_it(kind: L
 
 def test_it_obeys_the_protocols_and_repeats_itself() -> None:
     model, again = fitted(), fitted()
-    assert isinstance(learner_of(CONFIG, 1, Device.CPU), Learner) and isinstance(model, Model)
+    assert isinstance(learner_of(CONFIG, 1, FitDevice.CPU), Learner) and isinstance(model, Model)
     assert (model.to_text(), model.to_onnx()) == (again.to_text(), again.to_onnx())
     assert len(json.loads(model.to_text())) == 3 and model.names == NAMES
     assert model.importance().sum() == pytest.approx(1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from signals.errors import BadConfig, TooLittleHistory
-from trainer.learners.base import Device, Learner, Model
+from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.catb import CatBoostModel
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbmModel
@@ -28,7 +28,7 @@ def make(request: pytest.FixtureRequest) -> Make:
     def made(**options: object) -> Learner:
         common = {"trees": 120, "learning_rate": 0.3, **options}
         config = RecipeConfig(lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common))
-        return LEARNERS[request.param](config, 1, Device.CPU)
+        return LEARNERS[request.param](config, 1, FitDevice.CPU)
 
     return made
 

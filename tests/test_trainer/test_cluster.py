@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 
 from signals.errors import StoreUnreachable
 from tests.fakes.labelled import market
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet, cluster, side_by_side
 from trainer.learners.lgbm import LightGbm, LightGbmModel
 from trainer.learners.parameters import LightGbmConfig
@@ -25,7 +25,7 @@ from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.samples.samples import Samples
 from trainer.search import store
-from trainer.search.run import Arena, Plan, search
+from trainer.search.run import Arena, SearchPlan, search
 from trainer.validation.book import next_opens
 from trainer.validation.splits.oof import cross_validate
 
@@ -42,7 +42,7 @@ class Slow:
     """LightGBM that says who fits and takes its time, so that a worker can be killed at work."""
 
     diary: Path
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features, target, weight, names, sessions=None) -> LightGbmModel:  # type: ignore[no-untyped-def]
         (self.diary / f"{os.getpid()}-{time.monotonic_ns()}").touch()
@@ -95,9 +95,9 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
         cpcv=CpcvConfig(groups=3, holdout_sessions=0),
         search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
     )
-    search(config, arena, {}, Plan(tmp_path / "here", tmp_path / "here", 2, 1, Device.CPU, 1), no_step)
+    search(config, arena, {}, SearchPlan(tmp_path / "here", tmp_path / "here", 2, 1, FitDevice.CPU, 1), no_step)
     with cluster(address):
-        search(config, arena, {}, Plan(tmp_path / "there", tmp_path / "there", 2, 1, Device.CPU, 1), no_step)
+        search(config, arena, {}, SearchPlan(tmp_path / "there", tmp_path / "there", 2, 1, FitDevice.CPU, 1), no_step)
     assert (tmp_path / "here" / store.FILE).read_bytes() == (tmp_path / "there" / store.FILE).read_bytes()
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from signals.errors import FixInput
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
 from trainer.search import store
 from trainer.search.counting import Counted, counting
-from trainer.search.question import JUDGED, TRAIN, Question, Series, begin, end, recipe_hash, trial_key
+from trainer.search.question import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
 
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(120), roll="forward")
 RANGE = ("2020-01-01", "2020-06-16")
@@ -32,13 +32,13 @@ def net(seed: int, mean: float = 0.0) -> Series:
     return Series(DAYS, np.random.default_rng(seed).normal(mean, 0.01, len(DAYS)))
 
 
-def question(config: RecipeConfig = CONFIG, seed: int = 1, command: str = TRAIN, **changes: Any) -> Question:
+def question(config: RecipeConfig = CONFIG, seed: int = 1, command: str = TRAIN, **changes: Any) -> OneTrial:
     known = {**DATA, **changes}
-    key = trial_key(known, config, seed, Device.CPU)
-    return Question({"command": command, **known, "trial": key}, key, recipe_hash(known, config, seed))
+    key = trial_key(known, config, seed, FitDevice.CPU)
+    return OneTrial({"command": command, **known, "trial": key}, key, recipe_hash(known, config, seed))
 
 
-def tried(data: Path, series: Series | None = None, seed: int = 1, **changes: Any) -> Question:
+def tried(data: Path, series: Series | None = None, seed: int = 1, **changes: Any) -> OneTrial:
     asked = question(seed=seed, **changes)
     begin(data, asked)
     if series is not None:
@@ -101,14 +101,14 @@ def test_what_cannot_change_a_model_is_no_part_of_a_trial() -> None:
     other = CONFIG.model_copy(
         update={"search": SearchConfig(batch=3), "study": "0" * 16, "ridge": CONFIG.ridge.model_copy(update={"alpha": 9.0})}
     )
-    assert trial_key(DATA, other, 1, Device.CPU) == trial_key(DATA, CONFIG, 1, Device.CPU)
+    assert trial_key(DATA, other, 1, FitDevice.CPU) == trial_key(DATA, CONFIG, 1, FitDevice.CPU)
     assert CONFIG.model_copy(update={"study": "0" * 16}).fingerprint() == CONFIG.fingerprint()
     for changed in (
         CONFIG.model_copy(update={"learner": LearnerKind.RIDGE}),
         CONFIG.model_copy(update={"cpcv": CpcvConfig(groups=5)}),
         CONFIG.model_copy(update={"label": CONFIG.label.model_copy(update={"k": 3})}),
     ):
-        assert trial_key(DATA, changed, 1, Device.CPU) != trial_key(DATA, CONFIG, 1, Device.CPU)
+        assert trial_key(DATA, changed, 1, FitDevice.CPU) != trial_key(DATA, CONFIG, 1, FitDevice.CPU)
 
 
 def test_trials_count_for_their_sleeve_where_sessions_overlap(data: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_trial_that_never_ended_counts_and_one_that_does_later_is_the_same(dat
 
 def test_a_stack_counts_for_each_of_its_sleeves(data: Path) -> None:
     identity = {"command": "stack", "sleeves": ["a", "b"], "first": RANGE[0], "last": RANGE[1]}
-    tried_as = Question(identity, "stack")
+    tried_as = OneTrial(identity, "stack")
     begin(data, tried_as)
     end(data, tried_as, net(1))
     assert [count(data, sleeve=name).tries for name in ("a", "b")] == [1, 1]
@@ -139,11 +139,11 @@ def test_a_stack_counts_for_each_of_its_sleeves(data: Path) -> None:
 def test_a_book_is_its_training_s_own_trial_and_every_further_setting_is_a_trial(data: Path) -> None:
     key = tried(data, net(1)).key
     for settings in ("plain", "plain", "half"):
-        book = Question({**DATA, "command": JUDGED, "trial": key, "settings": settings}, key)
+        book = OneTrial({**DATA, "command": JUDGED, "trial": key, "settings": settings}, key)
         begin(data, book)
         end(data, book, net(len(settings)))
     assert count(data).tries == 2
-    unknown = Question({**DATA, "command": JUDGED, "trial": "older", "settings": "plain"}, "older")
+    unknown = OneTrial({**DATA, "command": JUDGED, "trial": "older", "settings": "plain"}, "older")
     begin(data, unknown)
     assert count(data).tries == 3
 

@@ -24,7 +24,7 @@ from signals.market.dataset import FileRole, load_actions, load_bars, read_manif
 from tests.fakes.store import SIGNER
 from trainer.commands import data as data_commands
 from trainer.curation.config import CurationConfig, read_config
-from trainer.curation.store import FolderStore
+from trainer.curation.store import FolderObjectStore
 from trainer.publishing.dataset import publish_data
 from trainer.publishing.keys import create_keys
 
@@ -260,7 +260,7 @@ def test_a_damaged_dataset_is_not_published(delivery: Path, keys: Path, tmp_path
     assert not (tmp_path / "store" / "manifest.json").exists()
 
 
-class Forgetful(FolderStore):
+class Forgetful(FolderObjectStore):
     """A store that loses bytes of one kind of object."""
 
     def put(self, name: str, content: bytes) -> None:
@@ -270,10 +270,10 @@ class Forgetful(FolderStore):
 def test_a_store_that_loses_bytes_is_noticed_before_the_manifest_is_there(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachable, match="gave back something else"):
         publish_data(dataset, Forgetful(tmp_path), SIGNER)
-    assert FolderStore(tmp_path).get("manifest.json") is None
+    assert FolderObjectStore(tmp_path).get("manifest.json") is None
 
 
-class Recorder(FolderStore):
+class Recorder(FolderObjectStore):
     """A store that remembers the order of writes."""
 
     def __init__(self, folder: Path) -> None:
@@ -294,7 +294,7 @@ def test_the_manifest_is_the_last_write(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_store_never_goes_back_and_never_changes_hands(delivery: Path, tmp_path: Path) -> None:
-    folder, store = ingested(delivery, tmp_path / "us"), FolderStore(tmp_path / "store")
+    folder, store = ingested(delivery, tmp_path / "us"), FolderObjectStore(tmp_path / "store")
     (tmp_path / "old").mkdir()
     for path in [p for p in folder.rglob("*") if p.is_file()]:
         target = tmp_path / "old" / path.relative_to(folder)

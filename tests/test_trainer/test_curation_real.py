@@ -17,7 +17,7 @@ from signals.market.dataset import FileRole, Manifest, PriceBasis, SessionStatus
 from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,11 @@ def shared(name: str) -> Path:
 def yahoo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     folder = tmp_path_factory.mktemp("yf") / "data"
     return folder, ingest(
-        Sources(shared("us_daily_2013_2023_yf_open")), folder, mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()
+        DeliveryFiles(shared("us_daily_2013_2023_yf_open")),
+        folder,
+        mapping=Mapping(),
+        basis=PriceBasis.SPLIT_ADJUSTED,
+        config=CurationConfig(),
     )
 
 
@@ -205,7 +209,7 @@ def apple(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     for name in ("us_daily_raw_lean", "us_corporate_actions_factors_lean"):
         table = pd.read_parquet(shared(name))
         table[table.symbol.isin(names)].to_parquet(folder / f"{name}.parquet")
-    sources = Sources(folder / "us_daily_raw_lean.parquet", folder / "us_corporate_actions_factors_lean.parquet")
+    sources = DeliveryFiles(folder / "us_daily_raw_lean.parquet", folder / "us_corporate_actions_factors_lean.parquet")
     mapping = read_mapping(CHECKOUT / "configs" / "mappings" / "factors.yml")
     data = folder / "data"
     return data, ingest(sources, data, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig())
@@ -248,7 +252,7 @@ def test_the_real_fall_of_2000_09_29_is_named_and_neither_a_split_nor_blocked(ap
 def test_without_the_factor_table_the_splits_of_apple_are_suspected(apple, tmp_path: Path) -> None:
     folder, manifest = apple
     delivered = next(r for r in manifest.of_role(FileRole.RAW) if "raw_lean" in r.path)
-    sources = Sources(folder / delivered.path)
+    sources = DeliveryFiles(folder / delivered.path)
     alone = ingest(sources, tmp_path / "d", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
     found = read_table(tmp_path / "d", alone.of_role(FileRole.FINDINGS)[0]).to_pylist()
     suspected = Counter(row["date"] for row in found if row["reason"] == "suspected_split" and row["symbol"] == "AAPL")

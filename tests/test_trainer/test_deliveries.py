@@ -27,9 +27,9 @@ from tests.fakes.onnx_models import stump_model
 from trainer.__main__ import app
 from trainer.clock import now
 from trainer.curation.config import CurationConfig
-from trainer.curation.deliveries.known import Told, fold
+from trainer.curation.deliveries.known import KnownRows, fold
 from trainer.curation.deliveries.receipts import FILE, Scope, read_receipts
-from trainer.curation.ingest import Sources, as_of, ingest, refresh
+from trainer.curation.ingest import DeliveryFiles, as_of, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def deliver(
 ) -> Manifest:
     path = folder.parent / "delivery.parquet"
     frame.to_parquet(path)
-    return ingest(Sources(path), folder, mapping=Mapping(), basis=basis, config=SMALL, scope=scope, known_at=known_at)
+    return ingest(DeliveryFiles(path), folder, mapping=Mapping(), basis=basis, config=SMALL, scope=scope, known_at=known_at)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -182,8 +182,8 @@ def test_prices_of_another_basis_and_rows_without_a_history_cannot_be_added(revi
     assert not (tmp_path / "new").exists()
 
 
-def told(frame: pd.DataFrame, known_at: date, basis: PriceBasis = PriceBasis.RAW, scope: Scope = Scope.ROWS) -> Told:
-    return Told(known_at, scope, basis, frame.assign(kind="stock", sector=""))
+def told(frame: pd.DataFrame, known_at: date, basis: PriceBasis = PriceBasis.RAW, scope: Scope = Scope.ROWS) -> KnownRows:
+    return KnownRows(known_at, scope, basis, frame.assign(kind="stock", sector=""))
 
 
 def test_adjusted_closes_of_two_deliveries_are_spliced_at_the_session_that_both_have() -> None:
@@ -344,7 +344,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"{ARCHIVE.name} absent")
     folder = tmp_path_factory.mktemp("archive") / "us"
     ingest(
-        Sources(ARCHIVE),
+        DeliveryFiles(ARCHIVE),
         folder,
         mapping=read_mapping(ROOT / "configs" / "mappings" / "archive.yml"),
         basis=PriceBasis.RAW,
@@ -397,7 +397,7 @@ def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisio
     table.to_parquet(tmp_path / "then.parquet")
     arrived, later = tmp_path / "arrived" / "us", tmp_path / "later" / "us"
     mapping = read_mapping(ROOT / "configs" / "mappings" / "archive.yml")
-    ingest(Sources(tmp_path / "then.parquet"), arrived, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig(min_history=60))
+    ingest(DeliveryFiles(tmp_path / "then.parquet"), arrived, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig(min_history=60))
     as_of(archive, asof, later)
     sleeve = SLEEVES["equities_xs"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.audit.extremes import waiting
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
@@ -21,13 +21,13 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.benchmark import universe
-from trainer.backtest.engine import Course, Policy
+from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import annual_sharpe, worth
 from trainer.backtest.run import certainty, origins, warnings_of
 from trainer.backtest.scored import Origin
-from trainer.backtest.subject import Settings, trade
+from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
-from trainer.backtest.tables import Context, nav_table
+from trainer.backtest.tables import TableContext, nav_table
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
@@ -38,7 +38,7 @@ from trainer.reports.backtest import report_files
 from trainer.samples.samples import samples
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
-IC = InformationCoefficient(0.05, 6.0, 1e9)  # evidence enough that the whole book is held
+IC = SizingCoefficient(0.05, 6.0, 1e9)  # evidence enough that the whole book is held
 EQUITY = 1_000_000.0
 JUMPS_ON = date(2024, 12, 2)
 TIMES = 225.0  # 27 / 0.12
@@ -108,8 +108,8 @@ def book(archive: Archive, scores: Floats) -> WeightPath:
 
 @pytest.fixture(scope="module")
 def course(archive: Archive, scores: Floats, book: WeightPath) -> Course:
-    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
-    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
+    policy = BacktestPolicy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    settings = BookSettings(PORTFOLIO, ExecutionConfig(), EQUITY)
     return trade(
         archive,
         policy,
@@ -209,7 +209,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
         "scores": origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
     }
     figures["warnings"] = warnings_of(figures)
-    nav = nav_table(course, Context(archive, evenings, universe(archive)))
+    nav = nav_table(course, TableContext(archive, evenings, universe(archive)))
     page = report_files(figures, nav)["report.md"].decode()
     assert page.splitlines()[0] == "# RUINED: Backtest of planted"
     assert f"RUINED: on {JUMPS_ON} nothing was left of the book" in page and "It ends there" in page

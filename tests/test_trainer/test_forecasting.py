@@ -24,7 +24,7 @@ from trainer.__main__ import app
 from trainer.forecasting.evidence import warnings
 from trainer.forecasting.figures import DrawdownFigures, calibration_curve, volatility_figures
 from trainer.forecasting.proof import ewma_volatility, labelled, prove_volatility
-from trainer.forecasting.training import Request, steps, train
+from trainer.forecasting.training import ForecastRequest, steps, train
 from trainer.labels.risk import drawdown_labels, volatility_labels
 from trainer.learners.har import har, smearing
 from trainer.learners.lgbm import LightGbm
@@ -197,8 +197,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return curate(tmp_path_factory.mktemp("market"))
 
 
-def request(data: Path, run: Path) -> Request:
-    return Request(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="0.1.0+test")
+def request(data: Path, run: Path) -> ForecastRequest:
+    return ForecastRequest(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="0.1.0+test")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from signals.errors import FixInput, Locked
 from trainer.promotion.history import CHAMPIONS, append, champion, held, next_version, read
 from trainer.runs import chain
-from trainer.runs.chain import FIRST, Anchor
+from trainer.runs.chain import FIRST, ChainAnchor
 
 AT = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 8)]
 SPEC = {"spec_hash": "s", "horizon": 5, "config_hash": "c"}
@@ -43,11 +43,11 @@ def test_records_come_back_in_order_and_chained(path: Path) -> None:
     known = read(path)
     assert [r["number"] for r in known.records] == [1, 2, 3, 4]
     assert [r["previous"] for r in known.records] == [FIRST, *known.hashes[:-1]]
-    assert known.anchor == Anchor(4, known.hashes[-1])
+    assert known.anchor == ChainAnchor(4, known.hashes[-1])
 
 
 def test_a_folder_without_a_history_has_an_empty_one(tmp_path: Path) -> None:
-    assert read(tmp_path / CHAMPIONS).anchor == Anchor(0, FIRST)
+    assert read(tmp_path / CHAMPIONS).anchor == ChainAnchor(0, FIRST)
 
 
 @pytest.mark.parametrize("gone", range(4))

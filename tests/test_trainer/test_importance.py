@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.labelled import market
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
@@ -77,7 +77,7 @@ def test_contributions_are_tree_shap_values(kind: LearnerKind) -> None:
     rng = np.random.default_rng(0)
     features = rng.integers(0, 2, size=(4000, 2)).astype(np.float32)
     target = features[:, 0] + 0.5 * features[:, 1]
-    learner = LEARNERS[kind](RecipeConfig(), 1, Device.CPU)
+    learner = LEARNERS[kind](RecipeConfig(), 1, FitDevice.CPU)
     model = learner.fit(features, target, np.ones(4000), ("a", "b"))
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
     score = model.predict(corners)

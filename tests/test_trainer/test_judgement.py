@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.search.counting import Counted
-from trainer.search.judgement import ENOUGH_CLUSTERS, Evidence, aligned, clusters, hurdles, judge, known_hurdles, variance_of_sharpes
+from trainer.search.judgement import ENOUGH_CLUSTERS, SearchEvidence, aligned, clusters, hurdles, judge, known_hurdles, variance_of_sharpes
 from trainer.search.question import Series
 from trainer.search.trial import packed, packed_days, sharpe_of, unpacked, unpacked_days
 from trainer.validation.significance.dsr import (
@@ -30,15 +30,15 @@ def on_days(returns: np.ndarray) -> tuple[Series, ...]:
     return tuple(Series(DAYS, column) for column in returns.T)
 
 
-def case(returns: np.ndarray, blind: int = 0, baselines: dict[str, np.ndarray] | None = None) -> Evidence:
+def case(returns: np.ndarray, blind: int = 0, baselines: dict[str, np.ndarray] | None = None) -> SearchEvidence:
     best = returns[:, int(np.argmax([sharpe_of(column) for column in returns.T]))]
     rules = {name: Series(DAYS, net) for name, net in (baselines or {}).items()}
-    return Evidence(Series(DAYS, best), Counted(on_days(returns), blind, rules))
+    return SearchEvidence(Series(DAYS, best), Counted(on_days(returns), blind, rules))
 
 
 def test_one_try_is_not_deflated() -> None:
     net = noise(1, 1, 0.001)[:, 0]
-    found, moments = judge(Evidence(Series(DAYS, net), Counted(()))), sharpe_moments(net)
+    found, moments = judge(SearchEvidence(Series(DAYS, net), Counted(()))), sharpe_moments(net)
     plain = probabilistic_sharpe_ratio(moments.sharpe, SESSIONS, skewness=moments.skewness, kurtosis=moments.kurtosis)
     assert found["n_trials"] == 1
     assert found["dsr"] == found["psr"] == pytest.approx(plain) and found["benchmark_sharpe"] == 0.0
@@ -84,7 +84,7 @@ def test_a_trial_without_returns_counts_and_a_shorter_one_varies_the_sharpes() -
     counted = Counted((*on_days(returns), short), blind=1)
     ratios = [sharpe_of(column) for column in returns.T] + [sharpe_of(short.net)]
     assert variance_of_sharpes([s.net for s in counted.series]) == pytest.approx(np.var(ratios, ddof=1))
-    found = judge(Evidence(Series(DAYS, returns[:, 0]), counted))
+    found = judge(SearchEvidence(Series(DAYS, returns[:, 0]), counted))
     assert found["n_trials"] == 5 and found["pbo"]["complete_trials"] == 3 and found["blind"] == 1
 
 
@@ -132,7 +132,7 @@ def test_a_chain_of_likenesses_is_one_cluster_and_a_flat_series_its_own() -> Non
 
 
 def test_a_book_that_never_moved_has_no_figures_but_its_tries_count() -> None:
-    found = judge(Evidence(Series(DAYS[:100], np.zeros(100)), Counted((), blind=7)))
+    found = judge(SearchEvidence(Series(DAYS[:100], np.zeros(100)), Counted((), blind=7)))
     assert found["n_trials"] == 7 and found["sharpe"] is None and found["dsr"] is None
 
 

@@ -18,7 +18,7 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
 from trainer.curation.audit.audit import audit, render
 from trainer.curation.audit.early import early_moves
-from trainer.leaks.checks import Check, Fitting, Subject, entry_profile, lagged_features, replaced_session, shifted_labels
+from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
 from trainer.leaks.second import second_vendor
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
@@ -135,12 +135,12 @@ class Case:
     rows: Samples
     bars: Bars
 
-    def subject(self, scores: Floats, rows: Samples | None = None) -> Subject:
+    def subject(self, scores: Floats, rows: Samples | None = None) -> LeakSubject:
         rows = self.rows if rows is None else rows
         values = np.full((*self.bars.close.shape, len(rows.names)), np.nan, dtype=np.float32)
         values[rows.t0, rows.column] = rows.features
         features = FeaturePanel(self.bars.sessions, self.bars.symbols, rows.names, values, self.bars.eligible)
-        return Subject(rows, scores, scores, features, self.bars, K, 4)
+        return LeakSubject(rows, scores, scores, features, self.bars, K, 4)
 
     def ahead(self, values: Floats, lag: int = 1) -> Floats:
         moved = np.full_like(values, np.nan)
@@ -162,7 +162,7 @@ def standard(values: Floats) -> Floats:
     return result
 
 
-def failed(checks: tuple[Check, ...]) -> list[str]:
+def failed(checks: tuple[LeakCheck, ...]) -> list[str]:
     return [check.check for check in checks if not check.passed]
 
 
@@ -246,7 +246,7 @@ def test_replacing_a_session_s_bars_changes_no_earlier_feature(case: Case) -> No
 def test_our_own_sleeve_reads_no_later_session() -> None:
     bars = synthetic_bars(4, sessions=300, symbols=12)
     rows, _ = market(4, sessions=150)
-    subject = Subject(rows, np.zeros(len(rows)), np.zeros(len(rows)), None, bars, K, 4)  # type: ignore[arg-type]
+    subject = LeakSubject(rows, np.zeros(len(rows)), np.zeros(len(rows)), None, bars, K, 4)  # type: ignore[arg-type]
     assert replaced_session(subject, SLEEVES["equities_xs"], LeakConfig(replaced_sessions=1), 1).passed
 
 

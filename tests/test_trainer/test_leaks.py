@@ -11,7 +11,7 @@ from signals.errors import InvariantBroken
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
@@ -84,7 +84,7 @@ class ScaledOnEverything:
     """Ridge behind a scaler that was fitted on all rows, test rows and future included."""
 
     everything: np.ndarray
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features, target, weight, names, sessions=None):  # type: ignore[no-untyped-def]
         mean, scale = np.nanmean(self.everything, axis=0), np.nanstd(self.everything, axis=0)

@@ -12,7 +12,7 @@ import pytest
 from signals.bundle import Role
 from signals.errors import FixInput
 from tests.fakes.lineages import NULL, World, world
-from trainer.backtest.subject import Subject
+from trainer.backtest.subject import BacktestSubject
 from trainer.lineage.retrain import audit, replaced
 from trainer.lineage.rules import LineageConfig, judge
 from trainer.promotion import champions, history, lineage_log, shadow_record
@@ -159,7 +159,7 @@ def test_a_challenger_s_shadow_is_scored_by_its_retrainings_too(born: World) -> 
     assert born.retrain("q1", START + 5, Role.SHADOW).is_kept
     second = born.publish("q1", START + 5, Role.SHADOW)
     evidence = json.loads((born.run("q") / "evidence.json").read_bytes())
-    found = shadow_record._lineage(Subject(born.run("q"), evidence, None), born.registry)  # type: ignore[arg-type]
+    found = shadow_record._lineage(BacktestSubject(born.run("q"), evidence, None), born.registry)  # type: ignore[arg-type]
     assert set(found) == {first.sha256, second.sha256}
     last = [found[one.sha256].last_training_session for one in (first, second)]
     assert last == [born.calendar.days[START - 5], born.calendar.days[START]]

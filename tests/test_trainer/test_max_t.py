@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from signals.errors import InvariantBroken
 from trainer.search.counting import Counted
-from trainer.search.judgement import Evidence, judge
+from trainer.search.judgement import SearchEvidence, judge
 from trainer.search.question import Series
 from trainer.search.trial import sharpe_of
 from trainer.validation.significance.max_t import max_t
@@ -88,6 +88,6 @@ def test_skill_passes_whatever_the_correlation() -> None:
     for correlation in (0.5, 0.95):
         returns = family(9, correlation=correlation, skill=4.0)
         counted = Counted(tuple(Series(DAYS, column) for column in returns.T))
-        found = judge(Evidence(Series(DAYS, best(returns)), counted))
+        found = judge(SearchEvidence(Series(DAYS, best(returns)), counted))
         assert found["max_t"]["p"] <= 0.05 and found["max_t"]["trials"] == TRIALS
         assert found["pbo"]["applicable"] is (correlation < 0.9)

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is installed by `make test-de
 
 from signals.bundle.graph import check_model  # noqa: E402
 from signals.errors import FixInput  # noqa: E402
-from trainer.learners.base import Device  # noqa: E402
+from trainer.learners.base import FitDevice  # noqa: E402
 from trainer.learners.mlp import Mlp, MlpModel, chosen_device  # noqa: E402
 from trainer.learners.parameters import MlpConfig  # noqa: E402
 
@@ -33,7 +33,7 @@ def rows(seed: int, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
     return features, target
 
 
-def fit(seed: int = 1, device: Device = Device.CPU, count: int = 20_000) -> MlpModel:
+def fit(seed: int = 1, device: FitDevice = FitDevice.CPU, count: int = 20_000) -> MlpModel:
     features, target = rows(0, count)
     config = MlpConfig(epochs=8, batch_rows=512)
     return Mlp(config, seed, device).fit(features, target, np.ones(len(target)), tuple("abcdefgh"))
@@ -95,13 +95,13 @@ def test_standardisation_sees_training_rows_alone(model: MlpModel) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_asking_for_cuda_without_one_is_an_error_not_a_fallback() -> None:
     with pytest.raises(FixInput, match="cuda"):
-        chosen_device(Device.CUDA)
+        chosen_device(FitDevice.CUDA)
 
 
 @pytest.mark.gpu
 def test_cuda_and_cpu_fit_models_that_agree() -> None:
     features, target = rows(99)
-    on_gpu, on_cpu = fit(device=Device.CUDA), fit()
-    assert chosen_device(Device.AUTO) is Device.CUDA
+    on_gpu, on_cpu = fit(device=FitDevice.CUDA), fit()
+    assert chosen_device(FitDevice.AUTO) is FitDevice.CUDA
     assert np.corrcoef(on_gpu.predict(features), on_cpu.predict(features))[0, 1] > 0.97
     assert np.corrcoef(on_gpu.predict(features), target)[0, 1] > 0.40

@@ -13,7 +13,7 @@ import yaml
 
 from signals.errors import BadConfig
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, DAYS, NET, SEALED, SHADOW, WORD, case
-from trainer.promotion.bars.case import Case, Row, Verdict
+from trainer.promotion.bars.case import BarResult, Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig, read_bars
 from trainer.promotion.bars.holdout import RECORD, charged
 from trainer.promotion.bars.judge import BARS as ROWS
@@ -69,11 +69,11 @@ SHADOW_EDGES: list[tuple[str, Any, Any]] = [
 ]
 
 
-def row(found: Verdict, bar: str) -> Row:
+def row(found: PromotionVerdict, bar: str) -> BarResult:
     return next(r for r in found.rows if r.bar == bar)
 
 
-def failed(found: Verdict) -> list[str]:
+def failed(found: PromotionVerdict) -> list[str]:
     return [r.bar for r in found.rows if not r.passed]
 
 
@@ -267,7 +267,7 @@ def books(true: float, correlation: float, sessions: int, seed: int) -> tuple[li
     return (0.01 * (mixed + (1 + true) / year)).tolist(), (0.01 * (theirs + 1 / year)).tolist()
 
 
-def challenged(true: float, seed: int, **more: Any) -> Row:
+def challenged(true: float, seed: int, **more: Any) -> BarResult:
     ours, theirs = books(true, 0.9, len(DAYS), seed)
     rival = {**RIVAL, "word": None, "champion.series": {"sessions": DAYS, "net": theirs}, **more}
     return row(judge(case({**rival, "measured.walk_forward.series.net": ours}), BARS), "champion")
@@ -445,7 +445,7 @@ def test_the_verdict_is_a_pure_function_of_what_is_stored() -> None:
     again = Case.of(json.loads(canonical_json(whole.document())))
     first, second = judge(whole, BARS), judge(again, BARS)
     assert canonical_json(first.document()) == canonical_json(second.document())
-    assert Verdict.of(json.loads(canonical_json(first.document()))).document() == first.document()
+    assert PromotionVerdict.of(json.loads(canonical_json(first.document()))).document() == first.document()
 
 
 def test_a_refusal_names_every_failed_bar_with_its_numbers() -> None:

@@ -30,7 +30,7 @@ from trainer.commands.promotion import _word, waivers_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.generated.market import UNIVERSE_FILE
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion import champions, history
@@ -146,7 +146,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     market = generate(11, NAMES, SESSIONS, strength=STRENGTH, with_defects=False)
     bars, actions = market.write(folder / "vendor", seasoning=30)
     ingest(
-        Sources(bars, actions, folder / "vendor" / UNIVERSE_FILE),
+        DeliveryFiles(bars, actions, folder / "vendor" / UNIVERSE_FILE),
         folder / "curated",
         mapping=Mapping(),
         basis=PriceBasis.RAW,

@@ -21,7 +21,7 @@ from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, features, run_folder
 from trainer.learners.lgbm import LightGbm, LightGbmConfig
 from trainer.publishing import keys as sign
-from trainer.publishing.publish import Publication, Request, newest_seq, publish
+from trainer.publishing.publish import Publication, PublishRequest, newest_seq, publish
 
 PLACE = "equities_xs/evaluation"
 
@@ -38,7 +38,9 @@ def keys(tmp_path: Path) -> Path:
 
 
 def published(tmp_path: Path, keys: Path, run: Path, store: str = "store", **changes: object) -> Publication:
-    request = Request(**{"run": run, "role": Role.EVALUATION, "keys": keys, "store": tmp_path / store, "created": CREATED, **changes})  # type: ignore[arg-type]
+    request = PublishRequest(
+        **{"run": run, "role": Role.EVALUATION, "keys": keys, "store": tmp_path / store, "created": CREATED, **changes}
+    )  # type: ignore[arg-type]
     return publish(request, weekdays(), SPECS)
 
 
@@ -170,7 +172,7 @@ def test_a_run_that_no_device_would_accept_leaves_the_store_as_it_was(
 
 
 def test_features_of_another_version_are_not_published(tmp_path: Path, keys: Path) -> None:
-    request = Request(run_folder(tmp_path / "run"), Role.EVALUATION, keys, tmp_path / "store", CREATED)
+    request = PublishRequest(run_folder(tmp_path / "run"), Role.EVALUATION, keys, tmp_path / "store", CREATED)
     with pytest.raises(BundleRefused, match="position 2"):
         publish(request, weekdays(), {"equities_xs": (*SPEC[:2], ("rank_mom_5", "rank", 7))})
 

@@ -14,7 +14,7 @@ from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar, xnys
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from tests.fakes import bundles
-from trainer.promotion.recorded import Recorded, Source, read_recorded
+from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
 
 CALENDAR: Calendar = xnys(date(2024, 1, 2), date(2024, 12, 31))
 DAYS = CALENDAR.between(date(2024, 3, 1), date(2024, 3, 29))
@@ -56,14 +56,14 @@ def test_what_its_lineage_scored_counts_after_the_run_s_own_bundle_expired(tmp_p
     kept = {digest(old): old.manifest().to_bytes().decode()}
     told = whole.model_copy(update={"manifests": kept})
     again = ("a" * 64,)
-    lineage = {digest(THEIRS): Source(again, DAYS[1])}
+    lineage = {digest(THEIRS): ScoringBundle(again, DAYS[1])}
     found = read(tmp_path, told, lineage=lineage)
     assert (found.first, found.last) == (DAYS[0], DAYS[3]) and not any(found.fault(day) for day in DAYS[:4])
     assert [found.models[day] for day in DAYS[:4]] == [MODEL, MODEL, again, again]
     assert read(tmp_path, told).last == DAYS[1]
 
 
-def read(tmp_path: Path, *logs: ShadowLog, lineage: Mapping[str, Source] | None = None) -> Recorded:
+def read(tmp_path: Path, *logs: ShadowLog, lineage: Mapping[str, ScoringBundle] | None = None) -> Recorded:
     for number, one in enumerate(logs):
         write_atomic(tmp_path / "logs" / f"{number}.json", one.to_bytes())
     return read_recorded(tmp_path / "logs", MODEL, CALENDAR, lineage)

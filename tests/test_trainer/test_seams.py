@@ -17,7 +17,7 @@ from signals.market.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.audit.returns import silences
 from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 DAYS = xnys(date(2020, 1, 2), date(2021, 3, 31)).days
@@ -89,7 +89,7 @@ def paying(sessions: int, until: int, folder: Path) -> Manifest:
     rows = [f"dividend,{NAMES[t % 6]},{DAYS[t]},0.10" for t in range(min(until, sessions))]
     (folder / "actions.csv").write_text("kind,symbol,effective,cash\n" + "\n".join(rows) + "\n")
     return ingest(
-        Sources(bars, folder / "actions.csv"),
+        DeliveryFiles(bars, folder / "actions.csv"),
         folder / f"{sessions}-{until}",
         mapping=Mapping(),
         basis=PriceBasis.SPLIT_ADJUSTED,

@@ -13,7 +13,7 @@ import pytest
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
 from tests.fakes.labelled import market
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import LEARNERS, LearnerKind
@@ -22,8 +22,8 @@ from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
 from trainer.search import store
 from trainer.search.binned import BinnedRows
-from trainer.search.run import Arena, Found, Plan, search, steps
-from trainer.search.trial import State
+from trainer.search.run import Arena, Found, SearchPlan, search, steps
+from trainer.search.trial import TrialOutcome
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.splits.walk_forward import folds, walk_forward
 
@@ -51,8 +51,8 @@ def no_step(_: str) -> None:
     """Nobody watches."""
 
 
-def plan(folder: Path, trials: int = 6, seed: int = 1, workers: int = 1) -> Plan:
-    return Plan(folder, folder, trials, seed, Device.CPU, workers)
+def plan(folder: Path, trials: int = 6, seed: int = 1, workers: int = 1) -> SearchPlan:
+    return SearchPlan(folder, folder, trials, seed, FitDevice.CPU, workers)
 
 
 def run(arena: Arena, folder: Path, config: RecipeConfig = CONFIG, **changes: int) -> Found:
@@ -74,7 +74,7 @@ def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path,
     study = store.read(folder).studies[result.study]
     assert [trial.number for trial in study.trials] == list(range(6)) and result.history.tries == 6
     assert set(study.baselines) == {"as configured", "ridge", "+1 b"}
-    complete = [trial for trial in study.trials if trial.state is State.COMPLETED]
+    complete = [trial for trial in study.trials if trial.state is TrialOutcome.COMPLETED]
     assert {len(trial.net) for trial in complete} == {len(study.sessions)}
     assert all(set(trial.parameters) == {"num_leaves", "learning_rate", "lambda_l2"} for trial in study.trials)
     assert result.best.sharpe == max(trial.sharpe for trial in complete)
@@ -82,7 +82,7 @@ def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path,
 
 
 def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, found: tuple[Path, Found]) -> None:
-    learner = LEARNERS[found[1].config.learner](found[1].config, 1, Device.CPU)
+    learner = LEARNERS[found[1].config.learner](found[1].config, 1, FitDevice.CPU)
     rows, scores = BinnedRows.of(arena.rows), np.full(len(arena.rows), np.nan)
     for train, test in folds(arena.rows.t0, arena.rows.t1, 4):
         scores[test] = rows.score(learner, RowSet.of(train), RowSet.of(test))
@@ -93,7 +93,7 @@ def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, fo
 
 
 def test_baselines_are_fitted_in_bins_of_each_split_s_own(arena: Arena, found: tuple[Path, Found]) -> None:
-    learner = LEARNERS[CONFIG.learner](CONFIG, 1, Device.CPU)
+    learner = LEARNERS[CONFIG.learner](CONFIG, 1, FitDevice.CPU)
     scores = walk_forward(arena.rows, learner, groups=4, workers=1, step=no_step)
     kept = store.read(found[0]).studies[found[1].study].baselines["as configured"]
     np.testing.assert_array_equal(arena.net(scores), kept)
@@ -135,14 +135,14 @@ def test_a_trial_that_fails_is_kept_with_its_reason_and_the_search_goes_on(arena
     config = RecipeConfig(learner=LearnerKind.LOGISTIC, cpcv=CONFIG.cpcv, search=space)
     result = run(arena, tmp_path, config=config, trials=4)
     states = {trial.parameters["share"]: trial for trial in result.history.studies[result.study].trials}
-    assert states[1e-9].state is State.FAILED and "both extremes" in states[1e-9].reason
-    assert states[0.3].state is State.COMPLETED and result.history.tries == 4
+    assert states[1e-9].state is TrialOutcome.FAILED and "both extremes" in states[1e-9].reason
+    assert states[0.3].state is TrialOutcome.COMPLETED and result.history.tries == 4
 
 
 def test_laggards_are_pruned_and_keep_the_returns_they_have(arena: Arena, tmp_path: Path) -> None:
     result = run(arena, tmp_path, trials=14)
     study = result.history.studies[result.study]
-    pruned = [trial for trial in study.trials if trial.state is State.PRUNED]
+    pruned = [trial for trial in study.trials if trial.state is TrialOutcome.PRUNED]
     assert pruned and all(0 < len(trial.net) < len(study.sessions) for trial in pruned)
     assert result.history.tries == 14
 
@@ -161,7 +161,7 @@ def test_a_process_that_dies_leaves_a_trial_that_counts(arena: Arena, tmp_path: 
             run(arena, tmp_path, trials=4)
     result = run(arena, tmp_path, trials=6)
     states = [trial.state for trial in result.history.studies[result.study].trials]
-    assert states[2:4] == [State.INTERRUPTED] * 2 and len(states) == 6 and result.history.tries == 6
+    assert states[2:4] == [TrialOutcome.INTERRUPTED] * 2 and len(states) == 6 and result.history.tries == 6
 
 
 @pytest.fixture

@@ -25,12 +25,12 @@ from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
-from trainer.stacking.combiners import MIN_SESSIONS, Ridge, Weights
+from trainer.stacking.combiners import MIN_SESSIONS, RidgeCombiner, Weights
 from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
-from trainer.stacking.run import Request, StackLearner, stack
-from trainer.stacking.verdict import Record, records, rows_of
-from trainer.training.train import Request as TrainRequest
+from trainer.stacking.run import StackLearner, StackRequest, stack
+from trainer.stacking.verdict import ScoreRecord, records, rows_of
+from trainer.training.train import TrainingRequest as TrainRequest
 from trainer.training.train import train
 from trainer.validation.ic import Mean
 from trainer.validation.splits.cpcv import path_table
@@ -84,7 +84,7 @@ def test_a_stack_is_not_tested_on_sessions_whose_labels_it_learned_from() -> Non
     members = market((0.2, 0.1))
     spoiled = members.label.copy()
     spoiled[members.group == 2] = np.random.default_rng(9).normal(size=(SESSIONS // GROUPS, NAMES))
-    before, after = prove(members, Ridge((1, 1))), prove(replace(members, label=spoiled), Ridge((1, 1)))
+    before, after = prove(members, RidgeCombiner((1, 1))), prove(replace(members, label=spoiled), RidgeCombiner((1, 1)))
     everyone = (True, True)
     np.testing.assert_array_equal(before.by_group[2].learned[everyone], after.by_group[2].learned[everyone])  # type: ignore[union-attr]
     assert not np.array_equal(before.by_group[3].learned[everyone], after.by_group[3].learned[everyone])  # type: ignore[union-attr]
@@ -95,7 +95,7 @@ def test_nothing_of_the_future_enters_a_walk_forward_stack() -> None:
     members = market((0.2, 0.1))
     spoiled = members.label.copy()
     spoiled[members.group >= 4] = np.random.default_rng(9).normal(size=(2 * SESSIONS // GROUPS, NAMES))
-    before, after = (prove(m, Ridge((1, 1))).forward for m in (members, replace(members, label=spoiled)))
+    before, after = (prove(m, RidgeCombiner((1, 1))).forward for m in (members, replace(members, label=spoiled)))
     np.testing.assert_array_equal(before[members.group <= 4], after[members.group <= 4])
     assert np.isnan(before[members.group < 2]).all()
 
@@ -105,7 +105,7 @@ def test_ridge_weights_by_hand() -> None:
     rng = np.random.default_rng(3)
     scores = rng.normal(size=(2, 400, 50))
     label = 0.3 * scores[0] + 0.1 * scores[1] + rng.normal(size=(400, 50))
-    learned = Ridge((1, 1)).fit(scores, label, np.ones(400, bool)).learned[True, True]
+    learned = RidgeCombiner((1, 1)).fit(scores, label, np.ones(400, bool)).learned[True, True]
     assert learned.sum() == pytest.approx(1.0)
     assert learned[0] / learned[1] == pytest.approx(3.0, rel=0.15)
 
@@ -114,7 +114,7 @@ def test_a_harmful_member_weighs_nothing_and_never_less() -> None:
     rng = np.random.default_rng(4)
     scores = rng.normal(size=(2, 300, 40))
     label = 0.3 * scores[0] - 0.2 * scores[1] + rng.normal(size=(300, 40))
-    learned = Ridge((1, 1)).fit(scores, label, np.ones(300, bool)).learned[True, True]
+    learned = RidgeCombiner((1, 1)).fit(scores, label, np.ones(300, bool)).learned[True, True]
     assert learned.tolist() == [1.0, 0.0]
 
 
@@ -124,7 +124,7 @@ def test_a_missing_member_leaves_the_others_weights_and_without_those_the_config
     rng = np.random.default_rng(5)
     scores = rng.normal(size=(3, 400, 20))
     label = scores[0] * 0.3 + scores[1] * 0.1 + rng.normal(size=(400, 20))
-    weights = Ridge((2.0, 1.0, 1.0)).fit(scores, label, np.ones(400, bool))
+    weights = RidgeCombiner((2.0, 1.0, 1.0)).fit(scores, label, np.ones(400, bool))
     assert len(weights.learned) == 7
     pair = scores.copy()
     pair[2] = np.nan
@@ -133,13 +133,13 @@ def test_a_missing_member_leaves_the_others_weights_and_without_those_the_config
     unlearned = Weights({}, np.array([2.0, 1.0, 1.0]))
     np.testing.assert_allclose(unlearned.combine(pair), 2.0 * scores[0] + scores[1])
     assert np.isnan(unlearned.combine(np.full((3, 2, 2), np.nan))).all()
-    few = Ridge((2.0, 1.0, 1.0)).fit(scores, label, np.arange(400) < MIN_SESSIONS - 1)
+    few = RidgeCombiner((2.0, 1.0, 1.0)).fit(scores, label, np.arange(400) < MIN_SESSIONS - 1)
     assert few.learned == {}
 
 
 def test_a_sleeve_absent_for_a_stretch_still_gives_scores_there() -> None:
     members = market((0.2, 0.2), absent=(1, slice(250, 300)))
-    proof = prove(members, Ridge((1, 1)))
+    proof = prove(members, RidgeCombiner((1, 1)))
     assert np.isfinite(proof.out_of_fold).all()
     assert np.isfinite(proof.forward[members.group >= 2]).all()
 
@@ -147,7 +147,7 @@ def test_a_sleeve_absent_for_a_stretch_still_gives_scores_there() -> None:
 def test_the_weights_do_on_a_device_what_they_did_here() -> None:
     """The router's blend of one session, with the learned weights, ranks names as the stack does."""
     members = market((0.2, 0.1))
-    proof = prove(members, Ridge((1, 1)))
+    proof = prove(members, RidgeCombiner((1, 1)))
     assert isinstance(proof.whole, Weights)
     learned = proof.whole.learned[True, True]
     day = members.sessions[100].astype(object)
@@ -160,8 +160,8 @@ def test_the_weights_do_on_a_device_what_they_did_here() -> None:
 
 def judged(members: Members) -> dict[str, bool]:
     following = all_filled(members.label / 5)
-    average = prove(members, Ridge((1, 1)))
-    found = records(members, prove(members, Ridge((1, 1))), average, following)
+    average = prove(members, RidgeCombiner((1, 1)))
+    found = records(members, prove(members, RidgeCombiner((1, 1))), average, following)
     return {row.what: row.passed for row in rows_of(found, members.horizon)}
 
 
@@ -179,14 +179,14 @@ def test_an_advantage_out_of_fold_needs_more_than_the_noise_of_folds_that_share_
     own = np.zeros(400)
     difference = np.tile([1.0, -1.0], 200) / 100
     difference += t * difference.std(ddof=1) / np.sqrt(400)
-    plain = Record(Mean(0.0, 0.0, np.nan, 400), Mean(0.0, 0.0, np.nan, 400), own, np.zeros(40), 1)
+    plain = ScoreRecord(Mean(0.0, 0.0, np.nan, 400), Mean(0.0, 0.0, np.nan, 400), own, np.zeros(40), 1)
     found = {"a": plain, "weighted average": plain, "stack": replace(plain, series=own + difference)}
     [row] = [row for row in rows_of(found, 1) if row.what.startswith("t of the IC's advantage, 2.30")]
     assert row.stack == pytest.approx(t) and row.passed is is_enough
 
 
 def test_a_book_that_never_moved_is_never_better() -> None:
-    still = Record(Mean(0.0, 0.0, float("nan"), 9), Mean(0.0, 0.0, float("nan"), 9), np.zeros(9), np.zeros(40), 1)
+    still = ScoreRecord(Mean(0.0, 0.0, float("nan"), 9), Mean(0.0, 0.0, float("nan"), 9), np.zeros(9), np.zeros(40), 1)
     moved = replace(still, net=np.random.default_rng(1).normal(0.001, 0.01, 40))
     rows = {row.what: row.passed for row in rows_of({"a": moved, "weighted average": still, "stack": still}, 5)}
     assert not rows["walk-forward Sharpe ratio a year, net"]
@@ -196,7 +196,7 @@ def test_a_book_that_never_moved_is_never_better() -> None:
 def test_two_groups_are_too_few() -> None:
     members = market((0.1, 0.1))
     with pytest.raises(TooLittleHistory, match="groups"):
-        prove(replace(members, groups=2), Ridge((1, 1)))
+        prove(replace(members, groups=2), RidgeCombiner((1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -220,8 +220,8 @@ def runs(data: Path) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
-def asked(runs: tuple[Path, ...], data: Path, to: Path, learner: StackLearner = StackLearner.RIDGE) -> Request:
-    return Request(runs, data, to, {"equities_xs": 1.0}, learner, 1, "test")
+def asked(runs: tuple[Path, ...], data: Path, to: Path, learner: StackLearner = StackLearner.RIDGE) -> StackRequest:
+    return StackRequest(runs, data, to, {"equities_xs": 1.0}, learner, 1, "test")
 
 
 @pytest.mark.parametrize("learner", list(StackLearner))

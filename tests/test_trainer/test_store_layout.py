@@ -24,7 +24,7 @@ from tests.fakes.bundles import FAR, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, run_folder
 from trainer.publishing import keys as sign
-from trainer.publishing.publish import Publication, Request, publish
+from trainer.publishing.publish import Publication, PublishRequest, publish
 from trainer.publishing.rollback import grant_of
 
 SLEEVE = "equities_xs"
@@ -61,7 +61,7 @@ class World:
         return folder
 
     def publish(self, role: Role, seed: int = 3) -> Publication:
-        request = Request(self.run(seed), role, self.keys, self.store, CREATED, "unproven" * (role is Role.EVALUATION))
+        request = PublishRequest(self.run(seed), role, self.keys, self.store, CREATED, "unproven" * (role is Role.EVALUATION))
         return publish(request, weekdays(), SPECS)
 
     def pull(self, roles: Sequence[Role] = TRADED) -> BundlePull:

@@ -30,7 +30,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs.run_folder import write_run
-from trainer.training.train import Request, steps, train
+from trainer.training.train import TrainingRequest, steps, train
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = RECIPES["equities_xs"]
@@ -64,8 +64,8 @@ FILES = {
 }
 
 
-def request(data: Path, run: Path, /, **changes: object) -> Request:
-    plain = Request(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
+def request(data: Path, run: Path, /, **changes: object) -> TrainingRequest:
+    plain = TrainingRequest(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
     return replace(plain, **changes)
 
 

@@ -14,7 +14,7 @@ from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, CHALLENGER, case
 from trainer.__main__ import app
 from trainer.promotion import champions, history
-from trainer.promotion.bars.case import Verdict
+from trainer.promotion.bars.case import PromotionVerdict
 from trainer.promotion.bars.judge import RULES, judge
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS
@@ -71,7 +71,7 @@ def test_a_record_of_the_first_rules_is_read_and_told_apart(tmp_path: Path) -> N
     found = champions.audit(tmp_path)
     assert found.earlier == (1,) and found.records.records == 2
     first = history.read(tmp_path / CHAMPIONS).records[0]
-    assert Verdict.of(first).is_promoted and Verdict.of(first).rows[0].power == ""
+    assert PromotionVerdict.of(first).is_promoted and PromotionVerdict.of(first).rows[0].power == ""
     done = CliRunner().invoke(app, ["history", "--registry", str(tmp_path), "--verify"])
     assert done.exit_code == 0 and "Records 1 were judged under earlier rules" in done.stdout
     assert "every verdict follows again" not in done.stdout

@@ -10,22 +10,22 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import TooLittleHistory
 from signals.market.bars import Floats
 from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.engine import Course, Policy
+from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import annual_sharpe, beside, drawdown, regimes_before, worth
-from trainer.backtest.subject import Settings, trade
+from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.validation.book import next_opens
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
-IC = InformationCoefficient(0.05, 6.0, 20.0)
+IC = SizingCoefficient(0.05, 6.0, 20.0)
 EQUITY = 1_000_000.0
 
 
@@ -54,8 +54,8 @@ def books(archive: Archive, scores: Floats) -> tuple[WeightPath, ...]:
 @pytest.fixture(scope="module")
 def course(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> Course:
     """The order-exact book of the first scores over the same sessions."""
-    policy = Policy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
-    settings = Settings(PORTFOLIO, ExecutionConfig(), EQUITY)
+    policy = BacktestPolicy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    settings = BookSettings(PORTFOLIO, ExecutionConfig(), EQUITY)
     return trade(
         archive,
         policy,
@@ -123,7 +123,7 @@ def test_net_returns_compound_to_the_book_s_value(books: tuple[WeightPath, ...])
 
 
 def test_an_ic_that_is_not_positive_holds_nothing(archive: Archive, scores: Floats) -> None:
-    flat = weight_paths(archive, scores[:1], PORTFOLIO, InformationCoefficient(-0.01, -3.0, 20.0), 5, equity_usd=EQUITY)[0]
+    flat = weight_paths(archive, scores[:1], PORTFOLIO, SizingCoefficient(-0.01, -3.0, 20.0), 5, equity_usd=EQUITY)[0]
     assert not flat.nav.turnover.any() and not flat.net.any()
 
 

@@ -27,7 +27,7 @@ from signals.sleeves.risk import RISK
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.scored import Origin
-from trainer.curation.store import FolderStore
+from trainer.curation.store import FolderObjectStore
 
 KEYSET, ROOT = "keyset.json", "root.pub"
 MEND = "Name a bundle's folder, or the store that it was published to"
@@ -111,7 +111,7 @@ def forecasts(archive: Archive, place: Path, trust: Path | None, *, in_sample: b
 def has_forecasts(place: Path) -> bool:
     """Whether the store that `place` is, or lies in, holds a risk bundle."""
     store = store_of(place)
-    return store is not None and find_latest(FolderStore(store).get, (RISK.name,), TRADED) is not None
+    return store is not None and find_latest(FolderObjectStore(store).get, (RISK.name,), TRADED) is not None
 
 
 def store_of(place: Path) -> Path | None:
@@ -176,7 +176,7 @@ def name_of(manifest: BundleManifest) -> str:
 
 
 def _newest(store: Path, sleeves: tuple[str, ...]) -> Path:
-    latest = find_latest(FolderStore(store).get, sleeves, TRADED)
+    latest = find_latest(FolderObjectStore(store).get, sleeves, TRADED)
     if latest is None:
         raise FixInput("no bundle is published here", where=str(store), fix=MEND)
     return store / latest.place / latest.folder

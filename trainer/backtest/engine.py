@@ -26,18 +26,18 @@ from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs,
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.direct import DirectBroker
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
-from execution.planning.entries import Entry
+from execution.planning.entries import EntryStyle
 from execution.planning.plan import sending_order
 from execution.planning.pretrade import Pending, refusal, reserved
 from execution.planning.restating import new_names
 from execution.planning.sending import circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Session
@@ -52,7 +52,7 @@ Progress = Callable[[date], None]
 
 
 @dataclass(frozen=True)
-class Policy:
+class BacktestPolicy:
     """What decides: the device's settings, and by which IC the book is sized.
 
     Attributes
@@ -63,7 +63,7 @@ class Policy:
 
     portfolio: PortfolioConfig
     execution: ExecutionConfig
-    ic: InformationCoefficient
+    ic: SizingCoefficient
     horizon_sessions: int
     code_version: str
     ramp_sessions: int = 5
@@ -87,7 +87,7 @@ class OrderRow:
 
 
 @dataclass(frozen=True)
-class Day:
+class BacktestDay:
     """One session.
 
     Attributes
@@ -132,7 +132,7 @@ class Course:
     """A whole backtest; one whose book is ruined ends with that session."""
 
     start_equity: Decimal
-    days: tuple[Day, ...]
+    days: tuple[BacktestDay, ...]
     orders: tuple[OrderRow, ...]
     fills: tuple[Fill, ...]
 
@@ -144,7 +144,7 @@ class Course:
 
 
 @dataclass
-class Desk:
+class OrderBatch:
     """The orders of one session on their way."""
 
     broker: DirectBroker
@@ -226,16 +226,18 @@ class Desk:
 def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> DirectBroker:
     """Open an exchange in memory on the archive's bars, standing at the close before the session `first`."""
     calendar = archive.manifest.calendar
-    market = Market(archive.whole, calendar, archive.actions, basis=archive.manifest.basis)
+    market = MarketData(archive.whole, calendar, archive.actions, basis=archive.manifest.basis)
     start = calendar.session(calendar.previous(first)).close
-    return DirectBroker(Exchange(market, VirtualClock(start), seed=seed, config=config))
+    return DirectBroker(Exchange(market, ExchangeVirtualClock(start), seed=seed, config=config))
 
 
 class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
-    def __init__(self, archive: Archive, broker: DirectBroker, policy: Policy, volatility_on: VolatilityOn = lambda asof: {}) -> None:
-        if policy.execution.entry.kind is not Entry.OPG:
+    def __init__(
+        self, archive: Archive, broker: DirectBroker, policy: BacktestPolicy, volatility_on: VolatilityOn = lambda asof: {}
+    ) -> None:
+        if policy.execution.entry.kind is not EntryStyle.OPG:
             raise FixInput(
                 f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
                 where="execution.entry.kind",
@@ -259,7 +261,7 @@ class Backtest:
         """
         start = self._broker.account().equity
         before, real = start, start
-        rows: list[Day] = []
+        rows: list[BacktestDay] = []
         orders: list[OrderRow] = []
         fills: list[Fill] = []
         for session in days:
@@ -273,7 +275,9 @@ class Backtest:
                 break
         return Course(start, tuple(rows), tuple(orders), tuple(fills))
 
-    def _session(self, session: date, scores_on: ScoresOn, before: Decimal, real: Decimal) -> tuple[Day, list[OrderRow], tuple[Fill, ...]]:
+    def _session(
+        self, session: date, scores_on: ScoresOn, before: Decimal, real: Decimal
+    ) -> tuple[BacktestDay, list[OrderRow], tuple[Fill, ...]]:
         calendar = self._archive.manifest.calendar
         day, asof = calendar.session(session), calendar.previous(session)
         self._broker.advance(day.at(PLAN_AT))
@@ -291,7 +295,7 @@ class Backtest:
         auction = spread_due((f for f in fills if f.at < _confirmation(day)), liquidity)
         values = [p.quantity * p.current_price for p in closing if p.current_price is not None]
         return (
-            Day(
+            BacktestDay(
                 session,
                 account.equity,
                 real + (account.equity - before) + costs.total,
@@ -309,7 +313,7 @@ class Backtest:
             fills,
         )
 
-    def _desk(self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]) -> tuple[Desk | None, str]:
+    def _desk(self, session: date, asof: date, scores: Scores | None, held: tuple[Position, ...]) -> tuple[OrderBatch | None, str]:
         if scores is None or self._archive.is_red(asof):
             return None, f"the data of {asof} are RED" if self._archive.is_red(asof) else "no scores"
         policy = self._policy
@@ -331,7 +335,7 @@ class Backtest:
             return None, str(error)
         self._plans += 1
         self._last = plan
-        return Desk(self._broker, plan, policy.execution), ""
+        return OrderBatch(self._broker, plan, policy.execution), ""
 
     def _liquidity(self, session: date, asof: date) -> dict[str, Liquidity]:
         """By what was known on the evening before, under the names of the session."""
@@ -363,7 +367,7 @@ class Backtest:
         )
 
 
-def _trade(desk: Desk, broker: DirectBroker, day: Session) -> None:
+def _trade(desk: OrderBatch, broker: DirectBroker, day: Session) -> None:
     """Send the auction's orders, then what is left to send once the market is open."""
     broker.advance(day.at(TRADE_AT))
     desk.send(intent for intent in desk.plan.intents if intent.time_in_force is TimeInForce.OPG)

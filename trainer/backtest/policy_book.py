@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient, kelly_growth
+from portfolio.risk.kelly import SizingCoefficient, kelly_growth
 from signals.market.bars import Floats
 from signals.monitoring.expectation import PolicyBook
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe, sharpe_interval
 from trainer.backtest.weights import WeightPath, weight_paths
-from trainer.samples.source import Source
+from trainer.samples.source import TrainingBars
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import BLOCK_SESSIONS, Mean, block_mean
 
 EQUITY_USD = 1_000_000.0
 
 
-def policy_book(data: Path, source: Source, forward: Floats, ic: Mean, k: int) -> dict[str, Any]:
+def policy_book(data: Path, source: TrainingBars, forward: Floats, ic: Mean, k: int) -> dict[str, Any]:
     """Trade walk-forward scores by the policy and return the book's figures, as evidence carries them.
 
     Parameters
@@ -49,7 +49,7 @@ def policy_book(data: Path, source: Source, forward: Floats, ic: Mean, k: int) -
     net, gross = np.empty(0), np.empty(0)
     if np.isfinite(ic.t) and ic.mean > 0.0 and int(np.isfinite(forward).any(axis=1).sum()) > 1:
         archive = open_archive(data, source.manifest.snapshot_id)
-        sized = InformationCoefficient(ic.mean, ic.t, None).before_evidence()
+        sized = SizingCoefficient(ic.mean, ic.t, None).before_evidence()
         [book] = weight_paths(archive, _placed(archive, source, forward)[None], config, sized, k, equity_usd=EQUITY_USD)
         net, gross = begun(book)
     return figures_of(net, gross, config.kelly_fraction).model_dump(mode="json")
@@ -90,7 +90,7 @@ def figures_of(net: Floats, gross: Floats, fraction: float) -> PolicyBook:
     )
 
 
-def _placed(archive: Archive, source: Source, forward: Floats) -> Floats:
+def _placed(archive: Archive, source: TrainingBars, forward: Floats) -> Floats:
     """Return scores of the source's axes on those of the whole archive."""
     bars = source.bars
     first, last = (day.astype(object) for day in bars.sessions[[0, -1]])

@@ -26,9 +26,9 @@ from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
 from trainer.backtest.engine import Progress
 from trainer.backtest.scored import Evenings, Origin, tradable
-from trainer.backtest.subject import Settings, trade
+from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
-from trainer.backtest.tables import Context, fills_table, nav_table, orders_table, parquet
+from trainer.backtest.tables import TableContext, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
 from trainer.runs import artefacts, looks
 from trainer.runs.looks import Look
@@ -41,7 +41,7 @@ ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", 
 
 
 @dataclass(frozen=True)
-class Request:
+class BacktestRequest:
     """What is backtested.
 
     Attributes
@@ -67,7 +67,7 @@ class Request:
     data: Path
     first: date
     last: date
-    settings: Settings
+    settings: BookSettings
     code_version: str
     benchmark: str = ""
     bundle: Path | None = None
@@ -85,7 +85,7 @@ class Result:
     files: Mapping[str, bytes]
 
 
-def backtest(request: Request, step: Progress = lambda day: None) -> Result:
+def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Result:
     """Trade the range and return every figure and file of it.
 
     Raises
@@ -110,7 +110,7 @@ def backtest(request: Request, step: Progress = lambda day: None) -> Result:
     risk = _risk(request, archive)
     volatility_on = risk.on if risk else lambda asof: {}
     course = trade(archive, policy, request.settings, list(days), evenings.on, step, volatility_on)
-    nav = nav_table(course, Context(archive, evenings, benchmark))
+    nav = nav_table(course, TableContext(archive, evenings, benchmark))
     told = summary(course, archive, benchmark)
     figures = {
         **told,
@@ -204,7 +204,7 @@ def warnings_of(figures: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _traded(request: Request) -> Traded:
+def _traded(request: BacktestRequest) -> Traded:
     if request.run is not None and request.bundle is None and not request.is_told_in_sample:
         return of_run(request.run, request.data, request.last)
     if request.bundle is not None and request.run is None:
@@ -216,7 +216,7 @@ def _traded(request: Request) -> Traded:
     )
 
 
-def _risk(request: Request, archive: Archive) -> Forecasts | None:
+def _risk(request: BacktestRequest, archive: Archive) -> Forecasts | None:
     """Forecasts of the risk bundle that was named, or of the bundle's own store; None where there is none."""
     place = request.risk
     if place is None and request.bundle is not None and has_forecasts(request.bundle):
@@ -226,13 +226,13 @@ def _risk(request: Request, archive: Archive) -> Forecasts | None:
     return forecasts(archive, place, request.trust, in_sample=request.is_told_in_sample)
 
 
-def _left_out(archive: Archive, request: Request, days: Sequence[date]) -> int:
+def _left_out(archive: Archive, request: BacktestRequest, days: Sequence[date]) -> int:
     calendar = archive.manifest.calendar
     asked = calendar.between(max(request.first, archive.manifest.first), min(request.last, archive.manifest.last))
     return len(asked) - len(days)
 
 
-def _provenance(traded: Traded, request: Request) -> dict[str, Any]:
+def _provenance(traded: Traded, request: BacktestRequest) -> dict[str, Any]:
     settings, manifest = request.settings, traded.archive.manifest
     return {
         **traded.provenance,

@@ -20,7 +20,7 @@ from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
-from trainer.backtest.subject import Subject
+from trainer.backtest.subject import BacktestSubject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
 
 OPENED = "promotion/holdout.parquet"
@@ -105,7 +105,7 @@ class Scored:
         return ", ".join([*parts, f"published model from {self.model_from} to {self.archive.manifest.last}"])
 
 
-def scored(subject: Subject) -> Scored:
+def scored(subject: BacktestSubject) -> Scored:
     """Read every unseen score of a run.
 
     Raises

@@ -12,12 +12,12 @@ from typing import Any
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.config import load
 from signals.errors import FixInput, NotASession
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.engine import Backtest, Course, Policy, Progress, ScoresOn, VolatilityOn, opened
+from trainer.backtest.engine import Backtest, BacktestPolicy, Course, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
 from trainer.publishing.sizing import sizing
 
@@ -25,7 +25,7 @@ CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
-class Settings:
+class BookSettings:
     """What a person chose for the book.
 
     Attributes
@@ -55,7 +55,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class BacktestSubject:
     """A run folder with the very version of the dataset that it was trained on."""
 
     run: Path
@@ -63,7 +63,7 @@ class Subject:
     archive: Archive
 
     @property
-    def ic(self) -> InformationCoefficient:
+    def ic(self) -> SizingCoefficient:
         """The walk-forward evidence, by which a device sizes this run's book; it is of the whole range."""
         return sizing(self.evidence, str(self.run))
 
@@ -73,13 +73,13 @@ class Subject:
         trained = (self.archive.manifest.first, until)
         return run_scores(self.archive, str(self.evidence["sleeve"]), self.run / name, trained)
 
-    def policy(self, settings: Settings, code_version: str) -> Policy:
+    def policy(self, settings: BookSettings, code_version: str) -> BacktestPolicy:
         """Return the policy that trades this run."""
         horizon = int(self.evidence["horizon"])
-        return Policy(settings.portfolio, settings.execution, self.ic, horizon, code_version)
+        return BacktestPolicy(settings.portfolio, settings.execution, self.ic, horizon, code_version)
 
 
-def subject_of(run: Path, data: Path) -> Subject:
+def subject_of(run: Path, data: Path) -> BacktestSubject:
     """Read a run's evidence and open its dataset.
 
     Raises
@@ -91,16 +91,16 @@ def subject_of(run: Path, data: Path) -> Subject:
     missing = [key for key in ("snapshot_id", "sleeve", "horizon", "ic", "last_label_session") if key not in evidence]
     if missing:
         raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), fix="Train again with this version")
-    return Subject(run, evidence, open_archive(data, str(evidence["snapshot_id"])))
+    return BacktestSubject(run, evidence, open_archive(data, str(evidence["snapshot_id"])))
 
 
-def settings_of(configs: Path | None, *, equity_usd: float, fixed_ic: float | None, seed: int = 0) -> Settings:
+def settings_of(configs: Path | None, *, equity_usd: float, fixed_ic: float | None, seed: int = 0) -> BookSettings:
     """Read `portfolio.yml` and `execution.yml` of a folder of settings; the defaults where there is none."""
     portfolio = load(configs / "portfolio.yml", PortfolioConfig) if configs else PortfolioConfig()
     execution = load(configs / "execution.yml", ExecutionConfig) if configs else ExecutionConfig()
     if fixed_ic is not None:
         portfolio = portfolio.model_copy(update={"fixed_ic": fixed_ic})
-    return Settings(portfolio, execution, equity_usd, seed)
+    return BookSettings(portfolio, execution, equity_usd, seed)
 
 
 def trade_sessions(archive: Archive, first: date | None, last: date | None, scored: tuple[date, ...]) -> list[date]:
@@ -125,8 +125,8 @@ def trade_sessions(archive: Archive, first: date | None, last: date | None, scor
 
 def trade(
     archive: Archive,
-    policy: Policy,
-    settings: Settings,
+    policy: BacktestPolicy,
+    settings: BookSettings,
     days: list[date],
     scores_on: ScoresOn,
     step: Progress = lambda day: None,

@@ -13,12 +13,12 @@ from signals.errors import TooLittleHistory
 from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark, universe
-from trainer.backtest.engine import Course, Day
+from trainer.backtest.engine import BacktestDay, Course
 from trainer.backtest.figures import by_regime, by_year, regimes_before, worth
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 
-def traded_days(course: Course) -> tuple[Day, ...]:
+def traded_days(course: Course) -> tuple[BacktestDay, ...]:
     """Days from the first plan on: before it there was no book to judge.
 
     Raises
@@ -95,17 +95,17 @@ def _returns(course: Course, values: list[Decimal]) -> Floats:
     return found
 
 
-def _funded(days: tuple[Day, ...]) -> tuple[Day, ...]:
+def _funded(days: tuple[BacktestDay, ...]) -> tuple[BacktestDay, ...]:
     """Days with a positive paper value: of no other does a fraction say anything."""
     return tuple(day for day in days if day.equity > 0)
 
 
-def _turnover(days: tuple[Day, ...]) -> dict[str, float]:
+def _turnover(days: tuple[BacktestDay, ...]) -> dict[str, float]:
     one_way = np.array([float(day.traded / day.equity) / 2.0 for day in _funded(days)] or [0.0])
     return {"per_session": float(one_way.mean()), "annual": float(one_way.mean()) * SESSIONS_PER_YEAR}
 
 
-def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
+def _exposure(days: tuple[BacktestDay, ...]) -> dict[str, float]:
     gross = np.array([float(day.gross / day.equity) for day in _funded(days)] or [0.0])
     net = np.array([float(day.net / day.equity) for day in _funded(days)] or [0.0])
     return {
@@ -118,7 +118,7 @@ def _exposure(days: tuple[Day, ...]) -> dict[str, float]:
     }
 
 
-def _costs(days: tuple[Day, ...]) -> dict[str, Any]:
+def _costs(days: tuple[BacktestDay, ...]) -> dict[str, Any]:
     paid = {  # 0.0 -: no cost is 0, not -0
         "auction_slippage": 0.0 - sum(float(day.auction) for day in days),
         "spread": 0.0 - sum(float(day.spread - day.auction) for day in days),

@@ -23,7 +23,7 @@ from execution.fills import Fill
 from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark
-from trainer.backtest.engine import Course, Day
+from trainer.backtest.engine import BacktestDay, Course
 from trainer.backtest.figures import regimes_before
 from trainer.backtest.scored import Evenings
 
@@ -34,7 +34,7 @@ ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
-class Context:
+class TableContext:
     """What the sessions of a course are told with."""
 
     archive: Archive
@@ -81,7 +81,7 @@ def fills_table(course: Course) -> pa.Table:
     )
 
 
-def nav_table(course: Course, context: Context) -> pa.Table:
+def nav_table(course: Course, context: TableContext) -> pa.Table:
     """One row a session: values in USD at the close, costs not positive, the benchmark from the same start."""
     days, calendar = course.days, context.archive.manifest.calendar
     costs = _costs(course)
@@ -143,7 +143,7 @@ def _fees(fills: Iterable[Fill], sessions: Sequence[date]) -> tuple[list[Decimal
     return list(sec.values()), list(taf.values())
 
 
-def _chain(days: Sequence[Day], costs: dict[str, list[Decimal]]) -> dict[str, list[Decimal]]:
+def _chain(days: Sequence[BacktestDay], costs: dict[str, list[Decimal]]) -> dict[str, list[Decimal]]:
     """Equity with ever more of the costs taken off; the last is the engine's own net value, to the cent."""
     steps = {
         "gross_equity": [day.costs.dividends for day in days],

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Part
 from signals.errors import FixInput
 from signals.files import sha256_of_file
@@ -19,9 +19,9 @@ from signals.monitoring.expectation import policy_book_of
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
-from trainer.backtest.engine import Policy
+from trainer.backtest.engine import BacktestPolicy
 from trainer.backtest.scored import Evenings, scored
-from trainer.backtest.subject import Settings, Subject, subject_of
+from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Traded:
     Attributes
     ----------
     evenings : Evenings
-    ic : InformationCoefficient
+    ic : SizingCoefficient
     horizon : int
         k, sessions.
     trials : mapping or None
@@ -44,15 +44,15 @@ class Traded:
 
     archive: Archive
     evenings: Evenings
-    ic: InformationCoefficient
+    ic: SizingCoefficient
     horizon: int
     trials: Mapping[str, Any] | None
     provenance: Mapping[str, Any]
     model: str
 
-    def policy(self, settings: Settings, code_version: str) -> Policy:
+    def policy(self, settings: BookSettings, code_version: str) -> BacktestPolicy:
         """Return the policy that trades these scores."""
-        return Policy(settings.portfolio, settings.execution, self.ic, self.horizon, code_version)
+        return BacktestPolicy(settings.portfolio, settings.execution, self.ic, self.horizon, code_version)
 
 
 def of_run(run: Path, data: Path, last: date) -> Traded:
@@ -88,7 +88,7 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
     return Traded(
         archive,
         BundleScored(archive, bundle, in_sample),
-        InformationCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None),
+        SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None),
         manifest.horizon_sessions,
         evidence.get("trials"),
         {
@@ -124,7 +124,7 @@ def _knows(data: Path, manifest: Manifest, snapshots: tuple[str, ...]) -> bool:
     return any(read_manifest(data, version).snapshot_id in snapshots for version in range(manifest.version, 0, -1))
 
 
-def _reaching(subject: Subject, data: Path, last: date) -> Subject:
+def _reaching(subject: BacktestSubject, data: Path, last: date) -> BacktestSubject:
     """Return the subject on its dataset's newest version where the range goes on after what the run was given."""
     kept = subject.archive
     if last <= kept.manifest.last:

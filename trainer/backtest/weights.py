@@ -19,7 +19,7 @@ from execution.costs.spread import half_spread
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
 from portfolio.nav import Nav, NavCosts, net_asset_value
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
 from signals.audit.extremes import waits
 from signals.errors import SkipSession, TooLittleHistory
@@ -58,7 +58,7 @@ def weight_paths(
     archive: Archive,
     values: Floats,
     portfolio: PortfolioConfig,
-    ic: InformationCoefficient,
+    ic: SizingCoefficient,
     horizon: int,
     *,
     equity_usd: float,
@@ -72,7 +72,7 @@ def weight_paths(
     values : float64, shape (P, T, N)
         Scores on the columns of `archive.whole`; NaN where there are none.
     portfolio : PortfolioConfig
-    ic : InformationCoefficient
+    ic : SizingCoefficient
         Sizes every book.
     horizon : int
         k, sessions.
@@ -156,7 +156,7 @@ class _Book:
         return self.held
 
 
-def _risk(bars: Bars, row: int, horizon: int, ic: InformationCoefficient) -> RiskModel | None:
+def _risk(bars: Bars, row: int, horizon: int, ic: SizingCoefficient) -> RiskModel | None:
     try:
         return estimate(bars.rows(max(0, row - WINDOW_SESSIONS + 1), row + 1), horizon, ic)
     except TooLittleHistory:

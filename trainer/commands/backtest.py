@@ -66,7 +66,7 @@ def backtest(
     Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
     """
     from signals.code_version import code_version
-    from trainer.backtest.run import Request
+    from trainer.backtest.run import BacktestRequest
     from trainer.backtest.run import backtest as run_backtest
     from trainer.backtest.subject import settings_of
     from trainer.reports.backtest import report_files, rows_of
@@ -75,7 +75,7 @@ def backtest(
         raise FixInput("the folder exists", where=str(to), fix="Name a new one")
     first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
-    request = Request(
+    request = BacktestRequest(
         run, data, first, last, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample, risk=risk
     )
     with _progress(shown=not as_json) as step:

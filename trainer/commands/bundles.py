@@ -17,7 +17,7 @@ from signals.text.console import emit
 from trainer.clock import now
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
-from trainer.publishing.publish import KEYSET, Publication, Request, is_retraining, last_training_session, publish
+from trainer.publishing.publish import KEYSET, Publication, PublishRequest, is_retraining, last_training_session, publish
 from trainer.publishing.remote import deliver_keyset, publish_remote
 from trainer.publishing.stores import Endpoint, S3Credentials, objects_at
 
@@ -99,7 +99,7 @@ def publish_command(
 
         require_head(registry, run, role)
     last = last_training_session(run)
-    request = Request(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
+    request = PublishRequest(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
     calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = {name: sleeve.spec for name, sleeve in SLEEVES.items()}
     if is_s3(to):

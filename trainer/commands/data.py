@@ -32,7 +32,7 @@ from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.deliveries.receipts import Scope
 from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
-from trainer.curation.ingest import Sources, whole_delivery
+from trainer.curation.ingest import DeliveryFiles, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.vendors.mapping import read_mapping
 from trainer.publishing.dataset import Signer, sign_in_place
@@ -121,7 +121,7 @@ def ingest(
     remarks: list[str] = []
     with Console(stderr=True).status(Text(f"curating {bars or actions or universe}")):
         manifest = ingest_files(
-            Sources(bars, actions, universe),
+            DeliveryFiles(bars, actions, universe),
             to,
             mapping=read_mapping(mapping),
             name=name,

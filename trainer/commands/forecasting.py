@@ -47,7 +47,7 @@ def train_risk(
     """
     from signals.code_version import code_version
     from trainer.forecasting.report import rows_of
-    from trainer.forecasting.training import Request, steps, train
+    from trainer.forecasting.training import ForecastRequest, steps, train
     from trainer.learners.fanout import cluster as connected
     from trainer.recipes.risk import RiskConfig
 
@@ -59,7 +59,7 @@ def train_risk(
             fix="Leave it out; configs/sleeves/risk.yml holds what can be chosen",
         )
     chosen = load(config, RiskConfig) if config else RiskConfig()
-    request = Request(
+    request = ForecastRequest(
         data=data, run=run, start=start, end=end, symbols=symbols, seed=seed, workers=workers, code_version=code_version("trainer")
     )
     with connected(cluster), progress(steps(chosen), shown=not as_json) as step:

@@ -40,11 +40,11 @@ def retrain(
     Example: trainer retrain --sleeve equities_xs --data var/data/us --run var/runs/week-27
     """
     from signals.code_version import code_version
-    from trainer.lineage.retrain import Request, replaced, steps, train_again
+    from trainer.lineage.retrain import RetrainRequest, replaced, steps, train_again
     from trainer.lineage.retrain import retrain as trained_again
     from trainer.lineage.rules import read_rules
 
-    request = Request(
+    request = RetrainRequest(
         sleeve=sleeve,
         role=role,
         data=data,

@@ -14,8 +14,8 @@ from trainer.clock import now
 from trainer.commands.training import day, progress
 
 if TYPE_CHECKING:
-    from trainer.backtest.subject import Settings
-    from trainer.promotion.bars.case import Verdict
+    from trainer.backtest.subject import BookSettings
+    from trainer.promotion.bars.case import PromotionVerdict
     from trainer.promotion.champions import Audit
     from trainer.promotion.shadow_record import Shadow
     from trainer.runs.chain import Record
@@ -72,13 +72,13 @@ def promote(
     from signals.code_version import code_version
     from trainer.promotion import mlflow_mirror as mirror
     from trainer.promotion.bars.config import read_bars
-    from trainer.promotion.champions import Request
+    from trainer.promotion.champions import PromotionRequest
     from trainer.promotion.champions import promote as judged
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
     with progress(MEASURING_STEPS, shown=not as_json) as step:
-        request = Request(
+        request = PromotionRequest(
             run,
             data,
             registry,
@@ -278,14 +278,14 @@ def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
     return tuple(found)
 
 
-def _settings(portfolio: Path | None, equity: float) -> Settings:
+def _settings(portfolio: Path | None, equity: float) -> BookSettings:
     from execution.config import ExecutionConfig
     from portfolio.config import PortfolioConfig
     from signals.config import load
-    from trainer.backtest.subject import Settings
+    from trainer.backtest.subject import BookSettings
 
     chosen = load(portfolio, PortfolioConfig) if portfolio else PortfolioConfig()
-    return Settings(chosen, ExecutionConfig(), equity)
+    return BookSettings(chosen, ExecutionConfig(), equity)
 
 
 def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module takes a second to load
@@ -310,7 +310,7 @@ def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
     return given
 
 
-def _told(verdict: Verdict, record: Record, *, is_new: bool) -> str:
+def _told(verdict: PromotionVerdict, record: Record, *, is_new: bool) -> str:
     if not is_new:
         return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
     width = max(len(row.bar) for row in verdict.rows)

@@ -10,7 +10,7 @@ import typer
 from signals.errors import FixInput
 from signals.text.console import emit
 from trainer.clock import now
-from trainer.publishing.daily_scores import Evening, deliver
+from trainer.publishing.daily_scores import ScoringRequest, deliver
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
@@ -31,7 +31,7 @@ def score_daily_command(
     nothing; where the data or the bundle changed it delivers a new revision.
     """
     found = deliver(
-        Evening(data, keys, _session(asof), now()),
+        ScoringRequest(data, keys, _session(asof), now()),
         dataset_store(store or to, endpoint, credentials),
         dataset_store(to, endpoint, credentials),
         bundle,

@@ -37,13 +37,13 @@ def stack(
     """
     from signals.code_version import code_version
     from trainer.stacking.report import lines_of, warnings_of
-    from trainer.stacking.run import Request, StackLearner
+    from trainer.stacking.run import StackLearner, StackRequest
     from trainer.stacking.run import stack as stack_runs
 
     if learner not in list(StackLearner):
         raise FixInput(f"no combiner {learner!r}", where="--learner", fix="Choose ridge or lightgbm")
     average = load(router, RouterConfig).weights if router else {}
-    known = stack_runs(Request(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
+    known = stack_runs(StackRequest(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
     lines = lines_of(known)
     width = max(len(what) for what, _ in lines)
     text = [f"{what:<{width}}  {figure}" for what, figure in lines]

@@ -17,7 +17,7 @@ from signals.errors import FixInput
 from signals.text.console import emit
 
 if TYPE_CHECKING:
-    from trainer.learners.base import Device
+    from trainer.learners.base import FitDevice
     from trainer.recipes.base import Recipe, RecipeConfig
     from trainer.search.tried import SearchRequest
 
@@ -74,7 +74,7 @@ def train(
     from trainer.learners.fanout import cluster as connected
     from trainer.promotion.bars.config import read_bars
     from trainer.recipes.base import RecipeConfig
-    from trainer.training.train import Request, steps
+    from trainer.training.train import TrainingRequest, steps
     from trainer.training.train import train as train_recipe
 
     if sleeve == RISK:
@@ -116,7 +116,7 @@ def train(
         learner=learner,
         seeds=seeds,
     )
-    request = Request(
+    request = TrainingRequest(
         data=data,
         run=run,
         start=day(start, "--start"),
@@ -157,13 +157,13 @@ def recipe_named(sleeve: str) -> Recipe:
     return RECIPES[sleeve]
 
 
-def device_named(name: str) -> Device:
+def device_named(name: str) -> FitDevice:
     """Return the device of that name; raise `FixInput` when there is none."""
-    from trainer.learners.base import Device
+    from trainer.learners.base import FitDevice
 
-    if name not in list(Device):
-        raise FixInput(f"no device {name!r}", where="--device", fix=f"Choose one of: {', '.join(Device)}")
-    return Device(name)
+    if name not in list(FitDevice):
+        raise FixInput(f"no device {name!r}", where="--device", fix=f"Choose one of: {', '.join(FitDevice)}")
+    return FitDevice(name)
 
 
 def overridden(

@@ -35,7 +35,7 @@ from trainer.curation.audit.levels import off_level
 from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
-from trainer.curation.deliveries.receipts import Part, Scope
+from trainer.curation.deliveries.receipts import DeliveryPart, Scope
 from trainer.curation.ingest import deliver, refresh, whole_delivery
 from trainer.curation.vendor import BarVendor
 from trainer.curation.vendors.mapping import Mapping
@@ -73,7 +73,7 @@ class Backfilled:
 
 
 @dataclass(frozen=True)
-class Request:
+class BackfillRequest:
     """Symbols that lack the same sessions."""
 
     symbols: tuple[str, ...]
@@ -129,7 +129,7 @@ def backfill(
     return Backfilled(before, after, filled, len(actions), refused, manifest)
 
 
-def requests(found: Iterable[Missing], calendar: Calendar) -> tuple[Request, ...]:
+def requests(found: Iterable[Missing], calendar: Calendar) -> tuple[BackfillRequest, ...]:
     """Group runs of the same sessions, with one session on either side, at most a hundred symbols a request."""
     groups: dict[tuple[date, date], list[str]] = {}
     for run in found:
@@ -139,11 +139,13 @@ def requests(found: Iterable[Missing], calendar: Calendar) -> tuple[Request, ...
         low = calendar.days[max(0, calendar.index(first) - 1)]
         high = calendar.days[min(len(calendar.days) - 1, calendar.index(last) + 1)]
         for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
-            result.append(Request(tuple(sorted(symbols)[start : start + SYMBOLS_PER_REQUEST]), low, high))
+            result.append(BackfillRequest(tuple(sorted(symbols)[start : start + SYMBOLS_PER_REQUEST]), low, high))
     return tuple(result)
 
 
-def _answers(folder: Path, vendor: BarVendor, asked: tuple[Request, ...], on_request: Callable[[int, int], None]) -> list[pd.DataFrame]:
+def _answers(
+    folder: Path, vendor: BarVendor, asked: tuple[BackfillRequest, ...], on_request: Callable[[int, int], None]
+) -> list[pd.DataFrame]:
     found = []
     for done, request in enumerate(asked, start=1):
         path = folder / SPOOL / request.key(vendor.name)
@@ -229,12 +231,12 @@ def _new_actions(vendor: BarVendor, asked: list[Missing], folder: Path, manifest
 
 def _deliver(folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.DataFrame, today: date | None) -> Manifest:
     whole = whole_delivery(folder)
-    contents: dict[Part, tuple[str, bytes]] = {}
+    contents: dict[DeliveryPart, tuple[str, bytes]] = {}
     if len(rows):
         span = f"{rows['date'].min():%Y-%m-%d}_{rows['date'].max():%Y-%m-%d}"
-        contents[Part.BARS] = (f"backfill_{span}.parquet", _parquet(rows.drop(columns="is_missing")))
+        contents[DeliveryPart.BARS] = (f"backfill_{span}.parquet", _parquet(rows.drop(columns="is_missing")))
     if len(actions):
-        contents[Part.ACTIONS] = ("backfill_actions.csv", actions[ACTION_COLUMNS].to_csv(index=False).encode())
+        contents[DeliveryPart.ACTIONS] = ("backfill_actions.csv", actions[ACTION_COLUMNS].to_csv(index=False).encode())
     return deliver(
         contents,
         folder,

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.audit.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
-from signals.audit.delivered_rows import Delivered, Events, events
+from signals.audit.delivered_rows import DeliveredRows, Events, events
 from signals.audit.extremes import confirmed_rows, ends_of_stitches, extremes
 from signals.audit.quality import non_session_audits
 from signals.audit.returns import Steps, returns, steps
@@ -33,7 +33,7 @@ from signals.market.manifest import PriceBasis
 from signals.market.securities import Identities, identities
 from signals.market.sessions import Calendar, xnys
 from trainer.curation.audit.returns import inferred_dividends, silences
-from trainer.curation.audit.universe import Held, universe_of
+from trainer.curation.audit.universe import UniverseRows, universe_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
@@ -117,7 +117,7 @@ def curate(
     doubts = _silences(data, recorded, paid, days)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage, doubts)
     ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in begins)
-    state = universe_of(Held(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
+    state = universe_of(UniverseRows(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
     inferred = inferred + paid
     return DatasetContent(
@@ -147,7 +147,7 @@ class _Prepared:
     """Rows as securities, what was recorded of them, and what is wrong with them."""
 
     names: Identities
-    data: Delivered
+    data: DeliveredRows
     recorded: Events
     inferred: list[Action]
     defects: Defects
@@ -170,7 +170,7 @@ def _lasting(actions: Sequence[Action]) -> list[Action]:
     return [action for action in actions if action.kind is not ActionKind.CONFIRMED]
 
 
-def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Flags) -> None:
+def _refuse_contradicted(data: DeliveredRows, ratio: NDArray[np.float64], wrong: Flags) -> None:
     """Raise `BadBars` for recorded splits that the prices did not follow: only holdings would change."""
     rows = np.flatnonzero(wrong)
     if rows.size:
@@ -184,7 +184,7 @@ def _refuse_contradicted(data: Delivered, ratio: NDArray[np.float64], wrong: Fla
         )
 
 
-def _silences(data: Delivered, recorded: Events, inferred: Sequence[Action], days: Days) -> tuple[tuple[str, ...], ...]:
+def _silences(data: DeliveredRows, recorded: Events, inferred: Sequence[Action], days: Days) -> tuple[tuple[str, ...], ...]:
     """Say of each session that dividends stopped before it, length T."""
     rows = np.flatnonzero((recorded.cash > 0) & (data.session < len(days)))
     paid = np.bincount(data.session[rows], minlength=len(days))
@@ -219,7 +219,7 @@ def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfi
     return days
 
 
-def _absent(data: Delivered, usable: Flags, missing: Flags) -> Cells:
+def _absent(data: DeliveredRows, usable: Flags, missing: Flags) -> Cells:
     """Cells at which an expected name has no usable bar, each with the row that names it: its last usable one."""
     session, security = np.nonzero(missing)
     count = missing.shape[0]
@@ -228,7 +228,7 @@ def _absent(data: Delivered, usable: Flags, missing: Flags) -> Cells:
     return last, session
 
 
-def _dividends(data: Delivered, pairs: Steps, recorded: Events) -> list[Action]:
+def _dividends(data: DeliveredRows, pairs: Steps, recorded: Events) -> list[Action]:
     """Dividends inferred from adjusted closes, where no dividend is recorded for the row."""
     found = inferred_dividends(data.rows, pairs, recorded.ratio)
     days = data.rows.day

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from signals.audit.defects import Rows
-from signals.audit.delivered_rows import Delivered, Events
+from signals.audit.delivered_rows import DeliveredRows, Events
 from signals.audit.returns import steps
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Days
@@ -19,7 +19,7 @@ from trainer.curation.audit.returns import inferred_splits
 FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
 
 
-def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
+def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> DeliveredRows:
     """Sort the frame's rows and number their securities and sessions."""
     day = frame["date"].to_numpy().astype("datetime64[D]")
     symbol = frame["symbol"].to_numpy(dtype=object)
@@ -35,7 +35,7 @@ def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
         has_adjusted="adj_close" in frame,
         **{name: figure[order] for name, figure in figures.items()},
     )
-    return Delivered(
+    return DeliveredRows(
         rows,
         symbol[order],
         words[0][order],
@@ -46,7 +46,7 @@ def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> Delivered:
     )
 
 
-def with_inferred_splits(data: Delivered, recorded: Events, days: Days) -> tuple[Events, list[Action]]:
+def with_inferred_splits(data: DeliveredRows, recorded: Events, days: Days) -> tuple[Events, list[Action]]:
     """Add the splits of raw prices that adj_close / close implies and nothing recorded explains."""
     rows = data.rows
     sound = np.isin(rows.day, days) & (rows.close > 0) & (rows.adj_close > 0)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.audit.delivered_rows import ETF, STOCK, Delivered, events
+from signals.audit.delivered_rows import ETF, STOCK, DeliveredRows, events
 from signals.audit.quality import last_rows
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Days, Floats
@@ -31,7 +31,7 @@ FORESEEN = 400  # days: an end that was known longer before was written after th
 
 
 @dataclass(frozen=True)
-class Told:
+class KnowledgeDates:
     """What the days on which a table's rows became known show: `foreseen`, ends that were known too long before."""
 
     foreseen: tuple[str, ...]
@@ -46,7 +46,7 @@ class Membership:
 
     columns: dict[str, int]
     member: Flags
-    told: Told | None = None
+    told: KnowledgeDates | None = None
 
     @classmethod
     def of(cls, universe: pa.Table, days: Days) -> Membership:
@@ -67,7 +67,7 @@ class Membership:
                 member[first : max(first, last), columns[row["symbol"]]] = True
                 if is_told and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
                     foreseen.append(f"{row['symbol']} {row['end']}")
-        return cls(columns, member, Told(tuple(sorted(foreseen))) if is_told else None)
+        return cls(columns, member, KnowledgeDates(tuple(sorted(foreseen))) if is_told else None)
 
     def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
         """Column of each row's symbol."""
@@ -90,7 +90,7 @@ def _row_of(days: Days, day: date) -> int:
     return int(np.searchsorted(days, np.datetime64(day, "D")))
 
 
-def belonging_rows(data: Delivered, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:
+def belonging_rows(data: DeliveredRows, usable: Flags, membership: Membership | None, config: CurationConfig) -> Flags:
     """Rows of names that belong to the universe at their session, bool (R,).
 
     With a universe table, its members. Without one, stocks (and ETFs if configured) with at least `min_history`
@@ -108,7 +108,7 @@ def belonging_rows(data: Delivered, usable: Flags, membership: Membership | None
     return long_enough
 
 
-def eligible_rows(data: Delivered, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig) -> Flags:
+def eligible_rows(data: DeliveredRows, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig) -> Flags:
     """Rows of names that belong and are dear and traded enough at their session, bool (R,)."""
     kept = np.flatnonzero(usable)
     code = data.rows.security[kept]
@@ -118,7 +118,7 @@ def eligible_rows(data: Delivered, usable: Flags, belongs: Flags, price: Floats,
     return found
 
 
-def as_traded(data: Delivered, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis) -> Floats | None:
+def as_traded(data: DeliveredRows, actions: Sequence[Action], names: Identities, days: Days, basis: PriceBasis) -> Floats | None:
     """Close of each row as it was traded that day, USD, shape (R,); None where that is not known.
 
     Raw closes are; split-adjusted ones are restored where the vendor's splits are recorded: times every ratio that
@@ -135,7 +135,7 @@ def as_traded(data: Delivered, actions: Sequence[Action], names: Identities, day
     return restored
 
 
-def ended_cells(data: Delivered, has_bar: Flags, usable: Flags, ended: NDArray[np.int64], membership: Membership | None) -> Flags:
+def ended_cells(data: DeliveredRows, has_bar: Flags, usable: Flags, ended: NDArray[np.int64], membership: Membership | None) -> Flags:
     """Whether a record has ended a name by each session, bool (T, N): delisted, or no longer a member."""
     result: Flags = np.arange(has_bar.shape[0])[:, None] >= ended[None, :]
     if membership is not None:

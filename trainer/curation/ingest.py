@@ -20,9 +20,9 @@ from signals.market.sessions import Calendar
 from trainer.curation.audit.twins import ONE_OF_THEM, twins
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import calendar_for, curate
-from trainer.curation.deliveries.reading import Bars, Deliveries, Knowledge, bars_of
+from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, bars_of
 from trainer.curation.deliveries.receipts import (
-    Part,
+    DeliveryPart,
     RawFile,
     Receipt,
     Scope,
@@ -40,11 +40,11 @@ from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.shifts import refuse_shifted
 from trainer.curation.vendors.universe import read_universe
-from trainer.curation.writer import NAME_DIGITS, DatasetContent, Delivery, write_dataset
+from trainer.curation.writer import NAME_DIGITS, DatasetContent, KeptDelivery, write_dataset
 
 
 @dataclass(frozen=True)
-class Sources:
+class DeliveryFiles:
     """The files of one delivery; a whole one has bars, actions and universe may be absent."""
 
     bars: Path | None
@@ -53,7 +53,7 @@ class Sources:
 
 
 def ingest(
-    sources: Sources,
+    sources: DeliveryFiles,
     folder: Path,
     *,
     mapping: Mapping,
@@ -90,9 +90,11 @@ def ingest(
         The folder holds a dataset or deliveries that cannot be trusted; nothing was written.
     """
     files = {
-        part: pack(path) for part, path in zip(Part, (sources.bars, sources.actions, sources.universe), strict=True) if path is not None
+        part: pack(path)
+        for part, path in zip(DeliveryPart, (sources.bars, sources.actions, sources.universe), strict=True)
+        if path is not None
     }
-    if scope is Scope.WHOLE and Part.BARS not in files:
+    if scope is Scope.WHOLE and DeliveryPart.BARS not in files:
         raise BadBars("a whole delivery has bars", where=str(folder), fix="Name them with --bars, or --add what is new")
     return deliver(
         files,
@@ -110,7 +112,7 @@ def ingest(
 
 
 def deliver(
-    contents: Table[Part, tuple[str, bytes]],
+    contents: Table[DeliveryPart, tuple[str, bytes]],
     folder: Path,
     *,
     mapping: Mapping,
@@ -126,9 +128,9 @@ def deliver(
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
     held = Deliveries(receipts, lambda file: read_raw(folder, file))
-    if Part.BARS not in contents and not in_force(receipts):
+    if DeliveryPart.BARS not in contents and not in_force(receipts):
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
-    calendar = held.as_of(None).calendar if Part.BARS not in contents else None
+    calendar = held.as_of(None).calendar if DeliveryPart.BARS not in contents else None
     incoming = _incoming(contents, mapping, calendar, today, note)
     known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
     receipt = Receipt(
@@ -199,19 +201,19 @@ class _Incoming:
 
     files: tuple[RawFile, ...]
     raw: dict[str, bytes]
-    bars: Bars | None
+    bars: DeliveredBars | None
 
 
 def _incoming(
-    contents: Table[Part, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None, note: Note
+    contents: Table[DeliveryPart, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None, note: Note
 ) -> _Incoming:
     files, raw, bars = [], {}, None
     for part, (name, content) in contents.items():
-        if part is Part.BARS:
+        if part is DeliveryPart.BARS:
             bars = bars_of(content, mapping, where=name, today=today, note=note)
             rows, calendar = len(bars.frame), calendar_for(bars.frame)
             refuse_shifted(bars.frame["symbol"], bars.frame["date"], calendar, where=name, section="bars")
-        elif part is Part.ACTIONS:
+        elif part is DeliveryPart.ACTIONS:
             assert calendar is not None
             rows = len(read_actions(content, mapping.actions, calendar, where=name, today=today, note=note))
         else:
@@ -239,8 +241,8 @@ def _known(
     return since, since
 
 
-def _vendor_of(contents: Table[Part, tuple[str, bytes]]) -> str:
-    name, content = contents.get(Part.BARS) or next(iter(contents.values()))
+def _vendor_of(contents: Table[DeliveryPart, tuple[str, bytes]]) -> str:
+    name, content = contents.get(DeliveryPart.BARS) or next(iter(contents.values()))
     return vendor_of(content, where=name)
 
 
@@ -310,7 +312,7 @@ def _of_seams(content: DatasetContent) -> list[str]:
 def _of_unadjusted(receipt: Receipt, incoming: _Incoming, knowledge: Knowledge) -> list[str]:
     """Say that bars were added to a dataset with dividends and nothing says which the new sessions have."""
     is_plain = incoming.bars is not None and "adj_close" not in incoming.bars.frame
-    is_lone = receipt.scope is Scope.ROWS and receipt.of_part(Part.ACTIONS) is None
+    is_lone = receipt.scope is Scope.ROWS and receipt.of_part(DeliveryPart.ACTIONS) is None
     has_paid = any(action.kind is ActionKind.DIVIDEND for action in knowledge.actions)
     if not (is_plain and is_lone and (has_paid or "adj_close" in knowledge.known.frame)):
         return []
@@ -328,6 +330,6 @@ def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
     return write_dataset(folder, content, _kept(folder, in_force(receipts)))
 
 
-def _kept(folder: Path, receipts: tuple[Receipt, ...]) -> tuple[Delivery, ...]:
+def _kept(folder: Path, receipts: tuple[Receipt, ...]) -> tuple[KeptDelivery, ...]:
     files = {file.path: file for receipt in receipts for file in receipt.files}
-    return tuple(Delivery(file.name, read_raw(folder, file), file.rows) for file in files.values())
+    return tuple(KeptDelivery(file.name, read_raw(folder, file), file.rows) for file in files.values())

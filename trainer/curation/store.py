@@ -9,7 +9,7 @@ from signals.errors import StoreUnreachable
 from signals.files import sha256_of, write_atomic
 
 
-class Store(Protocol):
+class ObjectStore(Protocol):
     """Named objects; names use forward slashes. Every call may raise `StoreUnreachable`."""
 
     def put(self, name: str, content: bytes) -> None:
@@ -25,7 +25,7 @@ class Store(Protocol):
         """As `put`, unless what is there is no longer `was` (None: nothing): then `StoreUnreachable`."""
 
 
-class FolderStore:
+class FolderObjectStore:
     """Objects as files under a folder."""
 
     def __init__(self, folder: Path) -> None:

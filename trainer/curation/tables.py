@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.audit.defects import DEFECTS, Defects, Reason
-from signals.audit.delivered_rows import Delivered
+from signals.audit.delivered_rows import DeliveredRows
 from signals.market.bars import Days, Floats
 from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], flags: Mapping[str, Flags]) -> pa.Table:
+def bars_table(data: DeliveredRows, usable: Flags, figures: Mapping[str, Floats], flags: Mapping[str, Flags]) -> pa.Table:
     """Usable rows with the returns in `figures` and what `flags` say of them, sorted by session, then symbol."""
     kept = np.flatnonzero(usable)
     kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
@@ -37,7 +37,7 @@ def bars_table(data: Delivered, usable: Flags, figures: Mapping[str, Floats], fl
     return _table(columns, BARS_SCHEMA)
 
 
-def quarantine_table(data: Delivered, defects: Defects) -> pa.Table:
+def quarantine_table(data: DeliveredRows, defects: Defects) -> pa.Table:
     """Rows kept out of the bars, as delivered, with every reason that each has."""
     held = np.flatnonzero(defects.quarantined)
     held = held[np.lexsort((held, data.symbol[held].astype(str), data.rows.day[held]))]
@@ -51,7 +51,7 @@ def quarantine_table(data: Delivered, defects: Defects) -> pa.Table:
     return _table(columns, QUARANTINE_SCHEMA)
 
 
-def findings_table(data: Delivered, defects: Defects, missing: Cells, absent: Cells, days: Days) -> pa.Table:
+def findings_table(data: DeliveredRows, defects: Defects, missing: Cells, absent: Cells, days: Days) -> pa.Table:
     """One row per defect found: date, symbol, reason; sorted by date, symbol, reason."""
     dates, symbols, reasons = [], [], []
     for reason, (rows, sessions) in ((Reason.MISSING_SESSION, missing), (Reason.EXPECTED_ABSENT, absent)):

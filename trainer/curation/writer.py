@@ -73,7 +73,7 @@ TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", pa.date32()))
 
 
 @dataclass(frozen=True)
-class Delivery:
+class KeptDelivery:
     """A vendor's file as it came: kept untouched."""
 
     name: str
@@ -111,7 +111,7 @@ class DatasetContent:
     known_at: date | None = None
 
 
-def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[Delivery, ...] = ()) -> Manifest:
+def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[KeptDelivery, ...] = ()) -> Manifest:
     """Write `content` and the untouched `deliveries` into `folder`; return the manifest now in force.
 
     Raises
@@ -212,7 +212,7 @@ def vendor_parquet(frame: pd.DataFrame, vendor: str) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _files(content: DatasetContent, deliveries: tuple[Delivery, ...]) -> Iterable[tuple[FileRecord, bytes]]:
+def _files(content: DatasetContent, deliveries: tuple[KeptDelivery, ...]) -> Iterable[tuple[FileRecord, bytes]]:
     years = pc.year(content.bars.column("session"))
     for year in sorted(pc.unique(years).to_pylist()):
         table = content.bars.filter(pc.equal(years, year))

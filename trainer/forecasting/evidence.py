@@ -13,7 +13,7 @@ from trainer.forecasting.figures import DrawdownFigures, VolatilityFigures
 from trainer.learners.export import Parity
 from trainer.recipes.risk import RiskConfig
 from trainer.samples.samples import Samples
-from trainer.samples.source import Source, accepted, accepted_warnings
+from trainer.samples.source import TrainingBars, accepted, accepted_warnings
 from trainer.validation.ic import Mean
 from trainer.validation.proof import Proof
 
@@ -24,7 +24,7 @@ MATERIAL_MISS = 0.05  # of outcomes: a 90 % band that holds 85 % is another band
 
 def evidence(
     config: RiskConfig,
-    source: Source,
+    source: TrainingBars,
     rows: Samples,
     proof: Proof,
     volatility: tuple[VolatilityFigures, ...],

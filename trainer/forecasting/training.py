@@ -27,14 +27,14 @@ from trainer.recipes.risk import RiskConfig
 from trainer.runs import artefacts
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.samples.samples import Samples
-from trainer.samples.source import Source, read_source
+from trainer.samples.source import TrainingBars, read_source
 from trainer.validation.splits.oof import Step
 
 ENTRY = "opg"
 
 
 @dataclass(frozen=True)
-class Request:
+class ForecastRequest:
     """What to train on; as `trainer.training.train.Request`, without what only a score needs."""
 
     data: Path
@@ -65,7 +65,7 @@ def steps(config: RiskConfig) -> int:
     return fits(config) + len(config.horizons) * 3 + 1
 
 
-def train(config: RiskConfig, request: Request, step: Step) -> dict[str, Any]:
+def train(config: RiskConfig, request: ForecastRequest, step: Step) -> dict[str, Any]:
     """Train the sleeve, write the run folder and return its evidence.
 
     Raises
@@ -133,7 +133,7 @@ def _fit(config: RiskConfig, proofs: Proofs, seed: int, step: Step) -> tuple[Mod
 
 def _files(
     config: RiskConfig,
-    source: Source,
+    source: TrainingBars,
     panel: FeaturePanel,
     proofs: Proofs,
     model: Model,

@@ -12,14 +12,16 @@ from typing import Any
 from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
 from trainer.curation.audit.early import early_moves
-from trainer.leaks.checks import Check, Fitting, Subject, entry_profile, lagged_features, replaced_session, shifted_labels
+from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
 from trainer.leaks.second import second_vendor
 from trainer.recipes.leak_limits import LeakConfig
 
 FITS = 2  # steps: features lagged, labels shifted
 
 
-def battery(subject: Subject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None) -> dict[str, Any]:
+def battery(
+    subject: LeakSubject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None
+) -> dict[str, Any]:
     """Run every check and return the document: `checks`, each with its figure, limit and sentence, and the details.
 
     Parameters
@@ -29,7 +31,7 @@ def battery(subject: Subject, sleeve: Sleeve, fitting: Fitting, config: LeakConf
     """
     early = early_moves(subject.bars)
     told = early.sentences()
-    moves = Check("early moves", float(len(told)), 0.0, not told, "; ".join(told) or "no name, session or volume moves early")
+    moves = LeakCheck("early moves", float(len(told)), 0.0, not told, "; ".join(told) or "no name, session or volume moves early")
     checks = [
         moves,
         *entry_profile(subject, config),

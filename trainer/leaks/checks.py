@@ -22,7 +22,7 @@ AFTER_SESSIONS = 5  # of the panel behind a replaced session
 
 
 @dataclass(frozen=True)
-class Check:
+class LeakCheck:
     """What one check found: a figure, its limit, whether it passes, and a sentence."""
 
     check: str
@@ -33,7 +33,7 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class LeakSubject:
     """What is checked.
 
     Attributes
@@ -70,7 +70,7 @@ class Fitting:
     step: Callable[[str], None]
 
 
-def entry_profile(subject: Subject, config: LeakConfig) -> tuple[Check, ...]:
+def entry_profile(subject: LeakSubject, config: LeakConfig) -> tuple[LeakCheck, ...]:
     """IC by lag of the entry: what falls at once or with the labels' overlap, beyond what rules of prices lose.
 
     A leak of the next session's return is gone when the entry is one session later, a leak of the label falls with the
@@ -82,7 +82,7 @@ def entry_profile(subject: Subject, config: LeakConfig) -> tuple[Check, ...]:
     return tuple(_drop(labels, scores, rules, lag, subject.k, config.max_excess_drop) for lag in (1, subject.k))
 
 
-def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> Check:
+def lagged_features(subject: LeakSubject, fitting: Fitting, config: LeakConfig) -> LeakCheck:
     """A model of features that are one session old, walking forward: what it loses was known in the last hour only.
 
     So is what an honest reversal loses: the model may lose what the baselines of the session before lose.
@@ -107,7 +107,7 @@ def lagged_features(subject: Subject, fitting: Fitting, config: LeakConfig) -> C
     return _at_most("features lagged one session", value, config.max_lagged_drop, why)
 
 
-def shifted_labels(subject: Subject, fitting: Fitting, config: LeakConfig) -> Check:
+def shifted_labels(subject: LeakSubject, fitting: Fitting, config: LeakConfig) -> LeakCheck:
     """A model of other names' labels, walking forward: it has nothing to know."""
     rows = subject.rows
     target, label = (_of_neighbours(rows, values) for values in (rows.target, rows.label))
@@ -120,7 +120,7 @@ def shifted_labels(subject: Subject, fitting: Fitting, config: LeakConfig) -> Ch
     return _at_most("labels shifted", value, config.max_shifted_t, "|t| of the IC of a model of other names' labels")
 
 
-def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed: int) -> Check:
+def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, seed: int) -> LeakCheck:
     """One session's bars are replaced: no feature of an earlier session may change, and one of its own must."""
     rng = np.random.default_rng(seed)
     bars, lookback = subject.bars, sleeve.lookback_sessions
@@ -137,11 +137,11 @@ def replaced_session(subject: Subject, sleeve: Sleeve, config: LeakConfig, seed:
         unmoved += int(same[row - first :].all())
     told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
-        return Check("session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all")
+        return LeakCheck("session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all")
     return _at_most("session replaced", float(moved), 0.0, told)
 
 
-def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> Check:
+def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> LeakCheck:
     later = at_lag(labels, lag)
     lost = overlapping_mean(rank_ic(scores, labels) - rank_ic(scores, later), k)
     honest = max((_honest(rank_ic(rule, labels), rank_ic(rule, later), k) for rule in rules), default=0.0)
@@ -188,9 +188,9 @@ def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
     return replace(bars, **panels)
 
 
-def _at_most(name: str, value: float, limit: float, why: str) -> Check:
+def _at_most(name: str, value: float, limit: float, why: str) -> LeakCheck:
     passed = bool(np.isfinite(value)) and value <= limit
-    return Check(name, value if np.isfinite(value) else None, limit, passed, why)
+    return LeakCheck(name, value if np.isfinite(value) else None, limit, passed, why)
 
 
 def _error(found: Mean) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from signals.market.bars import Bars, Floats
 from trainer.curation.lags import at_lag
-from trainer.leaks.checks import Check
+from trainer.leaks.checks import LeakCheck
 from trainer.recipes.leak_limits import LeakConfig
 
 LAGS = (-1, 0, 1)
@@ -76,7 +76,7 @@ def compared(ours: Bars, theirs: Bars, count: int, seed: int) -> Compared:
     return Compared(len(chosen), closes, gaps, float((off <= USUAL_VOLUME).mean()))
 
 
-def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tuple[Check, dict[str, Any]]:
+def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tuple[LeakCheck, dict[str, Any]]:
     """Return the check of a second vendor and its figures."""
     found = compared(ours, theirs, config.compared, seed)
     before, same, after = found.closes
@@ -84,9 +84,9 @@ def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tu
     told = f"{figures}; volumes {found.volumes:.0%} of {found.count} name-sessions agree"
     if found.count < config.min_compared:
         told = f"{found.count} name-sessions in common are too few: name a dataset of the same names and sessions"
-        return Check(NAME, None, config.min_agreement, False, told), found.document()
+        return LeakCheck(NAME, None, config.min_agreement, False, told), found.document()
     least = min(same, found.gaps, found.volumes)
-    return Check(NAME, least, config.min_agreement, least >= config.min_agreement, told), found.document()
+    return LeakCheck(NAME, least, config.min_agreement, least >= config.min_agreement, told), found.document()
 
 
 def _common(bars: Bars, rows: NDArray[np.int64], names: list[str]) -> dict[str, Floats]:

@@ -17,7 +17,7 @@ from onnx import helper
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
-from trainer.learners.base import Device, Learner, Matrix, Model, Rows
+from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
 
 STRIDE = 100_003  # between the seeds of one average: those of two neighbouring `--seed` never meet
 
@@ -29,7 +29,7 @@ class Averaged:
     members: tuple[Learner, ...]
 
     @property
-    def device(self) -> Device:
+    def device(self) -> FitDevice:
         """Where they fit."""
         return self.members[0].device
 

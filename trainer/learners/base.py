@@ -18,7 +18,7 @@ Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
-class Device(StrEnum):
+class FitDevice(StrEnum):
     """Where to fit: `auto` takes CUDA when the learner and this machine have it."""
 
     AUTO = "auto"
@@ -67,7 +67,7 @@ class Learner(Protocol):
     """A learner before fitting: a frozen value of its parameters and seed."""
 
     @property
-    def device(self) -> Device:
+    def device(self) -> FitDevice:
         """Where it fits: CPU or CUDA, never AUTO."""
         ...
 
@@ -114,8 +114,8 @@ def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
         raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(names)}]")
 
 
-def on_cpu_alone(wish: Device, learner: str) -> Device:
+def on_cpu_alone(wish: FitDevice, learner: str) -> FitDevice:
     """Return the CPU for a learner that has no other; "cuda" is an error, never a silent fallback."""
-    if wish is Device.CUDA:
+    if wish is FitDevice.CUDA:
         raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", fix="Use --device auto or cpu")
-    return Device.CPU
+    return FitDevice.CPU

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, on_cpu_alone
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
 from trainer.learners.trees import IR_VERSION, ML_OPSET, OPSET
@@ -37,7 +37,7 @@ class CatBoost:
 
     config: CatBoostConfig
     seed: int
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> CatBoostModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
@@ -95,7 +95,7 @@ class CatBoost:
         }[config.objective]
         # CatBoost's default leaves for quantiles ("Exact") ignore the rows' weights.
         leaves = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
-        on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is Device.CUDA else {"rsm": config.rsm}
+        on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is FitDevice.CUDA else {"rsm": config.rsm}
         return {
             **on_gpu,
             **leaves,
@@ -164,11 +164,11 @@ class CatBoostModel:
         return np.asarray(self._native.get_feature_importance(pool, type="ShapValues", thread_count=1))
 
 
-def catboost_device(wish: Device) -> Device:
+def catboost_device(wish: FitDevice) -> FitDevice:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
     # Without NVIDIA's driver CatBoost's own count complains on standard error at every call.
-    if wish is not Device.CPU and NVIDIA_DRIVER.exists() and get_gpu_device_count() > 0:
-        return Device.CUDA
+    if wish is not FitDevice.CPU and NVIDIA_DRIVER.exists() and get_gpu_device_count() > 0:
+        return FitDevice.CUDA
     return on_cpu_alone(wish, "CatBoost")
 
 

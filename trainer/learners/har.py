@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.learners.base import Device, Learner, Matrix, Model, Rows
+from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
 
@@ -34,7 +34,7 @@ class ExpectedVariance:
     learner: Learner
 
     @property
-    def device(self) -> Device:
+    def device(self) -> FitDevice:
         """Where it fits."""
         return self.learner.device
 

@@ -12,7 +12,7 @@ import numpy as np
 from signals.errors import LearnerFailed
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
 from trainer.learners.bins import Bins
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
@@ -35,7 +35,7 @@ class LightGbm:
     config: LightGbmConfig
     seed: int
     threads: int = 1
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""

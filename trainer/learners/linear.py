@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge as RidgeRegression
 
 from signals.errors import LearnerFailed
 from signals.market.bars import Floats
-from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
 from trainer.learners.objectives import extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
 from trainer.learners.trees import IR_VERSION, OPSET
@@ -33,7 +33,7 @@ class Ridge:
     """Least squares with a squared penalty; nothing in it is random."""
 
     config: RidgeConfig
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
@@ -49,7 +49,7 @@ class Logistic:
     """Log-odds of the top share against the bottom share; the rows between them are not learned from."""
 
     config: LogisticConfig
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""

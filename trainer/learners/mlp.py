@@ -21,7 +21,7 @@ import torch
 
 from signals.errors import FixInput, InvariantBroken
 from signals.market.bars import Floats
-from trainer.learners.base import Device, Matrix, Rows, check_columns, check_rows
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
 from trainer.learners.parameters import MlpConfig
 
 CLIP = 5.0
@@ -63,7 +63,7 @@ class Mlp:
 
     config: MlpConfig
     seed: int
-    device: Device = Device.CPU
+    device: FitDevice = FitDevice.CPU
     threads: int = 2
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> MlpModel:
@@ -144,12 +144,12 @@ def read_mlp(text: str, names: tuple[str, ...]) -> MlpModel:
     return MlpModel(names, (first, second), state, tuple(document["sensitivity"]))
 
 
-def chosen_device(wish: Device) -> Device:
+def chosen_device(wish: FitDevice) -> FitDevice:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
     has_cuda = torch.cuda.is_available()
-    if wish is Device.CUDA and not has_cuda:
+    if wish is FitDevice.CUDA and not has_cuda:
         raise FixInput("device cuda was asked for and there is none", fix="Use --device auto or cpu")
-    return Device.CUDA if has_cuda and wish is not Device.CPU else Device.CPU
+    return FitDevice.CUDA if has_cuda and wish is not FitDevice.CPU else FitDevice.CPU
 
 
 @contextmanager

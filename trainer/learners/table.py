@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from signals.config import Config
 from signals.errors import FixInput
-from trainer.learners.base import Device, Learner, Model, on_cpu_alone
+from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, MlpConfig, RidgeConfig
 
 
@@ -40,15 +40,15 @@ class Parameters(Config):
 class LearnerRow:
     """How one kind of learner is made, and how its written model is read."""
 
-    make: Callable[[Parameters, int, Device], Learner]
+    make: Callable[[Parameters, int, FitDevice], Learner]
     read: Callable[[str, tuple[str, ...]], Model]
 
-    def __call__(self, parameters: Parameters, seed: int, device: Device = Device.AUTO) -> Learner:
+    def __call__(self, parameters: Parameters, seed: int, device: FitDevice = FitDevice.AUTO) -> Learner:
         """Return the learner."""
         return self.make(parameters, seed, device)
 
 
-def _lightgbm(parameters: Parameters, seed: int, device: Device) -> Learner:
+def _lightgbm(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     from trainer.learners.lgbm import LightGbm
 
     return LightGbm(parameters.lightgbm, seed, device=on_cpu_alone(device, "LightGBM"))
@@ -60,7 +60,7 @@ def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
     return LightGbmModel(text, names)
 
 
-def _catboost(parameters: Parameters, seed: int, device: Device) -> Learner:
+def _catboost(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     from trainer.learners.catb import CatBoost, catboost_device
 
     return CatBoost(parameters.catboost, seed, catboost_device(device))
@@ -72,13 +72,13 @@ def _read_catboost(text: str, names: tuple[str, ...]) -> Model:
     return CatBoostModel(text, names)
 
 
-def _ridge(parameters: Parameters, seed: int, device: Device) -> Learner:
+def _ridge(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     from trainer.learners.linear import Ridge
 
     return Ridge(parameters.ridge, on_cpu_alone(device, "ridge"))
 
 
-def _logistic(parameters: Parameters, seed: int, device: Device) -> Learner:
+def _logistic(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     from trainer.learners.linear import Logistic
 
     return Logistic(parameters.logistic, on_cpu_alone(device, "logistic"))
@@ -90,7 +90,7 @@ def _read_linear(text: str, names: tuple[str, ...]) -> Model:
     return read_linear(text)
 
 
-def _mlp(parameters: Parameters, seed: int, device: Device) -> Learner:
+def _mlp(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     if find_spec("torch") is None:
         raise FixInput("the learner mlp needs torch", where="mlp", fix="Run `make test-deep`, which installs it")
     from trainer.learners.mlp import Mlp, chosen_device

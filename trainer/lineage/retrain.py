@@ -23,11 +23,11 @@ from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
 from trainer.backtest.subject import read_document
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.lineage.rules import RECIPE, LineageConfig, due, judge
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Row
-from trainer.promotion.lineage_log import Event, Lineage
+from trainer.promotion.bars.case import BarResult
+from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
@@ -43,7 +43,7 @@ WEEK_SESSIONS = 5
 
 
 @dataclass(frozen=True)
-class Request:
+class RetrainRequest:
     """What is trained again, on what.
 
     Attributes
@@ -74,29 +74,29 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RetrainOutcome:
     """The record, and every row of the verdict; a refusal without a training has the first rows alone."""
 
     record: Record
-    rows: tuple[Row, ...]
+    rows: tuple[BarResult, ...]
 
     @property
     def is_kept(self) -> bool:
         """Whether it is the lineage's newest model now."""
-        return bool(self.record["event"] == Event.RETRAINED)
+        return bool(self.record["event"] == LineageEvent.RETRAINED)
 
 
 Compare = Callable[[FeaturePanel, bytes], Mapping[str, Any]]
-Make = Callable[[Request, Mapping[str, Any], Compare], None]
+Make = Callable[[RetrainRequest, Mapping[str, Any], Compare], None]
 
 
-def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare, step: Step = lambda _: None) -> None:
+def train_again(request: RetrainRequest, accepted: Mapping[str, Any], compare: Compare, step: Step = lambda _: None) -> None:
     """Run the accepted model's own training on the newest data: its recipe, seed, device and names."""
     sleeve, asked = str(accepted["sleeve"]), accepted["range"]
     training.train(
         RECIPES[sleeve],
         parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
-        training.Request(
+        training.TrainingRequest(
             data=request.data,
             run=request.run,
             start=date.fromisoformat(asked["start"]) if asked["start"] else None,
@@ -105,7 +105,7 @@ def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare,
             seed=int(accepted["seed"]),
             workers=request.workers,
             code_version=request.code_version,
-            device=Device(str(accepted.get("device", Device.AUTO))),
+            device=FitDevice(str(accepted.get("device", FitDevice.AUTO))),
             compare=compare,
             lineage=str(accepted.get("trial") or ""),
         ),
@@ -113,13 +113,13 @@ def train_again(request: Request, accepted: Mapping[str, Any], compare: Compare,
     )
 
 
-def steps(request: Request) -> int:
+def steps(request: RetrainRequest) -> int:
     """How often a real training calls its step at most."""
     found = lineage_log.newest(request.registry, request.sleeve, request.role)
     return training.steps(parse(_accepted(request, found)["config"], RecipeConfig, where="the accepted recipe"))
 
 
-def retrain(request: Request, make: Make = train_again) -> Outcome:
+def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome:
     """Train a lineage again and record what came of it.
 
     Parameters
@@ -167,13 +167,15 @@ def retrain(request: Request, make: Make = train_again) -> Outcome:
     return _recorded(request, found, facts, rows, made)
 
 
-def _accepted(request: Request, found: Lineage) -> dict[str, Any]:
+def _accepted(request: RetrainRequest, found: Lineage) -> dict[str, Any]:
     """The configuration that the accepted model was trained with."""
     document: dict[str, Any] = json.loads(lineage_log.kept(request.registry, str(found.root["training_sha256"])))
     return document
 
 
-def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: tuple[Row, ...], made: Mapping[str, Any]) -> Outcome:
+def _recorded(
+    request: RetrainRequest, found: Lineage, facts: Mapping[str, Any], rows: tuple[BarResult, ...], made: Mapping[str, Any]
+) -> RetrainOutcome:
     """Record the verdict, unless the lineage went on meanwhile."""
     failed = [row for row in rows if not row.passed]
     with history.held(request.registry):
@@ -188,7 +190,7 @@ def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: 
                 "sleeve": request.sleeve,
                 "run": request.run.name,
                 **made,
-                "event": str(Event.REFUSED if failed else Event.RETRAINED),
+                "event": str(LineageEvent.REFUSED if failed else LineageEvent.RETRAINED),
                 "lineage": found.id,
                 "of": len(found.retrained) + 1,
                 "role": str(request.role),
@@ -199,7 +201,7 @@ def _recorded(request: Request, found: Lineage, facts: Mapping[str, Any], rows: 
                 "why": "; ".join(f"{row.bar}: {row.why}" for row in failed) or "inside every bound",
             },
         )
-    return Outcome(record, rows)
+    return RetrainOutcome(record, rows)
 
 
 def audit(registry: Path) -> int:
@@ -212,7 +214,7 @@ def audit(registry: Path) -> int:
     """
     records = history.read(registry / lineage_log.LINEAGES).records
     for record in records:
-        if record["event"] not in (Event.RETRAINED, Event.REFUSED):
+        if record["event"] not in (LineageEvent.RETRAINED, LineageEvent.REFUSED):
             continue
         rules = parse(record["rules"], LineageConfig, where=lineage_log.LINEAGES)
         again = (judge if "recipe" in record["facts"] else due)(record["facts"], rules)
@@ -222,7 +224,7 @@ def audit(registry: Path) -> int:
                 where=str(registry / lineage_log.LINEAGES),
                 fix=history.MEND,
             )
-        if record["event"] == Event.RETRAINED:
+        if record["event"] == LineageEvent.RETRAINED:
             for sha256 in (*record["model_sha256"], record["training_sha256"]):
                 lineage_log.kept(registry, str(sha256))
     return len(records)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from signals.config import Config, load_section
-from trainer.promotion.bars.case import Row, at_least, get, number
+from trainer.promotion.bars.case import BarResult, at_least, get, number
 
 SECTION = "lineage"
 RECIPE = ("config_hash", "spec_hash", "horizon")
@@ -43,23 +43,23 @@ def read_rules(path: Path | None) -> LineageConfig:
     return load_section(path, SECTION, LineageConfig)
 
 
-def due(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[Row, ...]:
+def due(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[BarResult, ...]:
     """What can be said before anything is fitted: `apart`, `age` in sessions, and the `red` sessions of the week."""
     apart, age, red = number(facts, "apart"), number(facts, "age"), facts.get("red")
     rows = [at_least("week", apart, float(rules.min_sessions_apart), "sessions more than its predecessor learned from")]
     why = f"sessions since the model that was accepted; after {rules.max_sessions} a full promotion is asked"
     passed = age is not None and age <= rules.max_sessions
-    rows.append(Row("age", age, float(rules.max_sessions), passed, why))
+    rows.append(BarResult("age", age, float(rules.max_sessions), passed, why))
     known = [str(day) for day in red] if isinstance(red, list) else None
     told = "no RED session since its predecessor" if known == [] else f"RED: {', '.join(known or ['not known'])}"
-    return (*rows, Row("data", None if known is None else float(len(known)), 0.0, known == [], told))
+    return (*rows, BarResult("data", None if known is None else float(len(known)), 0.0, known == [], told))
 
 
-def judge(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[Row, ...]:
+def judge(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[BarResult, ...]:
     """Every row of a retraining: what is due, the same recipe, and both differences inside their bounds."""
     same = [name for name in RECIPE if get(facts, "recipe", name) != get(facts, "accepted", name)]
     told = "the recipe that was accepted" if not same else f"another {', '.join(same)} than the accepted model's"
-    rows = [*due(facts, rules), Row("recipe", None, "unchanged", not same, told)]
+    rows = [*due(facts, rules), BarResult("recipe", None, "unchanged", not same, told)]
     low = number(get(facts, "null", "single"), "low")
     bound = min(rules.sure_correlation, low) if low is not None else rules.sure_correlation
     for name in ("predecessor", "ancestor"):

@@ -20,18 +20,18 @@ from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.manifest import Survivorship
-from trainer.backtest.subject import Settings, Subject, read_document, subject_of
+from trainer.backtest.subject import BacktestSubject, BookSettings, read_document, subject_of
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Case, Verdict
+from trainer.promotion.bars.case import Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
-from trainer.promotion.history import CHAMPIONS, OPENINGS, Event
+from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent
 from trainer.promotion.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
 from trainer.promotion.seal import open_holdout
 from trainer.promotion.shadow_record import SHADOW
 from trainer.runs import looks
 from trainer.runs.artefacts import canonical_json
-from trainer.runs.chain import Anchor, Chain, Record
+from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
 
 EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
@@ -40,7 +40,7 @@ YEAR_SESSIONS = 252
 
 
 @dataclass(frozen=True)
-class Request:
+class PromotionRequest:
     """What is judged.
 
     Attributes
@@ -49,7 +49,7 @@ class Request:
     registry : Path
         Folder of the histories.
     bars : PromotionConfig
-    settings : Settings
+    settings : BookSettings
     code_version : str
         Of the program that judges.
     at : datetime
@@ -64,7 +64,7 @@ class Request:
     data: Path
     registry: Path
     bars: PromotionConfig
-    settings: Settings
+    settings: BookSettings
     code_version: str
     at: datetime
     waivers: tuple[Mapping[str, str], ...] = ()
@@ -72,15 +72,15 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PromotionOutcome:
     """The verdict and its record; `is_new` is False when this very model was champion already, on this evidence."""
 
-    verdict: Verdict
+    verdict: PromotionVerdict
     record: Record
     is_new: bool
 
 
-def promote(request: Request, step: Step = lambda name: None) -> Outcome:
+def promote(request: PromotionRequest, step: Step = lambda name: None) -> PromotionOutcome:
     """Judge a run; record the verdict, and on success write `promotion.json` into the run folder.
 
     Raises
@@ -103,7 +103,7 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         if now is not None and _is_of(request.registry, now, request.run):
             lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(now["why"]), request.at)
             _permit(request.run, now)
-            return Outcome(Verdict.of(now), now, is_new=False)
+            return PromotionOutcome(PromotionVerdict.of(now), now, is_new=False)
         case = _case(subject, request, now, step)
         verdict = judge(case, request.bars)
         content = canonical_json(case.document())
@@ -114,7 +114,7 @@ def promote(request: Request, step: Step = lambda name: None) -> Outcome:
         if verdict.is_promoted:
             lineage_log.begin(request.registry, request.run, Role.CHAMPION, str(made["why"]), request.at)
             _permit(request.run, made)
-        return Outcome(verdict, made, is_new=True)
+        return PromotionOutcome(verdict, made, is_new=True)
 
 
 def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetime) -> Record:
@@ -132,14 +132,15 @@ def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetim
             raise FixInput(f"{version} is the champion of {sleeve} now", fix="Name an earlier version")
         kept = {key: value for key, value in earlier.items() if key not in ("number", "previous")}
         return _added(
-            registry, kept | {"event": str(Event.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(), "instead_of": now["version"]}
+            registry,
+            kept | {"event": str(ChampionEvent.ROLLED_BACK), "at": at.isoformat(), "why": reason.strip(), "instead_of": now["version"]},
         )
 
 
 def former(known: Chain, sleeve: str, version: str) -> Record:
     """Return the record that promoted a version; raise `FixInput` when there was none."""
     for record in reversed(known.records):
-        if (record["sleeve"], record["event"], record["version"]) == (sleeve, Event.PROMOTED, version):
+        if (record["sleeve"], record["event"], record["version"]) == (sleeve, ChampionEvent.PROMOTED, version):
             return record
     raise FixInput(f"{sleeve} never had a champion {version}", fix="`trainer history` lists them")
 
@@ -204,8 +205,8 @@ class Audit:
     Those verdicts are kept as they were given; their cases are as they were stored, and were not judged again.
     """
 
-    records: Anchor
-    openings: Anchor
+    records: ChainAnchor
+    openings: ChainAnchor
     earlier: tuple[int, ...]
 
 
@@ -232,7 +233,7 @@ def audit(registry: Path) -> Audit:
             earlier.append(int(record["number"]))
             continue
         again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
-        if again.document() != Verdict.of(record).document():
+        if again.document() != PromotionVerdict.of(record).document():
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its case",
                 where=str(path),
@@ -246,7 +247,7 @@ def case_path(registry: Path, sha256: str) -> Path:
     return registry / CASES / f"{sha256}.json"
 
 
-def _case(subject: Subject, request: Request, now: Record | None, step: Step) -> Case:
+def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Case:
     unpriced = _unpriced(subject, request.bars)
     book = measured(subject, request.settings, request.code_version, step, unpriced=unpriced)
     stored = book["walk_forward"]["series"]
@@ -275,7 +276,7 @@ def _case(subject: Subject, request: Request, now: Record | None, step: Step) ->
     return replace(case, holdout=shown, seen=_seen(subject, request))
 
 
-def _unpriced(subject: Subject, bars: PromotionConfig) -> float | None:
+def _unpriced(subject: BacktestSubject, bars: PromotionConfig) -> float | None:
     """What an end without a recorded price costs, where the universe asks for a book that bears it."""
     state = (subject.evidence.get("dataset") or {}).get("survivorship")
     return bars.unpriced_end_cost if state == Survivorship.RECONSTRUCTED else None
@@ -288,7 +289,7 @@ def _shadow(run: Path) -> dict[str, Any] | None:
     return known if known.get("model_sha256") == list(model_hashes(run)) else None
 
 
-def _champion(subject: Subject, request: Request, now: Record | None) -> dict[str, Any] | None:
+def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None) -> dict[str, Any] | None:
     """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
     if now is None:
         return None
@@ -300,7 +301,7 @@ def _champion(subject: Subject, request: Request, now: Record | None) -> dict[st
     }
 
 
-def _challengers(subject: Subject, request: Request, now: Record) -> int:
+def _challengers(subject: BacktestSubject, request: PromotionRequest, now: Record) -> int:
     """How many challengers were judged against this champion within the last 252 sessions, this one included."""
     calendar = subject.archive.manifest.calendar
     days = calendar.days
@@ -309,14 +310,14 @@ def _challengers(subject: Subject, request: Request, now: Record) -> int:
         str(r["challenger"])
         for r in history.read(request.registry / CHAMPIONS).records
         if r["sleeve"] == now["sleeve"]
-        and r["event"] != Event.ROLLED_BACK
+        and r["event"] != ChampionEvent.ROLLED_BACK
         and r["instead_of"] == now["version"]
         and (not recent or datetime.fromisoformat(r["at"]).date() >= recent[0])
     }
     return len(judged | {challenger_id(request.run)})
 
 
-def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[str, Any] | None:
+def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bool) -> Mapping[str, Any] | None:
     """What the seal showed for this challenger: read from the log, or opened now, and then logged before and after."""
     path, challenger = request.registry / OPENINGS, challenger_id(request.run)
     settings = request.settings.fingerprint()
@@ -350,7 +351,7 @@ def _opened(subject: Subject, request: Request, *, open_now: bool) -> Mapping[st
     return found
 
 
-def _seen(subject: Subject, request: Request) -> dict[str, int]:
+def _seen(subject: BacktestSubject, request: PromotionRequest) -> dict[str, int]:
     """How often the sealed sessions were seen before this challenger's own opening of them."""
     mine, before, sights = challenger_id(request.run), 0, _looks(subject, request)
     sleeve, holdout = str(subject.evidence["sleeve"]), subject.evidence.get("holdout") or {}
@@ -363,7 +364,7 @@ def _seen(subject: Subject, request: Request) -> dict[str, int]:
     return {"openings": max(before, 0), "looks": sights}
 
 
-def _looks(subject: Subject, request: Request) -> int:
+def _looks(subject: BacktestSubject, request: PromotionRequest) -> int:
     """How many other models were shown on the sealed sessions."""
     holdout, own = subject.evidence.get("holdout"), model_hashes(request.run)
     if not holdout:
@@ -385,7 +386,7 @@ def _wears(record: Record, sleeve: str, holdout: Mapping[str, Any]) -> bool:
     return record["kind"] == "opened" and record["sleeve"] == sleeve and bool(overlaps)
 
 
-def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, known: Chain) -> dict[str, Any]:
+def _record(subject: BacktestSubject, request: PromotionRequest, case: Case, verdict: PromotionVerdict, known: Chain) -> dict[str, Any]:
     evidence, sleeve = subject.evidence, str(subject.evidence["sleeve"])
     recipe = {name: evidence[name] for name in ("spec_hash", "horizon", "config_hash")}
     now = history.champion(known, sleeve)
@@ -393,7 +394,7 @@ def _record(subject: Subject, request: Request, case: Case, verdict: Verdict, kn
     return {
         **verdict.document(),
         **recipe,
-        "event": str(Event.PROMOTED if verdict.is_promoted else Event.REFUSED),
+        "event": str(ChampionEvent.PROMOTED if verdict.is_promoted else ChampionEvent.REFUSED),
         "sleeve": sleeve,
         "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
         "run": request.run.name,

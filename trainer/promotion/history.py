@@ -15,13 +15,13 @@ from pathlib import Path
 
 from signals.errors import Locked
 from trainer.runs import chain
-from trainer.runs.chain import Anchor, Chain, Record
+from trainer.runs.chain import Chain, ChainAnchor, Record
 
 CHAMPIONS, OPENINGS = "champions.jsonl", "openings.jsonl"
 MEND = "Restore the folder from a backup; what happened cannot be taken back"
 
 
-class Event(StrEnum):
+class ChampionEvent(StrEnum):
     """What a record of `champions.jsonl` says."""
 
     PROMOTED = "promoted"
@@ -34,7 +34,7 @@ def read(path: Path) -> Chain:
     return chain.read(path, fix=MEND)
 
 
-def append(path: Path, record: Record) -> Anchor:
+def append(path: Path, record: Record) -> ChainAnchor:
     """Add one record behind those that are there, durably; raises as `chain.read`.
 
     The caller holds the folder (`held`), so that nobody writes in between.
@@ -58,7 +58,7 @@ def held(folder: Path) -> Iterator[None]:
 
 def champion(known: Chain, sleeve: str, at: datetime | None = None) -> Record | None:
     """Return the record that made the sleeve's champion of now, or of the instant `at` (UTC); None before the first."""
-    made = [r for r in known.records if r["sleeve"] == sleeve and r["event"] != Event.REFUSED]
+    made = [r for r in known.records if r["sleeve"] == sleeve and r["event"] != ChampionEvent.REFUSED]
     made = [r for r in made if at is None or datetime.fromisoformat(r["at"]) <= at]
     return made[-1] if made else None
 
@@ -72,7 +72,7 @@ def next_version(known: Chain, sleeve: str, *, spec_hash: str, horizon: int, con
     now = champion(known, sleeve)
     if now is None:
         return "1.0.0"
-    promoted = [r for r in known.records if r["sleeve"] == sleeve and r["event"] == Event.PROMOTED]
+    promoted = [r for r in known.records if r["sleeve"] == sleeve and r["event"] == ChampionEvent.PROMOTED]
     major, minor, patch = max(tuple(map(int, str(r["version"]).split("."))) for r in promoted)
     if (now["spec_hash"], now["horizon"]) != (spec_hash, horizon):
         return f"{major + 1}.0.0"

@@ -28,7 +28,7 @@ MODEL, EVIDENCE, TRAINING = "model.onnx", "evidence.json", "training_cfg.json"
 KEY = "lineage"  # in the evidence of a retraining
 
 
-class Event(StrEnum):
+class LineageEvent(StrEnum):
     """What a record says."""
 
     BEGUN = "begun"
@@ -84,7 +84,7 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
     record = described(run, evidence)
     own = lineage_id(record)
     for before in history.read(registry / LINEAGES).records:
-        if (before["event"], before["lineage"], before["role"]) == (Event.BEGUN, own, role):
+        if (before["event"], before["lineage"], before["role"]) == (LineageEvent.BEGUN, own, role):
             return before
     for name in (MODEL, TRAINING):
         keep(registry, (run / name).read_bytes())
@@ -92,7 +92,7 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
         registry,
         record
         | {
-            "event": str(Event.BEGUN),
+            "event": str(LineageEvent.BEGUN),
             "lineage": own,
             "of": 0,
             "role": str(role),
@@ -129,11 +129,11 @@ def lineage(registry: Path, own: str) -> Lineage:
 
 def _lineage(known: Sequence[Record], registry: Path, own: str) -> Lineage:
     records = [r for r in known if r["lineage"] == own]
-    roots = [r for r in records if r["event"] == Event.BEGUN]
+    roots = [r for r in records if r["event"] == LineageEvent.BEGUN]
     if not roots:
         raise FixInput(f"the registry holds no lineage {own}", where=str(registry), fix="Name the right registry")
-    chosen = {event: tuple(r for r in records if r["event"] == event) for event in (Event.RETRAINED, Event.PUBLISHED)}
-    return Lineage(roots[0], chosen[Event.RETRAINED], chosen[Event.PUBLISHED])
+    chosen = {event: tuple(r for r in records if r["event"] == event) for event in (LineageEvent.RETRAINED, LineageEvent.PUBLISHED)}
+    return Lineage(roots[0], chosen[LineageEvent.RETRAINED], chosen[LineageEvent.PUBLISHED])
 
 
 def newest(registry: Path, sleeve: str, role: Role) -> Lineage:
@@ -145,7 +145,7 @@ def newest(registry: Path, sleeve: str, role: Role) -> Lineage:
         There is none.
     """
     records = history.read(registry / LINEAGES).records
-    begun = [r for r in records if (r["event"], r["sleeve"]) == (Event.BEGUN, sleeve)]
+    begun = [r for r in records if (r["event"], r["sleeve"]) == (LineageEvent.BEGUN, sleeve)]
     if role is Role.CHAMPION:
         now = history.champion(history.read(registry / CHAMPIONS), sleeve)
         begun = [r for r in begun if now is not None and is_of(r, now)]
@@ -171,7 +171,7 @@ def begun_by(registry: Path, run: Path) -> Lineage | None:
 def returnable(registry: Path, promoted: Record) -> tuple[str, ...]:
     """Return the models of the newest bundle that was published of a champion: of the last retraining that went out."""
     for begun in history.read(registry / LINEAGES).records:
-        if begun["event"] == Event.BEGUN and is_of(begun, promoted):
+        if begun["event"] == LineageEvent.BEGUN and is_of(begun, promoted):
             found = lineage(registry, str(begun["lineage"]))
             out = [found.bundles()[str(r["bundle_sha256"])] for r in found.published if r["role"] == Role.CHAMPION]
             return tuple(out[-1]["model_sha256"]) if out else tuple(promoted["model_sha256"])
@@ -221,13 +221,13 @@ def note_published(registry: Path, run: Path, role: Role, bundle_sha256: str, at
     """Remember which bundle carries a model of a lineage, if the run is one; the caller holds the registry."""
     models, evidence = list(model_hashes(run)), file_hash(run / EVIDENCE)
     for record in reversed(history.read(registry / LINEAGES).records):
-        if record["event"] in (Event.BEGUN, Event.RETRAINED) and (
+        if record["event"] in (LineageEvent.BEGUN, LineageEvent.RETRAINED) and (
             (record["model_sha256"], record["evidence_sha256"]) == (models, evidence)
         ):
             append(
                 registry,
                 {
-                    "event": str(Event.PUBLISHED),
+                    "event": str(LineageEvent.PUBLISHED),
                     "lineage": record["lineage"],
                     "of": record["of"],
                     "role": str(role),

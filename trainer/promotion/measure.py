@@ -19,7 +19,7 @@ from signals.files import sha256_of_file, write_atomic
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
-from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.runs import artefacts
@@ -41,7 +41,9 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(subject: Subject, settings: Settings, code_version: str, step: Step, *, unpriced: float | None = None) -> dict[str, Any]:
+def measured(
+    subject: BacktestSubject, settings: BookSettings, code_version: str, step: Step, *, unpriced: float | None = None
+) -> dict[str, Any]:
     """Return what was measured of this run under these settings, measuring it where it was not.
 
     With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
@@ -88,7 +90,7 @@ def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
     return {"walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
 
 
-def held(subject: Subject, values: Floats, settings: Settings, *, unpriced: float | None = None) -> tuple[WeightPath, ...]:
+def held(subject: BacktestSubject, values: Floats, settings: BookSettings, *, unpriced: float | None = None) -> tuple[WeightPath, ...]:
     """Run scores, shape (P, T, N), through the policy at the level of weights, before it is sized by its evidence."""
     return weight_paths(
         subject.archive,

@@ -25,10 +25,10 @@ from signals.errors import FixInput
 from signals.text.wording import reason_of
 from trainer.backtest.subject import read_document
 from trainer.promotion import history
-from trainer.promotion.bars.case import Case, Row
+from trainer.promotion.bars.case import BarResult, Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.champions import case_path
-from trainer.promotion.history import CHAMPIONS, Event
+from trainer.promotion.history import CHAMPIONS, ChampionEvent
 from trainer.runs.chain import Record
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
@@ -78,7 +78,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
                 raise FixInput(
                     f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, fix=history.MEND
                 )
-            if there is None and record["event"] != Event.ROLLED_BACK:
+            if there is None and record["event"] != ChampionEvent.ROLLED_BACK:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)
         _set_aliases(mlflow, sleeve, [record for record, _ in records], versions)
 
@@ -126,7 +126,7 @@ def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record
 
 
 def _metrics(record: Record, case: Case) -> dict[str, float]:
-    rows = [Row(**row) for row in record["rows"]]
+    rows = [BarResult(**row) for row in record["rows"]]
     found = {f"bar {row.bar}": float(row.value) for row in rows if isinstance(row.value, int | float)}
     dsr: float | None = deflated_sharpe(case)
     extra: dict[str, Any] = {"net Sharpe": record["net_sharpe"], "dsr": dsr, "failed bars": sum(not r.passed for r in rows)}
@@ -135,11 +135,11 @@ def _metrics(record: Record, case: Case) -> dict[str, float]:
 
 
 def _set_aliases(mlflow: MlflowClient, sleeve: str, records: list[Record], versions: dict[str, ModelVersion]) -> None:
-    made = [r for r in records if r["event"] != Event.REFUSED]
+    made = [r for r in records if r["event"] != ChampionEvent.REFUSED]
     if made:
-        champion = next(r for r in records if (r["event"], r["version"]) == (Event.PROMOTED, made[-1]["version"]))
+        champion = next(r for r in records if (r["event"], r["version"]) == (ChampionEvent.PROMOTED, made[-1]["version"]))
         mlflow.set_registered_model_alias(sleeve, CHAMPION, versions[str(champion["number"])].version)
-    if records[-1]["event"] == Event.REFUSED:
+    if records[-1]["event"] == ChampionEvent.REFUSED:
         mlflow.set_registered_model_alias(sleeve, CHALLENGER, versions[str(records[-1]["number"])].version)
     else:
         mlflow.delete_registered_model_alias(sleeve, CHALLENGER)

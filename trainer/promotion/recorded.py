@@ -56,7 +56,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoringBundle:
     """A bundle whose scores count: its models, and until when it could score."""
 
     model_sha256: tuple[str, ...]
@@ -64,7 +64,9 @@ class Source:
     expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
 
 
-def read_recorded(path: Path, model_sha256: Sequence[str], calendar: Calendar, lineage: Mapping[str, Source] | None = None) -> Recorded:
+def read_recorded(
+    path: Path, model_sha256: Sequence[str], calendar: Calendar, lineage: Mapping[str, ScoringBundle] | None = None
+) -> Recorded:
     """Read the exported log at `path`, or all of a folder, as far as it is of these models or of their lineage.
 
     Parameters
@@ -123,12 +125,12 @@ def _is_of(bundle: BundleManifest, model_sha256: Sequence[str]) -> bool:
     return bundle.role is Role.SHADOW and sorted(f.sha256 for f in bundle.of(Part.MODEL)) == sorted(model_sha256)
 
 
-def _source(bundle: BundleManifest) -> Source:
+def _source(bundle: BundleManifest) -> ScoringBundle:
     models = tuple(file.sha256 for file in bundle.of(Part.MODEL))
-    return Source(models, bundle.last_training_session, bundle.expiry_sessions)
+    return ScoringBundle(models, bundle.last_training_session, bundle.expiry_sessions)
 
 
-def _ends(logs: Sequence[ShadowLog], first: date, ours: Mapping[str, Source], calendar: Calendar) -> list[date]:
+def _ends(logs: Sequence[ShadowLog], first: date, ours: Mapping[str, ScoringBundle], calendar: Calendar) -> list[date]:
     """Each reason for which nothing more was asked for, as the last session before it."""
     expiry = [
         calendar.offset(source.last_training_session, min(source.expiry_sessions, DEFAULT_EXPIRY_SESSIONS)) for source in ours.values()

@@ -18,8 +18,8 @@ from signals.config import parse
 from signals.errors import FixInput
 from signals.files import write_atomic
 from trainer.backtest.figures import annual_sharpe, worth
-from trainer.backtest.subject import Settings, Subject, read_document
-from trainer.learners.base import Device
+from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
+from trainer.learners.base import FitDevice
 from trainer.promotion.measure import BEFORE_HOLDOUT, FOLDER, begun, held
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig, learner_of
@@ -32,7 +32,7 @@ from trainer.validation.splits.oof import fit_all, scored
 HOLDOUT = "holdout.parquet"
 
 
-def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, Any]:
+def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -> dict[str, Any]:
     """Return what the sealed sessions show of this challenger; the scores are kept as `promotion/holdout.parquet`.
 
     Raises
@@ -59,7 +59,7 @@ def open_holdout(subject: Subject, data: Path, settings: Settings) -> dict[str, 
     }
 
 
-def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
+def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     where = subject.run / "training_cfg.json"
     training = read_document(where)
     recipe = RECIPES[str(subject.evidence["sleeve"])]
@@ -68,7 +68,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
-    device = Device(str(subject.evidence["learner"]["device"]))
+    device = FitDevice(str(subject.evidence["learner"]["device"]))
     learner = learner_of(config, int(training["seed"]), device)
     model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
@@ -83,7 +83,7 @@ def _scored(subject: Subject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     return rows, seal, values
 
 
-def _range(subject: Subject, data: Path, training: Mapping[str, Any]) -> Range:
+def _range(subject: BacktestSubject, data: Path, training: Mapping[str, Any]) -> Range:
     """Return what the training read: the same version, range and names."""
     asked = training.get("range")
     if not isinstance(asked, Mapping):

@@ -31,11 +31,11 @@ from signals.market.bars import Floats
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe
-from trainer.backtest.subject import Settings, Subject, read_document
+from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
 from trainer.labels.panel import MIN_NAMES
 from trainer.promotion import lineage_log
 from trainer.promotion.measure import FOLDER, begun, held, model_hashes
-from trainer.promotion.recorded import Recorded, Source, read_recorded
+from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
 from trainer.recipes.base import LABELS, RecipeConfig
 from trainer.runs import artefacts, looks
 from trainer.runs.looks import Look
@@ -109,7 +109,7 @@ class _Evening:
 
 
 def shadow(
-    subject: Subject, data: Path, settings: Settings, band: float, record: Path | None = None, registry: Path | None = None
+    subject: BacktestSubject, data: Path, settings: BookSettings, band: float, record: Path | None = None, registry: Path | None = None
 ) -> Shadow:
     """Judge what was scored after the training against what became of it, and store the result.
 
@@ -173,20 +173,20 @@ def shadow(
     return found_shadow
 
 
-def _lineage(subject: Subject, registry: Path | None) -> dict[str, Source]:
+def _lineage(subject: BacktestSubject, registry: Path | None) -> dict[str, ScoringBundle]:
     """Bundles that carried this run's model as a shadow when it had been trained again."""
     found = lineage_log.begun_by(registry, subject.run) if registry is not None else None
     if found is None:
         return {}
     shadows = {str(record["bundle_sha256"]) for record in found.published if record["role"] == Role.SHADOW}
     return {
-        bundle: Source(tuple(record["model_sha256"]), lineage_log.days(record)[0])
+        bundle: ScoringBundle(tuple(record["model_sha256"]), lineage_log.days(record)[0])
         for bundle, record in found.bundles().items()
         if bundle in shadows
     }
 
 
-def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float, float, float]:
+def predicted_band(subject: BacktestSubject, sessions: int, band: float) -> tuple[float, float, float]:
     r"""Predicted mean IC of `sessions` coming sessions, and the ends of its band.
 
     predicted +- z SE sqrt(1 + T / n): SE is the standard error of the walk-forward mean over T sessions; the mean of
@@ -198,7 +198,7 @@ def predicted_band(subject: Subject, sessions: int, band: float) -> tuple[float,
     return mean, mean - width, mean + width
 
 
-def predicted_deviation(subject: Subject) -> float:
+def predicted_deviation(subject: BacktestSubject) -> float:
     """Deviation of a session's IC where labels share nothing: the evidence's long-run one, less the overlap."""
     forward = subject.evidence["walk_forward"]["ic"]
     long_run = float(forward["standard_error"]) * float(np.sqrt(float(forward["sessions"])))
@@ -213,7 +213,7 @@ def _interval(ic: Floats, horizon: int, deviation: float) -> dict[str, float | i
     return {"low": low, "high": high, "level": 1.0 - ERROR, "values": found.values}
 
 
-def _newest(subject: Subject, data: Path) -> Archive:
+def _newest(subject: BacktestSubject, data: Path) -> Archive:
     archive, known = open_archive(data), subject.evidence["dataset"]
     if (archive.manifest.name, archive.manifest.vendor) != (known["name"], known["vendor"]):
         raise FixInput(
@@ -224,7 +224,7 @@ def _newest(subject: Subject, data: Path) -> Archive:
     return archive
 
 
-def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequence[date]:
+def _days(subject: BacktestSubject, archive: Archive, recorded: Recorded | None) -> Sequence[date]:
     """Sessions after the last label that the training read, whose own labels have ended, and that were asked for."""
     calendar, last = archive.manifest.calendar, archive.manifest.last
     since = calendar.next(date.fromisoformat(str(subject.evidence["last_label_session"])))
@@ -240,7 +240,7 @@ def _days(subject: Subject, archive: Archive, recorded: Recorded | None) -> Sequ
     return days
 
 
-def _evening(subject: Subject, archive: Archive, asof: date, model: bytes, recorded: Recorded | None) -> _Evening:
+def _evening(subject: BacktestSubject, archive: Archive, asof: date, model: bytes, recorded: Recorded | None) -> _Evening:
     """Scores that are judged; raise `SkipSession` where there are none that count."""
     if recorded is not None and (fault := recorded.fault(asof)):
         raise SkipSession(fault)
@@ -284,7 +284,7 @@ def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> dict[str, 
     }
 
 
-def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
+def _scores(subject: BacktestSubject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
     """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
     if archive.is_red(asof):
         raise SkipSession(f"the data of {asof} are RED")
@@ -299,7 +299,7 @@ def _scores(subject: Subject, archive: Archive, asof: date, model: bytes) -> tup
     return [owner[symbol] for symbol in symbols], found
 
 
-def _profit(subject: Subject, values: Floats, settings: Settings) -> dict[str, float | int | None]:
+def _profit(subject: BacktestSubject, values: Floats, settings: BookSettings) -> dict[str, float | int | None]:
     nothing = {"turnover_annual": None, "cost_annual": None}
     if not np.isfinite(values).any():
         return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0, **nothing}

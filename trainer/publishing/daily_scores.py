@@ -26,7 +26,7 @@ from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scor
 from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
-from trainer.curation.store import Store
+from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
 
 BESIDE = (RISK.name, Role.SHADOW.value)
@@ -34,7 +34,7 @@ TRADABLE = tuple(name for name in SLEEVES if name != RISK.name)
 
 
 @dataclass(frozen=True)
-class Evening:
+class ScoringRequest:
     """What is scored, and when.
 
     Attributes
@@ -56,7 +56,7 @@ class Evening:
 
 
 @dataclass(frozen=True)
-class Delivered:
+class PublishedScores:
     """One document: its name in the store, what it says, and whether it was written now."""
 
     name: str
@@ -64,14 +64,14 @@ class Delivered:
     is_new: bool
 
 
-def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = None) -> tuple[Delivered, ...]:
+def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, folder: Path | None = None) -> tuple[PublishedScores, ...]:
     """Score every published bundle at asof and deliver the scores.
 
     Parameters
     ----------
-    bundles : Store
+    bundles : ObjectStore
         Where the bundles are published.
-    to : Store
+    to : ObjectStore
         Where devices look for scores: the store of their bundles.
     folder : Path, optional
         One bundle's folder, scored in place of the newest published one.
@@ -102,7 +102,7 @@ def deliver(evening: Evening, bundles: Store, to: Store, folder: Path | None = N
     return tuple(_put(to, slot, payload, keyset, evening) for slot, payload in payloads)
 
 
-def _newest(store: Store, slot: str) -> Contents | None:
+def _newest(store: ObjectStore, slot: str) -> Contents | None:
     """The newest bundle that devices take for this use; None where there is none."""
     roles = (Role.SHADOW,) if slot == Role.SHADOW else TRADED
     sleeves = (RISK.name,) if slot == RISK.name else TRADABLE
@@ -128,7 +128,7 @@ def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date
     return verify_contents(contents, keyset, policy, reproduce=predict)
 
 
-def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: Evening) -> EveningScores:
+def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> EveningScores:
     sleeve = SLEEVES[bundle.manifest.sleeve]
     days = data.calendar
     first = max(data.first, days.days[max(0, days.index(asof) - sleeve.lookback_sessions + 1)])
@@ -149,17 +149,17 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
     )
 
 
-def _put(to: Store, slot: str, payload: EveningScores, keyset: Keyset, evening: Evening) -> Delivered:
+def _put(to: ObjectStore, slot: str, payload: EveningScores, keyset: Keyset, evening: ScoringRequest) -> PublishedScores:
     name = scores_name(slot or payload.sleeve, payload.asof)
     before = to.get(name)
     if before is not None:
         standing = _standing(before, keyset, payload.asof, name)
         if _says_the_same(standing, payload):
-            return Delivered(name, standing, is_new=False)
+            return PublishedScores(name, standing, is_new=False)
         payload = payload.model_copy(update={"revision": standing.revision + 1})
     keys = signing_keys(evening.keys, keyset, evening.created.date())
     to.replace(name, seal_scores(payload, sign(SCORES_KIND, payload.to_bytes(), keys)), before)
-    return Delivered(name, payload, is_new=True)
+    return PublishedScores(name, payload, is_new=True)
 
 
 def _standing(content: bytes, keyset: Keyset, asof: date, name: str) -> EveningScores:

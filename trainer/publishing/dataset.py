@@ -24,7 +24,7 @@ from signals.errors import BadDataset, StoreUnreachable
 from signals.files import sha256_of
 from signals.market.dataset import read_file, read_manifest
 from signals.market.manifest import FileRole, Manifest
-from trainer.curation.store import Store
+from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import data_keys, load_keyset
 
 CURRENT = "manifest.json"
@@ -44,7 +44,7 @@ class Signer:
         keyset = load_keyset(folder)
         return cls(keyset, data_keys(folder, keyset, today), today)
 
-    def has_signed(self, store: Store, manifest: bytes) -> bool:
+    def has_signed(self, store: ObjectStore, manifest: bytes) -> bool:
         """Whether the store holds a signature of these bytes that counts today."""
         try:
             open_dataset(manifest, store.get(signature_name(manifest)), self.keyset, self.today, "the store")
@@ -63,7 +63,7 @@ class Published:
 
 
 def publish_data(
-    folder: Path, store: Store, signer: Signer, *, with_raw: bool = False, on_file: Callable[[int, int], None] = lambda done, of: None
+    folder: Path, store: ObjectStore, signer: Signer, *, with_raw: bool = False, on_file: Callable[[int, int], None] = lambda done, of: None
 ) -> Published:
     """Sign the current version of the dataset in `folder` and copy it to `store`.
 
@@ -100,7 +100,7 @@ def publish_data(
     return Published(manifest, copied, len(records) - copied)
 
 
-def sign_in_place(store: Store, signer: Signer) -> Manifest:
+def sign_in_place(store: ObjectStore, signer: Signer) -> Manifest:
     """Sign the dataset that lies in `store`, as it is, after every file was read and hashed; return its manifest.
 
     Raises
@@ -139,7 +139,7 @@ def _check_succession(manifest: Manifest, held: bytes) -> None:
         )
 
 
-def _put(store: Store, name: str, content: bytes) -> None:
+def _put(store: ObjectStore, name: str, content: bytes) -> None:
     store.put(name, content)
     if store.get(name) != content:
         raise StoreUnreachable("the store gave back something else than it was given", where=name, fix="Publish again")

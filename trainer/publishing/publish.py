@@ -62,7 +62,7 @@ Files = Mapping[str, tuple[Part, bytes]]
 
 
 @dataclass(frozen=True)
-class Request:
+class PublishRequest:
     """What is published, and as what.
 
     Attributes
@@ -103,12 +103,12 @@ class Publication:
     role: Role
 
 
-def publish(request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> Publication:
+def publish(request: PublishRequest, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> Publication:
     """Build, sign, verify and publish.
 
     Parameters
     ----------
-    request : Request
+    request : PublishRequest
     calendar : Calendar
         Covers the last training session, for the self-check.
     sleeves : mapping of name to feature spec
@@ -236,7 +236,9 @@ def newest_seq(store: Path, sleeve: str) -> int:
     return max(numbers)
 
 
-def _manifest(request: Request, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str) -> BundleManifest:
+def _manifest(
+    request: PublishRequest, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str
+) -> BundleManifest:
     promotion = _promotion(request)
     listed = _document(request.run, "feature_list.json")
     ic = walk_forward_ic(evidence, "the run's evidence")
@@ -313,7 +315,7 @@ def _golden(run: Path) -> Golden:
         raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), fix="Train again") from None
 
 
-def _promotion(request: Request) -> Promotion | None:
+def _promotion(request: PublishRequest) -> Promotion | None:
     if request.role is not Role.CHAMPION:
         return None
     if not (request.run / PROMOTION).exists():
@@ -330,7 +332,7 @@ def _promotion(request: Request) -> Promotion | None:
         ) from None
 
 
-def _refusal(request: Request) -> str | None:
+def _refusal(request: PublishRequest) -> str | None:
     if request.role is Role.EVALUATION:
         return request.refusal or _verdict(request.run)
     if request.refusal:

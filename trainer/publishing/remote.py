@@ -25,17 +25,19 @@ from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar
 from signals.storage.s3 import Objects
 from trainer.publishing.keys import keyset_bytes, load_keyset
-from trainer.publishing.publish import KEYSET, Publication, Request, check_store_keys, not_brought_over, publish, sleeve_of
+from trainer.publishing.publish import KEYSET, Publication, PublishRequest, check_store_keys, not_brought_over, publish, sleeve_of
 
 Tagged = tuple[bytes, str] | None
 
 
-def publish_remote(objects: Objects, request: Request, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]) -> tuple[Publication, str]:
+def publish_remote(
+    objects: Objects, request: PublishRequest, calendar: Calendar, sleeves: Mapping[str, FeatureSpec]
+) -> tuple[Publication, str]:
     """Publish to an object store; return the publication and the place of its bundle.
 
     Parameters
     ----------
-    request : Request
+    request : PublishRequest
         Its `store` is not read.
 
     Raises

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from portfolio.risk.kelly import InformationCoefficient
+from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput
 from signals.monitoring.expectation import read_policy_book
 
@@ -40,7 +40,7 @@ def walk_forward_ic(evidence: Mapping[str, Any], where: str) -> Measured:
     return Measured(float(mean), float(t), float(error))  # type: ignore[arg-type]  # numbers by now
 
 
-def sizing(evidence: Mapping[str, Any], where: str) -> InformationCoefficient:
+def sizing(evidence: Mapping[str, Any], where: str) -> SizingCoefficient:
     """Return what sizes the book of a run."""
     ic, book = walk_forward_ic(evidence, where), read_policy_book(evidence, where)
-    return InformationCoefficient(ic.mean, ic.t, book.t if book else None)
+    return SizingCoefficient(ic.mean, ic.t, book.t if book else None)

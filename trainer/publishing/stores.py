@@ -11,7 +11,7 @@ from signals.config import parse
 from signals.storage.places import Place, is_s3
 from signals.storage.s3 import Objects, S3Config, read_keys
 from trainer.curation.bucket import BucketStore
-from trainer.curation.store import FolderStore, Store
+from trainer.curation.store import FolderObjectStore, ObjectStore
 
 Endpoint = Annotated[str, typer.Option(help="Address of a MinIO, SeaweedFS or other S3 server; Amazon's where absent.")]
 S3Credentials = Annotated[Path | None, typer.Option(help="Folder with s3-key-id and s3-secret-key; boto3's own places where absent.")]
@@ -23,6 +23,6 @@ def objects_at(to: str, endpoint: str, credentials: Path | None) -> Objects:
     return Objects.opened(Place.parse(to), config, read_keys(credentials) if credentials else None)
 
 
-def dataset_store(to: str, endpoint: str, credentials: Path | None) -> Store:
+def dataset_store(to: str, endpoint: str, credentials: Path | None) -> ObjectStore:
     """Open the store of a dataset, a folder or an object store."""
-    return BucketStore(objects_at(to, endpoint, credentials)) if is_s3(to) else FolderStore(Path(to))
+    return BucketStore(objects_at(to, endpoint, credentials)) if is_s3(to) else FolderObjectStore(Path(to))

@@ -15,7 +15,7 @@ from signals.sleeves.base import Sleeve
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.weights import WeightConfig
-from trainer.learners.base import Device, Learner
+from trainer.learners.base import FitDevice, Learner
 from trainer.learners.parameters import Objective
 from trainer.learners.table import LEARNERS, LearnerKind, Parameters
 from trainer.recipes.leak_limits import LeakConfig
@@ -102,7 +102,7 @@ class RecipeConfig(Parameters):
         return self
 
 
-def learner_of(config: RecipeConfig, seed: int, device: Device) -> Learner:
+def learner_of(config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
     """Return what the recipe fits: its learner, averaged over its seeds where chance has a part in it."""
     from trainer.learners.averaged import Averaged, seeds_of  # brings in what writes graphs
 

@@ -41,7 +41,7 @@ EXPLAINED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ReportSubject:
     """What the report shows beyond the evidence `known`.
 
     `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
@@ -61,7 +61,7 @@ class Subject:
     trial_sharpes: Floats
 
 
-def report_files(subject: Subject) -> Mapping[str, bytes]:
+def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
     return {
         "report.md": markdown(subject.known).encode(),
@@ -232,7 +232,7 @@ def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _pictures(subject: Subject) -> Mapping[str, bytes]:
+def _pictures(subject: ReportSubject) -> Mapping[str, bytes]:
     known, ic = subject.known, subject.known["ic"]
     holdout = (known["holdout"]["first"], known["holdout"]["last"]) if known["holdout"] else None
     used = np.isfinite(subject.labelled).sum(axis=1)
@@ -249,7 +249,7 @@ def _pictures(subject: Subject) -> Mapping[str, bytes]:
     }
 
 
-def _where_known(subject: Subject) -> Mapping[str, bytes]:
+def _where_known(subject: ReportSubject) -> Mapping[str, bytes]:
     known, year = subject.known, float(np.sqrt(SESSIONS_PER_YEAR))
     trials, ic, cpcv = known["trials"], known["ic"], known["cpcv"]
     draw: Mapping[str, Callable[[], bytes]] = {

@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Anchor:
+class ChainAnchor:
     """How much of a file was known: its records, and the hash of the last one."""
 
     records: int
@@ -42,11 +42,11 @@ class Chain:
     hashes: tuple[str, ...]
 
     @property
-    def anchor(self) -> Anchor:
+    def anchor(self) -> ChainAnchor:
         """All of it."""
-        return Anchor(len(self.records), self.hashes[-1] if self.hashes else FIRST)
+        return ChainAnchor(len(self.records), self.hashes[-1] if self.hashes else FIRST)
 
-    def holds(self, known: Anchor) -> bool:
+    def holds(self, known: ChainAnchor) -> bool:
         """Whether what was known once is still its beginning."""
         heads = (FIRST, *self.hashes)
         return known.records < len(heads) and heads[known.records] == known.head
@@ -64,12 +64,12 @@ def read(path: Path, *, fix: str) -> Chain:
         return _verified(path, fix)
 
 
-def append(path: Path, record: Record, *, fix: str) -> Anchor:
+def append(path: Path, record: Record, *, fix: str) -> ChainAnchor:
     """Add one record, durably, behind those that are there; raises as `read`."""
     return extend(path, (record,), fix=fix)
 
 
-def extend(path: Path, records: Iterable[Record], *, fix: str) -> Anchor:
+def extend(path: Path, records: Iterable[Record], *, fix: str) -> ChainAnchor:
     """Add records one by one, each durable before the next; raises as `read`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -104,11 +104,11 @@ def anchor_path(path: Path) -> Path:
     return path.with_suffix(path.suffix + ".head")
 
 
-def _append(path: Path, record: Record, known: Anchor) -> Anchor:
+def _append(path: Path, record: Record, known: ChainAnchor) -> ChainAnchor:
     document = {**record, PREVIOUS: known.head}
     line = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     append_line(path, line)
-    after = Anchor(known.records + 1, sha256_of(line))
+    after = ChainAnchor(known.records + 1, sha256_of(line))
     write_atomic(anchor_path(path), f"{after.records} {after.head}\n".encode())
     return after
 
@@ -121,7 +121,7 @@ def _verified(path: Path, fix: str) -> Chain:
         return found
     try:
         count, head = anchor.read_text(encoding="utf-8").split()
-        known = Anchor(int(count), head)
+        known = ChainAnchor(int(count), head)
     except ValueError:
         raise FixInput("the anchor of a history cannot be read", where=str(anchor), fix=fix) from None
     if not found.holds(known) or len(found.records) > known.records + 1:

@@ -12,7 +12,7 @@ from signals.features.panel import FeaturePanel
 from trainer.labels.weights import reweighted
 from trainer.recipes.base import LABELS, Recipe, RecipeConfig
 from trainer.samples.samples import Samples, samples
-from trainer.samples.source import Source, read_source
+from trainer.samples.source import TrainingBars, read_source
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Range:
 class Material:
     """The source, its features, and one row per session and name that has both features and label."""
 
-    source: Source
+    source: TrainingBars
     panel: FeaturePanel
     rows: Samples
 

@@ -27,7 +27,7 @@ UNKNOWN = (
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainingBars:
     """Bars to train on.
 
     Attributes
@@ -48,7 +48,7 @@ class Source:
 
 def read_source(
     folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int, version: int | None = None
-) -> Source:
+) -> TrainingBars:
     """Read the bars of features' sessions from `start` on and of labels that end by `end`.
 
     Parameters
@@ -80,7 +80,7 @@ def read_source(
     if symbols:
         bars = bars.select(tuple(sorted(set(symbols))))
     first_row = int(np.searchsorted(bars.sessions, np.datetime64(first, "D")))
-    return Source(manifest, bars, load_actions(folder, manifest), first_row)
+    return TrainingBars(manifest, bars, load_actions(folder, manifest), first_row)
 
 
 def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> None:
@@ -104,7 +104,7 @@ def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> Non
         )
 
 
-def accepted(source: Source) -> list[dict[str, str]]:
+def accepted(source: TrainingBars) -> list[dict[str, str]]:
     """RED sessions that the source holds as missing by a person's word, for evidence: session, audit, reason."""
     manifest = source.manifest
     first, last = (day.astype(object) for day in source.bars.sessions[[source.first_row, -1]])
@@ -116,12 +116,12 @@ def accepted(source: Source) -> list[dict[str, str]]:
     ]
 
 
-def accepted_warnings(source: Source) -> list[str]:
+def accepted_warnings(source: TrainingBars) -> list[str]:
     """Return what a reader must know about sessions accepted as missing; empty where there are none."""
     return [f"{row['session']} is RED ({row['audit']}) and was trained around as missing: {row['reason']}" for row in accepted(source)]
 
 
-def unknown_warnings(source: Source) -> list[str]:
+def unknown_warnings(source: TrainingBars) -> list[str]:
     """Return what a reader must know about returns that are not known; empty where there are none."""
     count = unknown_returns(source.bars)
     return [UNKNOWN.format(count=count)] if count else []

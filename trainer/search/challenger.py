@@ -16,9 +16,9 @@ import numpy as np
 from signals.errors import FixInput
 from trainer.search import store
 from trainer.search.counting import counting
-from trainer.search.judgement import Evidence, judge
-from trainer.search.question import BARS_KEY, JUDGED, SEARCH, Question, Series, begin, end
-from trainer.search.store import History
+from trainer.search.judgement import SearchEvidence, judge
+from trainer.search.question import BARS_KEY, JUDGED, SEARCH, OneTrial, Series, begin, end
+from trainer.search.store import TrialHistory
 
 MEND = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
 
@@ -58,7 +58,7 @@ class Challenger:
         return str(self.trials.get("trial") or f"model/{self.identity}")
 
 
-def entered(challenger: Challenger, book: Series) -> History:
+def entered(challenger: Challenger, book: Series) -> TrialHistory:
     """Record the judged book, and return everything that is on record; the registry keeps it.
 
     Raises
@@ -80,7 +80,7 @@ def entered(challenger: Challenger, book: Series) -> History:
         "settings": challenger.settings,
         BARS_KEY: challenger.bars_hash,
     }
-    question = Question(identity, challenger.key)
+    question = OneTrial(identity, challenger.key)
     begin(challenger.data, question)
     end(challenger.data, question, book)
     for place in store.places(challenger.data):
@@ -89,14 +89,14 @@ def entered(challenger: Challenger, book: Series) -> History:
     return store.known(challenger.data, challenger.registry)
 
 
-def weighed(history: History, challenger: Challenger, book: Series) -> dict[str, Any]:
+def weighed(history: TrialHistory, challenger: Challenger, book: Series) -> dict[str, Any]:
     """Return the figures of the judged book over every trial that counts, as its case keeps them."""
     evidence = challenger.evidence
     sessions = str(evidence["first_training_session"]), str(evidence["last_label_session"])
-    return judge(Evidence(book, counting(history, (str(evidence["sleeve"]),), *sessions)))
+    return judge(SearchEvidence(book, counting(history, (str(evidence["sleeve"]),), *sessions)))
 
 
-def searched_under(history: History, challenger: Challenger) -> tuple[str, ...]:
+def searched_under(history: TrialHistory, challenger: Challenger) -> tuple[str, ...]:
     """Hashes of the bars that the run's training, and the search that its recipe came from, recorded when they started.
 
     A recipe that names no search, and whose very trial a search made, is that search's: one that began under the
@@ -121,7 +121,7 @@ def series_of(sessions: list[str], net: list[float]) -> Series:
     return Series(np.array(sessions, dtype="datetime64[D]"), np.array(net, dtype=np.float64))
 
 
-def _require(challenger: Challenger, history: History) -> None:
+def _require(challenger: Challenger, history: TrialHistory) -> None:
     trials = challenger.trials
     head = (trials.get("chain") or {}).get("head", store.FIRST)
     known = {trial.key for study in history.studies.values() for trial in study.trials}

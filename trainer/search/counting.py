@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from trainer.search.question import JUDGED, SEARCH, Series
-from trainer.search.store import History, Study
-from trainer.search.trial import State, Trial
+from trainer.search.store import Study, TrialHistory
+from trainer.search.trial import Trial, TrialOutcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Counted:
         return max(1, len(self.series) + self.blind)
 
 
-def counting(history: History, sleeves: Collection[str], first: str, last: str) -> Counted:
+def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: str) -> Counted:
     """Return the trials that count for a challenger of `sleeves` with labelled sessions [first, last], ISO dates."""
     studies = {n: study for n, study in history.studies.items() if _is_in(study.identity, sleeves, first, last)}
     ancestors = _ancestors(history.studies.values())
@@ -82,7 +82,11 @@ def counting(history: History, sleeves: Collection[str], first: str, last: str) 
     seen = [Series(trial.days, trial.net) for trial in trials if np.isfinite(trial.sharpe)]
     states = Counter(str(trial.state) for trial in trials)
     return Counted(
-        tuple(seen), len(trials) - len(seen), baselines, {str(state): states[str(state)] for state in State}, len(retrained - asked.keys())
+        tuple(seen),
+        len(trials) - len(seen),
+        baselines,
+        {str(state): states[str(state)] for state in TrialOutcome},
+        len(retrained - asked.keys()),
     )
 
 

@@ -53,7 +53,7 @@ FIGURES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SearchEvidence:
     """The chosen returns, and all that was tried to find them.
 
     `searched` are the returns by which a search chose them, when it shared bins; None otherwise.
@@ -64,7 +64,7 @@ class Evidence:
     searched: Floats | None = None
 
 
-def judge(case: Evidence) -> dict[str, Any]:
+def judge(case: SearchEvidence) -> dict[str, Any]:
     """Return the figures as a document; a figure that does not exist is None."""
     net, counted = case.chosen.net, case.counted
     known = {
@@ -137,7 +137,7 @@ def aligned(series: Sequence[Series]) -> tuple[Days, Floats]:
     return days, matrix
 
 
-def best_of_all(case: Evidence) -> dict[str, Any]:
+def best_of_all(case: SearchEvidence) -> dict[str, Any]:
     """Test the chosen returns as the best of all that were tried (max-t), however these correlate."""
     _, matrix = aligned([case.chosen, *case.counted.series])
     found = max_t(matrix[:, 0], matrix[:, 1:], blind=case.counted.blind)
@@ -152,7 +152,7 @@ def best_of_all(case: Evidence) -> dict[str, Any]:
     }
 
 
-def gap(case: Evidence) -> dict[str, Any] | None:
+def gap(case: SearchEvidence) -> dict[str, Any] | None:
     """Annual Sharpe ratio of the chosen recipe under the bins that trials shared, and with bins of each split's own.
 
     The shared ones saw the quantiles of tested features: what the first is above the second was not earned.
@@ -190,7 +190,7 @@ def clusters(returns: Floats) -> NDArray[np.int64]:
     return np.asarray(labels, dtype=np.int64)
 
 
-def overfitting(case: Evidence) -> dict[str, Any]:
+def overfitting(case: SearchEvidence) -> dict[str, Any]:
     """PBO over clusters of complete trials and the baselines; under ten clusters what takes its place.
 
     A column of CSCV's matrix has most of the chosen sessions; the rows are the sessions that all columns have. A pruned

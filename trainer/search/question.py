@@ -17,14 +17,14 @@ import numpy as np
 
 from signals.files import sha256_of
 from signals.market.bars import Days, Floats
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.table import LearnerKind
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs.artefacts import canonical_json
 from trainer.samples.samples import Samples
-from trainer.samples.source import Source
+from trainer.samples.source import TrainingBars
 from trainer.search import store
-from trainer.search.trial import State, Trial, ended
+from trainer.search.trial import Trial, TrialOutcome, ended
 
 BARS_KEY = "promotion_bars"
 SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"
@@ -41,7 +41,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Question:
+class OneTrial:
     """One trial outside a search: what was asked, and the key and recipe of the trial (`Trial`)."""
 
     identity: Mapping[str, Any]
@@ -58,14 +58,14 @@ def asked(
     command: str,
     recipe: Recipe,
     config: RecipeConfig,
-    source: Source,
+    source: TrainingBars,
     open_rows: Samples,
     *,
     seed: int,
-    device: Device,
+    device: FitDevice,
     bars_hash: str = "",
     lineage: str = "",
-) -> Question:
+) -> OneTrial:
     """Return the question that `command` asks by one training on the open rows.
 
     `lineage` is the key of the trial whose recipe is trained again on later data: such a training is recorded and
@@ -74,10 +74,10 @@ def asked(
     data = data_of(recipe, source, open_rows)
     key, of_recipe = trial_key(data, config, seed, device), recipe_hash(data, config, seed)
     more = {"lineage": lineage} if lineage else {}
-    return Question({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe)
+    return OneTrial({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe)
 
 
-def data_of(recipe: Recipe, source: Source, open_rows: Samples) -> dict[str, Any]:
+def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[str, Any]:
     """Return what a trial learns from and is judged on, as far as it names a trial."""
     return {
         "sleeve": recipe.sleeve.name,
@@ -89,7 +89,7 @@ def data_of(recipe: Recipe, source: Source, open_rows: Samples) -> dict[str, Any
     }
 
 
-def trial_key(data: Mapping[str, Any], config: RecipeConfig, seed: int, device: Device) -> str:
+def trial_key(data: Mapping[str, Any], config: RecipeConfig, seed: int, device: FitDevice) -> str:
     """Key of a trial of `config` on `data` (`data_of`)."""
     known = {name: data.get(name) for name in DATA}
     return trial_hash({**known, "recipe": recipe_hash(data, config, seed), "device": str(device)})
@@ -103,26 +103,26 @@ def recipe_hash(data: Mapping[str, Any], config: RecipeConfig, seed: int) -> str
     return trial_hash({"spec_hash": data.get("spec_hash"), "config": chosen, "seed": seed})
 
 
-def begin(data: Path, question: Question) -> None:
+def begin(data: Path, question: OneTrial) -> None:
     """Record that the trial was started, before anything of it is known; it counts from now on."""
     if question.study not in store.read(data).studies:
         opening = {"kind": "study", "study": question.study, "identity": question.identity, "sessions": []}
         store.append(data, opening, _started(question, 0))
 
 
-def end(data: Path, question: Question, series: Series) -> None:
+def end(data: Path, question: OneTrial, series: Series) -> None:
     """Record what came out; an answer that is on record already adds nothing, another one is another trial."""
     trials = store.read(data).studies[question.study].trials
-    if any(_is_same(trial, series) for trial in trials if trial.state is State.COMPLETED):
+    if any(_is_same(trial, series) for trial in trials if trial.state is TrialOutcome.COMPLETED):
         return
-    is_first = len(trials) == 1 and trials[0].state is State.INTERRUPTED
+    is_first = len(trials) == 1 and trials[0].state is TrialOutcome.INTERRUPTED
     number = 0 if is_first else len(trials)
-    outcome = ended(Trial(number, State.COMPLETED, {}, series.net, days=series.days))
+    outcome = ended(Trial(number, TrialOutcome.COMPLETED, {}, series.net, days=series.days))
     begun = [] if is_first else [_started(question, number)]
     store.append(data, *begun, {"study": question.study, **outcome})
 
 
-def _started(question: Question, number: int) -> dict[str, Any]:
+def _started(question: OneTrial, number: int) -> dict[str, Any]:
     return {
         "kind": "started",
         "study": question.study,

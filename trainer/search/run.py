@@ -24,7 +24,7 @@ from signals.files import sha256_of
 from signals.market.bars import Floats
 from signals.market.holding import Opens
 from signals.text.wording import reason_of
-from trainer.learners.base import Device, Learner, SharesBins
+from trainer.learners.base import FitDevice, Learner, SharesBins
 from trainer.learners.fanout import RowSet, side_by_side
 from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
@@ -34,7 +34,7 @@ from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.question import Series, recipe_hash, trial_key
-from trainer.search.trial import Parameters, State, Trial, ended, packed, sharpe_of
+from trainer.search.trial import Parameters, Trial, TrialOutcome, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
 from trainer.validation.splits.oof import Step
 from trainer.validation.splits.walk_forward import folds, walk_forward
@@ -61,7 +61,7 @@ class Arena:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """How to search: where trials are recorded, how many the study shall have, and who fits.
 
     `record` is the folder of the record of trials, the dataset's. `folder` and `storage` are the sampler's memory
@@ -72,7 +72,7 @@ class Plan:
     folder: Path
     trials: int
     seed: int
-    device: Device
+    device: FitDevice
     workers: int
     storage: str = ""
 
@@ -84,7 +84,7 @@ class Found:
     config: RecipeConfig
     best: Trial
     study: str
-    history: store.History
+    history: store.TrialHistory
 
 
 def steps(config: RecipeConfig, trials: int) -> int:
@@ -92,7 +92,7 @@ def steps(config: RecipeConfig, trials: int) -> int:
     return trials + 2 * (config.cpcv.groups - 1)
 
 
-def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: Plan, step: Step) -> Found:
+def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: SearchPlan, step: Step) -> Found:
     """Run the study until it has `plan.trials` trials, counting those it has, and return the best.
 
     Raises
@@ -113,7 +113,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
         while len(study.get_trials(deepcopy=False)) < plan.trials:
             _run_batch(study, choices, config, arena, rows, plan, name, step)
         history = store.read(plan.record)
-    complete = [trial for trial in history.studies[name].trials if trial.state is State.COMPLETED]
+    complete = [trial for trial in history.studies[name].trials if trial.state is TrialOutcome.COMPLETED]
     if not complete:
         raise FixInput("no trial could be completed", where=str(plan.record), fix="Read the reasons in trials.jsonl")
     best = max(complete, key=lambda trial: (trial.sharpe, -trial.number))
@@ -133,7 +133,7 @@ def with_parameters(config: RecipeConfig, parameters: Parameters) -> RecipeConfi
     return config.model_copy(update={str(config.learner): chosen})
 
 
-def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: Plan, step: Step) -> str:
+def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: SearchPlan, step: Step) -> str:
     """Name of the study, which is written with its baselines if it is new."""
     document = {
         **identity,
@@ -155,7 +155,7 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], pla
     return name
 
 
-def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> dict[str, Floats]:
+def _baselines(config: RecipeConfig, arena: Arena, plan: SearchPlan, step: Step) -> dict[str, Floats]:
     """Return returns of what was not searched: the recipe as configured, ridge, and the search's simple rules."""
     kinds = {"as configured": config.learner, "ridge": LearnerKind.RIDGE}
     found = {}
@@ -174,7 +174,7 @@ def _baselines(config: RecipeConfig, arena: Arena, plan: Plan, step: Step) -> di
     return found
 
 
-def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
+def _optuna_study(config: RecipeConfig, name: str, plan: SearchPlan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=config.search.pruning_trials, n_warmup_steps=config.search.warmup_folds - 1)
     try:
@@ -193,7 +193,7 @@ def _optuna_study(config: RecipeConfig, name: str, plan: Plan) -> optuna.Study:
         ) from None
 
 
-def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan, name: str) -> None:
+def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: SearchPlan, name: str) -> None:
     """Settle what a killed process left open, rebuild what the sampler lacks, and refuse a record that holds less."""
     record = plan.record
     kept = {trial.number: trial for trial in store.read(record).studies[name].trials}
@@ -201,10 +201,10 @@ def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan
         if trial.state is TrialState.RUNNING:
             if trial.number not in kept:
                 store.append(record, _started(config, plan, name, trial.number, trial.params))
-            if trial.number not in kept or kept[trial.number].state is State.INTERRUPTED:
-                gone = Trial(trial.number, State.INTERRUPTED, trial.params, np.zeros(0), "the process died")
+            if trial.number not in kept or kept[trial.number].state is TrialOutcome.INTERRUPTED:
+                gone = Trial(trial.number, TrialOutcome.INTERRUPTED, trial.params, np.zeros(0), "the process died")
                 store.append(record, {"study": name, **ended(gone)})
-            if trial.number in kept and kept[trial.number].state is State.COMPLETED:
+            if trial.number in kept and kept[trial.number].state is TrialOutcome.COMPLETED:
                 study.tell(trial.number, kept[trial.number].sharpe)
             else:
                 study.tell(trial.number, state=TrialState.FAIL)
@@ -218,7 +218,7 @@ def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan
         raise FixInput(f"trials {missing} are missing from the record", where=str(record), fix=store.MEND)
 
 
-def _started(config: RecipeConfig, plan: Plan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:
+def _started(config: RecipeConfig, plan: SearchPlan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:
     """The record of a trial that starts, with the key by which a training of the same parameters is known."""
     data, chosen = store.read(plan.record).studies[name].identity, with_parameters(config, parameters)
     device = _learner(chosen, config.learner, plan).device
@@ -234,7 +234,7 @@ def _started(config: RecipeConfig, plan: Plan, name: str, number: int, parameter
 
 def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
     """A recorded trial as the sampler would hold it."""
-    states = {State.COMPLETED: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED}
+    states = {TrialOutcome.COMPLETED: TrialState.COMPLETE, TrialOutcome.PRUNED: TrialState.PRUNED}
     state = states.get(trial.state, TrialState.FAIL)
     last = trial.reported[max(trial.reported)] if trial.reported else None
     values = {TrialState.COMPLETE: trial.sharpe, TrialState.PRUNED: last}
@@ -245,13 +245,13 @@ def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
 
 
 def _run_batch(
-    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: Plan, name: str, step: Step
+    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: SearchPlan, name: str, step: Step
 ) -> None:
     """Propose a batch, fit it fold by fold, and write down what became of each trial."""
     count = min(config.search.batch, plan.trials - len(study.get_trials(deepcopy=False)))
     asked = [_ask(study, choices, config, plan, name) for _ in range(count)]
     scores = {trial.number: np.full(len(arena.rows), np.nan) for trial in asked}
-    live, over = list(asked), dict[int, tuple[State, str]]()
+    live, over = list(asked), dict[int, tuple[TrialOutcome, str]]()
     shown: dict[int, dict[int, float]] = {trial.number: {} for trial in asked}
     for number, (train, test) in enumerate(_folds(config, arena)):
         jobs = [
@@ -260,7 +260,7 @@ def _run_batch(
         results = list(side_by_side(attempt, rows, jobs, workers=plan.workers))
         for trial, result in zip(list(live), results, strict=True):
             if isinstance(result, str):
-                over[trial.number] = (State.FAILED, result)
+                over[trial.number] = (TrialOutcome.FAILED, result)
                 live.remove(trial)
                 continue
             scores[trial.number][test] = result
@@ -270,15 +270,15 @@ def _run_batch(
                 shown[trial.number][number] = sharpe
         for trial in list(live):
             if trial.should_prune():
-                over[trial.number] = (State.PRUNED, f"below the median after fold {number + 1}")
+                over[trial.number] = (TrialOutcome.PRUNED, f"below the median after fold {number + 1}")
                 live.remove(trial)
     for trial in asked:
-        fate = over.get(trial.number, (State.COMPLETED, ""))
+        fate = over.get(trial.number, (TrialOutcome.COMPLETED, ""))
         _end(study, arena, trial, scores[trial.number], fate, shown[trial.number], plan, name)
         step(f"trial {trial.number + 1} of {plan.trials}")
 
 
-def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: Plan, name: str) -> optuna.Trial:
+def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: SearchPlan, name: str) -> optuna.Trial:
     number = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(seed=plan.seed * SEEDS_PER_STUDY + number, n_startup_trials=config.search.startup_trials)
     trial = study.ask()
@@ -293,9 +293,9 @@ def _end(
     arena: Arena,
     trial: optuna.Trial,
     scores: Floats,
-    fate: tuple[State, str],
+    fate: tuple[TrialOutcome, str],
     shown: Mapping[int, float],
-    plan: Plan,
+    plan: SearchPlan,
     name: str,
 ) -> None:
     """Write the end to the record first: what the sampler knows is on record."""
@@ -303,14 +303,14 @@ def _end(
     scored = np.unique(arena.rows.t0[np.isfinite(scores)])
     net = arena.net(scores) if len(scored) >= arena.k else np.zeros(0)
     value = sharpe_of(net)
-    if state is State.COMPLETED and not np.isfinite(value):
-        state, reason = State.FAILED, "its book never earned anything"
+    if state is TrialOutcome.COMPLETED and not np.isfinite(value):
+        state, reason = TrialOutcome.FAILED, "its book never earned anything"
     outcome = Trial(trial.number, state, trial.params, net, reason, reported=shown)
     store.append(plan.record, {"study": name, **ended(outcome)})
-    if state is State.COMPLETED:
+    if state is TrialOutcome.COMPLETED:
         study.tell(trial, value)
     else:
-        study.tell(trial, state=TrialState.PRUNED if state is State.PRUNED else TrialState.FAIL)
+        study.tell(trial, state=TrialState.PRUNED if state is TrialOutcome.PRUNED else TrialState.FAIL)
 
 
 def attempt(rows: BinnedRows, learner: Learner, train: RowSet, test: RowSet) -> Floats | str:
@@ -321,8 +321,8 @@ def attempt(rows: BinnedRows, learner: Learner, train: RowSet, test: RowSet) -> 
         return reason_of(error)
 
 
-def _learner(config: RecipeConfig, kind: LearnerKind, plan: Plan) -> Learner:
-    device = plan.device if kind is config.learner else Device.CPU
+def _learner(config: RecipeConfig, kind: LearnerKind, plan: SearchPlan) -> Learner:
+    device = plan.device if kind is config.learner else FitDevice.CPU
     return LEARNERS[kind](config, plan.seed, device)
 
 

@@ -28,8 +28,8 @@ from signals.market.dataset import manifest_path
 from signals.text.wording import reason_of
 from trainer.runs import chain
 from trainer.runs.artefacts import canonical_json
-from trainer.runs.chain import FIRST, PREVIOUS, Anchor, Chain, Record
-from trainer.search.trial import State, Trial, unpacked, unpacked_days
+from trainer.runs.chain import FIRST, PREVIOUS, Chain, ChainAnchor, Record
+from trainer.search.trial import Trial, TrialOutcome, unpacked, unpacked_days
 
 FILE = "trials.jsonl"
 MEND = "Restore the file from a backup; trials that were run cannot be taken back"
@@ -56,10 +56,10 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class TrialHistory:
     """All of a file, or of several: `anchor` is the first one's, `heads` are the hashes that any line ever had."""
 
-    anchor: Anchor
+    anchor: ChainAnchor
     studies: Mapping[str, Study]
     heads: frozenset[str]
 
@@ -77,7 +77,7 @@ class History:
             )
 
 
-def read(folder: Path) -> History:
+def read(folder: Path) -> TrialHistory:
     """Read and verify the file of one folder; a folder without one has an empty history.
 
     Raises
@@ -88,7 +88,7 @@ def read(folder: Path) -> History:
     return _history([_chain(folder / FILE)], str(folder / FILE))
 
 
-def known(data: Path, *more: Path) -> History:
+def known(data: Path, *more: Path) -> TrialHistory:
     """Return what is on record of a dataset and of those beside it in the same folder, and in `more` folders."""
     return _history([_chain(place / FILE) for place in places(data, *more)], str(data / FILE))
 
@@ -100,7 +100,7 @@ def places(data: Path, *more: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((own, *beside, *(place.resolve() for place in more))))
 
 
-def append(folder: Path, *records: Record) -> Anchor:
+def append(folder: Path, *records: Record) -> ChainAnchor:
     """Add records, durably, behind those that are there.
 
     Raises
@@ -176,13 +176,13 @@ def _content(record: Record) -> str:
     return sha256_of(canonical_json({key: v for key, v in record.items() if key not in (PREVIOUS, ORIGINS)}))
 
 
-def _history(chains: Sequence[Chain], where: str) -> History:
+def _history(chains: Sequence[Chain], where: str) -> TrialHistory:
     try:
         studies = _studies(record for found in chains for record in found.records)
         heads = frozenset().union(*(_heads(found) for found in chains))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, fix=MEND) from None
-    return History(chains[0].anchor, studies, heads)
+    return TrialHistory(chains[0].anchor, studies, heads)
 
 
 def _studies(records: Iterable[Record]) -> dict[str, Study]:
@@ -208,7 +208,7 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
         if record["kind"] == "started":
             key = str(record.get("trial") or f"{name}/{number}")
             begun = Trial(
-                number, State.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key, str(record.get("recipe", ""))
+                number, TrialOutcome.INTERRUPTED, record["parameters"], np.zeros(0), "the process died", key, str(record.get("recipe", ""))
             )
             trials.setdefault(place, begun)
         else:
@@ -218,11 +218,11 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
                 raise ValueError(f"{len(net)} returns on {len(own)} sessions")
             shown = {int(fold): float(value) for fold, value in record.get("reported", {}).items()}
             trials[place] = Trial(
-                number, State(record["state"]), record["parameters"], net, record["reason"], begun.key, begun.recipe, own, shown
+                number, TrialOutcome(record["state"]), record["parameters"], net, record["reason"], begun.key, begun.recipe, own, shown
             )
     baselines = {record["name"]: unpacked(record["net"]) for record in records if record["kind"] == "baseline"}
     ordered = tuple(trials[place] for place in sorted(trials))
     return Study(opening["identity"], sessions, ordered, baselines)
 
 
-__all__ = ["FILE", "FIRST", "Anchor", "History", "Study", "append", "held", "known", "merge", "places", "read"]
+__all__ = ["FILE", "FIRST", "ChainAnchor", "Study", "TrialHistory", "append", "held", "known", "merge", "places", "read"]

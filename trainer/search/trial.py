@@ -16,7 +16,7 @@ from trainer.recipes.space import Number
 Parameters = dict[str, Number]
 
 
-class State(StrEnum):
+class TrialOutcome(StrEnum):
     """What became of a trial. `interrupted` never said: the process died."""
 
     COMPLETED = "completed"
@@ -32,7 +32,7 @@ class Trial:
     Attributes
     ----------
     number : int
-    state : State
+    state : TrialOutcome
     parameters : mapping
         Of the learner, as drawn.
     net : float64, shape (n,)
@@ -49,7 +49,7 @@ class Trial:
     """
 
     number: int
-    state: State
+    state: TrialOutcome
     parameters: Parameters
     net: Floats
     reason: str = ""

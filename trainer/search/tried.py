@@ -11,15 +11,15 @@ import numpy as np
 
 from signals.market.bars import Floats
 from signals.market.holding import Opens
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.samples.source import Source
+from trainer.samples.source import TrainingBars
 from trainer.search import store
 from trainer.search.counting import counting
-from trainer.search.judgement import Evidence, judge
-from trainer.search.question import BARS_KEY, PROVED, Question, Series, asked, begin, data_of, end
-from trainer.search.run import Arena, Found, Plan, search
+from trainer.search.judgement import SearchEvidence, judge
+from trainer.search.question import BARS_KEY, PROVED, OneTrial, Series, asked, begin, data_of, end
+from trainer.search.run import Arena, Found, SearchPlan, search
 from trainer.search.trial import sharpe_of
 from trainer.validation.splits.oof import Step
 from trainer.validation.splits.walk_forward import walk_forward
@@ -49,14 +49,14 @@ class Tried:
 def searched(
     recipe: Recipe,
     config: RecipeConfig,
-    source: Source,
+    source: TrainingBars,
     rows: Samples,
     following: Opens,
     request: SearchRequest,
     *,
     data: Path,
     seed: int,
-    device: Device,
+    device: FitDevice,
     workers: int,
     step: Step,
 ) -> tuple[Found, Floats | None]:
@@ -68,13 +68,13 @@ def searched(
         store.merge(data, request.folder)
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     identity = {**data_of(recipe, source, open_rows), BARS_KEY: request.bars_hash}
-    plan = Plan(data, request.folder, request.trials, seed, device, workers, request.storage)
+    plan = SearchPlan(data, request.folder, request.trials, seed, device, workers, request.storage)
     found = search(config, Arena(open_rows, following, config.label.k), identity, plan, step)
     is_shared = found.history.studies[found.study].identity["bins"]
     return found, found.best.net if is_shared else None
 
 
-def tried(data: Path, question: Question, rows: Samples, chosen: Series, *, study: str, shared: Floats | None = None) -> Tried:
+def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, study: str, shared: Floats | None = None) -> Tried:
     """Judge the chosen returns by everything that is on record for these labelled rows.
 
     `chosen` come from bins of each split's own, `shared` are a search's returns of the same recipe in shared bins. The
@@ -85,7 +85,7 @@ def tried(data: Path, question: Question, rows: Samples, chosen: Series, *, stud
     first, last = str(rows.sessions[rows.t0.min()]), str(rows.sessions[rows.t1.max()])
     counted = counting(history, (str(question.identity["sleeve"]),), first, last)
     document = {
-        **judge(Evidence(chosen, counted, shared)),
+        **judge(SearchEvidence(chosen, counted, shared)),
         "study": study or None,
         "trial": question.key,
         "lineage": question.identity.get("lineage"),
@@ -97,17 +97,17 @@ def tried(data: Path, question: Question, rows: Samples, chosen: Series, *, stud
 def per_split(
     recipe: Recipe,
     config: RecipeConfig,
-    source: Source,
+    source: TrainingBars,
     rows: Samples,
     following: Opens,
     *,
     data: Path,
     seed: int,
-    device: Device,
+    device: FitDevice,
     workers: int,
     bars_hash: str,
     step: Step,
-) -> tuple[Question, Series]:
+) -> tuple[OneTrial, Series]:
     """Record and return the net returns of a recipe's walk-forward decile book on the open rows.
 
     Each split's features lie in bins of its own, as in a training of the recipe: it is the same trial.

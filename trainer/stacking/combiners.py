@@ -53,7 +53,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Ridge:
+class RidgeCombiner:
     """Non-negative weights; `alpha` is the penalty per session, on z-scores."""
 
     average: tuple[float, ...]

@@ -27,12 +27,12 @@ from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.question import STACK as COMMAND
-from trainer.search.question import Question, Series, begin, end, trial_hash
-from trainer.stacking.combiners import Boosted, Ridge, Trees, Weights
+from trainer.search.question import OneTrial, Series, begin, end, trial_hash
+from trainer.stacking.combiners import Boosted, RidgeCombiner, Trees, Weights
 from trainer.stacking.members import Members, read_members
 from trainer.stacking.proof import Combiner, StackProof, prove
 from trainer.stacking.report import report_files
-from trainer.stacking.verdict import STACK, Record, Row, annual, best_of, records, rows_of
+from trainer.stacking.verdict import STACK, Condition, ScoreRecord, annual, best_of, records, rows_of
 from trainer.validation.book import next_opens
 
 FORMAT = "trademl-stack-1"
@@ -50,7 +50,7 @@ class StackLearner(StrEnum):
 
 
 @dataclass(frozen=True)
-class Request:
+class StackRequest:
     """What to stack.
 
     Attributes
@@ -77,7 +77,7 @@ class Request:
     code_version: str
 
 
-def stack(request: Request) -> dict[str, Any]:
+def stack(request: StackRequest) -> dict[str, Any]:
     """Stack the runs, judge the stack, write the folder and return its document.
 
     Raises
@@ -92,7 +92,7 @@ def stack(request: Request) -> dict[str, Any]:
     question = _question(request, members)
     begin(request.data, question)
     weights = tuple(float(request.average.get(member.sleeve, 1.0)) for member in members.members)
-    combiner: Combiner = Ridge(weights)
+    combiner: Combiner = RidgeCombiner(weights)
     if request.learner is StackLearner.LIGHTGBM:
         combiner = Boosted(LightGbm(TREES, request.seed), members.names)
     proof = prove(members, combiner)
@@ -126,7 +126,7 @@ class _Configured:
         return Weights({}, np.array(self.average, dtype=np.float64))
 
 
-def _question(request: Request, members: Members) -> Question:
+def _question(request: StackRequest, members: Members) -> OneTrial:
     """A stack is a trial of every sleeve in it."""
     identity = {
         "command": COMMAND,
@@ -145,10 +145,10 @@ def _question(request: Request, members: Members) -> Question:
         "learner": str(request.learner),
         "seed": request.seed,
     }
-    return Question(identity, trial_hash(identity))
+    return OneTrial(identity, trial_hash(identity))
 
 
-def _counts(data: Path, members: Members, question: Question) -> dict[str, int]:
+def _counts(data: Path, members: Members, question: OneTrial) -> dict[str, int]:
     """Trials on record for each member's sleeve, and for all of them together."""
     history, sleeves = store.known(data), question.identity["sleeves"]
     first, last = question.identity["first"], question.identity["last"]
@@ -177,7 +177,9 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
-def _document(request: Request, members: Members, proof: StackProof, found: Mapping[str, Record], rows: tuple[Row, ...]) -> dict[str, Any]:
+def _document(
+    request: StackRequest, members: Members, proof: StackProof, found: Mapping[str, ScoreRecord], rows: tuple[Condition, ...]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "learner": str(request.learner),

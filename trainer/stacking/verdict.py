@@ -29,7 +29,7 @@ MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise ha
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class ScoreRecord:
     """What one set of scores did.
 
     Attributes
@@ -52,7 +52,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Row:
+class Condition:
     """One condition: what the stack has, what the best member has, and whether that is good enough."""
 
     what: str
@@ -63,7 +63,7 @@ class Row:
 
 def records(
     members: Members, proof: StackProof, average: StackProof, following: Opens, counts: Mapping[str, int] | None = None
-) -> dict[str, Record]:
+) -> dict[str, ScoreRecord]:
     """Return the record of every member, of the configured average and of the stack, all on the same sessions.
 
     `counts` are the trials on record by name of a member and of the stack: no fewer than their evidence says.
@@ -81,7 +81,7 @@ def records(
     for name, (out, forward, count) in asked.items():
         ahead = np.where(common[:, None], forward, np.nan)
         series = rank_ic(out, members.label)
-        found[name] = Record(
+        found[name] = ScoreRecord(
             overlapping_mean(series, members.horizon),
             overlapping_mean(rank_ic(ahead, members.label), members.horizon),
             series,
@@ -91,13 +91,13 @@ def records(
     return found
 
 
-def best_of(found: Mapping[str, Record]) -> str:
+def best_of(found: Mapping[str, ScoreRecord]) -> str:
     """Name of the best member; ties go to the first."""
     members = [name for name in found if name not in (STACK, AVERAGE)]
     return max(members, key=lambda name: _number(annual(found[name].net), -np.inf))
 
 
-def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
+def rows_of(found: Mapping[str, ScoreRecord], horizon: int) -> tuple[Condition, ...]:
     """Return the conditions: better out of fold and walking forward, and neither DSR nor PBO worse."""
     stack, best = found[STACK], found[best_of(found)]
     gain = overlapping_mean(stack.series - best.series, horizon)
@@ -105,11 +105,11 @@ def rows_of(found: Mapping[str, Record], horizon: int) -> tuple[Row, ...]:
     lost, usual = _lost(found, with_stack=True), _lost(found, with_stack=False)
     sharpe, bar = annual(stack.net), annual(best.net)
     return (
-        Row("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
-        Row(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
-        Row("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
-        Row("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
-        Row("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
+        Condition("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
+        Condition(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
+        Condition("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
+        Condition("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
+        Condition("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
     )
 
 
@@ -118,13 +118,13 @@ def annual(net: Floats) -> float | None:
     return _finite(sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)))
 
 
-def _deflated(record: Record) -> float | None:
+def _deflated(record: ScoreRecord) -> float | None:
     if annual(record.net) is None:
         return None
     return dsr.strictest(dsr.sharpe_moments(record.net), (dsr.Hurdle(record.tries, 0.0),))
 
 
-def _lost(found: Mapping[str, Record], *, with_stack: bool) -> float:
+def _lost(found: Mapping[str, ScoreRecord], *, with_stack: bool) -> float:
     """How often the best in sample loses out of sample, among the members, and among them with average and stack."""
     columns = [record.net for name, record in found.items() if with_stack or name not in (STACK, AVERAGE)]
     matrix = np.column_stack(columns if len(columns) > 1 else columns * 2)

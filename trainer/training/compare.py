@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.prepare import Material
@@ -24,7 +24,7 @@ from trainer.search.trial import sharpe_of
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
-from trainer.validation.proof import Figures, figures, fits, prove
+from trainer.validation.proof import ProofFigures, figures, fits, prove
 from trainer.validation.splits.oof import Step, fit, scored
 
 SEALED = "The sealed holdout is not shown: only a promotion opens it. Train is in-sample: its gap to out-of-fold is "
@@ -45,13 +45,13 @@ HEADINGS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ComparisonRow:
     """One learner's figures: in-sample, out of fold, walking forward, and its decile book's annual Sharpe ratio."""
 
     kind: LearnerKind
-    device: Device
+    device: FitDevice
     train: Mean
-    worth: Figures
+    worth: ProofFigures
     sharpe: float
 
 
@@ -68,10 +68,10 @@ def compare(
     *,
     data: Path,
     seed: int,
-    device: Device,
+    device: FitDevice,
     workers: int,
     step: Step,
-) -> tuple[Row, ...]:
+) -> tuple[ComparisonRow, ...]:
     """Prove each learner on the material's open rows; each is a trial on the record of the dataset `data`."""
     store.known(data).require(config.study)
     following = next_opens(material.source.bars, material.source.actions)
@@ -91,11 +91,11 @@ def compare(
         book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
         end(data, question, Series(proof.rows.sessions[book.rows], book.net))
         sharpe = sharpe_of(book.net) * float(np.sqrt(SESSIONS_PER_YEAR))
-        rows.append(Row(kind, learner.device, train, worth, sharpe))
+        rows.append(ComparisonRow(kind, learner.device, train, worth, sharpe))
     return tuple(rows)
 
 
-def document(rows: tuple[Row, ...], config: RecipeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
+def document(rows: tuple[ComparisonRow, ...], config: RecipeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparison as a JSON document."""
     return {
         **identity,
@@ -118,7 +118,7 @@ def document(rows: tuple[Row, ...], config: RecipeConfig, identity: Mapping[str,
     }
 
 
-def table(rows: tuple[Row, ...]) -> str:
+def table(rows: tuple[ComparisonRow, ...]) -> str:
     """Return the comparison as a Markdown table."""
     lines = [" | ".join(HEADINGS), "|".join(["---"] * len(HEADINGS))]
     for row in rows:

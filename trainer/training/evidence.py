@@ -10,14 +10,14 @@ import numpy as np
 
 from trainer.curation import mortality
 from trainer.leaks.battery import failures
-from trainer.learners.base import Device
+from trainer.learners.base import FitDevice
 from trainer.learners.export import Parity
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.samples import Samples
-from trainer.samples.source import Source, accepted, accepted_warnings, unknown_warnings
+from trainer.samples.source import TrainingBars, accepted, accepted_warnings, unknown_warnings
 from trainer.validation.importance import Importance
 from trainer.validation.probabilities import Calibration
-from trainer.validation.proof import Figures, Proof, leaves_rows
+from trainer.validation.proof import Proof, ProofFigures, leaves_rows
 
 FORMAT = "trademl-evidence-1"
 LEAK_IC = 0.05  # daily cross-sections of liquid stocks do not rank better than this out of sample
@@ -29,15 +29,15 @@ MATERIAL_GAP = 0.5  # of the IC that the long embargo may take before it counts 
 def evidence(
     recipe: Recipe,
     config: RecipeConfig,
-    source: Source,
+    source: TrainingBars,
     rows: Samples,
     proof: Proof,
-    worth: Figures,
+    worth: ProofFigures,
     parity: Parity,
     *,
     seed: int,
     code_version: str,
-    device: Device,
+    device: FitDevice,
     trials: dict[str, Any],
     importance: Importance | None,
     bars_hash: str,
@@ -104,7 +104,7 @@ def evidence(
     }
 
 
-def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: str) -> list[str]:
+def warnings(worth: ProofFigures, proof: Proof, config: RecipeConfig, survivorship: str) -> list[str]:
     """Say what a reader must not overlook."""
     found = []
     if abs(worth.ic.mean) > LEAK_IC or abs(worth.ic_walk_forward.mean) > LEAK_IC:
@@ -135,7 +135,7 @@ def warnings(worth: Figures, proof: Proof, config: RecipeConfig, survivorship: s
     return found
 
 
-def _ic(worth: Figures) -> dict[str, Any]:
+def _ic(worth: ProofFigures) -> dict[str, Any]:
     return {
         "mean": worth.ic.mean,
         "standard_error": worth.ic.standard_error,

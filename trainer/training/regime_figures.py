@@ -11,7 +11,7 @@ from signals.features.market import market_return
 from signals.market.bars import Bars
 from trainer.labels.regimes import Regime, regimes
 from trainer.validation.ic import Mean, overlapping_mean
-from trainer.validation.proof import Figures
+from trainer.validation.proof import ProofFigures
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RegimeFigures:
     walk_forward_ic: Mean
 
 
-def by_regime(bars: Bars, worth: Figures, k: int) -> list[dict[str, Any]]:
+def by_regime(bars: Bars, worth: ProofFigures, k: int) -> list[dict[str, Any]]:
     """Return the figures of every regime that a judged session was of, as evidence carries them."""
     kinds = regimes(market_return(bars.total_return, bars.eligible))
     judged = np.isfinite(worth.ic_series)

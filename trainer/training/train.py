@@ -21,17 +21,17 @@ from signals.market.holding import Opens
 from signals.monitoring.drift import reference
 from trainer.backtest.policy_book import policy_book
 from trainer.leaks import battery
-from trainer.leaks.checks import Fitting, Subject
-from trainer.learners.base import Device, Learner, Model
+from trainer.leaks.checks import Fitting, LeakSubject
+from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported, export
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
-from trainer.reports.training import Subject as Reported
+from trainer.reports.training import ReportSubject as Reported
 from trainer.reports.training import report_files
 from trainer.runs import artefacts, looks
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.samples.source import Source
+from trainer.samples.source import TrainingBars
 from trainer.search import store
 from trainer.search.question import TRAIN, Series, asked, begin, end
 from trainer.search.run import steps as search_steps
@@ -44,14 +44,14 @@ from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import Importance, importance
 from trainer.validation.likeness import null_of
 from trainer.validation.probabilities import calibrate
-from trainer.validation.proof import Figures, Proof, figures, fits, prove
+from trainer.validation.proof import Proof, ProofFigures, figures, fits, prove
 from trainer.validation.splits.oof import Step, fit_all, scored
 
 FINAL_FITS = 2
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainingRequest:
     """What to train on.
 
     Attributes
@@ -65,7 +65,7 @@ class Request:
     seed, workers : int
         The result depends on the seed; never on how many models are fitted at a time.
     code_version : str
-    device : Device
+    device : FitDevice
         Where to fit, as far as the learner has the choice.
     search : SearchRequest or None
         A search that chooses the learner's parameters first.
@@ -90,7 +90,7 @@ class Request:
     seed: int
     workers: int
     code_version: str
-    device: Device = Device.AUTO
+    device: FitDevice = FitDevice.AUTO
     search: SearchRequest | None = None
     bars_hash: str = ""
     importance: bool = False
@@ -114,7 +114,7 @@ def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) 
     return fits(config.cpcv) + FINAL_FITS + battery.FITS + searching + (config.cpcv.groups if is_explained else 0)
 
 
-def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) -> dict[str, Any]:
+def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: Step) -> dict[str, Any]:
     """Train `recipe`, write the run folder and return its evidence.
 
     The trial is on the dataset's record before anything of it is known, with its returns before they are judged.
@@ -124,7 +124,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
     recipe : Recipe
     config : RecipeConfig
         The recipe's own, or a person's.
-    request : Request
+    request : TrainingRequest
     step : callable
         Told the name of each model when it is fitted.
 
@@ -211,7 +211,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: Request, step: Step) ->
 
 
 def _chosen(
-    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: Request, step: Step
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: TrainingRequest, step: Step
 ) -> tuple[RecipeConfig, Floats | None]:
     """Return the recipe that a search found, with its returns in shared bins, or the one that was given."""
     if request.search is None:
@@ -232,9 +232,11 @@ def _chosen(
     return found.config, shared
 
 
-def _leaks(recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: Request) -> dict[str, Any]:
+def _leaks(
+    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: TrainingRequest
+) -> dict[str, Any]:
     """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
-    subject = Subject(
+    subject = LeakSubject(
         rows=proof.rows,
         scores=proof.oof.scores.mean(axis=0),
         forward=proof.walk_forward,
@@ -250,7 +252,7 @@ def _leaks(recipe: Recipe, config: RecipeConfig, material: Material, proof: Proo
     return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
 
 
-def _importance(open_rows: Samples, learner: Learner, config: RecipeConfig, request: Request, step: Step) -> Importance | None:
+def _importance(open_rows: Samples, learner: Learner, config: RecipeConfig, request: TrainingRequest, step: Step) -> Importance | None:
     if not request.importance:
         return None
     return importance(
@@ -269,7 +271,7 @@ def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
 def _files(
     recipe: Recipe,
     config: RecipeConfig,
-    source: Source,
+    source: TrainingBars,
     panel: FeaturePanel,
     rows: Samples,
     proof: Proof,
@@ -315,10 +317,10 @@ def _files(
 
 def _report(
     recipe: Recipe,
-    source: Source,
+    source: TrainingBars,
     panel: FeaturePanel,
     proof: Proof,
-    worth: Figures,
+    worth: ProofFigures,
     model: Model,
     known: dict[str, Any],
     book: BookReturns,

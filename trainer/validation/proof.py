@@ -56,7 +56,7 @@ class Proof:
 
 
 @dataclass(frozen=True, eq=False)
-class Figures:
+class ProofFigures:
     """What the scores are worth. `series` are per session of the panel, NaN where there is no figure.
 
     `ic` is the mean over sessions of the paths' average rank IC; the decile figures are averages over paths.
@@ -107,7 +107,7 @@ def leaves_rows(rows: Samples, config: CpcvConfig, embargo: int) -> bool:
         return False
 
 
-def figures(proof: Proof, bars: Bars, k: int) -> Figures:
+def figures(proof: Proof, bars: Bars, k: int) -> ProofFigures:
     """Compute every figure of a proof; `bars` lie on the rows' axes."""
     rows = proof.rows
     labels = rows.dense(rows.label)
@@ -122,7 +122,7 @@ def figures(proof: Proof, bars: Bars, k: int) -> Figures:
     present = np.unique(rows.t0)
     held = labels[present]
     curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
-    return Figures(
+    return ProofFigures(
         ic=overlapping_mean(series, k),
         ic_lag=k - 1,
         ic_series=series,

@@ -7,7 +7,7 @@ from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange.core.assets import find, listing
-from execution.exchange.core.book import Entry, Settings
+from execution.exchange.core.book import AccountSettings, Activity
 from execution.exchange.core.wire import (
     MARKETS,
     account_id,
@@ -21,7 +21,7 @@ from execution.exchange.core.wire import (
     settings_row,
 )
 from execution.exchange.protocol import query, refusals
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.market.sessions import NEW_YORK
 
@@ -33,7 +33,7 @@ TRADES = "FILL"
 CALENDAR_FIRST, CALENDAR_LAST = date(1970, 1, 1), date(2099, 12, 31)
 
 
-def account(exchange: Exchange, request: Request) -> Response:
+def account(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/account."""
     venue = exchange.venue
     today = venue.market.trading_day(venue.now)
@@ -43,18 +43,18 @@ def account(exchange: Exchange, request: Request) -> Response:
     return answer(account_row(venue.book, venue.worth(), last, asof.isoformat()))
 
 
-def configurations(exchange: Exchange, request: Request) -> Response:
+def configurations(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/account/configurations."""
     return answer(settings_row(exchange.venue.book.settings))
 
 
-def configure(exchange: Exchange, request: Request) -> Response:
+def configure(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """PATCH /v2/account/configurations."""
     book, body = exchange.venue.book, request.json()
     changes: dict[str, Any] = {}
     for name, given in body.items():
         current = getattr(book.settings, name, None)
-        if name not in Settings.__dataclass_fields__:
+        if name not in AccountSettings.__dataclass_fields__:
             continue  # Alpaca ignores what it does not know
         if type(given) is not type(current):
             raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given=str(given))
@@ -71,19 +71,19 @@ def _check_settings(changes: dict[str, object]) -> None:
             raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given=str(changes[name]))
 
 
-def activities(exchange: Exchange, request: Request) -> Response:
+def activities(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/account/activities."""
     kinds = frozenset(query.words(request, "activity_types"))
     category = query.word(request, "category", ("", "trade_activity", "non_trade_activity"), "")
     return _activities(exchange, request, kinds, category)
 
 
-def activities_of_type(exchange: Exchange, request: Request, kind: str) -> Response:
+def activities_of_type(exchange: Exchange, request: ApiRequest, kind: str) -> ApiResponse:
     """GET /v2/account/activities/{activity_type}."""
     return _activities(exchange, request, frozenset({kind}), "")
 
 
-def _activities(exchange: Exchange, request: Request, kinds: frozenset[str], category: str) -> Response:
+def _activities(exchange: Exchange, request: ApiRequest, kinds: frozenset[str], category: str) -> ApiResponse:
     size = query.count(request, "page_size", ACTIVITIES_MAX, ACTIVITIES_MAX)
     ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
     entries = exchange.venue.book.entries
@@ -94,7 +94,7 @@ def _activities(exchange: Exchange, request: Request, kinds: frozenset[str], cat
     return answer([entry_row(entry, account) for entry in chosen[:size]])
 
 
-def _after_token(entries: list[Entry], token: str | None) -> list[Entry]:
+def _after_token(entries: list[Activity], token: str | None) -> list[Activity]:
     if not token:
         return entries
     for position, entry in enumerate(entries):
@@ -103,13 +103,13 @@ def _after_token(entries: list[Entry], token: str | None) -> list[Entry]:
     raise RefusedByVenue(refusals.BAD_QUERY, parameter="page_token", given=token)
 
 
-def _wanted(entry: Entry, kinds: frozenset[str], category: str) -> bool:
+def _wanted(entry: Activity, kinds: frozenset[str], category: str) -> bool:
     if category:
         return (entry.kind == TRADES) == (category == "trade_activity")
     return not kinds or entry.kind in kinds
 
 
-def _in_window(entry: Entry, request: Request) -> bool:
+def _in_window(entry: Activity, request: ApiRequest) -> bool:
     after, until, on = query.instant(request, "after"), query.instant(request, "until"), query.day(request, "date")
     return (
         (after is None or entry.at > after)
@@ -118,12 +118,12 @@ def _in_window(entry: Entry, request: Request) -> bool:
     )
 
 
-def clock(exchange: Exchange, request: Request) -> Response:
+def clock(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/clock."""
     return answer(clock_row(exchange.now, exchange.venue.market))
 
 
-def calendar(exchange: Exchange, request: Request) -> Response:
+def calendar(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/calendar: the sessions of [start, end]."""
     table = exchange.venue.market.calendar
     first = query.day(request, "start") or CALENDAR_FIRST
@@ -131,7 +131,7 @@ def calendar(exchange: Exchange, request: Request) -> Response:
     return answer([calendar_row(table.session(day), table) for day in table.between(first, last)])
 
 
-def market_clocks(exchange: Exchange, request: Request) -> Response:
+def market_clocks(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v3/clock: of each market that is asked for, now or at `time`; NYSE and NASDAQ keep the same hours."""
     at, market = query.instant(request, "time") or exchange.now, exchange.venue.market
     if at >= market.calendar.sessions[-1].open:
@@ -140,7 +140,7 @@ def market_clocks(exchange: Exchange, request: Request) -> Response:
     return answer({"clocks": [market_clock_row(_market(name), at, market) for name in asked]})
 
 
-def market_calendar(exchange: Exchange, request: Request, name: str) -> Response:
+def market_calendar(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
     """GET /v3/calendar/{market}: the sessions of [start, end], a week from today unless said otherwise."""
     table, acronym = exchange.venue.market.calendar, _market(name)
     first = query.day(request, "start") or exchange.now.astimezone(NEW_YORK).date()
@@ -157,7 +157,7 @@ def _market(name: str) -> str:
     raise RefusedByVenue(refusals.BAD_QUERY, parameter="market", given=name)
 
 
-def assets(exchange: Exchange, request: Request) -> Response:
+def assets(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/assets."""
     venue = exchange.venue
     status = query.word(request, "status", ("", "active", "inactive", "all"), "")
@@ -168,7 +168,7 @@ def assets(exchange: Exchange, request: Request) -> Response:
     return answer([row for row in rows if status in ("", "all", row["status"])])
 
 
-def asset(exchange: Exchange, request: Request, name: str) -> Response:
+def asset(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
     """GET /v2/assets/{symbol_or_asset_id}."""
     venue = exchange.venue
     found = find(name, venue.book, venue.market, venue.config, venue.now)

@@ -13,7 +13,7 @@ from execution.exchange.core.book import fixed_id
 from execution.exchange.core.wire import STAMP_FORMAT, bar_row, instant
 from execution.exchange.market.spans import Frame, Span, hours, longer, midnight, print_at, restated
 from execution.exchange.protocol import query
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
 from execution.fills import to_price
 from execution.orders import Side
@@ -29,7 +29,7 @@ RAW, MINUTE = Decimal(1), timedelta(minutes=1)
 ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
 
 
-def bars(exchange: Exchange, request: Request) -> Response:
+def bars(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/bars: sorted by symbol, then time; the limit counts bars over all symbols."""
     rows, token = _bar_page(exchange, request, query.words(request, "symbols"))
     grouped: dict[str, list[dict[str, Any]]] = {}
@@ -38,13 +38,13 @@ def bars(exchange: Exchange, request: Request) -> Response:
     return answer({"bars": grouped, "next_page_token": token, "currency": "USD"})
 
 
-def symbol_bars(exchange: Exchange, request: Request, symbol: str) -> Response:
+def symbol_bars(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
     """GET /v2/stocks/{symbol}/bars."""
     rows, token = _bar_page(exchange, request, (symbol,))
     return answer({"bars": [row for _, row in rows], "symbol": symbol, "next_page_token": token, "currency": "USD"})
 
 
-def _bar_page(exchange: Exchange, request: Request, symbols: tuple[str, ...]) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...]) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
     if not symbols:
         raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
     frame = Frame.read(request.query.get("timeframe", ""))
@@ -97,14 +97,14 @@ def _spans(
     return list(hours(frame, days, market.calendar.session))
 
 
-def _mapping(request: Request) -> Mapping[str, Any]:
+def _mapping(request: ApiRequest) -> Mapping[str, Any]:
     """Read `asof`: the day on which the symbols are meant, or `-` for the bare symbols."""
     if request.query.get("asof") == "-":
         return {"mapped": False}
     return {"asof": query.day(request, "asof")}
 
 
-def _adjustment(exchange: Exchange, request: Request) -> Callable[[str, date], Decimal]:
+def _adjustment(exchange: Exchange, request: ApiRequest) -> Callable[[str, date], Decimal]:
     """Return the divisor of prices: splits by now on raw bars; adjusted bars are served as they are."""
     wanted = frozenset(query.words(request, "adjustment")) or frozenset({"raw"})
     if not wanted <= ADJUSTMENTS:
@@ -135,25 +135,25 @@ def _read_token(token: str | None) -> tuple[str, datetime] | None:
 Teller = Callable[["Exchange", str], "dict[str, Any] | None"]
 
 
-def _of_many(tell: Teller, name: str, exchange: Exchange, request: Request) -> Response:
+def _of_many(tell: Teller, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
     rows = {symbol: tell(exchange, symbol) for symbol in query.words(request, "symbols")}
     known = {symbol: row for symbol, row in rows.items() if row is not None}
     return answer({name: known, "currency": "USD"} if name else known)
 
 
-def _of_one(tell: Teller, name: str, exchange: Exchange, symbol: str) -> Response:
+def _of_one(tell: Teller, name: str, exchange: Exchange, symbol: str) -> ApiResponse:
     row = tell(exchange, symbol)
     if row is None:
         raise RefusedByVenue(ASSET_NOT_FOUND, _symbol=symbol)
     return answer({"symbol": symbol, "currency": "USD", **({name: row} if name else row)})
 
 
-def latest_quotes(exchange: Exchange, request: Request) -> Response:
+def latest_quotes(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/quotes/latest: the last price with half the spread on either side."""
     return _of_many(_quote, "quotes", exchange, request)
 
 
-def latest_quote(exchange: Exchange, request: Request, symbol: str) -> Response:
+def latest_quote(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
     """GET /v2/stocks/{symbol}/quotes/latest."""
     return _of_one(_quote, "quote", exchange, symbol)
 
@@ -167,12 +167,12 @@ def _quote(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
     return {"t": instant(venue.now), "ax": "N", "ap": ask, "as": 1, "bx": "N", "bp": bid, "bs": 1, "c": ["R"], "z": "A"}
 
 
-def latest_trades(exchange: Exchange, request: Request) -> Response:
+def latest_trades(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/trades/latest."""
     return _of_many(_trade, "trades", exchange, request)
 
 
-def latest_trade(exchange: Exchange, request: Request, symbol: str) -> Response:
+def latest_trade(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
     """GET /v2/stocks/{symbol}/trades/latest."""
     return _of_one(_trade, "trade", exchange, symbol)
 
@@ -185,12 +185,12 @@ def _trade(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
     return {"t": instant(venue.now), "x": "N", "p": float(price), "s": 1, "c": ["@"], "i": 1, "z": "A"}
 
 
-def latest_bars(exchange: Exchange, request: Request) -> Response:
+def latest_bars(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/bars/latest: the last closed daily bar."""
     return _of_many(_latest_bar, "bars", exchange, request)
 
 
-def latest_bar(exchange: Exchange, request: Request, symbol: str) -> Response:
+def latest_bar(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
     """GET /v2/stocks/{symbol}/bars/latest."""
     return _of_one(_latest_bar, "bar", exchange, symbol)
 
@@ -200,12 +200,12 @@ def _latest_bar(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
     return bar_row(restated(found[0], RAW)) if found else None
 
 
-def snapshots(exchange: Exchange, request: Request) -> Response:
+def snapshots(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/snapshots."""
     return _of_many(_snapshot, "", exchange, request)
 
 
-def snapshot(exchange: Exchange, request: Request, symbol: str) -> Response:
+def snapshot(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
     """GET /v2/stocks/{symbol}/snapshot."""
     return _of_one(_snapshot, "", exchange, symbol)
 
@@ -226,7 +226,7 @@ def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
     return rows | {name: bar_row(found[0]) for name, found in bars.items() if found}
 
 
-def corporate_actions(exchange: Exchange, request: Request) -> Response:
+def corporate_actions(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v1/corporate-actions: what is public at `now`, by process date in [start, end]."""
     today = exchange.now.astimezone(NEW_YORK).date()
     first, last = query.day(request, "start") or today, query.day(request, "end") or today

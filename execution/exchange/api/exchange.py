@@ -24,16 +24,16 @@ from pathlib import Path
 
 from execution.exchange.api.routes import SIM_PREFIX, find
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.book import Book, LogRow, Settings
-from execution.exchange.core.clock import ExchangeClock, VirtualClock
+from execution.exchange.core.book import AccountBook, AccountSettings, LogRow
+from execution.exchange.core.clock import ExchangeClock, ExchangeVirtualClock
 from execution.exchange.core.desk import end_struck
-from execution.exchange.core.state import Store
-from execution.exchange.core.timeline import Event, events
-from execution.exchange.core.venue import Venue
-from execution.exchange.market.market import Market
+from execution.exchange.core.state import ExchangeState
+from execution.exchange.core.timeline import TimelineEvent, events
+from execution.exchange.core.venue import ExchangeVenue
+from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.faults import FaultScript, struck
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.rate_limit import RateLimit
 from execution.exchange.protocol.refusals import NO_SUCH_ENDPOINT, TOO_MANY_REQUESTS, UNAUTHORIZED, RefusedByVenue
 from signals.errors import BadConfig, InvariantBroken
@@ -47,7 +47,7 @@ class Exchange:
 
     Parameters
     ----------
-    market : Market
+    market : MarketData
     clock : ExchangeClock
         Shared or its own; the exchange catches up with it at every request.
     seed : int
@@ -65,27 +65,27 @@ class Exchange:
     """
 
     def __init__(
-        self, market: Market, clock: ExchangeClock, *, seed: int = 0, state: Path | None = None, config: ExchangeConfig | None = None
+        self, market: MarketData, clock: ExchangeClock, *, seed: int = 0, state: Path | None = None, config: ExchangeConfig | None = None
     ) -> None:
         config = config or ExchangeConfig()
         self.clock = clock
         self._lock = threading.RLock()
         self._depth, self._is_sound = 0, True
         self._moved_to: datetime | None = None  # a virtual clock moves once what was due by then is kept
-        self._store = Store(state, power_safe=config.power_safe)
-        book = Book(config.cash, seed, Settings(max_margin_multiplier=str(config.multiplier)))
+        self._store = ExchangeState(state, power_safe=config.power_safe)
+        book = AccountBook(config.cash, seed, AccountSettings(max_margin_multiplier=str(config.multiplier)))
         self._market = market
-        self.venue = Venue(book, market, config)
+        self.venue = ExchangeVenue(book, market, config)
         self.faults = FaultScript()
         self._rate_limit = RateLimit(config.requests_a_minute)
-        self._next: Event | None = None
+        self._next: TimelineEvent | None = None
         if not self._store.load(book):
             for fact in ("now", "opened_at"):
                 book.set_fact(fact, clock.now())
             self._store.commit(book)
         elif book.seed != seed:
             raise BadConfig(f"the state was made with seed {book.seed}, not {seed}", where=str(state), fix="Give that")
-        elif isinstance(clock, VirtualClock) and clock.now() < book.now:
+        elif isinstance(clock, ExchangeVirtualClock) and clock.now() < book.now:
             clock.move(book.now)
         if book.closures:
             self._reopen(book.closures)
@@ -95,7 +95,7 @@ class Exchange:
         """The instant up to which everything has happened."""
         return self.venue.now
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: ApiRequest) -> ApiResponse:
         """Answer one request, after everything that was due by now has happened."""
         with self._whole():
             self._catch_up(self.clock.now())
@@ -105,7 +105,7 @@ class Exchange:
 
     def advance(self, to: datetime) -> None:
         """Move a virtual clock to `to` and let everything happen that was due by then."""
-        if not isinstance(self.clock, VirtualClock):
+        if not isinstance(self.clock, ExchangeVirtualClock):
             raise InvariantBroken("only a virtual clock is moved")
         with self._whole():
             self._catch_up(to)
@@ -127,7 +127,7 @@ class Exchange:
                 yield
                 if self._depth == 1:
                     self._store.commit(self.venue.book)
-                    if self._moved_to is not None and isinstance(self.clock, VirtualClock):
+                    if self._moved_to is not None and isinstance(self.clock, ExchangeVirtualClock):
                         self.clock.move(self._moved_to)
             except BaseException:
                 self._is_sound = False
@@ -143,7 +143,7 @@ class Exchange:
     def _restore(self) -> None:
         """Read the book again as it was last committed."""
         venue = self.venue
-        book = Book(venue.config.cash, venue.book.seed, Settings())
+        book = AccountBook(venue.config.cash, venue.book.seed, AccountSettings())
         if not self._store.load(book):
             raise InvariantBroken("the state of this exchange is gone", fix="Start it anew")
         market = self._market.closed_on(book.closures) if book.closures != venue.market.closures else venue.market
@@ -175,7 +175,7 @@ class Exchange:
             self._next = next(events(market, to, market.calendar.sessions[-1].close), None)
         book.set_fact("now", to)
 
-    def _spoilt(self, request: Request) -> tuple[Response, str]:
+    def _spoilt(self, request: ApiRequest) -> tuple[ApiResponse, str]:
         if request.path.startswith(SIM_PREFIX):
             return self._answer(request), ""
         fault = self.faults.pick(request.method, request.path)
@@ -183,7 +183,7 @@ class Exchange:
             return self._limited(request), ""
         return struck(fault, request, self._limited), fault.told
 
-    def _limited(self, request: Request) -> Response:
+    def _limited(self, request: ApiRequest) -> ApiResponse:
         key = request.headers.get(KEY_HEADER, "")
         allowed, headers = self._rate_limit.take(key, request.received_at or self.now)
         if not allowed:
@@ -192,7 +192,7 @@ class Exchange:
         response = self._answer(request)
         return replace(response, headers={**response.headers, **headers}) if headers else response
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: ApiRequest) -> ApiResponse:
         try:
             if not request.path.startswith(SIM_PREFIX):
                 self._authorize(request)
@@ -204,7 +204,7 @@ class Exchange:
         except RefusedByVenue as refused:
             return answer(refused.content, refused.refusal.status)
 
-    def _authorize(self, request: Request) -> None:
+    def _authorize(self, request: ApiRequest) -> None:
         config = self.venue.config
         given = request.headers.get(KEY_HEADER, ""), request.headers.get(SECRET_HEADER, "")
         wanted = (config.key_id, config.secret_key)
@@ -213,7 +213,7 @@ class Exchange:
         if not all(given) or (wanted != ("", "") and given != wanted):
             raise RefusedByVenue(UNAUTHORIZED)
 
-    def _log(self, request: Request, response: Response, fault: str) -> None:
+    def _log(self, request: ApiRequest, response: ApiResponse, fault: str) -> None:
         if request.path.startswith(SIM_PREFIX):
             return
         book = self.venue.book

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from execution.exchange.protocol import query
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import BAD_QUERY, RefusedByVenue
 from signals.market.sessions import NEW_YORK
 
@@ -19,7 +19,7 @@ DAYS = {"D": 1, "W": 7, "M": 31, "A": 366}
 DEFAULT_PERIOD = "1M"
 
 
-def portfolio_history(exchange: Exchange, request: Request) -> Response:
+def portfolio_history(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/account/portfolio/history; profit and loss count from the equity before the first point."""
     venue = exchange.venue
     first, last = _range(exchange, request)
@@ -41,7 +41,7 @@ def portfolio_history(exchange: Exchange, request: Request) -> Response:
     )
 
 
-def _range(exchange: Exchange, request: Request) -> tuple[date, date]:
+def _range(exchange: Exchange, request: ApiRequest) -> tuple[date, date]:
     today = exchange.now.astimezone(NEW_YORK).date()
     last = query.day(request, "end") or query.day(request, "date_end") or today
     start = query.day(request, "start")

@@ -10,7 +10,7 @@ from execution.exchange.core.wire import order_row
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol import query, refusals
 from execution.exchange.protocol.draft import parse
-from execution.exchange.protocol.message import NO_CONTENT, Request, Response, answer
+from execution.exchange.protocol.message import NO_CONTENT, ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 PAGE, PAGE_MAX = 50, 500
 
 
-def submit(exchange: Exchange, request: Request) -> Response:
+def submit(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /v2/orders."""
     return answer(order_row(place(exchange.venue, parse(request.json()))))
 
 
-def list_orders(exchange: Exchange, request: Request) -> Response:
+def list_orders(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/orders: newest first unless asked otherwise; open ones unless asked otherwise."""
     status = query.word(request, "status", ("open", "closed", "all"), "open")
     ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
@@ -37,7 +37,7 @@ def list_orders(exchange: Exchange, request: Request) -> Response:
     return answer([order_row(order) for order in rows[:limit]])
 
 
-def _selected(exchange: Exchange, request: Request, pool: list[Order]) -> Iterator[Order]:
+def _selected(exchange: Exchange, request: ApiRequest, pool: list[Order]) -> Iterator[Order]:
     after, until = query.instant(request, "after"), query.instant(request, "until")
     low, high = _neighbour(exchange, request, "after_order_id"), _neighbour(exchange, request, "before_order_id")
     if low is not None and high is not None:
@@ -58,17 +58,17 @@ def _selected(exchange: Exchange, request: Request, pool: list[Order]) -> Iterat
             yield order
 
 
-def _neighbour(exchange: Exchange, request: Request, name: str) -> Order | None:
+def _neighbour(exchange: Exchange, request: ApiRequest, name: str) -> Order | None:
     given = request.query.get(name)
     return _order(exchange, given) if given else None
 
 
-def get_order(exchange: Exchange, request: Request, order_id: str) -> Response:
+def get_order(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """GET /v2/orders/{order_id}."""
     return answer(order_row(_order(exchange, order_id)))
 
 
-def get_by_client_id(exchange: Exchange, request: Request) -> Response:
+def get_by_client_id(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/orders:by_client_order_id."""
     given = request.query.get("client_order_id", "")
     book = exchange.venue.book
@@ -77,13 +77,13 @@ def get_by_client_id(exchange: Exchange, request: Request) -> Response:
     return answer(order_row(book.orders[book.by_client_id[given]]))
 
 
-def cancel_order(exchange: Exchange, request: Request, order_id: str) -> Response:
+def cancel_order(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """DELETE /v2/orders/{order_id}."""
     cancel(exchange.venue, _order(exchange, order_id))
     return NO_CONTENT
 
 
-def cancel_all(exchange: Exchange, request: Request) -> Response:
+def cancel_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """DELETE /v2/orders: one row an open order, with the status that its own cancellation would have had."""
     rows = []
     for order in exchange.venue.book.open_orders():
@@ -95,7 +95,7 @@ def cancel_all(exchange: Exchange, request: Request) -> Response:
     return answer(rows, 207)
 
 
-def replace(exchange: Exchange, request: Request, order_id: str) -> Response:
+def replace(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """PATCH /v2/orders/{order_id}."""
     return answer(order_row(replace_order(exchange.venue, _order(exchange, order_id), request.json())))
 

@@ -6,13 +6,13 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange.core.assets import find
-from execution.exchange.core.book import Holding
+from execution.exchange.core.book import ExchangePosition
 from execution.exchange.core.desk import SHARE_STEP, cancel, place
 from execution.exchange.core.wire import order_row, position_row
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import decimal_of, parse
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.query import flag
 from execution.exchange.protocol.refusals import RefusedByVenue
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 HUNDRED = Decimal(100)
 
 
-def positions(exchange: Exchange, request: Request) -> Response:
+def positions(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/positions, sorted by symbol."""
     venue = exchange.venue
     held = sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol)
     return answer([position_row(holding, venue.book, venue.market, venue.now) for holding in held])
 
 
-def position(exchange: Exchange, request: Request, name: str) -> Response:
+def position(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
     """GET /v2/positions/{symbol_or_asset_id}."""
     venue = exchange.venue
     return answer(position_row(_held(exchange, name), venue.book, venue.market, venue.now))
 
 
-def close(exchange: Exchange, request: Request, name: str) -> Response:
+def close(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
     """DELETE /v2/positions/{symbol_or_asset_id}: all of it, `qty` shares or `percentage` of it."""
     held = _held(exchange, name)
     quantity, percentage = request.query.get("qty"), request.query.get("percentage")
@@ -50,7 +50,7 @@ def close(exchange: Exchange, request: Request, name: str) -> Response:
     return answer(order_row(_close(exchange, held, wanted)))
 
 
-def close_all(exchange: Exchange, request: Request) -> Response:
+def close_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """DELETE /v2/positions: one row a position, with the order or the refusal of closing it."""
     venue = exchange.venue
     if flag(request, "cancel_orders"):
@@ -66,13 +66,13 @@ def close_all(exchange: Exchange, request: Request) -> Response:
     return answer(rows, 207)
 
 
-def _close(exchange: Exchange, held: Holding, quantity: Decimal) -> Order:
+def _close(exchange: Exchange, held: ExchangePosition, quantity: Decimal) -> Order:
     side = "sell" if held.quantity > 0 else "buy"
     asked = {"symbol": held.symbol, "qty": quantity, "side": side, "type": "market", "time_in_force": "day"}
     return place(exchange.venue, parse(asked))
 
 
-def _held(exchange: Exchange, name: str) -> Holding:
+def _held(exchange: Exchange, name: str) -> ExchangePosition:
     venue = exchange.venue
     asset = find(name, venue.book, venue.market, venue.config, venue.now)
     held = venue.book.holdings.get(asset.symbol) if asset else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from execution.exchange.api import account, data, history, orders, positions, sim
-from execution.exchange.protocol.message import Response
+from execution.exchange.protocol.message import ApiResponse
 
 SIM_PREFIX = "/_sim/"
-Endpoint = Callable[..., Response]  # (exchange, request, *path arguments)
+Endpoint = Callable[..., ApiResponse]  # (exchange, request, *path arguments)
 
 
 @dataclass(frozen=True)

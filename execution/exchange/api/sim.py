@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from execution.exchange.core.clock import VirtualClock
+from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.core.desk import touch
 from execution.exchange.core.wire import instant
 from execution.exchange.protocol import query, refusals
 from execution.exchange.protocol.faults import Fault
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.config import parse
 from signals.errors import BadConfig
@@ -25,23 +25,23 @@ FAULTS_MAX = 10_000
 TOLD_MAX = 200
 
 
-def clock(exchange: Exchange, request: Request) -> Response:
+def clock(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /_sim/clock."""
     now = exchange.now
     return answer(
         {
             "now": instant(now),
             "new_york": now.astimezone(NEW_YORK).isoformat(),
-            "virtual": isinstance(exchange.clock, VirtualClock),
+            "virtual": isinstance(exchange.clock, ExchangeVirtualClock),
             "trading_day": exchange.venue.market.trading_day(now).isoformat(),
             "data_ends": instant(exchange.venue.market.ends()),
         }
     )
 
 
-def advance(exchange: Exchange, request: Request) -> Response:
+def advance(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /_sim/advance {"to": ISO 8601}: everything due by then happens before the answer."""
-    if not isinstance(exchange.clock, VirtualClock):
+    if not isinstance(exchange.clock, ExchangeVirtualClock):
         raise RefusedByVenue(refusals.CLOCK_NOT_VIRTUAL)
     to = _instant(request.json(), "to")
     last = exchange.venue.market.calendar.sessions[-1]
@@ -53,7 +53,7 @@ def advance(exchange: Exchange, request: Request) -> Response:
     return clock(exchange, request)
 
 
-def log(exchange: Exchange, request: Request) -> Response:
+def log(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /_sim/log: requests in the order of arrival; `method` and `after` (a sequence number) select."""
     method, after = request.query.get("method"), query.count(request, "after", 0, LOG_ROWS_MAX)
     rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
@@ -75,7 +75,7 @@ def log(exchange: Exchange, request: Request) -> Response:
     )
 
 
-def halt(exchange: Exchange, request: Request) -> Response:
+def halt(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /_sim/halt {"symbol": S, "halted": bool}: a halted name does not trade; resuming meets the last price."""
     symbol, halted = _symbol_and_flag(request.json(), "halted")
     venue = exchange.venue
@@ -86,7 +86,7 @@ def halt(exchange: Exchange, request: Request) -> Response:
     return answer({"halted": sorted(venue.book.halted)})
 
 
-def borrow(exchange: Exchange, request: Request) -> Response:
+def borrow(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /_sim/borrow {"symbol": S, "hard": bool}: open short sales of what became hard fall before the next open."""
     symbol, hard = _symbol_and_flag(request.json(), "hard")
     book = exchange.venue.book
@@ -94,13 +94,13 @@ def borrow(exchange: Exchange, request: Request) -> Response:
     return answer({"hard_to_borrow": sorted(book.hard_to_borrow)})
 
 
-def closure(exchange: Exchange, request: Request) -> Response:
+def closure(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /_sim/closure {"session": D}: an unscheduled closure; what waited for D alone is cancelled, with the reason.
 
     Orders good until cancelled go on waiting. D must not have opened yet.
     """
     given = str(request.json().get("session") or "")
-    day = query.day(Request("POST", "", {"session": given}), "session")
+    day = query.day(ApiRequest("POST", "", {"session": given}), "session")
     if day is None or not _is_ahead(exchange, day):
         raise RefusedByVenue(refusals.NOT_TO_CLOSE, day=given)
     ended = exchange.strike(day)
@@ -131,13 +131,13 @@ def _symbol_and_flag(body: Mapping[str, Any], flag: str) -> tuple[str, bool]:
 
 
 def _instant(body: Mapping[str, Any], name: str) -> datetime:
-    found = query.instant(Request("POST", "", {name: str(body.get(name) or "")}), name)
+    found = query.instant(ApiRequest("POST", "", {name: str(body.get(name) or "")}), name)
     if found is None:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given="")
     return found
 
 
-def list_faults(exchange: Exchange, request: Request) -> Response:
+def list_faults(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /_sim/faults: the script and what struck."""
     script = exchange.faults
     rows = [row.model_dump(mode="json") for row in script.rows]
@@ -145,7 +145,7 @@ def list_faults(exchange: Exchange, request: Request) -> Response:
     return answer({"script": rows, "strikes": strikes})
 
 
-def arm_faults(exchange: Exchange, request: Request) -> Response:
+def arm_faults(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """POST /_sim/faults {"faults": [...]}: add rows to the script."""
     given = request.json().get("faults", [])
     if not isinstance(given, list) or len(given) + len(exchange.faults.rows) > FAULTS_MAX:
@@ -158,7 +158,7 @@ def arm_faults(exchange: Exchange, request: Request) -> Response:
     return list_faults(exchange, request)
 
 
-def clear_faults(exchange: Exchange, request: Request) -> Response:
+def clear_faults(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """DELETE /_sim/faults."""
     exchange.faults.clear()
     return list_faults(exchange, request)

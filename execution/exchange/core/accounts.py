@@ -16,8 +16,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.book import Book, Entry, Holding
-from execution.exchange.market.market import Market
+from execution.exchange.core.book import AccountBook, Activity, ExchangePosition
+from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 from execution.fills import CENT, Fill
 from execution.orders import Side
@@ -67,12 +67,12 @@ class Valuation:
         return MAINTENANCE_LONG * self.long_value - MAINTENANCE_SHORT * self.short_value
 
 
-def mark_of(holding: Holding, market: Market, now: datetime) -> Decimal:
+def mark_of(holding: ExchangePosition, market: MarketData, now: datetime) -> Decimal:
     """Newest known price of a position; its entry price when the market has never shown one."""
     return market.last_price(holding.symbol, now) or holding.average_price
 
 
-def value(book: Book, market: Market, config: ExchangeConfig, now: datetime) -> Valuation:
+def value(book: AccountBook, market: MarketData, config: ExchangeConfig, now: datetime) -> Valuation:
     """Value the account with the prices known at `now`."""
     multiplier = min(config.multiplier, int(book.settings.max_margin_multiplier))
     values = [holding.quantity * mark_of(holding, market, now) for holding in book.holdings.values()]
@@ -86,7 +86,7 @@ def value(book: Book, market: Market, config: ExchangeConfig, now: datetime) -> 
     )
 
 
-def unsettled_proceeds(book: Book, market: Market, now: datetime) -> Decimal:
+def unsettled_proceeds(book: AccountBook, market: MarketData, now: datetime) -> Decimal:
     """USD of sales whose settlement session has not come: a cash account may not spend it yet."""
     days = market.calendar.days
     today = bisect_right(days, market.trading_day(now)) - 1
@@ -108,13 +108,13 @@ def hold_price(side: Side, limit: Decimal | None, stop: Decimal | None, last: De
     return max(collared, limit or ZERO)
 
 
-def settle(book: Book, fill: Fill, order: Order) -> None:
+def settle(book: AccountBook, fill: Fill, order: Order) -> None:
     """Book one fill of `order` (already in its newest form): cash, position, activity."""
     book.pay(fill.cash)
-    held = book.holdings.get(fill.symbol, Holding(fill.symbol, ZERO, ZERO))
+    held = book.holdings.get(fill.symbol, ExchangePosition(fill.symbol, ZERO, ZERO))
     book.hold(_after(held, fill))
     book.record(
-        Entry(
+        Activity(
             fill.id,
             "FILL",
             fill.at,
@@ -132,7 +132,7 @@ def settle(book: Book, fill: Fill, order: Order) -> None:
     )
 
 
-def _after(held: Holding, fill: Fill) -> Holding:
+def _after(held: ExchangePosition, fill: Fill) -> ExchangePosition:
     signed = fill.side.sign * fill.quantity
     total = held.quantity + signed
     if held.quantity * signed >= 0:  # opens or enlarges: the mean moves
@@ -141,4 +141,4 @@ def _after(held: Holding, fill: Fill) -> Holding:
         average = held.average_price
     else:  # through zero: only the new side counts
         average = fill.price
-    return Holding(held.symbol, total, average)
+    return ExchangePosition(held.symbol, total, average)

@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import cache
 
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.book import Book, fixed_id
-from execution.exchange.market.market import Market
+from execution.exchange.core.book import AccountBook, fixed_id
+from execution.exchange.market.market import MarketData
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def asset_id(symbol: str) -> str:
     return fixed_id("asset", symbol)
 
 
-def listing(symbol: str, book: Book, market: Market, config: ExchangeConfig, now: datetime) -> Listing | None:
+def listing(symbol: str, book: AccountBook, market: MarketData, config: ExchangeConfig, now: datetime) -> Listing | None:
     """Return the asset of `symbol`; None when the venue has never listed it by `now`."""
     active = symbol in market.listed(now)
     if not active and not market.was_listed(symbol, now):
@@ -47,7 +47,7 @@ def listing(symbol: str, book: Book, market: Market, config: ExchangeConfig, now
     )
 
 
-def find(name: str, book: Book, market: Market, config: ExchangeConfig, now: datetime) -> Listing | None:
+def find(name: str, book: AccountBook, market: MarketData, config: ExchangeConfig, now: datetime) -> Listing | None:
     """Return the asset whose symbol or id is `name`."""
     if len(name) == 36 and name.count("-") == 4:
         symbols = (symbol for symbol in market.ever_listed(now) if asset_id(symbol) == name)

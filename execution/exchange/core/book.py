@@ -21,7 +21,7 @@ TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ExchangePosition:
     """A position: signed shares, and their mean entry price in USD."""
 
     symbol: str
@@ -35,7 +35,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Activity:
     """One account activity.
 
     `quantity` is unsigned for a fill and the signed change of the position for everything else.
@@ -60,7 +60,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class AccountMark:
     """The account at a session's close; USD."""
 
     day: date
@@ -70,7 +70,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AccountSettings:
     """Account configurations that a client may patch."""
 
     suspend_trade: bool = False
@@ -113,10 +113,10 @@ class Changes:
         return bool(self.orders or self.positions or self.entries or self.marks or self.log or self.facts)
 
 
-class Book:
+class AccountBook:
     """The rows of one account."""
 
-    def __init__(self, cash: Decimal, seed: int, settings: Settings) -> None:
+    def __init__(self, cash: Decimal, seed: int, settings: AccountSettings) -> None:
         self.seed = seed
         self.cash = cash
         self.opened_with = cash
@@ -129,9 +129,9 @@ class Book:
         self.reserved = Decimal(0)
         self._open: dict[str, dict[str, None]] = {}
         self.by_client_id: dict[str, str] = {}
-        self.holdings: dict[str, Holding] = {}
-        self.entries: list[Entry] = []
-        self.marks: dict[date, Mark] = {}
+        self.holdings: dict[str, ExchangePosition] = {}
+        self.entries: list[Activity] = []
+        self.marks: dict[date, AccountMark] = {}
         self.log: deque[LogRow] = deque(maxlen=LOG_ROWS)
         self.requests = 0
         self.halted: frozenset[str] = frozenset()
@@ -172,7 +172,7 @@ class Book:
         self.changes.orders.add(order.id)
         return order
 
-    def hold(self, holding: Holding) -> None:
+    def hold(self, holding: ExchangePosition) -> None:
         """Keep `holding`, or forget the position when nothing is left of it."""
         if holding.quantity:
             self.holdings[holding.symbol] = holding
@@ -180,12 +180,12 @@ class Book:
             self.holdings.pop(holding.symbol, None)
         self.changes.positions.add(holding.symbol)
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: Activity) -> None:
         """Append an account activity."""
         self.entries.append(entry)
         self.changes.entries += 1
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: AccountMark) -> None:
         """Keep the account's value at a close."""
         self.marks[mark.day] = mark
         self.changes.marks.add(mark.day)

@@ -11,9 +11,9 @@ from functools import cached_property
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.accounts import Valuation, hold_price, value
 from execution.exchange.core.assets import Listing, listing
-from execution.exchange.core.book import Book
+from execution.exchange.core.book import AccountBook
 from execution.exchange.core.wire import plain
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import Draft
@@ -26,11 +26,11 @@ NO_COLLAR = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 
 @dataclass(frozen=True)
-class Context:
+class CheckContext:
     """What the rules may look at."""
 
-    book: Book
-    market: Market
+    book: AccountBook
+    market: MarketData
     config: ExchangeConfig
     now: datetime
     replacing: Order | None = None  # its reservation and its shares count as free
@@ -64,7 +64,7 @@ class Context:
         return last
 
 
-def intent_of(draft: Draft, book: Book) -> str:
+def intent_of(draft: Draft, book: AccountBook) -> str:
     """Return the position intent that the side and the holding imply."""
     held = book.quantity(draft.symbol)
     if draft.side is Side.BUY:
@@ -72,23 +72,23 @@ def intent_of(draft: Draft, book: Book) -> str:
     return "sell_to_close" if held > 0 else "sell_to_open"
 
 
-def check(draft: Draft, context: Context) -> None:
+def check(draft: Draft, context: CheckContext) -> None:
     """Raise `RefusedByVenue` for the first rule that `draft` breaks."""
     for rule in CHECKS:
         rule(draft, context)
 
 
-def _trading_allowed(draft: Draft, context: Context) -> None:
+def _trading_allowed(draft: Draft, context: CheckContext) -> None:
     if context.book.settings.suspend_trade:
         raise RefusedByVenue(refusals.TRADING_BLOCKED)
 
 
-def _client_id_is_new(draft: Draft, context: Context) -> None:
+def _client_id_is_new(draft: Draft, context: CheckContext) -> None:
     if draft.client_order_id in context.book.by_client_id:
         raise RefusedByVenue(refusals.CLIENT_ORDER_ID_TAKEN)
 
 
-def _asset_tradable(draft: Draft, context: Context) -> None:
+def _asset_tradable(draft: Draft, context: CheckContext) -> None:
     asset = context.asset(draft.symbol)
     if not asset.is_active:
         raise RefusedByVenue(refusals.ASSET_INACTIVE, symbol=draft.symbol)
@@ -97,7 +97,7 @@ def _asset_tradable(draft: Draft, context: Context) -> None:
     context.price(draft.symbol)
 
 
-def _fractional_allowed(draft: Draft, context: Context) -> None:
+def _fractional_allowed(draft: Draft, context: CheckContext) -> None:
     if not draft.is_fractional:
         return
     if not context.book.settings.fractional_trading:
@@ -114,13 +114,13 @@ def _fractional_allowed(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.NOTIONAL_SMALL, minimum=plain(NOTIONAL_MINIMUM))
 
 
-def _intent_is_true(draft: Draft, context: Context) -> None:
+def _intent_is_true(draft: Draft, context: CheckContext) -> None:
     implied = intent_of(draft, context.book)
     if draft.position_intent not in ("", implied):
         raise RefusedByVenue(refusals.INTENT_CONTRADICTS, given=draft.position_intent, **{"is": implied})
 
 
-def _notional_beside_closing(draft: Draft, context: Context) -> None:
+def _notional_beside_closing(draft: Draft, context: CheckContext) -> None:
     outside = context.market.session_now(context.now) is None
     if draft.notional is None or draft.side is Side.BUY or not outside:
         return
@@ -128,7 +128,7 @@ def _notional_beside_closing(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.NOTIONAL_WHILE_CLOSING)
 
 
-def _stop_on_its_side(draft: Draft, context: Context) -> None:
+def _stop_on_its_side(draft: Draft, context: CheckContext) -> None:
     if draft.stop_price is None or context.market.session_now(context.now) is None:
         return
     last = context.price(draft.symbol)
@@ -137,7 +137,7 @@ def _stop_on_its_side(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.STOP_LIMIT_ORDER, relation=relation, current=plain(last))
 
 
-def _no_wash_trade(draft: Draft, context: Context) -> None:
+def _no_wash_trade(draft: Draft, context: CheckContext) -> None:
     for order in context.others(draft.symbol):
         if order.side is not draft.side and _crosses(draft, order):
             raise RefusedByVenue(
@@ -152,7 +152,7 @@ def _crosses(draft: Draft, order: Order) -> bool:
     return draft.side.sign * (draft.limit_price - order.limit_price) >= 0
 
 
-def _enough_shares(draft: Draft, context: Context) -> None:
+def _enough_shares(draft: Draft, context: CheckContext) -> None:
     intent = intent_of(draft, context.book)
     if not intent.endswith("to_close"):
         return
@@ -173,14 +173,14 @@ def _enough_shares(draft: Draft, context: Context) -> None:
         )
 
 
-def _shares(order: Order, context: Context) -> Decimal:
+def _shares(order: Order, context: CheckContext) -> Decimal:
     if order.quantity is not None:
         return order.remaining
     assert order.notional is not None
     return order.notional / context.price(order.symbol)
 
 
-def _short_allowed(draft: Draft, context: Context) -> None:
+def _short_allowed(draft: Draft, context: CheckContext) -> None:
     if intent_of(draft, context.book) != "sell_to_open":
         return
     if context.book.settings.no_shorting or context.config.multiplier < 2:
@@ -194,7 +194,7 @@ def _short_allowed(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.SHORT_ASSET, symbol=draft.symbol)
 
 
-def _enough_buying_power(draft: Draft, context: Context) -> None:
+def _enough_buying_power(draft: Draft, context: CheckContext) -> None:
     if not intent_of(draft, context.book).endswith("to_open"):
         return
     held = hold_price_of(draft, context)
@@ -205,13 +205,13 @@ def _enough_buying_power(draft: Draft, context: Context) -> None:
         raise RefusedByVenue(refusals.INSUFFICIENT_BUYING_POWER, buying_power=plain(free), cost_basis=plain(cost))
 
 
-def hold_price_of(draft: Draft, context: Context) -> Decimal:
+def hold_price_of(draft: Draft, context: CheckContext) -> Decimal:
     """Price per share at which `draft` would be held against buying power."""
     last = context.price(draft.symbol)
     return hold_price(draft.side, draft.limit_price, draft.stop_price, last, context.config.market_collar)
 
 
-CHECKS: tuple[Callable[[Draft, Context], None], ...] = (
+CHECKS: tuple[Callable[[Draft, CheckContext], None], ...] = (
     _trading_allowed,
     _client_id_is_new,
     _asset_tradable,

@@ -16,7 +16,7 @@ class ExchangeClock(Protocol):
         """Return the current UTC instant."""
 
 
-class VirtualClock:
+class ExchangeVirtualClock:
     """A clock that stands still until it is moved, and never goes back."""
 
     def __init__(self, at: datetime) -> None:
@@ -34,7 +34,7 @@ class VirtualClock:
         self._now = target
 
 
-class WallClock:
+class ExchangeWallClock:
     """The machine's own time."""
 
     def now(self) -> datetime:

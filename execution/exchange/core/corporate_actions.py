@@ -16,9 +16,9 @@ from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
-from execution.exchange.core.book import Entry, Holding
+from execution.exchange.core.book import Activity, ExchangePosition
 from execution.exchange.core.desk import end, entry_id
-from execution.exchange.core.venue import Venue
+from execution.exchange.core.venue import ExchangeVenue
 from execution.fills import CENT
 from execution.orders import OrderStatus
 from signals.market.actions import Action, ActionKind
@@ -28,7 +28,7 @@ WHOLE = Decimal(1)
 FRACTION_STEP = Decimal("0.000000001")
 
 
-def apply_actions(venue: Venue, day: date) -> None:
+def apply_actions(venue: ExchangeVenue, day: date) -> None:
     """Apply every action that becomes effective with the session `day`."""
     calendar = venue.market.scheduled
     before = calendar.previous(day) if day != calendar.days[0] else day
@@ -36,7 +36,7 @@ def apply_actions(venue: Venue, day: date) -> None:
         APPLY[action.kind](venue, action)
 
 
-def _split(venue: Venue, action: Action) -> None:
+def _split(venue: ExchangeVenue, action: Action) -> None:
     if not venue.market.is_raw:
         return
     assert action.ratio is not None
@@ -47,7 +47,7 @@ def _split(venue: Venue, action: Action) -> None:
     exact = held.quantity * action.ratio
     step = WHOLE if held.quantity % 1 == 0 else FRACTION_STEP
     kept = exact.quantize(step, ROUND_DOWN)
-    venue.book.hold(Holding(held.symbol, kept, held.average_price / action.ratio))
+    venue.book.hold(ExchangePosition(held.symbol, kept, held.average_price / action.ratio))
     _record(venue, action, "SPLIT", held.symbol, -held.quantity, sub="FSPLIT" if action.ratio > 1 else "RSPLIT")
     _record(venue, action, "SPLIT", held.symbol, exact, sub="FSPLIT" if action.ratio > 1 else "RSPLIT")
     if exact != kept:
@@ -55,30 +55,30 @@ def _split(venue: Venue, action: Action) -> None:
         _record(venue, action, "SPLIT", held.symbol, kept - exact, cash=(exact - kept) * price, sub="CIL")
 
 
-def _symbol_change(venue: Venue, action: Action) -> None:
+def _symbol_change(venue: ExchangeVenue, action: Action) -> None:
     assert action.new_symbol is not None
     _cancel_orders(venue, action.symbol)
     held = venue.book.holdings.get(action.symbol)
     if held is None:
         return
-    venue.book.hold(Holding(action.symbol, Decimal(0), held.average_price))
-    venue.book.hold(Holding(action.new_symbol, held.quantity, held.average_price))
+    venue.book.hold(ExchangePosition(action.symbol, Decimal(0), held.average_price))
+    venue.book.hold(ExchangePosition(action.new_symbol, held.quantity, held.average_price))
     _record(venue, action, "NC", action.symbol, -held.quantity, sub="SNC")
     _record(venue, action, "NC", action.new_symbol, held.quantity, sub="SNC")
 
 
-def _delisting(venue: Venue, action: Action) -> None:
+def _delisting(venue: ExchangeVenue, action: Action) -> None:
     assert action.cash is not None
     _cancel_orders(venue, action.symbol)
     held = venue.book.holdings.get(action.symbol)
     if held is None:
         return
     kind, sub = ("MA", "CMA") if action.cash else ("REORG", "WRM")
-    venue.book.hold(Holding(held.symbol, Decimal(0), held.average_price))
+    venue.book.hold(ExchangePosition(held.symbol, Decimal(0), held.average_price))
     _record(venue, action, kind, held.symbol, -held.quantity, cash=held.quantity * action.cash, sub=sub)
 
 
-def _dividend(venue: Venue, action: Action) -> None:
+def _dividend(venue: ExchangeVenue, action: Action) -> None:
     held = venue.book.holdings.get(action.symbol)
     if held is None or venue.config.paper_fidelity or venue.market.basis is PriceBasis.TOTAL_RETURN:
         return
@@ -86,7 +86,7 @@ def _dividend(venue: Venue, action: Action) -> None:
     _record(venue, action, "DIV", held.symbol, None, cash=held.quantity * action.cash, sub="CDIV")
 
 
-APPLY: dict[ActionKind, Callable[[Venue, Action], None]] = {
+APPLY: dict[ActionKind, Callable[[ExchangeVenue, Action], None]] = {
     ActionKind.SPLIT: _split,
     ActionKind.SYMBOL_CHANGE: _symbol_change,
     ActionKind.DELISTING: _delisting,
@@ -94,13 +94,13 @@ APPLY: dict[ActionKind, Callable[[Venue, Action], None]] = {
 }
 
 
-def _cancel_orders(venue: Venue, symbol: str) -> None:
+def _cancel_orders(venue: ExchangeVenue, symbol: str) -> None:
     for order in venue.book.open_orders_of(symbol):
         end(venue, order, OrderStatus.CANCELED)
 
 
 def _record(
-    venue: Venue, action: Action, kind: str, symbol: str, quantity: Decimal | None, *, cash: Decimal = Decimal(0), sub: str
+    venue: ExchangeVenue, action: Action, kind: str, symbol: str, quantity: Decimal | None, *, cash: Decimal = Decimal(0), sub: str
 ) -> None:
     amount = cash.quantize(CENT, ROUND_HALF_EVEN)
     at = venue.book.stamp()
@@ -108,7 +108,7 @@ def _record(
     figure = {"ratio": action.ratio, "cash": action.cash, "new_symbol": action.new_symbol}
     told = ", ".join(f"{name} {value}" for name, value in figure.items() if value is not None)
     venue.book.record(
-        Entry(
+        Activity(
             entry_id(venue, at),
             kind,
             at,

@@ -15,8 +15,8 @@ from typing import Any
 from execution.exchange.core.accounts import settle
 from execution.exchange.core.assets import asset_id
 from execution.exchange.core.book import fixed_id
-from execution.exchange.core.checks import Context, check, hold_price_of, intent_of
-from execution.exchange.core.venue import Venue
+from execution.exchange.core.checks import CheckContext, check, hold_price_of, intent_of
+from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.orders.matching import AUCTIONS, Moment, Offer, match
 from execution.exchange.orders.order import Order
 from execution.exchange.orders.replacement import changed
@@ -36,7 +36,7 @@ NOT_REPLACEABLE = frozenset({S.ACCEPTED, S.PENDING_NEW, S.PENDING_CANCEL, S.PEND
 IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
-def place(venue: Venue, draft: Draft) -> Order:
+def place(venue: ExchangeVenue, draft: Draft) -> Order:
     """Take an order and return it as it is acknowledged; a running session matches it right behind the answer.
 
     Raises
@@ -45,13 +45,13 @@ def place(venue: Venue, draft: Draft) -> Order:
         Its window is closed or a rule of `checks` forbids it.
     """
     session = due_session(draft.time_in_force, venue.now, venue.market)
-    context = Context(venue.book, venue.market, venue.config, venue.now)
+    context = CheckContext(venue.book, venue.market, venue.config, venue.now)
     check(draft, context)
     order = _new_order(venue, draft, context, session)
     return _acknowledge(venue, order)
 
 
-def _new_order(venue: Venue, draft: Draft, context: Context, session: date) -> Order:
+def _new_order(venue: ExchangeVenue, draft: Draft, context: CheckContext, session: date) -> Order:
     book, at = venue.book, venue.book.stamp()
     id_ = book.new_id("order")
     gtc = draft.time_in_force is TimeInForce.GTC
@@ -82,7 +82,7 @@ def _new_order(venue: Venue, draft: Draft, context: Context, session: date) -> O
     )
 
 
-def _acknowledge(venue: Venue, order: Order) -> Order:
+def _acknowledge(venue: ExchangeVenue, order: Order) -> Order:
     venue.book.put(order)
     if order.status is S.ACCEPTED:
         venue.tell("accepted", order)
@@ -93,7 +93,7 @@ def _acknowledge(venue: Venue, order: Order) -> Order:
     return order
 
 
-def touch(venue: Venue, order: Order) -> None:
+def touch(venue: ExchangeVenue, order: Order) -> None:
     """Let a working order meet the running session's newest price; what must be immediate ends here."""
     running = venue.market.session_now(venue.now)
     if running is None or order.time_in_force in AUCTIONS or order.symbol in venue.book.halted:
@@ -107,7 +107,7 @@ def touch(venue: Venue, order: Order) -> None:
         end(venue, left, S.CANCELED)
 
 
-def meet(venue: Venue, order: Order, offer: Offer, *, in_full: bool = False) -> None:
+def meet(venue: ExchangeVenue, order: Order, offer: Offer, *, in_full: bool = False) -> None:
     """Match one order with one offer and book what comes of it."""
     outcome = match(order, offer)
     if outcome.order is not order:
@@ -123,7 +123,7 @@ def meet(venue: Venue, order: Order, offer: Offer, *, in_full: bool = False) -> 
         _fill(venue, outcome.order, quantity, outcome.price)
 
 
-def _fill(venue: Venue, order: Order, quantity: Decimal, price: Decimal) -> None:
+def _fill(venue: ExchangeVenue, order: Order, quantity: Decimal, price: Decimal) -> None:
     at = venue.book.stamp()
     filled = venue.book.put(order.filled(quantity, price, at))
     fill = Fill(entry_id(venue, at), order.id, order.symbol, order.side, quantity, price, at)
@@ -131,7 +131,7 @@ def _fill(venue: Venue, order: Order, quantity: Decimal, price: Decimal) -> None
     venue.tell("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
 
 
-def _drawn(venue: Venue, order: Order, quantity: Decimal) -> Decimal:
+def _drawn(venue: ExchangeVenue, order: Order, quantity: Decimal) -> Decimal:
     """Whole or, by the seeded chance of the paper account, a part in whole shares."""
     chance = venue.config.partial_fill_probability
     if not chance or quantity <= 1:
@@ -144,7 +144,7 @@ def _drawn(venue: Venue, order: Order, quantity: Decimal) -> Decimal:
     return max(Decimal(1), (quantity * Decimal(str(second))).quantize(Decimal(1), ROUND_DOWN))
 
 
-def entry_id(venue: Venue, at: datetime) -> str:
+def entry_id(venue: ExchangeVenue, at: datetime) -> str:
     """Return an activity id as Alpaca forms it: New York time to the millisecond, then a UUID."""
     local = at.astimezone(NEW_YORK)
     return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{venue.book.new_id('entry')}"
@@ -153,20 +153,20 @@ def entry_id(venue: Venue, at: datetime) -> str:
 ENDED = {S.CANCELED: "canceled", S.EXPIRED: "expired", S.REJECTED: "rejected"}
 
 
-def end(venue: Venue, order: Order, status: OrderStatus) -> Order:
+def end(venue: ExchangeVenue, order: Order, status: OrderStatus) -> Order:
     """End an open order without a fill."""
     ended = venue.book.put(order.to(status, venue.book.stamp()))
     venue.tell(ENDED[status], ended)
     return ended
 
 
-def end_struck(venue: Venue, day: date) -> list[Order]:
+def end_struck(venue: ExchangeVenue, day: date) -> list[Order]:
     """Cancel what waited for the session `day`, which will not be, and for no other; return those orders."""
     waiting = [order for order in venue.book.open_orders() if order.session == day]
     return [end(venue, order, S.CANCELED) for order in waiting if order.time_in_force is not TimeInForce.GTC]
 
 
-def cancel(venue: Venue, order: Order) -> Order:
+def cancel(venue: ExchangeVenue, order: Order) -> Order:
     """Cancel an open order at once.
 
     Raises
@@ -179,7 +179,7 @@ def cancel(venue: Venue, order: Order) -> Order:
     return end(venue, order, S.CANCELED)
 
 
-def replace_order(venue: Venue, order: Order, body: Mapping[str, Any]) -> Order:
+def replace_order(venue: ExchangeVenue, order: Order, body: Mapping[str, Any]) -> Order:
     """Replace `order` by a new one that differs in what `body` names, and return the new one.
 
     Raises
@@ -191,7 +191,7 @@ def replace_order(venue: Venue, order: Order, body: Mapping[str, Any]) -> Order:
         raise RefusedByVenue(refusals.NOT_REPLACEABLE, _status=order.status.value)
     draft = changed(order, body)
     session = due_session(draft.time_in_force, venue.now, venue.market)
-    context = Context(venue.book, venue.market, venue.config, venue.now, replacing=order)
+    context = CheckContext(venue.book, venue.market, venue.config, venue.now, replacing=order)
     check(draft, context)
     new = replace(_new_order(venue, draft, context, session), replaces=order.id)
     old = venue.book.put(order.to(S.REPLACED, new.created_at, replaced_by=new.id))

@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from execution.exchange.core.book import Book, Changes, Entry, Holding, LogRow, Mark, Settings
+from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, Activity, Changes, ExchangePosition, LogRow
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.codec import decode, encode
 from signals.errors import BadConfig, BadDataset, Locked
@@ -55,7 +55,7 @@ FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "now": (datetime.isoformat, _instant),
     "opened_at": (datetime.isoformat, _instant),
     "last_stamp": (datetime.isoformat, _instant),
-    "settings": (encode, lambda text: decode(text, Settings)),
+    "settings": (encode, lambda text: decode(text, AccountSettings)),
     "halted": (_symbols, lambda text: frozenset(json.loads(text))),
     "hard_to_borrow": (_symbols, lambda text: frozenset(json.loads(text))),
     "closures": (_days, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
@@ -72,14 +72,14 @@ def stored_instant(folder: Path) -> datetime | None:
             return None
     except OSError as error:
         raise _unusable(str(folder), error) from None
-    store = Store(folder, power_safe=False)
+    store = ExchangeState(folder, power_safe=False)
     try:
         return store.instant()
     finally:
         store.close()
 
 
-class Store:
+class ExchangeState:
     """One state folder, held exclusively while it is open; None is a state in memory.
 
     Raises
@@ -118,7 +118,7 @@ class Store:
         found = self._db.execute("SELECT value FROM facts WHERE name = 'now'").get
         return None if found is None else _instant(found)
 
-    def load(self, book: Book) -> bool:
+    def load(self, book: AccountBook) -> bool:
         """Fill `book` from disk; False when nothing has been stored yet."""
         facts: dict[str, str] = dict(self._db.execute("SELECT name, value FROM facts"))
         if not facts:
@@ -128,15 +128,15 @@ class Store:
         for (body,) in self._db.execute("SELECT body FROM orders ORDER BY seq"):
             book.put(decode(body, Order))
         for (body,) in self._db.execute("SELECT body FROM holdings ORDER BY symbol"):
-            book.hold(decode(body, Holding))
-        book.entries = [decode(body, Entry) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
+            book.hold(decode(body, ExchangePosition))
+        book.entries = [decode(body, Activity) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
         for (body,) in self._db.execute("SELECT body FROM marks ORDER BY day"):
-            book.mark(decode(body, Mark))
+            book.mark(decode(body, AccountMark))
         book.log.extend(decode(body, LogRow) for (body,) in self._db.execute("SELECT body FROM requests ORDER BY seq"))
         book.changes = Changes()
         return True
 
-    def commit(self, book: Book) -> None:
+    def commit(self, book: AccountBook) -> None:
         """Make everything that changed durable, as one transaction."""
         changes = book.changes
         if not changes:
@@ -164,7 +164,7 @@ class Store:
     def _put(self, table: str, key: str | int, body: str) -> None:
         self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, body))
 
-    def _put_orders(self, book: Book, changes: Changes) -> None:
+    def _put_orders(self, book: AccountBook, changes: Changes) -> None:
         rows = [(id_, book.orders[id_].seq, encode(book.orders[id_])) for id_ in changes.orders]
         self._db.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?, ?)", rows)
 

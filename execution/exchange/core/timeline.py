@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from execution.exchange.core.book import Mark
+from execution.exchange.core.book import AccountMark
 from execution.exchange.core.corporate_actions import apply_actions
 from execution.exchange.core.desk import end, meet
-from execution.exchange.core.venue import Venue
-from execution.exchange.market.market import ACTIONS_AT, Market
+from execution.exchange.core.venue import ExchangeVenue
+from execution.exchange.market.market import ACTIONS_AT, MarketData
 from execution.exchange.orders.matching import Moment, Offer
 from execution.exchange.orders.order import Order
 from execution.fills import CENT
@@ -25,15 +25,15 @@ S = OrderStatus
 
 
 @dataclass(frozen=True)
-class Event:
+class TimelineEvent:
     """Something that happens to the account at an instant by itself."""
 
     at: datetime
     session: Session
-    happen: Callable[[Venue, Session], None]
+    happen: Callable[[ExchangeVenue, Session], None]
 
 
-def events(market: Market, after: datetime, until: datetime) -> Iterator[Event]:
+def events(market: MarketData, after: datetime, until: datetime) -> Iterator[TimelineEvent]:
     """Yield the events with `after` < at <= `until`, oldest first."""
     days = market.scheduled.days
     for session in market.scheduled.sessions[bisect_left(days, after.date() - timedelta(days=1)) :]:
@@ -43,10 +43,10 @@ def events(market: Market, after: datetime, until: datetime) -> Iterator[Event]:
             if at > until:
                 return
             if at > after:
-                yield Event(at, session, happen)
+                yield TimelineEvent(at, session, happen)
 
 
-def start_day(venue: Venue, session: Session) -> None:
+def start_day(venue: ExchangeVenue, session: Session) -> None:
     """Apply corporate actions and drop short sales of what has become hard to borrow overnight."""
     apply_actions(venue, session.day)
     for order in venue.book.open_orders():
@@ -54,7 +54,7 @@ def start_day(venue: Venue, session: Session) -> None:
             end(venue, order, S.CANCELED)
 
 
-def open_session(venue: Venue, session: Session) -> None:
+def open_session(venue: ExchangeVenue, session: Session) -> None:
     """Cross queued orders at the opening print; auction orders that it did not fill expire."""
     for order in _due(venue, session):
         working = order
@@ -70,7 +70,7 @@ def open_session(venue: Venue, session: Session) -> None:
         _expire(venue, order, TimeInForce.OPG)
 
 
-def close_session(venue: Venue, session: Session) -> None:
+def close_session(venue: ExchangeVenue, session: Session) -> None:
     """Cross at the closing print, let resting orders meet the day's range, expire what ends today, mark the account."""
     for order in _due(venue, session):
         offer = None if _is_halted(venue, order) else _closing_offer(venue, order, session)
@@ -81,18 +81,18 @@ def close_session(venue: Venue, session: Session) -> None:
         if order.expires_at is not None and order.expires_at <= venue.now:
             _expire(venue, order, TimeInForce.GTC)
     worth = venue.worth()
-    venue.book.mark(Mark(session.day, worth.equity.quantize(CENT), worth.cash))
+    venue.book.mark(AccountMark(session.day, worth.equity.quantize(CENT), worth.cash))
 
 
-def _due(venue: Venue, session: Session) -> list[Order]:
+def _due(venue: ExchangeVenue, session: Session) -> list[Order]:
     return [order for order in venue.book.open_orders() if order.session <= session.day]
 
 
-def _is_halted(venue: Venue, order: Order) -> bool:
+def _is_halted(venue: ExchangeVenue, order: Order) -> bool:
     return order.symbol in venue.book.halted
 
 
-def _closing_offer(venue: Venue, order: Order, session: Session) -> Offer | None:
+def _closing_offer(venue: ExchangeVenue, order: Order, session: Session) -> Offer | None:
     bar = venue.market.day_bar(order.symbol, session.day, venue.now)
     if bar is None:
         return None
@@ -103,7 +103,7 @@ def _closing_offer(venue: Venue, order: Order, session: Session) -> Offer | None
     return Offer(Moment.CLOSE, bar.close, venue.half_spread, low, high)
 
 
-def _expire(venue: Venue, order: Order, time_in_force: TimeInForce) -> None:
+def _expire(venue: ExchangeVenue, order: Order, time_in_force: TimeInForce) -> None:
     left = venue.book.orders[order.id]
     if left.is_open and left.time_in_force is time_in_force:
         end(venue, left, S.EXPIRED)

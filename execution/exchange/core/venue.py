@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.accounts import Valuation, value
-from execution.exchange.core.book import Book, Entry
-from execution.exchange.market.market import Market
+from execution.exchange.core.book import AccountBook, Activity
+from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 
 UPDATES_KEPT = 20_000
@@ -25,7 +25,7 @@ class Update:
     order: Order
     at: datetime
     position_quantity: Decimal
-    entry: Entry | None = None
+    entry: Activity | None = None
 
 
 class Updates:
@@ -53,11 +53,11 @@ class Updates:
 
 
 @dataclass(frozen=True)
-class Venue:
+class ExchangeVenue:
     """One account's exchange without its doors."""
 
-    book: Book
-    market: Market
+    book: AccountBook
+    market: MarketData
     config: ExchangeConfig
     updates: Updates = field(default_factory=Updates)
 
@@ -75,6 +75,6 @@ class Venue:
         """Value the account now."""
         return value(self.book, self.market, self.config, self.now)
 
-    def tell(self, event: str, order: Order, entry: Entry | None = None) -> None:
+    def tell(self, event: str, order: Order, entry: Activity | None = None) -> None:
         """Append to the stream of updates."""
         self.updates.append(Update(event, order, order.updated_at, self.book.quantity(order.symbol), entry))

@@ -8,8 +8,8 @@ from typing import Any
 
 from execution.exchange.core.accounts import Valuation, mark_of
 from execution.exchange.core.assets import Listing, asset_id
-from execution.exchange.core.book import Book, Entry, Holding, Settings, fixed_id
-from execution.exchange.market.market import Market
+from execution.exchange.core.book import AccountBook, AccountSettings, Activity, ExchangePosition, fixed_id
+from execution.exchange.market.market import MarketData
 from execution.exchange.market.spans import Span
 from execution.exchange.orders.order import Order
 from execution.fills import CENT
@@ -88,7 +88,7 @@ def order_row(order: Order) -> Json:
     }
 
 
-def account_row(book: Book, worth: Valuation, last_equity: Decimal, balance_day: str) -> Json:
+def account_row(book: AccountBook, worth: Valuation, last_equity: Decimal, balance_day: str) -> Json:
     """Return the account; the pattern-day-trader fields left Alpaca's responses in 2026 and are absent here."""
     id_ = account_id(book)
     regt = money(worth.buying_power)
@@ -131,17 +131,17 @@ def account_row(book: Book, worth: Valuation, last_equity: Decimal, balance_day:
     }
 
 
-def account_id(book: Book) -> str:
+def account_id(book: AccountBook) -> str:
     """Return the account's id, a function of the seed."""
     return fixed_id("account", str(book.seed))
 
 
-def account_number(book: Book) -> str:
+def account_number(book: AccountBook) -> str:
     """Return the account's number, `PA` and ten characters of its id."""
     return "PA" + account_id(book).replace("-", "")[:10].upper()
 
 
-def position_row(holding: Holding, book: Book, market: Market, now: datetime) -> Json:
+def position_row(holding: ExchangePosition, book: AccountBook, market: MarketData, now: datetime) -> Json:
     """Return a position with its marks."""
     price = mark_of(holding, market, now)
     before = market.previous_close(holding.symbol, now) or holding.average_price
@@ -198,7 +198,7 @@ def asset_row(asset: Listing) -> Json:
     }
 
 
-def entry_row(entry: Entry, account: str) -> Json:
+def entry_row(entry: Activity, account: str) -> Json:
     """Return an activity: a trade, or what moved cash or shares without one."""
     if entry.kind == "FILL":
         assert entry.side is not None and entry.quantity is not None and entry.price is not None
@@ -234,7 +234,7 @@ def entry_row(entry: Entry, account: str) -> Json:
     return row | {name: value for name, value in extras.items() if value is not None}
 
 
-def clock_row(now: datetime, market: Market) -> Json:
+def clock_row(now: datetime, market: MarketData) -> Json:
     """Return the venue's time, in New York's offset."""
     running = market.session_now(now)
     close = running.close if running else market.next_session(now).close
@@ -252,7 +252,7 @@ MARKETS = {
 }
 
 
-def market_clock_row(acronym: str, at: datetime, market: Market) -> Json:
+def market_clock_row(acronym: str, at: datetime, market: MarketData) -> Json:
     """Return the clock of one market at `at`: the session's phase, and when it ends."""
     following = market.next_session(at)
     today = at.astimezone(NEW_YORK).date()
@@ -328,6 +328,6 @@ def bar_row(bar: Span) -> Json:
     }
 
 
-def settings_row(settings: Settings) -> Json:
+def settings_row(settings: AccountSettings) -> Json:
     """Return the account configurations."""
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
+    return {name: getattr(settings, name) for name in AccountSettings.__dataclass_fields__}

@@ -15,7 +15,7 @@ from execution.brokers import parsing
 from execution.brokers.base import Account, Acked, Activity, Asset, Position, Refused, Submission
 from execution.brokers.body import order_body
 from execution.exchange.api.exchange import KEY_HEADER, SECRET_HEADER, Exchange
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from execution.fills import Fill
 from execution.orders import BrokerOrder, Intent, Side
 from signals.errors import InvariantBroken
@@ -88,7 +88,7 @@ class DirectBroker:
         return parsing.listed(self._sound(status, path, content), path, parse)
 
     def _ask(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
-        response = self._exchange.handle(Request(method, path, query, HEADERS, body))
+        response = self._exchange.handle(ApiRequest(method, path, query, HEADERS, body))
         return response.status, json.loads(response.body) if response.body else None
 
     @staticmethod

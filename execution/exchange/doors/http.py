@@ -31,17 +31,17 @@ from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.core.clock import VirtualClock, WallClock
+from execution.exchange.core.clock import ExchangeVirtualClock, ExchangeWallClock
 from execution.exchange.doors.gate import LOOPBACK, Gate
 from execution.exchange.doors.inprocess import joined
 from execution.exchange.doors.stream import Bell, serve_stream
 from execution.exchange.protocol import refusals
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.errors import TrademlError
 from signals.text.wording import reason_of
 
-ARRIVALS = WallClock()  # requests are paced in real time, whatever time the market keeps
+ARRIVALS = ExchangeWallClock()  # requests are paced in real time, whatever time the market keeps
 DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read
 TICK_SECONDS = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)  # closing sends RST
@@ -111,7 +111,7 @@ def application(exchange: Exchange, gate: Gate, wires: Wires) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def keep_time(app: Starlette) -> AsyncIterator[None]:
-        ticking = None if isinstance(exchange.clock, VirtualClock) else asyncio.create_task(_tick(exchange, bell))
+        ticking = None if isinstance(exchange.clock, ExchangeVirtualClock) else asyncio.create_task(_tick(exchange, bell))
         yield
         if ticking is not None:
             ticking.cancel()
@@ -158,7 +158,7 @@ async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, recei
         await _refuse(refused, scope, receive, send)
         return
     query = joined(http.query_params.multi_items())
-    asked = Request(http.method, scope["path"], query, dict(http.headers), body, ARRIVALS.now())
+    asked = ApiRequest(http.method, scope["path"], query, dict(http.headers), body, ARRIVALS.now())
     try:
         served = exchange.handle(asked)
     except (TrademlError, apsw.Error) as error:
@@ -182,7 +182,7 @@ async def _body(http: HttpRequest) -> bytes:
     return body
 
 
-async def _spoil(served: Response, wire: asyncio.Transport) -> None:
+async def _spoil(served: ApiResponse, wire: asyncio.Transport) -> None:
     """Put a broken answer on the wire and end the connection."""
     head = f"HTTP/1.1 {served.status} OK\r\ncontent-length: {len(served.body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in served.headers.items()) + "\r\n"

@@ -20,7 +20,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import ProtocolError
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.protocol.message import Request, Response
+from execution.exchange.protocol.message import ApiRequest, ApiResponse
 
 
 def _dropped(request: requests.PreparedRequest) -> Exception:
@@ -68,12 +68,12 @@ class InProcessAdapter(BaseAdapter):
         """Nothing to close: the exchange belongs to who made it."""
 
 
-def as_request(prepared: requests.PreparedRequest) -> Request:
+def as_request(prepared: requests.PreparedRequest) -> ApiRequest:
     """Translate a prepared request."""
     assert prepared.url is not None and prepared.method is not None
     parts = urlsplit(prepared.url)
     body = prepared.body or b""
-    return Request(
+    return ApiRequest(
         prepared.method,
         unquote(parts.path),
         joined(parse_qsl(parts.query, keep_blank_values=True)),
@@ -90,7 +90,7 @@ def joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return query
 
 
-def response_for(request: requests.PreparedRequest, served: Response) -> requests.Response:
+def response_for(request: requests.PreparedRequest, served: ApiResponse) -> requests.Response:
     """Build the response that `requests` would have built from the wire."""
     reason = reasons.get(served.status, "")
     raw = HTTPResponse(

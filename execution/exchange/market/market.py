@@ -48,7 +48,7 @@ class DayBar:
     volume: int
 
 
-class Market:
+class MarketData:
     """Bars, actions and the calendar, read only through an instant.
 
     Parameters
@@ -100,7 +100,7 @@ class Market:
         self._splits = self._splits_by_column()
 
     @classmethod
-    def from_dataset(cls, folder: Path) -> Market:
+    def from_dataset(cls, folder: Path) -> MarketData:
         """Read the whole current version of a curated dataset."""
         from signals.market.dataset import load_actions, load_bars, read_manifest
 
@@ -108,10 +108,10 @@ class Market:
         bars = load_bars(folder, manifest, manifest.first, manifest.last)
         return cls(bars, manifest.calendar, load_actions(folder, manifest), basis=manifest.basis)
 
-    def closed_on(self, closures: frozenset[date]) -> Market:
+    def closed_on(self, closures: frozenset[date]) -> MarketData:
         """Return the same market without the sessions `closures`, in addition to those it has lost already."""
         every = self.closures | closures
-        return Market(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every)
+        return MarketData(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every)
 
     @property
     def is_raw(self) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
-from execution.exchange.market.market import Market
+from execution.exchange.market.market import MarketData
 from execution.exchange.protocol.refusals import CLS_WINDOW, IMMEDIATE_OUTSIDE_HOURS, OPG_WINDOW, RefusedByVenue
 from execution.orders import TimeInForce
 from signals.market.sessions import NEW_YORK
@@ -26,7 +26,7 @@ REGULAR_CLS_CUTOFF = time(15, 50)
 CLS_NOTICE = timedelta(minutes=10)
 
 
-def due_session(time_in_force: TimeInForce, now: datetime, market: Market) -> date:
+def due_session(time_in_force: TimeInForce, now: datetime, market: MarketData) -> date:
     """Return the session that an order sent at `now` is first due in.
 
     Raises
@@ -49,7 +49,7 @@ def due_session(time_in_force: TimeInForce, now: datetime, market: Market) -> da
     return running.day if running else market.next_session(now).day
 
 
-def _cls_cutoff(now: datetime, market: Market) -> time:
+def _cls_cutoff(now: datetime, market: MarketData) -> time:
     today = now.astimezone(NEW_YORK).date()
     if not market.calendar.is_session(today):
         return REGULAR_CLS_CUTOFF

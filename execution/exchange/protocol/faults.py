@@ -34,7 +34,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
 
-from execution.exchange.protocol.message import Request, Response, answer
+from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from signals.config import Config
 from signals.text.wording import reason_of
 
@@ -153,7 +153,7 @@ def _matches(row: Fault, method: str, path: str) -> bool:
     return (not row.method or row.method == method) and re.fullmatch(row.path, path) is not None
 
 
-def struck(fault: Fault, request: Request, carry_out: Callable[[Request], Response]) -> Response:
+def struck(fault: Fault, request: ApiRequest, carry_out: Callable[[ApiRequest], ApiResponse]) -> ApiResponse:
     """Return the answer that the client sees; `carry_out` is called at most once."""
     if fault.kind in LOSSES:
         true = carry_out(request) if fault.accepted else answer({})
@@ -165,19 +165,19 @@ def _page(status: int) -> bytes:
     return f"<html><head><title>{status}</title></head><body><center>nginx</center></body></html>".encode()
 
 
-def _status(fault: Fault, true: Response) -> Response:
+def _status(fault: Fault, true: ApiResponse) -> ApiResponse:
     if fault.status in BODILESS:
-        return Response(fault.status, b"", fault.headers)
+        return ApiResponse(fault.status, b"", fault.headers)
     if fault.status >= 500:
-        return Response(fault.status, _page(fault.status), HTML | fault.headers)
+        return ApiResponse(fault.status, _page(fault.status), HTML | fault.headers)
     return answer(fault.set or {"code": fault.status * 100_000, "message": "fault"}, fault.status, fault.headers)
 
 
-def _redirect(fault: Fault, true: Response) -> Response:
-    return Response(302, b"", {"location": "http://127.0.0.1:9/elsewhere", "content-length": "0"})
+def _redirect(fault: Fault, true: ApiResponse) -> ApiResponse:
+    return ApiResponse(302, b"", {"location": "http://127.0.0.1:9/elsewhere", "content-length": "0"})
 
 
-def _edit(fault: Fault, true: Response) -> Response:
+def _edit(fault: Fault, true: ApiResponse) -> ApiResponse:
     content = json.loads(true.body or b"{}")
     rows = content if isinstance(content, list) else [content]
     for row in rows:
@@ -186,7 +186,7 @@ def _edit(fault: Fault, true: Response) -> Response:
     return replace(true, body=json.dumps(content).encode())
 
 
-def _rewrite_instants(true: Response, change: Callable[[datetime], str]) -> Response:
+def _rewrite_instants(true: ApiResponse, change: Callable[[datetime], str]) -> ApiResponse:
     def changed(found: re.Match[str]) -> str:
         try:
             return f'"{change(datetime.fromisoformat(found[1]))}"'
@@ -197,7 +197,7 @@ def _rewrite_instants(true: Response, change: Callable[[datetime], str]) -> Resp
     return replace(true, body=text.encode())
 
 
-def _nanoseconds(fault: Fault, true: Response) -> Response:
+def _nanoseconds(fault: Fault, true: ApiResponse) -> ApiResponse:
     def nine_digits(at: datetime) -> str:
         zone = at.strftime("%z")
         return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond:06d}789" + (f"{zone[:3]}:{zone[3:]}" if zone != "+0000" else "Z")
@@ -205,11 +205,11 @@ def _nanoseconds(fault: Fault, true: Response) -> Response:
     return _rewrite_instants(true, nine_digits)
 
 
-def _clock_skew(fault: Fault, true: Response) -> Response:
+def _clock_skew(fault: Fault, true: ApiResponse) -> ApiResponse:
     return _rewrite_instants(true, lambda at: (at + timedelta(seconds=fault.seconds)).isoformat().replace("+00:00", "Z"))
 
 
-Distortion = Callable[[Fault, Response], Response]
+Distortion = Callable[[Fault, ApiResponse], ApiResponse]
 LOSSES: dict[FaultKind, Distortion] = {
     FaultKind.DROP: lambda fault, true: replace(true, breakage=FaultKind.DROP.value),
     FaultKind.RESET: lambda fault, true: replace(true, breakage=FaultKind.RESET.value),

@@ -15,7 +15,7 @@ JSON = "application/json; charset=UTF-8"
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """One HTTP request.
 
     Attributes
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Response:
+class ApiResponse:
     """One HTTP response.
 
     Attributes
@@ -65,10 +65,10 @@ class Response:
     breakage: str = ""
 
 
-def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ApiResponse:
     """Return `content` as a JSON response."""
     body = json.dumps(content, separators=(",", ":")).encode()
-    return Response(status, body, {"content-type": JSON, **(headers or {})})
+    return ApiResponse(status, body, {"content-type": JSON, **(headers or {})})
 
 
-NO_CONTENT = Response(204)
+NO_CONTENT = ApiResponse(204)

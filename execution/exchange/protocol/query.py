@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 
-from execution.exchange.protocol.message import Request
+from execution.exchange.protocol.message import ApiRequest
 from execution.exchange.protocol.refusals import BAD_QUERY, RefusedByVenue
 from signals.market.sessions import NEW_YORK
 
 EARLIEST, LATEST = 1900, 2200  # years that a parameter may name
 
 
-def word(request: Request, name: str, allowed: Collection[str], default: str) -> str:
+def word(request: ApiRequest, name: str, allowed: Collection[str], default: str) -> str:
     """Return one word of a closed set."""
     given = request.query.get(name) or default
     if given not in allowed:
@@ -20,7 +20,7 @@ def word(request: Request, name: str, allowed: Collection[str], default: str) ->
     return given
 
 
-def count(request: Request, name: str, default: int, most: int) -> int:
+def count(request: ApiRequest, name: str, default: int, most: int) -> int:
     """Return a number in [1, `most`]."""
     given = request.query.get(name)
     if given is None:
@@ -30,17 +30,17 @@ def count(request: Request, name: str, default: int, most: int) -> int:
     return int(given)
 
 
-def flag(request: Request, name: str) -> bool:
+def flag(request: ApiRequest, name: str) -> bool:
     """Return whether a boolean parameter is set."""
     return request.query.get(name, "").lower() in ("true", "1")
 
 
-def words(request: Request, name: str) -> tuple[str, ...]:
+def words(request: ApiRequest, name: str) -> tuple[str, ...]:
     """Return a comma-separated list, empty when absent."""
     return tuple(part for part in request.query.get(name, "").split(",") if part)
 
 
-def instant(request: Request, name: str) -> datetime | None:
+def instant(request: ApiRequest, name: str) -> datetime | None:
     """Return an instant in UTC; a date alone is its New York midnight."""
     given = request.query.get(name)
     if not given:
@@ -57,7 +57,7 @@ def instant(request: Request, name: str) -> datetime | None:
         raise RefusedByVenue(BAD_QUERY, parameter=name, given=given) from None
 
 
-def day(request: Request, name: str) -> date | None:
+def day(request: ApiRequest, name: str) -> date | None:
     """Return a date; an instant is taken in New York."""
     given = request.query.get(name)
     if not given:

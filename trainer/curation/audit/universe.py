@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from signals.audit.delivered_rows import Delivered
+from signals.audit.delivered_rows import DeliveredRows
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Days, Floats
 from signals.market.manifest import Survivorship
@@ -39,12 +39,12 @@ class Universe:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class UniverseRows:
     """Rows of a dataset as the universe is judged by them.
 
     Attributes
     ----------
-    data : Delivered
+    data : DeliveredRows
     usable, eligible : bool, shape (R,)
     total : float64, shape (R,)
         Total return of each row's session; NaN where there is none.
@@ -55,7 +55,7 @@ class Held:
         Securities that ended where another began under their symbol: nobody left.
     """
 
-    data: Delivered
+    data: DeliveredRows
     usable: Flags
     eligible: Flags
     total: Floats
@@ -64,7 +64,7 @@ class Held:
     stitched: frozenset[str] = frozenset()
 
 
-def universe_of(held: Held, membership: Membership | None, config: CurationConfig) -> Universe:
+def universe_of(held: UniverseRows, membership: Membership | None, config: CurationConfig) -> Universe:
     """Return the state of the universe.
 
     Point-in-time needs a membership table whose rows say when they became known, whose members have bars, and whose
@@ -87,7 +87,7 @@ def universe_of(held: Held, membership: Membership | None, config: CurationConfi
     return Universe(Survivorship.UNKNOWN, told or "nothing says whether names that ended were delivered")
 
 
-def _faults(held: Held, membership: Membership, config: CurationConfig) -> list[str]:
+def _faults(held: UniverseRows, membership: Membership, config: CurationConfig) -> list[str]:
     """Sentences about what keeps a membership table from being point-in-time."""
     found = []
     covered = int(held.eligible.sum()) / max(1, int(membership.member.sum()))
@@ -140,7 +140,7 @@ class Ends:
     deaths: int
 
 
-def early_ends(held: Held, membership: Membership) -> Ends:
+def early_ends(held: UniverseRows, membership: Membership) -> Ends:
     """Return how names leave the table, by the bars that they have after it."""
     data, rows = held.data, np.flatnonzero(held.usable)
     security, session = data.rows.security[rows], data.session[rows]
@@ -171,7 +171,7 @@ def _rows_until(security: NDArray[np.int64], session: NDArray[np.int64], until: 
     return found
 
 
-def _payouts(held: Held, last: NDArray[np.int64]) -> Floats:
+def _payouts(held: UniverseRows, last: NDArray[np.int64]) -> Floats:
     """Log of a delisting's payout over the close of each security's last row; NaN where none is recorded after it."""
     ends = {
         action.symbol: (int(np.searchsorted(held.days, np.datetime64(action.effective, "D"))), float(action.cash))

@@ -48,7 +48,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class KnownRows:
     """Rows that became known on one day.
 
     Attributes
@@ -82,7 +82,7 @@ class Known:
     revisions: pd.DataFrame
 
 
-def fold(deliveries: Sequence[Told]) -> Known:
+def fold(deliveries: Sequence[KnownRows]) -> Known:
     """Fold deliveries, oldest knowledge first.
 
     Raises
@@ -105,7 +105,7 @@ def fold(deliveries: Sequence[Told]) -> Known:
 class _Axes:
     """Numbers of every (symbol, date) that any delivery has."""
 
-    def __init__(self, deliveries: Sequence[Told]) -> None:
+    def __init__(self, deliveries: Sequence[KnownRows]) -> None:
         self.symbols = pd.Index(np.unique(np.concatenate([t.frame["symbol"].unique() for t in deliveries]).astype(str)))
         self.days = np.unique(np.concatenate([t.frame["date"].unique() for t in deliveries]))
 
@@ -140,7 +140,7 @@ class _Held:
         scale = np.full(len(axes.symbols), np.nan)
         return cls(pd.DataFrame(), np.zeros(0, np.int64), np.zeros(0, bool), scale, [])
 
-    def after(self, told: Told, axes: _Axes) -> _Held:
+    def after(self, told: KnownRows, axes: _Axes) -> _Held:
         frame = told.frame.drop(columns=["known_at"], errors="ignore").assign(known_at=told.known_at)
         keys = axes.keys(frame)
         if not len(self.keys):
@@ -255,7 +255,7 @@ def _revision(before: pd.DataFrame, field: str, was: pd.Series, now: Floats | fl
     )
 
 
-def _refuse_restated(told: Told, held: pd.DataFrame, frame: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> None:
+def _refuse_restated(told: KnownRows, held: pd.DataFrame, frame: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> None:
     move = ratio
     if told.basis is PriceBasis.TOTAL_RETURN:
         level = _column(frame, "close")[new] / _column(held, "close")[old]

@@ -16,8 +16,8 @@ from signals.market.actions import Action
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar
 from trainer.curation.curate import calendar_for
-from trainer.curation.deliveries.known import Known, Told, fold
-from trainer.curation.deliveries.receipts import Part, RawFile, Receipt, Scope, in_force
+from trainer.curation.deliveries.known import Known, KnownRows, fold
+from trainer.curation.deliveries.receipts import DeliveryPart, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars
 from trainer.curation.vendors.files import Note, unheard
@@ -29,7 +29,7 @@ Read = Callable[[RawFile], bytes]
 
 
 @dataclass(frozen=True, eq=False)
-class Bars:
+class DeliveredBars:
     """The bars of one delivery."""
 
     frame: pd.DataFrame
@@ -48,12 +48,12 @@ class Bars:
         return self.frame["known_at"].min().date(), self.frame["known_at"].max().date()
 
 
-def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None = None, note: Note = unheard) -> Bars:
+def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None = None, note: Note = unheard) -> DeliveredBars:
     """Read a bars file, daily or of minutes as the mapping says; parameters and errors are those of `read_bars`."""
     if mapping.minutes is None:
-        return Bars(read_bars(content, mapping.bars, where=where, today=today, note=note))
+        return DeliveredBars(read_bars(content, mapping.bars, where=where, today=today, note=note))
     found = read_minutes(content, mapping.minutes, where=where, today=today, note=note)
-    return Bars(found.frame, found.spreads)
+    return DeliveredBars(found.frame, found.spreads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +100,14 @@ class Deliveries:
         Bars of the last receipt, where they were read already.
     """
 
-    def __init__(self, receipts: Sequence[Receipt], read: Read, newest: Bars | None = None) -> None:
+    def __init__(self, receipts: Sequence[Receipt], read: Read, newest: DeliveredBars | None = None) -> None:
         self._receipts, self._read, self._newest = tuple(receipts), read, newest
 
     @cached_property
-    def _bars(self) -> tuple[Bars | None, ...]:
+    def _bars(self) -> tuple[DeliveredBars | None, ...]:
         known = () if self._newest is None else (self._newest,)
         unread = self._receipts[: len(self._receipts) - len(known)]
-        files = [(receipt.of_part(Part.BARS), receipt) for receipt in unread]
+        files = [(receipt.of_part(DeliveryPart.BARS), receipt) for receipt in unread]
         read = [bars_of(self._read(f), _mapping(receipt), where=f.name) if f else None for f, receipt in files]
         return (*read, *known)
 
@@ -131,16 +131,16 @@ class Deliveries:
         actions, universe = self._events(current, calendar, known_at)
         return Knowledge(current, known, actions, universe, _newest(spreads), calendar)
 
-    def _told(self, place: int) -> list[Told]:
+    def _told(self, place: int) -> list[KnownRows]:
         receipt, bars = self._receipts[place], self._bars[place]
         if bars is None:
             return []
         if "known_at" not in bars.frame:
-            return [Told(receipt.known_until, receipt.scope, receipt.basis, bars.frame)]
+            return [KnownRows(receipt.known_until, receipt.scope, receipt.basis, bars.frame)]
         result, scope = [], receipt.scope
         for day, rows in bars.frame.groupby(bars.frame["known_at"].dt.date, sort=True):
             assert isinstance(day, date)
-            result.append(Told(day, scope, receipt.basis, rows.drop(columns="known_at")))
+            result.append(KnownRows(day, scope, receipt.basis, rows.drop(columns="known_at")))
             scope = Scope.ROWS  # the days of an archive add to one another
         return result
 
@@ -150,13 +150,13 @@ class Deliveries:
         actions: dict[tuple[object, ...], Action] = {}
         universe = None
         for receipt in current:
-            if (file := receipt.of_part(Part.ACTIONS)) is not None:
+            if (file := receipt.of_part(DeliveryPart.ACTIONS)) is not None:
                 found = read_actions(self._read(file), _mapping(receipt).actions, calendar, where=file.name)
                 # Rows of one delivery may tell two dividends of a day; a later delivery corrects, it does not add.
                 fresh = {_identity(a, place): a for place, a in enumerate(found)}
                 told = {identity[:-1] for identity in fresh}
                 actions = {key: a for key, a in actions.items() if key[:-1] not in told} | fresh
-            if (file := receipt.of_part(Part.UNIVERSE)) is not None:
+            if (file := receipt.of_part(DeliveryPart.UNIVERSE)) is not None:
                 universe = _known_by(read_universe(self._read(file), _mapping(receipt).universe, where=file.name), known_at)
         kept = [a for a in actions.values() if known_at is None or a.known_at <= known_at]
         order = sorted(kept, key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0))

@@ -40,7 +40,7 @@ class Scope(StrEnum):
     ROWS = "rows"  # nothing: it adds and revises rows
 
 
-class Part(StrEnum):
+class DeliveryPart(StrEnum):
     """What a file of a delivery holds."""
 
     BARS = "bars"
@@ -52,7 +52,7 @@ class Part(StrEnum):
 class RawFile:
     """A vendor's file, as it came."""
 
-    part: Part
+    part: DeliveryPart
     name: str
     path: str
     sha256: str
@@ -98,7 +98,7 @@ class Receipt:
             document["config"] = CurationConfig.model_validate(document["config"])
         return ours == theirs
 
-    def of_part(self, part: Part) -> RawFile | None:
+    def of_part(self, part: DeliveryPart) -> RawFile | None:
         """Return the file that holds `part`, or None."""
         return next((file for file in self.files if file.part is part), None)
 
@@ -222,7 +222,7 @@ def _parse(document: dict[str, Any]) -> Receipt:
         basis=PriceBasis(document["basis"]),
         known_from=date.fromisoformat(document["known_from"]),
         known_until=date.fromisoformat(document["known_until"]),
-        files=tuple(RawFile(**{**row, "part": Part(row["part"])}) for row in document["files"]),
+        files=tuple(RawFile(**{**row, "part": DeliveryPart(row["part"])}) for row in document["files"]),
         mapping=dict(document["mapping"]),
         config=dict(document["config"]),
         name=str(document["name"]),

@@ -31,7 +31,7 @@ KINDS = tuple(Planted)
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class DefectPlan:
     """Where each defect goes: arrays of shape (M,), sorted by session, then security."""
 
     session: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Plan:
     kind: NDArray[np.int64]
 
 
-def plan_defects(rng: Generator, alive: NDArray[np.bool_], rate: float = ROW_RATE) -> Plan:
+def plan_defects(rng: Generator, alive: NDArray[np.bool_], rate: float = ROW_RATE) -> DefectPlan:
     """Choose rows to spoil among the living ones, bool (T, N).
 
     A defect that costs a session its row is planted only while the eligible names allow it; a copy costs none.
@@ -53,4 +53,4 @@ def plan_defects(rng: Generator, alive: NDArray[np.bool_], rate: float = ROW_RAT
     chosen &= ~(costly & (np.cumsum(costly, axis=1) > allowed[:, None]))
     chosen[:1] = False
     session, security = np.nonzero(chosen)
-    return Plan(session, security, kinds[session, security])
+    return DefectPlan(session, security, kinds[session, security])

@@ -21,7 +21,7 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import xnys
-from trainer.curation.generated.defects import KINDS, Plan, Planted, plan_defects
+from trainer.curation.generated.defects import KINDS, DefectPlan, Planted, plan_defects
 from trainer.curation.generated.life import Lives, draw_lives
 from trainer.curation.generated.prices import Prices, draw_prices
 from trainer.curation.generated.returns import Characters, Floats, Returns, characters, draw_returns
@@ -242,7 +242,7 @@ def _truth(
     prices: Prices,
     returns: Returns,
     kappa: float,
-    plan: Plan,
+    plan: DefectPlan,
     is_etf: NDArray[np.bool_],
 ) -> Truth:
     total = np.full(alive.shape, np.nan)
@@ -258,7 +258,7 @@ def _names(lives: Lives, session: NDArray[np.int64], security: NDArray[np.int64]
     return np.where(session >= lives.renamed[security], later[security], first[security])
 
 
-def _bars(prices: Prices, lives: Lives, traits: Characters, alive: NDArray[np.bool_], days: tuple[date, ...], plan: Plan) -> pa.Table:
+def _bars(prices: Prices, lives: Lives, traits: Characters, alive: NDArray[np.bool_], days: tuple[date, ...], plan: DefectPlan) -> pa.Table:
     figures = {name: getattr(prices, name).copy() for name in FIGURES}
     cells = {kind: (plan.session[plan.kind == k], plan.security[plan.kind == k]) for k, kind in enumerate(KINDS)}
     figures["close"][cells[Planted.NULL_PRICE]] = np.nan

@@ -17,7 +17,7 @@ from signals.market.bars import Days, days_array
 from signals.market.sessions import FIRST_YEAR, LAST_YEAR, Calendar
 from signals.text.wording import reason_of
 from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, refuse_later, symbols
-from trainer.curation.vendors.files import Note, Wanted, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
 from trainer.curation.vendors.shifts import moved_column, refuse_shifted
 
@@ -48,7 +48,7 @@ def read_actions(
     """
     by_form = {ActionForm.FACTORS: (_from_factors, FACTORS, ()), ActionForm.ACTIONS: (_from_actions, NEEDED, OPTIONAL)}
     read, needed, optional = by_form[mapping.form]
-    wanted = Wanted(mapping.columns, needed, optional)
+    wanted = WantedColumns(mapping.columns, needed, optional)
     days, found = days_array(calendar.days), []
     for raw, place in tables(content, wanted, where=where, note=note, may_be_empty=True):
         raw["symbol"] = symbols(raw["symbol"], mapping.symbols, where=place, note=note)

@@ -9,7 +9,7 @@ import pandas as pd
 from requests.adapters import BaseAdapter
 
 from execution.brokers.market_data import DATA_URL, FEED, AlpacaData, DailyBar, Keys, ToldAction, read_keys
-from execution.brokers.rate_limit import BrokerClock
+from execution.brokers.rate_limit import RateClock
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import xnys
 
@@ -22,7 +22,7 @@ class AlpacaVendor:
     name = AlpacaData.name
     basis = PriceBasis.RAW
 
-    def __init__(self, url: str, keys: Keys, clock: BrokerClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
+    def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter)
         self.untold: list[str] = []
 

@@ -9,7 +9,7 @@ import pandas as pd
 from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, Wanted, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import BarColumns
 from trainer.curation.vendors.shifts import moved_column
 
@@ -52,7 +52,7 @@ def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | 
         Unreadable or empty file, a missing column, a cell that is no date, symbol or number, or a date that no bar of
         a delivery can have.
     """
-    wanted = Wanted(mapping.columns, NEEDED, OPTIONAL)
+    wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL)
     parts = [_bars(raw, mapping, where=place, today=today) for raw, place in tables(content, wanted, where=where, note=note)]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["symbol"] = symbols(frame["symbol"], mapping.symbols, where=where, note=note)

@@ -65,7 +65,7 @@ def unheard(remark: str) -> None:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedColumns:
     """Columns of ours that a table must and may have, and what the mapping calls them."""
 
     columns: Mapping[str, str]
@@ -90,7 +90,7 @@ def fold(name: object) -> str:
 
 
 def tables(
-    content: bytes, wanted: Wanted, *, where: str, note: Note = unheard, may_be_empty: bool = False
+    content: bytes, wanted: WantedColumns, *, where: str, note: Note = unheard, may_be_empty: bool = False
 ) -> Iterator[tuple[pd.DataFrame, str]]:
     """Read every table of a delivery, its columns under our names; each with how messages name it.
 
@@ -138,7 +138,7 @@ def _form_of(name: str) -> str:
     return form
 
 
-def _frame(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
+def _frame(piece: Piece, wanted: WantedColumns, note: Note) -> pd.DataFrame:
     form = _form_of(piece.where)
     if not piece.content:
         raise BadBars("the file is empty", where=piece.where, fix="Fetch the file again")
@@ -183,7 +183,7 @@ def _stacked(frame: pd.DataFrame) -> pd.DataFrame:
     return result.reset_index()
 
 
-def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
+def _read_csv(piece: Piece, wanted: WantedColumns, note: Note) -> pd.DataFrame:
     """Read a CSV file with every cell as text: the symbol "NA" is a symbol."""
     encoding = "utf-16" if piece.content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -205,7 +205,7 @@ def _read_csv(piece: Piece, wanted: Wanted, note: Note) -> pd.DataFrame:
     return _with_levels(frame.rename_axis("date")) if is_wide else frame
 
 
-def _header(text: str, wanted: Wanted) -> tuple[int, str, list[int]]:
+def _header(text: str, wanted: WantedColumns) -> tuple[int, str, list[int]]:
     """Where the table begins, its delimiter, and its header rows: the line that has most of the names we look for.
 
     Lines before it (a title, comments, Excel's `sep=`) are no part of the table. Where no line has any, the first
@@ -254,7 +254,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
 
 
-def _selected(frame: pd.DataFrame, wanted: Wanted, piece: Piece, note: Note) -> pd.DataFrame:
+def _selected(frame: pd.DataFrame, wanted: WantedColumns, piece: Piece, note: Note) -> pd.DataFrame:
     """Our columns of the frame; raise `BadBars` naming what is missing and what was found."""
     there: dict[str, list[object]] = {}
     for name in frame.columns:

@@ -28,7 +28,7 @@ from signals.errors import BadBars
 from signals.market.sessions import Calendar, xnys
 from trainer.curation.vendors.bars import KINDS
 from trainer.curation.vendors.cells import NEW_YORK, figures, instants, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, Wanted, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import Label, MinuteColumns
 
 NEEDED = ("time", "symbol", "open", "high", "low", "close", "volume")
@@ -55,7 +55,7 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: d
     BadBars
         Unreadable file, a missing column, a bad cell, no minute in regular hours, or times that contradict `label`.
     """
-    wanted = Wanted(mapping.columns, NEEDED, OPTIONAL)
+    wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL)
     parts = [
         pd.DataFrame(
             {

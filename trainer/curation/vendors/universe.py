@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, given_days, refuse_later, symbols
-from trainer.curation.vendors.files import Note, Wanted, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import UniverseColumns
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
 
@@ -28,7 +28,7 @@ def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today
         Unreadable file, a missing column, an unreadable date, an interval that ends before it starts, or `known_at`
         after `today`.
     """
-    wanted = Wanted(mapping.columns, ("symbol", "start"), ("end", "known_at"))
+    wanted = WantedColumns(mapping.columns, ("symbol", "start"), ("end", "known_at"))
     parts = [_intervals(raw, mapping, where=place) for raw, place in tables(content, wanted, where=where, note=note)]
     table = pd.concat(parts, ignore_index=True)
     refuse_later(table["known_at"], today, where=where, what="known in the future:")

@@ -54,7 +54,7 @@ class Case:
     seen: Mapping[str, Any] | None = None
     word: Mapping[str, Any] | None = None
 
-    def waived(self, bar: str, row: Row) -> Row:
+    def waived(self, bar: str, row: BarResult) -> BarResult:
         """Return `row`, passed where a person answers for the bar under a name and with a reason."""
         for waiver in self.waivers:
             by, reason = (str(waiver.get(key, "")).strip() for key in ("by", "reason"))
@@ -75,7 +75,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Row:
+class BarResult:
     """One bar: what was found, what is asked, whether it passes, and why.
 
     `power` says how often the bar is wrong at the size of this evidence; empty for what is counted, not estimated.
@@ -90,10 +90,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PromotionVerdict:
     """Promoted when every row passes."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[BarResult, ...]
     bars_hash: str
 
     @property
@@ -112,7 +112,7 @@ class Verdict:
         return "; ".join(f"{row.bar}: {row.why}{f' ({row.power})' * bool(row.power)}" for row in self.failed)
 
     @property
-    def failed(self) -> tuple[Row, ...]:
+    def failed(self) -> tuple[BarResult, ...]:
         """The rows that do not pass."""
         return tuple(row for row in self.rows if not row.passed)
 
@@ -121,26 +121,26 @@ class Verdict:
         return {"verdict": self.word, "bars_hash": self.bars_hash, "rows": [asdict(row) for row in self.rows]}
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Verdict:
+    def of(cls, document: Mapping[str, Any]) -> PromotionVerdict:
         """Return the verdict that `document`, or a record that holds one, stored."""
-        return cls(tuple(Row(**row) for row in document["rows"]), str(document["bars_hash"]))
+        return cls(tuple(BarResult(**row) for row in document["rows"]), str(document["bars_hash"]))
 
 
-Judge = Callable[[Case, PromotionConfig], Row]
+Judge = Callable[[Case, PromotionConfig], BarResult]
 
 
-def at_least(bar: str, value: float | None, limit: float, why: str) -> Row:
+def at_least(bar: str, value: float | None, limit: float, why: str) -> BarResult:
     """Row of a figure that may not be below its limit; no finite figure is no evidence."""
     if value is None or not np.isfinite(value):
-        return Row(bar, None, limit, False, "no evidence")
-    return Row(bar, value, limit, value >= limit, why if value >= limit else f"{value:.4g} is below {limit:.4g}, {why}")
+        return BarResult(bar, None, limit, False, "no evidence")
+    return BarResult(bar, value, limit, value >= limit, why if value >= limit else f"{value:.4g} is below {limit:.4g}, {why}")
 
 
-def at_most(bar: str, value: float | None, limit: float, why: str) -> Row:
+def at_most(bar: str, value: float | None, limit: float, why: str) -> BarResult:
     """Row of a figure that may not be above its limit; no finite figure is no evidence."""
     if value is None or not np.isfinite(value):
-        return Row(bar, None, limit, False, "no evidence")
-    return Row(bar, value, limit, value <= limit, why if value <= limit else f"{value:.4g} is above {limit:.4g}, {why}")
+        return BarResult(bar, None, limit, False, "no evidence")
+    return BarResult(bar, value, limit, value <= limit, why if value <= limit else f"{value:.4g} is above {limit:.4g}, {why}")
 
 
 def get(document: object, *keys: str) -> Any:  # Any: a JSON value of any shape

@@ -11,7 +11,7 @@ rules is kept as it was given, and `trainer history --verify` says so instead of
 from __future__ import annotations
 
 from trainer.promotion.bars import book, data, scores, shadow, successor, trials, universe
-from trainer.promotion.bars.case import Case, Judge, Verdict
+from trainer.promotion.bars.case import Case, Judge, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.holdout import holdout, record
 
@@ -28,9 +28,9 @@ BARS: tuple[Judge, ...] = (
 UNSEALED: tuple[Judge, ...] = (holdout, record)
 
 
-def judge(case: Case, bars: PromotionConfig) -> Verdict:
+def judge(case: Case, bars: PromotionConfig) -> PromotionVerdict:
     """Return the verdict: the same case and bars, the same rows."""
-    return Verdict(tuple(row(case, bars) for row in (*BARS, *UNSEALED)), bars.fingerprint())
+    return PromotionVerdict(tuple(row(case, bars) for row in (*BARS, *UNSEALED)), bars.fingerprint())
 
 
 def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:

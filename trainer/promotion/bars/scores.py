@@ -8,19 +8,19 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr
 
-from trainer.promotion.bars.case import Case, Row, at_least, floats, get, number
+from trainer.promotion.bars.case import BarResult, Case, at_least, floats, get, number
 from trainer.promotion.bars.config import PromotionConfig
 
 JUDGED = ("slope", "slope_error", "excess_brier", "excess_error", "base_rate", "said", "came")
 
 
-def reliability(case: Case, bars: PromotionConfig) -> Row:
+def reliability(case: Case, bars: PromotionConfig) -> BarResult:
     """Whether probabilities made of the scores mean what they say, and are of the model that they travel with."""
     bar, limit = "reliability", f"slope 1 inside its {bars.calibration_level:.0%} interval"
     found = case.evidence.get("calibration")
     figures = [number(get(found, "judged"), name) for name in JUDGED]
     if any(value is None for value in figures):
-        return Row(bar, None, limit, False, "no evidence")
+        return BarResult(bar, None, limit, False, "no evidence")
     slope, slope_error, excess, excess_error, base_rate, said, came = (float(v) for v in figures if v is not None)
     z = float(ndtri(0.5 + bars.calibration_level / 2.0))
     faults = [
@@ -33,7 +33,7 @@ def reliability(case: Case, bars: PromotionConfig) -> Row:
         f"{slope + z * slope_error:.2f}; Brier score {excess:+.5f} beside the base rate's, error {excess_error:.5f}; "
         f"base rate {base_rate:.3f}, said {said:.3f}, came {came:.3f}"
     )
-    return Row(bar, slope, limit, not faults, "; ".join([*faults, told]), _power(slope_error, z))
+    return BarResult(bar, slope, limit, not faults, "; ".join([*faults, told]), _power(slope_error, z))
 
 
 def _of_the_maps(found: Any, case: Case, bars: PromotionConfig) -> list[str]:  # found: a JSON value of any shape
@@ -58,7 +58,7 @@ def _power(error: float, z: float) -> str:
     return f"an honest map is refused with {2.0 * ndtr(-z):.0%}, one that is twice too sure with {caught:.0%}"
 
 
-def decile_order(case: Case, bars: PromotionConfig) -> Row:
+def decile_order(case: Case, bars: PromotionConfig) -> BarResult:
     """Whether higher scores earn more along the whole curve."""
     curve = floats(get(case.evidence, "deciles", "curve"))
     order = float(spearmanr(range(len(curve)), curve).statistic) if len(curve) > 2 and np.ptp(curve) > 0 else None

@@ -9,19 +9,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from trainer.promotion.bars.case import Case, Row, get, number
+from trainer.promotion.bars.case import BarResult, Case, get, number
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.validation.significance.power import rates, sessions_needed
 
 
-def shadow(case: Case, bars: PromotionConfig) -> Row:
+def shadow(case: Case, bars: PromotionConfig) -> BarResult:
     """What a device recorded, for a challenger of a champion."""
     limit = f"{bars.shadow_sessions} sessions without a fault, traded as promised, IC not below its band"
     why = _missing(case, bars)
     if case.champion is None:
-        return Row("shadow", None, limit, True, "does not apply to a first champion")
+        return BarResult("shadow", None, limit, True, "does not apply to a first champion")
     if why:
-        return Row("shadow", None, limit, False, why)
+        return BarResult("shadow", None, limit, False, why)
     count, faults, ic, low = (number(case.shadow, name) or 0.0 for name in ("sessions", "faults", "ic", "band_low"))
     told = f"{count:.0f} sessions, {faults:.0f} faults, IC {ic:+.4f} where {low:+.4f} is the least"
     is_loss = bars.shadow_profit and not (number(get(case.shadow, "profit"), "net_return") or 0.0) >= 0.0
@@ -32,7 +32,7 @@ def shadow(case: Case, bars: PromotionConfig) -> Row:
         *_promises(case, bars),
         *(["it lost money"] * is_loss),
     ]
-    return Row("shadow", told, limit, not broken, "; ".join([*broken, told]), _power(case, bars, int(count), low))
+    return BarResult("shadow", told, limit, not broken, "; ".join([*broken, told]), _power(case, bars, int(count), low))
 
 
 def _missing(case: Case, bars: PromotionConfig) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.promotion.bars.case import Case, Row, get, number, series
+from trainer.promotion.bars.case import BarResult, Case, get, number, series
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
 
@@ -24,25 +24,25 @@ GAIN = 0.3  # annual Sharpe ratio that the power is stated for
 SEED = 20260101  # of the bootstrap: fixed, so that the same books give the same bound
 
 
-def champion(case: Case, bars: PromotionConfig) -> Row:
+def champion(case: Case, bars: PromotionConfig) -> BarResult:
     """The challenger beside the champion, on the sessions that both have."""
     bar = "champion"
     if case.champion is None:
-        return Row(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")
+        return BarResult(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")
     version, count = case.champion.get("version"), number(case.champion, "challengers")
     theirs, ours = series(case.champion), series(get(case.measured, "walk_forward"))
     common = sorted(theirs.keys() & ours.keys())
     if len(common) < bars.champion_sessions or count is None or count < 1:
         limit = f"{bars.champion_sessions} common sessions"
         why = f"no evidence: {len(common)} sessions in common with champion {version}"
-        return Row(bar, None, limit, False, why)
+        return BarResult(bar, None, limit, False, why)
     found = paired(np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED)
     if found is None:
-        return Row(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
+        return BarResult(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
     return _row(found, int(count), case.word, bars, str(version))
 
 
-def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: PromotionConfig, version: str) -> Row:
+def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: PromotionConfig, version: str) -> BarResult:
     level, margin_level = bars.champion_level / count, bars.champion_margin_level / count
     better, not_worse = found.lower_bound(level), found.lower_bound(margin_level)
     told = (
@@ -54,7 +54,7 @@ def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: Promot
     if not passed and not_worse > -bars.champion_margin:
         limit, passed = f"lower bound above -{bars.champion_margin:g} and a person's word", _is_given(word)
         told += f"; {_said(word)}"
-    return Row("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
+    return BarResult("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
 
 
 def _is_given(word: Mapping[str, Any] | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.promotion.bars.case import Case, Row, at_most, get, number
+from trainer.promotion.bars.case import BarResult, Case, at_most, get, number
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.search.judgement import known_hurdles
 from trainer.validation.deciles import SESSIONS_PER_YEAR
@@ -35,21 +35,21 @@ def deflated_sharpe(case: Case, net: object = None) -> float | None:
     return strictest(moments, hurdles) if moments and hurdles else None
 
 
-def dsr(case: Case, bars: PromotionConfig) -> Row:
+def dsr(case: Case, bars: PromotionConfig) -> BarResult:
     """Deflated Sharpe ratio of the book over every trial; a refusal says how long a record this ratio would need."""
     value, moments, hurdles = deflated_sharpe(case), moments_of(case), known_hurdles(case.trials)
     if value is None or moments is None or not np.isfinite(value):
-        return Row("DSR", None, bars.min_dsr, False, "no evidence")
+        return BarResult("DSR", None, bars.min_dsr, False, "no evidence")
     why = f"deflated Sharpe ratio over {_tried(hurdles)}"
     annual = moments.sharpe * float(np.sqrt(SESSIONS_PER_YEAR))
     power = deflated_rates(annual, value, bars.min_dsr, moments.observations)
     if value >= bars.min_dsr:
-        return Row("DSR", value, bars.min_dsr, True, why, power)
+        return BarResult("DSR", value, bars.min_dsr, True, why, power)
     told = f"{value:.4g} is below {bars.min_dsr:.4g}, {why}; {_needed(moments, hurdles, bars.min_dsr)}"
-    return Row("DSR", value, bars.min_dsr, False, told, power)
+    return BarResult("DSR", value, bars.min_dsr, False, told, power)
 
 
-def pbo(case: Case, bars: PromotionConfig) -> Row:
+def pbo(case: Case, bars: PromotionConfig) -> BarResult:
     """Probability of backtest overfitting; under ten clusters of trials that of a loss out of sample."""
     found = get(case.trials, "pbo")
     value = number(found, "value")
@@ -64,7 +64,7 @@ def pbo(case: Case, bars: PromotionConfig) -> Row:
     )
 
 
-def best_of_all(case: Case, bars: PromotionConfig) -> Row:
+def best_of_all(case: Case, bars: PromotionConfig) -> BarResult:
     """p-value of the book's t as the largest of all trials', however these correlate."""
     found = get(case.trials, "max_t")
     t, critical = number(found, "t"), number(found, "critical_t")

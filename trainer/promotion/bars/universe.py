@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from signals.market.manifest import Survivorship
 from trainer.promotion.bars import book, successor, trials
-from trainer.promotion.bars.case import Case, Judge, Row, at_least, get, number
+from trainer.promotion.bars.case import BarResult, Case, Judge, at_least, get, number
 from trainer.promotion.bars.config import PromotionConfig
 
 BAR = "universe"
@@ -25,21 +25,21 @@ WHY = {
 }
 
 
-def universe(case: Case, bars: PromotionConfig) -> Row:
+def universe(case: Case, bars: PromotionConfig) -> BarResult:
     """Whether names that died are in the data; where nobody shows it, a person may answer for it."""
     found = get(case.evidence, "dataset", "survivorship")
     if found not in list(Survivorship):
-        return Row(BAR, None, LIMIT, False, "no evidence")
+        return BarResult(BAR, None, LIMIT, False, "no evidence")
     if found == Survivorship.POINT_IN_TIME:
-        return Row(BAR, found, LIMIT, True, "members are known at each date")
+        return BarResult(BAR, found, LIMIT, True, "members are known at each date")
     if found == Survivorship.RECONSTRUCTED:
         return _reconstructed(case, bars)
     why = str(get(case.evidence, "dataset", "universe_why") or "")
     told = WHY[Survivorship(found)] + (f" ({why})" if why else "")
-    return case.waived(BAR, Row(BAR, found, LIMIT, False, told))
+    return case.waived(BAR, BarResult(BAR, found, LIMIT, False, told))
 
 
-def _reconstructed(case: Case, bars: PromotionConfig) -> Row:
+def _reconstructed(case: Case, bars: PromotionConfig) -> BarResult:
     """A rule at each date over all assets: names must end at a plausible rate, and the book must bear the ends."""
     told = str(Survivorship.RECONSTRUCTED)
     rate = at_least(
@@ -52,11 +52,11 @@ def _reconstructed(case: Case, bars: PromotionConfig) -> Row:
         return replace(rate, limit=f"{told}, {bars.min_yearly_ends:.1%} ends a year")
     under = get(case.measured, UNPRICED)
     if not isinstance(under, Mapping) or number(under, "cost") != bars.unpriced_end_cost:
-        return Row(BAR, told, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
+        return BarResult(BAR, told, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
     stressed = replace(case, measured={**case.measured, **under})
     rows = [row(stressed, bars) for row in JUDGED_AGAIN]
     failed = "; ".join(f"{row.bar}: {row.why}" for row in rows if not row.passed)
     cost = f"an end without a recorded price costs a long {bars.unpriced_end_cost:.0%}"
     if failed:
-        return Row(BAR, told, LIMIT, False, f"where {cost} and gives a short nothing: {failed}")
-    return Row(BAR, told, LIMIT, True, f"{rate.value:.1%} of the names end in a year; every bar is met where {cost}")
+        return BarResult(BAR, told, LIMIT, False, f"where {cost} and gives a short nothing: {failed}")
+    return BarResult(BAR, told, LIMIT, True, f"{rate.value:.1%} of the names end in a year; every bar is met where {cost}")
