@@ -1,4 +1,4 @@
-r"""Where a session's profit or loss came from, to the cent. Pure.
+r"""Attribution of a session's profit and loss to market, factors, selection, costs and execution, to the cent. Pure.
 
 Entry points: `departures` (held against wanted, by cause), `attribute`.
 

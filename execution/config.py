@@ -1,4 +1,4 @@
-"""Everything that decides how orders are made and sent, as `configs/execution.yml` spells it."""
+"""The configuration of planning, pre-trade checks and sending (`configs/execution.yml`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fills: what the broker says was executed."""
+"""Fills as the broker reports them."""
 
 from __future__ import annotations
 

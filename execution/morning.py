@@ -1,4 +1,4 @@
-"""Morning of D: what is known becomes targets, and targets become the frozen orders. Pure.
+"""The morning of session D: scores and holdings become target weights and frozen orders. Pure.
 
 The device's plan job and the trainer's backtest call these four functions in this order and decide nothing themselves:
 `known` -> `path_since` -> `wanted` -> `orders`.

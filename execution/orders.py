@@ -1,4 +1,4 @@
-"""Orders before and at the broker: intents, the frozen plan, and the words Alpaca uses for them."""
+"""Order values: intents, the frozen plan, and orders as the broker reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our book and the broker's, compared: what differs, why, and what to do about it. Pure.
+"""Reconciliation of our book with the broker's: differences, their causes, and the action. Pure.
 
 Entry point: `reconcile`.
 

@@ -1,4 +1,4 @@
-"""A broker without some of the account's names: what a person keeps is no part of the device's book.
+"""A broker wrapper that hides names which a person keeps outside the device's book.
 
 Holdings of these names are not reported, their value is no equity, and share changes among their activities change
 nothing. Cash that they bring (a dividend) is the account's. An order for one of them is never sent.

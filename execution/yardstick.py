@@ -1,4 +1,4 @@
-r"""The book of deciles: one yardstick for a model, computed alike from its proof and from its life.
+r"""The decile long-short book, the common yardstick of a model in training and live.
 
 The top tenth of names is held with +1/2 and the bottom tenth with -1/2 of equity, equally weighted, in k overlapping
 cohorts of which one is renewed per session:

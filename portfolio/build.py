@@ -1,4 +1,4 @@
-"""Scores to target weights: the policy's target book, then this session's step towards it.
+"""Builds target weights from scores: the target book, then this session's step towards it.
 
 Entry point: `build`. `portfolio.policy.target` holds the order of operations, `portfolio.policy.step` the way there; each states its
 invariants and checks them on every value it makes.

@@ -1,4 +1,4 @@
-"""What a portfolio may look like: the policy's numbers, with their units."""
+"""Configuration of the portfolio policy, with units."""
 
 from __future__ import annotations
 

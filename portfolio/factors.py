@@ -1,4 +1,4 @@
-r"""What the market, sectors and styles explain of one stretch of a session: the yardstick of the attribution.
+r"""Factor regression of one session's returns on market, sectors and styles, for attribution.
 
 A session has two legs: from the last close to the arrival price at which orders are filled (the open, or the close
 for plans of the closing auction), and from there to the close. In each leg, over the names eligible the session before,

@@ -1,4 +1,4 @@
-"""Net asset value of a path of target weights, with costs: the fast, weight-level backtest that a search can afford.
+"""Weight-level backtest: net asset value of a path of target weights after costs.
 
 One session: yesterday's book drifts with the session's returns, is rebalanced to the session's target at its end, and
 pays for that. With equity E before trading, drifted weights h and target w:

@@ -1,4 +1,4 @@
-"""The value that a portfolio becomes: target weights, with the decisions that led to them."""
+"""Target weights of one session, with the policy decisions that produced them."""
 
 from __future__ import annotations
 

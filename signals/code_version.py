@@ -1,4 +1,4 @@
-"""Which program made an artefact or runs a device: the package's version and a hash over the sources that are run."""
+"""The code version recorded in artefacts: the package version and a hash over the source files."""
 
 from __future__ import annotations
 

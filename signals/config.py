@@ -1,4 +1,4 @@
-"""Configuration values: frozen, checked, and refusing keys they do not know.
+"""Base class of configuration models: frozen, validated, refusing unknown keys, read from YAML sections.
 
 Each configured module declares its own small `Config` beside its code; a composition root reads the YAML once and
 passes the value on.

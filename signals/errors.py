@@ -1,4 +1,4 @@
-"""Every error of the product, named by what whoever catches it must do.
+"""The error tree of the product: each class is named by the action that its catcher must take.
 
 TrademlError
  |-- FixInput          exit 2   a person corrects a file, an option or a configuration; nothing was changed

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whatever happens while they are written."""
+"""Atomic file writes (whole or absent after a crash) and hashes of files."""
 
 from __future__ import annotations
 

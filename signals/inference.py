@@ -1,4 +1,4 @@
-"""Running a model: onnxruntime on the CPU, one thread, one session open at a time.
+"""Runs an ONNX model with onnxruntime on one CPU thread.
 
 One thread and sequential execution make the sum over trees the same on every run; opening the sessions of an
 ensemble one after the other keeps its memory near that of a single model (measured in `benchmarks/scoring.py`).

@@ -1,4 +1,4 @@
-"""Alpaca's paper account, or the embedded exchange that speaks its protocol, through alpaca-py's own client.
+"""The broker over Alpaca's trading API, for the paper account and for the embedded exchange.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""The Broker protocol: the one narrow door between us and a market.
+"""The `Broker` protocol: everything that the order path asks of a broker.
 
 What may be asked again (everything that only reads) raises `BrokerUnreachable` when it cannot be answered; an
 unanswered report is never an empty one. What must not be repeated (`submit`, `cancel`) is sent exactly once and

@@ -1,4 +1,4 @@
-"""An order as the wire spells it."""
+"""The JSON body of an order request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker's JSON as our values: exact, tolerant of keys we do not know, intolerant of words we do not.
+"""Parses the broker's JSON into values: exact numbers, unknown keys ignored, unknown states refused.
 
 Invariants
 ----------

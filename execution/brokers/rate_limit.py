@@ -1,4 +1,4 @@
-"""A token bucket: never more than a number of requests in any minute, whatever the order they come in."""
+"""A token bucket that keeps requests below a number per minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a request of ours leaves: to the hosts we mean, with time-outs, paced, and answered by exact numbers.
+"""The HTTP transport of broker requests: permitted hosts only, time-outs, pacing, exact JSON numbers.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""What a short position costs to hold.
+"""Borrow cost of short positions.
 
     cost = value x rate x days / 360        value: USD short; rate: annual fraction; days: calendar days
 

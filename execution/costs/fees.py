@@ -1,4 +1,4 @@
-"""Regulatory fees: what every US broker passes on for a sale, whatever its commission.
+"""Regulatory fees on sales (SEC section 31 and FINRA TAF).
 
     SEC  = proceeds x rate / 1,000,000           rate: USD per million (Securities Exchange Act, section 31)
     TAF  = min(shares x rate, cap)               rate: USD per share (FINRA By-Laws, Schedule A, section 1)

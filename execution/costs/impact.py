@@ -1,4 +1,4 @@
-"""The square-root law of market impact.
+"""Market impact by the square-root law.
 
     I = Y sigma sqrt(Q / V)     fraction of price
 

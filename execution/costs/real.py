@@ -1,4 +1,4 @@
-"""The value the book would have outside the paper world: paper NAV plus dividends, minus borrow, fees and impact.
+"""Estimated real-world NAV: paper NAV plus dividends, minus borrow, fees and market impact.
 
     real_t = real_{t-1} + (paper_t - paper_{t-1}) + dividends_t + borrow_t + fees_t + impact_t
 

@@ -1,4 +1,4 @@
-r"""The spread of each name: what it was quoted at, else what its bars show, and never under a tick.
+r"""The half spread of each name: quoted, else estimated from bars, at least half a tick.
 
 cost = value x s / 2        value: USD traded; s: full spread, fraction of price, (ask - bid) / mid
 

@@ -1,4 +1,4 @@
-"""What an exchange is set to be."""
+"""Configuration of the embedded exchange."""
 
 from __future__ import annotations
 

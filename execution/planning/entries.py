@@ -1,4 +1,4 @@
-"""When a plan enters the market: at an auction, or in steps through the session."""
+"""Entry styles of a plan: an auction, or steps through the session."""
 
 from __future__ import annotations
 

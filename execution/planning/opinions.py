@@ -1,4 +1,4 @@
-"""A second opinion on what sizes are made of: prices, corporate actions, holdings and equity, each asked of the broker.
+"""Second opinions on prices, corporate actions, holdings and equity: comparison of our values with the broker's.
 
 Entry points: `in_shares_of_d` (the broker's closes as the plan states its own), `disputed` (names on which the two
 differ), `moved` and `unexplained` (the account of now against the one that the morning's reconcile agreed on).

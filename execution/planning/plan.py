@@ -1,4 +1,4 @@
-"""Targets minus positions becomes the frozen orders of a session. Pure: the same arguments, the same plan.
+"""Turns target weights and positions into the frozen orders of a session. Pure and deterministic.
 
 Entry point: `plan`.
 

@@ -1,4 +1,4 @@
-"""Checks on single orders before they may leave: a table of rows, each a name and a pure function.
+"""Pre-trade checks on single orders: a table of named pure functions.
 
 Entry points: `CHECKS` (the table), `refusal` (the first row that refuses one order), `screen` (a list of orders, each
 judged with the others filled). The backtest, the planner and the live path run the same table; the live path runs it

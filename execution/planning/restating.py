@@ -1,4 +1,4 @@
-"""From asof to D: names and prices as they will be at the open, by what was known at asof.
+"""Restates names and prices from asof to the open of D by known corporate actions.
 
 All functions are pure. A symbol change renames, a split restates raw prices, a cash dividend lowers prices that are
 not total-return adjusted, a delisting takes the name away.

@@ -1,4 +1,4 @@
-"""Whole shares and what they leave out: the unrounded path of a position, and a book's distance from its target. Pure.
+"""Whole-share rounding along an unrounded position path, and the book's distance from its target. Pure.
 
 A step moves the *unrounded path* of a name, in shares with their fraction; the position is the nearest whole number of
 shares to it. The path is frozen with the plan and the next step begins there: what one step could not express the next

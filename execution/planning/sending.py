@@ -1,4 +1,4 @@
-"""A frozen plan on its way to the broker: what each order is judged in, what follows it, what it waits for. Pure.
+"""How a frozen plan is sent: batches, dependencies and follow-up orders. Pure.
 
 The device's order path and the backtest ask the same questions here; how an answer is journaled is the device's affair.
 """

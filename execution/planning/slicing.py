@@ -1,4 +1,4 @@
-"""Cutting one order into slices through the session: TWAP and Almgren-Chriss.
+"""Slices one order through the session: TWAP and Almgren-Chriss schedules.
 
 Almgren and Chriss 2000, "Optimal execution of portfolio transactions", sections 1 and 2. X shares are sold over N
 intervals of length tau = T / N; x_j are the shares left at t_j = j tau, n_j = x_{j-1} - x_j those traded in interval j.

@@ -1,4 +1,4 @@
-"""Name caps: what exceeds a cap goes to the uncapped names of the same side, and what finds no room stays cash."""
+"""Name caps: weight above a cap is moved to uncapped names of the same side, or stays cash."""
 
 from __future__ import annotations
 

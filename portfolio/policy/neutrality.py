@@ -1,4 +1,4 @@
-"""Neutrality: a book that bets on names, not on the market, its beta or a sector.
+"""Projects a book to be neutral to the market, to its beta and to sectors.
 
 Entry points: `exposures` names the rows that must stay small, `neutralise` brings a book inside caps and rows together.
 

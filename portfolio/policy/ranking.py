@@ -1,4 +1,4 @@
-"""Scores to z: average-tie ranks, then the inverse normal, clipped."""
+"""Converts scores to z by average ranks and the inverse normal distribution, clipped."""
 
 from __future__ import annotations
 

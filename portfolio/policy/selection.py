@@ -1,4 +1,4 @@
-"""Which names the book holds, and on which side, before any limit."""
+"""Selects the names to hold and their side, before limits are applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the book that is held towards the one that is wanted: one session's share of the way.
+"""One session's step from the held book towards the target book, by the policy's trading rate.
 
 Each name moves ramp/k of its gap, with these exceptions, in this order
 1. A gap below the band is not traded; a larger one moves by at least the band, and all the way when what would be left

@@ -1,4 +1,4 @@
-"""The target book: what the policy would hold if trading were free and instant.
+"""The target book: the weights that the policy would hold if trading were free.
 
 Order of operations (architecture of the policy, each line one module)
     rank -> inverse normal -> clip +-3                           ranking

@@ -1,4 +1,4 @@
-"""How much of a Kelly book its evidence supports: apart from the arithmetic of books, so that screens say it too."""
+"""The share of the Kelly book that the evidence supports, as a function that screens can load."""
 
 from __future__ import annotations
 

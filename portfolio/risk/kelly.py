@@ -1,4 +1,4 @@
-"""Kelly: how much of a given bet to hold.
+"""Kelly sizing: the fraction of full Kelly that a book holds.
 
 For a growth-optimal investor with small, roughly normal returns, E[log growth] = r + f (m - r) - f^2 s^2 / 2, which
 is largest at f* = (m - r) / s^2; for many assets f = Sigma^-1 mu (Thorp 2006, "The Kelly criterion in blackjack, sports

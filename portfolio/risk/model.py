@@ -1,4 +1,4 @@
-"""The risk model: covariance, beta and residual volatility of the names that may be held, over the label horizon.
+"""The risk model: covariance, beta and residual volatility of candidate names over the label horizon.
 
 Entry points: `estimate`, `with_volatility`. Everything comes from the trailing 252 sessions of total returns, and from
 volatility forecasts where a model gives them; nothing after `asof` is read.

@@ -1,4 +1,4 @@
-"""The volatility target: applied last, and only ever downwards."""
+"""Scales a book down to the volatility target; applied last, never upwards."""
 
 from __future__ import annotations
 

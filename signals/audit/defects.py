@@ -1,4 +1,4 @@
-"""What can be wrong with a delivered daily bar, row by row.
+"""Row-level defects of delivered daily bars: the rules, and the rows that each rule quarantines or warns of.
 
 Entry point: `find_defects`. Each reason is a row of `DEFECTS`, which says whether it keeps the bar out of the curated
 bars or only warns.

@@ -1,4 +1,4 @@
-r"""Returns beyond +100 % or -50 %: what is data, what is two securities in one series, and what nobody has said yet.
+r"""Returns above +100 % or below -50 %: accepted as data, quarantined as two joined securities, or left undecided.
 
 A move of more than `STITCH_RATIO` times from under `STITCH_BELOW_USD` that no record explains is no return: one
 security ends at its last price and another begins. Every other extreme return is *undecided* until a second source

@@ -1,4 +1,4 @@
-"""Session status: which sessions of a dataset may be trained on and traded, and why not.
+"""Session status GREEN, AMBER or RED: which sessions may be trained on and traded, with the reasons.
 
 Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER or RED), `non_session_audits`.
 

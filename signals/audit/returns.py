@@ -1,4 +1,4 @@
-r"""Total and overnight returns, fixed session by session.
+r"""Total and overnight returns of each session, computed once at curation and never revised by later data.
 
 With adjusted closes, f = adj_close / close:
 

@@ -1,4 +1,4 @@
-"""The audit of delivered rows: who was expected, who came, and what each session is good for.
+"""The audit of one session's delivered bars: coverage of the expected symbols, and the resulting status.
 
 Entry points: `audit_rows`, `bar_cells`, `fixed_returns`. The trainer and the device curate a session by them.
 """

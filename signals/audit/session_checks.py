@@ -1,4 +1,4 @@
-"""What makes a whole session unbelievable although each of its rows is a sane bar.
+"""Session-level defects: repeated sessions, one common price factor, wrong calendar, although each row is plausible.
 
 Entry point: `session_faults`. A feed that repeats yesterday, stands still, rescales or shuffles its names delivers such
 sessions; nobody can train on them or trade on them.

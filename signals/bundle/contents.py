@@ -1,4 +1,4 @@
-"""A bundle's folder becomes bytes, once. Whatever is verified, hashed or loaded later is these bytes and no file.
+"""Reads a bundle folder into memory once, so that the verified bytes are the bytes that are used.
 
 Nothing is followed: the folder and every entry are opened without following links, entries are looked at through the
 opened descriptor, and sizes are capped before and while reading. A file that is swapped afterwards changes nothing.

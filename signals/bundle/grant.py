@@ -1,4 +1,4 @@
-"""The rollback grants: how a person, and nobody else, sends a device back to an older bundle or dataset.
+"""Signed rollback grants, which allow a device to return to an older bundle or dataset.
 
 It is signed by the offline root, names one older bundle, and holds only while the device's high-water is the one it
 was written for: once a newer bundle has been activated the grant is spent. The high-water itself never goes down.

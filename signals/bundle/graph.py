@@ -1,4 +1,4 @@
-"""Static checks of an ONNX file: what may never reach the runtime is refused without starting it.
+"""Static checks of an ONNX graph (operators, sizes, inputs, outputs) before the runtime loads it.
 
 Only what our learners export is allowed. Everything else, known to ONNX or not, is refused: control flow and
 sub-graphs, functions, external data, sparse tensors, unknown domains, operators and fields. A field that may stand

@@ -1,4 +1,4 @@
-"""The key set: which online keys may sign what, how many must, and until when. The offline root key signs it.
+"""The key set: which online keys may sign which documents, the thresholds and expiry, signed by the offline root key.
 
 Two roles: the keys of the key set itself sign bundles and scores, those of its part `data` sign published datasets.
 No key has both, so that a key which publishes every night, unattended, can never put a model in force.

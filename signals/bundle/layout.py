@@ -1,4 +1,4 @@
-"""Where bundles lie in a store, for those who publish and those who read.
+"""Paths of bundles and `latest.json` pointers in a store.
 
     <sleeve>/<role>/<seq>-<bundle id>/     a bundle
     <sleeve>/<role>/latest.json            the newest of its role, written last

@@ -1,4 +1,4 @@
-"""The manifest: everything a device must know about a bundle before it believes a byte of it.
+"""The bundle manifest: sleeve, role, features, files with hashes, evidence, validity period and sequence number.
 
 Invariants, held at construction
 --------------------------------

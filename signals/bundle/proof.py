@@ -1,4 +1,4 @@
-"""Reproducing golden scores in a child process that may die, hang or run out of memory without harm.
+"""Recomputes a bundle's golden scores in a child process with limits on memory and time.
 
 The child limits itself before it loads the runtime. It speaks length-prefixed bytes over its pipes: no pickle.
 Request:  uint32 header length, header JSON (rows, columns, sizes of the models), inputs as float32, models.

@@ -1,4 +1,4 @@
-"""How anything of a bundle is signed: Ed25519 over a DSSE-style pre-authentication encoding of stored bytes.
+"""Ed25519 signatures over DSSE pre-authentication encoded bytes, for every signed document.
 
 The bytes that were signed are the bytes that are stored; nothing is serialised again before it is checked. The
 encoding binds the kind of document, so that a signed manifest can never be presented as a signed key set.

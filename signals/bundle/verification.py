@@ -1,4 +1,4 @@
-"""Whether a folder is a bundle that this device may use today. Every check, in one order, before anything is believed.
+"""Verifies a bundle folder: signatures, expiry, rollback, hashes, static checks and golden vectors, in one order.
 
 Order: size cap, signature over the raw bytes, key set threshold and validity, expiry, sequence, file set, size and
 SHA-256 of each file, path rules, static checks of the ONNX files, agreement with this device's features and schedule,

@@ -1,4 +1,4 @@
-"""The protobuf wire format, read just far enough to inspect an ONNX file without running anything on it.
+"""A minimal protobuf reader, enough to inspect an ONNX file without executing it.
 
 Work is linear in the size of the input and nothing is allocated but slices of it, so that a hostile file can neither
 hang nor crash the reader. Long runs of one repeated scalar (a tree's thresholds) are skipped by a compiled pattern.

@@ -1,4 +1,4 @@
-"""From bars to the feature panel that a model receives, on both hosts.
+"""Computes the feature panel of a sleeve from bars, with the same function on both hosts.
 
 `panel` computes every session, `newest` the last one alone; row t of the first equals the second at t to the bit.
 

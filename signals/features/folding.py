@@ -1,4 +1,4 @@
-"""Folding a trailing window out of windows half as long.
+"""Trailing-window sums built by doubling: a window of 2n from two windows of n.
 
 A window of `width` observations is cut into runs whose lengths are the powers of two of `width`, the longest run
 newest, and every run is halved down to single observations. A statistic is a leaf state and a merge of an older with

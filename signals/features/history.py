@@ -1,4 +1,4 @@
-"""What every feature is computed from: some symbols' bars, with the windows that several features share.
+"""Arrays that several features share, derived once from a panel of bars.
 
 `BarColumns.of(bars)` is every session of a panel, `BarColumns.newest(...)` the last session alone. Growth and the counts of
 valid observations are kept for every feature; of the other folds the one asked for last, so that features of one fold

@@ -1,4 +1,4 @@
-"""How large a return may be before it is an event rather than an observation."""
+"""Limits beyond which a return is treated as an event and clipped in features."""
 
 from __future__ import annotations
 

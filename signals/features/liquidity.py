@@ -1,4 +1,4 @@
-"""Liquidity: how many dollars change hands, as they did.
+"""Liquidity features: traded dollar volume, in dollars of the day.
 
     log_traded_usd_w(t) = log( mean_{s = t-w+1 .. t} close_s volume_s )                 log USD, look-back w
 

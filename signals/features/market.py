@@ -1,4 +1,4 @@
-"""The market that betas refer to: the equal-weight total return of the eligible universe."""
+"""The market return used by betas: the equal-weighted total return of the eligible universe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The value that features become: a dense float32 panel with its axes."""
+"""The feature panel: a dense float32 array [session, symbol, feature] with its axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Price paths inside a trailing window, rebuilt from its returns alone: growth, levels, peaks and their moments.
+"""Price paths within a trailing window, rebuilt from returns: growth, levels, peaks and moments.
 
 A path starts at 1 (log level 0) just before the window's first return, so that no price level of another session
 enters. The run b that follows the run a starts where a ended:

@@ -1,4 +1,4 @@
-"""Realised volatility about zero, in logs: what tomorrow's volatility is forecast from.
+"""Realised log volatility about zero over several windows, the input of volatility forecasts.
 
     log_volatility_w(t) = 1/2 ln( 252 / n  sum r^2 )                                   log annualised ratio, look-back w
     downside_share_w(t) = sum over r < 0 of r^2  /  sum r^2                             ratio, look-back w

@@ -1,4 +1,4 @@
-"""Day of the week on a circle of five, so that Friday and Monday are neighbours.
+"""Day of the week encoded as sine and cosine of a five-day cycle.
 
     sin(2 pi d / 5), cos(2 pi d / 5),   d = 0 on Monday ... 4 on Friday                 ratio, look-back 1
 

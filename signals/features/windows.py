@@ -1,4 +1,4 @@
-"""Statistics of trailing windows that hold missing values: count, sum, mean, variance, covariance, maximum, minimum.
+"""Trailing-window statistics of arrays with missing values: count, sum, mean, variance, covariance, maximum, minimum.
 
 Moments are merged as (n, mean, M2) by Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance",
 so that no difference of large sums is ever taken:

@@ -1,4 +1,4 @@
-"""Corporate actions: what changes a holding or a price level overnight without a trade."""
+"""Corporate actions: splits, dividends, symbol changes, delistings and spin-offs as values."""
 
 from __future__ import annotations
 

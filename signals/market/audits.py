@@ -1,4 +1,4 @@
-"""What an audit says about a session: a value for any reader, without the libraries that audits are made with."""
+"""The audit result of a session as a light value that screens can load without the audit's libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curated rows as they are stored, and the panels that are cut from them.
+"""Curated bars as stored rows, and cutting dense panels from them.
 
 A panel's columns are securities under the names that they bore at the panel's end, so that panels which end at
 different sessions differ in names and order. Whoever walks through history session by session reads the rows once.

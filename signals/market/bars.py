@@ -1,4 +1,4 @@
-"""Curated bars as a dense panel: the noun that every feature, label and risk figure is computed from.
+"""Dense daily bars [session, symbol], the input of every feature, label and risk figure.
 
 Prices are in the dataset's own basis and are never compared across sessions; across sessions only `total_return`
 and `overnight_return` are used, which curation fixed session by session. A later split therefore cannot change an

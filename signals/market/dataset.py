@@ -1,4 +1,4 @@
-"""Reading a curated dataset: nothing is believed that the manifest does not vouch for.
+"""Reads a curated dataset and checks every file against the manifest's hashes.
 
 Entry points: `read_manifest`, `load_bars`, `load_actions`, `session_range`.
 

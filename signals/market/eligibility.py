@@ -1,4 +1,4 @@
-"""Which names are dear and traded enough for the universe, by what is known at each session's close.
+"""Eligibility of names for the universe by price and dollar volume known at each session's close.
 
     eligible_t = belongs_t and (enters_t or (stays_t and eligible_{t-1}))
     enters_t   = price_t >= min_price  and dollars_t >= min_dollar_volume

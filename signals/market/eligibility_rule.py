@@ -1,4 +1,4 @@
-"""Least price and dollar volume of the universe's names: the rule alone, for readers that compute nothing with it."""
+"""The minimum price and dollar volume of the universe, as a value without numerical libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What a holding earns from open to open, sessions without a bar included.
+r"""Open-to-open returns of a held position, including sessions without a bar.
 
 An order for an open at which the name has no bar does not fill. A holding of a name without a bar stays at its last
 price and cannot be left; it earns what the name comes back with at its next open. After `EXIT_SESSIONS` sessions

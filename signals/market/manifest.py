@@ -1,4 +1,4 @@
-"""The manifest of a curated dataset: what it holds, how good each session is, and the hash of every file.
+"""The manifest of a curated dataset: contents, session status, price basis and the hash of every file.
 
 The manifest is one canonical JSON document with a checksum over its own content, so that an edited one is noticed
 before anything it says is believed. Byte for byte the same data make the same manifest.

@@ -1,4 +1,4 @@
-"""Which security a symbol meant on a day: histories joined across symbol changes, told apart across reuse.
+"""Security identities: joins histories across symbol changes and separates reused symbols.
 
 Entry point: `Identities`, built by `identities`.
 

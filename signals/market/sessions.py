@@ -1,4 +1,4 @@
-"""The exchange calendar: the only place that knows holidays and early closes.
+"""The exchange calendar: sessions, opens, closes and early closes.
 
 A `Calendar` is a frozen table of sessions with their opens and closes in UTC. The trainer makes one from
 exchange_calendars and freezes it into every dataset's manifest; the device reads that table, so that it needs no

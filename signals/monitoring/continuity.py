@@ -1,4 +1,4 @@
-"""Continuity: whether an evening's features and scores go on from the evening before as honest ones do.
+"""Session-to-session continuity of features and scores: rank autocorrelation, scale and missing features.
 
 A storm moves the level of every feature, and so does a fault: levels cannot tell them apart. What a storm hardly moves,
 and most faults break at once, is which name stands above which. With x_t the cross-section of a feature (or of the

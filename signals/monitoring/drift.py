@@ -1,4 +1,4 @@
-"""Drift: whether what the model sees and says still looks like its training, by the population stability index.
+"""Drift of features and scores against the training reference, by the population stability index.
 
     PSI = sum_b (a_b - e_b) ln(a_b / e_b)
 

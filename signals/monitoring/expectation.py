@@ -1,4 +1,4 @@
-"""The life that a bundle promises: fans of its figures by the number of sessions lived, and the mean IC of the test.
+"""The expected life of a bundle: predicted ranges of its figures by sessions lived, and the expected mean IC.
 
 A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.training.expectation` makes it.
 Beside it lies what the policy's own book earned on the same scores (`policy_book`, made by `trainer.backtest.policy_book`), by

@@ -1,4 +1,4 @@
-"""Figures of a life so far, session by session, in plain Python: jobs and screens draw the same lines."""
+"""Cumulative live figures of a model, session by session, in plain Python for jobs and screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Whether a live mean is still what was promised: a test that may be looked at after every session, for ever.
+r"""A sequential (anytime-valid) test of whether the live mean IC still equals the promised one.
 
 The null hypothesis: given all that came before, each observation, held to +-b_t, has a mean of at least m_t. Against it
 one bets, with fractions l_t that are chosen before y_t is seen:

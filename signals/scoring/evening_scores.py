@@ -1,4 +1,4 @@
-"""Scores that were computed elsewhere and handed over: one signed document a sleeve and session, `scores/<name>.json`.
+"""Signed score documents computed on the trainer and delivered to devices, one per sleeve and session.
 
 The payload stands as a string, the very bytes that were signed, beside the signatures of the online keys; the key set
 and its threshold decide, exactly as for a bundle. The document binds everything that the scores depend on: session,

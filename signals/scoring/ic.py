@@ -1,4 +1,4 @@
-"""Rank information coefficient: how well one session's scores order what followed."""
+"""The rank information coefficient of one session: Spearman correlation of scores and returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the scores of several sleeves become one where no stacker is in force."""
+"""Weights by which several sleeves' scores are blended when no stacker is in force."""
 
 from __future__ import annotations
 

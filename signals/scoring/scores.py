@@ -1,4 +1,4 @@
-"""Scores: one number per symbol for the session after `asof`. Higher means a higher expected return."""
+"""Scores of one session: one number per symbol known at `asof`; higher means a higher expected return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle and a panel of features become scores: the one function that both hosts score with."""
+"""Scores a feature panel with a bundle's models, with the same function on both hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device recorded of a shadow bundle, on its way to the trainer: one JSON document.
+"""The JSON document in which a device exports the recorded scores of a shadow bundle.
 
 Entry points: `ShadowLog` (the device fills it), `read_shadow_log` (the trainer reads it).
 

@@ -1,4 +1,4 @@
-"""What a sleeve is: one alpha source, described by a frozen value."""
+"""The definition of a sleeve: its features, horizon and output, as a frozen value."""
 
 from __future__ import annotations
 

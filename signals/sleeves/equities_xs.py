@@ -1,4 +1,4 @@
-"""The daily cross-section of equities: price, volume and market-relative features of every name in the universe.
+"""The sleeve `equities_xs`: daily cross-sectional ranking of equities from price and volume features.
 
 The score of `asof` ranks names by their expected total return from the open of D to the open of D + 5.
 """

@@ -1,4 +1,4 @@
-"""The risk of each name: what its volatility will be over the sessions that a position is held.
+"""The sleeve `risk`: forecasts each name's volatility over the holding period.
 
 The score of `asof` is the log of the annualised volatility expected over the next 5 sessions: exp of it feeds the
 portfolio's risk model. The features are a cascade of horizons (Corsi 2009, "A simple approximate long-memory model of

@@ -1,4 +1,4 @@
-"""Parquet bytes and Arrow columns as numpy arrays, without pandas.
+"""Reads Parquet and Arrow columns as numpy arrays, without pandas.
 
 pyarrow imports pandas as soon as its own converters to numpy, or `pyarrow.parquet.read_table`, are called. The scoring
 path does without pandas for its memory, so it goes through DLPack.

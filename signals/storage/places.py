@@ -1,4 +1,4 @@
-"""Where published things lie: a folder, or a prefix in a bucket of an object store."""
+"""A storage location: a folder, or a prefix in an S3 bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An object store that speaks S3 (Amazon's, MinIO, SeaweedFS): a key pair, and calls that fail as our own errors.
+"""An S3 client (Amazon S3, MinIO, SeaweedFS) whose failures are errors of our tree.
 
 Entry points: `read_keys`, `S3Config`, `Objects`. The device reads through it, the trainer writes.
 

@@ -1,4 +1,4 @@
-"""How every command of both hosts speaks: a result as text or JSON, an error as one line with its exit code.
+"""Output of command lines: a result as text or JSON, an error as one line with its exit code.
 
 Exit codes: 0 done; 1 a verdict that says no; 2 a person corrects input or options; 3 to 6 as `signals.errors` has them;
 71 the machine failed; 70 a fault of the program, whose traceback is printed.

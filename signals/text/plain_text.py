@@ -1,4 +1,4 @@
-r"""Text from outside (symbols, reasons, paths, answers of a server) made safe to show.
+r"""Makes text from outside (symbols, reasons, paths, server answers) safe to display.
 
 A terminal obeys escape sequences, a spreadsheet computes cells, Markdown and HTML have words of their own, a reordering
 character makes a line read as another one, and a lone surrogate cannot be written at all. Whoever shows text cleans it

@@ -1,4 +1,4 @@
-"""JSON from outside, read one way everywhere: exact numbers of a sane size, text that can be stored and shown.
+"""A strict JSON reader for outside input: bounded exact numbers, and text that can be stored and displayed.
 
 Invariants
 ----------

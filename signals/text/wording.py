@@ -1,4 +1,4 @@
-"""What a person reads of an error that was caught, and of an instant: no class name, no address, no microseconds.
+"""Wording of caught errors and of instants for people, without class names, addresses or microseconds.
 
 >>> reason_of(PermissionError(13, "Permission denied", "/var/lib/x"))
 'Permission denied'

@@ -1,4 +1,4 @@
-"""The endpoints of the account, its configurations and activities, and of time and assets."""
+"""Endpoints of account, configuration, activities, clock, calendar and assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints of market data: what the gate lets through, in Alpaca's shapes."""
+"""Endpoints of market data in Alpaca's shapes, never later than the exchange's clock."""
 
 from __future__ import annotations
 

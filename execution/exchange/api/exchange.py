@@ -1,4 +1,4 @@
-"""The exchange: a synchronous, deterministic core behind `handle(Request) -> Response`.
+"""The exchange core: deterministic, synchronous, behind `handle(ApiRequest) -> ApiResponse`.
 
 Invariants
 ----------

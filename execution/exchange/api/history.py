@@ -1,4 +1,4 @@
-"""The endpoint of the portfolio's history: the account at every close, daily whatever finer resolution is asked for."""
+"""Endpoint of portfolio history: daily equity at each close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints of positions. Closing one is an ordinary market order under the ordinary rules."""
+"""Endpoints of positions; closing one is an ordinary market order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every endpoint as a row: method, path, function. A segment in braces is an argument."""
+"""The routing table: method, path and function of every endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints that are the simulation's own: clock, log, halts, borrow, closures. Never logged, never spoilt."""
+"""Endpoints of the simulation itself: clock, log, halts, borrow, closures, faults."""
 
 from __future__ import annotations
 

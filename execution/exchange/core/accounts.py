@@ -1,4 +1,4 @@
-"""The arithmetic of an account: what it is worth, what it may still buy, and what a fill does to it.
+"""Account arithmetic: equity, buying power, margin, and the effect of a fill.
 
     equity       = cash + sum(quantity x mark)
     buying power = multiplier x equity - sum(|quantity| x mark) - reserved        (never below 0)

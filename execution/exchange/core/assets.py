@@ -1,4 +1,4 @@
-"""What may be traded, and how: one row a listed symbol."""
+"""The asset list: tradability, shorting and fractional flags per symbol."""
 
 from __future__ import annotations
 

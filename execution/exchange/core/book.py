@@ -1,4 +1,4 @@
-"""Everything that the venue knows of one account, with a note of what changed since it was last made durable.
+"""The state of one account in memory, with the changes since it was last saved.
 
 The only mutable value of the core. Rules live elsewhere; the book keeps rows, indexes and the record of changes.
 """

@@ -1,4 +1,4 @@
-"""What the venue asks of an order before it takes it: one rule a function, in the order of the table `CHECKS`."""
+"""Order checks of the venue: one rule per function, in the order of `CHECKS`."""
 
 from __future__ import annotations
 

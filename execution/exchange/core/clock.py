@@ -1,4 +1,4 @@
-"""Where the exchange's `now` comes from: a clock that is moved, or the wall's."""
+"""The exchange's clocks: simulated (moved by request) or wall time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corporate actions on an account at the start of their session, each leaving activities that explain it.
+"""Applies corporate actions to an account at the start of a session and records the activities.
 
 | action        | holding                                           | open orders | activities                     |
 |---------------|---------------------------------------------------|-------------|--------------------------------|

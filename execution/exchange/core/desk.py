@@ -1,4 +1,4 @@
-"""What happens to orders at the venue: placed, filled, cancelled, replaced, expired.
+"""Order operations of the venue: accept, fill, cancel, replace, expire.
 
 Every function checks first and writes last, so that a refusal leaves nothing behind.
 """

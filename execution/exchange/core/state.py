@@ -1,4 +1,4 @@
-"""The durable form of a book: one SQLite file, one writer, committed before an answer leaves.
+"""Durable exchange state in one SQLite file with a single writer, committed before each answer.
 
 A restart, also after SIGKILL, finds every order that was acknowledged: the transaction of a request commits first, the
 answer leaves second.

@@ -1,4 +1,4 @@
-"""A session's events in order: corporate actions at 04:00, the open, the close; of one that was struck, only the first.
+"""The ordered events of a session: corporate actions at 04:00, open, close.
 
 Each event leaves the book as it stands at that instant; the same events from the same book always leave the same one.
 """

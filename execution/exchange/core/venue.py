@@ -1,4 +1,4 @@
-"""What every operation of the venue works on: the book, the gated market, the settings, and the stream of updates."""
+"""The venue context that every operation works on: book, market data, settings, update stream."""
 
 from __future__ import annotations
 

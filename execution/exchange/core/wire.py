@@ -1,4 +1,4 @@
-"""The JSON shapes of Alpaca's API: decimals and money as strings, every key present, absent values null."""
+"""Builds the JSON bodies of Alpaca's API: decimals as strings, every key present, null for absent values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door without a wire: an exchange in this process, asked and answered in the words of `execution.brokers.base`.
+"""An in-process broker backed by the exchange, without HTTP.
 
 It sends the very requests that a client would send and reads the answers with the same parser, so that an order which
 an account over HTTP would have refused is refused here. For backtests: the clock is moved by the caller.

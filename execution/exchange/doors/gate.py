@@ -1,4 +1,4 @@
-"""Who may pass a door on loopback: no page of a browser, and nothing that steers the simulation without its token.
+"""Access control of the exchange's HTTP server: Host, Origin and the simulation token.
 
 Every process of this machine reaches loopback, a browser too, and a page of the internet can lead its browser there:
 by a form or a script of its own origin, or by a name that it lets point to 127.0.0.1 (DNS rebinding). The first says

@@ -1,4 +1,4 @@
-"""The door on loopback: HTTP and the update stream by Starlette and uvicorn.
+"""The HTTP server of the exchange: Starlette and uvicorn on loopback, with the update stream.
 
 One event loop, one request at a time inside the core. The door also spoils answers on the wire as the fault script
 asks: late, cut, dropped, reset or sent twice.

@@ -1,4 +1,4 @@
-"""The door without a socket: a `requests` transport that hands every request to the exchange.
+"""A `requests` transport adapter that passes requests to an exchange in this process.
 
 client = TradingClient("key", "secret", url_override="http://127.0.0.1")
 client._session.mount("http://127.0.0.1", InProcessAdapter(exchange))

@@ -1,4 +1,4 @@
-"""A stand-in for Alpaca's paper hosts, for programs that let nobody tell them another address.
+"""A local TLS stand-in for Alpaca's hosts, for clients whose address cannot be configured.
 
 Such a program still heeds two variables of its environment, `HTTPS_PROXY` and the name of a file of trusted
 authorities (`REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`). The stand-in is that proxy: it answers CONNECT with a certificate

@@ -1,4 +1,4 @@
-"""The exchange's own bars behind a gate: nothing after `now` can be read through it.
+"""Market data of the exchange, readable only up to the current instant.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""Which security bore which symbol at a session: columns of a panel are named once, symbols change."""
+"""Symbols of each security by session, across renamings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars of hours, days, weeks and months, all made of the daily bars that have closed. Pure.
+"""Aggregates daily bars into hours, days, weeks and months. Pure.
 
 What trades within a session is known of two moments alone, so an hour's bar is made of these: the opening print, one
 share at the open, in the hour of the open; everything else in the hour that ends with the close. Both together are the

@@ -1,4 +1,4 @@
-"""When an order fills and at what price, from daily bars. Pure.
+"""Order matching against daily bars: when an order fills and at what price. Pure.
 
 A session offers three moments at which something is known:
 

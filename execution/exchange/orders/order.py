@@ -1,4 +1,4 @@
-"""One order and the seventeen-state machine that it lives in.
+"""An order and its seventeen-state machine.
 
 Invariants
 ----------

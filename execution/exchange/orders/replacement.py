@@ -1,4 +1,4 @@
-"""What a replacement of an order would ask for. Pure."""
+"""Validates the fields of an order replacement. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an order of each time in force may be sent, and which session it is for. Pure.
+"""Acceptance windows of each time in force, and the session an order belongs to. Pure.
 
 | time in force | accepted (New York)                              | for                                               |
 |---------------|--------------------------------------------------|---------------------------------------------------|

@@ -1,4 +1,4 @@
-"""Frozen values to JSON text and back, exactly: the form in which state lies on disk."""
+"""Exact JSON encoding of frozen values for the state file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A submitted body as a checked draft: types, presence and combinations of fields, before any look at the account."""
+"""Validates an order request's body: types, required fields and combinations."""
 
 from __future__ import annotations
 

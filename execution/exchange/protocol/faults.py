@@ -1,4 +1,4 @@
-"""Faults on request: a script of rows, each matching requests and saying what goes wrong with their answers.
+"""Fault injection on request: rules that match requests and spoil their answers.
 
 A row lets the first `skip` matching requests pass, then strikes `times` times. What struck is recorded, so that a test
 can prove that its fault really occurred. The script lives in memory only: a restart clears it.

@@ -1,4 +1,4 @@
-"""A request and a response of the exchange, free of any transport: both doors speak these."""
+"""Transport-independent request and response of the exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading query parameters: each absent, well formed, or refused."""
+"""Parses query parameters: absent, well formed, or refused."""
 
 from __future__ import annotations
 

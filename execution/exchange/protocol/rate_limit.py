@@ -1,4 +1,4 @@
-"""Requests a minute per key: Alpaca's fixed window with its three headers."""
+"""The rate limit per key: Alpaca's fixed one-minute window and its three headers."""
 
 from __future__ import annotations
 

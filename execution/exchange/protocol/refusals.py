@@ -1,4 +1,4 @@
-"""Every refusal of the venue as a row: HTTP status, numeric code, message.
+"""Every refusal of the venue: HTTP status, numeric code and message.
 
 Status and code are the contract; messages may change, as they do at Alpaca. Placeholders in braces are filled by the
 check that refuses, and whatever else it tells stands beside them in the body.
