@@ -1,4 +1,4 @@
-"""The one place where this host asks what time it is; everything else is given the answer."""
+"""The training host's only access to the system clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional value at risk (mean loss of the worst 1 - q): historical, Gaussian and minimising weights.
+"""Conditional value at risk (mean loss of the worst 1 - q): normal, historical and extreme-value forms.
 
 Losses are positive numbers; q is the level (0.95 looks at the worst 5 %). Normal and historical forms are closed; the
 extreme-value form fits a generalised Pareto tail above a threshold (McNeil, Frey and Embrechts 2015, "Quantitative risk

@@ -1,4 +1,4 @@
-"""Corporate actions: splits, dividends, symbol changes, delistings and spin-offs as values."""
+"""Corporate actions: splits, dividends, symbol changes and delistings as values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides, after an absence, which missed jobs still run, which are reported as missed, and when to halt.
+"""Decides, after an absence, which jobs still run and which are reported as missed, over days and weeks.
 
 `due` looks at the sessions whose windows are open. This file adds the ones that are over: each missed job is named
 with its reason, and the sessions that nothing of was run for are counted, for the host to judge.

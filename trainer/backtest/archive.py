@@ -1,4 +1,4 @@
-"""What was known on each evening of a dataset's history, in the form in which a device knows it."""
+"""Point-in-time access to a dataset's history: on each evening, only data known by then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line that a backtest is set beside: the equal-weight universe, one symbol held, or an index from a file."""
+"""Benchmarks of a backtest: the equal-weighted universe, a single symbol, or an index read from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signed bundle as a backtest sees it: verified as a device verifies it, scoring as a device scores.
+"""Backtests a signed bundle, verified and scored as a device would.
 
 What it learned from has ended on the evening `free`; before it there are no scores unless a person asks for them in so
 many words, and then every one of them is called in-sample.

@@ -1,4 +1,4 @@
-"""The day loop of a backtest: the device's decisions, the exchange's fills, session by session, order-exact.
+"""The order-exact backtest: a day loop over the device's decisions and the exchange's fills.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""What a path of values is worth: pure figures of session returns."""
+"""Performance figures of a series of session returns. Pure."""
 
 from __future__ import annotations
 

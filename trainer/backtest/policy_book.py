@@ -1,4 +1,4 @@
-"""What the policy's own book earned on walk-forward scores: the evidence by which a device sizes it.
+"""Returns of the policy's own book on walk-forward scores, from which a device sizes its book.
 
 The book is the device's: `portfolio.build` under its default settings, sized by the walk-forward IC, after spread,
 impact and borrow (`trainer.backtest.weights`), before the evidence makes it smaller. No model had seen what it scored,

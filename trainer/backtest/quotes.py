@@ -1,4 +1,4 @@
-"""The quoted spreads of a curated dataset, where minutes with quotes were delivered.
+"""Quoted spreads of a curated dataset that was built from minutes with quotes.
 
     typical_i = lower median of the sessions' spread_bps of security i                                          bps
 

@@ -1,4 +1,4 @@
-"""One backtest from a run folder, or a signed bundle, to a folder of files: orders, fills, values, figures, a report.
+"""`trainer backtest`: runs one backtest and writes its folder of orders, fills, values, figures and report.
 
 Invariants
 ----------

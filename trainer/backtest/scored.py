@@ -1,4 +1,4 @@
-"""Which scores a backtest may trade on each evening, so that none was made by a model that had seen what it scores.
+"""Chooses out-of-sample scores for each evening of a backtest: no model scores sessions that it was fitted on.
 
 Inside the training a run's stored walk-forward scores, in a sealed holdout the scores of its opening, after the
 training the published model's own. An evening between them has none.

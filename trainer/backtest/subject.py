@@ -1,4 +1,4 @@
-"""A run as a backtest sees it: its evidence, its dataset, its unseen scores and the policy that trades them."""
+"""A training run as input of a backtest: evidence, dataset, out-of-sample scores and policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A course as a document: what `backtest.json` holds and reports show."""
+"""The summary document of a backtest, `backtest.json`."""
 
 from __future__ import annotations
 

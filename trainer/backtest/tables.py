@@ -1,4 +1,4 @@
-"""The files of a backtest: every order, every fill and every session's value, as parquet; the same course, same bytes.
+"""Parquet tables of a backtest: orders, fills and session values, byte-reproducible.
 
 The daily table takes the costs off one after the other:
 

@@ -1,4 +1,4 @@
-"""What a backtest trades, whoever scored it: a run folder's unseen scores, or a signed bundle's."""
+"""Chooses the scores that a backtest trades: a run folder's or a signed bundle's."""
 
 from __future__ import annotations
 

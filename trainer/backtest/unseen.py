@@ -1,4 +1,4 @@
-"""Stored scores of sessions that the model had not learned from: walk-forward and out-of-fold."""
+"""Reads a run's stored out-of-sample scores: walk-forward and out-of-fold."""
 
 from __future__ import annotations
 

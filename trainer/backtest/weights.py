@@ -1,4 +1,4 @@
-"""The fast backtest: the same policy at the level of weights, for many sets of scores at once.
+"""The weight-level backtest: the same policy without orders, for many sets of scores at once.
 
 Targets come from the device's own `portfolio.build` and `portfolio.risk.model`, values from `portfolio.nav`: no shares, no
 rounding, no auctions, names as of the panel's end. Paths of a cross-validation are compared with it; a test bounds its

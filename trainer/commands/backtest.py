@@ -1,4 +1,4 @@
-"""`trainer backtest`: what a run would have earned, traded by the device's own code."""
+"""`trainer backtest`: backtests a run or a bundle with the device's own code."""
 
 from __future__ import annotations
 

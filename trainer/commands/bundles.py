@@ -1,4 +1,4 @@
-"""`trainer keys | rotate-keys | publish | grant-rollback | grant-data`: keys, signed bundles, and the way back."""
+"""`trainer keys | rotate-keys | publish | grant-rollback | grant-data`: keys, signed bundles and rollback grants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: from files to a published dataset.
+"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: curates and publishes datasets.
 
 What concerns single deliveries is in `trainer.commands.deliveries`.
 """

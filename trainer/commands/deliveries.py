@@ -1,4 +1,4 @@
-"""`trainer deliveries | as-of | backfill | fetch`: what came from vendors, when it was known, and what is missing."""
+"""`trainer deliveries | as-of | backfill | fetch`: lists deliveries, rebuilds past versions, fills gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer train --sleeve risk`: forecasts of risk rather than of return, with figures of their own."""
+"""`trainer train --sleeve risk`: trains volatility forecasts."""
 
 from __future__ import annotations
 

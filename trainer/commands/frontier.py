@@ -1,4 +1,4 @@
-"""`trainer frontier`: what hurrying costs and what waiting risks, for one order worked through several intervals."""
+"""`trainer frontier`: the trade-off of impact against price risk for one order worked over several intervals."""
 
 from __future__ import annotations
 

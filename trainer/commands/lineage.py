@@ -1,4 +1,4 @@
-"""`trainer retrain`: the accepted recipe again on newer data, in the role that it has."""
+"""`trainer retrain`: retrains an accepted recipe on newer data, keeping its role."""
 
 from __future__ import annotations
 

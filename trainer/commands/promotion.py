@@ -1,4 +1,4 @@
-"""`trainer promote | shadow | rollback | history`: who is champion, and why."""
+"""`trainer promote | shadow | rollback | history`: decides and records champions."""
 
 from __future__ import annotations
 

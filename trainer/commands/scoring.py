@@ -1,4 +1,4 @@
-"""`trainer score-daily`: the evening's scores, signed, for devices that take them instead of computing them."""
+"""`trainer score-daily`: computes and signs the evening's scores for devices that pull them."""
 
 from __future__ import annotations
 

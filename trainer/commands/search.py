@@ -1,4 +1,4 @@
-"""`trainer search` and `trainer compare`: parameters and learners, chosen between without opening the holdout."""
+"""`trainer search` and `trainer compare`: selects parameters and learners without using the holdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer stack`: several sleeves' scores become one, if that is better than the best of them."""
+"""`trainer stack`: combines several sleeves' scores, if the combination beats the best member."""
 
 from __future__ import annotations
 

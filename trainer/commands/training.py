@@ -1,4 +1,4 @@
-"""`trainer train`: fit a sleeve, prove it out of fold, and write a run folder."""
+"""`trainer train`: trains a sleeve, validates it out of fold and writes a run folder."""
 
 from __future__ import annotations
 

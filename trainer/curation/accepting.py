@@ -1,4 +1,4 @@
-"""Accepting RED sessions as missing: a person's decision, recorded in the dataset, that training alone follows."""
+"""Accepts RED sessions as missing: a recorded decision of a person, used only by training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backfill: ask a vendor for what the audit misses, deliver what came, and curate again.
+"""Backfill: fetches missing bars from a vendor, stores them as a delivery and curates again.
 
 Entry point: `backfill`.
 

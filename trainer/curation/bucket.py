@@ -1,4 +1,4 @@
-"""A published dataset in an object store."""
+"""Writes a published dataset to an object store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How deliveries become datasets: section `curation` of configs/trainer.yml."""
+"""Configuration of curation: section `curation` of configs/trainer.yml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a raw frame to the content of a dataset: pure, the one place where the steps of curation stand in order.
+"""The curation pipeline from a raw frame to dataset content. Pure.
 
 Entry point: `curate`.
 

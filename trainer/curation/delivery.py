@@ -1,4 +1,4 @@
-"""A raw frame as sorted arrays: the same rows in any order give the same arrays."""
+"""A raw frame as sorted arrays, independent of the order of its rows."""
 
 from __future__ import annotations
 

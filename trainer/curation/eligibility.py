@@ -1,4 +1,4 @@
-"""The universe at each session, by what was known then.
+"""Point-in-time universe membership at each session.
 
 Invariant: nothing here looks at a later row; a name's last date is never used.
 """

@@ -1,4 +1,4 @@
-"""Ingest: vendors' files in, the next version of a curated dataset out.
+"""Ingests vendors' files into the next version of a curated dataset.
 
 Entry points: `ingest` (deliver and curate), `refresh` (curate what was delivered), `as_of` (curate what was known).
 Everything is read, checked and computed before the first byte is written.

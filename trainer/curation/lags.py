@@ -1,4 +1,4 @@
-"""A panel seen earlier or later."""
+"""Shifts a panel by sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How names end in a panel: how many a year, and which of them without a recorded price."""
+"""Delisting statistics of a panel: rate per year, and names that ended without a recorded price."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where published datasets go: a flat space of named objects."""
+"""Write interface for published datasets: a flat space of named objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Arrow tables of a dataset, from arrays."""
+"""Arrow tables of a dataset, built from arrays."""
 
 from __future__ import annotations
 

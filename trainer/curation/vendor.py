@@ -1,4 +1,4 @@
-"""What a source of bars offers to a backfill."""
+"""The vendor interface of a backfill."""
 
 from __future__ import annotations
 

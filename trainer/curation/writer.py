@@ -1,4 +1,4 @@
-"""Writing a curated dataset: content-named files first, the manifest last.
+"""Writes a curated dataset: content-named files first, the manifest last.
 
 Entry point: `write_dataset`.
 

@@ -1,4 +1,4 @@
-"""`evidence.json` of the sleeve `risk`: the figures, where they come from, and what a reader must not overlook."""
+"""`evidence.json` of the sleeve `risk`: figures, their origin and warnings."""
 
 from __future__ import annotations
 

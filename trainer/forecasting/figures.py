@@ -1,4 +1,4 @@
-"""What risk forecasts are worth: QLIKE against forecasts that need no learning, coverage, rank correlation."""
+"""Figures of risk forecasts: QLIKE against simple baselines, interval coverage, rank correlation."""
 
 from __future__ import annotations
 

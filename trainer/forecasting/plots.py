@@ -1,4 +1,4 @@
-"""Pictures of a training of the sleeve `risk`."""
+"""Plots of a training of the sleeve `risk`."""
 
 from __future__ import annotations
 

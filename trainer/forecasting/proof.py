@@ -1,4 +1,4 @@
-"""Risk forecasts that no model made of what it had seen: HAR cross-validated, everything walking forward.
+"""Out-of-sample risk forecasts: HAR by cross-validation, all models by walk-forward.
 
 The sealed holdout stays sealed here as in every training.
 """

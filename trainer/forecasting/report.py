@@ -1,4 +1,4 @@
-"""The report of a training of the sleeve `risk`: one page of figures and four pictures."""
+"""The report of a training of the sleeve `risk`: one page of figures and four plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer train --sleeve risk`, the steps on one page: read, label, prove, fit, export, write.
+"""The training pipeline of the sleeve `risk`: read, label, validate, fit, export, write.
 
 The model that is published forecasts the volatility of the sleeve's own horizon; the other horizons, the bands and the
 drawdown quantile lie beside it under `forecasts/`, each an exact export.

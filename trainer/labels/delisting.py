@@ -1,4 +1,4 @@
-"""Names that stop trading while a label lives: without them the worst outcomes would be missing."""
+"""Returns of names that are delisted within a label's horizon."""
 
 from __future__ import annotations
 

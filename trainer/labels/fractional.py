@@ -1,4 +1,4 @@
-"""Fractional differencing: as stationary as needed, with as much memory as possible.
+"""Fractional differencing: stationarity with as much memory as possible.
 
 Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 5, fixed-width window.
 

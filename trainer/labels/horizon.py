@@ -1,4 +1,4 @@
-"""Total return over k sessions, entry to entry: what the device trades is what is learned.
+"""Labels: open-to-open total return over k sessions, as the device trades.
 
 Features of session t (close) lead to an entry at the open of D = t + 1 and an exit at the open of D + k. With
 C, O the close and open of one session, R its total return and G its overnight return (both fixed at curation, dividends

@@ -1,4 +1,4 @@
-"""The value that labels become, and the per-session ranks that learners fit."""
+"""The label panel, and per-session ranks as training targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Which kind of market it was, as it could be known on the evening: calm or wild, rising or falling.
+r"""Market regimes known at the close: calm or volatile, rising or falling.
 
 Volatility: a two-state Markov chain s with normal returns of mean zero, r_t ~ N(0, sigma_s^2). The filtered probability
 of the wild state uses returns up to t alone (Hamilton 1989, "A new approach to the economic analysis of nonstationary

@@ -1,4 +1,4 @@
-r"""What risk turned out to be: realised volatility and drawdown of the sessions after the features'.
+r"""Labels of risk: realised volatility and drawdown after the features' session.
 
     volatility:  y_t = 1/2 ln( 252 / k  sum_{j=1..k} r_{t+j}^2 )              log annualised ratio
     drawdown:    y_t = max over 0 <= i <= j <= k of  1 - V_j / V_i,   V_j = prod_{1..j} (1 + r_{t+i})     fraction

@@ -1,4 +1,4 @@
-"""Triple barrier: which comes first, the profit, the stop or the end of patience.
+"""Triple-barrier labels: profit target, stop or time limit, whichever is touched first.
 
     TP = entry (1 + tp sigma)      SL = entry (1 - sl sigma)      end of patience: max_h sessions after the entry
 

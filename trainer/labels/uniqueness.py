@@ -1,4 +1,4 @@
-"""How much of its own a label tells: average uniqueness and the sequential bootstrap.
+"""Average uniqueness of overlapping labels, and the sequential bootstrap.
 
 Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 4. With c_t the number of labels that live at
 session t, a label's uniqueness is the mean of 1 / c_t over the sessions of its life.

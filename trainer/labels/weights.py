@@ -1,4 +1,4 @@
-"""Sample weights beyond the equal weight of sessions: recent rows, rows with news of their own, rows of a regime."""
+"""Sample weights: equal sessions, time decay, uniqueness and regime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The battery that every training runs: the data for what moves early, the scores for what they lose, a second vendor.
+"""The leak battery run by every training: data checks, score checks and a second vendor.
 
 Entry point: `battery`. Its result stands in the evidence; the bar `leak` of a promotion refuses a run of which a check
 failed, until a person answers for it.

@@ -1,4 +1,4 @@
-"""The checks of the battery, each of one idea, over the open rows and their out-of-fold scores."""
+"""Single leak checks on open rows and their out-of-fold scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another vendor's bars beside ours: the same returns in the same sessions, the same gaps, volumes in one proportion.
+"""Compares a second vendor's bars with ours: returns, gaps and volumes.
 
 What one file cannot show, a file that is dated early as a whole or volumes that were touched a little, two files do.
 Compared are seeded name-sessions that both have. A return agrees at the lag at which the other vendor has it.

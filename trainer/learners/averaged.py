@@ -1,4 +1,4 @@
-"""One learner with several seeds: the same rows, fitted once a seed, and the mean of the models as the score.
+"""Seed averaging: one learner fitted with several seeds, scored by the mean of its models.
 
 What one seed rather than another does to a model is chance. The mean of several holds less of it, so that a model that
 is trained again on a week more ranks names nearly as the one before. A bundle carries each model as an ONNX file of its

@@ -1,4 +1,4 @@
-"""What every learner must offer: fit, predict, and an export that is exact or refused."""
+"""The learner protocol: fit, predict, and an exact export to ONNX."""
 
 from __future__ import annotations
 

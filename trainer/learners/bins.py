@@ -1,4 +1,4 @@
-"""LightGBM's histogram bins of many rows, cut once, out of which a fit takes the rows that it learns from.
+"""LightGBM histogram bins computed once and shared by many fits.
 
 Binning is most of what a short fit costs, and a search fits the same rows again and again. Bins cut on all of them see
 the quantiles of features that a fold is tested on, never a label: good enough to choose between parameters, not to

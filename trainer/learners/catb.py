@@ -1,4 +1,4 @@
-"""CatBoost on float32 features: its JSON form is the model, its own ONNX export the graph.
+"""The CatBoost learner, with its JSON model form and ONNX export.
 
 Its borders are float32 and its leaves sum like ours, so the export is exact for numeric features. What it writes beside
 the trees (times, identifiers, the thread count) would make equal models differ and is left out.

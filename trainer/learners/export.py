@@ -1,4 +1,4 @@
-"""The gate between a fitted model and its ONNX file: the two must agree on every row, NaN rows included."""
+"""Exports a fitted model to ONNX and requires equal scores on every row, NaN rows included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs fits side by side: on this machine's threads, or on a Dask cluster where one is connected.
+"""Runs fits in parallel: on local threads, or on a connected Dask cluster.
 
 Who fits changes nothing: every job is a pure function of the rows, the learner and its row numbers, and results come
 back in the jobs' order. A worker that dies costs its jobs' time; the cluster runs them again elsewhere, because every

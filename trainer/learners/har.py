@@ -1,4 +1,4 @@
-r"""HAR: a linear cascade of volatilities over growing windows, fitted in logs and restated to the expected variance.
+r"""The HAR learner: a linear cascade of log volatilities, converted to expected variance.
 
     ln v = c + b . x,   x = log volatilities over 5, 22, 66, 252 sessions and the other features of the sleeve `risk`
 

@@ -1,4 +1,4 @@
-"""LightGBM on float32 features: deterministic, and exact when exported."""
+"""The LightGBM learner: deterministic fits and an exact ONNX export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Linear baselines: ridge on the target, and logistic regression of a session's top against its bottom.
+r"""Linear learners: ridge regression, and logistic regression of a session's top against its bottom.
 
     score = z . b + c,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
 

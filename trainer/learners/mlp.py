@@ -1,4 +1,4 @@
-r"""A small multi-layer perceptron: the learner that gives the GPU box something to do.
+r"""The multi-layer perceptron learner (torch).
 
     score = W3 relu(W2 relu(W1 z + b1) + b2) + b3,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
 

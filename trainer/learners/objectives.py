@@ -1,4 +1,4 @@
-"""Targets that objectives fit, derived from inverse-normal ranks within the session."""
+"""Training targets of each objective, derived from per-session inverse-normal ranks."""
 
 from __future__ import annotations
 

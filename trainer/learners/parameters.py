@@ -1,4 +1,4 @@
-"""What a person may choose about each learner; apart from the learners, whose libraries take seconds to load."""
+"""Configuration models of the learners, importable without their libraries."""
 
 from __future__ import annotations
 

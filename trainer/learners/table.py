@@ -1,4 +1,4 @@
-"""The learners: one row each, which loads its library when it is used.
+"""The table of learners; each row imports its library on first use.
 
 A row turns parameters, seed and wished device into a `Learner`, and a written text form back into a `Model`.
 """

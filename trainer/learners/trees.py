@@ -1,4 +1,4 @@
-r"""Trees as arrays: LightGBM's text form read, its thresholds made exact in float32, and the ONNX graph written.
+r"""Tree ensembles as arrays: parses LightGBM's text format, adapts thresholds to float32 and writes ONNX.
 
 LightGBM compares float64 thresholds with features that the device holds in float32. A threshold that is not a float32
 becomes one on export, and rows between the two go the other way: silently wrong by up to a leaf. Replacing every

@@ -1,4 +1,4 @@
-"""Train a lineage again: the accepted recipe on the newest data, judged by its differences, recorded, never promoted.
+"""Retrains a lineage: the accepted recipe on newer data, checked against its predecessor, never promoted.
 
 What cannot be published is refused before anything is fitted where that is known: a second time in a week, over RED
 sessions, after the lineage's end. A refused retraining leaves a record and a run folder that nothing publishes.

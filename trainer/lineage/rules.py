@@ -1,4 +1,4 @@
-"""What a retraining must keep to be published in the place of its predecessor: a pure function of stored figures.
+"""Rules that a retraining must pass to replace its predecessor. Pure.
 
 The bound is set by chance (`trainer/validation/likeness.py`): a retraining that ranks names less like its predecessor,
 or like the model that was accepted, than one seed's model would differ from another's, is no longer that model.

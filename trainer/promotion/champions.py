@@ -1,4 +1,4 @@
-"""Promotion and rollback with their effects: measure, judge, open the seal at most once, record, write the permission.
+"""Promotes and rolls back champions: measures, judges, opens the holdout once, records the result.
 
 The registry is a folder: the two chains of `trainer/promotion/history.py`, `cases/<sha256>.json`, all that each verdict was given
 on, and `trials.jsonl`, every trial that a promotion has seen. The order of writes makes every interruption safe: the

@@ -1,4 +1,4 @@
-r"""Who was champion when and why, and every opening of a sealed holdout: two chains in one folder, the registry.
+r"""The registry of champions and holdout openings: two hash-chained files.
 
 `champions.jsonl` and `openings.jsonl` are chains with their anchors (`trainer/runs/chain.py`). Nothing is ever rewritten: a
 rollback is one more record.

@@ -1,4 +1,4 @@
-"""`lineages.jsonl` of the registry: which models were accepted, what was trained again after them, what went out.
+"""The registry's lineage log, `lineages.jsonl`: accepted models, retrainings and publications.
 
 A chain like the others of the registry (`trainer/runs/chain.py`). A lineage begins with a model that a promotion, or a
 person, accepted; its id is made of that model and its evidence. The files that later steps need (the models and the

@@ -1,4 +1,4 @@
-"""The registry's mirror in MLflow, the only importer of it: an experiment and a registered model per sleeve.
+"""Mirrors the registry to MLflow: one experiment and one registered model per sleeve.
 
 The history is the truth. `sync` brings MLflow up to it, from whatever it holds already, so that a tracking server that
 was away only lags: every judged challenger is a run with its figures, its case and a model version tagged with verdict

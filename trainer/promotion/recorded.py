@@ -1,4 +1,4 @@
-"""What devices recorded of one run's model: their exported logs, joined and held against the calendar.
+"""Scores that devices recorded of one run's model, joined and checked against the calendar.
 
 A session that a device should have scored and did not is a fault, whatever the reason; so is one that was scored when
 it was too late to trade on it, or differently by two logs. Sessions before the device had the bundle, after it

@@ -1,4 +1,4 @@
-"""Opening a sealed holdout: score its sessions with the model that stopped before them, and hold the book.
+"""Opens a sealed holdout: scores its sessions and computes the book's returns.
 
 The model is fitted again from the run's own recipe, and must be the stored one to the byte: what is judged is what was
 trained, and no text format has to be trusted to give a model back.

@@ -1,4 +1,4 @@
-"""A challenger in the shadow: what it scored after its training, session by session, beside a champion.
+"""A challenger's shadow record: its scores after training, session by session, compared with a champion's.
 
 A device recorded it (`trainer.promotion.recorded`), or, to see beforehand how that may end, its model is asked afterwards. The
 recorded scores are held against those that the model gives on today's data: where the names or the scores differ, the

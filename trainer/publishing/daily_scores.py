@@ -1,4 +1,4 @@
-"""The evening's scores, computed here and delivered signed, for devices that only orchestrate (`scoring: pulled`).
+"""Computes and publishes signed daily scores for devices with `scoring: pulled`.
 
 The published bundles are verified as a device would verify them, and scored by `signals.scoring.scoring.score` on the dataset
 that devices pull: what is delivered is, to the bit, what such a device would have computed from the same bundle.

@@ -1,4 +1,4 @@
-"""Publishing a dataset: a verified, signed copy whose manifest arrives last.
+"""Publishes a dataset: a verified, signed copy whose manifest is written last.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""Key custody: the offline root, the online signing keys, and the key set that the root vouches for.
+"""Key management: the offline root key, online signing keys and the signed key set.
 
 A key folder holds `root.key`, `signing-<keyid>.key` for bundles and scores and `data-<keyid>.key` for datasets
 (PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved

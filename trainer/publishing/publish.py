@@ -1,4 +1,4 @@
-"""A run folder becomes a signed bundle in a store that devices pull from.
+"""Publishes a run folder as a signed bundle to a store.
 
 The store is laid out by `signals/bundle/layout.py`; the pointer of the role is written last. Before anything is visible
 the bundle has passed the very `verify` that devices run, golden vectors included. With the same run, keys and store

@@ -1,4 +1,4 @@
-"""Publishing a bundle to an object store: built, signed and verified here, then uploaded, the pointer last.
+"""Publishes a bundle to an object store: built and verified locally, uploaded, pointer last.
 
 The key set, the sequence and the pointers of the store are mirrored into a scratch folder, the bundle is published into
 that folder by the very function that publishes to folders, and what it wrote is uploaded.

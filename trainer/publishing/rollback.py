@@ -1,4 +1,4 @@
-"""The way back to an older bundle: finding it in the store, and the grant that lets devices return to it."""
+"""Finds an older bundle in a store and issues the rollback grant for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a run's evidence sizes its book: the walk-forward IC, and the t of the policy's own walk-forward book."""
+"""The evidence that sizes a book: walk-forward IC, and the t statistic of the policy's book."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The object stores that this program publishes to, opened from what a person gave on the command line."""
+"""Opens the object stores given on the command line."""
 
 from __future__ import annotations
 

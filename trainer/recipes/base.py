@@ -1,4 +1,4 @@
-"""What a recipe is: how one sleeve is labelled, fitted and proven."""
+"""The definition of a recipe: labels, learner and validation of one sleeve."""
 
 from __future__ import annotations
 

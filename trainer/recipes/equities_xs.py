@@ -1,4 +1,4 @@
-"""Daily cross-section of equities: LightGBM on the rank of the 5-session open-to-open return."""
+"""The recipe of `equities_xs`: LightGBM on the rank of the 5-session open-to-open return."""
 
 from signals.sleeves.equities_xs import EQUITIES_XS as SLEEVE
 from trainer.recipes.base import CpcvConfig, LabelConfig, Recipe, RecipeConfig

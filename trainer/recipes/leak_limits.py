@@ -1,4 +1,4 @@
-"""Limits of the leak battery; they belong to a recipe, because what is too good depends on the task."""
+"""Limits of the leak battery, set per recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Risk of each name: HAR for the volatility that is traded on, boosted trees for its band and for drawdowns."""
+"""The recipe of `risk`: HAR for volatility, boosted trees for its quantiles and for drawdowns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search may choose: values by learner and parameter, and how it goes about it."""
+"""Search spaces of learners and parameters, and search settings."""
 
 from __future__ import annotations
 

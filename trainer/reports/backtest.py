@@ -1,4 +1,4 @@
-"""The report of one backtest: `report.md`, `report.html` and `plots/*.png` from its figures and daily table."""
+"""Writes the report of a backtest: Markdown, HTML and plots."""
 
 from __future__ import annotations
 

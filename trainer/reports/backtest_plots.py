@@ -1,4 +1,4 @@
-"""Pictures of a backtest, drawn from its daily table."""
+"""Plots of a backtest."""
 
 from __future__ import annotations
 

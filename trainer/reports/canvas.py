@@ -1,4 +1,4 @@
-"""The canvas that every picture of this host is drawn on: no display, one style, the same bytes every time."""
+"""The shared plot canvas: headless, one style, byte-reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a training's figures are worth: calibration, trials, overfitting, drawdown, capacity, embargo."""
+"""Plots of a training's evidence: calibration, trials, overfitting, drawdown, capacity, embargo."""
 
 from __future__ import annotations
 

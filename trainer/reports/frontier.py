@@ -1,4 +1,4 @@
-"""The efficient frontier of Almgren and Chriss as points and as a picture."""
+"""The Almgren-Chriss efficient frontier as points and as a plot."""
 
 from __future__ import annotations
 

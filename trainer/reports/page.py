@@ -1,4 +1,4 @@
-"""One page of figures, warnings and pictures, as Markdown and as HTML.
+"""A report page of figures, warnings and plots, as Markdown and HTML.
 
 Every text of a page may come from outside (a run's name, a benchmark's, a vendor's words): each is cleaned here, and
 shows in both forms as the characters that it is made of.

@@ -1,4 +1,4 @@
-"""Pictures of a training, drawn without a display and the same bytes every time."""
+"""Plots of a training, headless and byte-reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of one training: `report.md`, `report.html` and `plots/*.png` from its evidence."""
+"""Writes the report of a training: Markdown, HTML and plots."""
 
 from __future__ import annotations
 

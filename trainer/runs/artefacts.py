@@ -1,4 +1,4 @@
-"""The files of a run folder as bytes: the same inputs, the same bytes."""
+"""Serialises the files of a run folder, byte-reproducible."""
 
 from __future__ import annotations
 

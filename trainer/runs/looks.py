@@ -1,4 +1,4 @@
-"""Which sessions a person has seen a model's results on: a chain in the dataset's folder, `looks.jsonl`.
+"""The record of sessions on which a person has seen a model's results, `looks.jsonl` of a dataset.
 
 A sealed holdout is worth what it is because nobody looked behind it. Sessions after a training's end become the seal of
 a later one; whoever watched a shadow over them, or ran a backtest through them, has seen them before. So every command

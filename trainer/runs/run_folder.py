@@ -1,4 +1,4 @@
-"""A run folder: whole or absent, and never written over."""
+"""Creates run folders: whole or absent, never overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every training, comparison and search starts from: bars, features and labelled rows of one dataset."""
+"""Prepares bars, features and labelled rows of one dataset for training, comparison and search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to learn from: one per session and name that was eligible, has features and has a label."""
+"""Training samples: one row per session and eligible name with features and a label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training reads: one version of a curated dataset, refused where a session of it is RED."""
+"""Reads one version of a curated dataset for training; RED sessions are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows that trials are fitted on, with features binned once for all trials and folds, where a learner can.
+"""Rows whose features are binned once for all trials and folds, where the learner supports it.
 
 1. What a trial is told of test rows is the quantiles that their features have among all open rows: no label, and
    nothing of the sealed holdout, whose rows are not here.

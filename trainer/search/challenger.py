@@ -1,4 +1,4 @@
-"""A challenger's trials at its judgement: its training must be on record, and its book goes on record before a verdict.
+"""Requires a challenger's training to be in the trial log, and adds its book to it before a verdict.
 
 What counts is asked of the dataset's record, of those beside it and of the registry's, which keeps what every promotion
 before saw: a dataset that is ingested anew, or whose record was taken away, does not start again at one trial.

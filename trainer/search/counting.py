@@ -1,4 +1,4 @@
-"""Which trials count for a challenger, and how many they are.
+"""Counts the trials that a challenger must answer for.
 
 1. Trials of its sleeve whose labelled sessions overlap its own count, whatever the version of the data, the folder, the
    features, the label or the seed.

@@ -1,4 +1,4 @@
-"""What a Sharpe ratio is worth after so many tries: deflation, overfitting, and how long a record it takes.
+"""Judges a Sharpe ratio given the number of trials: deflation, PBO, minimum track record length.
 
 Two hurdles stand for the trials, and a verdict takes the stricter:
 

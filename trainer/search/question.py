@@ -1,4 +1,4 @@
-"""What a trial is: data, recipe, seed and device, whichever command asked; and how one trial alone is recorded.
+"""Identity of a trial: data, recipe, seed and device; and recording a single trial.
 
 A trial is known by its key, the hash of what can change its outcome: the sleeve, its features, the version of the data,
 the names, the open sessions, the recipe with its parameters, the seed and the device. The run folder, the command, the

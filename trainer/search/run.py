@@ -1,4 +1,4 @@
-"""The search: Optuna proposes, walk-forward folds judge, and the store remembers everything.
+"""Hyperparameter search: Optuna samples, walk-forward folds score, the trial log records.
 
 Trials are proposed in batches and fitted fold by fold side by side; after each fold those that lag are given up. The
 sampler is seeded by study and trial number, so a search that stopped between batches goes on as if it had not, and

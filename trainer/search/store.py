@@ -1,4 +1,4 @@
-r"""Every trial ever started on a dataset's sessions: `trials.jsonl` in the dataset's folder, only ever added to.
+r"""The trial log of a dataset, `trials.jsonl`: append-only and hash-chained.
 
 1. It is a chain with its anchor (`trainer/runs/chain.py`): what was changed, taken out, put in or cut off is refused.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.

@@ -1,4 +1,4 @@
-"""One trial as it is remembered."""
+"""A trial as a record of the trial log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search that a training may begin with, and what was tried for one book in all."""
+"""The optional search before a training, and the trials that one book has used in total."""
 
 from __future__ import annotations
 

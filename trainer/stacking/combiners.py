@@ -1,4 +1,4 @@
-r"""How scores are combined: non-negative ridge weights or boosted trees, and what happens when a member is missing.
+r"""Combiners of scores: non-negative ridge and boosted trees, with a rule for missing members.
 
     beta = argmin_{b >= 0}  sum_s 1/n_s sum_i (y_si - z_si . b)^2 + alpha |b|^2 S
 

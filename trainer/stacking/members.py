@@ -1,4 +1,4 @@
-"""The runs that are stacked: their out-of-fold and walk-forward scores on common axes.
+"""Members of a stack: out-of-fold and walk-forward scores of several runs on common axes.
 
 Members must be fold-consistent: the same labelled sessions, groups and label. Then the split that tests the groups
 {g, t} gave every member scores of g from a model that saw neither g nor t, and a stack that is tested on t may learn

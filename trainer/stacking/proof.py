@@ -1,4 +1,4 @@
-"""Stacked scores that no model, of a member or of the stack, gave to what it had seen."""
+"""Out-of-sample scores of a stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a stack: its weights, every record side by side, and whether it may be used."""
+"""The report of a stack: weights, records of all members, and the verdict."""
 
 from __future__ import annotations
 

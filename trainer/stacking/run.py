@@ -1,4 +1,4 @@
-"""`trainer stack`, the steps on one page: read the runs, prove the stack, judge it, write the folder."""
+"""The stacking pipeline: read the runs, validate the stack, judge it, write the folder."""
 
 from __future__ import annotations
 

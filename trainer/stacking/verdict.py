@@ -1,4 +1,4 @@
-"""Whether a stack is better than the best of what it stacks: a pure function of both records.
+"""Judges whether a stack beats its best member. Pure.
 
 The best member is the one with the best walk-forward Sharpe ratio on the sessions that the stack has too.
 """

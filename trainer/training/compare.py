@@ -1,4 +1,4 @@
-"""Learners side by side: the same rows, splits, seed and figures for each, in one table.
+"""Compares learners on the same rows, splits, seed and figures.
 
 The sealed holdout is no column of it: comparing learners on it would be choosing by it. What stands in its place is the
 walk-forward IC, which no hindsight helps.

@@ -1,4 +1,4 @@
-"""`evidence.json`: what is known about a trained model, for a person, for publishing and for promotion."""
+"""Builds `evidence.json`: everything known of a trained model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What a model's life should look like if it stays the model that was proven: the promise that its bundle carries.
+r"""Computes the expected live figures of a model, which its bundle carries.
 
 The walk-forward scores, which no model gave to what it had seen, are lived through by `execution.yardstick`: a rank IC,
 a turnover, an impact and a net return per session. A moving-block bootstrap (Kunsch 1989, "The jackknife and the

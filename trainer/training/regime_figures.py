@@ -1,4 +1,4 @@
-"""What scores were worth in each kind of market."""
+"""Figures of scores by market regime."""
 
 from __future__ import annotations
 

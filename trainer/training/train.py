@@ -1,4 +1,4 @@
-"""`trainer train`, the steps on one page: read, build rows, prove, fit, export, write.
+"""The training pipeline: read, build rows, validate, fit, export, write.
 
 Two models are fitted on top of the cross-validation's. The one that is published learns from every row whose label had
 ended: a device must not trade on a model that is a year old, and nothing chooses between models by the rows of the

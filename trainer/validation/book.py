@@ -1,4 +1,4 @@
-r"""Session returns of the decile book behind a run of scores: what a Sharpe ratio is taken of.
+r"""Session returns of the decile book of a set of scores, the input of Sharpe ratios.
 
     r_t = sum_i w_{t,i} y_{t,i} - s/2 sum_i |w_{t,i} - w_{t-1,i}|
 

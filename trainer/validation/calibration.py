@@ -1,4 +1,4 @@
-r"""Probabilities that mean what they say: scores of calibration, and three maps fitted by maximum likelihood.
+r"""Probability calibration: metrics, and three maps fitted by maximum likelihood.
 
     Brier = mean (p - y)^2       log loss = -mean [y ln p + (1 - y) ln(1 - p)]       ECE = sum_b n_b/n |mean y - mean p|
 

@@ -1,4 +1,4 @@
-r"""What scores would be worth: decile returns, turnover, break-even cost and capacity.
+r"""Decile returns, turnover, break-even cost and capacity of scores.
 
 The book behind the figures holds the top tenth of names with +1/2 and the bottom tenth with -1/2 of equity, equally
 weighted, in k overlapping cohorts of which one is renewed per session:

@@ -1,4 +1,4 @@
-r"""How good a risk forecast is: QLIKE for volatilities, coverage and pinball loss for quantiles.
+r"""Losses of risk forecasts: QLIKE for volatility, coverage and pinball loss for quantiles.
 
 All series are per session, averaged over the session's names; their means carry the errors of
 `persistent_mean` with a lag of 2 (k - 1), because k-session outcomes overlap, names fall together and calm and storm

@@ -1,4 +1,4 @@
-r"""Rank information coefficient, and how little a few years of overlapping labels say about it.
+r"""The rank information coefficient and its standard error under overlapping labels.
 
 Every standard error of a session series in this program is one of the three below. With c_t the deviation from the
 mean, 0 on a session without a figure, n the sessions that have one and g_l = sum_t c_t c_{t+l}:

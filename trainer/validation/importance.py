@@ -1,4 +1,4 @@
-r"""Which features the out-of-fold skill rests on: permutation by feature and by cluster, and SHAP.
+r"""Feature importance on out-of-fold rows: permutation by feature and by cluster, and SHAP.
 
     loss_j = mean over sessions of IC(scores) - IC(scores with feature j permuted within the session)
 

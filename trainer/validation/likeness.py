@@ -1,4 +1,4 @@
-"""How alike two models rank the same names, and how alike two would by chance alone.
+"""Rank correlation of two models' scores, and its value expected by seed alone.
 
 The chance is the seed's: what one seed instead of another does to a model that learned the same recipe from the same
 rows. Of the models that an average holds each pair gives one figure a window of 21 sessions,

@@ -1,4 +1,4 @@
-"""From scores to probabilities: the chance that a name beats its session's median, calibrated out of fold.
+"""Calibrated probabilities from scores: the chance of beating the session's median, fitted out of fold.
 
 The maps that travel with a model are fitted on scores that no model gave to what it had seen, brought to the published
 model's own scale first: a map is worth nothing on the scores of another model. What such a map is worth is measured

@@ -1,4 +1,4 @@
-"""The case for a recipe: out-of-fold scores of the open rows and the figures that follow from them."""
+"""Validation of a recipe: out-of-fold scores of the open rows and their figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of a dataset as a value: what is wrong, how often, where, and which sessions it costs.
+"""The audit of a dataset: findings by kind, count and place, and the sessions that they exclude.
 
 Entry points: `audit` (reads and verifies), `render` (text for a person).
 """

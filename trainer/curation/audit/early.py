@@ -1,4 +1,4 @@
-"""Figures that are dated before they happened: names, sessions and volumes that move earlier than the market does.
+"""Detects data dated before it happened: sessions, symbols or volumes that lead the market.
 
 Entry point: `early_moves`. A close, a bar or a volume that bears the date of the session before is a look into the
 future that no cross-validation notices. What one file can show of it, without a second source:

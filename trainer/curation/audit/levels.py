@@ -1,4 +1,4 @@
-r"""Whether bars that fill a gap stand at the level of the bars beside it, where no session of both shows it.
+r"""Checks that bars filling a gap have the price level of the bars on both sides.
 
 Entry point: `off_level`.
 

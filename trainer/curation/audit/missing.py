@@ -1,4 +1,4 @@
-"""What a dataset lacks, by the audit's own findings: which symbols, from when to when.
+"""Lists missing bars by symbol and range, from the audit's findings.
 
 Entry points: `missing`, `summary` (one line for a person).
 """

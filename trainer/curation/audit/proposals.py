@@ -1,4 +1,4 @@
-"""Splits that the bars suggest and nothing records: proposed for a person to confirm, never applied.
+"""Proposes unrecorded splits that the bars suggest; a person confirms them.
 
 Entry points: `proposals`, `to_csv` (an actions file for `trainer ingest --actions`).
 """

@@ -1,4 +1,4 @@
-"""What a vendor's adjusted closes imply and nobody recorded: splits of raw prices, and dividends; where these stop."""
+"""Infers splits and dividends from a vendor's adjusted closes where no action is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same series under two names: a book that holds both holds one of them twice, over the cap of a name.
+"""Detects twins: the same series under two symbols.
 
 Entry points: `twins`, `twins_of`. A vendor that delivers a company under its old and its new symbol, or a file joined
 from two vendors, does so. Share classes of one company move together, too, but not to a millionth and not in volume.

@@ -1,4 +1,4 @@
-"""What a dataset's universe is worth: whether names that died are among the names, and how that is known.
+"""Rates a universe's survivorship: point-in-time, reconstructed, survivors only, or unknown.
 
 Entry point: `universe_of`. A membership table is believed only as far as the bars do not contradict it: its members
 have bars, no row was told after the fact, and names do not leave it just before they fall.

@@ -1,4 +1,4 @@
-"""What was known: deliveries folded in the order in which they became known, revisions kept.
+"""Merges deliveries by the time at which they became known, keeping revisions.
 
 Entry point: `fold`.
 

@@ -1,4 +1,4 @@
-"""Deliveries as values: the vendors' files parsed, folded by what was known, ready to curate."""
+"""Reads deliveries: vendor files parsed and merged, ready to curate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts: which deliveries a dataset is made of, in the order in which they became known.
+"""Receipts of the deliveries that a dataset consists of, ordered by when they became known.
 
 `deliveries.jsonl` in the dataset's folder holds one line a delivery; the files that it names lie under `raw/`, named by
 their content. Entry points: `read_receipts`, `append_receipt`, `read_raw`.

@@ -1,4 +1,4 @@
-"""Defects planted into generated bars, few enough that no session turns RED."""
+"""Plants labelled defects into generated bars."""
 
 from __future__ import annotations
 

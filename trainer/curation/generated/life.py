@@ -1,4 +1,4 @@
-"""When the securities of a generated market list, leave and change their names."""
+"""Listings, delistings and symbol changes of a generated market."""
 
 from __future__ import annotations
 

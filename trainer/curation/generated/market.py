@@ -1,4 +1,4 @@
-"""The generated market as a vendor would deliver it: raw daily bars and corporate actions, invented from a seed.
+"""Generates a synthetic market from a seed, as a vendor's raw daily bars and corporate actions.
 
 Entry point: `generate`. Everything about it says that it is generated: the symbols begin with G, the Parquet file
 carries the vendor "generated" in its metadata, and a notice lies beside it.

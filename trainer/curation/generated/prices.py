@@ -1,4 +1,4 @@
-"""Raw prices of the generated market: returns turned into cents, with splits and dividends taken out as they happen."""
+"""Raw prices of the generated market, in cents, with splits and dividends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Returns of the generated market.
+r"""Returns of the generated market, with an optional planted signal.
 
 For security i and session t, with m the market, g its sector, z shocks of unit variance:
 

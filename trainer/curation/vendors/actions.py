@@ -1,4 +1,4 @@
-"""A vendor's corporate actions as `Action` values, from a table of actions or from cumulative factors."""
+"""Reads a vendor's corporate actions from an action table or from cumulative adjustment factors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alpaca as a vendor of bars and corporate actions; how it is asked, and what is refused, says `AlpacaData`."""
+"""Alpaca as a vendor of daily bars and corporate actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vendor's bars as the canonical raw frame: our column names, nothing corrected, nothing dropped."""
+"""Maps a vendor's bars to the canonical raw frame, without corrections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of a vendor's columns as dates, instants, numbers and symbols; one clear error names the first bad one."""
+"""Parses a vendor's cells as dates, instants, numbers and symbols; an error names the first bad cell."""
 
 from __future__ import annotations
 

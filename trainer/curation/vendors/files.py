@@ -1,4 +1,4 @@
-"""Deliveries as frames with our column names, in the layouts that people have; one clear error for what is none.
+"""Reads delivery files in the layouts that people have: CSV, Parquet, JSON, wide, long, one file per symbol.
 
 Entry points: `tables` (bytes to frames), `vendor_of`. The layouts are counted in docs/curated-data.md.
 """

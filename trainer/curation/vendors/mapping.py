@@ -1,4 +1,4 @@
-"""The small YAML that says what a vendor calls its columns.
+"""The column mapping of a vendor, read from YAML.
 
     bars:
       columns: {date: Date, symbol: Ticker, adj_close: Adj Close}

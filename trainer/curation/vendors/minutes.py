@@ -1,4 +1,4 @@
-"""Minute bars as daily bars of the regular hours, on the exchange calendar, and the spread that quotes show.
+"""Aggregates minute bars to daily bars of regular hours, with spreads from quotes.
 
 A bar covers (t, t + m] with m its length; `label` says whether its time is t or t + m. It belongs to a session when
 open <= t and t + m <= close, early closes included; minutes outside the regular hours enter no daily bar.

@@ -1,4 +1,4 @@
-"""How a delivery is packed: one file, a compressed one, or an archive or folder of many.
+"""Unpacks a delivery: a file, a compressed file, an archive or a folder.
 
 A folder is delivered as the archive of its files, so that it is kept by its content like any other file. Entry points:
 `pack` (a path as bytes), `pieces` (bytes as the files in them).

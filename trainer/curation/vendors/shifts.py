@@ -1,4 +1,4 @@
-"""Dates of a whole file that lie beside the sessions which they mean: recognised by the calendar, moved by the mapping.
+"""Detects files whose dates are all shifted against the exchange calendar, and names the mapping that corrects them.
 
 Entry points: `moved`, `refuse_shifted`. A feed that reads midnight in UTC as a time in New York puts Monday's bars on
 Sunday and loses them all, while the bars of the other days pass for those of the day before.

@@ -1,4 +1,4 @@
-"""A vendor's point-in-time membership intervals."""
+"""Reads a vendor's point-in-time membership intervals."""
 
 from __future__ import annotations
 

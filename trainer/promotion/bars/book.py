@@ -1,4 +1,4 @@
-"""Bars on the book that walked forward and on the paths of the cross-validation."""
+"""Bars on the walk-forward book and on the cross-validation paths."""
 
 from __future__ import annotations
 

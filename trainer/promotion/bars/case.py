@@ -1,4 +1,4 @@
-"""What a verdict is given on and what it says: the stored case, its rows, and how figures are read from JSON."""
+"""The stored case of a verdict: its inputs, its rows and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bars that a champion must clear, written down and hashed before a search starts."""
+"""Configuration of the promotion bars, hashed before a search starts."""
 
 from __future__ import annotations
 

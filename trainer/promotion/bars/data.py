@@ -1,4 +1,4 @@
-"""Bars on what the run learned from: bars fixed first, leaks, embargo."""
+"""Bars on the training data: bars fixed first, leaks, embargo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bars on the sealed sessions: what they earned, and the whole record with them.
+"""Bars on the sealed holdout sessions.
 
 A Sharpe ratio of 252 sessions has a standard error of 1, so the seal alone decides little, and its row says how little.
 It refuses what lost money, and its sessions join those of the walk-forward book in one record, which is judged by its

@@ -1,4 +1,4 @@
-"""Champion or not: a pure function of stored evidence and of bars that were fixed before.
+"""Judges a candidate by all bars: a pure function of stored evidence.
 
 Entry point: `judge`. Every bar is a row of `BARS`: a name and a function of the case. What has no evidence fails; what
 does not apply says why. The sealed holdout is judged last, because opening it is only worth it when everything else

@@ -1,4 +1,4 @@
-"""Bars on the scores themselves: probabilities made of them, and the order of their deciles."""
+"""Bars on scores: calibration of probabilities, and monotone deciles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bar on what a device recorded of a challenger: whether it works, which says nothing of what it earns.
+"""The operational bar on a challenger's shadow record.
 
 Same names, same scores, no fault, turnover and costs as promised: that is what sixty sessions can show. Their mean IC
 refuses a catastrophe alone, and the row says how seldom it would see a dead or a flipped model.

@@ -1,4 +1,4 @@
-"""The bar of a challenger that would replace a champion: the paired difference of two books on the same sessions.
+"""The bar on replacing a champion: the paired difference of two books on common sessions.
 
 Two doors. *Better*: the lower bound of the difference exceeds 0. *Not worse, and wanted*: the lower bound exceeds minus
 the margin, and a person gives a reason that a comparison of returns cannot hold: age, cost or data. A year of daily

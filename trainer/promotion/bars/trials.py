@@ -1,4 +1,4 @@
-"""Bars on how much was tried: deflated Sharpe ratio, overfitting of the selection, and the best of all trials.
+"""Bars on multiple testing: deflated Sharpe ratio, PBO and the max-t test over all trials.
 
 They ask the figures that were taken of the record of trials at the judgement, not those of the run's own evidence:
 whatever was tried since, by whichever route, counts.

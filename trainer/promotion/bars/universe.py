@@ -1,4 +1,4 @@
-"""The bar on the universe: whether names that died are in the data, and what their ends may have cost."""
+"""The bar on survivorship of the universe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""An interval for a mean that holds at every time at once, however often it is looked at.
+r"""An anytime-valid confidence interval of a mean.
 
 For every candidate m of a mean of values x in [0, 1] two bettors play against it, each with a stake that depends on the
 past alone:

@@ -1,4 +1,4 @@
-r"""Sharpe ratios that admit their length, their tails and the number of trials behind them.
+r"""Probabilistic and deflated Sharpe ratios, and the minimum track record length.
 
 Everything is per period: a daily Sharpe ratio goes with daily T. g3 is skewness, g4 Pearson's kurtosis (normal 3),
 T the number of observations, N the number of trials, failed and discarded ones included.

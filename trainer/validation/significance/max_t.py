@@ -1,4 +1,4 @@
-r"""Whether the best of many correlated trials is better than nothing: the max-t test by a session bootstrap.
+r"""The max-t test of the best of many correlated trials, by a session bootstrap.
 
 Sources: White, A Reality Check for Data Snooping (2000); Romano and Wolf, Stepwise Multiple Testing as Formalized Data
 Snooping (2005). Sessions are drawn in circular blocks, the same ones for every trial, so that the draws keep how the

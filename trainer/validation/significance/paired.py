@@ -1,4 +1,4 @@
-r"""Whether one book's Sharpe ratio exceeds another's on the same sessions, when the two are correlated.
+r"""Test of the difference of two correlated Sharpe ratios on common sessions.
 
     D = S1 - S2,  S = m / sqrt(g - m^2),  with m = mean r and g = mean r^2;  SE(D)^2 = grad' Psi grad / T
 

@@ -1,4 +1,4 @@
-r"""How often a bar is wrong: closed forms for figures that are nearly normal.
+r"""Error rates of a bar in closed form, for nearly normal figures.
 
 SE(annual Sharpe ratio S over n sessions) = sqrt[(252 + S^2 / 2) / n]                    (Lo 2002, returns iid)
 sessions that see an effect e of a mean with session deviation s = [(z_{1-level} + z_power) s / e]^2

@@ -1,4 +1,4 @@
-"""Walk-forward evaluation: each group of sessions is scored by a model of the sessions before it alone.
+"""Walk-forward evaluation: each group of sessions is scored by a model fitted only on earlier sessions.
 
 Cross-validation trains on the future of what it tests; this does not. It is the cross-check, and what promotion
 judges: fewer sessions (the first group is never tested), one path, no hindsight.
