@@ -1,4 +1,4 @@
-"""`appliance`: the commands of the device. `appliance.commands.line` wires them."""
+"""`appliance`: the commands of the device. `appliance.commands.command_line` wires them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Entry point of the `appliance` command."""
     if sys.argv[1:2] == [SCREENS]:
         open_screens(sys.argv[2:])
-    from appliance.commands.line import app  # a second's worth of libraries, of which the screens need none
+    from appliance.commands.command_line import app  # a second's worth of libraries, of which the screens need none
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     run(app)

@@ -14,7 +14,7 @@ from appliance.controls.machine import Machine, ThisMachine
 from appliance.ledger import Ledger, choices
 from appliance.market.store import Market
 from appliance.market.vendor import MarketData, PriceSource
-from appliance.storage.published import Sources
+from appliance.storage.published_sources import Sources
 from appliance.system.ports import Clock, Fs, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Broker

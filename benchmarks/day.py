@@ -35,8 +35,8 @@ TOLERANCE_SD = 1e-4  # features differ in the last bit of float32 between numpy 
 IMPORTS = {
     "numpy + duckdb + onnxruntime": "import numpy, duckdb, onnxruntime",
     "the scoring job": "import appliance.jobs.score",
-    "the command line": "import appliance.commands.line",
-    "the order path with alpaca-py": "import appliance.jobs.table, execution.brokers.alpaca",
+    "the command line": "import appliance.commands.command_line",
+    "the order path with alpaca-py": "import appliance.jobs.registry, execution.brokers.alpaca",
 }
 PROBE = """
 import json, resource

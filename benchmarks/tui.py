@@ -182,8 +182,8 @@ async def drawn(state: Path, figures: Figures) -> None:
     from appliance.system.clock import SystemClock
     from appliance.tui.__main__ import keep_what_is_loaded
     from appliance.tui.app import ApplianceApp, Settings
+    from appliance.tui.ledger_source import LedgerSource
     from appliance.tui.screens import BY_NAME
-    from appliance.tui.source import LedgerSource
 
     callbacks = Callbacks()
     callbacks.watch()

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.config import BackupConfig
-from appliance.storage.base import FolderStore, Store
-from appliance.storage.s3 import S3Store
+from appliance.storage.published_bucket import S3Store
+from appliance.storage.published_store import FolderStore, Store
 from signals.errors import BadConfig, StoreUnreachable
 from signals.files import read_pieces, sha256_of_file, sync_folder, write_pieces
 from signals.storage.places import Place, is_s3

@@ -11,7 +11,7 @@ from datetime import date
 
 from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.ledger import Ledger, meta
-from appliance.storage.base import Store
+from appliance.storage.published_store import Store
 from signals.bundle import Bundle, Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from appliance.bundles.store import BundleStore
 from appliance.market.store import Delivered, Market
-from appliance.storage.base import Store
 from appliance.storage.download import PART, bring
+from appliance.storage.published_store import Store
 from signals.bundle import BundleManifest, Policy, Role
 from signals.bundle.layout import TRADED, find_latest, latest_of, places_of
 from signals.bundle.manifest import MANIFEST_NAME

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from appliance.bundles.policy import accepted_roles, bundle_policy
+from appliance.bundles.accepted_roles import accepted_roles, bundle_policy
 from appliance.bundles.pull import pull_bundle
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
-from appliance.storage.base import Store
+from appliance.storage.published_store import Store
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle, Policy, Role

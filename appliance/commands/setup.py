@@ -12,7 +12,7 @@ from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.orders import OrderPath
-from appliance.orders.agreement import require_decided
+from appliance.orders.reconciliation import require_decided
 from appliance.runtime.commissioning import commission, settings, trusted
 from appliance.runtime.device import Device, opened
 from appliance.schedule.job import EXIT_CODES, JobReport

@@ -17,7 +17,7 @@ from appliance.controls.latch import Latch
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import table_of
-from appliance.status.attendance import concerns_of, count_addresses
+from appliance.status.upkeep import concerns_of, count_addresses
 from appliance.status.vitals import DaemonFacts, Vitals, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder

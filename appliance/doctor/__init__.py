@@ -4,9 +4,9 @@
 is wrong with a device, changes nothing and waits for no lock. `try_addresses` sends a message to each address.
 """
 
+from appliance.doctor.alert_test import try_addresses
 from appliance.doctor.examination import CHECKS, examine
 from appliance.doctor.finding import Finding, State, worst
-from appliance.doctor.patient import Patient
-from appliance.doctor.telling import try_addresses
+from appliance.doctor.probe import Patient
 
 __all__ = ["CHECKS", "Finding", "Patient", "State", "examine", "try_addresses", "worst"]

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from appliance.doctor import around, inside
+from appliance.doctor import host_checks, state_checks
 from appliance.doctor.finding import Finding, State, fault, warn
-from appliance.doctor.patient import Patient
+from appliance.doctor.probe import Patient
 from signals.errors import Locked, TrademlError
 
 Check = Callable[[Patient], Iterable[Finding]]
 
 MEND_SETTINGS = "Correct config.yml of the state folder or run `appliance init --state DIR --venue VENUE --store STORE`"
 CHECKS: dict[str, tuple[Check, str]] = {
-    "config": (around.config, MEND_SETTINGS),
-    "disk": (around.disk, "Put the state folder on a disk that answers"),
-    "credentials": (around.credentials, "Give the folder with the key files with --credentials"),
-    "clock": (around.clock, "Start chrony and give it a time server"),
-    "network": (around.network, "Look at the cable, the router and the firewall's list of what may leave"),
-    "calendar": (around.calendar, "Publish the dataset: its manifest carries the calendar"),
-    "bundle": (inside.bundle, "Publish a bundle, then run `appliance pull --session D`"),
-    "data": (inside.data, "Publish the dataset, then run `appliance pull --session D`"),
-    "ledger": (inside.ledger, "Stop the device and run `appliance restore`"),
-    "latch": (inside.latch, "Run `appliance status`"),
-    "backup": (inside.backup, "Write a folder on another disk to backup.to in config.yml"),
-    "daemon": (inside.daemon, "Run `systemctl start appliance`"),
+    "config": (host_checks.config, MEND_SETTINGS),
+    "disk": (host_checks.disk, "Put the state folder on a disk that answers"),
+    "credentials": (host_checks.credentials, "Give the folder with the key files with --credentials"),
+    "clock": (host_checks.clock, "Start chrony and give it a time server"),
+    "network": (host_checks.network, "Look at the cable, the router and the firewall's list of what may leave"),
+    "calendar": (host_checks.calendar, "Publish the dataset: its manifest carries the calendar"),
+    "bundle": (state_checks.bundle, "Publish a bundle, then run `appliance pull --session D`"),
+    "data": (state_checks.data, "Publish the dataset, then run `appliance pull --session D`"),
+    "ledger": (state_checks.ledger, "Stop the device and run `appliance restore`"),
+    "latch": (state_checks.latch, "Run `appliance status`"),
+    "backup": (state_checks.backup, "Write a folder on another disk to backup.to in config.yml"),
+    "daemon": (state_checks.daemon, "Run `systemctl start appliance`"),
 }
 
 

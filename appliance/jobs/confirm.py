@@ -11,9 +11,9 @@ from appliance.controls.tripwires import Stage
 from appliance.ledger import plans
 from appliance.ledger.intents import JournalEntry
 from appliance.orders import OrderPath
-from appliance.orders.leftovers import add_follow_ups, settle_live
 from appliance.orders.recovery import recover
-from appliance.orders.turns import send_in_turn
+from appliance.orders.send_sequence import send_in_turn
+from appliance.orders.unfilled_orders import add_follow_ups, settle_live
 from appliance.safety.enforce import enforce
 from appliance.safety.order_measures import order_figures
 from appliance.schedule.job import JobReport, JobStatus

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.bundles.policy import bundle_policy, is_rehearsal
+from appliance.bundles.accepted_roles import bundle_policy, is_rehearsal
 from appliance.bundles.store import BundleStore
 from appliance.context import Deps
 from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
@@ -20,7 +20,7 @@ from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
 from appliance.market.snapshot import Snapshot
-from appliance.safety import reductions, second_opinion
+from appliance.safety import broker_cross_check, reductions
 from appliance.safety.account_measures import account_figures, machine_figures
 from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.halt import tell
@@ -61,18 +61,18 @@ def plan(session: date, deps: Deps) -> JobReport:
     held_back = reductions.standing(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = second_opinion.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    seen = broker_cross_check.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle)
     path = morning.path_since(
         plans.before(deps.ledger, session), account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
     )
     decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    opinion = second_opinion.ask(deps, session, seen, snapshot.basis, decided, account, positions)
+    opinion = broker_cross_check.ask(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
         tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
-        seen = second_opinion.left_out(seen, opinion.reasons)
+        seen = broker_cross_check.left_out(seen, opinion.reasons)
         decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
@@ -100,7 +100,7 @@ def plan(session: date, deps: Deps) -> JobReport:
         deps.config.execution,
         reduce_only=asks_to_reduce(found) or bool(held_back),
     )
-    frozen = second_opinion.recorded(frozen, opinion.reasons)
+    frozen = broker_cross_check.recorded(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.bundles.policy import bundle_policy, sought_roles
+from appliance.bundles.accepted_roles import bundle_policy, sought_roles
 from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
 from appliance.bundles.slots import Slot, SlotPull, pull_slot
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
 from appliance.jobs.gate import require_closed
-from appliance.market import superseded
+from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
 from appliance.market.vendor_sessions import Completed, complete
 from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.storage.published import signed
+from appliance.storage.published_sources import signed
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
@@ -125,7 +125,7 @@ def _report(
 def _tell_differences(session: date, deps: Deps) -> None:
     """Say what is published otherwise than this device had it, once; until it is said it stays noted."""
     connection = deps.market.connection()
-    found = superseded.differences(connection)
+    found = publication_differences.differences(connection)
     if found:
         tell(
             deps,
@@ -135,7 +135,7 @@ def _tell_differences(session: date, deps: Deps) -> None:
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
         )
-        superseded.forget(connection)
+        publication_differences.forget(connection)
 
 
 def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:

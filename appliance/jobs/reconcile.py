@@ -7,7 +7,7 @@ from datetime import date
 from appliance.context import Deps
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
-from appliance.orders.agreement import agree
+from appliance.orders.reconciliation import agree
 from appliance.orders.recovery import recover
 from appliance.schedule.job import JobReport, JobStatus
 

@@ -8,12 +8,12 @@ from datetime import date
 from appliance.context import Deps
 from appliance.controls.self_test import exercise
 from appliance.controls.tripwires import Stage
-from appliance.jobs import value
+from appliance.jobs import session_value
 from appliance.ledger import nav, reports
-from appliance.monitoring.daily import tell_if_gone, watch
-from appliance.reports.curve import draw
-from appliance.reports.day import gather
+from appliance.monitoring.session_monitoring import tell_if_gone, watch
+from appliance.reports.equity_curve import draw
 from appliance.reports.markdown import render
+from appliance.reports.session_data import gather
 from appliance.safety.enforce import enforce
 from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
@@ -29,14 +29,14 @@ def report(session: date, deps: Deps) -> JobReport:
     Everything in it comes from the ledger and the market store: written again, it is the same to the byte but for what
     happened since.
     """
-    value.restate(session, deps)
+    session_value.restate(session, deps)
     watched = watch(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
     tell_if_gone(session, deps, watched.content["expectation"])
     controls = exercise(deps.config.limits())
     if controls.dead:
         tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
-    row = value.record(session, deps)
+    row = session_value.record(session, deps)
     content = {**gather(session, deps), **watched.content, "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
     name = f"report_{session}"

@@ -7,9 +7,9 @@ from datetime import date
 
 import numpy as np
 
+from appliance.bundles.accepted_roles import bundle_policy
 from appliance.bundles.delivered_scores import Delivery, fetch, remember
 from appliance.bundles.feature_record import FeatureRecord, keep
-from appliance.bundles.policy import bundle_policy
 from appliance.bundles.slots import Slot, load_slot, recorded_as, slot_store
 from appliance.bundles.store import BundleStore
 from appliance.config import Scoring
@@ -20,7 +20,7 @@ from appliance.jobs.gate import require_closed
 from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
-from appliance.monitoring.restatement import look_back
+from appliance.monitoring.feature_restatement import look_back
 from appliance.safety.enforce import enforce, record
 from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus

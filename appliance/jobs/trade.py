@@ -11,10 +11,10 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
 from appliance.orders.batch import Sent, send
-from appliance.orders.desk import open_desk
-from appliance.orders.leftovers import renew
+from appliance.orders.pretrade_context import open_desk
 from appliance.orders.recovery import recover
-from appliance.orders.turns import send_in_turn
+from appliance.orders.send_sequence import send_in_turn
+from appliance.orders.unfilled_orders import renew
 from appliance.safety.account_measures import machine_figures
 from appliance.safety.enforce import enforce
 from appliance.safety.order_measures import order_figures

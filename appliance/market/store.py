@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from appliance.market import superseded
+from appliance.market import publication_differences
 from appliance.market.bar_columns import COLUMNS, columns_in
 from appliance.market.rows import action_of, action_row, audit_body, audit_of
 from appliance.market.snapshot import CompletedSession, Snapshot
@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS files (path VARCHAR, sha256 VARCHAR, through DATE);
 CREATE TABLE IF NOT EXISTS snapshot (id VARCHAR, name VARCHAR, version INTEGER, basis VARCHAR, survivorship VARCHAR,
     through DATE, pulled_at VARCHAR);
 """
-    + superseded.TABLES
+    + publication_differences.TABLES
 )
 
 # {columns}: as `columns_in` the file at hand.
@@ -112,7 +112,7 @@ class Market:
             self._connection = None
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """Return the open file, for `appliance.market.vendor_sessions` and `appliance.market.superseded`."""
+        """Return the open file, for `appliance.market.vendor_sessions` and `appliance.market.publication_differences`."""
         return self._open()
 
     @contextmanager
@@ -172,12 +172,12 @@ class Market:
             with self.transaction() as connection:
                 is_other = manifest.snapshot_id != self._manifest_id(connection)
                 if is_other:
-                    superseded.set_aside(connection)
+                    publication_differences.set_aside(connection)
                 if not quotes or any(file.name in quotes for file in delivered):
                     connection.execute("DELETE FROM spreads")
                 changed = sum(self._take(connection, f, through, is_quotes=f.name in quotes) for f in delivered)
                 if is_other:
-                    superseded.note_differences(connection, COLUMNS, through)
+                    publication_differences.note_differences(connection, COLUMNS, through)
                 self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise BadDataset(

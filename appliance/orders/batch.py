@@ -9,8 +9,8 @@ from decimal import Decimal
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orders.desk import Desk
-from appliance.orders.path import OrderPath
+from appliance.orders.order_path import OrderPath
+from appliance.orders.pretrade_context import Desk
 from appliance.orders.submission import COLLAR, submit
 from execution.orders import IntentKey
 from execution.planning.plan import sending_order

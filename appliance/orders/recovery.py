@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
-from appliance.orders.path import OrderPath
+from appliance.orders.order_path import OrderPath
+from appliance.orders.remainders import record_lost
 from appliance.orders.resolution import seek
-from appliance.orders.rests import record_lost
 from appliance.orders.submission import deny, is_past, settle
 from appliance.orders.tracking import track
 from execution.orders import BrokerOrder

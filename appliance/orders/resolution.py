@@ -13,7 +13,7 @@ from __future__ import annotations
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
-from appliance.orders.path import OrderPath
+from appliance.orders.order_path import OrderPath
 from appliance.orders.tracking import adopt
 from execution.orders import BrokerOrder
 from signals.errors import BrokerUnreachable, UnknownOrder

@@ -17,9 +17,9 @@ from datetime import timedelta
 from appliance.ledger import broker_orders, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orders import windows
+from appliance.orders import sending_windows
 from appliance.orders.conservation import conserve
-from appliance.orders.path import OrderPath, another_device
+from appliance.orders.order_path import OrderPath, another_device
 from appliance.orders.resolution import resolve, seek
 from appliance.orders.tracking import adopt
 from execution.brokers.base import Acked, Refused
@@ -93,13 +93,13 @@ def deny(path: OrderPath, entry: JournalEntry, reason: str) -> JournalEntry:
 def is_open(path: OrderPath, intent: Intent) -> bool:
     """Whether the order may be posted now, by its session and time in force."""
     session = path.calendar.session(intent.key.session)
-    return windows.is_open(intent.time_in_force, session, _margin(path), path.clock.now())
+    return sending_windows.is_open(intent.time_in_force, session, _margin(path), path.clock.now())
 
 
 def is_past(path: OrderPath, intent: Intent) -> bool:
     """Whether the order can never be posted any more."""
     session = path.calendar.session(intent.key.session)
-    return windows.is_past(intent.time_in_force, session, _margin(path), path.clock.now())
+    return sending_windows.is_past(intent.time_in_force, session, _margin(path), path.clock.now())
 
 
 def _margin(path: OrderPath) -> timedelta:

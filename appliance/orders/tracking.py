@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from appliance.ledger import broker_orders, intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, FINISHED, LIVE_AT_BROKER, IntentState
-from appliance.orders.path import OrderPath
+from appliance.orders.order_path import OrderPath
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, ReconBreak, UnknownBrokerState, UnknownOrder
 

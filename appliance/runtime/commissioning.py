@@ -11,7 +11,7 @@ import yaml
 from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.config import ApplianceConfig, BarsFrom, Venue
 from appliance.ledger import Ledger, Mode
-from appliance.storage.published import Sources, signed
+from appliance.storage.published_sources import Sources, signed
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset

@@ -18,8 +18,8 @@ from appliance.context import Deps
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
-from appliance.jobs.running import honour_halt_request, run_job
-from appliance.jobs.table import ENTRIES
+from appliance.jobs.registry import ENTRIES
+from appliance.jobs.runner import honour_halt_request, run_job
 from appliance.ledger import Ledger, Mode, job_runs
 from appliance.ledger.database import RESTORE
 from appliance.market.store import Market
@@ -27,7 +27,7 @@ from appliance.runtime.venue import Counterparty, standing_at
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.storage.published import Sources
+from appliance.storage.published_sources import Sources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier

@@ -27,7 +27,7 @@ from types import FrameType
 from appliance.context import Deps
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
-from appliance.jobs.running import take_halt_file_away
+from appliance.jobs.runner import take_halt_file_away
 from appliance.ledger import intents
 from appliance.ledger.states import LIVE_AT_BROKER
 from appliance.orders import OrderPath

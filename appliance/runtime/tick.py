@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.jobs.running import honour_halt_request
+from appliance.jobs.runner import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend

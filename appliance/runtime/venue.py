@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
 from appliance.market.vendor import MarketData
-from appliance.storage.published import Sources
+from appliance.storage.published_sources import Sources
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.ports import Clock, Net
 from appliance.system.state_folder import StateFolder

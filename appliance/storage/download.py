@@ -22,7 +22,7 @@ from signals.errors import BadDataset, StoreUnreachable
 from signals.files import extend, settle, sha256_of_file
 
 if TYPE_CHECKING:
-    from appliance.storage.base import Store
+    from appliance.storage.published_store import Store
 
 MOST_REQUESTS = 8
 MOST_FETCHED = 256 * 2**20  # more than any file that is published: an answer without an end must not fill the disk

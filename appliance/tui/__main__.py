@@ -15,8 +15,8 @@ from appliance.system.clock import SystemClock
 from appliance.system.operator import who
 from appliance.tui import terminal
 from appliance.tui.app import ApplianceApp, Settings
-from appliance.tui.invented import InventedSource
-from appliance.tui.source import LedgerSource
+from appliance.tui.demo.source import InventedSource
+from appliance.tui.ledger_source import LedgerSource
 from signals.text.console import run
 
 DEFAULT_STATE = Path("var/appliance")
@@ -49,10 +49,10 @@ def main() -> None:
             terminal.end_with_it(temporary.cleanup)
             screens.run()
             return
-        from appliance.tui import serving  # a web server, which a terminal does without
+        from appliance.tui import web_server  # a web server, which a terminal does without
 
         runtime = os.environ.get("RUNTIME_DIRECTORY")
-        serving.serve(screens, asked.port, Path(runtime) if runtime else None)
+        web_server.serve(screens, asked.port, Path(runtime) if runtime else None)
 
 
 def keep_what_is_loaded() -> None:

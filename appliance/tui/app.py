@@ -27,15 +27,15 @@ from textual.screen import Screen as TextualScreen
 
 from appliance.daemon import control_socket
 from appliance.tui import exporting, plot
-from appliance.tui.ask import Ask
 from appliance.tui.banner import Banner, Notice, Standing, standing
-from appliance.tui.bars import KeyBar, ScreenBar
 from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
-from appliance.tui.look import LookPane
-from appliance.tui.panes import GridPane
+from appliance.tui.grid_pane import GridPane
+from appliance.tui.ledger_source import Answer, Question
+from appliance.tui.menu_bars import KeyBar, ScreenBar
+from appliance.tui.overview_pane import LookPane
+from appliance.tui.prompt_line import Ask
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
-from appliance.tui.source import Answer, Question
 from signals.errors import TrademlError
 from signals.text.plain_text import clean_lines
 from signals.text.wording import reason_of

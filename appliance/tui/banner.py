@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from appliance.tui.source import Answer
-from appliance.tui.words import in_words
+from appliance.tui.formatting import in_words
+from appliance.tui.ledger_source import Answer
 from appliance.views.overview import DaemonState, Mode, Overview
 from signals.market.sessions import NEW_YORK
 from signals.text.plain_text import clean, clean_lines

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from appliance.tui.columns import Tone
+from appliance.tui.ledger_source import Answer
 from appliance.tui.plot import Chart, Line, Stroke
-from appliance.tui.source import Answer
 from appliance.views.view import Row
 
 

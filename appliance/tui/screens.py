@@ -9,12 +9,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from appliance.ledger import Ledger
-from appliance.tui import charts, heads, words
+from appliance.tui import captions, charts, formatting
+from appliance.tui.captions import Detail, Head, no_detail, no_head
 from appliance.tui.columns import Column
-from appliance.tui.heads import Detail, Head, no_detail, no_head
+from appliance.tui.ledger_source import Answer, Context, Query
 from appliance.tui.plot import Chart
-from appliance.tui.source import Answer, Context, Query
-from appliance.views import View, agreement, attribution, bundle, checks, data, logs, orders, performance, runs, signals, trace, watching
+from appliance.views import (
+    View,
+    attribution,
+    blotter,
+    bundle_facts,
+    data,
+    event_log,
+    model_monitoring,
+    order_trace,
+    performance,
+    reconciliations,
+    runs,
+    signal_table,
+    tripwire_checks,
+)
 from appliance.views import positions as holdings
 
 SESSIONS = 90
@@ -69,15 +83,15 @@ def _positions(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 
 def _blotter(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"blotter": orders.blotter(ledger, context.session)}
+    return {"blotter": blotter.blotter(ledger, context.session)}
 
 
 def _signals(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"signals": signals.signals(ledger, context.session)}
+    return {"signals": signal_table.signals(ledger, context.session)}
 
 
 def _risk(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"tripwires": checks.checks(ledger, context.session), "halts": logs.halts_view(ledger, 5)}
+    return {"tripwires": tripwire_checks.checks(ledger, context.session), "halts": event_log.halts_view(ledger, 5)}
 
 
 def _jobs(ledger: Ledger, context: Context) -> Mapping[str, View]:
@@ -89,19 +103,19 @@ def _data(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 
 def _bundle(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"bundle": bundle.bundle(context.folder.bundles, bundle.last_use(ledger), ledger)}
+    return {"bundle": bundle_facts.bundle(context.folder.bundles, bundle_facts.last_use(ledger), ledger)}
 
 
 def _logs(ledger: Ledger, _context: Context) -> Mapping[str, View]:
-    return {"logs": logs.logs(ledger, LOG_LINES)}
+    return {"logs": event_log.logs(ledger, LOG_LINES)}
 
 
 def _reconciliation(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"reconciliation": agreement.reconciliation(ledger, context.session, CALENDAR_SESSIONS)}
+    return {"reconciliation": reconciliations.reconciliation(ledger, context.session, CALENDAR_SESSIONS)}
 
 
 def _performance(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    facts = bundle.read(context.folder.bundles)
+    facts = bundle_facts.read(context.folder.bundles)
     expected = facts.annual_at_gross_1 if facts else None
     return {"performance": performance.performance(ledger, context.session, SESSIONS, expected)}
 
@@ -111,118 +125,120 @@ def _attribution(ledger: Ledger, context: Context) -> Mapping[str, View]:
 
 
 def _life(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"expectation": watching.expectation(ledger, context.session)}
+    return {"expectation": model_monitoring.expectation(ledger, context.session)}
 
 
 def _drift(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"drift": watching.drift(ledger, context.session)}
+    return {"drift": model_monitoring.drift(ledger, context.session)}
 
 
 def _trace(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"trace": trace.trace(ledger, context.folder, context.order)}
+    return {"trace": order_trace.trace(ledger, context.folder, context.order)}
 
 
-FACTS = (Column("section", "about", 9, tone=words.dim), Column("fact", "fact", 17), Column("value", "value", 30, fills=True))
+FACTS = (Column("section", "about", 9, tone=formatting.dim), Column("fact", "fact", 17), Column("value", "value", 30, fills=True))
 
 OVERVIEW = Screen("overview", "1", "Overview", "Over")
 SCREENS: tuple[Screen, ...] = (
     OVERVIEW,
     Screen("positions", "2", "Positions", "Pos", "positions", (
-        Column("symbol", "symbol", 7), Column("side", "side", 5, tone=words.tone_of_side),
-        Column("quantity", "shares", 8, right=True), Column("value", "value USD", 11, right=True, text=words.money),
+        Column("symbol", "symbol", 7), Column("side", "side", 5, tone=formatting.tone_of_side),
+        Column("quantity", "shares", 8, right=True), Column("value", "value USD", 11, right=True, text=formatting.money),
         Column("weight", "held", 7, right=True), Column("target", "target", 7, right=True),
-        Column("drift", "drift", 7, right=True, tone=words.dim),
-        Column("pnl", "gain USD", 10, right=True, text=words.money, tone=words.tone_of_sign),
+        Column("drift", "drift", 7, right=True, tone=formatting.dim),
+        Column("pnl", "gain USD", 10, right=True, text=formatting.money, tone=formatting.tone_of_sign),
         Column("entry", "entry", 11, right=True, rank=2), Column("price", "price", 9, right=True, rank=1),
-        Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
-    ), _positions, heads.positions, heads.position),
+        Column("sector", "sector", 12, rank=1, tone=formatting.dim, fills=True),
+    ), _positions, captions.positions, captions.position),
     Screen("blotter", "3", "Blotter", "Blot", "blotter", (
-        Column("symbol", "symbol", 7), Column("side", "side", 4, tone=words.tone_of_side),
+        Column("symbol", "symbol", 7), Column("side", "side", 4, tone=formatting.tone_of_side),
         Column("quantity", "shares", 7, right=True), Column("when", "tif", 3, rank=1),
         Column("reference", "reference", 10, right=True), Column("filled", "filled", 7, right=True),
         Column("price", "price", 10, right=True),
         Column("against_bps", "bps", 7, right=True),
-        Column("state", "state", 11, text=words.marked, tone=words.tone_of_word),
-        Column("notional_usd", "notional USD", 13, right=True, rank=2, text=words.money),
+        Column("state", "state", 11, text=formatting.marked, tone=formatting.tone_of_word),
+        Column("notional_usd", "notional USD", 13, right=True, rank=2, text=formatting.money),
         Column("reason", "reason", 10, rank=1, fills=True),
-    ), _blotter, heads.blotter, heads.order),
+    ), _blotter, captions.blotter, captions.order),
     Screen("signals", "4", "Signals", "Sig", "signals", (
         Column("rank", "rank", 5, right=True), Column("symbol", "symbol", 7),
-        Column("score", "score", 11, right=True), Column("z", "z", 7, right=True, text=words.z),
-        Column("change", "change", 7, right=True, text=words.z), Column("held", "held", 7, right=True),
+        Column("score", "score", 11, right=True), Column("z", "z", 7, right=True, text=formatting.z),
+        Column("change", "change", 7, right=True, text=formatting.z), Column("held", "held", 7, right=True),
         Column("target", "target", 7, right=True),
-        Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1, text=words.z),
-        Column("sector", "sector", 12, rank=1, tone=words.dim, fills=True),
-    ), _signals, heads.signals, heads.signal),
+        Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1, text=formatting.z),
+        Column("sector", "sector", 12, rank=1, tone=formatting.dim, fills=True),
+    ), _signals, captions.signals, captions.signal),
     Screen("risk", "5", "Risk", "Risk", "tripwires", (
-        Column("name", "check", 17), Column("tripped", "state", 9, text=words.marked, tone=words.tone_of_word),
-        Column("value", "value", 10, right=True, text=words.figure),
+        Column("name", "check", 17), Column("tripped", "state", 9, text=formatting.marked, tone=formatting.tone_of_word),
+        Column("value", "value", 10, right=True, text=formatting.figure),
         Column("limit", "limit", 7, right=True),
-        Column("used", "of the limit", 15, text=words.used, tone=words.tone_of_used),
+        Column("used", "of the limit", 15, text=formatting.used, tone=formatting.tone_of_used),
         Column("action", "does", 6), Column("last_trip", "last trip", 10, rank=1),
-        Column("detail", "what", 20, rank=1, fills=True, tone=words.dim),
-    ), _risk, heads.risk, heads.check),
+        Column("detail", "what", 20, rank=1, fills=True, tone=formatting.dim),
+    ), _risk, captions.risk, captions.check),
     Screen("jobs", "6", "Jobs", "Jobs", "jobs", (
-        Column("job", "job", 17), Column("status", "status", 11, text=words.marked, tone=words.tone_of_word),
-        Column("started", "at UTC", 8, text=words.clock_time), Column("seconds", "seconds", 7, right=True),
+        Column("job", "job", 17), Column("status", "status", 11, text=formatting.marked, tone=formatting.tone_of_word),
+        Column("started", "at UTC", 8, text=formatting.clock_time), Column("seconds", "seconds", 7, right=True),
         Column("attempts", "tries", 5, right=True, rank=1), Column("summary", "what it said", 20, fills=True),
-    ), _jobs, heads.jobs, heads.job),
+    ), _jobs, captions.jobs, captions.job),
     Screen("data", "7", "Data", "Data", "data", (
-        Column("asof", "asof", 10), Column("status", "status", 8, text=words.marked, tone=words.tone_of_word),
+        Column("asof", "asof", 10), Column("status", "status", 8, text=formatting.marked, tone=formatting.tone_of_word),
         Column("names", "scored", 6, right=True), Column("expected", "of", 6, right=True),
-        Column("snapshot", "snapshot", 12, text=words.short_hash, tone=words.dim),
+        Column("snapshot", "snapshot", 12, text=formatting.short_hash, tone=formatting.dim),
         Column("version", "version", 7, right=True, rank=1), Column("reasons", "why", 14, fills=True),
-    ), _data, heads.data),
-    Screen("bundle", "8", "Bundle", "Bund", "bundle", FACTS, _bundle, heads.bundle, heads.fact_in_full, "section"),
+    ), _data, captions.data),
+    Screen("bundle", "8", "Bundle", "Bund", "bundle", FACTS, _bundle, captions.bundle, captions.fact_in_full, "section"),
     Screen("logs", "9", "Logs", "Logs", "logs", (
-        Column("at", "at UTC", 14, text=words.day_and_time), Column("level", "level", 6, text=words.marked,
-                                                                    tone=words.tone_of_word),
+        Column("at", "at UTC", 14, text=formatting.day_and_time), Column("level", "level", 6, text=formatting.marked,
+                                                                    tone=formatting.tone_of_word),
         Column("source", "source", 17), Column("text", "what", 30, fills=True),
-    ), _logs, heads.logs, heads.log_line),
+    ), _logs, captions.logs, captions.log_line),
     Screen("reconciliation", "0", "Reconcile", "Rec", "reconciliation", (
         Column("session", "session", 10), Column("job", "when", 17),
-        Column("status", "result", 10, text=words.marked, tone=words.tone_of_word),
+        Column("status", "result", 10, text=formatting.marked, tone=formatting.tone_of_word),
         Column("positions", "positions", 9, right=True, rank=2),
-        Column("cash", "cash USD", 13, right=True, text=words.money),
-        Column("equity", "equity USD", 13, right=True, rank=1, text=words.money),
+        Column("cash", "cash USD", 13, right=True, text=formatting.money),
+        Column("equity", "equity USD", 13, right=True, rank=1, text=formatting.money),
         Column("notes", "differences", 11, fills=True),
-    ), _reconciliation, heads.reconciliation, heads.notes),
+    ), _reconciliation, captions.reconciliation, captions.notes),
     Screen("performance", "p", "Performance", "Perf", "performance", (
-        Column("session", "session", 10), Column("paper_nav", "paper NAV", 12, right=True, text=words.money),
-        Column("real_nav", "real NAV", 12, right=True, text=words.money),
-        Column("restated_nav", "restated", 12, right=True, rank=2, text=words.money),
-        Column("pnl", "gain USD", 11, right=True, text=words.money, tone=words.tone_of_sign),
-        Column("return", "return", 7, right=True, tone=words.tone_of_sign),
-        Column("drawdown", "below top", 9, right=True, tone=words.dim),
+        Column("session", "session", 10), Column("paper_nav", "paper NAV", 12, right=True, text=formatting.money),
+        Column("real_nav", "real NAV", 12, right=True, text=formatting.money),
+        Column("restated_nav", "restated", 12, right=True, rank=2, text=formatting.money),
+        Column("pnl", "gain USD", 11, right=True, text=formatting.money, tone=formatting.tone_of_sign),
+        Column("return", "return", 7, right=True, tone=formatting.tone_of_sign),
+        Column("drawdown", "below top", 9, right=True, tone=formatting.dim),
         Column("gross", "gross", 8, right=True, rank=1), Column("net", "net", 7, right=True, rank=1),
         Column("costs", "real costs", 10, right=True, rank=1),
-    ), _performance, heads.performance, charts=(charts.value, charts.drawdown)),
+    ), _performance, captions.performance, charts=(charts.value, charts.drawdown)),
 )  # fmt: skip
 
 
 def _usd(key: str, rank: int = 0, title: str = "") -> Column:
-    return Column(key, title or key, 10, right=True, rank=rank, text=words.gain, tone=words.tone_of_gain)
+    return Column(key, title or key, 10, right=True, rank=rank, text=formatting.gain, tone=formatting.tone_of_gain)
 
 
-TRACE = Screen("trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, heads.trace, heads.fact_in_full, "section", above="blotter")
+TRACE = Screen(
+    "trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, captions.trace, captions.fact_in_full, "section", above="blotter"
+)
 DEEPER: tuple[Screen, ...] = (
     TRACE,
     Screen("attribution", "a", "Attribution", "Attr", "attribution", (
         Column("session", "session", 10), _usd("total"), _usd("market"), _usd("selection"), _usd("style"),
         _usd("sector", 1), _usd("costs"), _usd("rounding", 2), _usd("refused orders", 2, "refused"), _usd("skips", 2),
-    ), _attribution, heads.attribution, heads.attributed, charts=(charts.parts,), above="performance"),
+    ), _attribution, captions.attribution, captions.attributed, charts=(charts.parts,), above="performance"),
     Screen("life", "m", "The model's life", "Life", "expectation", (
         Column("figure", "figure", 9), Column("sessions", "sessions", 8, right=True),
-        *(Column(key, title, 9, right=True, text=words.figure) for key, title in (
+        *(Column(key, title, 9, right=True, text=formatting.figure) for key, title in (
             ("live", "lived"), ("low", "low 5 %"), ("median", "median"), ("high", "high 95 %"))),
-        Column("verdict", "verdict", 9, text=words.marked, tone=words.tone_of_word, fills=True),
-    ), _life, heads.life, charts=(charts.rank_ic, charts.cost), above="performance"),
+        Column("verdict", "verdict", 9, text=formatting.marked, tone=formatting.tone_of_word, fills=True),
+    ), _life, captions.life, charts=(charts.rank_ic, charts.cost), above="performance"),
     Screen("drift", "d", "Drift", "Drift", "drift", (
-        Column("name", "what", 30, fills=True), Column("psi", "PSI", 9, right=True, text=words.figure),
-        Column("limit", "limit", 9, right=True, text=words.figure),
-        Column("used", "of the limit", 15, text=words.used, tone=words.tone_of_used),
-        Column("verdict", "verdict", 12, text=words.marked, tone=words.tone_of_word),
-    ), _drift, heads.drift, above="performance"),
+        Column("name", "what", 30, fills=True), Column("psi", "PSI", 9, right=True, text=formatting.figure),
+        Column("limit", "limit", 9, right=True, text=formatting.figure),
+        Column("used", "of the limit", 15, text=formatting.used, tone=formatting.tone_of_used),
+        Column("verdict", "verdict", 12, text=formatting.marked, tone=formatting.tone_of_word),
+    ), _drift, captions.drift, above="performance"),
 )  # fmt: skip
 
 BY_NAME = {screen.name: screen for screen in (*SCREENS, *DEEPER)}

@@ -14,12 +14,12 @@ from appliance.controls.tripwires import Action
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.snapshots import Snapshot
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
-from appliance.status.attendance import keys_reason
 from appliance.status.health import Verdict, assess
+from appliance.status.upkeep import keys_reason
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from appliance.views import bundle as bundles
-from appliance.views import checks, runs
+from appliance.views import bundle_facts as bundles
+from appliance.views import runs, tripwire_checks
 from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, Calendar
@@ -218,7 +218,7 @@ def overview(
         concerns.append(expiring)
     if behind:
         concerns.append(f"the newest scores are of {asof}, {behind} sessions behind the last close")
-    checked = checks.checks(ledger, session).rows if session else ()
+    checked = tripwire_checks.checks(ledger, session).rows if session else ()
     held, values = snapshots.latest(ledger), nav.history(ledger, date.max, CURVE_SESSIONS)
     start = snapshots.first(ledger)
     last = values[-1] if values else None

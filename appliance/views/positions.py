@@ -8,7 +8,7 @@ from decimal import Decimal
 from appliance.ledger import Ledger, snapshots, targets
 from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.targets import TargetRow
-from appliance.views import orders
+from appliance.views import blotter
 from appliance.views.view import Row, View, percent
 from execution.brokers.base import Position
 
@@ -28,7 +28,7 @@ def positions(ledger: Ledger, session: date | None = None) -> View:
     aimed = {row.symbol: row for row in targets.load(ledger, held.session)}
     by_symbol = {position.symbol: position for position in held.positions}
     names = sorted({*by_symbol, *(name for name, row in aimed.items() if row.weight)})
-    sent = orders.by_symbol(ledger, held.session)
+    sent = blotter.by_symbol(ledger, held.session)
     rows = tuple(
         {**_row(name, by_symbol.get(name), aimed.get(name), bool(aimed), held.equity), "client_order_id": sent.get(name)} for name in names
     )

@@ -23,8 +23,8 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.ledger_source import LedgerSource
 from appliance.tui.screens import BY_NAME
-from appliance.tui.source import LedgerSource
 from tests.fakes.screens import ORDER, STATES, StoppedClock, build_devices
 
 SMALL, LARGE = (80, 24), (120, 40)

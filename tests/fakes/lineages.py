@@ -24,7 +24,7 @@ import trainer.lineage.retrain as retraining
 import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.storage.base import FolderStore
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.inference import predict

@@ -16,13 +16,13 @@ from appliance.context import Deps
 from appliance.controls.latch import FILE_NAME, Latch
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
-from appliance.jobs.running import Entry, run_job
+from appliance.jobs.runner import Entry, run_job
 from appliance.jobs.trade import trade
 from appliance.ledger import choices, intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
-from appliance.orders.agreement import begin
+from appliance.orders.reconciliation import begin
 from appliance.safety import escalation
 from appliance.safety.halt import halt, halt_name
 from appliance.schedule.job import JobReport, JobStatus

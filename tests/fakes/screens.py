@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.ledger import Ledger
 from appliance.tui.demo import build
-from appliance.tui.demo.files import write_latch
+from appliance.tui.demo.state_files import write_latch
 
 NOW = datetime(2026, 3, 12, 20, 25, tzinfo=UTC)
 STATES = ("normal", "halted", "empty", "stale", "error")

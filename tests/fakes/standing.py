@@ -21,13 +21,13 @@ from appliance.config import ApplianceConfig, StoresConfig
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.controls.machine import FixedMachine, Machine
-from appliance.jobs.running import run_job
-from appliance.jobs.table import ENTRIES
+from appliance.jobs.registry import ENTRIES
+from appliance.jobs.runner import run_job
 from appliance.ledger import Ledger, choices, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
-from appliance.orders.agreement import begin
+from appliance.orders.reconciliation import begin
 from appliance.schedule.job import JobReport
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs

@@ -100,7 +100,7 @@ def patient(well: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pati
     shutil.copytree(well, tmp_path / "well")
     path = tmp_path / "well/device/config.yml"
     path.write_text(path.read_text().replace(str(well), str(tmp_path / "well")))
-    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: hash(folder.name))
+    monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: hash(folder.name))
     found = Patient(StateFolder(tmp_path / "well/device"), tmp_path / "well/credentials", NOW, lambda: NOW)
     return replace(found, machine=Still(), unsynchronised=lambda: "", skew=lambda *_: 0.0)
 
@@ -279,9 +279,9 @@ def test_the_backups(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("backup", edit(patient, backup={"to": ""}))[0] is State.WARN
     place = patient.folder.root.parent / "elsewhere"
     good = edit(patient, backup={"to": str(place)})
-    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: 1)
+    monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: 1)
     assert "on the disk that holds the ledger" in look("backup", good)[1]
-    monkeypatch.setattr("appliance.doctor.inside._disk", lambda folder: hash(folder.name))
+    monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: hash(folder.name))
     paper = on_paper(good, real=NOW)
     object.__setattr__(paper, "config", paper.config.model_copy(update={"backup": good.config.backup}))
     assert look("backup", paper)[0] is State.WARN  # months old, by the machine's clock

@@ -122,7 +122,7 @@ def test_an_unclean_reconcile_keeps_the_latch_closed(trading: tuple[Workbench, d
     def broken(*_: object) -> None:
         raise ReconBreak("10 shares of GABC are at the broker and in no book")
 
-    monkeypatch.setattr("appliance.orders.agreement.agree", broken)
+    monkeypatch.setattr("appliance.orders.reconciliation.agree", broken)
     monkeypatch.setattr("appliance.jobs.reconcile.agree", broken)
     done = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
     assert done.code == 4 and "10 shares of GABC" in done.err

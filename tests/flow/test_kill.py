@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.commands import safety
+from appliance.commands import halt_and_rearm
 from appliance.runtime.device import opened
 from appliance.schedule.timetable import TIMETABLE
 from signals.errors import Locked
@@ -165,8 +165,8 @@ def test_a_request_that_the_process_at_work_never_saw_is_carried_out_by_the_halt
             raise Locked("another process is at work")
         return opened(*arguments, **options)
 
-    monkeypatch.setattr(safety, "opened", at_work_still)
-    monkeypatch.setattr(safety, "TAKEN_SECONDS", 0.2)
+    monkeypatch.setattr(halt_and_rearm, "opened", at_work_still)
+    monkeypatch.setattr(halt_and_rearm, "TAKEN_SECONDS", 0.2)
     assert bench("halt", "--reason", "from the shell").code == 0
     assert (bench.state / "HALT").exists() is (turns > 1)
     assert "from the shell" in bench("status", "--json").json["latch"]

@@ -17,7 +17,7 @@ import pytest
 from appliance.bundles.pull import pull_data
 from appliance.market.store import Market
 from appliance.schedule.timetable import JOBS
-from appliance.storage.base import FolderStore
+from appliance.storage.published_store import FolderStore
 from appliance.system.clock import VirtualClock
 from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES

@@ -23,9 +23,9 @@ from appliance.bundles.store import BundleStore
 from appliance.jobs.pull import pull
 from appliance.runtime.device import opened
 from appliance.schedule.job import JobReport
-from appliance.storage.base import FolderStore
 from appliance.storage.download import PART, bring
-from appliance.storage.s3 import S3Store
+from appliance.storage.published_bucket import S3Store
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
 from signals.bundle.dataset import signature_name

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.backup.vault import FolderVault
 from appliance.bundles.pull import pull_bundle
-from appliance.storage.base import FolderStore
+from appliance.storage.published_store import FolderStore
 from signals.errors import BundleRefused, StoreUnreachable
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

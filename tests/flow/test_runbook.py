@@ -11,11 +11,11 @@ import typer
 import yaml
 
 from appliance.backup.restore import HALT_NAME as RESTORED
-from appliance.commands.line import app
+from appliance.commands.command_line import app
 from appliance.controls.tripwires import TRIPWIRES, Action
 from appliance.daemon.life import CLOCK
-from appliance.jobs.room import DISK
-from appliance.orders.rebuilding import HALT_NAME as REBUILT
+from appliance.jobs.disk_space import DISK
+from appliance.orders.ledger_rebuild import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES
 from appliance.schedule.absence import ABSENT
 

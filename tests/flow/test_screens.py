@@ -12,7 +12,7 @@ from appliance.system.clock import SystemClock
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner
 from appliance.tui.dialogs import TypedScreen
-from appliance.tui.source import LedgerSource
+from appliance.tui.ledger_source import LedgerSource
 from tests.flow.test_daemon import Rehearsal, rehearsal
 
 __all__ = ["rehearsal"]  # the fixture

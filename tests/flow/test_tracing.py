@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 
 from appliance.bundles.slots import Slot
-from appliance.views.bundle import BESIDE
+from appliance.views.bundle_facts import BESIDE
 from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench

@@ -193,7 +193,7 @@ def test_working_orders_are_cancelled_before_the_program_goes_or_it_stays() -> N
     (halting,) = (task for task in uninstalling() if task.get("register") == "__halted")
     words = re.search(r"search\('(.+)'\)", halting["failed_when"])
     assert words is not None and "cancelled | bool" in halting["failed_when"]
-    source = (ROOT / "appliance/commands/safety.py").read_text(encoding="utf-8")
+    source = (ROOT / "appliance/commands/halt_and_rearm.py").read_text(encoding="utf-8")
     done = (
         "Working orders were cancelled and the halt is recorded.",
         "Another process is at work: it was asked to cancel its orders, and can send no new ones.",

@@ -19,7 +19,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
-from appliance.orders.agreement import accept_break, fetch, oldest
+from appliance.orders.reconciliation import accept_break, fetch, oldest
 from execution.brokers.base import Acked, Submission
 from execution.orders import BrokerOrder, Intent, OrderStatus
 from execution.reconcile import Difference

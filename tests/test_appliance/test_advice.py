@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
-from appliance.commands.line import app as appliance
+from appliance.commands.command_line import app as appliance
 from execution.exchange.__main__ import app as exchange
 from signals.code_version import code_version
 from trainer.__main__ import app as trainer

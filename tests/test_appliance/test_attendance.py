@@ -13,7 +13,7 @@ from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
-from appliance.status.attendance import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
+from appliance.status.upkeep import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, only_daemon
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
@@ -95,7 +95,7 @@ def say(bench: Workbench, addresses: int) -> None:
 
 
 def test_a_device_at_a_broker_without_a_daemon_is_down(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.commands.state._calendar", lambda folder, day: CALENDAR)
+    monkeypatch.setattr("appliance.commands.status._calendar", lambda folder, day: CALENDAR)
     found = bench("status")
     assert found.code == 3
     assert "no daemon runs" in found.out and "systemctl start appliance" in found.out
@@ -105,7 +105,7 @@ def test_a_device_at_a_broker_without_a_daemon_is_down(bench: Workbench, monkeyp
 def test_a_device_without_an_address_for_alerts_is_degraded(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, addresses: int, code: int
 ) -> None:
-    monkeypatch.setattr("appliance.commands.state._calendar", lambda folder, day: CALENDAR)
+    monkeypatch.setattr("appliance.commands.status._calendar", lambda folder, day: CALENDAR)
     say(bench, addresses)
     with only_daemon(StateFolder(bench.state)):
         found = bench("status")
@@ -116,7 +116,7 @@ def test_a_device_without_an_address_for_alerts_is_degraded(
 def test_keys_that_end_soon_and_missed_sessions_degrade(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
     recent = xnys(now.date() - timedelta(days=12), now.date() + timedelta(days=5))
-    monkeypatch.setattr("appliance.commands.state._calendar", lambda folder, day: recent)
+    monkeypatch.setattr("appliance.commands.status._calendar", lambda folder, day: recent)
     say(bench, 1)
     folder = StateFolder(bench.state)
     (folder.root / "latch.json").unlink()

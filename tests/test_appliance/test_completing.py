@@ -16,8 +16,8 @@ from appliance.bundles.pull import is_current, pull_data
 from appliance.config import StoresConfig
 from appliance.market.store import Market
 from appliance.market.vendor_sessions import Completed, complete
-from appliance.storage.base import FolderStore
-from appliance.storage.published import published
+from appliance.storage.published_sources import published
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys
 from execution.exchange.api.exchange import Exchange

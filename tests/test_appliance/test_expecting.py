@@ -17,13 +17,13 @@ import pytest
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
-from appliance.monitoring import daily
+from appliance.monitoring import session_monitoring
 from appliance.monitoring.drift import document
 from appliance.monitoring.expectation import GONE, STANDS, bands, life_of, observed, series_of, verdict
 from appliance.reports import watching as parts
-from appliance.reports.fans import Panel, fans
+from appliance.reports.fan_charts import Panel, fans
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.views import watching as views
+from appliance.views import model_monitoring as views
 from execution.yardstick import lived
 from signals.bundle import Role
 from signals.errors import BundleRefused
@@ -212,18 +212,18 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
 @contextmanager
 def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     told: list[str] = []
-    monkeypatch.setattr(daily, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
+    monkeypatch.setattr(session_monitoring, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
     yield told
 
 
 def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     with telling(monkeypatch) as told:
-        daily.tell_if_gone(DAYS.days[301], deps, None)
-        daily.tell_if_gone(DAYS.days[301], deps, gone)
+        session_monitoring.tell_if_gone(DAYS.days[301], deps, None)
+        session_monitoring.tell_if_gone(DAYS.days[301], deps, gone)
         assert len(told) == 1 and told[0].startswith(GONE)
         record(deps, DAYS.days[301], expectation=gone)
-        daily.tell_if_gone(DAYS.days[302], deps, gone)
+        session_monitoring.tell_if_gone(DAYS.days[302], deps, gone)
         assert len(told) == 1
 
 

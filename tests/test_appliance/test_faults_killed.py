@@ -21,7 +21,7 @@ from appliance.controls.latch import Latch
 from appliance.ledger import intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import IntentState
-from appliance.orders import agreement, recovery, submission, tracking
+from appliance.orders import reconciliation, recovery, submission, tracking
 from appliance.safety.halt import halt
 from appliance.system.durable_files import DurableFs
 from execution.brokers.alpaca import AlpacaBroker
@@ -215,7 +215,7 @@ def test_killed_in_mid_reconcile_the_agreement_is_recorded_once_and_whole(open_s
     scene.doomed.to("16:20")
 
     def work() -> None:
-        agreement.fills.add = dying_after(agreement.fills.add)  # type: ignore[attr-defined]
+        reconciliation.fills.add = dying_after(reconciliation.fills.add)  # type: ignore[attr-defined]
         scene.doomed.run("reconcile_close")
 
     killed(work)

@@ -30,7 +30,7 @@ def test_importing_every_module_of_the_device_loads_no_learner() -> None:
     assert not found & set(LEARNERS)
 
 
-@pytest.mark.parametrize("module", ["appliance.jobs.score", "appliance.jobs.plan", "appliance.commands.line"])
+@pytest.mark.parametrize("module", ["appliance.jobs.score", "appliance.jobs.plan", "appliance.commands.command_line"])
 def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str) -> None:
     found = loaded(f"import {module}")
     assert not found & {*LEARNERS, *FRAMES}
@@ -41,5 +41,5 @@ def test_the_clock_of_the_system_is_asked_in_one_place() -> None:
     guilty = [
         str(path) for path in (ROOT / "appliance").rglob("*.py") if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
     ]
-    persons, daemons = ["failing.py", "keeping.py", "kill_switch.py", "safety.py", "state.py"], ["log.py", "time_sync.py"]
-    assert sorted(Path(name).name for name in guilty) == sorted(persons + daemons)
+    persons = ["halt_and_rearm.py", "kill_switch.py", "ledger_backups.py", "status.py", "unit_failure.py"]
+    assert sorted(Path(name).name for name in guilty) == sorted([*persons, "log.py", "time_sync.py"])

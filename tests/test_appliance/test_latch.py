@@ -306,8 +306,8 @@ def test_nothing_but_a_person_s_command_and_a_replay_s_own_folder_opens_the_latc
                 openers.add((path.relative_to(ROOT / "appliance").as_posix(), ast.unparse(node.func)))
     assert openers == {
         ("commands/setup.py", "device.latch.arm"),
-        ("commands/safety.py", "device.latch.rearm"),
-        ("commands/safety.py", "halts.rearm"),  # the ledger's record of it
+        ("commands/halt_and_rearm.py", "device.latch.rearm"),
+        ("commands/halt_and_rearm.py", "halts.rearm"),  # the ledger's record of it
         ("runtime/replay.py", "device.latch.arm"),
-        ("tui/demo/day.py", "halts.rearm"),  # an invented ledger in a temporary folder; its latch is never read
+        ("tui/demo/session.py", "halts.rearm"),  # an invented ledger in a temporary folder; its latch is never read
     }

@@ -15,8 +15,8 @@ import pytest
 
 from appliance.bundles.pull import DataPull, pull_data
 from appliance.market.store import Market
-from appliance.storage.base import FolderStore
-from appliance.storage.published import published
+from appliance.storage.published_sources import published
+from appliance.storage.published_store import FolderStore
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action

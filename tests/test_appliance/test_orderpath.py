@@ -20,16 +20,16 @@ from appliance.ledger import broker_orders, choices, fills, intents, meta, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orders import OrderPath, agreement, windows
-from appliance.orders.agreement import LAST, accept, agree, begin
+from appliance.orders import OrderPath, reconciliation, sending_windows
 from appliance.orders.batch import send
 from appliance.orders.conservation import conserve, exposed
-from appliance.orders.desk import open_desk
-from appliance.orders.leftovers import add_follow_ups
-from appliance.orders.rebuilding import rebuild
+from appliance.orders.ledger_rebuild import rebuild
+from appliance.orders.pretrade_context import open_desk
+from appliance.orders.reconciliation import LAST, accept, agree, begin
 from appliance.orders.recovery import recover
 from appliance.orders.submission import settle, submit
 from appliance.orders.tracking import adopt, track
+from appliance.orders.unfilled_orders import add_follow_ups
 from appliance.schedule.job import JobStatus
 from execution.brokers.base import Submission, Unknown
 from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
@@ -107,16 +107,16 @@ def send_one(path: OrderPath, symbol: str) -> JournalEntry:
     ],
 )
 def test_an_order_leaves_only_inside_its_window(tif: TimeInForce, clock_time: str, is_open: bool) -> None:
-    assert windows.is_open(tif, CALENDAR.session(D), MARGIN, at(clock_time)) is is_open
+    assert sending_windows.is_open(tif, CALENDAR.session(D), MARGIN, at(clock_time)) is is_open
 
 
 def test_windows_move_with_the_session() -> None:
     """An early close at 13:00, and the Monday after the clocks changed: 09:30 New York is an hour earlier in UTC."""
     year = xnys(D.replace(month=1, day=2), D.replace(month=12, day=31))
     early = year.session(D.replace(month=11, day=29))
-    assert windows.window(TimeInForce.CLS, early, MARGIN)[1] == early.close - timedelta(minutes=11)
+    assert sending_windows.window(TimeInForce.CLS, early, MARGIN)[1] == early.close - timedelta(minutes=11)
     before, after = (year.session(day) for day in (D.replace(day=8), D.replace(day=11)))
-    opens = [windows.window(TimeInForce.OPG, session, MARGIN)[1].strftime("%H:%M") for session in (before, after)]
+    opens = [sending_windows.window(TimeInForce.OPG, session, MARGIN)[1].strftime("%H:%M") for session in (before, after)]
     assert opens == ["14:27", "13:27"]
 
 
@@ -691,7 +691,7 @@ def test_a_book_may_begin_in_the_calendars_first_session(life: Rehearsal) -> Non
     choices.decide(path.ledger, life.broker.held, choices.Choice.ADOPTED, "test", life.clock.now())
     begin(path, CALENDAR.days[0], Phase.CLOSE)
     assert agree(path, CALENDAR.days[0], Phase.CLOSE).notes == ()
-    assert agreement.LAST == LAST
+    assert reconciliation.LAST == LAST
     path.ledger.close()
     deps.close()
 

@@ -17,13 +17,13 @@ import duckdb
 import pytest
 
 from appliance.bundles.pull import is_current, pull_data
-from appliance.market import superseded
+from appliance.market import publication_differences
 from appliance.market.snapshot import CompletedSession, Snapshot
 from appliance.market.store import Market
 from appliance.market.vendor_record import Told, ToldBar, keep, read
 from appliance.market.vendor_sessions import Completed, complete
-from appliance.storage.base import FolderStore
-from appliance.storage.published import published
+from appliance.storage.published_sources import published
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import DailyBar
 from execution.exchange.api.exchange import Exchange
@@ -269,7 +269,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
         new = market.snapshot()
         assert old is not None and new is not None and new.manifest_id == manifest.snapshot_id
         assert new.completed == old.completed[-len(done.derived) :]  # the same records, over another manifest
-        assert superseded.differences(market.connection()) == ()
+        assert publication_differences.differences(market.connection()) == ()
 
 
 def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_anew(
@@ -286,7 +286,7 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
     with opened(world, folder) as market:
         before = rows_of(market, last)
         manifest = take(market, tmp_path / "newer" / "data", folder)
-        noted = superseded.differences(market.connection())
+        noted = publication_differences.differences(market.connection())
         assert {one.session: one.symbols for one in noted} == {day: (symbol,) for day, symbol in changed}
         assert noted[1].sentence() == f"{last}: 1 names (FRESH)"
         done = fill(market, Silent(), manifest, world, folder)
@@ -312,10 +312,10 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
     with opened(world, folder) as market:
         take(market, tmp_path / "newer" / "data", folder)
     with opened(world, folder) as market:
-        assert [one.session for one in superseded.differences(market.connection())] == [last]
-        superseded.forget(market.connection())
+        assert [one.session for one in publication_differences.differences(market.connection())] == [last]
+        publication_differences.forget(market.connection())
     with opened(world, folder) as market:
-        assert superseded.differences(market.connection()) == ()
+        assert publication_differences.differences(market.connection()) == ()
 
 
 # -- killed, spoilt, refused ------------------------------------------------------------------------------------

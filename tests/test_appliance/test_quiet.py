@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from appliance.commands.line import app
+from appliance.commands.command_line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.maintenance_window import busy_until
@@ -71,7 +71,7 @@ def test_a_schedule_through_the_day_is_busy_through_the_day() -> None:
 def test_the_command_answers_by_the_devices_own_clock(hour: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange of a rehearsal owns the time; exit code 5 says not now, and until when."""
     moment = new_york(NORMAL, hour, 15)
-    monkeypatch.setattr("appliance.commands.updating.ExchangeTime.now", lambda self: moment)
+    monkeypatch.setattr("appliance.commands.may_update.ExchangeTime.now", lambda self: moment)
     (tmp_path / "config.yml").write_text("{}")
     with Ledger(tmp_path / "ledger.sqlite") as ledger, ledger.transaction():
         for job in ("trade", "confirm"):

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.bundles.pull import DataPull, pull_data
 from appliance.market.store import Market
-from appliance.storage.base import FolderStore
+from appliance.storage.published_store import FolderStore
 from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.dataset import load_actions, read_manifest

@@ -25,8 +25,8 @@ from appliance.jobs.trade import trade
 from appliance.ledger import activities, intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import MOVES, IntentState
-from appliance.orders import agreement, batch, leftovers, recovery, resolution, submission, turns
-from appliance.orders.path import OrderPath
+from appliance.orders import batch, reconciliation, recovery, resolution, send_sequence, submission, unfilled_orders
+from appliance.orders.order_path import OrderPath
 from execution.brokers.base import Refused, Unknown
 from execution.orders import IntentKey
 from signals.errors import BrokerUnreachable
@@ -220,7 +220,7 @@ def a_crash_means_it_was_never_sent(patch: Patch) -> None:
 
 
 def read_an_error_as_flat(patch: Patch) -> None:
-    real = agreement.fetch
+    real = reconciliation.fetch
 
     def fetch(path: OrderPath, since: Any) -> Any:
         class Flat:
@@ -235,7 +235,7 @@ def read_an_error_as_flat(patch: Patch) -> None:
 
         return real(replace(path, broker=Flat()), since)  # type: ignore[arg-type]
 
-    patch.setattr(agreement, "fetch", fetch)
+    patch.setattr(reconciliation, "fetch", fetch)
 
 
 def ignore_the_latch(patch: Patch) -> None:
@@ -253,7 +253,7 @@ def follow_up_with_the_whole_order(patch: Patch) -> None:
 
 
 def open_before_the_close_is_filled(patch: Patch) -> None:
-    patch.setattr(turns, "_may_follow", lambda path, plan, entry: True)
+    patch.setattr(send_sequence, "_may_follow", lambda path, plan, entry: True)
 
 
 def book_activities_again(patch: Patch) -> None:
@@ -294,7 +294,7 @@ def use_up_buying_power_that_is_there(patch: Patch) -> None:
 
 
 def follow_up_what_was_filled(patch: Patch) -> None:
-    real = leftovers.add_follow_ups
+    real = unfilled_orders.add_follow_ups
 
     def add(path: OrderPath, session: Any) -> Any:
         for entry in intents.of_session(path.ledger, session):

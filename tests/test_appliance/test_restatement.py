@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from appliance.bundles.feature_record import FeatureRecord
-from appliance.monitoring.restatement import compare
+from appliance.monitoring.feature_restatement import compare
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from tests.fakes.device import Workbench

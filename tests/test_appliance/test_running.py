@@ -15,7 +15,7 @@ import pytest
 
 from appliance.context import Deps
 from appliance.controls.latch import Latch
-from appliance.jobs.running import Entry, honour_halt_request, run_job
+from appliance.jobs.runner import Entry, honour_halt_request, run_job
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ledger.database import Value
 from appliance.safety.escalation import complete

@@ -13,8 +13,8 @@ from appliance.ledger import choices, plans, snapshots
 from appliance.ledger.choices import Choice
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
-from appliance.orders.agreement import agree, begin, undecided
-from appliance.orders.path import OTHER_DEVICE
+from appliance.orders.order_path import OTHER_DEVICE
+from appliance.orders.reconciliation import agree, begin, undecided
 from appliance.schedule.job import JobStatus
 from appliance.system.clock import VirtualClock
 from execution.brokers.base import Activity

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.commands.failing import MESSAGES
+from appliance.commands.unit_failure import MESSAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"

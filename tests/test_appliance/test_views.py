@@ -15,7 +15,7 @@ from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
-from appliance.views import bundle, checks, orders, performance, positions, runs, signals
+from appliance.views import blotter, bundle_facts, performance, positions, runs, signal_table, tripwire_checks
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
 from signals.scoring.scores import Scores, blend
@@ -66,7 +66,7 @@ def test_drift_is_what_is_held_minus_what_is_aimed_at(ledger: Ledger) -> None:
 def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: str, used: float | None) -> None:
     """A check from below counts from the whole: coverage of 96 % uses 4 of the 5 points that may be missing."""
     row = TripwireRow(D, name, value, limit, "halt", False, "", AT)
-    found = checks.used_share(row)
+    found = tripwire_checks.used_share(row)
     assert found == pytest.approx(used) if used is not None else found is None
 
 
@@ -79,7 +79,7 @@ def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
         job_runs.finish(ledger, JobReport("plan", day, JobStatus.DONE, ""), AT)
         tripwires.save(ledger, TripwireRow(day, "NET", "0.05" if tripped else "0.01", "0.04", "refuse", tripped, "", AT))
     tripwires.save(ledger, TripwireRow(D, "GROSS", "1.1", "1.02", "refuse", True, "", AT))
-    first, second = checks.checks(ledger, D).rows
+    first, second = tripwire_checks.checks(ledger, D).rows
     assert (first["name"], first["tripped"]) == ("GROSS", "TRIPPED")
     assert (second["name"], second["last_trip"], second["history"]) == ("NET", "2026-03-11", [0.05, 0.01])
 
@@ -115,7 +115,7 @@ def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledge
 
 def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hindsight_one() -> None:
     """+1.0 % a year at gross 0.5 is 2 % for each unit of gross; the decile book's 7.1 % is hindsight."""
-    from appliance.views.bundle import BundleFacts
+    from appliance.views.bundle_facts import BundleFacts
 
     hindsight = {"capacity": {"net_of_spread_annual": 0.071}}
     book = {"policy_book": {"annual_return": 0.010, "gross": 0.5, "t": 0.4}}
@@ -142,11 +142,11 @@ def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -
                 for rank, (symbol, score) in enumerate(zip(symbols, found, strict=True), start=1)
             ],
         )
-    assert {row["contribution"] for row in signals.signals(ledger, D).rows} == {None}
+    assert {row["contribution"] for row in signal_table.signals(ledger, D).rows} == {None}
     job_runs.begin(ledger, D, "plan", AT)
     said = {"sleeves": {"equities_xs": 0.75, "other": 0.25}}
     job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
-    rows = signals.signals(ledger, D).rows
+    rows = signal_table.signals(ledger, D).rows
     expected = blend([Scores(asof, name, symbols, np.array(values[name]), name) for name in said["sleeves"]], [3.0, 1.0]).values
     for symbol, total in zip(symbols, expected, strict=True):
         parts = [row["contribution"] for row in rows if row["symbol"] == symbol and row["contribution"] is not None]
@@ -157,7 +157,7 @@ def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -
 def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
     """SQLite itself, asked another way, gives the same prices and the same number of orders."""
     with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
-        rows = orders.blotter(ledger, D).rows
+        rows = blotter.blotter(ledger, D).rows
     other = sqlite3.connect(f"file:{device / 'ledger.sqlite'}?mode=ro", uri=True)
     expected = dict(
         other.execute(
@@ -183,13 +183,13 @@ def test_a_bundle_whose_file_was_changed_is_told(device: Path, tmp_path: Path) -
     import shutil
 
     shutil.copytree(device / "bundles", tmp_path / "bundles")
-    sound = bundle.read(tmp_path / "bundles")
+    sound = bundle_facts.read(tmp_path / "bundles")
     assert sound is not None and sound.faults == ()
     (tmp_path / "bundles" / sound.name / "evidence.json").write_text("{}")
-    changed = bundle.read(tmp_path / "bundles")
+    changed = bundle_facts.read(tmp_path / "bundles")
     assert changed is not None and changed.faults == ("evidence.json is not what the manifest names",)
     (tmp_path / "bundles" / sound.name / "manifest.json").write_text("{}")
-    edited = bundle.read(tmp_path / "bundles")
+    edited = bundle_facts.read(tmp_path / "bundles")
     assert edited is not None and "manifest.json is not what was activated" in edited.faults
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from appliance.bundles.feature_record import FeatureRecord
-from appliance.monitoring.restatement import compare
+from appliance.monitoring.feature_restatement import compare
 from signals.features.panel import FeaturePanel
 from signals.features.ranking import rank
 from signals.market.bar_rows import BarRows

@@ -13,7 +13,7 @@ import pytest
 import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, fetch_bundle, pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.storage.base import FolderStore
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence

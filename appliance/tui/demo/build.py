@@ -10,10 +10,10 @@ from random import Random
 
 from appliance.ledger import Ledger, Mode
 from appliance.system.state_folder import StateFolder
-from appliance.tui.demo.day import Day, Life, live
-from appliance.tui.demo.files import audit, calendar, write_bundle, write_keyset, write_latch, write_manifest, write_settings
-from appliance.tui.demo.market import opened
-from appliance.tui.demo.model import Watched
+from appliance.tui.demo.model_history import Watched
+from appliance.tui.demo.session import Day, Life, live
+from appliance.tui.demo.simulated_account import opened
+from appliance.tui.demo.state_files import audit, calendar, write_bundle, write_keyset, write_latch, write_manifest, write_settings
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.sessions import Calendar
 

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from appliance.tui.app import ApplianceApp, Settings
-from appliance.tui.source import LedgerSource
+from appliance.tui.ledger_source import LedgerSource
 from tests.fakes.screens import StoppedClock, build_devices
 
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from appliance.tui.arrange import Arrangement, arrange, find_symbol
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
-from appliance.tui.words import bar, in_words, tone_of_sign, used, z
+from appliance.tui.formatting import bar, in_words, tone_of_sign, used, z
+from appliance.tui.row_filter import Arrangement, arrange, find_symbol
 
 COLUMNS = (Column("symbol", "symbol", 6), Column("side", "side", 5), Column("weight", "weight", 7, right=True))
 ROWS = (

@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 
 from appliance.tui import exporting
 from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.ledger_source import Answer, Condition, LedgerSource, Question, Trouble
 from appliance.tui.screens import DEEPER, SCREENS
-from appliance.tui.source import Answer, Condition, LedgerSource, Question, Trouble
 from appliance.views.view import View
 from tests.fakes.screens import StoppedClock
 

@@ -17,8 +17,8 @@ from textual.widgets import Input, Static
 from appliance.daemon import control_socket
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
-from appliance.tui.bars import ScreenBar
 from appliance.tui.dialogs import HelpScreen, TypedScreen
+from appliance.tui.menu_bars import ScreenBar
 from appliance.views.attribution import PARTS
 
 Screens = Callable[..., ApplianceApp]

@@ -12,7 +12,7 @@ import typer
 from textual.pilot import Pilot
 from typer.testing import CliRunner
 
-from appliance.commands import reading, watching
+from appliance.commands import ledger_queries, model_monitoring
 from appliance.tui.app import ApplianceApp
 from appliance.tui.screens import BY_NAME
 
@@ -22,8 +22,8 @@ Settled = Callable[[Pilot[None]], Awaitable[None]]
 ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
 MANY = {"logs": ["--limit", "500"]}
 commands = typer.Typer()
-reading.register(commands)
-watching.register(commands)
+ledger_queries.register(commands)
+model_monitoring.register(commands)
 
 
 def printed(command: str, state: Path, *more: str) -> list[object]:

@@ -20,10 +20,10 @@ from appliance.tui import plot
 from appliance.tui.app import ApplianceApp
 from appliance.tui.charts import _between
 from appliance.tui.columns import Tone
+from appliance.tui.ledger_source import LedgerSource, Question
 from appliance.tui.plot import Chart, Line, Stroke, drawn, stroked
 from appliance.tui.said import STYLES
 from appliance.tui.screens import BY_NAME
-from appliance.tui.source import LedgerSource, Question
 from appliance.views.performance import Fan, path
 from tests.fakes.screens import StoppedClock
 

@@ -16,19 +16,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.tui import serving
+from appliance.tui import web_server
 from appliance.tui.app import ApplianceApp
 
 pytestmark = pytest.mark.anyio
 TOKEN = "t0ken-of-this-run"
 HERE = "http://127.0.0.1:8000"
-KEY = {serving.KEY_HEADER: "1"}
+KEY = {web_server.KEY_HEADER: "1"}
 Screens = Callable[..., ApplianceApp]
 
 
 @asynccontextmanager
 async def browser(app: ApplianceApp, address: str = HERE) -> AsyncIterator[httpx.AsyncClient]:
-    door = serving.door(app, TOKEN)
+    door = web_server.door(app, TOKEN)
     async with (
         door.router.lifespan_context(door),
         httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url=f"{address}/{TOKEN}") as client,

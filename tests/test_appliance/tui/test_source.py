@@ -22,9 +22,9 @@ from appliance.status.vitals import DaemonFacts, vitals
 from appliance.system.state_folder import StateFolder
 from appliance.tui.app import ApplianceApp, Settings
 from appliance.tui.banner import Banner, Level, Notice, standing
-from appliance.tui.look import coming
+from appliance.tui.ledger_source import Answer, Condition, LedgerSource, Question
+from appliance.tui.overview_pane import coming
 from appliance.tui.screens import BY_NAME
-from appliance.tui.source import Answer, Condition, LedgerSource, Question
 from appliance.views.overview import DaemonState
 from execution.brokers.base import Account, Position
 from tests.fakes.exchange import exchange, serving

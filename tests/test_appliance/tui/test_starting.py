@@ -22,7 +22,7 @@ from textual.pilot import Pilot
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.tui.app import ApplianceApp
-from appliance.tui.demo.day import LIMITS
+from appliance.tui.demo.session import LIMITS
 
 MEGABYTES = 80
 TIMES_THE_TOOLKIT = 12  # processor time of the demo's start against that of importing textual: six on an idle machine

@@ -1,0 +1,196 @@
+"""What a person decides about the books.
+
+`adopt` or `keep` what the account held before this device, `accept` a break that is understood, `rebuild` a ledger that
+was lost.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from appliance.commands.text_table import render
+from appliance.context import Deps
+from appliance.ledger import choices, meta, snapshots
+from appliance.ledger.snapshots import Phase
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
+from appliance.orders import OrderPath
+from appliance.orders.ledger_rebuild import HALT_NAME
+from appliance.orders.ledger_rebuild import rebuild as begin_again
+from appliance.orders.reconciliation import accept_break, fetch, oldest, undecided
+from appliance.runtime.device import opened
+from appliance.safety.halt import carry_out
+from appliance.system.operator import confirm_typed, who
+from execution.brokers.base import Position
+from signals.errors import FixInput, TryAgain
+from signals.text.console import emit
+from signals.text.plain_text import clean_lines
+
+ACCEPTED = "accepted_by_hand"
+WORDS = {
+    choices.Choice.ADOPTED: ("ADOPT", "let this device trade them to its target"),
+    choices.Choice.KEPT: ("KEEP", "leave them out of this device's book for good"),
+}
+Symbols = Annotated[
+    str, typer.Option("--symbols", metavar="AAA,BBB", help="Default: every position that is to be decided about.", show_default=False)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command()(adopt)
+    app.command()(keep)
+    app.command()(accept)
+    app.command()(rebuild)
+
+
+def adopt(
+    symbols: Symbols = "", state: State = DEFAULT_STATE, credentials: Credentials = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Take positions that the account held before this device into its book, before it begins.
+
+    They are traded to the target like everything that is held, step by step through the ramp; a name without a target
+    is sold or bought back. Nothing is sent by this command.
+    """
+    _decide(choices.Choice.ADOPTED, symbols, state, credentials, yes=yes, as_json=as_json)
+
+
+def keep(
+    symbols: Symbols = "", state: State = DEFAULT_STATE, credentials: Credentials = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Leave positions of the account out of this device's book for good.
+
+    The names are never traded, and what they are worth counts neither as equity nor as exposure. There is no way back
+    but a new device.
+    """
+    _decide(choices.Choice.KEPT, symbols, state, credentials, yes=yes, as_json=as_json)
+
+
+def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool) -> None:
+    word, what = WORDS[choice]
+    with opened(state, credentials=credentials) as device, device.deps() as deps:
+        if choice is choices.Choice.ADOPTED and snapshots.latest(deps.ledger) is not None:
+            raise FixInput(
+                "this device's book has begun; nothing is adopted into it any more",
+                fix="`appliance accept` takes what a break was about, `keep` leaves it out",
+            )
+        open_ = {position.symbol: position for position in undecided(OrderPath.of(deps), deps.broker.positions())}
+        named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] or sorted(open_)
+        there = ", ".join(sorted(open_)) or "there is none"
+        if unknown := [symbol for symbol in named if symbol not in open_]:
+            raise FixInput(
+                "nothing is to be decided about a name",
+                where=", ".join(unknown),
+                fix=f"Name positions that the account holds and this device does not: {there}",
+            )
+        if not named:
+            raise FixInput("the account holds nothing that is to be decided about")
+        rows = [_liquidation(open_[symbol]) for symbol in sorted(named)]
+        total = sum((row["value"] for row in rows), Decimal(0))
+        shown = f"{render(rows, tuple(rows[0]), empty='')}\n{len(rows)} positions, {total:,.2f} USD to liquidate"
+        if not as_json:
+            typer.echo(clean_lines(shown))
+        confirm_typed(word, what, yes=yes)
+        choices.decide(deps.ledger, named, choice, who(), deps.clock.now())
+    emit(
+        {"choice": choice.value, "positions": rows, "value": total, "by": who()},
+        as_json=as_json,
+        text=f"{len(rows)} positions are {choice.value}.",
+    )
+
+
+def _liquidation(position: Position) -> dict[str, Any]:
+    """What a person sees of a position before they decide: what selling it, or buying it back, comes to."""
+    if position.current_price is None:
+        raise TryAgain("the broker names no price of a position", where=position.symbol)
+    value = (position.quantity * position.current_price).quantize(Decimal("0.01"))
+    return {
+        "symbol": position.symbol,
+        "quantity": position.quantity,
+        "entry": position.average_entry_price,
+        "price": position.current_price,
+        "value": value,
+    }
+
+
+def accept(
+    session: SessionText,
+    reason: Annotated[str, typer.Option("--reason", help="What the difference is, and why it is right.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the broker's books as agreed after a break that you understand: a trade by hand, a transfer of cash.
+
+    Only on a halted device, which stays halted: `appliance rearm` follows. Positions, cash, orders and activities are
+    recorded as the broker has them: an order of ours under the id and with the end that it has there, one that the
+    broker lost as over. What you typed as the reason is kept with them.
+    """
+    if not reason.strip():
+        raise FixInput("accepting a break needs a reason in words")
+    with opened(state, credentials=credentials) as device, device.deps() as deps:
+        day = to_session(session)
+        device.calendar.index(day)
+        standing = device.latch.read()
+        if standing.is_armed or standing.is_fresh:
+            raise FixInput(
+                "a break is accepted on a halted device only",
+                where=standing.sentence(),
+                fix="Run `appliance reconcile` first: it halts on a break",
+            )
+        path = OrderPath.of(deps)
+        reports = fetch(path, oldest(path, day))
+        before = snapshots.latest(deps.ledger)
+        if before is not None and before.account_id != reports.account.id:
+            raise FixInput(
+                "another account answers; its books are never accepted into this ledger", fix="Make a new device for another account"
+            )
+        shown = f"{len(reports.positions)} positions, cash {reports.account.cash} USD, equity {reports.account.equity}"
+        confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)
+        with deps.ledger.transaction():
+            left = accept_break(path, day, _phase(deps, day), reports)
+            meta.write(deps.ledger, f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
+    known = [difference.sentence() for difference in left]
+    also = "".join(f"\nKnown from now on: {sentence}." for sentence in known)
+    emit(
+        {"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash), "known": known},
+        as_json=as_json,
+        text=f"Accepted: {shown}.{also}\n{standing.sentence()}",
+    )
+
+
+def rebuild(
+    session: SessionText,
+    since: Annotated[str, typer.Option("--since", metavar="YYYY-MM-DD", help="First session to ask for.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begin an empty ledger again from what the broker still knows, after a total loss. Ends HALTED.
+
+    Holdings, cash, orders, fills and other activities come back; plans, scores and targets do not.
+    """
+    with opened(state, credentials=credentials) as device, device.deps() as deps:
+        day, first = to_session(session), to_session(since)
+        for each in (day, first):
+            device.calendar.index(each)
+        confirm_typed("REBUILD", "fill the empty ledger from the broker; the device ends halted", yes=yes)
+        found = begin_again(OrderPath.of(deps), day, _phase(deps, day), first)
+        record = device.latch.read()
+        carry_out(deps, day, record, HALT_NAME, record.reason)
+    emit(
+        {"latch": record.state.value, "halt_id": record.halt_id, "positions": len(found.positions), "cash": str(found.account.cash)},
+        as_json=as_json,
+        text=f"{len(found.positions)} positions, cash {found.account.cash} USD.\n{record.sentence()}",
+    )
+
+
+def _phase(deps: Deps, session: date) -> Phase:
+    return Phase.OPEN if deps.clock.now() < deps.calendar.session(session).open else Phase.CLOSE

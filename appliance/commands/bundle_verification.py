@@ -1,0 +1,93 @@
+"""Every bundle of this device, proven now: signature, files, static checks and golden vectors, in the loading order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+from appliance.bundles.accepted_roles import bundle_policy
+from appliance.bundles.slots import Slot, slot_policy, slot_store
+from appliance.bundles.store import BundleStore
+from appliance.config import ApplianceConfig
+from appliance.runtime.device import clock_start
+from appliance.runtime.venue import standing_at, time_addresses
+from appliance.storage.published_sources import Sources
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
+from appliance.views.view import Row
+from signals.bundle import Bundle
+from signals.config import load
+from signals.errors import BundleRefused, FixInput
+from signals.market.manifest import Manifest
+from signals.market.sessions import Calendar
+
+HOLDS, REFUSED, EMPTY = "HOLDS", "REFUSED", "empty"
+IN_FORCE = "in force"
+
+
+def verified(root: Path, credentials: Path | None, clock: Clock) -> list[Row]:
+    """Verify the bundle in force and those beside it as the scoring job would; nothing is changed.
+
+    Returns
+    -------
+    list of dict
+        `place`, `bundle`, `verdict` (HOLDS, REFUSED or empty) and what there is to say, the one in force first.
+
+    Raises
+    ------
+    FixInput
+        `root` is not a device's state folder, or its configuration is wrong.
+    StoreUnreachable, BadDataset
+        The calendar, by which a bundle's age is counted, cannot be read.
+    """
+    folder = StateFolder(root)
+    folder.require()
+    config = load(folder.config, ApplianceConfig)
+    manifest = Sources(config.stores, credentials).manifest(folder)
+    asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
+    own = BundleStore(folder.bundles, DurableFs())
+    rows = [_row(IN_FORCE, own, lambda: own.load(bundle_policy(asof, config, manifest.calendar)))]
+    return rows + [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in Slot]
+
+
+def is_sound(rows: Sequence[Row]) -> bool:
+    """Whether the bundle in force holds and none beside it is refused; a slot may be empty."""
+    return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and row["place"] != IN_FORCE) for row in rows)
+
+
+def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
+    """By the clock that the device goes by."""
+    if config.venue.is_hosted:
+        return clock_start(folder, manifest)
+    real = clock.now()
+    if not time_addresses(config)[0]:
+        return real
+    with standing_at(config, folder, credentials=credentials, start=real) as counterparty:
+        return counterparty.clock.now()
+
+
+def _of_slot(slot: Slot, folder: StateFolder, asof: date, config: ApplianceConfig, calendar: Calendar) -> Row:
+    store = slot_store(slot, folder, DurableFs())
+    return _row(slot.value, store, lambda: store.load(slot_policy(slot, asof, config, calendar)))
+
+
+def _row(place: str, store: BundleStore, proven: Callable[[], Bundle]) -> Row:
+    try:
+        pointer = store.current()
+        if pointer is None:
+            return {"place": place, "bundle": None, "verdict": EMPTY, "says": "no bundle was activated"}
+        name = pointer.folder
+    except (BundleRefused, FixInput) as error:
+        return {"place": place, "bundle": None, "verdict": REFUSED, "says": str(error)}
+    try:
+        bundle = proven()
+    except (BundleRefused, FixInput) as error:
+        return {"place": place, "bundle": name, "verdict": REFUSED, "says": str(error)}
+    manifest = bundle.manifest
+    says = (
+        f"{manifest.role.value}; signature, {len(manifest.files)} files and golden vectors hold; "
+        f"{bundle.age_sessions} of {bundle.age_limit_sessions} sessions old"
+    )
+    return {"place": place, "bundle": name, "verdict": HOLDS, "says": says}

@@ -1,0 +1,58 @@
+"""Every family of commands on one command line. This file only wires them."""
+
+from __future__ import annotations
+
+import typer
+
+from appliance.commands import (
+    account_book,
+    doctor,
+    halt_and_rearm,
+    ledger_backups,
+    ledger_queries,
+    may_update,
+    model_monitoring,
+    replay,
+    rollback,
+    run_jobs,
+    setup,
+    status,
+    tripwire_backtest,
+    tui,
+    unit_failure,
+)
+from signals.text.version_option import version_option
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Pull, score, plan, trade, reconcile, report, halt: one device, one account, one book.\n\n"
+    "Exit codes: 0 done, 1 a verdict that says no, 2 correct the input, 3 the session is skipped, 4 halted, 5 try "
+    "again later, 6 a bundle was refused, 71 the machine failed, 70 a fault of this program. `status` has its own: "
+    "0 ok, 1 degraded, 2 halted, 3 down.",
+)
+FAMILIES = (
+    setup,
+    run_jobs,
+    halt_and_rearm,
+    account_book,
+    rollback,
+    ledger_backups,
+    status,
+    doctor,
+    unit_failure,
+    ledger_queries,
+    replay,
+    tripwire_backtest,
+    may_update,
+    model_monitoring,
+    tui,
+)
+for family in FAMILIES:
+    family.register(app)
+
+
+@app.callback()
+def _program(version: bool = version_option("appliance", "appliance")) -> None:
+    pass

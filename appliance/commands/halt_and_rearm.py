@@ -1,0 +1,225 @@
+"""The kill switch, who heard of it, and the only way back: `halt`, `acknowledge` and `rearm`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.config import ApplianceConfig
+from appliance.context import Deps
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.jobs.registry import ENTRIES
+from appliance.jobs.runner import honour_halt_request
+from appliance.ledger import Ledger, Mode, halts
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.runtime.device import Device, channels, opened
+from appliance.runtime.venue import standing_at
+from appliance.safety import reductions
+from appliance.safety.escalation import acknowledge
+from appliance.safety.halt import CANCELLED, carry_out
+from appliance.safety.halt import cancel_all as cancel_all_of
+from appliance.safety.limit_changes import guarded, loosened
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import StateFolder
+from signals.config import load
+from signals.errors import FixInput, Locked, TrademlError
+from signals.text.console import emit
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
+
+MANUAL = "MANUAL"
+TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second
+By = Annotated[str, typer.Option("--by", hidden=True, help="Who asks, where the daemon asks for a person.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command()(halt)
+    app.command("acknowledge")(acknowledge_halt)
+    app.command()(rearm)
+    app.command("cancel-all", hidden=True)(cancel_all)
+
+
+def halt(
+    reason: Annotated[str, typer.Option("--reason", help="In words, for the record.")] = "halted by hand",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop sending orders now and cancel every working one.
+
+    The latch is closed first, whatever else the device is doing. When another process works in the state folder, it is
+    asked through the file HALT to cancel. The same file, made by hand, halts a device too.
+    """
+    folder, latch = StateFolder(state), Latch(state, DurableFs())
+    latch.close()
+    folder.require()
+    record = latch.halt(MANUAL, clean(reason), SystemClock().now())
+    done = _cancel_orders(folder, record, clean(reason), credentials)
+    emit({"latch": record.state.value, "halt_id": record.halt_id, "reactions": done}, as_json=as_json, text=f"{record.sentence()}\n{done}")
+
+
+def rearm(
+    halt_id: Annotated[str, typer.Option("--halt-id", help="Of the halt that stands; `appliance status` shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="What was wrong, and why it is over.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Open the latch after a halt, or end a lasting REDUCE: the id, a reason, a typed word and a clean reconcile now.
+
+    Opening the latch ends every REDUCE that stands with it. Refused while a limit of config.yml is looser than it was
+    when the halt came.
+    """
+    person, reason = clean(by or who()), clean(reason)
+    with opened(state, credentials=credentials) as device:
+        if not reason.strip():
+            raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
+        with device.deps() as deps:
+            reduced = reductions.standing(deps.ledger)
+        if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
+            ended = [row for row in reduced if row.id == halt_id]
+        else:
+            device.latch.require_halt(halt_id)
+            ended = list(reduced)
+        if halt_file.is_asked(device.fs, device.folder):
+            words = halt_file.words(device.fs, device.folder)
+            raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
+        with device.deps() as deps:
+            _refuse_loosened(deps, halt_id)
+            session = _current_session(device)
+            agreed = ENTRIES["reconcile_morning"].job(session, deps)
+            what = " and ".join(
+                [*(["open the latch"] if not device.latch.read().is_armed else []), *(f"end the REDUCE by {row.name}" for row in ended)]
+            )
+            confirm_typed("REARM", f"{what}; {agreed.summary}", yes=yes)
+            if not device.latch.read().is_armed:
+                at, standing = device.clock.now(), device.latch.read()
+                record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
+                halts.note_armed(deps.ledger, at)
+                _record(deps, standing, record)
+            for row in ended:
+                halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
+            record = device.latch.read()
+    told = [f"The REDUCE by {row.name} has ended." for row in ended]
+    emit(
+        {"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
+        as_json=as_json,
+        text="\n".join([agreed.summary, *told, record.sentence()]),
+    )
+
+
+def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:
+    """Say that you know of the standing halt, so that it is not told again every hour. The device stays halted."""
+    folder = StateFolder(state)
+    folder.require()
+    standing = Latch(state, DurableFs()).read()
+    if standing.is_armed or standing.is_fresh:
+        raise FixInput("no halt stands; there is nothing to acknowledge", where=standing.sentence())
+    person = by or who()
+    with Ledger(folder.ledger, Mode.WRITE) as ledger:
+        acknowledge(ledger, standing, person, SystemClock().now())
+    emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json, text=f"Acknowledged by {person}. {standing.sentence()}")
+
+
+def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
+    """Cancel every working order and change nothing else; the daemon's screens ask for it."""
+    folder = StateFolder(state)
+    folder.require()
+    config = load(folder.config, ApplianceConfig)
+    with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+        done = cancel_all_of(counterparty.broker)
+    text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
+    emit({"cancelled": done == CANCELLED}, as_json=False, text=text)
+
+
+def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, credentials: Path | None) -> str:
+    fs, is_told = DurableFs(), False
+    try:
+        with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
+            is_told = True  # whatever carrying it out ends with
+            cancelled = carry_out(deps, None, record, MANUAL, reason, "halt_requests")
+    except Locked:
+        is_asked = halt_file.ask(fs, folder, reason)
+        told = _cancel_past_the_lock(folder, credentials)
+        if not is_asked:
+            return f"Another process is at work, and can send no new orders.{told}"
+        _see_it_taken(folder, credentials)
+        return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
+    except (TrademlError, OSError) as error:
+        halt_file.ask(fs, folder, reason)
+        told = _cancel_past_the_lock(folder, credentials)
+        if not is_told:
+            body = f"{record.sentence()}.{told} It is not in the ledger: {reason_of(error)}"
+            at = SystemClock().now()
+            alert = Alert(Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {MANUAL}", clean(body), at)
+            with suppress(TrademlError, OSError):  # an address that cannot be read is said by every other command
+                channels(folder, credentials).notify(alert)
+        return f"The latch is closed. The halt is not recorded yet: {reason_of(error)}.{told}"
+    if cancelled != CANCELLED:
+        return f"The halt is recorded. Working orders: {cancelled}."
+    return "Working orders were cancelled and the halt is recorded."
+
+
+def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
+    """Send cancel-all from here too, where the venue is no part of the process that holds the lock."""
+    try:
+        config = load(folder.config, ApplianceConfig)
+        if config.venue.is_hosted:
+            return ""
+        with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+            done = cancel_all_of(counterparty.broker)
+    except (TrademlError, OSError) as error:
+        done = f"not cancelled: {reason_of(error)}"
+    return " Cancel-all was sent from here too." if done == CANCELLED else f" Cancel-all from here: {done}."
+
+
+def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
+    """Wait until the file HALT is gone; when the other process ended without seeing it, do here what it asks."""
+    clock = SystemClock()
+    until = clock.monotonic() + TAKEN_SECONDS
+    while halt_file.is_asked(DurableFs(), folder) and clock.monotonic() < until:
+        try:
+            with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
+                honour_halt_request(deps, None)
+            return
+        except Locked:
+            clock.sleep(TAKEN_SECONDS / 20)
+        except TrademlError:
+            return  # the latch is closed and the file stays for whoever works next
+
+
+def _refuse_loosened(deps: Deps, halt_id: str) -> None:
+    """Raise `FixInput` when a limit is looser than the halt's own record says it was."""
+    row = halts.find(deps.ledger, halt_id)
+    before = row.details.get("limits", {}) if row else {}
+    if found := loosened(before, guarded(deps.config)):
+        raise FixInput(
+            "limits were loosened while the device was halted",
+            where="; ".join(found),
+            fix="Put them back in config.yml; change them, if you must, while it is armed",
+        )
+
+
+def _current_session(device: Device) -> date:
+    return device.calendar.next(device.calendar.last_closed(device.clock.now()))
+
+
+def _record(deps: Deps, standing: LatchRecord, record: LatchRecord) -> None:
+    """Record who opened the latch, for every halt that the ledger holds open."""
+    at = deps.clock.now()
+    if halts.find(deps.ledger, standing.halt_id) is None:  # a crash came between the latch and the ledger
+        name, reason = standing.name, standing.reason
+        halts.add(deps.ledger, halts.HaltRow(standing.halt_id, at, name, name, reason, "", None, halts.HALT))
+    for row in halts.standing(deps.ledger, halts.HALT):
+        halts.rearm(deps.ledger, row.id, at, record.by, record.reason)

@@ -1,0 +1,231 @@
+"""The ledger's tables for a person or a program; the screens of `appliance tui` show the very same rows.
+
+Every command reads the ledger read-only and without the lock: it disturbs nothing and works while jobs run. `shadow`
+alone can write, a file outside the state folder for the trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.bundles.slots import Slot
+from appliance.commands.text_table import render
+from appliance.config import ApplianceConfig
+from appliance.ledger import Ledger, Mode
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
+from appliance.system.clock import SystemClock
+from appliance.system.state_folder import StateFolder
+from appliance.tui.ledger_source import LedgerSource, Question
+from appliance.views import (
+    View,
+    bundle_facts,
+    data,
+    event_log,
+    order_trace,
+    performance,
+    reconciliations,
+    runs,
+    shadow_scores,
+    signal_table,
+    tripwire_checks,
+)
+from appliance.views import blotter as orders
+from appliance.views import positions as holdings
+from appliance.views.view import newest_session
+from signals.config import load
+from signals.errors import BundleRefused, FixInput, LedgerUnusable
+from signals.files import write_atomic
+from signals.text.console import emit
+
+Session = Annotated[str, typer.Option("--session", metavar="YYYY-MM-DD", help="D; default: the newest one.", show_default=False)]
+Sessions = Annotated[int, typer.Option("--sessions", min=1, help="How many sessions to show.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command("overview")(show_overview)
+    app.command()(blotter)
+    app.command("trace")(show_trace)
+    app.command("signals")(show_signals)
+    app.command()(positions)
+    app.command("tripwires")(show_tripwires)
+    app.command("jobs")(show_jobs)
+    app.command("runs")(show_runs)
+    app.command("data")(show_data)
+    app.command("bundle")(show_bundle)
+    app.command("shadow")(show_shadow)
+    app.command("performance")(show_performance)
+    app.command("reconciliation")(show_reconciliation)
+    app.command("halts")(show_halts)
+    app.command("alerts")(show_alerts)
+    app.command("logs")(show_logs)
+
+
+def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Show everything one look must answer: mode, what to look at, account, data, bundle, next job."""
+    source = LedgerSource(state, SystemClock())
+    answer = source.read(Question())
+    source.close()
+    if answer.overview is None:
+        what, fix = (answer.trouble.what, answer.trouble.fix) if answer.trouble else ("nothing could be read", "")
+        raise LedgerUnusable(what, fix=fix)
+    show(answer.overview.view(), 1_000, as_json)
+
+
+def blotter(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show the orders of a session: what was meant, what became of it, at what price; the largest first."""
+    of_session(state, session, orders.blotter, limit, as_json)
+
+
+def show_trace(
+    client_order_id: Annotated[str, typer.Argument(help="Of the order; `appliance blotter --json` lists them.")],
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Show why an order was sent: its signal, features, data snapshot and bundle, every link by its hash."""
+    with open_ledger(state) as ledger:
+        found = order_trace.trace(ledger, StateFolder(state), client_order_id)
+    if not found.rows:
+        raise FixInput(found.empty, fix="`appliance blotter --json` lists the orders of a session")
+    show(found, len(found.rows), as_json)
+
+
+def show_signals(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show the scores behind a session, best first, with the weight that is held and the weight that is aimed at."""
+    of_session(state, session, signal_table.signals, limit, as_json)
+
+
+def positions(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show what is held, as it was last agreed with the broker, beside what is aimed at."""
+    with open_ledger(state) as ledger:
+        found = holdings.positions(ledger, to_session(session) if session else None)
+    show(found, limit, as_json)
+
+
+def show_tripwires(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show every check of a session with its value and limit, what tripped first."""
+    of_session(state, session, tripwire_checks.checks, limit, as_json)
+
+
+def show_jobs(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show how each job of a session ended."""
+    of_session(state, session, runs.jobs, limit, as_json)
+
+
+def show_runs(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False) -> None:
+    """Show how every job of the last sessions up to D ended."""
+    of_session(state, session, lambda ledger, day: runs.calendar(ledger, day, sessions), sessions, as_json)
+
+
+def show_data(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
+    """Show the data of the last sessions up to D: GREEN, AMBER or RED, and why."""
+    of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
+
+
+def show_bundle(
+    verify: Annotated[bool, typer.Option("--verify", help="Prove signature, files and golden vectors now, of every bundle here.")] = False,
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the bundle in force and those beside it: provenance, evidence, and whether the files are what was activated.
+
+    With --verify each is proven as before it scores. Exit code 6: one is refused, or none is in force.
+    """
+    if verify:
+        from appliance.commands.bundle_verification import is_sound, verified  # brings in what runs a model
+
+        rows = verified(state, credentials, SystemClock())
+        emit({"rows": rows}, as_json=as_json, text=render(rows, ("place", "bundle", "verdict", "says"), empty=""))
+        raise typer.Exit(0 if is_sound(rows) else BundleRefused.exit_code)
+    with open_ledger(state) as ledger:
+        found = bundle_facts.bundle(StateFolder(state).bundles, bundle_facts.last_use(ledger), ledger)
+    show(found, 1_000, as_json)
+
+
+def show_shadow(
+    to: Annotated[Path | None, typer.Option(help="File to write for `trainer shadow --recorded`.", show_default=False)] = None,
+    state: State = DEFAULT_STATE,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the shadow bundle scored beside the one in force, newest first, and why where it did not.
+
+    With --to every recorded score goes into one file, with the manifests of the bundles that gave them: the trainer
+    joins it with what became of the names, and judges a challenger by it.
+    """
+    folder = StateFolder(state)
+    with open_ledger(state) as ledger:
+        venue = load(folder.config, ApplianceConfig).venue
+        place = folder.bundles / Slot.SHADOW
+        log = shadow_scores.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
+    if to is not None:
+        if log is None:
+            raise FixInput(shadow_scores.NOTHING, where=str(state), fix="Publish one by `trainer publish --role shadow`")
+        write_atomic(to, log.to_bytes())
+    show(shadow_scores.shadow(log), limit, as_json)
+
+
+def show_performance(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
+    """Show the value of each session up to D on paper and outside it, costs, attribution and the expected range."""
+    facts = bundle_facts.read(StateFolder(state).bundles)
+    expected = facts.annual_at_gross_1 if facts else None
+
+    def query(ledger: Ledger, day: date) -> View:
+        return performance.performance(ledger, day, sessions, expected)
+
+    of_session(state, session, query, sessions, as_json)
+
+
+def show_reconciliation(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False) -> None:
+    """Show when both books were compared over the last sessions up to D, and what differed."""
+    of_session(state, session, lambda ledger, day: reconciliations.reconciliation(ledger, day, sessions), 2 * sessions, as_json)
+
+
+def show_halts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Show the latest halts, why, and who opened the latch again."""
+    with open_ledger(state) as ledger:
+        show(event_log.halts_view(ledger, limit), limit, as_json)
+
+
+def show_alerts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Show what a person was told, newest first, and whether it reached anybody."""
+    with open_ledger(state) as ledger:
+        show(event_log.alerts_view(ledger, limit), limit, as_json)
+
+
+def show_logs(state: State = DEFAULT_STATE, limit: Limit = 200, as_json: AsJson = False) -> None:
+    """Show alerts, halts, re-armings and what jobs said, newest first."""
+    with open_ledger(state) as ledger:
+        show(event_log.logs(ledger, limit), limit, as_json)
+
+
+def open_ledger(state: Path) -> Ledger:
+    """Open the ledger of a state folder for reading."""
+    folder = StateFolder(state)
+    folder.require()
+    return Ledger(folder.ledger, Mode.READ)
+
+
+def of_session(state: Path, text: str, query: Callable[[Ledger, date], View], limit: int, as_json: bool) -> None:
+    """Answer a query on the session that is named, or the newest one; raise `FixInput` where none has run."""
+    with open_ledger(state) as ledger:
+        session = to_session(text) if text else newest_session(ledger)
+        if session is None:
+            raise FixInput("this device has not run a session yet", fix="Name one with --session, or run one")
+        show(query(ledger, session), limit, as_json)
+
+
+def show(view: View, limit: int, as_json: bool) -> None:
+    """Print a view."""
+    shown = view.rows[:limit]
+    text = render(shown, view.columns, empty=view.empty)
+    if len(view.rows) > len(shown):
+        text += f"\n... {len(view.rows) - len(shown)} more; --limit shows them"
+    head = f"Session {view.session}\n" if view.session and view.rows else ""
+    emit({"session": view.session, "rows": shown, "total": len(view.rows), **view.facts}, as_json=as_json, text=head + text)

@@ -1,0 +1,61 @@
+"""Whether things go as expected: `attribution`, `expectation` and `drift`, as the reports have measured them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import typer
+
+from appliance.commands.ledger_queries import Session, Sessions, of_session, open_ledger
+from appliance.commands.text_table import render
+from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
+from appliance.views import attribution, model_monitoring
+from signals.text.console import emit
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command("attribution")(show_attribution)
+    app.command("expectation")(show_expectation)
+    app.command("drift")(show_drift)
+
+
+def show_attribution(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 20, as_json: AsJson = False) -> None:
+    """Show what each session's result was made of: market, sectors, styles, selection, costs, rounding, refusals.
+
+    A session is attributed by the report of the next one, when its bars are here; each row sums to its total.
+    """
+    of_session(state, session, lambda ledger, day: attribution.attribution(ledger, day, sessions), sessions, as_json)
+
+
+def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Show the model's life inside the fan that its bundle promised, and whether it still is the model you promoted.
+
+    Rank IC, turnover, cost of trading and drawdown so far, each between the 5 % and 95 % quantiles of what was
+    promised. Exit code 1: the sequential test says that it is no longer the model you promoted.
+    """
+    with open_ledger(state) as ledger:
+        found = model_monitoring.expectation(ledger, to_session(session) if session else date.max)
+    test = found.facts.get("test")
+    said = f"\n{sentence(test)}" if test else ""
+    emit(
+        {"session": found.session if found.rows else None, "rows": found.rows, **found.facts},
+        as_json=as_json,
+        text=render(found.rows, found.columns, empty=found.empty) + said,
+    )
+    raise typer.Exit(int(bool(test and test["alarmed_on"])))
+
+
+def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show how far features and scores have drifted from the training history, against the limits in the bundle."""
+    of_session(state, session, model_monitoring.drift, limit, as_json)
+
+
+def sentence(test: Mapping[str, Any]) -> str:
+    """The sequential test in one line."""
+    return (
+        f"{test['sessions']} sessions: {test['says']}; evidence against it {test['wealth']:.2f}, "
+        f"at most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}"
+    )

@@ -1,0 +1,118 @@
+"""The ways back, for a person who holds a grant that the root key signed: `rollback-bundle`, `rollback-data`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.bundles.accepted_roles import bundle_policy
+from appliance.bundles.pull import fetch_bundle
+from appliance.bundles.store import BundleStore
+from appliance.market.dataset_mark import DatasetMark
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.runtime.device import Device, opened
+from appliance.safety.halt import tell
+from appliance.storage.published_sources import Sources
+from appliance.system.operator import confirm_typed, who
+from appliance.system.ports import Severity
+from signals.bundle import RollbackGrant, read_data_grant, read_grant
+from signals.errors import FixInput
+from signals.sleeves import SLEEVES
+from signals.text.console import emit
+from signals.text.wording import reason_of
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command of this file on `app`."""
+    app.command("rollback-bundle")(rollback_bundle)
+    app.command("rollback-data")(rollback_data)
+
+
+def rollback_bundle(
+    grant: Annotated[Path, typer.Option("--grant", help="File that `trainer grant-rollback` wrote.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put an older bundle in force again, by a grant that names it. It stays until a newer one is published.
+
+    The bundle is taken from this device, where it was in force before, or from the published store, and passes every
+    check again. Exit code 6: refused, and nothing was changed.
+    """
+    content = _read(grant)
+    with opened(state, credentials=credentials) as device:
+        bundles = BundleStore(device.folder.bundles, device.fs)
+        named = read_grant(content, bundles.roots())
+        confirm_typed("ROLLBACK", f"go back to bundle {named.seq}: {named.reason}", yes=yes)
+        policy = bundle_policy(device.calendar.last_closed(device.clock.now()), device.config, device.calendar)
+        try:
+            done = bundles.roll_back(_source(device, named), policy, content)
+        finally:
+            shutil.rmtree(device.folder.incoming, ignore_errors=True)
+        manifest = done.bundle.manifest
+        name = f"{manifest.seq}-{manifest.bundle_id}"
+        with device.deps() as deps:
+            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
+    emit(
+        {"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"Bundle {name} is in force: {named.reason}",
+    )
+
+
+def rollback_data(
+    grant: Annotated[Path, typer.Option("--grant", help="File that `trainer grant-data` wrote.")],
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on from an older version of the dataset than the newest one seen, by a grant that names both.
+
+    For a version that should never have been published. It is never taken over again; the next pull takes what the
+    store holds then. Exit code 6: refused, and nothing was changed.
+    """
+    content = _read(grant)
+    with opened(state, credentials=credentials) as device:
+        named = read_data_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+        confirm_typed("ROLLBACK", f"go on from version {named.version} of {named.name}: {named.reason}", yes=yes)
+        today = device.calendar.last_closed(device.clock.now())
+        mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
+        with device.deps() as deps:
+            tell(
+                deps,
+                Severity.WARN,
+                f"rollback-data-{named.high_water}",
+                "an older dataset is accepted",
+                f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}",
+            )
+    emit(
+        {"dataset": mark.name, "version": mark.version, "by": who(), "reason": named.reason},
+        as_json=as_json,
+        text=f"From version {mark.version} on, {mark.name} is accepted by the next pull: {named.reason}",
+    )
+
+
+def _read(grant: Path) -> bytes:
+    try:
+        return grant.read_bytes()
+    except OSError as error:
+        raise FixInput("the grant cannot be read", where=f"{grant}: {reason_of(error)}") from None
+
+
+def _source(device: Device, named: RollbackGrant) -> Path:
+    """The granted bundle as this device still holds it, else fetched from the published store."""
+    name = f"{named.seq}-{named.bundle_id}"
+    kept = device.folder.bundles / name
+    if kept.is_dir():
+        return kept
+    shutil.rmtree(device.folder.incoming, ignore_errors=True)
+    store = Sources(device.config.stores, device.credentials).bundles()
+    sleeves = [sleeve for sleeve in device.config.router.weights if sleeve in SLEEVES]
+    if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=sleeves):
+        raise FixInput(f"bundle {name} is neither on this device nor in the store", fix="Publish it again")
+    return device.folder.incoming / name

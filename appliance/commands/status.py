@@ -1,0 +1,154 @@
+"""How the device is, and when it does what: `status` and `timetable`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from appliance.commands.text_table import render
+from appliance.config import ApplianceConfig, Venue
+from appliance.controls.latch import Latch
+from appliance.ledger import Ledger, Mode
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.runtime.venue import time_addresses
+from appliance.safety import reductions
+from appliance.schedule.timetable import TIMETABLE, table_of
+from appliance.status.health import Verdict
+from appliance.status.upkeep import concerns_of, count_addresses
+from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.storage.published_sources import Sources
+from appliance.system.clock import ExchangeTime, SystemClock, venue_time
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+from signals.config import load
+from signals.errors import FixInput, LedgerUnusable, TrademlError
+from signals.market.sessions import NEW_YORK, Calendar, xnys
+from signals.schedule.windows import Timetable, windows
+from signals.text.console import emit
+
+SHOWN = (
+    "state",
+    "latch",
+    "halt_id",
+    "daemon",
+    "session",
+    "account_of",
+    "equity",
+    "positions",
+    "real_nav_of",
+    "real_nav",
+    "bundle",
+    "last_job",
+    "report",
+    "reductions",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command()(status)
+    app.command()(timetable)
+
+
+def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
+    """Say how the device is, without disturbing it. Exit code: 0 ok, 1 degraded, 2 halted, 3 down."""
+    facts = _vitals(StateFolder(state), credentials)
+    lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
+    lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
+    emit(facts, as_json=as_json, text="\n".join(lines))
+    raise typer.Exit(int(Verdict[facts["verdict"].upper()]))
+
+
+def timetable(
+    day: Annotated[str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)] = "",
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Print when each job of a session runs and until when it may, in New York time; early closes are followed.
+
+    Uses the dataset's frozen calendar inside a state folder, and the exchange's own outside of one.
+    """
+    folder = StateFolder(state)
+    calendar = _calendar(folder, day)
+    session = to_session(day) if day else calendar.next(calendar.last_closed(_venue_time(folder)))
+    found = windows(session, calendar, _table(StateFolder(state)))
+    rows = [
+        {
+            "job": row.job,
+            "at": f"{row.at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M}",
+            "not after": f"{row.deadline.astimezone(NEW_YORK):%a %H:%M}",
+            "purpose": row.purpose,
+        }
+        for row in found
+    ]
+    hours = calendar.session(session)
+    close = "early close " if hours.is_early_close else "close "
+    opens, closes = (f"{at.astimezone(NEW_YORK):%H:%M}" for at in (hours.open, hours.close))
+    head = f"Session {session}: open {opens}, {close}{closes} New York"
+    text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'purpose'], empty='')}"
+    jobs = [{"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found]
+    emit({"session": session, "is_early_close": hours.is_early_close, "jobs": jobs}, as_json=as_json, text=text)
+
+
+def _calendar(folder: StateFolder, day: str) -> Calendar:
+    if folder.config.is_file():
+        return Sources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
+    middle = to_session(day) if day else SystemClock().now().date()
+    return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
+
+
+def _venue_time(folder: StateFolder) -> datetime:
+    if not folder.config.is_file():
+        return SystemClock().now()
+    config = load(folder.config, ApplianceConfig)
+    is_exchange = config.venue.broker is Venue.EXCHANGE
+    if found := venue_time(folder.root, SystemClock(), is_exchange=is_exchange, url=config.venue.url):
+        return found
+    manifest = Sources(config.stores).manifest(folder)
+    return manifest.calendar.session(manifest.first).close  # a hosted clock begins here
+
+
+def _table(folder: StateFolder) -> Timetable:
+    return table_of(load(folder.config, ApplianceConfig).entering) if folder.config.is_file() else TIMETABLE
+
+
+def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
+    at = SystemClock().now()
+    try:
+        folder.require()
+        with Ledger(folder.ledger, Mode.READ) as ledger:
+            daemon, concerns = _looked_after(ledger, folder, credentials, daemon_facts(folder), at)
+            found = vitals(ledger, folder, at, daemon, concerns)
+            reduced = [reductions.sentence(row) for row in reductions.standing(ledger)]
+    except (FixInput, LedgerUnusable) as error:
+        return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+    report = folder.reports / f"report_{found.session}.md"
+    return {
+        **found.facts(),
+        "state": str(folder.root),
+        "reductions": "; ".join(reduced) or None,
+        "report": str(report) if report.is_file() else None,
+    }
+
+
+def _looked_after(
+    ledger: Ledger, folder: StateFolder, credentials: Path | None, daemon: DaemonFacts, at: datetime
+) -> tuple[DaemonFacts, tuple[str, ...]]:
+    """Judge what a rehearsal that moves its own time does not need: a daemon, addresses, every session served."""
+    config = load(folder.config, ApplianceConfig)
+    latch = Latch(folder.root, DurableFs()).read()
+    if config.venue.is_hosted or latch.is_fresh:
+        return daemon, ()
+    published = daemon.said.get("process") or {}
+    told = count_addresses(credentials) if credentials else published.get("alert_addresses", 0)
+    try:
+        exchange = time_addresses(config)[0]
+        now = ExchangeTime(exchange).now() if exchange else at
+        found = concerns_of(ledger, folder.bundles, latch, now, told, _calendar(folder, ""), _table(folder))
+    except TrademlError as error:
+        found = (str(error),)
+    return replace(daemon, is_expected=True), found

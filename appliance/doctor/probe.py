@@ -1,0 +1,97 @@
+"""A device as it lies there: what checks may look at, each thing opened when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from appliance.config import ApplianceConfig, Venue
+from appliance.controls.latch import Latch, LatchRecord
+from appliance.controls.machine import Machine, ThisMachine
+from appliance.runtime.device import clock_start
+from appliance.runtime.venue import standing_at, time_addresses
+from appliance.storage.published_sources import Sources, published
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import skew_seconds, unsynchronised
+from execution.brokers.base import Account
+from signals.config import load
+from signals.market.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One device.
+
+    Attributes
+    ----------
+    folder : StateFolder
+    credentials : Path or None
+        Folder with the key files.
+    real : datetime
+        UTC, by the machine's clock.
+    machine : Machine
+    unsynchronised : callable
+        Why the machine's clock is not to be believed; empty when it is.
+    skew : callable
+        (address, now) to seconds off the clock of that address.
+    clock : callable
+        The machine's clock itself, for measuring skew.
+    """
+
+    folder: StateFolder
+    credentials: Path | None
+    real: datetime
+    clock: Callable[[], datetime]
+    machine: Machine = field(default_factory=ThisMachine)
+    unsynchronised: Callable[[], str] = unsynchronised
+    skew: Callable[..., float] = skew_seconds
+
+    @cached_property
+    def config(self) -> ApplianceConfig:
+        """Its settings."""
+        self.folder.require()
+        return load(self.folder.config, ApplianceConfig)
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether it trades at a broker that others run."""
+        return self.config.venue.broker is Venue.ALPACA_PAPER
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Of the dataset, as the device goes by it."""
+        return Sources(self.config.stores, self.credentials).manifest(self.folder)
+
+    @cached_property
+    def published(self) -> Manifest:
+        """Of the dataset, as its store publishes it now."""
+        return published(Sources(self.config.stores, self.credentials).data())
+
+    @cached_property
+    def addresses(self) -> tuple[str, str]:
+        """The exchange that owns the time, and the broker whose date must be ours; empty where there is none."""
+        return time_addresses(self.config)
+
+    @cached_property
+    def now(self) -> datetime:
+        """UTC, by the clock that the device goes by; a hosted one stands where its last process left it."""
+        if self.config.venue.is_hosted:
+            return clock_start(self.folder, self.manifest)
+        if self.addresses[0]:
+            with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+                return counterparty.clock.now()
+        return self.real
+
+    @property
+    def latch(self) -> LatchRecord:
+        """What the latch says."""
+        return Latch(self.folder.root, DurableFs()).read()
+
+    def account(self) -> Account:
+        """Ask the broker for the account; a hosted exchange has none to be asked from here."""
+        with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+            return counterparty.broker().account()

@@ -1,0 +1,164 @@
+"""How every job is run: once per session, after what it depends on, with exactly one recorded end.
+
+Invariants
+----------
+1. A job that has ended for a session is not run again; asking for it answers what happened.
+2. A job whose predecessor was skipped or halted is skipped; one whose predecessor has not ended does not start.
+3. `SkipSession` ends the job as skipped and tells a person; `HaltDevice` closes the latch before anything else; a
+   fault that may pass (`TryAgain`), a mistake of the caller (`FixInput`) and a crash leave the job open.
+4. A person's request to halt, a file named HALT in the state folder, is honoured before any job.
+5. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from appliance.context import Deps
+from appliance.controls import halt_file
+from appliance.jobs.disk_space import keep_room
+from appliance.ledger import job_runs, meta, snapshots
+from appliance.ledger.job_runs import JobRun
+from appliance.safety.halt import halt, halt_name, tell
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.system.ports import Severity
+from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
+
+PLAN = "plan"
+KEPT = "halt_file"  # names the file HALT that was carried out and could not be removed
+Job = Callable[[date, Deps], JobReport]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table of jobs.
+
+    Attributes
+    ----------
+    name : str
+        As in the timetable and the ledger.
+    job : Job
+    after : tuple of str
+        Jobs of the same session that must have ended well.
+    needs_armed : bool
+        Whether it sends orders.
+    """
+
+    name: str
+    job: Job
+    after: tuple[str, ...] = ()
+    needs_armed: bool = False
+
+
+def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
+    """Run one job of the session D to its recorded end and return its report.
+
+    Raises
+    ------
+    DeviceHalted
+        The job sends orders and the latch is closed.
+    FixInput
+        A predecessor has not ended, or the input needs a person.
+    TryAgain
+        Nothing was changed; the job stays open.
+    """
+    standing = job_runs.find(deps.ledger, session, entry.name)
+    if standing is not None and standing.status is not None:
+        return JobReport(entry.name, session, standing.status, _again(standing), dict(standing.figures))
+    honour_halt_request(deps, session)
+    keep_room(deps, session)
+    blocker = _blocker(entry, session, deps)
+    if blocker is None and entry.needs_armed:
+        deps.latch.require_armed()
+    job_runs.begin(deps.ledger, session, entry.name, deps.clock.now())
+    report = _skipped_by(entry, session, blocker) if blocker else _outcome(entry, session, deps)
+    job_runs.finish(deps.ledger, report, deps.clock.now())
+    if entry.name == PLAN and report.status is JobStatus.SKIPPED:
+        _count_skips(session, deps)
+    return report
+
+
+def honour_halt_request(deps: Deps, session: date | None) -> None:
+    """Close the latch when the file HALT lies in the state folder, then remove the file: the latch remembers.
+
+    One that cannot be removed is carried out once, and a person is told to take it away.
+    """
+    if not halt_file.is_asked(deps.fs, deps.folder):
+        return
+    deps.latch.close()
+    if (kept := meta.read(deps.ledger, KEPT)) and kept == halt_file.identity(deps.folder):
+        halt_file.take_away(deps.fs, deps.folder)
+        return
+    words = halt_file.words(deps.fs, deps.folder)
+    halt(deps, session, "MANUAL", f"the file HALT was found: {words}", measure="halt_requests")
+    take_halt_file_away(deps)
+
+
+def take_halt_file_away(deps: Deps) -> None:
+    """Remove the file HALT once it was carried out, or tell a person to and remember that it was."""
+    if not halt_file.take_away(deps.fs, deps.folder):
+        meta.write(deps.ledger, KEPT, halt_file.identity(deps.folder))
+        tell(
+            deps,
+            Severity.WARN,
+            "halt-file",
+            "the file HALT cannot be removed",
+            f"Remove {deps.folder.halt_request} yourself before you re-arm",
+        )
+
+
+def _outcome(entry: Entry, session: date, deps: Deps) -> JobReport:
+    try:
+        return replace(entry.job(session, deps), job=entry.name, session=session)
+    except SkipSession as error:
+        tell(deps, Severity.WARN, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
+        return JobReport(entry.name, session, JobStatus.SKIPPED, str(error), {"error": type(error).__name__})
+    except (HaltDevice, OutcomeUnknown) as error:
+        record = halt(deps, session, halt_name(error), str(error))
+        figures = {"error": type(error).__name__, "halt_id": record.halt_id}
+        return JobReport(entry.name, session, JobStatus.HALTED, str(error), figures)
+
+
+def _blocker(entry: Entry, session: date, deps: Deps) -> JobRun | None:
+    for name in entry.after:
+        run = job_runs.find(deps.ledger, session, name)
+        if run is None or run.status is None:
+            raise FixInput(
+                f"{entry.name} comes after {name}, which has not ended for {session}",
+                fix=f"Run `appliance {name.removesuffix('_morning').removesuffix('_close')} --session {session}`",
+            )
+        if run.status is not JobStatus.DONE:
+            return run
+    return None
+
+
+def _skipped_by(entry: Entry, session: date, blocker: JobRun) -> JobReport:
+    status = blocker.status.value if blocker.status else "open"
+    return JobReport(entry.name, session, JobStatus.SKIPPED, f"{blocker.job} was {status}: {blocker.summary}", {"because_of": blocker.job})
+
+
+def _count_skips(session: date, deps: Deps) -> None:
+    limit = deps.config.tripwires.skips_that_halt
+    day, skipped = session, 0
+    while skipped < limit:
+        run = job_runs.find(deps.ledger, day, PLAN)
+        if run is None or run.status is not JobStatus.SKIPPED:
+            return
+        skipped += 1
+        if deps.calendar.days[0] == day:
+            break
+        day = deps.calendar.previous(day)
+    if skipped >= limit:
+        halt(deps, session, "SKIPS_IN_A_ROW", f"{limit} sessions in a row were skipped", measure="skipped sessions")
+
+
+def _exposure(deps: Deps) -> str:
+    held = snapshots.latest(deps.ledger)
+    return f"{len(held.positions)} positions stay held" if held else "nothing is recorded as held"
+
+
+def _again(run: JobRun) -> str:
+    status = run.status.value if run.status else "open"
+    return f"{run.summary} (already {status}; nothing was changed)"

@@ -1,0 +1,127 @@
+"""What is left of a step whose order we cancelled: on record until it is attempted again or has a row that says no.
+
+Invariants
+----------
+1. That a rest is wanted is on disk before the cancel request leaves: whoever comes back after a crash knows that the
+   cancellation was ours, and one that somebody else asked for is followed by nothing.
+2. A rest ends in one transaction with what becomes of it: the journal's next attempt, or one that is denied.
+3. No rest ends without a row: what could not be attempted before its window closed is journaled and denied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from appliance.ledger import intents, meta, plans
+from appliance.ledger.database import Ledger
+from appliance.ledger.intents import JournalEntry
+from appliance.ledger.states import UNSENT, IntentState
+from appliance.orders.conservation import exposed
+from appliance.orders.order_path import OrderPath
+from appliance.orders.submission import deny, is_past
+from execution.orders import Intent, Plan
+
+KEY = "rests"
+ENDED = (IntentState.CANCELED, IntentState.FILLED)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Rests:
+    """The rests that are wanted, and the attempts that were made of earlier ones.
+
+    Attributes
+    ----------
+    wanted : mapping of client order id to step
+        The newest attempt of each planned order whose rest may leave again, and the step that asked for it.
+    leaving : mapping of client order id to step
+        New attempts, and the step with which each leaves.
+    """
+
+    wanted: Mapping[str, int]
+    leaving: Mapping[str, int]
+
+    @classmethod
+    def read(cls, ledger: Ledger) -> Rests:
+        """Read the record."""
+        body = json.loads(meta.read(ledger, KEY) or "{}")
+        return cls(dict(body.get("wanted", {})), dict(body.get("leaving", {})))
+
+    def write(self, ledger: Ledger) -> None:
+        """Make the record durable."""
+        meta.write(ledger, KEY, json.dumps({"wanted": self.wanted, "leaving": self.leaving}, sort_keys=True))
+
+    def of_session(self, ledger: Ledger, session: date) -> Rests:
+        """Return the record without the attempts of earlier sessions; what is still wanted of those stays on it."""
+        own = {cid: n for cid, n in self.leaving.items() if intents.require(ledger, cid).intent.key.session == session}
+        return replace(self, leaving=own)
+
+    def wanting(self, client_order_ids: Iterable[str], step: int) -> Rests:
+        """Return the record in which the rests of these attempts are wanted, too."""
+        return replace(self, wanted={**self.wanted, **dict.fromkeys(client_order_ids, step)})
+
+    def without(self, client_order_id: str) -> Rests:
+        """Return the record in which the rest of this attempt is wanted no more."""
+        return replace(self, wanted={cid: step for cid, step in self.wanted.items() if cid != client_order_id})
+
+    def made(self, following: str, step: int) -> Rests:
+        """Return the record with a new attempt that leaves with `step`."""
+        return replace(self, leaving={**self.leaving, following: step})
+
+    def step_of(self, entry: JournalEntry) -> int:
+        """The step with which an attempt leaves."""
+        return self.leaving.get(entry.client_order_id, entry.intent.step)
+
+
+def rest_of(plan: Plan, attempts: Iterable[JournalEntry], intent: Intent) -> Decimal:
+    """Shares of the planned order behind `intent` that none of its attempts has filled or may still fill."""
+    place = (intent.key.symbol, intent.key.slice)
+    planned = sum((i.quantity for i in plan.intents if (i.key.symbol, i.key.slice) == place), ZERO)
+    own = (entry for entry in attempts if (entry.intent.key.symbol, entry.intent.key.slice) == place)
+    return planned - sum((exposed(entry) for entry in own), ZERO)
+
+
+def taken(rests: Rests, attempts: Iterable[JournalEntry], step: int) -> Decimal:
+    """Shares of a name's new attempts that leave with `step`, or have yet to leave."""
+    return sum(
+        (
+            entry.intent.quantity
+            for entry in attempts
+            if entry.intent.key.attempt > 0 and (entry.state in UNSENT or rests.leaving.get(entry.client_order_id) == step)
+        ),
+        ZERO,
+    )
+
+
+def record_lost(path: OrderPath) -> tuple[JournalEntry, ...]:
+    """Journal and deny what was never attempted of the rests whose window has closed; return those rows."""
+    rests = Rests.read(path.ledger)
+    rows = [intents.require(path.ledger, cid) for cid in rests.wanted]
+    over = [entry for entry in rows if entry.state.is_terminal and is_past(path, entry.intent)]
+    lost: list[JournalEntry] = []
+    for last in over:
+        rests = rests.without(last.client_order_id)
+        with path.ledger.transaction():
+            rests.write(path.ledger)
+            shares = _never_attempted(path, last)
+            if shares * last.intent.reference_price >= path.config.submission.min_residual_usd:
+                lost.append(_denied(path, last, shares))
+    return tuple(lost)
+
+
+def _never_attempted(path: OrderPath, last: JournalEntry) -> Decimal:
+    """Shares of the rest that no attempt has asked for; what an attempt asked for has that attempt's row."""
+    key = last.intent.key
+    rest = rest_of(plans.require(path.ledger, key.session), intents.of_symbol(path.ledger, key.session, key.symbol), last.intent)
+    return rest if last.state in ENDED else rest - last.residual
+
+
+def _denied(path: OrderPath, last: JournalEntry, shares: Decimal) -> JournalEntry:
+    following = last.intent.next_attempt(shares, last.intent.time_in_force)
+    intents.add(path.ledger, following, path.clock.now())
+    entry = intents.require(path.ledger, following.key.client_order_id)
+    return deny(path, entry, f"what step {last.intent.step} left unfilled: its window closed before it could be sent")

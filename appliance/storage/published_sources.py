@@ -1,0 +1,112 @@
+"""Where this device reads published things: the stores of its settings, opened, and the dataset's manifest kept here.
+
+Only a pull needs the store. Every other job reads the manifest that the last pull, or `init`, verified and left in the
+state folder: a store that is down stops no order and no report, no other process loads a client, and nobody who can
+write to the store moves the calendar in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from appliance.config import StoresConfig
+from appliance.storage.published_store import MANIFEST, FolderStore, Store
+from appliance.system.state_folder import StateFolder
+from signals.bundle import Keyset
+from signals.bundle.dataset import open_dataset, signature_name
+from signals.errors import BadConfig, StoreUnreachable
+from signals.files import write_atomic
+from signals.market.manifest import Manifest
+from signals.storage.places import Place, is_s3
+from signals.storage.s3 import Objects, read_keys
+
+
+def published(store: Store) -> Manifest:
+    """Return the manifest that the store publishes now, whoever wrote it: to be shown, never to be taken over."""
+    return Manifest.from_bytes(store.read(MANIFEST), where=f"{MANIFEST} of the data store")
+
+
+def signed(store: Store, keyset: Keyset, today: date, place: str) -> Manifest:
+    """Return the manifest that the store publishes now, signed by data keys that count on the session `today`.
+
+    Raises
+    ------
+    BadDataset
+        Unsigned, signed by others, or no manifest.
+    StoreUnreachable
+        The store could not be read.
+    """
+    content = store.read(MANIFEST)
+    return open_dataset(content, store.find(signature_name(content)), keyset, today, place)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The stores of one device.
+
+    Attributes
+    ----------
+    config : StoresConfig
+    credentials : Path or None
+        Folder with the key files of an object store.
+    """
+
+    config: StoresConfig
+    credentials: Path | None = None
+
+    def data(self) -> Store:
+        """Open the store of the curated dataset; raise `BadConfig` where its key pair is missing."""
+        return self._open(self.config.data)
+
+    def bundles(self) -> Store:
+        """Open the store of published bundles; raise `BadConfig` where its key pair is missing."""
+        return self._open(self.config.bundles)
+
+    def manifest(self, folder: StateFolder) -> Manifest:
+        """Return the dataset's manifest as the device goes by it; see the module's first lines.
+
+        Raises
+        ------
+        StoreUnreachable
+            Nothing was ever pulled and the store cannot be read.
+        BadDataset
+            It is no manifest.
+        """
+        if folder.manifest.is_file():
+            return Manifest.from_bytes(folder.manifest.read_bytes(), where=str(folder.manifest))
+        return published(self.data())
+
+    def remember(self, manifest: Manifest, folder: StateFolder) -> None:
+        """Keep the manifest that was pulled."""
+        write_atomic(folder.manifest, manifest.to_bytes())
+
+    def require_folder(self) -> Path:
+        """Return the dataset's folder; raise `BadConfig` for an object store, `StoreUnreachable` without it."""
+        if is_s3(self.config.data):
+            raise BadConfig(
+                "a hosted exchange reads its market from a folder",
+                where=f"stores.data: {self.config.data}",
+                fix="Name a folder, or serve the exchange with `paper-exchange serve` and give --url",
+            )
+        folder = Path(self.config.data)
+        if not folder.is_dir():
+            raise StoreUnreachable(
+                "the store could not be read", where=str(folder), fix="Check stores.data in the device's config.yml, and that it is mounted"
+            )
+        return folder
+
+    def _open(self, place: str) -> Store:
+        if not is_s3(place):
+            return FolderStore(Path(place))
+        from appliance.storage.published_bucket import S3Store
+
+        return S3Store(self._objects.at(Place.parse(place)))
+
+    @cached_property
+    def _objects(self) -> Objects:
+        """One client for both places: to make one takes longer than what it then asks."""
+        first = next(place for place in (self.config.data, self.config.bundles) if is_s3(place))
+        return Objects.opened(Place.parse(first), self.config.s3, read_keys(self.credentials))

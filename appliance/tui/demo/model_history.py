@@ -1,0 +1,167 @@
+"""What is invented about the model: what it read of each name, and how its life compares with its promise."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.tui.demo.simulated_account import CENT, Book
+from appliance.tui.demo.state_files import FEATURES, DemoBundle
+from signals.files import sha256_of, write_atomic
+
+PROMISED_IC, BOUND = 0.031, 0.35
+LINEAGE = "equities_xs champion 4c1d2ae90f37"
+WINDOW_SESSIONS = 21
+AFTER = (1, 2, 3, 5, 8, 13, 21, 42, 63, 126, 252)
+ALARM_AT = 20.0
+NAMED = 3
+# Centre, spread and lean on the score of each feature, in the order of FEATURES.
+SHAPES = (
+    (0.002, 0.031, 0.4),
+    (0.01, 0.07, 0.5),
+    (0.03, 0.12, 0.6),
+    (0.06, 0.18, 0.5),
+    (0.11, 0.27, 0.7),
+    (0.0, 1.1, -0.6),
+    (0.27, 0.09, -0.2),
+    (1.0, 0.3, 0.1),
+    (17.4, 1.2, 0.0),
+    (0.5, 0.31, -0.4),
+    (0.0004, 0.0011, 0.3),
+    (-0.11, 0.08, 0.3),
+)
+
+
+def write_features(folder: Path, asof: date, sleeve: str, book: Book, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
+    """Write what the model read of each name that evening; return what the score job's row says of it."""
+    rng = Random(asof.toordinal())
+    cells = [
+        centre + spread * (lean * name.z + (1 - lean**2) ** 0.5 * rng.gauss(0, 1)) for name in book.names for centre, spread, lean in SHAPES
+    ]
+    record = FeatureRecord(
+        asof,
+        sleeve,
+        bundle.sha256,
+        snapshot_id,
+        tuple(name for name, _, _ in FEATURES),
+        tuple(name.symbol for name in book.names),
+        struct.pack(f"<{len(cells)}f", *cells),
+    )
+    content = record.to_bytes()
+    write_atomic(folder / record.file_name, content)
+    return {"file": record.file_name, "sha256": sha256_of(content)}
+
+
+@dataclass
+class Watched:
+    """The model's invented life, session by session."""
+
+    rng: Random
+    ics: list[float] = field(default_factory=list)
+    pending: dict[str, Any] | None = None
+    first: str = ""
+
+    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
+        """What the report of `session` measured: the session before it attributed, the life so far, drift."""
+        ic = self.rng.gauss(PROMISED_IC, 0.09)
+        self.ics.append(ic)
+        self.first = self.first or asof.isoformat()
+        live = {
+            "session": asof.isoformat(),
+            "bundle": "",
+            "lineage": LINEAGE,
+            "ic": ic,
+            "turnover": 0.09,
+            "net": 0.0,
+            "promised": PROMISED_IC,
+            "bound": BOUND,
+        }
+        done = [self.pending] if self.pending else []
+        self.pending = self._parts(session, gained, traded, book)
+        return {"attribution": done, "live": [live], "expectation": self._life(asof), "drift": self._drift()}
+
+    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
+        def share(width: float) -> Decimal:
+            return Decimal(repr(float(abs(gained) + 200) * self.rng.gauss(0, width))).quantize(CENT)
+
+        costs = {
+            "spread and impact": -(traded * Decimal("0.00023")).quantize(CENT),
+            "fees": -(traded * Decimal("0.00002")).quantize(CENT),
+            "slippage": share(0.001),
+        }
+        parts = {
+            "market": share(0.2),
+            "sector": share(0.15),
+            "style": share(0.2),
+            "selection": Decimal(0),
+            "costs": sum(costs.values(), start=Decimal(0)),
+            "rounding": share(0.01),
+            "refused orders": Decimal("0.00"),
+            "skips": Decimal("0.00"),
+        }
+        parts["selection"] = gained - sum(parts.values(), start=Decimal(0))
+        held = sorted((name for name in book.names if name.quantity), key=lambda name: name.symbol)
+        chosen = self.rng.sample(held, min(2 * NAMED, len(held)))
+        amounts = sorted((abs(share(0.3)) for _ in chosen), reverse=True)
+        named = [[name.symbol, str(amount)] for name, amount in zip(chosen, amounts[::2] + amounts[1::2], strict=True)]
+        return {
+            "session": session.isoformat(),
+            "traded": str(traded),
+            "data": "GREEN",
+            "total": str(gained),
+            "parts": {name: str(amount) for name, amount in parts.items()},
+            "costs": {name: str(amount) for name, amount in costs.items()},
+            "best": named[:NAMED],
+            "worst": [[symbol, f"-{amount}"] for symbol, amount in named[NAMED:]],
+        }
+
+    def _life(self, asof: date) -> dict[str, Any]:
+        count = len(self.ics)
+        half = 1.6449 * 0.09 / count**0.5
+        figures = [
+            _figure("ic", count, sum(self.ics) / count, PROMISED_IC, half),
+            _figure("turnover", count, 0.091, 0.094, 0.03 / count**0.5),
+            _figure("cost", count, 2.5, 2.6, 2.0 / count**0.5),
+            _figure("drawdown", count, 0.0009 * count**0.5, 0.0016 * count**0.5, 0.0013 * count**0.5),
+        ]
+        test = {
+            "sessions": count,
+            "wealth": 0.41,
+            "highest": 1.62,
+            "alarm_at": ALARM_AT,
+            "p_value": 0.62,
+            "promised": PROMISED_IC,
+            "alarmed_on": None,
+            "says": "nothing speaks against the model you promoted",
+        }
+        fans = {
+            "after": list(AFTER),
+            "ic": [_band(PROMISED_IC, 0.148 / n**0.5) for n in AFTER],
+            "cost": [_band(2.6, 1.5 / n**0.5) for n in AFTER],
+        }
+        return {"lineage": LINEAGE, "since": self.first, "until": asof.isoformat(), "figures": figures, "fans": fans, "test": test}
+
+    def _drift(self) -> dict[str, Any]:
+        rows = []
+        for name in ("score", *(name for name, _, _ in FEATURES)):
+            limit = 0.11
+            used = min(0.96, abs(self.rng.gauss(0.35, 0.2)))
+            rows.append({"name": name, "psi": round(used * limit, 4), "limit": limit, "used": round(used, 3), "verdict": "within"})
+        rows.sort(key=lambda row: -float(str(row["used"])))
+        return {"rows": rows, "window_sessions": WINDOW_SESSIONS}
+
+
+def _band(middle: float, half: float) -> list[float]:
+    return [middle - half, middle, middle + half]
+
+
+def _figure(name: str, sessions: int, live: float, middle: float, half: float) -> dict[str, Any]:
+    low, high = middle - half, middle + half
+    word = "BELOW" if live < low else "ABOVE" if live > high else "INSIDE"
+    return {"figure": name, "sessions": sessions, "live": live, "low": low, "median": middle, "high": high, "verdict": word}

@@ -1,0 +1,278 @@
+"""One invented session, written as the jobs of a real one would leave it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from appliance.controls.limits import Limits
+from appliance.controls.tripwires import TRIPWIRES
+from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
+from appliance.ledger.snapshots import Phase
+from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import TIMETABLE
+from appliance.system.ports import Alert, Severity
+from appliance.tui.demo.model_history import Watched, write_features
+from appliance.tui.demo.order_flow import Morning, plan_of, trade
+from appliance.tui.demo.simulated_account import CENT, Book
+from appliance.tui.demo.state_files import DemoBundle
+from execution.brokers.base import Account, Position
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import Calendar
+from signals.schedule.windows import windows
+
+ACCOUNT = "DEMO0001"
+SLEEVE = "equities_xs"
+# What the limits of planning and pre-trade checks are by default; their own modules would bring in numpy.
+LIMITS = {
+    "max_planned_gross": 1.02,
+    "max_net": 0.04,
+    "max_name": 0.06,
+    "max_rounding": 0.25,
+    "max_resends": 3.0,
+    "max_collar_refusals": 3.0,
+    "max_disputed_names": 0.05,
+    "max_disputed_gross": 0.10,
+    "max_unexplained_equity": 0.03,
+}
+BORROW, FEES, IMPACT = Decimal("0.0000016"), Decimal("0.000002"), Decimal("0.00012")
+
+
+@dataclass
+class Life:
+    """What lasts from session to session."""
+
+    ledger: Ledger
+    book: Book
+    table: Calendar
+    bundle: DemoBundle
+    shadow: DemoBundle
+    snapshot_id: str
+    features: Path
+    rng: Random
+    watched: Watched
+    real_nav: Decimal = Decimal(0)
+    top: Decimal = Decimal(0)
+    yesterday: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is special about one session."""
+
+    session: date
+    asof: date
+    audit: SessionAudit
+    age_sessions: int
+    orders: int
+    is_halted: bool
+    is_recent: bool
+    is_last: bool
+
+
+def live(life: Life, day: Day) -> None:
+    """Live one session: pull, score, reconcile, plan, trade, confirm, reconcile, report."""
+    at = {row.job: row.at for row in windows(day.session, life.table, TIMETABLE)}
+    book = life.book
+    before = book.equity
+    life.yesterday = before
+    life.top = max(life.top, before)
+    life.real_nav = life.real_nav or before
+    _job(
+        life,
+        day,
+        "pull",
+        at["pull"],
+        3,
+        f"1 sessions taken over, {day.asof} is {day.audit.status}; bundle {life.bundle.name}",
+        {
+            "asof": day.asof,
+            "status": day.audit.status.value,
+            "reasons": list(day.audit.reasons),
+            "version": 1,
+            "snapshot_id": life.snapshot_id,
+            "bundle": life.bundle.name,
+            "bundle_refusal": "",
+        },
+    )
+    if day.audit.status is SessionStatus.RED:
+        _job(life, day, "score", at["score"], 1, f"DATA_NOT_USABLE: {day.asof} is RED", {}, JobStatus.SKIPPED)
+        _alert(life, at["score"], Severity.WARN, f"{day.session} is skipped", f"the data of {day.asof} is RED")
+    else:
+        _score(life, day, at["score"])
+    _snapshot(life, day, Phase.OPEN, at["reconcile_morning"])
+    turnover, planned = 0.0, Decimal(0)
+    if day.audit.status is not SessionStatus.RED:
+        turnover, planned = _trading(life, day, at)
+    book.close_prices()
+    _snapshot(life, day, Phase.CLOSE, at["reconcile_close"])
+    _nav(life, day, at["report"], before, planned)
+    _checks(life, day, at["report"], turnover)
+    if day.is_halted:
+        _halt(life, day, at["confirm"])
+
+
+def _score(life: Life, day: Day, at: datetime) -> None:
+    life.book.score()
+    rows = [scores.ScoreRow(day.asof, n.symbol, SLEEVE, n.score, n.rank, n.z, life.bundle.sha256) for n in life.book.names]
+    scores.save(life.ledger, day.asof, SLEEVE, rows)
+    read: dict[str, str] = {}
+    if day.is_recent:
+        beside = [replace(row, sleeve=f"{SLEEVE} shadow", source=life.shadow.sha256) for row in rows]
+        scores.save(life.ledger, day.asof, f"{SLEEVE} shadow", beside)
+        read = write_features(life.features, day.asof, SLEEVE, life.book, life.bundle, life.snapshot_id)
+    _job(
+        life,
+        day,
+        "score",
+        at,
+        4,
+        f"{len(rows)} names scored at {day.asof}",
+        {
+            "asof": day.asof,
+            "features": read,
+            "names": len(rows),
+            "expected": len(rows),
+            "bundle_sha256": life.bundle.sha256,
+            "bundle_age_sessions": day.age_sessions,
+            "role": "champion",
+        },
+    )
+
+
+def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Decimal]:
+    equity = life.book.equity
+    wishes = life.book.plan(day.orders, 0.5)
+    rows = [
+        targets.TargetRow(
+            day.session, n.symbol, life.book.targets.get(n.symbol, 0.0), n.quantity * float(n.price) / float(equity), n.z, n.sector
+        )
+        for n in life.book.names
+        if n.quantity or n.symbol in life.book.targets
+    ]
+    targets.save(life.ledger, day.session, rows)
+    worth = sum((abs(w.quantity) * w.reference for w in wishes), start=Decimal(0))
+    gross = sum(abs(weight) for weight in life.book.targets.values())
+    decisions = [
+        ["scale", "0.9000 by gross target"],
+        ["forecast volatility at gross 1", "0.0610"],
+        ["target gross", f"{gross:.4f}"],
+        ["step", "1/2 of the way"],
+        ["turnover", f"{float(worth / equity) / 2:.4f}"],
+    ]
+    morning = Morning(day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"])
+    plan_of(life.ledger, morning, wishes)
+    _job(
+        life,
+        day,
+        "plan",
+        at["plan"],
+        6,
+        f"{len(wishes)} orders for {worth:,.0f} USD, 0 refused",
+        {"decisions": decisions, "gross": gross, "orders": len(wishes), "sleeves": {SLEEVE: 1.0}},
+    )
+    opening = life.book.open_prices()
+    outcome = trade(life.ledger, morning, life.book, wishes, opening, life.rng)
+    _job(life, day, "trade", at["trade"], 20, f"{len(wishes)} of {len(wishes)} auction orders are at the broker", {"orders": len(wishes)})
+    _job(life, day, "confirm", at["confirm"], 9, outcome, {})
+    return float(worth / equity) / 2, worth
+
+
+def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
+    book = life.book
+    held = [Position(n.symbol, Decimal(n.quantity), n.entry, n.price) for n in book.names if n.quantity]
+    equity = book.equity
+    account = Account(
+        "demo-account", ACCOUNT, "ACTIVE", book.cash, equity, life.yesterday, equity * 2 - book.gross, Decimal(2), False, True
+    )
+    snapshots.save(life.ledger, day.session, phase, account, held, at)
+    job = "reconcile_morning" if phase is Phase.OPEN else "reconcile_close"
+    _job(
+        life,
+        day,
+        job,
+        at,
+        2,
+        f"both books agree: {len(held)} positions, cash {book.cash} USD",
+        {"phase": phase.value, "positions": len(held), "cash": str(book.cash), "equity": str(equity), "notes": []},
+    )
+    if day.is_last:
+        last: dict[str, Any] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
+        meta.write(life.ledger, "last_reconciliation", json.dumps(last))
+
+
+def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) -> None:
+    book = life.book
+    equity = book.equity
+    dividends = (book.gross * Decimal("0.00002")).quantize(CENT) if life.rng.random() < 0.3 else Decimal("0.00")
+    borrow, fees = -(book.gross * BORROW).quantize(CENT), -(planned * FEES).quantize(CENT)
+    impact = -(planned * IMPACT).quantize(CENT)
+    life.real_nav += equity - before + dividends + borrow + fees + impact
+    nav.save(
+        life.ledger, nav.NavRow(day.session, equity, life.real_nav, book.cash, book.gross, book.net, at, dividends, borrow, fees, impact)
+    )
+    _job(
+        life,
+        day,
+        "report",
+        at,
+        5,
+        f"paper NAV {equity:,.2f} USD, real NAV {life.real_nav:,.2f} USD",
+        life.watched.report(day.asof, day.session, equity - before, planned, book),
+    )
+
+
+def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
+    equity = float(life.book.equity)
+    figures: dict[str, float] = {
+        "coverage": 1.0,
+        "turnover": turnover,
+        "planned_gross": float(life.book.gross) / equity,
+        "planned_net": abs(float(life.book.net)) / equity,
+        "held_gross": float(life.book.gross) / equity,
+        "planned_name": max((abs(n.quantity) * float(n.price) / equity for n in life.book.names), default=0.0),
+        "rounding": 0.004 + 0.002 * life.rng.random(),
+        "score_drift": 0.2 + 0.3 * life.rng.random(),
+        "feature_drift": 0.3 + 0.55 * life.rng.random(),
+        "bundle_age": day.age_sessions / 70,
+        "free_disk": 0.61,
+        "turnover_jump": 0.8 + 0.5 * life.rng.random(),
+        "clock_skew_seconds": 0.02 + 0.1 * life.rng.random(),
+        "daily_loss": max(0.0, 1 - equity / float(life.yesterday)),
+        "drawdown": max(0.0, 1 - equity / float(life.top or 1)),
+        "red_datasets": float(day.audit.status is SessionStatus.RED),
+        "unknown_orders": float(day.is_halted),
+    }
+    limits = LIMITS | {name: float(value) for name, value in Limits().model_dump().items()}
+    for row in TRIPWIRES:
+        value = figures.get(row.measure, 0.0)
+        limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
+        is_tripped = value < limit if row.trips_below else value > limit
+        said = f"{row.says}: {'past' if is_tripped else 'within'} the limit"
+        tripwires.save(
+            life.ledger, tripwires.TripwireRow(day.session, row.name, f"{value:.6g}", f"{limit:g}", row.action.value, is_tripped, said, at)
+        )
+
+
+def _halt(life: Life, day: Day, at: datetime) -> None:
+    halt_id = "5f0c2d11"
+    said = "the outcome of one order could not be proven in time"
+    halts.add(life.ledger, halts.HaltRow(halt_id, at, "UNKNOWN_ORDER", "unknown_orders", said, "0", None, "halt"))
+    _alert(life, at, Severity.PAGE, "HALTED by UNKNOWN_ORDER", said)
+    halts.rearm(life.ledger, halt_id, at + timedelta(hours=2), "ana", "the broker found and cancelled it; both books agree")
+
+
+def _alert(life: Life, at: datetime, severity: Severity, title: str, body: str) -> None:
+    alerts.add(life.ledger, Alert(severity, title, title, body, at), delivered=True)
+
+
+def _job(
+    life: Life, day: Day, job: str, at: datetime, seconds: int, summary: str, figures: dict[str, Any], status: JobStatus = JobStatus.DONE
+) -> None:
+    job_runs.begin(life.ledger, day.session, job, at)
+    job_runs.finish(life.ledger, JobReport(job, day.session, status, summary, figures), at + timedelta(seconds=seconds))

@@ -1,0 +1,193 @@
+"""Why this order? From the order back through its signal, features and data to the bundle, every link by its hash."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from appliance.bundles.feature_record import FeatureRecord, Reading, kept
+from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
+from appliance.ledger.intents import JournalEntry
+from appliance.market.vendor_record import kept_snapshot, standing
+from appliance.system.state_folder import StateFolder
+from appliance.views import bundle_facts as bundles
+from appliance.views.blotter import average_prices
+from appliance.views.view import Row, View, fact, percent
+from execution.orders import Plan
+from signals.errors import FixInput
+
+COLUMNS = ("section", "fact", "value")
+
+
+def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
+    """Return the chain behind one order: order, signal, features, data snapshot, bundle.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    folder : StateFolder
+        For what the bundle in force says about itself, and what the model read that evening.
+    client_order_id : str
+    """
+    entry = intents.find(ledger, client_order_id)
+    if entry is None:
+        return View(COLUMNS, (), f"no order {client_order_id} in this ledger")
+    session = entry.intent.key.session
+    plan = plans.load(ledger, session)
+    rows = _order(ledger, entry)
+    rows += _signal(ledger, entry, plan)
+    if plan is not None:
+        found = bundles.read(folder.bundles)
+        rows += _features(ledger, folder, entry.intent.key.symbol, plan)
+        rows += _data(ledger, folder, plan) + _bundle(found, plan)
+    facts = {"client_order_id": client_order_id, "symbol": entry.intent.key.symbol}
+    return View(COLUMNS, tuple(rows), "", session, facts)
+
+
+def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
+    intent = entry.intent
+    price = average_prices(ledger, intent.key.session).get(entry.client_order_id)
+    filled = f"{entry.filled_quantity} of {intent.quantity}" + ("" if price is None else f" at {price:.4f} USD")
+    rows = [
+        fact(
+            "order",
+            "what",
+            f"{intent.side.value.upper()} {intent.quantity} {intent.key.symbol} ({intent.type.value}, {intent.time_in_force.value})",
+        ),
+        fact("order", "worth", f"{abs(intent.notional):,.2f} USD at the reference {intent.reference_price}"),
+        fact("order", "filled", filled),
+        fact("order", "effect", "lowers an absolute position" if intent.reduces else "may open or raise a position"),
+        fact("order", "client order id", entry.client_order_id),
+    ]
+    for order in broker_orders.of_client(ledger, entry.client_order_id):
+        rows.append(fact("order", "at the broker", f"{order.status.value}, id {order.id}"))
+    steps = intents.events(ledger, entry.client_order_id)
+    for step in steps:
+        why = f"  {step.reason}" if step.reason and step.reason != step.to.value else ""
+        rows.append(fact("order", f"{step.at:%H:%M:%S}Z", f"{step.to.value}{why}"))
+    return rows
+
+
+def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]:
+    key = entry.intent.key
+    rows: list[Row] = []
+    aimed = {row.symbol: row for row in targets.load(ledger, key.session)}.get(key.symbol)
+    if aimed is not None:
+        rows.append(
+            fact(
+                "signal",
+                "weight",
+                f"{percent(aimed.current_weight)} held, {percent(aimed.weight)} aimed at: "
+                f"{percent(aimed.weight - aimed.current_weight)} of equity to move",
+            )
+        )
+        rows.append(fact("signal", "sector", aimed.sector or "unknown"))
+    for sleeve, found, total in _scores_of(ledger, plan.asof if plan else key.session, key.symbol):
+        rows.append(fact("signal", sleeve, f"rank {found.rank} of {total}, z {found.z:+.2f}, score {found.score:+.6f}"))
+    if len(rows) <= 2 and not any(row["fact"] not in ("weight", "sector") for row in rows):
+        rows.append(fact("signal", "score", "none: the name was not scored, its holding is closed or carried"))
+    planned = job_runs.find(ledger, key.session, "plan")
+    said = dict(planned.figures.get("decisions") or ()) if planned else {}
+    chosen = [f"{name} {said[name]}" for name in ("scale", "step", "turnover") if name in said]
+    if chosen:
+        rows.append(fact("signal", "book", ", ".join(chosen)))
+    return rows
+
+
+def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, scores.ScoreRow, int]]:
+    found = ledger.rows(
+        "SELECT sleeve, (SELECT count(*) FROM scores AS s WHERE s.asof = scores.asof AND s.sleeve = scores.sleeve)"
+        " AS total FROM scores WHERE asof = ? AND symbol = ? ORDER BY sleeve",
+        (asof.isoformat(), symbol),
+    )
+    lines = []
+    for row in found:
+        sleeve = str(row["sleeve"])
+        mine = next(r for r in scores.load(ledger, asof, sleeve) if r.symbol == symbol)
+        lines.append((sleeve, mine, int(str(row["total"]))))
+    return lines
+
+
+def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[Row]:
+    """What the model read of the name at asof, what stands out most first."""
+    scored = job_runs.find(ledger, plan.session, "score")
+    try:
+        record = kept(folder.features, (scored.figures.get("features") if scored else None) or {})
+    except FixInput as error:
+        return [fact("features", "values", str(error))]
+    readings = record.of(symbol)
+    if not readings:
+        return [fact("features", "values", f"none: {symbol} was not scored at {record.asof}")]
+    known = sum(reading.value is not None for reading in readings)
+    rows = [
+        fact("features", "read at", f"{record.asof}, {known} of {len(readings)} known, of {len(record.symbols)} names; z is over these"),
+        *_sources(record, plan),
+    ]
+    ordered = sorted(readings, key=lambda reading: -abs(reading.z or 0.0))
+    return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
+
+
+def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
+    """A warning for each source that is not the plan's: nothing when both are."""
+    source = plan.provenance
+    return [
+        fact("features", "not the plan's", f"{what} {theirs}")
+        for what, theirs, ours in (
+            ("snapshot", record.snapshot_id, source.snapshot_id),
+            ("bundle", record.bundle_sha256, source.bundle_sha256),
+        )
+        if theirs != ours
+    ]
+
+
+def _said(reading: Reading) -> str:
+    if reading.value is None:
+        return f"{'unknown':>12}"
+    return f"{reading.value:>12.5g}   z {'-':>6}" if reading.z is None else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
+
+
+def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
+    pulled = job_runs.find(ledger, plan.session, "pull")
+    figures = pulled.figures if pulled else {}
+    return [
+        fact("data", "asof", f"{plan.asof} is {figures.get('status', 'of unknown status')}"),
+        fact("data", "snapshot", plan.provenance.snapshot_id),
+        *_completed(ledger, folder, plan),
+    ]
+
+
+def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
+    """What the snapshot is made of where the device completed sessions itself, each record hashed anew."""
+    try:
+        kept = kept_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
+    except FixInput as error:
+        return [fact("data", "completed", str(error))]
+    if kept is None:
+        planned = job_runs.find(ledger, plan.session, "plan")
+        count = int(planned.figures.get("completed") or 0) if planned else 0
+        return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
+    manifest, parts = kept
+    faults = standing(folder.completed, parts)
+    said = f"{len(parts)} sessions, {parts[0].session} to {parts[-1].session}; the snapshot's hash is theirs"
+    return [
+        fact("data", "dataset", manifest),
+        fact("data", "completed", f"{said}, and every record holds" if not faults else said),
+        *(fact("data", "told", f"{part.session} {part.sha256}") for part in parts),
+        *(fact("data", "not proven", fault) for fault in faults),
+    ]
+
+
+def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[Row]:
+    source = plan.provenance
+    rows = [fact("bundle", "sha256", source.bundle_sha256)]
+    if found is not None and found.pointer.get("sha256") == source.bundle_sha256:
+        manifest = found.manifest
+        rows.append(fact("bundle", "which", f"{found.name}, {manifest.get('role')}, still in force"))
+        rows.append(fact("bundle", "trained", f"{manifest.get('first_training_session')} to {manifest.get('last_training_session')}"))
+    else:
+        rows.append(fact("bundle", "which", "no longer in force"))
+    return [
+        *rows,
+        fact("bundle", "config", source.config_hash),
+        fact("bundle", "code", source.code_version),
+        fact("bundle", "plan", plan.digest),
+    ]

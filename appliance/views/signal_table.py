@@ -1,0 +1,68 @@
+"""The scores behind a session, best first, and what the book does with them."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+
+from appliance.ledger import Ledger, job_runs, scores, targets
+from appliance.views import blotter
+from appliance.views.view import Row, View, percent
+
+SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
+COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
+
+
+def signals(ledger: Ledger, session: date) -> View:
+    """Return every sleeve's scores of the newest scored session before D, with the weights held and aimed at.
+
+    A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
+    `change` is z minus the z of the scored session before; None for a name that had none. `contribution` is the
+    sleeve's part of the blend that D was planned on, share times z, which sums over the sleeves to the name's blended
+    score; None before the plan. `client_order_id` is the name's order of D, None where there was none.
+    """
+    plan = job_runs.find(ledger, session, "plan")
+    shares = (plan.figures.get("sleeves") or {}) if plan else {}
+    aimed = {row.symbol: row for row in targets.load(ledger, session)}
+    sent = blotter.by_symbol(ledger, session)
+    rows: list[Row] = []
+    for asof, sleeve in _scored(ledger, session):
+        before = _z_before(ledger, asof, sleeve)
+        found = scores.load(ledger, asof, sleeve)
+        scale = math.sqrt((len(found) - 1) / len(found))  # from the recorded z (ddof 0) to that of the blend (ddof 1)
+        for row in found:
+            target = aimed.get(row.symbol)
+            rows.append(
+                {
+                    "rank": row.rank,
+                    "symbol": row.symbol,
+                    "score": row.score,
+                    "z": round(row.z, 3),
+                    "change": round(row.z - before[row.symbol], 3) if row.symbol in before else None,
+                    "held": percent(target.current_weight) if target else None,
+                    "target": percent(target.weight) if target else None,
+                    "sector": target.sector if target else None,
+                    "sleeve": row.sleeve,
+                    "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
+                    "asof": row.asof,
+                    "source": row.source,
+                    "client_order_id": sent.get(row.symbol),
+                }
+            )
+    return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
+
+
+def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:
+    found = ledger.rows(
+        "SELECT asof, sleeve FROM scores WHERE asof = (SELECT max(asof) FROM scores WHERE asof < ?)"
+        " AND sleeve NOT LIKE ? GROUP BY asof, sleeve ORDER BY sleeve",
+        (session.isoformat(), SHADOW),
+    )
+    return [(date.fromisoformat(str(row["asof"])), str(row["sleeve"])) for row in found]
+
+
+def _z_before(ledger: Ledger, asof: date, sleeve: str) -> dict[str, float]:
+    before = ledger.value("SELECT max(asof) FROM scores WHERE sleeve = ? AND asof < ?", (sleeve, asof.isoformat()))
+    if not isinstance(before, str):
+        return {}
+    return {row.symbol: row.z for row in scores.load(ledger, date.fromisoformat(before), sleeve)}
