@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from signals.features.history import BarColumns
-from signals.features.volatility import ANNUALISATION
+from signals.features.price import ANNUALISATION
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from signals.features.history import BarColumns
 from signals.features.limits import limited
-from signals.features.volatility import ANNUALISATION, SESSIONS_PER_YEAR
+from signals.features.price import ANNUALISATION, SESSIONS_PER_YEAR
 from signals.features.windows import Observations
 from signals.market.bars import Floats
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from signals.features.bands import band_position
 from signals.features.beta import beta, residual_volatility
-from signals.features.drawdown import drawdown
-from signals.features.gaps import overnight_mean, overnight_return, overnight_volatility
 from signals.features.liquidity import log_traded_usd
 from signals.features.momentum import YEAR_SESSIONS, momentum, momentum_12_1
 from signals.features.panel import Feature
+from signals.features.price import (
+    band_position,
+    drawdown,
+    overnight_mean,
+    overnight_return,
+    overnight_volatility,
+    realised_volatility,
+    zscore,
+)
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
-from signals.features.volatility import realised_volatility
-from signals.features.zscores import zscore
 from signals.sleeves.base import Sleeve
 
 HORIZON_SESSIONS = 5

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from signals.features.drawdown import drawdown
 from signals.features.liquidity import log_traded_usd
 from signals.features.momentum import momentum
 from signals.features.panel import Feature
+from signals.features.price import drawdown
 from signals.features.realised import absolute_return, downside_share, log_volatility, market_log_volatility
 from signals.sleeves.base import Sleeve
 

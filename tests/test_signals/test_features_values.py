@@ -11,19 +11,23 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from signals.features.bands import band_position
 from signals.features.beta import beta, residual_volatility
-from signals.features.drawdown import drawdown
-from signals.features.gaps import overnight_mean, overnight_return, overnight_volatility
 from signals.features.history import BarColumns
 from signals.features.liquidity import log_traded_usd
 from signals.features.market import market_return
 from signals.features.momentum import momentum, momentum_12_1
 from signals.features.panel import Feature
+from signals.features.price import (
+    band_position,
+    drawdown,
+    overnight_mean,
+    overnight_return,
+    overnight_volatility,
+    realised_volatility,
+    zscore,
+)
 from signals.features.ranking import rank
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
-from signals.features.volatility import realised_volatility
-from signals.features.zscores import zscore
 from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars

@@ -13,7 +13,7 @@ import numpy as np
 
 from signals.features.limits import limited
 from signals.features.panel import FeaturePanel
-from signals.features.volatility import SESSIONS_PER_YEAR
+from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
 from trainer.labels.risk import drawdown_labels, volatility_labels

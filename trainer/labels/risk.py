@@ -14,7 +14,7 @@ import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.features.limits import limited
-from signals.features.volatility import SESSIONS_PER_YEAR
+from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats
 from signals.market.holding import bridged
 from trainer.labels.panel import Labels

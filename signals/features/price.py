@@ -1,0 +1,76 @@
+"""Price features from returns alone: volatility, overnight gaps, z-score, Bollinger position, drawdown.
+
+    volatility_w(t)           = sqrt(252) sd(r_{t-w+1 .. t})                            annualised ratio, look-back w
+    overnight_return(t)       = o_t                                                     ratio, look-back 1
+    overnight_mean_w(t)       = mean(o_{t-w+1 .. t})                                    ratio, look-back w
+    overnight_volatility_w(t) = sqrt(252) sd(o_{t-w+1 .. t})                            annualised ratio, look-back w
+    z_w(t)        = (L_t - mean L) / sd L,   L_s = sum_{u = t-w+1 .. s} log(1 + r_u)    z, look-back w
+    b_w(t)        = (P_t - (mean P - 2 sd P)) / (4 sd P),   P_s = exp L_s               ratio, look-back w
+    drawdown_w(t) = P_t / max_{s = t-w+1 .. t} P_s - 1                                  ratio <= 0, look-back w
+
+r is the total return, o the overnight return, dividends included; sd has ddof 1; s runs over the window. NaN where
+fewer than 80 % of the window is valid; for the last three also where the current return is missing, and for z and b
+where the level did not move. b is 0 at the lower Bollinger band and 1 at the upper one, not clipped; a drawdown is
+exactly 0 at a peak.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from signals.features.history import BarColumns
+from signals.features.windows import per_degree_of_freedom
+from signals.market.bars import Floats
+
+SESSIONS_PER_YEAR = 252
+ANNUALISATION = math.sqrt(SESSIONS_PER_YEAR)
+BAND_DEVIATIONS = 2.0
+
+
+def realised_volatility(history: BarColumns, sessions: int) -> Floats:
+    """Annualised standard deviation of total returns; ratio, shape (T, N)."""
+    squares = history.return_moments.window(sessions)[1]
+    variance = per_degree_of_freedom(squares, history.returns.count(sessions))
+    return history.returns.policed(ANNUALISATION * np.sqrt(variance), sessions)
+
+
+def overnight_return(history: BarColumns) -> Floats:
+    """Return from the previous close to this session's open; ratio, shape (T, N)."""
+    return history.current(history.overnight_return)
+
+
+def overnight_mean(history: BarColumns, sessions: int) -> Floats:
+    """Mean overnight return; ratio, shape (T, N)."""
+    return history.overnight.policed(history.overnight_moments.window(sessions)[0], sessions)
+
+
+def overnight_volatility(history: BarColumns, sessions: int) -> Floats:
+    """Annualised standard deviation of overnight returns; ratio, shape (T, N)."""
+    squares = history.overnight_moments.window(sessions)[1]
+    variance = per_degree_of_freedom(squares, history.overnight.count(sessions))
+    return history.overnight.policed(ANNUALISATION * np.sqrt(variance), sessions)
+
+
+def zscore(history: BarColumns, sessions: int) -> Floats:
+    """Standard deviations of the log level above its mean; z, shape (T, N)."""
+    level, mean, squares = history.level_moments.window(sessions)
+    deviation = np.sqrt(per_degree_of_freedom(squares, history.returns.count(sessions)))
+    return history.returns.policed(history.where_current((level - mean) / deviation), sessions)
+
+
+def band_position(history: BarColumns, sessions: int) -> Floats:
+    """Place of the price between the lower (0) and the upper band (1); ratio, shape (T, N)."""
+    (price,) = history.growth.window(sessions)
+    mean, squares = history.price_moments.window(sessions)
+    deviation = np.sqrt(per_degree_of_freedom(squares, history.returns.count(sessions)))
+    position = (price - mean) / (2.0 * BAND_DEVIATIONS * deviation) + 0.5
+    return history.returns.policed(history.where_current(position), sessions)
+
+
+def drawdown(history: BarColumns, sessions: int) -> Floats:
+    """Total-return loss since the highest close of the window; ratio <= 0, shape (T, N)."""
+    (price,) = history.growth.window(sessions)
+    (peak,) = history.peaks.window(sessions)
+    return history.returns.policed(history.where_current(price / peak - 1.0), sessions)
