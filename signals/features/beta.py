@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.features.price import ANNUALISATION
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
 
-def beta(history: BarColumns, sessions: int) -> Floats:
+def beta(history: FeatureInputs, sessions: int) -> Floats:
     """Slope of the name's returns on the market's; ratio, shape (T, N)."""
     *_, market_squares, products = history.return_moments.window(sessions)
     return history.policed_by_market(products / market_squares, sessions)
 
 
-def residual_volatility(history: BarColumns, sessions: int) -> Floats:
+def residual_volatility(history: FeatureInputs, sessions: int) -> Floats:
     """Annualised standard deviation of what beta leaves unexplained; ratio, shape (T, N)."""
     _, squares, _, market_squares, products = history.return_moments.window(sessions)
     unexplained = np.maximum(squares - products / market_squares * products, 0.0)

@@ -15,7 +15,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.ranking import rank
 from signals.market.bars import Bars, Days
@@ -30,7 +30,7 @@ Table = tuple[Feature, ...]
 
 def panel(table: Table, names: tuple[str, ...], bars: Bars) -> FeaturePanel:
     """Features of every session of `bars`: those of `table`, then the ranks of the ranked ones."""
-    return _assemble(table, names, BarColumns.of(bars), bars.symbols, bars.sessions, bars.eligible)
+    return _assemble(table, names, FeatureInputs.of(bars), bars.symbols, bars.sessions, bars.eligible)
 
 
 def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookback_sessions: int) -> FeaturePanel:
@@ -42,13 +42,13 @@ def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookbac
         `asof` is not a session of `bars`.
     """
     market_sessions = max((feature.lookback_sessions for feature in table if feature.is_cross_sectional), default=0)
-    history = BarColumns.newest(bars, asof, lookback_sessions, market_sessions)
+    history = FeatureInputs.newest(bars, asof, lookback_sessions, market_sessions)
     row = bars.index(asof)
     return _assemble(table, names, history, bars.symbols, history.sessions, bars.eligible[row : row + 1])
 
 
 def _assemble(
-    table: Table, names: tuple[str, ...], history: BarColumns, symbols: tuple[str, ...], sessions: Days, eligible: NDArray[np.bool_]
+    table: Table, names: tuple[str, ...], history: FeatureInputs, symbols: tuple[str, ...], sessions: Days, eligible: NDArray[np.bool_]
 ) -> FeaturePanel:
     by_feature = np.empty((len(names), *eligible.shape), np.float32)
     cells = BLOCK_CELLS * (NEWEST_FACTOR if history.newest_only else 1)

@@ -1,8 +1,8 @@
 """Arrays that several features share, derived once from a panel of bars.
 
-`BarColumns.of(bars)` is every session of a panel, `BarColumns.newest(...)` the last session alone. Growth and the counts of
+`FeatureInputs.of(bars)` is every session of a panel, `FeatureInputs.newest(...)` the last session alone. Growth and the counts of
 valid observations are kept for every feature; of the other folds the one asked for last, so that features of one fold
-cost little when they stand together in a table, and little memory whatever their order. Features receive a `BarColumns`
+cost little when they stand together in a table, and little memory whatever their order. Features receive a `FeatureInputs`
 and return float64 of shape (`rows`, N).
 """
 
@@ -28,7 +28,7 @@ PANELS = ("close", "volume", "total_return", "overnight_return", "market")
 
 
 @dataclass(frozen=True, eq=False)
-class BarColumns:
+class FeatureInputs:
     """Columns of a panel of bars.
 
     Attributes

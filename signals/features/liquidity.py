@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.market.bars import Floats
 
 
-def log_traded_usd(history: BarColumns, sessions: int) -> Floats:
+def log_traded_usd(history: FeatureInputs, sessions: int) -> Floats:
     """Logarithm of the average daily dollar volume as traded; log USD, shape (T, N)."""
     (dollars,) = history.dollar_volume.window(sessions)
     return history.traded.policed(np.log(dollars / history.traded.count(sessions)), sessions)

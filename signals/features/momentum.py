@@ -9,19 +9,19 @@ in which returns reverse. NaN where fewer than 80 % of the window's returns are 
 
 from __future__ import annotations
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.market.bars import Floats
 
 YEAR_SESSIONS = 252
 MONTH_SESSIONS = 21
 
 
-def momentum(history: BarColumns, sessions: int) -> Floats:
+def momentum(history: FeatureInputs, sessions: int) -> Floats:
     """Total return of the last `sessions` sessions; ratio, shape (T, N)."""
     (growth,) = history.growth.window(sessions)
     return history.returns.policed(growth - 1.0, sessions)
 
 
-def momentum_12_1(history: BarColumns) -> Floats:
+def momentum_12_1(history: FeatureInputs) -> Floats:
     """Total return of the last 252 sessions less the last 21; ratio, shape (T, N)."""
     return history.ago(MONTH_SESSIONS, lambda past: momentum(past, YEAR_SESSIONS - MONTH_SESSIONS))

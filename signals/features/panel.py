@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken, NotASession
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.files import sha256_of
 from signals.market.bars import Bars, Days, Floats
 
@@ -39,24 +39,24 @@ class Feature:
     name: str
     units: str
     lookback_sessions: int
-    formula: Callable[[BarColumns], Floats]
+    formula: Callable[[FeatureInputs], Floats]
     is_cross_sectional: bool = False
     is_ranked: bool = True
     is_calendar: bool = False
 
     def compute(self, bars: Bars) -> Floats:
         """Values at every session of `bars`; float64, shape (T, N), not yet rounded to float32."""
-        history = BarColumns.of(bars)
+        history = FeatureInputs.of(bars)
         with np.errstate(all="ignore"):
             values = self.formula(history)
             return np.where(np.isfinite(self._delivered(values, history)), values, np.nan)
 
-    def evaluate(self, history: BarColumns) -> NDArray[np.float32]:
+    def evaluate(self, history: FeatureInputs) -> NDArray[np.float32]:
         """Values at the sessions that `history` wants, as the model receives them; shape (T, N)."""
         with np.errstate(all="ignore"):
             return self._delivered(self.formula(history), history)
 
-    def _delivered(self, values: Floats, history: BarColumns) -> NDArray[np.float32]:
+    def _delivered(self, values: Floats, history: FeatureInputs) -> NDArray[np.float32]:
         """Round to float32; NaN for what it cannot hold and, but for calendar features, for a name without a bar."""
         delivered = values.astype(np.float32)
         usable = np.isfinite(delivered)

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.features.windows import per_degree_of_freedom
 from signals.market.bars import Floats
 
@@ -29,38 +29,38 @@ ANNUALISATION = math.sqrt(SESSIONS_PER_YEAR)
 BAND_DEVIATIONS = 2.0
 
 
-def realised_volatility(history: BarColumns, sessions: int) -> Floats:
+def realised_volatility(history: FeatureInputs, sessions: int) -> Floats:
     """Annualised standard deviation of total returns; ratio, shape (T, N)."""
     squares = history.return_moments.window(sessions)[1]
     variance = per_degree_of_freedom(squares, history.returns.count(sessions))
     return history.returns.policed(ANNUALISATION * np.sqrt(variance), sessions)
 
 
-def overnight_return(history: BarColumns) -> Floats:
+def overnight_return(history: FeatureInputs) -> Floats:
     """Return from the previous close to this session's open; ratio, shape (T, N)."""
     return history.current(history.overnight_return)
 
 
-def overnight_mean(history: BarColumns, sessions: int) -> Floats:
+def overnight_mean(history: FeatureInputs, sessions: int) -> Floats:
     """Mean overnight return; ratio, shape (T, N)."""
     return history.overnight.policed(history.overnight_moments.window(sessions)[0], sessions)
 
 
-def overnight_volatility(history: BarColumns, sessions: int) -> Floats:
+def overnight_volatility(history: FeatureInputs, sessions: int) -> Floats:
     """Annualised standard deviation of overnight returns; ratio, shape (T, N)."""
     squares = history.overnight_moments.window(sessions)[1]
     variance = per_degree_of_freedom(squares, history.overnight.count(sessions))
     return history.overnight.policed(ANNUALISATION * np.sqrt(variance), sessions)
 
 
-def zscore(history: BarColumns, sessions: int) -> Floats:
+def zscore(history: FeatureInputs, sessions: int) -> Floats:
     """Standard deviations of the log level above its mean; z, shape (T, N)."""
     level, mean, squares = history.level_moments.window(sessions)
     deviation = np.sqrt(per_degree_of_freedom(squares, history.returns.count(sessions)))
     return history.returns.policed(history.where_current((level - mean) / deviation), sessions)
 
 
-def band_position(history: BarColumns, sessions: int) -> Floats:
+def band_position(history: FeatureInputs, sessions: int) -> Floats:
     """Place of the price between the lower (0) and the upper band (1); ratio, shape (T, N)."""
     (price,) = history.growth.window(sessions)
     mean, squares = history.price_moments.window(sessions)
@@ -69,7 +69,7 @@ def band_position(history: BarColumns, sessions: int) -> Floats:
     return history.returns.policed(history.where_current(position), sessions)
 
 
-def drawdown(history: BarColumns, sessions: int) -> Floats:
+def drawdown(history: FeatureInputs, sessions: int) -> Floats:
     """Total-return loss since the highest close of the window; ratio <= 0, shape (T, N)."""
     (price,) = history.growth.window(sessions)
     (peak,) = history.peaks.window(sessions)

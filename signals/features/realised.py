@@ -13,31 +13,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.features.limits import limited
 from signals.features.price import ANNUALISATION, SESSIONS_PER_YEAR
 from signals.features.windows import Observations
 from signals.market.bars import Floats
 
 
-def log_volatility(history: BarColumns, sessions: int) -> Floats:
+def log_volatility(history: FeatureInputs, sessions: int) -> Floats:
     """Log of the annualised root mean square return; shape (T, N)."""
     mean = history.squares.window(sessions)[0] / history.returns.count(sessions)
     return history.returns.policed(0.5 * np.log(SESSIONS_PER_YEAR * mean), sessions)
 
 
-def downside_share(history: BarColumns, sessions: int) -> Floats:
+def downside_share(history: FeatureInputs, sessions: int) -> Floats:
     """Share of the squared returns that were losses; ratio, shape (T, N)."""
     lost, whole = history.loss_squares.window(sessions)[0], history.squares.window(sessions)[0]
     return history.returns.policed(lost / whole, sessions)
 
 
-def absolute_return(history: BarColumns) -> Floats:
+def absolute_return(history: FeatureInputs) -> Floats:
     """Annualised size of the session's own return; shape (T, N)."""
     return history.current(ANNUALISATION * np.abs(limited(history.total_return)))
 
 
-def market_log_volatility(history: BarColumns, sessions: int) -> Floats:
+def market_log_volatility(history: FeatureInputs, sessions: int) -> Floats:
     """Log of the market's annualised root mean square return, the same for every name; shape (T, N)."""
     market = history.market[:, None]
     observed = Observations(np.isfinite(market), newest_only=history.newest_only)

@@ -123,3 +123,51 @@ def test_no_registry_host_is_named_anywhere() -> None:
         and hosts.search(path.read_text(encoding="utf-8", errors="replace"))
     ]
     assert guilty == []
+
+
+# Rooms that hold one noun many times: their listing is the index.
+KINDS = {
+    "appliance/commands",
+    "appliance/jobs",
+    "appliance/ledger",
+    "appliance/views",
+    "appliance/tui",
+    "appliance/daemon",
+    "appliance/orders",
+    "signals/features",
+    "signals/bundle",
+    "signals/market",
+    "trainer/commands",
+    "trainer/learners",
+    "trainer/backtest",
+    "trainer/curation",
+    "trainer/curation/vendors",
+    "trainer/promotion/bars",
+    "execution/exchange/core",
+}
+
+
+def crowded(most: int) -> set[str]:
+    """Folders with more than `most` modules of their own, `__init__` and `__main__` not counted."""
+    folders = {path.parent for path in SOURCES}
+    own = {folder: [p for p in folder.glob("*.py") if not p.stem.startswith("__")] for folder in folders}
+    return {folder.relative_to(ROOT).as_posix() for folder, modules in own.items() if len(modules) > most}
+
+
+def test_a_stranger_finds_an_idea_from_the_listing() -> None:
+    """No package keeps more than ten modules at its top, but for the rooms of one kind of thing, and those exist."""
+    assert crowded(10) <= KINDS
+    assert all((ROOT / room).is_dir() for room in KINDS)
+
+
+def test_no_two_classes_of_the_stages_and_the_trainer_share_a_name() -> None:
+    """One word, one meaning: a class name of these packages is defined once."""
+    names = [
+        (node.name, path)
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] in ("signals", "portfolio", "execution", "trainer")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    seen = [name for name, _ in names]
+    assert sorted({name for name in seen if seen.count(name) > 1}) == []

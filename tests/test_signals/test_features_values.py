@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import rankdata
 
 from signals.features.beta import beta, residual_volatility
-from signals.features.history import BarColumns
+from signals.features.history import FeatureInputs
 from signals.features.liquidity import log_traded_usd
 from signals.features.market import market_return
 from signals.features.momentum import momentum, momentum_12_1
@@ -60,8 +60,8 @@ def ten_bars(
     )
 
 
-def history(*returns: Sequence[float], **others: Sequence[float]) -> BarColumns:
-    return BarColumns.of(ten_bars(returns or (RETURNS,), **others))
+def history(*returns: Sequence[float], **others: Sequence[float]) -> FeatureInputs:
+    return FeatureInputs.of(ten_bars(returns or (RETURNS,), **others))
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_twelve_months_less_one_stops_21_sessions_ago() -> None:
     total = np.full((260, 1), 0.01)
     total[-21:], total[:8] = -0.5, 3.0
     value = momentum_12_1(
-        BarColumns.of(
+        FeatureInputs.of(
             replace(
                 bars,
                 close=np.ones((260, 1)),
@@ -197,7 +197,7 @@ def test_without_a_market_at_a_session_used_there_is_no_beta() -> None:
     bars = ten_bars((RETURNS, RETURNS))
     eligible = bars.eligible.copy()
     eligible[6] = False
-    lone = BarColumns.of(replace(bars, eligible=eligible))
+    lone = FeatureInputs.of(replace(bars, eligible=eligible))
     assert np.isnan(lone.market[6])
     assert np.isnan(beta(lone, 5)[6:]).all()
     assert np.isfinite(beta(lone, 4)[5]).all()

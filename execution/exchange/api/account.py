@@ -7,7 +7,7 @@ from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from execution.exchange.core.assets import find, listing
-from execution.exchange.core.book import AccountSettings, Activity
+from execution.exchange.core.book import AccountSettings, ActivityRow
 from execution.exchange.core.wire import (
     MARKETS,
     account_id,
@@ -94,7 +94,7 @@ def _activities(exchange: Exchange, request: ApiRequest, kinds: frozenset[str], 
     return answer([entry_row(entry, account) for entry in chosen[:size]])
 
 
-def _after_token(entries: list[Activity], token: str | None) -> list[Activity]:
+def _after_token(entries: list[ActivityRow], token: str | None) -> list[ActivityRow]:
     if not token:
         return entries
     for position, entry in enumerate(entries):
@@ -103,13 +103,13 @@ def _after_token(entries: list[Activity], token: str | None) -> list[Activity]:
     raise RefusedByVenue(refusals.BAD_QUERY, parameter="page_token", given=token)
 
 
-def _wanted(entry: Activity, kinds: frozenset[str], category: str) -> bool:
+def _wanted(entry: ActivityRow, kinds: frozenset[str], category: str) -> bool:
     if category:
         return (entry.kind == TRADES) == (category == "trade_activity")
     return not kinds or entry.kind in kinds
 
 
-def _in_window(entry: Activity, request: ApiRequest) -> bool:
+def _in_window(entry: ActivityRow, request: ApiRequest) -> bool:
     after, until, on = query.instant(request, "after"), query.instant(request, "until"), query.day(request, "date")
     return (
         (after is None or entry.at > after)

@@ -16,7 +16,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.book import AccountBook, Activity, ExchangePosition
+from execution.exchange.core.book import AccountBook, ActivityRow, ExchangePosition
 from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 from execution.fills import CENT, Fill
@@ -114,7 +114,7 @@ def settle(book: AccountBook, fill: Fill, order: Order) -> None:
     held = book.holdings.get(fill.symbol, ExchangePosition(fill.symbol, ZERO, ZERO))
     book.hold(_after(held, fill))
     book.record(
-        Activity(
+        ActivityRow(
             fill.id,
             "FILL",
             fill.at,

@@ -35,7 +35,7 @@ class ExchangePosition:
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
+class ActivityRow:
     """One account activity.
 
     `quantity` is unsigned for a fill and the signed change of the position for everything else.
@@ -130,7 +130,7 @@ class AccountBook:
         self._open: dict[str, dict[str, None]] = {}
         self.by_client_id: dict[str, str] = {}
         self.holdings: dict[str, ExchangePosition] = {}
-        self.entries: list[Activity] = []
+        self.entries: list[ActivityRow] = []
         self.marks: dict[date, AccountMark] = {}
         self.log: deque[LogRow] = deque(maxlen=LOG_ROWS)
         self.requests = 0
@@ -180,7 +180,7 @@ class AccountBook:
             self.holdings.pop(holding.symbol, None)
         self.changes.positions.add(holding.symbol)
 
-    def record(self, entry: Activity) -> None:
+    def record(self, entry: ActivityRow) -> None:
         """Append an account activity."""
         self.entries.append(entry)
         self.changes.entries += 1

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
-from execution.exchange.core.book import Activity, ExchangePosition
+from execution.exchange.core.book import ActivityRow, ExchangePosition
 from execution.exchange.core.desk import end, entry_id
 from execution.exchange.core.venue import ExchangeVenue
 from execution.fills import CENT
@@ -108,7 +108,7 @@ def _record(
     figure = {"ratio": action.ratio, "cash": action.cash, "new_symbol": action.new_symbol}
     told = ", ".join(f"{name} {value}" for name, value in figure.items() if value is not None)
     venue.book.record(
-        Activity(
+        ActivityRow(
             entry_id(venue, at),
             kind,
             at,

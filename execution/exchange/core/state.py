@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, Activity, Changes, ExchangePosition, LogRow
+from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, ActivityRow, Changes, ExchangePosition, LogRow
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.codec import decode, encode
 from signals.errors import BadConfig, BadDataset, Locked
@@ -129,7 +129,7 @@ class ExchangeState:
             book.put(decode(body, Order))
         for (body,) in self._db.execute("SELECT body FROM holdings ORDER BY symbol"):
             book.hold(decode(body, ExchangePosition))
-        book.entries = [decode(body, Activity) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
+        book.entries = [decode(body, ActivityRow) for (body,) in self._db.execute("SELECT body FROM entries ORDER BY position")]
         for (body,) in self._db.execute("SELECT body FROM marks ORDER BY day"):
             book.mark(decode(body, AccountMark))
         book.log.extend(decode(body, LogRow) for (body,) in self._db.execute("SELECT body FROM requests ORDER BY seq"))

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.accounts import Valuation, value
-from execution.exchange.core.book import AccountBook, Activity
+from execution.exchange.core.book import AccountBook, ActivityRow
 from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
 
@@ -25,7 +25,7 @@ class Update:
     order: Order
     at: datetime
     position_quantity: Decimal
-    entry: Activity | None = None
+    entry: ActivityRow | None = None
 
 
 class Updates:
@@ -75,6 +75,6 @@ class ExchangeVenue:
         """Value the account now."""
         return value(self.book, self.market, self.config, self.now)
 
-    def tell(self, event: str, order: Order, entry: Activity | None = None) -> None:
+    def tell(self, event: str, order: Order, entry: ActivityRow | None = None) -> None:
         """Append to the stream of updates."""
         self.updates.append(Update(event, order, order.updated_at, self.book.quantity(order.symbol), entry))

@@ -8,7 +8,7 @@ from typing import Any
 
 from execution.exchange.core.accounts import Valuation, mark_of
 from execution.exchange.core.assets import Listing, asset_id
-from execution.exchange.core.book import AccountBook, AccountSettings, Activity, ExchangePosition, fixed_id
+from execution.exchange.core.book import AccountBook, AccountSettings, ActivityRow, ExchangePosition, fixed_id
 from execution.exchange.market.market import MarketData
 from execution.exchange.market.spans import Span
 from execution.exchange.orders.order import Order
@@ -198,7 +198,7 @@ def asset_row(asset: Listing) -> Json:
     }
 
 
-def entry_row(entry: Activity, account: str) -> Json:
+def entry_row(entry: ActivityRow, account: str) -> Json:
     """Return an activity: a trade, or what moved cash or shares without one."""
     if entry.kind == "FILL":
         assert entry.side is not None and entry.quantity is not None and entry.price is not None
