@@ -64,7 +64,7 @@ class IntendedOrder:
     Attributes
     ----------
     wanted : Decimal or None
-        Exact, with its fraction; None where it cannot be told: no price, or nothing was ever wanted.
+        Exact, with its fraction; None where it is unknown: no price, or nothing was ever wanted.
     held : Decimal
         Before the session's orders.
     planned : Decimal

@@ -1,6 +1,6 @@
 """Base class of configuration models: frozen, validated, refusing unknown keys, read from YAML sections.
 
-Each configured module declares its own small `Config` beside its code; a composition root reads the YAML once and
+Each configured module declares its own small `Config` next to its code; a composition root reads the YAML once and
 passes the value on.
 """
 

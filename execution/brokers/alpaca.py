@@ -48,7 +48,7 @@ REFUSAL_CODES = frozenset({40010000, 40310000, 40410000, 42210000, 42910000})
 # Whatever a transport or a JSON reader raises: the request may have left, the answer did not arrive whole.
 TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError)
 AGAIN_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-DUPLICATE_ID = (422, 40010001)  # among other mistakes of a request: only a look-up tells which
+DUPLICATE_ID = (422, 40010001)  # among other mistakes of a request: only a look-up shows which
 NOT_ALLOWED = (401, 403)
 NOT_FOUND = 404
 T = TypeVar("T")
@@ -321,7 +321,7 @@ def _many(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], t
 
 
 def _refusal(error: APIError) -> Refused | Unknown:
-    """Read an error answer: a documented refusal, or an outcome that only a look-up can tell (invariant 4)."""
+    """Read an error answer: a documented refusal, or an outcome that only a look-up shows (invariant 4)."""
     status, told = error.status_code or 0, _told(error)
     code = told.get("code") if told is not None else None
     if told is None or not 400 <= status < 500 or not isinstance(code, int) or code not in REFUSAL_CODES:

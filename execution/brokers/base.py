@@ -102,7 +102,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """The request may have reached the broker: only a look-up can tell.
+    """The request may have reached the broker: only a look-up shows.
 
     Attributes
     ----------

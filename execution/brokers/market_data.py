@@ -9,7 +9,7 @@ Invariants
    comparison are in shares of now.
 2. Nothing later than 16 minutes ago is asked for, and no session that had not closed by then: a bar that is still
    being made is not a bar.
-3. A request leaves for Alpaca's data host or this machine alone, paced and with time-outs; only reads leave, and one
+3. A request leaves for Alpaca's data host or this machine only, paced and with time-outs; only reads leave, and one
    that fails is repeated a few times, then `BrokerUnreachable`. A part of an answer is no answer.
 4. Symbols are meant as they traded (`asof=-`): histories are joined by recorded symbol changes, never by the vendor.
 """
@@ -121,13 +121,13 @@ class _Paged(RESTClient):
         asked, following = (data or {}).get("page_token"), answer.get("next_page_token") or None
         self._followed = frozenset() if asked is None else self._followed | {str(asked)}
         if following is not None and (str(following) in self._followed or len(self._followed) >= MOST_PAGES):
-            raise ValueError(f"the pages do not end: {str(following)[:40]!r} is told again")
+            raise ValueError(f"the pages do not end: {str(following)[:40]!r} is repeated")
         page = {key: _without_null(part) for key, part in answer.items()}
         return {**page, "next_page_token": following}
 
 
 def _require_rows(answer: Mapping[str, object], name: str, kind: type) -> None:
-    """Raise `ValueError` unless the answer holds what was asked for; null stands for none at all."""
+    """Raise `ValueError` unless the answer holds what was asked for; null represents none at all."""
     if name not in answer:
         raise ValueError(f"the answer has no {name}")
     part = answer[name]
@@ -270,7 +270,7 @@ class AlpacaData:
         return self._clock.now() - DELAY
 
     def _read(self, request: Callable[[], Any]) -> Mapping[str, Any]:
-        """Ask until a whole answer comes; the client pages, and a page that fails begins the request anew."""
+        """Ask until a whole answer comes; the client pages, and a page that fails begins the request again."""
         wait, reason = FIRST_WAIT_SECONDS, ""
         for attempt in range(REPEATS + 1):
             try:

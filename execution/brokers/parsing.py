@@ -3,7 +3,7 @@
 Invariants
 ----------
 1. Money and quantities are finite Decimals made from the digits that were sent.
-2. Unknown keys are ignored. An unknown order status becomes `OrderStatus.UNKNOWN` beside the broker's word; any other
+2. Unknown keys are ignored. An unknown order status becomes `OrderStatus.UNKNOWN` next to the broker's word; any other
    unknown word that decides something raises `UnknownBrokerState`.
 3. A missing or malformed field raises `BrokerUnreachable`: the report was not received, it is never guessed.
 """

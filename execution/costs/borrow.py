@@ -72,7 +72,7 @@ def tier_places(adv_usd: Floats, price: Floats, volatility: Floats) -> NDArray[n
     Parameters
     ----------
     adv_usd, price, volatility : float64, of one shape
-        NaN where unknown: an unknown volume meets the last tier alone.
+        NaN where unknown: an unknown volume meets the last tier only.
     """
     places = np.full(np.shape(adv_usd), len(TIERS) - 1, dtype=np.int64)
     for place in reversed(range(len(TIERS) - 1)):

@@ -3,7 +3,7 @@
     SEC  = proceeds x rate / 1,000,000           rate: USD per million (Securities Exchange Act, section 31)
     TAF  = min(shares x rate, cap)               rate: USD per share (FINRA By-Laws, Schedule A, section 1)
 
-Both fall on sells alone, short sales included, and each is rounded up to the cent per execution. Rates change by
+Both fall on sells only, short sales included, and each is rounded up to the cent per execution. Rates change by
 notice, hence dated rows; a date before the first row pays the first row's rate.
 """
 

@@ -53,7 +53,7 @@ def serve(
     seed: int = typer.Option(0, help="Seed of ids and of partial fills."),
     clock: ClockKind = typer.Option(ClockKind.VIRTUAL, help="Virtual: moved by POST /_sim/advance."),
     cash: str = typer.Option("", help="USD at the opening of the account."),
-    at: str = typer.Option("", help="ISO 8601 instant of a virtual clock; without it a state goes on where it stands."),
+    at: str = typer.Option("", help="ISO 8601 instant of a virtual clock; without it a state goes on from its present state."),
     config: Path = typer.Option(None, help="YAML of ExchangeConfig."),
     stand_in_port: int = typer.Option(None, help="Loopback port of a proxy for Alpaca's paper hosts; 0 a free one."),
     stand_in_ca: Path = typer.Option(None, help="Where the authority's certificate for such programs is written."),

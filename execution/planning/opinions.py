@@ -130,7 +130,7 @@ def unexplained(
 ) -> float | None:
     """Share of the equity that cash and holdings as agreed do not explain; None where nothing was agreed to be worth.
 
-    A holding is worth the broker's price of now where that lies within `gap` of the plan's, else the plan's
+    A holding is worth the broker's price of now where that is within `gap` of the plan's, else the plan's
     (invariant 3); where the broker has no price it counts nothing there either.
     """
     marks = {position.symbol: position.current_price for position in now}

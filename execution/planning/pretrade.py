@@ -93,7 +93,7 @@ class Circumstances:
         The market's own price while it trades, where one is known.
     latest : mapping of symbol to USD
         The broker's newest price, of before the open or delayed; compared where `market` has none, with `gap_collar`.
-        Where the broker has no price at all the reference, which the plan had confirmed, stands for it.
+        Where the broker has no price at all the reference, which the plan had confirmed, is used.
     adv_usd : mapping of symbol to USD
         Average dollar volume of 20 sessions.
     assets : mapping of symbol to Asset
@@ -295,7 +295,7 @@ def refusal(intent: Intent, now: Circumstances, config: PretradeConfig, checks: 
 def screen(
     intents: Sequence[Intent], now: Circumstances, config: PretradeConfig, checks: Iterable[Check] = CHECKS
 ) -> tuple[tuple[Intent, ...], tuple[PretradeRefusal, ...]]:
-    """Judge each order, in the given order, with all the others that still stand filled.
+    """Judge each order, in the given order, with all the others that remain, as if filled.
 
     The opening half of a flip is judged with its closing half filled, and falls with it. `now.pending` holds orders
     other than `intents`; buying power is used up as orders pass.

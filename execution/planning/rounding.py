@@ -7,10 +7,10 @@ ones add up, instead of cutting it off each time.
 Invariants
 ----------
 1. With its orders filled, a position is within half a share of its path; at exactly half, nothing is traded for it.
-2. The path lies between where it began and the target. So a position lies between the nearest whole shares of the two:
+2. The path is between where it began and the target. So a position is between the nearest whole shares of the two:
    rounding never carries it past the target's own, nor across zero, nor up past the largest weight of a name.
 3. A path is followed only while it is less than a share from what is held; if not (an order that did not fill, a
-   corporate action that only the broker knows, a ledger begun anew) it begins again at what is held.
+   corporate action that only the broker knows, a ledger begun again) it begins again at what is held.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Each name moves ramp/k of its gap, with these exceptions, in this order
 6. Trades are scaled down together when their turnover exceeds the limit.
 
 Invariants, checked by `check_step`
-1. Every weight lies between the current and the target one.
+1. Every weight is between the current and the target one.
 2. Gross, |net| and |beta| are within the stepped limits, or no further out than the current book.
 3. Turnover, sum |dw| / 2, is at most the limit.
 4. A current book that equals the target is not traded.

@@ -19,7 +19,7 @@ from signals.market.bars import Floats
 
 MIN_EXCEEDANCES = 10
 EVT_THRESHOLD = 0.90
-"""Quantile of the losses above which the tail is fitted: 25 of 252 sessions lie beyond it."""
+"""Quantile of the losses above which the tail is fitted: 25 of 252 sessions are beyond it."""
 EXPONENTIAL_LIMIT = 1e-9
 """Shapes nearer to 0 than this are an exponential tail: the general formulas lose all their digits there."""
 
@@ -118,7 +118,7 @@ class ParetoTail:
         """VaR_q = u + beta / xi [((n / Nu)(1 - q))^-xi - 1], for q at or beyond the threshold's own level."""
         ratio = self.observations / self.exceedances * (1.0 - q)
         if not 0 < ratio <= 1 + 1e-12:
-            raise InvariantBroken(f"level {q} lies below the threshold's own level")
+            raise InvariantBroken(f"level {q} is below the threshold's own level")
         if abs(self.shape) < EXPONENTIAL_LIMIT:
             return self.threshold - self.scale * math.log(ratio)
         return self.threshold + self.scale / self.shape * (math.pow(ratio, -self.shape) - 1.0)

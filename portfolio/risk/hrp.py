@@ -92,7 +92,7 @@ def column_distance(d: Floats) -> Floats:
 
 
 def quasi_diagonal_order(covariance: Floats) -> NDArray[np.intp]:
-    """Leaf order of the single-linkage tree: similar assets stand side by side, shape (N,)."""
+    """Leaf order of the single-linkage tree: similar assets are adjacent, shape (N,)."""
     # Here rather than above: scipy's clustering costs the device memory that sizing never needs.
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform

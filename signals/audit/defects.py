@@ -122,7 +122,7 @@ class DefectConfig(Config):
         Close over previous close, minus 1, above or below which a move is named.
     split_tolerance : float
         Relative distance from a split's ratio within which the open's move over the previous close must lie; the
-        close's move must lie within twice that.
+        close's move must be within twice that.
     split_dollar_volume : float
         A split leaves dollar volume as it was. A move on more than this multiple of its median is news.
     """
@@ -215,7 +215,7 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
 def _bar_defects(rows: Rows, config: DefectConfig) -> dict[Reason, Flags]:
     prices = np.stack([rows.open, rows.high, rows.low, rows.close])
     known = np.isfinite(prices).all(axis=0)
-    # A high below the low always lies below the body, or puts the low above it.
+    # A high below the low always is below the body, or puts the low above it.
     top, bottom = np.maximum(rows.open, rows.close), np.minimum(rows.open, rows.close)
     slack = config.body_tolerance * np.abs(np.where(known, rows.close, 0.0))
     positive = (prices > 0).all(axis=0)

@@ -82,7 +82,7 @@ def extremes(
     sessions : int
         Of the dataset.
     said : (bool, bool), each of shape (R,), optional
-        Rows whose answer stands already, and that answer.
+        Rows whose answer is known already, and that answer.
     """
     moved = _moves(data, usable, recorded)
     undecided = beyond(moved, config) & ~_is_explained(recorded) & ~confirmed & usable

@@ -40,7 +40,7 @@ class Steps:
     before, after : int64
         Rows.
     sessions : int64
-        From one to the other: 1 where they lie on consecutive sessions.
+        From one to the other: 1 where they are on consecutive sessions.
     """
 
     before: NDArray[np.int64]
@@ -49,7 +49,7 @@ class Steps:
 
     @property
     def is_adjacent(self) -> NDArray[np.bool_]:
-        """Whether they lie on consecutive sessions."""
+        """Whether they are on consecutive sessions."""
         found: NDArray[np.bool_] = self.sessions == 1
         return found
 

@@ -1,6 +1,6 @@
 """Session-level defects: repeated sessions, one common price factor, wrong calendar, although each row is plausible.
 
-Entry point: `session_faults`. A feed that repeats yesterday, stands still, rescales or shuffles its names delivers such
+Entry point: `session_faults`. A feed that repeats yesterday, does not move, rescales or shuffles its names delivers such
 sessions; nobody can train on them or trade on them.
 
 Invariants
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from signals.audit.defects import Rows
 from signals.market.bars import Floats
 
-LEAST_NAMES = 2  # that can repeat or stand still
+LEAST_NAMES = 2  # that can repeat or does not move
 LEAST_MOVES = 10  # that can move alike, or apart
 REPEATED_SHARE = 0.5
 ALIKE_SHARE = 0.9
-ALIKE = 1e-6  # relative, beside half a cent of rounding
+ALIKE = 1e-6  # relative, next to half a cent of rounding
 HALF_A_CENT = 0.005
 APART_SHARE = 0.25
 APART = np.log(2.0)  # a close that doubled or halved

@@ -1,6 +1,6 @@
 """The signature of a published dataset, made over the exact bytes of its manifest.
 
-It lies beside the manifest under a name made of those bytes, `signatures/<sha256>.sig`, and is written first: whoever
+It is next to the manifest under a name made of those bytes, `signatures/<sha256>.sig`, and is written first: whoever
 reads a manifest finds its signature, whatever is published in between. Only published datasets are signed; folders to
 train on, and sessions that a device completes itself, are not.
 

@@ -73,7 +73,7 @@ class DataGrant(Document):
 
 
 def seal_grant(grant: RollbackGrant | DataGrant, signatures: bytes) -> bytes:
-    """Return the grant's file: the payload as a string (the signed bytes) beside the root's signatures."""
+    """Return the grant's file: the payload as a string (the signed bytes) next to the root's signatures."""
     rows = parse_json(signatures, "grant signatures")["signatures"]
     return canonical_json({"payload": grant.to_bytes().decode(), "signatures": rows})
 

@@ -2,7 +2,7 @@
 
 Only what our learners export is allowed. Everything else, known to ONNX or not, is refused: control flow and
 sub-graphs, functions, external data, sparse tensors, unknown domains, operators and fields. A field that may stand
-only once and stands twice is refused as well, because readers disagree about which one counts.
+only once and occurs twice is refused as well, because readers disagree about which one counts.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -207,7 +207,7 @@ def _element_type(content: bytes, where: str) -> int:
 
 
 def _known(message: bytes, kind: str, names: dict[int, str], where: str, *, runs: bool = False) -> Iterator[FieldValue]:
-    """Yield the fields of `message`, refusing those that are not in `names` or stand twice where once is the rule."""
+    """Yield the fields of `message`, refusing those that are not in `names` or occur twice where once is the rule."""
     seen: Counter[int] = Counter()
     for field in fields(message, where, _RUNS if runs else None):
         if field.number not in names:
@@ -215,5 +215,5 @@ def _known(message: bytes, kind: str, names: dict[int, str], where: str, *, runs
             raise BundleRefused(f"an ONNX model with {reason} is not allowed", where=where)
         seen[field.number] += 1
         if seen[field.number] > 1 and names[field.number] in ONCE:
-            raise BundleRefused(f"{kind}.{names[field.number]} stands twice", where=where)
+            raise BundleRefused(f"{kind}.{names[field.number]} occurs twice", where=where)
         yield field

@@ -90,7 +90,7 @@ class Keyset(DataKeys):
         Last session on which anything is accepted under this key set.
     keys : tuple of SigningKey
     data : DataKeys or None
-        None in format 1 alone.
+        None in format 1 only.
     """
 
     format: Literal["trademl-keyset/1", "trademl-keyset/2"] = "trademl-keyset/2"
@@ -103,7 +103,7 @@ class Keyset(DataKeys):
         if (self.data is None) != (self.format == "trademl-keyset/1"):
             raise ValueError("format 2 names the data keys, format 1 does not")
         if len({key.keyid for key in self.all_keys}) != len(self.all_keys):
-            raise ValueError("a key stands twice")
+            raise ValueError("a key occurs twice")
         return self
 
     @property
@@ -117,7 +117,7 @@ class Keyset(DataKeys):
 
 
 def seal_keyset(payload: Keyset, signatures: bytes) -> bytes:
-    """Return the file `keyset.json`: the payload as a string (the signed bytes) beside the root's signatures."""
+    """Return the file `keyset.json`: the payload as a string (the signed bytes) next to the root's signatures."""
     rows = parse_json(signatures, "keyset signatures")["signatures"]
     return canonical_json({"payload": payload.to_bytes().decode(), "signatures": rows})
 

@@ -6,7 +6,7 @@
 
 The roles of a sleeve share one sequence, because a device that changes from one to the other has one high-water. The
 layout of before (`bundles/`, `risk/bundles/`, `shadow/bundles/`) is still read where a store has no pointer of the new
-one, and written beside it, for devices of before: the pointer there names the champion where there is one.
+one, and written next to it, for devices of before: the pointer there names the champion where there is one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Find = Callable[[str], bytes | None]
 
 @dataclass(frozen=True)
 class Latest:
-    """What a pointer names: the place that it lies in, and there the folder of a bundle and its files."""
+    """What a pointer names: the place that it is in, and there the folder of a bundle and its files."""
 
     place: str
     folder: str
@@ -75,7 +75,7 @@ def former_place(sleeve: str, role: Role) -> str:
 
 
 def pointer(place: str) -> str:
-    """Return the name of the pointer that lies in a place."""
+    """Return the name of the pointer that is in a place."""
     return f"{place}/{LATEST}"
 
 
@@ -124,7 +124,7 @@ def read_latest(content: bytes, place: str) -> Latest:
 
 
 def latest_of(manifest: BundleManifest, place: str) -> Latest:
-    """Return the pointer to a bundle that lies in `place`."""
+    """Return the pointer to a bundle that is in `place`."""
     files = sorted([MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in manifest.files)])
     return Latest(place, f"{manifest.seq}-{manifest.bundle_id}", tuple(files))
 

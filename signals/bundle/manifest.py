@@ -189,7 +189,7 @@ class BundleManifest(Document):
 
     @property
     def lineage(self) -> str:
-        """What stays the same while a model is only trained anew: sleeve, role and training configuration."""
+        """What stays the same while a model is only retrained: sleeve, role and training configuration."""
         return f"{self.sleeve} {self.role.value} {self.trainer.config_sha256[:12]}"
 
     @property

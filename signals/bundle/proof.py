@@ -97,6 +97,6 @@ def _answer(request: bytes) -> bytes:
     return predict(models, np.ascontiguousarray(inputs, dtype=np.float32)).astype("<f8").tobytes()
 
 
-if __name__ == "__main__":  # pragma: no cover - runs in the child alone
+if __name__ == "__main__":  # pragma: no cover - runs in the child only
     limit(int(sys.argv[1]))
     sys.stdout.buffer.write(_answer(sys.stdin.buffer.read()))

@@ -67,7 +67,7 @@ class PublicKey:
 
     @property
     def text(self) -> str:
-        """The raw key in base64, as it stands in files."""
+        """The raw key in base64, as it is in files."""
         return base64.b64encode(self.raw).decode()
 
     @classmethod

@@ -188,7 +188,7 @@ def _check_age(manifest: BundleManifest, policy: Policy, where: str) -> int:
     if age > limit and policy.refuses_expired:
         raise BundleRefused(f"expired: {age} sessions old, {limit} are allowed", where=where, fix="Train again")
     if age < 0:
-        raise BundleRefused(f"trained on {manifest.last_training_session}, which lies in the future", where=where)
+        raise BundleRefused(f"trained on {manifest.last_training_session}, which is in the future", where=where)
     return age
 
 

@@ -28,7 +28,7 @@ class Wire(IntEnum):
 
 @dataclass(frozen=True)
 class FieldValue:
-    """One field as it stands in the message: its number, its encoding, and its integer or its bytes."""
+    """One field as it is in the message: its number, its encoding, and its integer or its bytes."""
 
     number: int
     wire: Wire

@@ -1,11 +1,11 @@
 """Computes the feature panel of a sleeve from bars, with the same function on both hosts.
 
-`panel` computes every session, `newest` the last one alone; row t of the first equals the second at t to the bit.
+`panel` computes every session, `newest` the last one only; row t of the first equals the second at t to the bit.
 
 1. Nothing after a session enters its features.
 2. Base features are computed in float64, cleaned and cast to float32; ranks are taken of the cast values.
 3. Infinite never leaves, and a name without a bar has no per-symbol feature: both are NaN.
-4. Symbols are worked through in blocks, so that little memory stands beside the output.
+4. Symbols are worked through in blocks, so that little memory stands next to the output.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def panel(table: Table, names: tuple[str, ...], bars: Bars) -> FeaturePanel:
 
 
 def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookback_sessions: int) -> FeaturePanel:
-    """Features of the session `asof` alone, from the `lookback_sessions` rows that end there.
+    """Features of the session `asof` only, from the `lookback_sessions` rows that end there.
 
     Raises
     ------
@@ -61,5 +61,5 @@ def _assemble(
     ranked = [position for position, feature in enumerate(table) if feature.is_ranked]
     for place, position in enumerate(ranked, start=len(table)):
         by_feature[place] = rank(by_feature[position], eligible)
-    # One feature's values lie together in memory, as they are computed, ranked and binned; readers see (T, N, F).
+    # One feature's values are contiguous in memory, as they are computed, ranked and binned; readers see (T, N, F).
     return FeaturePanel(sessions, symbols, names, np.moveaxis(by_feature, 0, 2), eligible.copy())

@@ -4,7 +4,7 @@ A window of `width` observations is cut into runs whose lengths are the powers o
 newest, and every run is halved down to single observations. A statistic is a leaf state and a merge of an older with
 a newer state; a `Fold` applies the merges, on demand and each one once.
 
-1. The value at t depends on the observations of its own window alone: nothing is carried from window to window, so a
+1. The value at t depends on the observations of its own window only: nothing is carried from window to window, so a
    spike, a large decay or a missing value has no effect once it has left.
 2. The same merges, on the same operands, are done whether every session is asked for or the newest one only, and
    however much history stands before the window: the results are equal to the bit.
@@ -54,7 +54,7 @@ class Fold(Generic[S]):
     leaf : state of single observations, arrays of shape (T, N)
     merge : Merge
     newest_only : bool
-        Fold the window that ends at the last row alone: states have shape (1, N), and T is at least the width.
+        Fold the window that ends at the last row only: states have shape (1, N), and T is at least the width.
     bases : folds over the same rows
         Folded first, so that `merge` finds their `operands` of the same step.
     is_base : bool

@@ -1,6 +1,6 @@
 """Arrays that several features share, derived once from a panel of bars.
 
-`FeatureInputs.of(bars)` is every session of a panel, `FeatureInputs.newest(...)` the last session alone. Growth and the counts of
+`FeatureInputs.of(bars)` is every session of a panel, `FeatureInputs.newest(...)` the last session only. Growth and the counts of
 valid observations are kept for every feature; of the other folds the one asked for last, so that features of one fold
 cost little when they stand together in a table, and little memory whatever their order. Features receive a `FeatureInputs`
 and return float64 of shape (`rows`, N).
@@ -42,7 +42,7 @@ class FeatureInputs:
     has_dollars : bool
         Whether close x volume is what was paid on the day; not so of prices that dividends have lowered since.
     newest_only : bool
-        Features are wanted at the last session alone.
+        Features are wanted at the last session only.
     """
 
     sessions: Days
@@ -63,7 +63,7 @@ class FeatureInputs:
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
-        """The session `asof` alone; no row after it, and none before its look-back, is read.
+        """The session `asof` only; no row after it, and none before its look-back, is read.
 
         The market is known at the last `market_sessions` only. Sessions that `bars` does not reach back to count as
         missing.

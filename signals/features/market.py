@@ -22,7 +22,7 @@ def market_return(total_return: Floats, eligible: NDArray[np.bool_]) -> Floats:
     -------
     float64, shape (T,)
         NaN where no eligible name has a return. Equal to the bit whatever the order of the symbols and however many
-        ineligible ones stand among them: each session is added up from its smallest return to its largest.
+        ineligible ones are among them: each session is added up from its smallest return to its largest.
     """
     market = np.full(len(total_return), np.nan)
     for first in range(0, len(total_return), CHUNK_SESSIONS):

@@ -31,7 +31,7 @@ class Feature:
     is_cross_sectional : bool
         Whether other symbols' bars enter (ranks, beta, residual volatility, market-relative figures).
     is_ranked : bool
-        Whether its per-session cross-sectional rank stands beside it as the feature `rank_<name>`.
+        Whether its per-session cross-sectional rank is added as the feature `rank_<name>`.
     is_calendar : bool
         The same for every symbol of a session; excluded from drift.
     """

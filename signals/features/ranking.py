@@ -2,11 +2,11 @@
 
     rank(t, i) = (R - 1/2) / n
 
-R is the average rank of the value among the n eligible names that have one, smallest first, so ranks lie inside
+R is the average rank of the value among the n eligible names that have one, smallest first, so ranks are inside
 (0, 1) with mean 1/2. Ranks are taken of the float32 values that the model receives, rounded before: a loss since the
 peak that is 0 in one delivery is -1e-16 in the same prices times a constant, and which of two equal names stands first
 would change with the vendor's base. Each value is rounded to 18 significant bits, a relative step of at most 8e-6, and
-what lies within `NOTHING` of zero is zero; rounded alike is tied, on every host. The rounding is Veltkamp's splitting
+what is within `NOTHING` of zero is zero; rounded alike is tied, on every host. The rounding is Veltkamp's splitting
 (Dekker 1971, "A floating-point technique for extending the available precision", section 5):
 
     c = (2^6 + 1) x        rounded(x) = c - (c - x)        in float32, whose significand has 24 bits

@@ -47,7 +47,7 @@ class Observations:
     ----------
     valid : bool, shape (T, N)
     newest_only : bool
-        Fold the window that ends at the last row alone: results have shape (1, N), and T is at least the width.
+        Fold the window that ends at the last row only: results have shape (1, N), and T is at least the width.
     """
 
     def __init__(self, valid: NDArray[np.bool_], *, newest_only: bool = False) -> None:

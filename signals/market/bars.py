@@ -156,7 +156,7 @@ class Bars:
         return self.rows(0 if sessions is None else max(0, last - sessions), last)
 
     def select(self, symbols: tuple[str, ...]) -> Self:
-        """Return the panel of `symbols` alone; raise `UnknownSymbol` for one that is not here."""
+        """Return the panel of `symbols` only; raise `UnknownSymbol` for one that is not here."""
         columns = [self.column(symbol) for symbol in symbols]
         sectors = tuple(self.sectors[c] for c in columns) if self.sectors else ()
         return replace(self._map(lambda array: array[:, columns], symbols=symbols), sectors=sectors)

@@ -99,7 +99,7 @@ def session_range(manifest: Manifest, start: date | None, end: date | None) -> t
     Raises
     ------
     NotASession
-        An end is not a session, lies outside the dataset, or the range is empty.
+        An end is not a session, is outside the dataset, or the range is empty.
     """
     first, last = start or manifest.first, end or manifest.last
     for day in (first, last):

@@ -61,7 +61,7 @@ def tradable(
     dollars : float64, shape (R,), USD
     rule : EligibilityConfig
     decided, was : bool, shape (R,), optional
-        Rows whose answer stands already, and that answer.
+        Rows whose answer is known already, and that answer.
     """
     is_unpriced = np.isnan(price)
     enters = belongs & (is_unpriced | (price >= rule.min_price)) & (dollars >= rule.min_dollar_volume)

@@ -79,7 +79,7 @@ class FileRecord:
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.path).parts
         if not parts or parts[0] == "/" or ".." in parts or "\\" in self.path:
-            raise InvariantBroken("a dataset's files lie inside it", where=self.path)
+            raise InvariantBroken("a dataset's files are inside it", where=self.path)
 
 
 @dataclass(frozen=True)

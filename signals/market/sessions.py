@@ -97,7 +97,7 @@ class Calendar:
         position = self.index(day) + sessions
         if not 0 <= position < len(self.days):
             raise NotASession(
-                f"{sessions} sessions from {day} lies outside the calendar",
+                f"{sessions} sessions from {day} is outside the calendar",
                 where=f"{self.name} {self.days[0]} to {self.days[-1]}",
                 fix="Publish a dataset with a longer calendar",
             )

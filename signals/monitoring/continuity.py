@@ -1,6 +1,6 @@
 """Session-to-session continuity of features and scores: rank autocorrelation, scale and missing features.
 
-A storm moves the level of every feature, and so does a fault: levels cannot tell them apart. What a storm hardly moves,
+A storm moves the level of every feature, and so does a fault: levels cannot distinguish them. What a storm hardly moves,
 and most faults break at once, is which name stands above which. With x_t the cross-section of a feature (or of the
 scores) at session t, a the newest accepted evening at most three sessions before t, u the rank of x among the names
 that have a value at that session, and every sum over the names that have one on both sides:
@@ -18,8 +18,8 @@ it was strongest in the worst hundredth of the training sessions.
 
 A limit is three times the 99.9th percentile of the same statistic over the training history, separately for a one, two
 and three sessions before t, and at least half a shuffle, half a doubling or a quarter of the values. A statistic whose
-limit would be beyond three quarters of one could not tell a fault from an honest session and is left out; the bundle
-states what is judged. `recomputed` compares what was recorded on an evening with the same session computed anew:
+limit would be beyond three quarters of one could not distinguish a fault from an honest session and is left out; the bundle
+states what is judged. `recomputed` compares what was recorded on an evening with the same session recomputed:
 honest values agree, whatever the feature, and its limit is a constant.
 
 Entry points: `limits` on the trainer; `step`, `relations` and `recomputed` on the device.
@@ -204,7 +204,7 @@ def relations(table: Table, now: EveningPanel) -> Worst:
 
 
 def recomputed(then: EveningPanel, again: EveningPanel) -> Worst:
-    """Compare what was recorded of a session with the same session computed anew, over the names of both.
+    """Compare what was recorded of a session with the same session recomputed, over the names of both.
 
     A column that has fewer than 10 values on both sides was undefined then and is now, and agrees.
     """
@@ -246,7 +246,7 @@ def _take(evening: EveningPanel, columns: tuple[str, ...]) -> Cells:
 
 
 def _aligned(one: EveningPanel, other: EveningPanel) -> tuple[list[int], list[int]]:
-    """Rows of the names that stand in both."""
+    """Rows of the names that are in both."""
     place = {symbol: i for i, symbol in enumerate(other.symbols)}
     rows = [i for i, symbol in enumerate(one.symbols) if symbol in place]
     return rows, [place[one.symbols[i]] for i in rows]

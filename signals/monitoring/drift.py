@@ -148,7 +148,7 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
     TooLittleHistory
         Fewer than 60 sessions, or no session has a score.
     InvariantBroken
-        Scores and features lie on different axes.
+        Scores and features are on different axes.
     """
     if scores.shape != panel.eligible.shape:
         raise InvariantBroken(f"scores of shape {scores.shape} on features of {panel.eligible.shape}")
@@ -258,7 +258,7 @@ def _drift(name: str, row: Mapping[str, Any], values: Values, enough: bool) -> D
 
 
 def _describe(values: Values, rows: Counts, sessions: int) -> dict[str, Any]:
-    """Decile edges, shares and limit of values (n,) that stand in `rows` (n,) of `sessions`."""
+    """Decile edges, shares and limit of values (n,) that are in `rows` (n,) of `sessions`."""
     present = values[~np.isnan(values)]
     edges = np.unique(np.quantile(present, DECILES).astype(values.dtype)) if present.size else np.empty(0, values.dtype)
     width = len(edges) + 2

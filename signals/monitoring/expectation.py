@@ -61,7 +61,7 @@ class Expectation(Document):
         if list(self.levels) != sorted(set(self.levels)) or list(self.after) != sorted(set(self.after)):
             raise ValueError("levels and sessions increase")
         if self.after[0] < 1 or abs(self.ic.promised) >= self.ic.bound:
-            raise ValueError("the promised IC lies inside its bound")
+            raise ValueError("the promised IC is inside its bound")
         for name, fan in self.fans:
             if len(fan) != len(self.after) or any(len(row) != len(self.levels) for row in fan):
                 raise ValueError(f"the fan of {name} has another shape")

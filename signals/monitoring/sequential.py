@@ -80,7 +80,7 @@ def wealth(observed: Floats, null_mean: Floats, bound: Floats) -> Floats:
     Raises
     ------
     InvariantBroken
-        A null mean does not lie inside its bound.
+        A null mean is not inside its bound.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def wealth(observed: Floats, null_mean: Floats, bound: Floats) -> Floats:
     """
     mean, limit = np.broadcast_arrays(null_mean, bound)
     if not bool(np.all(np.abs(mean) < limit)):
-        raise InvariantBroken("a null mean lies outside its bound")
+        raise InvariantBroken("a null mean is outside its bound")
     known = np.isfinite(observed)
     short = np.where(known, mean - np.clip(np.where(known, observed, 0.0), -limit, limit), 0.0)
     room = 1.0 / (limit - mean)

@@ -56,7 +56,7 @@ def catch_up(now: datetime, ended: Collection[tuple[date, str]], calendar: Calen
     Raises
     ------
     NotASession
-        `now` or `since` lies outside the calendar.
+        `now` or `since` is outside the calendar.
     """
     open_now = tuple(item for item in due(now, ended, calendar, table) if item.session >= since)
     closed = calendar.between(since, calendar.last_closed(now))

@@ -105,7 +105,7 @@ def windows(session: date, calendar: Calendar, table: Timetable) -> tuple[JobWin
     Raises
     ------
     NotASession
-        `session`, or the session before it, lies outside the calendar.
+        `session`, or the session before it, is outside the calendar.
     """
     return tuple(
         JobWindow(row.job, session, row.at.on(session, calendar), row.deadline.on(session, calendar), row.purpose) for row in table

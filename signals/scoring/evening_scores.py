@@ -1,6 +1,6 @@
 """Signed score documents computed on the trainer and delivered to devices, one per sleeve and session.
 
-The payload stands as a string, the very bytes that were signed, beside the signatures of the online keys; the key set
+The payload stands as a string, the very bytes that were signed, next to the signatures of the online keys; the key set
 and its threshold decide, exactly as for a bundle. The document binds everything that the scores depend on: session,
 sleeve, feature spec, bundle, data snapshot and the revision of this evening.
 
@@ -108,13 +108,13 @@ class Seen:
 def scores_name(given: str, asof: date) -> str:
     """Name of the document in its store: `scores/equities_2024-03-11.json` for the sleeve `equities_xs`.
 
-    What is scored beside the bundle in force is handed over under the name of its slot, `risk` or `shadow`.
+    What is scored next to the bundle in force is handed over under the name of its slot, `risk` or `shadow`.
     """
     return f"{FOLDER}/{given.removesuffix('_xs')}_{asof}.json"
 
 
 def seal_scores(payload: EveningScores, signatures: bytes) -> bytes:
-    """Return the file: the payload as a string (the signed bytes) beside the signatures."""
+    """Return the file: the payload as a string (the signed bytes) next to the signatures."""
     rows = parse_json(signatures, "signatures of the scores")["signatures"]
     return canonical_json({"payload": payload.to_bytes().decode(), "signatures": rows})
 

@@ -39,7 +39,7 @@ class ShadowEvening(Document):
 
 
 class ShadowLog(Document):
-    """Everything that a device recorded beside the bundle in force.
+    """Everything that a device recorded next to the bundle in force.
 
     Attributes
     ----------

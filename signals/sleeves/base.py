@@ -61,7 +61,7 @@ class Sleeve:
         return build.panel(self.table, self.names, bars)
 
     def features(self, bars: Bars, asof: date) -> FeaturePanel:
-        """Features of the session `asof` alone: the row of `panel` at `asof`, to the bit, for a fraction of the work.
+        """Features of the session `asof` only: the row of `panel` at `asof`, to the bit, for a fraction of the work.
 
         Reads the `lookback_sessions` rows of `bars` that end at `asof`; nothing after them.
 

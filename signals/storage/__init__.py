@@ -1,1 +1,1 @@
-"""Where published files lie: folders, object stores, Arrow tables."""
+"""Where published files are: folders, object stores, Arrow tables."""

@@ -4,7 +4,7 @@ Entry points: `read_keys`, `S3Config`, `Objects`. The device reads through it, t
 
 Invariants
 ----------
-1. A key pair enters as a value and stands in no message, no log and no representation.
+1. A key pair enters as a value and is in no message, no log and no representation.
 2. Every call has time-outs and few repeats; what fails is `StoreUnreachable`, and a store that answers otherwise than
    it was asked is never believed.
 3. Nothing lists: a key that may read below one prefix is enough to read.
@@ -97,7 +97,7 @@ class Objects:
 
     @classmethod
     def opened(cls, place: Place, config: S3Config, keys: S3Keys | None) -> Objects:
-        """Open a place; without `keys` boto3 looks for them where it always does: for the trainer alone."""
+        """Open a place; without `keys` boto3 looks for them where it always does: for the trainer only."""
         return cls(place, _client(config, keys))
 
     def at(self, place: Place) -> Objects:

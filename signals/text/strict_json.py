@@ -101,7 +101,7 @@ def _refuse(word: str) -> Any:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise BadJson("a key stands twice")
+        raise BadJson("a key occurs twice")
     return content
 
 

@@ -123,7 +123,7 @@ def names(draw: st.DrawFn) -> dict[str, D | bool]:
 
 
 def session(rows: list[dict[str, D | bool]], *, is_planned: bool = True, is_sent: bool = True) -> tuple[Attribution, D, D]:
-    """Attribute it; beside that return the account's own result and the result of holding exactly what was wanted."""
+    """Attribute it; next to that return the account's own result and the result of holding exactly what was wanted."""
     holdings, legs, made, ideal = {}, {}, D(0), D(0)
     for number, row in enumerate(rows):
         held, wanted, arrival = row["held"], row["wanted"], row["arrival"]

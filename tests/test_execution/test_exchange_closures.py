@@ -117,7 +117,7 @@ def test_a_restart_remembers_the_closure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "day",
     [STRUCK, "2021-11-19", "2021-11-25", "2022-12-30", "2030-01-02", "", "soon"],
-    ids=["has opened", "is over", "is no session", "is the last", "lies beyond", "none given", "no date"],
+    ids=["has opened", "is over", "is no session", "is the last", "is beyond", "none given", "no date"],
 )
 def test_only_a_session_that_has_yet_to_open_can_be_struck(day: str) -> None:
     served = exchange(f"{STRUCK} 09:30")

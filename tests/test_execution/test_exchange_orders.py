@@ -112,7 +112,7 @@ def test_a_trailing_buy_by_percentage_fills_above_the_low_water() -> None:
 
 
 def test_a_stop_that_fills_in_part_stays_triggered_and_its_rest_is_a_market_order() -> None:
-    """Stop 103 is reached within 11-22 alone; on 11-23 (open 102) the rest fills below the stop, at the open."""
+    """Stop 103 is reached within 11-22 only; on 11-23 (open 102) the rest fills below the stop, at the open."""
     served = exchange(BEFORE_OPEN, spread_bps=0, partial_fill_probability=1.0)
     order = submit(served, qty=2, type="stop", stop_price="103", time_in_force="gtc")
     served.advance(new_york(CLOSE))

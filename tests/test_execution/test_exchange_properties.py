@@ -139,7 +139,7 @@ class Driver:
 
 
 def check_books(served: Exchange, filled_before: dict[str, Decimal]) -> None:
-    """Recompute cash and positions from the fills alone, and compare."""
+    """Recompute cash and positions from the fills only, and compare."""
     book = served.venue.book
     cash, shares = CASH, defaultdict[str, Decimal](Decimal)
     by_order = defaultdict[str, Decimal](Decimal)

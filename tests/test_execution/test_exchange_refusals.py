@@ -140,7 +140,7 @@ CASES = (
          lambda x: order(x, qty="0.5", type="limit", limit_price="90"), config={"fractional_market_only": True}),
     Case("fractional short", 422, 42210000, lambda x: order(x, qty="0.5", side="sell")),
     Case("notional below a dollar", 403, 40310000, lambda x: order(x, qty=None, notional="0.5")),
-    Case("notional sale beside a closing order", 403, 40310000,
+    Case("notional sale next to a closing order", 403, 40310000,
          after(lambda x: owning(x, "10"), lambda x: x.advance(new_york(EVENING)),
                lambda x: order(x, side="sell", qty="1"), lambda x: order(x, side="sell", qty=None, notional="100"))),
     Case("stop on the wrong side", 422, 42210000, lambda x: order(x, type="stop", stop_price="90")),

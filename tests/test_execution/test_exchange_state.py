@@ -211,7 +211,7 @@ def test_the_command_serves_a_dataset_within_two_seconds(tmp_path: Path, dataset
 
 
 def test_a_restart_without_an_instant_goes_on_where_the_state_stands(tmp_path: Path, dataset: Path) -> None:
-    """The token outlives the restart too; it lies beside the state, for its owner alone."""
+    """The token outlives the restart too; it is next to the state, for its owner only."""
     state = ("--state", str(tmp_path / "state"))
     with served(dataset, *state, "--at", "2025-12-01T08:00:00-05:00") as (told, _):
         token_file = Path(told["token_file"])

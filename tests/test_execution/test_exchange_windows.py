@@ -13,7 +13,7 @@ from execution.orders import TimeInForce
 from tests.fakes.exchange import bars, calendar, new_york
 
 OPG, CLS, DAY, GTC, IOC = (TimeInForce(word) for word in ("opg", "cls", "day", "gtc", "ioc"))
-FIRST_BARS_ONLY = MarketData(bars(), calendar())  # windows ask the calendar alone, which spans two years
+FIRST_BARS_ONLY = MarketData(bars(), calendar())  # windows ask the calendar only, which spans two years
 REFUSED = None
 
 

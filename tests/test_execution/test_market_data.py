@@ -223,7 +223,7 @@ def test_an_answer_that_is_no_page_is_asked_for_again_and_then_refused(question:
 @pytest.mark.parametrize("question", ["bars", "closes", "trades", "corporate_actions"])
 @pytest.mark.parametrize("part", [[], [BAR], 7, "soon", True, {"AAA": 7}, {"AAA": "soon"}, {"AAA": [], "BBB": True}], ids=repr)
 def test_a_page_whose_part_holds_no_rows_is_no_answer(question: str, part: object) -> None:
-    """The second page alone is misshapen; what came on the first is not kept for an answer."""
+    """The second page only is misshapen; what came on the first is not kept for an answer."""
     name = "bars" if question == "closes" else question
     rows: object = {} if question == "trades" else []
     first, second = (200, {name: {"AAA": rows}, "next_page_token": "b"}), (200, {name: part, "next_page_token": None})
@@ -236,7 +236,7 @@ def test_a_page_whose_part_holds_no_rows_is_no_answer(question: str, part: objec
 def test_pages_that_do_not_end_are_no_answer() -> None:
     again = {"bars": {"AAA": [BAR]}, "next_page_token": "b"}
     source, adapter, _ = data((200, again))
-    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is told again"):
+    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is repeated"):
         ask(source)
     assert adapter.asked == 2 * (REPEATS + 1)
 

@@ -142,7 +142,7 @@ def test_rounding_stops_short_of_the_largest_weight_of_a_name_and_of_zero() -> N
 
 def test_steps_that_are_smaller_than_a_share_add_up() -> None:
     """A path of 0.4, 0.8, 1.2, 1.6 and 2.0 shares holds 0, 1, 1, 2 and 2; cut off it would hold 0, 0, 1, 1 and 2, and
-    begun anew at what is held each time it would hold none for ever."""
+    begun again at what is held each time it would hold none for ever."""
     held, holdings = Decimal(0), []
     for step in range(1, 6):
         result = planned({"A": 0.0004 * step}, {"A": str(held)}, config=PlanningConfig(min_trade_usd=Decimal(0)))

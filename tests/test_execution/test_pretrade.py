@@ -215,7 +215,7 @@ def test_an_opening_half_falls_with_its_closing_half() -> None:
 
 
 def test_an_opening_half_meets_the_market_after_its_closing_half() -> None:
-    """Holding five, selling five and then three is three short: a long-only device sells the five alone."""
+    """Holding five, selling five and then three is three short: a long-only device sells the five only."""
     standing, refused = screen([CLOSING, OPENING], now(positions=held(A=5)), LONG_ONLY)
     assert standing == (CLOSING,)
     assert [(r.symbol, r.check) for r in refused] == [("A", "SHORT")]

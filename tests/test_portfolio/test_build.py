@@ -252,7 +252,7 @@ def situations(draw: st.DrawFn) -> tuple[int, int, PortfolioConfig, dict[str, fl
 @PROPERTY
 @given(situations())
 def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, PortfolioConfig, dict[str, float], float]) -> None:
-    """The target book obeys every limit exactly; the stepped one lies between what is held and the target."""
+    """The target book obeys every limit exactly; the stepped one is between what is held and the target."""
     n, seed, config, held, equity = situation
     scores, risk = random_scores(n, seed), risk_model(n, seed, beta_spread=1.0)
     book = target_book(scores, risk, config, held, equity)

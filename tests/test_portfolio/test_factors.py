@@ -21,7 +21,7 @@ def sectored(bars: Bars) -> Bars:
 
 
 def test_sectors_explain_what_is_left_of_the_market() -> None:
-    """Mean 2 %. Sector a made 3 %, b made 1 %: +1 % and -1 % beside the market; inside a sector the rest is the name's.
+    """Mean 2 %. Sector a made 3 %, b made 1 %: +1 % and -1 % next to the market; inside a sector the rest is the name's.
 
     With beta 2 the first name owes 4 % to the market, and its sector takes the mean of what is left of its three names.
     """

@@ -111,7 +111,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(changes: dict[str, object
 def test_a_key_set_names_each_key_once_and_by_its_own_id() -> None:
     one = signing_key(FIRST)
     twice = keyset(one, signing_key(SECOND)).model_copy(update={"keys": (one, one)})
-    with pytest.raises(BundleRefused, match="a key stands twice"):
+    with pytest.raises(BundleRefused, match="a key occurs twice"):
         read_keyset(keyset_file(twice), roots())
     other = one.model_copy(update={"keyid": signing_key(SECOND).keyid})
     with pytest.raises(BundleRefused, match="does not belong to its key"):

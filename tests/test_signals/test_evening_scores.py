@@ -101,7 +101,7 @@ ATTACKS: dict[str, tuple[bytes, Any, str]] = {
     "a score that is text": (signed_text(changed(scores=["0.1", 0.2, 0.3])), keyset(), "scores"),
     "NaN": (signed_text(changed().replace("0.1,", "NaN,")), keyset(), "NaN is not JSON"),
     "an infinite score": (signed_text(changed().replace("0.1,", "1e999,")), keyset(), "too large"),
-    "the same key twice": (signed_text(changed().replace("{", '{"asof":"2024-03-12",', 1)), keyset(), "stands twice"),
+    "the same key twice": (signed_text(changed().replace("{", '{"asof":"2024-03-12",', 1)), keyset(), "occurs twice"),
     "revision zero": (signed_text(changed(revision=0)), keyset(), "revision"),
     "a hash that is none": (signed_text(changed(bundle_sha256="x")), keyset(), "bundle_sha256"),
 }

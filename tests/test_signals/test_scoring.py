@@ -87,7 +87,7 @@ def test_a_session_without_eligible_names_is_not_scored(bundle: Bundle) -> None:
 
 
 def test_scores_that_are_not_finite_are_refused(bundle: Bundle) -> None:
-    """The files dictionary is replaced as no verified bundle's could be: the last line of defence holds alone."""
+    """The files dictionary is replaced as no verified bundle's could be: the last line of defence holds only."""
     files = {**bundle.contents.files, bundle.manifest.of(Part.MODEL)[0].path: nan_model(len(SPEC))}
     broken = replace(bundle, contents=replace(bundle.contents, files=files))
     with pytest.raises(ScoresInvalid, match="9 of 9 scores are not finite"):
@@ -108,7 +108,7 @@ def test_a_blend_is_the_weighted_average_of_standardised_scores_by_hand() -> Non
 
 
 def test_a_sleeve_that_does_not_know_a_name_contributes_its_own_mean() -> None:
-    """b knows W and Z alone: z -0.7071 and 0.7071; X, Y come from a alone, at half weight."""
+    """b knows W and Z only: z -0.7071 and 0.7071; X, Y come from a only, at half weight."""
     a = scores({"X": 1.0, "Y": 2.0, "Z": 3.0})
     b = scores({"W": 5.0, "Z": 7.0}, "b")
     blended = blend([a, b], [1.0, 1.0])

@@ -1,4 +1,4 @@
-"""What the values between the stages refuse to hold, whoever makes them: each rule broken alone, in one place."""
+"""What the values between the stages refuse to hold, whoever makes them: each rule broken only, in one place."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_constant_with_gaps_has_exactly_no_variance_and_its_own_mean(value: fl
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 260), rows=st.integers(1, 300), missing=st.sampled_from([0.0, 0.02, 0.3]))
 def test_only_the_window_counts_and_the_newest_row_is_the_last_row(seed: int, width: int, rows: int, missing: float) -> None:
-    """To the bit: whatever stands before the window, and whether every row or the newest alone is folded."""
+    """To the bit: whatever stands before the window, and whether every row or the newest only is folded."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 3)) * 10.0 ** rng.integers(-3, 9, (rows, 1))
     x[rng.random(x.shape) < missing] = NAN

@@ -223,7 +223,7 @@ def test_the_same_row_on_two_pages_is_one_row() -> None:
 
 def test_a_page_token_that_was_followed_already_is_no_answer() -> None:
     door = Pages({None: ONE_BAR + b'"next_page_token": "b"}', "b": ONE_BAR + b'"next_page_token": "b"}'})
-    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is told again"):
+    with pytest.raises(BrokerUnreachable, match="the pages do not end: 'b' is repeated"):
         vendor(fake.exchange(EVENING), door).bars(["AAA"], date(2021, 11, 22), date(2021, 11, 22))
     assert door.asked == [None, "b"] * 4, "each of the four requests followed it once"
 

@@ -203,7 +203,7 @@ def test_what_no_vendor_has_stays_missing_and_is_said(delivery: Path, hole: Path
 
 
 def test_a_vendor_on_another_level_or_basis_is_refused(delivery: Path, week: tuple[date, ...], hole: Path, tmp_path: Path) -> None:
-    """Half the price on the sessions beside the hole: another split basis, whatever the file is called."""
+    """Half the price on the sessions next to the hole: another split basis, whatever the file is called."""
     data = ingested(hole, delivery, tmp_path / "us")
     frame = pq.read_table(delivery / "bars.parquet").to_pandas()
     for name in ("open", "high", "low", "close"):
@@ -221,7 +221,7 @@ def test_a_vendor_on_another_level_or_basis_is_refused(delivery: Path, week: tup
 def test_exactly_the_missing_rows_at_another_level_are_refused_and_the_right_ones_then_accepted(
     delivery: Path, whole: Path, week: tuple[date, ...], hole: Path, tmp_path: Path, factor: float
 ) -> None:
-    """No session of both shows the level, so the bars beside the gap do: there by a factor, and back again."""
+    """No session of both shows the level, so the bars next to the gap do: there by a factor, and back again."""
     data = ingested(hole, delivery, tmp_path / "us")
     frame = pq.read_table(delivery / "bars.parquet").to_pandas()
     day = frame["date"].astype("datetime64[s]").dt.date

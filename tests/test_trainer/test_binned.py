@@ -1,4 +1,4 @@
-"""Bins that trials share differ from a fit's own by where they are cut alone, and reach nothing that is published."""
+"""Bins that trials share differ from a fit's own by where they are cut only, and reach nothing that is published."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_bins_of_the_very_rows_of_a_fit_give_the_trees_of_a_fit_of_its_own(rows:
 @pytest.mark.parametrize("objective", list(Objective))
 @pytest.mark.parametrize("patience", [0, 3])
 def test_a_fit_takes_the_rows_that_it_needs_out_of_the_bins_of_all(rows: Samples, objective: Objective, patience: int) -> None:
-    """Another route to the same: LightGBM bins a fit's rows anew by the cuts of a dataset of all rows."""
+    """Another route to the same: LightGBM bins a fit's rows again by the cuts of a dataset of all rows."""
     learner = LightGbm(CONFIG.model_copy(update={"objective": objective, "patience": patience}), seed=1)
     settings = {**learner._parameters(rows.names), "feature_pre_filter": False}
     whole = lightgbm.Dataset(rows.features, np.zeros(len(rows)), params=settings, free_raw_data=False)
@@ -170,7 +170,7 @@ def test_rows_that_travel_are_binned_once_where_they_arrive(rows: Samples) -> No
 
 @pytest.mark.parametrize("part", ["features", "target", "weight", "t0", "t1", "column", "label"])
 def test_rows_that_differ_in_anything_are_other_rows_where_they_arrive(rows: Samples, part: str) -> None:
-    """Two searches that follow one another on a cluster may differ in their labels alone."""
+    """Two searches that follow one another on a cluster may differ in their labels only."""
     here, changed = BinnedRows.of(rows), getattr(rows, part) + np.ones(1, getattr(rows, part).dtype)
     other = BinnedRows.of(replace(rows, **{part: changed}))
     pickle.loads(pickle.dumps(here))

@@ -129,7 +129,7 @@ def test_adjusted_closes_bridge_a_gap_where_both_are_given_and_a_long_gap_has_no
 
 
 def test_duckdb_agrees_with_every_return_across_gaps_of_a_delivery_with_splits_and_dividends() -> None:
-    """SQL from prices and actions alone: shares and cash of one share held since the last usable row."""
+    """SQL from prices and actions only: shares and cash of one share held since the last usable row."""
     rng = np.random.default_rng(11)
     rows, actions = [], []
     for name in ("A", "B", "C"):
@@ -557,7 +557,7 @@ def test_the_calendar_begins_with_the_first_bar_and_is_kept_to_its_end() -> None
 def test_too_few_symbols_and_rows_off_the_calendar_are_refused() -> None:
     with pytest.raises(BadBars, match="1 symbols are too few"):
         curated(frame_of(flat("A", DAYS[:3])), config=replace_min_symbols(30))
-    with pytest.raises(BadBars, match="no row lies on a session"):
+    with pytest.raises(BadBars, match="no row is on a session"):
         curated(frame_of(flat("A", (date(2024, 3, 9), date(2024, 3, 10)))))
 
 

@@ -168,7 +168,7 @@ def test_labelled_defects_are_found_without_miss_or_false_alarm(dirty, source: s
 
 @pytest.mark.parametrize("source", ["cc0_2017", "yf_2023"])
 def test_non_positive_prices_are_found_and_the_others_are_real(dirty, source: str) -> None:
-    """The label speaks of the open alone."""
+    """The label speaks of the open only."""
     labels = pd.read_parquet(shared("us_daily_real_defects_labels_open"))
     expected = places(labels[(labels.source == source) & (labels.defect == "open_not_positive")])
     rows, findings, _ = dirty[source]

@@ -148,7 +148,7 @@ def test_a_fall_of_59_percent_across_a_halt_costs_both_books_the_same(course: Co
     exact = np.array([float(day.real_equity) / EQUITY for day in course.days])
     apart = np.abs(np.log(book.nav.nav[1 : at + 3] / exact[: at + 2]))  # the open of a session and the close before it
     assert ours < 0.99 and exact[at + 1] / exact[at - 1] < 0.99
-    assert np.delete(apart, at).max() < 5e-3 and apart[at] > 0.01  # the fall lies between that close and that open
+    assert np.delete(apart, at).max() < 5e-3 and apart[at] > 0.01  # the fall is between that close and that open
 
 
 def test_a_name_of_cents_is_not_eligible_unless_the_rule_asks_for_nothing(

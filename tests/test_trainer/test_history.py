@@ -75,7 +75,7 @@ def test_a_record_that_is_put_in_is_seen(path: Path) -> None:
 
 
 def test_a_history_rewritten_with_a_whole_chain_is_seen_by_its_anchor(path: Path, tmp_path: Path) -> None:
-    """Hashing every line anew makes a chain that holds; the anchor beside it does not fit."""
+    """Hashing every line again makes a chain that holds; the anchor next to it does not fit."""
     other = tmp_path / "other" / CHAMPIONS
     for known in read(path).records[:-1]:
         chain.append(other, {k: v for k, v in known.items() if k != "previous"}, fix="")

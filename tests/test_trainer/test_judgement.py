@@ -53,7 +53,7 @@ def test_more_tries_raise_the_bar_by_the_expected_maximum() -> None:
 
 
 def test_a_hundred_clones_do_not_make_the_bar_weaker() -> None:
-    """Their Sharpe ratios have no variance; the floor of 1 / (T - 1) stands in its place."""
+    """Their Sharpe ratios have no variance; the floor of 1 / (T - 1) is in its place."""
     found = judge(case(np.repeat(noise(3, 1), 100, axis=1)))
     assert found["variance_of_sharpes"] == pytest.approx(1.0 / (SESSIONS - 1))
     assert found["benchmark_sharpe"] == pytest.approx(expected_max(100) / np.sqrt(SESSIONS - 1))

@@ -1,4 +1,4 @@
-"""The weight-level value beside an independent engine, `bt`, on the same weights, prices and proportional costs."""
+"""The weight-level value next to an independent engine, `bt`, on the same weights, prices and proportional costs."""
 
 from __future__ import annotations
 
@@ -54,4 +54,4 @@ def test_another_engine_finds_the_same_value(market: tuple[Floats, Floats], half
     assert np.abs(theirs / ours - 1.0).max() < tolerance
     free = net_asset_value(weights, returns, NavCosts(np.zeros(()), np.zeros(()), np.zeros((SESSIONS, 1)))).nav
     if half_spread:
-        assert free[-1] / ours[-1] - 1.0 > 100 * tolerance  # what is compared is not small beside the tolerance
+        assert free[-1] / ours[-1] - 1.0 > 100 * tolerance  # what is compared is not small next to the tolerance

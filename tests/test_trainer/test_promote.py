@@ -332,7 +332,7 @@ def test_the_power_of_the_calibration_stands_in_its_row() -> None:
 
 
 def test_the_opened_sessions_join_the_record_that_is_deflated() -> None:
-    """A seal that barely earns and a record that no longer carries the trials: refused by the whole record alone."""
+    """A seal that barely earns and a record that no longer carries the trials: refused by the whole record only."""
     lean = {"sessions": SEALED, "net": [0.0101, -0.01] * 126}
     weak = {"measured.walk_forward.series.net": [0.0106, -0.01] * 300, "holdout.series": lean}
     found = judge(case({**weak, "holdout.annual_sharpe": 0.1}), BARS)

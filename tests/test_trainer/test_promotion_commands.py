@@ -397,7 +397,7 @@ def test_a_word_without_a_name_is_refused() -> None:
 
 
 def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(life: Life, tmp_path: Path) -> None:
-    """As an earlier program wrote it: the figures alone."""
+    """As an earlier program wrote it: the figures only."""
     for record in history.read(life.registry / OPENINGS).records[:2]:
         kept = {key: value for key, value in record.items() if key not in ("previous", "number")}
         if kept["kind"] == "result":
@@ -429,7 +429,7 @@ def test_every_command_that_shows_results_writes_down_on_which_sessions(life: Li
 
 
 def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
-    """Judged again beside the next champion, `a` shows what its seal showed then."""
+    """Judged again next to the next champion, `a` shows what its seal showed then."""
     first, later = (next(r for r in life.answers[name]["rows"] if r["bar"] == "holdout") for name in ("a", "a later"))
     assert failed(life.answers["a later"]) == ["champion", "shadow"] and later["value"] == first["value"]
     opened = history.read(life.registry / OPENINGS).records
@@ -606,11 +606,11 @@ def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life
 
 
 def test_a_run_whose_trials_are_on_no_record_is_not_judged(life: Life, tmp_path: Path) -> None:
-    """The dataset ingested anew, or its record taken away: the evidence names a line that is not there."""
+    """The dataset ingested again, or its record taken away: the evidence names a line that is not there."""
     data = tmp_path / "curated"
     shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*"))
     words = ["--run", str(life.run("b")), "--data", str(data), "--bars", life.desk.of("bars.yml")]
-    with pytest.raises(FixInput, match="not on record beside this dataset"):
+    with pytest.raises(FixInput, match="not on record next to this dataset"):
         life.desk.call("promote", *words, "--registry", str(tmp_path / "registry"))
     assert not (tmp_path / "registry" / CHAMPIONS).exists()
     kept = life.desk.call("promote", *words, "--registry", life.copied_registry(tmp_path / "kept"), exits=1)

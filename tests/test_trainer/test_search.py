@@ -130,7 +130,7 @@ def test_steps_are_foretold(arena: Arena, tmp_path: Path) -> None:
 
 
 def test_a_trial_that_fails_is_kept_with_its_reason_and_the_search_goes_on(arena: Arena, tmp_path: Path) -> None:
-    """A share so small that no row lies beyond it leaves nothing to tell apart."""
+    """A share so small that no row is beyond it leaves nothing to tell apart."""
     space = SearchConfig(rules={}, batch=4, startup_trials=8, logistic={"share": (1e-9, 0.3)})
     config = RecipeConfig(learner=LearnerKind.LOGISTIC, cpcv=CONFIG.cpcv, search=space)
     result = run(arena, tmp_path, config=config, trials=4)
@@ -207,7 +207,7 @@ def test_a_record_that_was_put_back_shows_against_the_sampler_s_storage(arena: A
 
 
 def test_a_sampler_that_lost_its_memory_is_given_it_back(arena: Arena, copy: Path, tmp_path: Path) -> None:
-    """The storage is the sampler's memory alone: rebuilt from the record it goes on as if it had never been lost."""
+    """The storage is the sampler's memory only: rebuilt from the record it goes on as if it had never been lost."""
     before = lines(copy)
     (copy / "optuna.db").unlink()
     assert run(arena, copy).history.tries == 6 and lines(copy) == before

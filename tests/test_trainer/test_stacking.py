@@ -61,7 +61,7 @@ def market(strengths: tuple[float, ...], seed: int = 0, *, absent: tuple[int, sl
 
 
 def test_inputs_of_a_tested_group_come_from_models_that_never_saw_it() -> None:
-    """Every path holds the number of the split that made it: group g beside t must show the split {g, t} alone."""
+    """Every path holds the number of the split that made it: group g next to t must show the split {g, t} alone."""
     plain = market((0.1,))
     table = path_table(GROUPS, 2)
     marked = np.empty((PATHS, SESSIONS, NAMES))
@@ -120,7 +120,7 @@ def test_a_harmful_member_weighs_nothing_and_never_less() -> None:
 
 def test_a_missing_member_leaves_the_others_weights_and_without_those_the_configured_average() -> None:
     """Three members; the third is absent after session 200. Weights of the first two together were learned; in
-    sessions where only the third is there, it stands alone; a set that was never learned takes the average."""
+    sessions where only the third is there, it stands only; a set that was never learned takes the average."""
     rng = np.random.default_rng(5)
     scores = rng.normal(size=(3, 400, 20))
     label = scores[0] * 0.3 + scores[1] * 0.1 + rng.normal(size=(400, 20))

@@ -376,7 +376,7 @@ def test_a_shift_of_one_name_and_of_one_evening_are_named_too(tmp_path: Path) ->
     assert (code, "all dates of BBB are a day early" in said) == (2, True)
     assert run("ingest", "--bars", written(tmp_path, "right.csv", quarter(str)), "--to", tmp_path / "data")[0] == 0
     before = read_manifest(tmp_path / "data")
-    for day, meant in (("2021-07-11", "a day early"), ("2021-07-10", "a day late"), ("2021-07-05", "no row lies on")):
+    for day, meant in (("2021-07-11", "a day early"), ("2021-07-10", "a day late"), ("2021-07-05", "no row is on")):
         evening = written(tmp_path, "evening.csv", of_rows(f"{day},AAA,150,150,150,150,1000"))
         code, said = run("ingest", "--add", "--bars", evening, "--to", tmp_path / "data")
         assert (code, meant in said) == (2, True)

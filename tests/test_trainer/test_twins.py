@@ -21,7 +21,7 @@ FIRST, LAST = DAYS[0], DAYS[-1]
 
 
 def market(copies: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """Five names whose moves are one factor and little of their own, as share classes', and `copies` beside them."""
+    """Five names whose moves are one factor and little of their own, as share classes', and `copies` next to them."""
     rng = np.random.default_rng(7)
     factor, parts = rng.normal(0, 0.02, len(DAYS)), []
     for name in ("AAA", "BBB", "CCC", "DDD", "EEE"):

@@ -110,7 +110,7 @@ def test_no_test_label_reaches_the_model_that_scores_it() -> None:
 
 
 def test_walk_forward_trains_on_ended_labels_alone() -> None:
-    """Nine sessions in three groups, labels two long: the test of 3, 4, 5 trains on the label of 0 alone."""
+    """Nine sessions in three groups, labels two long: the test of 3, 4, 5 trains on the label of 0 only."""
     t0 = np.arange(9)
     pairs = [(train.tolist(), test.tolist()) for train, test in folds(t0, t0 + 2, 3)]
     assert pairs == [([0], [3, 4, 5]), ([0, 1, 2, 3], [6, 7, 8])]

@@ -1,4 +1,4 @@
-"""The weight-level book beside the order-exact one, and the figures that promotion takes of it."""
+"""The weight-level book next to the order-exact one, and the figures that promotion takes of it."""
 
 from __future__ import annotations
 
@@ -186,6 +186,6 @@ def test_an_end_without_a_recorded_price_costs_a_long_its_share_and_gives_a_shor
     assert np.array_equal(stressed[0].nav.nav[:place], books[0].nav.nav[:place])
     assert stressed[0].net[place] < -0.02 < books[0].net[place]
     nothing = weight_paths(archive, scores, PORTFOLIO, IC, 5, equity_usd=EQUITY, unpriced=0.0)
-    assert abs(nothing[0].net[place]) < 0.002  # costs and borrow alone: shorts gain nothing either
+    assert abs(nothing[0].net[place]) < 0.002  # costs and borrow only: shorts gain nothing either
     long = -(stressed[0].net[place] - nothing[0].net[place]) / 0.3
     assert 0.1 < long < 0.6

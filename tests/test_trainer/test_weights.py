@@ -35,7 +35,7 @@ def test_decay_keeps_the_mean_at_one_and_sessions_in_proportion() -> None:
 
 
 def test_uniqueness_is_that_of_each_symbol_apart() -> None:
-    """Two names with interleaved rows: each as if it were alone; lives start after the features' session."""
+    """Two names with interleaved rows: each as if it were only; lives start after the features' session."""
     t0, t1 = np.array([0, 0, 2, 3, 5]), np.array([3, 2, 4, 6, 7])
     column = np.array([0, 1, 0, 1, 1])
     found = uniqueness_by_symbol(t0, t1, column)

@@ -49,7 +49,7 @@ class Benchmark:
             )
 
     def document(self, net: Floats, index: Floats) -> dict[str, Any]:
-        """Figures of its returns `index`, and of net returns beside them, both of shape (T,)."""
+        """Figures of its returns `index`, and of net returns next to them, both of shape (T,)."""
         compared: Beside = beside(net, index)
         return {"name": self.name, **asdict(worth(index)), **asdict(compared)}
 

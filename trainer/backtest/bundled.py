@@ -109,13 +109,13 @@ def forecasts(archive: Archive, place: Path, trust: Path | None, *, in_sample: b
 
 
 def has_forecasts(place: Path) -> bool:
-    """Whether the store that `place` is, or lies in, holds a risk bundle."""
+    """Whether the store that `place` is, or is inside of, holds a risk bundle."""
     store = store_of(place)
     return store is not None and find_latest(FolderObjectStore(store).get, (RISK.name,), TRADED) is not None
 
 
 def store_of(place: Path) -> Path | None:
-    """The store that `place` is, or that a bundle's folder lies in; the former layout has a folder less."""
+    """The store that `place` is, or that a bundle's folder is in; the former layout has a folder less."""
     return next((path for path in (place, place.parent.parent, place.parent.parent.parent) if (path / KEYSET).is_file()), None)
 
 
@@ -136,14 +136,14 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     Raises
     ------
     FixInput
-        There is no bundle, no key set beside it, or no root key to trust.
+        There is no bundle, no key set next to it, or no root key to trust.
     BundleRefused
         A device would refuse it.
     """
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
     store = store_of(folder)
     if store is None:
-        raise FixInput("there is no key set beside the bundle", where=str(folder), fix=MEND)
+        raise FixInput("there is no key set next to the bundle", where=str(folder), fix=MEND)
     root = trust or store / ROOT
     try:
         key = PublicKey.from_text(root.read_text())

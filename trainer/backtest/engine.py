@@ -102,7 +102,7 @@ class BacktestDay:
     spread : Decimal
         The part of the costs' impact that is half the quoted spread; USD, not positive.
     auction : Decimal
-        The part of `spread` that the opening auction's fills are charged: an auction has no spread, and it stands for
+        The part of `spread` that the opening auction's fills are charged: an auction has no spread, and it represents
         the slippage of a price that the daily bar does not show; USD, not positive.
     skipped : str
         Why no plan was made; empty when one was.
@@ -158,7 +158,7 @@ class OrderBatch:
         self.meant = {intent.key: intent for intent in self.plan.intents}
 
     def send(self, batch: Iterable[Intent]) -> None:
-        """Judge each order with all the others pending, and send those that stand; what lowers risk leaves first."""
+        """Judge each order with all the others pending, and send those that remain; what lowers risk leaves first."""
         batch = sending_order(list(batch))
         account, positions, assets = self.broker.account(), self.broker.positions(), self.broker.assets()
         spent = ZERO

@@ -84,7 +84,7 @@ def is_ruined(net: Floats) -> bool:
 
 @dataclass(frozen=True)
 class Beside:
-    """Net returns beside those of a benchmark.
+    """Net returns next to those of a benchmark.
 
     Attributes
     ----------

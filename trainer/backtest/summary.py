@@ -56,7 +56,7 @@ def paper_returns(course: Course) -> Floats:
 def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None) -> dict[str, Any]:
     """Every figure of a backtest; money in USD, fractions of equity otherwise.
 
-    Without a benchmark the net returns are set beside the equal-weight universe.
+    Without a benchmark the net returns are compared with the equal-weight universe.
     """
     days, net = traded_days(course), net_returns(course)
     sessions = tuple(day.session for day in days)

@@ -48,7 +48,7 @@ def backtest(
         str,
         typer.Option(
             metavar="SYMBOL|FILE",
-            help="Symbol, or an index (.csv, .parquet of session and close), to set beside it; the equal-weight universe where empty.",
+            help="Symbol, or an index (.csv, .parquet of session and close), to compare with it; the equal-weight universe where empty.",
         ),
     ] = "",
     config: Annotated[Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")] = None,

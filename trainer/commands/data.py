@@ -232,7 +232,7 @@ def sign_data(
     credentials: S3Credentials = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a published dataset where it lies: one that an earlier version of this program published unsigned.
+    """Sign a published dataset where it is: one that an earlier version of this program published unsigned.
 
     Every file is read and hashed first, but whether its prices are yours is for you to know: compare the snapshot that
     is printed with the one of your own dataset (`trainer publish-data` signs that one).

@@ -36,7 +36,7 @@ def frontier(
     """Draw the efficient frontier of Almgren and Chriss (2000): expected cost against the variance of the cost.
 
     Trading evenly (TWAP, risk aversion 0) is the cheapest schedule and the least certain; every other point of the
-    frontier pays a little more to be done sooner, and no schedule lies below it. The defaults are the paper's example:
+    frontier pays a little more to be done sooner, and no schedule is below it. The defaults are the paper's example:
     a million shares of a $50 stock with 30 % volatility that trades five million shares a day, over five days. Try
     `--shares 20000 --duration 1 --intervals 6` for one day of six slices; its column `urgency` (kappa T) is what the
     setting `execution.entry.urgency` of a device takes. Variance is in USD^2; its root, the standard

@@ -64,7 +64,7 @@ def retrain(
         for row in found.rows
     ]
     if (share := replaced(found.record)) is not None:
-        lines.append(f"Turnover of this retraining alone: {share:.1%} of a decile book.")
+        lines.append(f"Turnover of this retraining only: {share:.1%} of a decile book.")
         alike = found.record["facts"]["predecessor"]["rank_correlation"]
         if alike is not None and alike < request.rules.sure_correlation:
             lines.append(f"WARNING: less like its predecessor than {request.rules.sure_correlation:g}: average more seeds.")

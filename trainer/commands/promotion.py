@@ -56,8 +56,8 @@ def promote(
     equity: Equity = 1_000_000.0,
     waive: Annotated[list[str] | None, typer.Option(help=WAIVE_HELP)] = None,
     replace_for: Annotated[str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")] = "",
-    word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; stands in the record.")] = "",
-    by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; stands in the record.")] = "",
+    word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; is kept in the record.")] = "",
+    by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; is kept in the record.")] = "",
     tracking: Tracking = "",
     as_json: AsJson = False,
 ) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.search.tried import SearchRequest
 
 PANEL = "Training"
-SEARCH_HELP = "Folder of the sampler's memory, `search-<sleeve>` beside the run folder; trials are recorded with the data."
+SEARCH_HELP = "Folder of the sampler's memory, `search-<sleeve>` next to the run folder; trials are recorded with the data."
 LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
 BARS_HELP = "YAML whose section `promotion` holds the bars, configs/trainer.yml; promotion will hold it to them."
 SECOND_HELP = "Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks."
@@ -64,8 +64,8 @@ def train(
 
     Fits the sleeve's learner under combinatorial purged cross-validation and walking forward, exports the published
     model to ONNX, and writes models, out-of-fold scores, evidence and report to the run folder. The last sessions stay
-    sealed for promotion. Every training is a trial, recorded beside the data. RED sessions are refused. The sleeve risk
-    forecasts volatilities and drawdowns instead; what can be chosen about it stands in configs/sleeves/risk.yml.
+    sealed for promotion. Every training is a trial, recorded next to the data. RED sessions are refused. The sleeve risk
+    forecasts volatilities and drawdowns instead; what can be chosen about it is in configs/sleeves/risk.yml.
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
     from signals.code_version import code_version

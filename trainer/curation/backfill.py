@@ -6,7 +6,7 @@ Invariants
 ----------
 1. Only missing cells are filled. A session on either side is asked for too: where the vendor agrees there with what is
    held it anchors the adjusted closes, and where it does not by more than `MOST_DISAGREEMENT` the symbol is refused.
-   A vendor without those sessions is held to the bars beside each gap: see `trainer.curation.audit.levels`.
+   A vendor without those sessions is held to the bars next to each gap: see `trainer.curation.audit.levels`.
 2. Answers are kept in `spool/` as they come, so that an interrupted backfill asks for the rest only.
 3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
 """
@@ -189,7 +189,7 @@ def _filling(told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: M
 
 
 def _is_quarantined_already(told: pd.DataFrame, folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
-    """Whether the very row lies in the quarantine: a vendor that repeats a bad row tells nothing new."""
+    """Whether the very row is in the quarantine: a vendor that repeats a bad row tells nothing new."""
     columns = ["date", "symbol", *PRICES, "volume"]
     parts = [read_table(folder, r, columns).to_pandas() for r in manifest.of_role(FileRole.QUARANTINE)]
     bad = pd.concat(parts)

@@ -19,7 +19,7 @@ class BucketStore:
         self._objects = objects
 
     def put(self, name: str, content: bytes) -> None:
-        """Write the object, with its SHA-256 beside it."""
+        """Write the object, with its SHA-256 next to it."""
         self._objects.put(name, content, sha256=sha256_of(content))
 
     def get(self, name: str) -> bytes | None:
@@ -27,7 +27,7 @@ class BucketStore:
         return self._objects.get(name)
 
     def holds(self, name: str, sha256: str, size: int) -> bool:
-        """Whether the object is there, by what was written beside it."""
+        """Whether the object is there, by what was written next to it."""
         return self._objects.holds(name, sha256, size)
 
     def replace(self, name: str, content: bytes, was: bytes | None) -> None:

@@ -74,12 +74,12 @@ def curate(
     actions, universe, calendar
         Recorded actions; what `read_universe` and `calendar_for` return.
     revisions, spreads : optional
-        What `fold` and `read_minutes` return; kept beside the bars.
+        What `fold` and `read_minutes` return; kept next to the bars.
 
     Raises
     ------
     BadBars
-        No row lies on a session, or there are fewer symbols than `min_symbols`.
+        No row is on a session, or there are fewer symbols than `min_symbols`.
     """
     days = _checked_days(frame, calendar, config)
     first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
@@ -215,7 +215,7 @@ def _checked_days(frame: pd.DataFrame, calendar: Calendar, config: CurationConfi
         raise BadBars(f"{found} symbols are too few: a cross-section needs {config.min_symbols}", fix="Deliver more symbols")
     days = dataset_days(frame, days_array(calendar.days))
     if not days.size:
-        raise BadBars("no row lies on a session of the exchange", where=calendar.name, fix="Check the date column")
+        raise BadBars("no row is on a session of the exchange", where=calendar.name, fix="Check the date column")
     return days
 
 

@@ -63,6 +63,6 @@ def with_inferred_splits(data: DeliveredRows, recorded: Events, days: Days) -> t
 
 
 def dataset_days(frame: pd.DataFrame, calendar_days: Days) -> Days:
-    """Sessions from the first to the last session that has a row; empty where no row lies on a session."""
+    """Sessions from the first to the last session that has a row; empty where no row is on a session."""
     found = np.flatnonzero(np.isin(calendar_days, frame["date"].to_numpy().astype("datetime64[D]")))
     return calendar_days[found[0] : found[-1] + 1] if found.size else calendar_days[:0]

@@ -95,7 +95,7 @@ def prove_volatility(
         "trailing_252": np.exp(_column(panel, "log_volatility_252")),
         "ewma": ewma_volatility(bars.total_return),
     }
-    # The two edges are fitted apart and may cross where the trees are unsure: the band is what lies between them.
+    # The two edges are fitted apart and may cross where the trees are unsure: the band is what is between them.
     return VolatilityProof(
         horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high), np.maximum(low, high)
     )

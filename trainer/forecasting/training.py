@@ -1,7 +1,7 @@
 """The training pipeline of the sleeve `risk`: read, label, validate, fit, export, write.
 
 The model that is published forecasts the volatility of the sleeve's own horizon; the other horizons, the bands and the
-drawdown quantile lie beside it under `forecasts/`, each an exact export.
+drawdown quantile lie next to it under `forecasts/`, each an exact export.
 """
 
 from __future__ import annotations

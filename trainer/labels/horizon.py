@@ -43,7 +43,7 @@ class EntryPrice(StrEnum):
 
 
 def horizon_labels(bars: Bars, k: int, *, delistings: Iterable[Action] = (), entry: EntryPrice = EntryPrice.OPG) -> Labels:
-    """Label every eligible name of every session whose exit lies inside the panel.
+    """Label every eligible name of every session whose exit is inside the panel.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _to_the_exit(steps: _Steps, k: int, growth: Floats, ends: NDArray[np.int64])
     waiting = np.isfinite(held)
     row = np.arange(labelled)[:, None]
     for late in range(min(EXIT_SESSIONS + 1, labelled)):
-        count = labelled - late  # rows whose exit, this late, lies inside the panel
+        count = labelled - late  # rows whose exit, this late, is inside the panel
         exits = slice(1 + k + late, sessions)
         leaves = waiting[:count] & steps.has[exits]
         growth[:count] = np.where(leaves, held[:count] * steps.last[exits], growth[:count])

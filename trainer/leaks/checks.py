@@ -39,7 +39,7 @@ class LeakSubject:
     Attributes
     ----------
     rows : Samples
-        The open rows alone: the sealed holdout is not looked at.
+        The open rows only: the sealed holdout is not looked at.
     scores : float64, shape (n,)
         Mean out-of-fold score of each row.
     forward : float64, shape (n,)

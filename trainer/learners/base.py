@@ -90,7 +90,7 @@ class SharesBins(Protocol):
 
     @property
     def binning(self) -> tuple[int, int]:
-        """What bins depend on beside the features: learners with the same can share them."""
+        """What bins depend on next to the features: learners with the same can share them."""
         ...
 
     def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:

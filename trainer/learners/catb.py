@@ -122,7 +122,7 @@ class CatBoostModel:
     names: tuple[str, ...]
 
     def __reduce__(self) -> tuple[type[CatBoostModel], tuple[str, tuple[str, ...]]]:
-        """Pickle the text alone: the same bytes whether or not the model has predicted."""
+        """Pickle the text only: the same bytes whether or not the model has predicted."""
         return CatBoostModel, (self.text, self.names)
 
     @cached_property
@@ -173,7 +173,7 @@ def catboost_device(wish: FitDevice) -> FitDevice:
 
 
 def canonical(content: bytes) -> str:
-    """CatBoost's JSON with sorted keys, of the trees and what they need alone.
+    """CatBoost's JSON with sorted keys, of the trees and what they need only.
 
     Raises
     ------

@@ -30,7 +30,7 @@ SHARED: dict[str, object] = {"feature_pre_filter": False, "verbosity": -1}
 
 @dataclass(frozen=True)
 class LightGbm:
-    """The learner. `threads` changes speed alone: LightGBM's deterministic mode sums in a fixed order."""
+    """The learner. `threads` changes speed only: LightGBM's deterministic mode sums in a fixed order."""
 
     config: LightGbmConfig
     seed: int
@@ -53,7 +53,7 @@ class LightGbm:
 
     @property
     def binning(self) -> tuple[int, int]:
-        """What bins depend on beside the features: fits with the same can share them."""
+        """What bins depend on next to the features: fits with the same can share them."""
         return self.config.max_bin, self.seed
 
     def bins(self, features: Matrix, names: tuple[str, ...]) -> Bins:
@@ -142,7 +142,7 @@ class LightGbmModel:
     threads: int = 1
 
     def __reduce__(self) -> tuple[type[LightGbmModel], tuple[str, tuple[str, ...], int]]:
-        """Pickle the text alone: the same bytes whether or not the model has predicted."""
+        """Pickle the text only: the same bytes whether or not the model has predicted."""
         return LightGbmModel, (self.text, self.names, self.threads)
 
     @cached_property

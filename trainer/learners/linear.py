@@ -2,7 +2,7 @@ r"""Linear learners: ridge regression, and logistic regression of a session's to
 
     score = z . b + c,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
 
-Mean and scale are those of the training rows alone and are part of the model. A learner that does not beat these has
+Mean and scale are those of the training rows only and are part of the model. A learner that does not beat these has
 found nothing that needs it.
 """
 

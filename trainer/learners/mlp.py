@@ -2,7 +2,7 @@ r"""The multi-layer perceptron learner (torch).
 
     score = W3 relu(W2 relu(W1 z + b1) + b2) + b3,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
 
-`mean` and `scale` are taken over the training rows alone and are part of the model, so that nothing about a test row
+`mean` and `scale` are taken over the training rows only and are part of the model, so that nothing about a test row
 enters them. Loss: weighted squared error against the label; AdamW; a fixed number of epochs, because stopping early
 needs rows that would have to be hidden from the fold.
 """

@@ -13,7 +13,7 @@ from trainer.learners.parameters import BoostedConfig
 
 
 def grades(target: Floats, count: int) -> NDArray[np.int32]:
-    """Grade 0 .. count - 1 of each row: which of `count` equal shares of its session its rank lies in.
+    """Grade 0 .. count - 1 of each row: which of `count` equal shares of its session its rank is in.
 
     Examples
     --------

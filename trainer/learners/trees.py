@@ -2,7 +2,7 @@ r"""Tree ensembles as arrays: parses LightGBM's text format, adapts thresholds t
 
 LightGBM compares float64 thresholds with features that the device holds in float32. A threshold that is not a float32
 becomes one on export, and rows between the two go the other way: silently wrong by up to a leaf. Replacing every
-threshold c by the largest float32 <= c first changes no decision for float32 features x, because no float32 lies in
+threshold c by the largest float32 <= c first changes no decision for float32 features x, because no float32 is in
 between: x <= c exactly when x <= floor32(c).
 
 LightGBM also reads every |x| <= 1e-35 as 0. `read_trees` moves thresholds inside that band to its edge, where an

@@ -58,7 +58,7 @@ class RetrainRequest:
     workers : int
     code_version : str
     at : datetime
-        UTC; stands in the record.
+        UTC; is kept in the record.
     """
 
     sleeve: str
@@ -75,7 +75,7 @@ class RetrainRequest:
 
 @dataclass(frozen=True)
 class RetrainOutcome:
-    """The record, and every row of the verdict; a refusal without a training has the first rows alone."""
+    """The record, and every row of the verdict; a refusal without a training has the first rows only."""
 
     record: Record
     rows: tuple[BarResult, ...]

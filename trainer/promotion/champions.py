@@ -53,7 +53,7 @@ class PromotionRequest:
     code_version : str
         Of the program that judges.
     at : datetime
-        UTC; stands in the records.
+        UTC; is kept in the records.
     waivers : tuple of mapping
         Bars that a person answers for: `bar`, `by`, `reason`.
     word : mapping, optional

@@ -2,7 +2,7 @@
 
 A chain like the others of the registry (`trainer/runs/chain.py`). A lineage begins with a model that a promotion, or a
 person, accepted; its id is made of that model and its evidence. The files that later steps need (the models and the
-effective recipe) are kept beside it, named by their SHA-256.
+effective recipe) are kept next to it, named by their SHA-256.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def note_published(registry: Path, run: Path, role: Role, bundle_sha256: str, at
 
 
 def append(registry: Path, record: Mapping[str, Any]) -> Record:
-    """Add a record and return it as it stands; the caller holds the registry."""
+    """Add a record and return it as it is; the caller holds the registry."""
     history.append(registry / LINEAGES, record)
     return history.read(registry / LINEAGES).records[-1]
 

@@ -47,7 +47,7 @@ def measured(
     """Return what was measured of this run under these settings, measuring it where it was not.
 
     With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
-    are measured beside the others, under `unpriced_ends`.
+    are measured next to the others, under `unpriced_ends`.
 
     The file is taken as it is when this program made it of these very models, scores, data and settings.
 

@@ -73,7 +73,7 @@ def read_recorded(
     ----------
     lineage : mapping of SHA-256 to Source, optional
         Bundles in which the run's model was published when it had been trained again. A device keeps the manifests of
-        the newest bundles alone.
+        the newest bundles only.
 
     Raises
     ------

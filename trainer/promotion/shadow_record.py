@@ -77,7 +77,7 @@ class Shadow:
         Return and annual Sharpe ratio of the weight-level book, which no bar asks for unless it was configured to; its
         annual one-way turnover and costs after the book was built, None of a shorter book.
     interval : dict
-        `low` and `high`, in which the mean IC lies at every time at once with probability `level`, of `values` sessions
+        `low` and `high`, in which the mean IC is at every time at once with probability `level`, of `values` sessions
         whose labels share nothing; None for ends that no value rules out, or where every one is ruled out.
     """
 

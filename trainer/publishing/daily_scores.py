@@ -46,7 +46,7 @@ class ScoringRequest:
     asof : date or None
         None is the dataset's last session.
     created : datetime
-        UTC; stands in the documents and decides nothing but which keys sign.
+        UTC; is kept in the documents and decides nothing but which keys sign.
     """
 
     data: Path

@@ -101,7 +101,7 @@ def publish_data(
 
 
 def sign_in_place(store: ObjectStore, signer: Signer) -> Manifest:
-    """Sign the dataset that lies in `store`, as it is, after every file was read and hashed; return its manifest.
+    """Sign the dataset that is in `store`, as it is, after every file was read and hashed; return its manifest.
 
     Raises
     ------

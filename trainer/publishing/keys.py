@@ -3,7 +3,7 @@
 A key folder holds `root.key`, `signing-<keyid>.key` for bundles and scores and `data-<keyid>.key` for datasets
 (PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved
 to offline storage and brought back only to change the key set or to sign a rollback grant; publishing needs the
-signing keys alone, and publishing data the data keys alone.
+signing keys only, and publishing data the data keys only.
 
 Invariants
 ----------
@@ -144,7 +144,7 @@ def add_data_key(folder: Path, valid_until: date, *, generate: Generate = Ed2551
 
 
 def retire_key(folder: Path, keyid: str, valid_until: date) -> Keyset:
-    """Let a signing key end on `valid_until`: what it signed alone is refused after that session. Needs the root."""
+    """Let a signing key end on `valid_until`: what only it signed is refused after that session. Needs the root."""
     return _replace_key(folder, keyid, valid_until=valid_until)
 
 

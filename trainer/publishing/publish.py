@@ -74,7 +74,7 @@ class PublishRequest:
         Key folder of `trainer keys`.
     store : Path
     created : datetime
-        UTC; stands in the manifest and decides nothing.
+        UTC; is kept in the manifest and decides nothing.
     refusal : str
         Why the bundle is unproven; only for an evaluation.
     lock_sha256 : str

@@ -53,7 +53,7 @@ def equity(sessions: Days, nav: pa.Table, start: float, benchmark: str) -> bytes
 
 
 def drawdown(sessions: Days, nav: pa.Table, start: float, benchmark: str) -> bytes:
-    """Value after all costs below its peak, beside the benchmark's."""
+    """Value after all costs below its peak, next to the benchmark's."""
     axes = new_axes("Drawdown after all costs", "", "% below the peak", height=3.0)
     ours, theirs = (_below(column(nav, name), start) for name in ("net_equity", "benchmark"))
     axes.plot(sessions, theirs, color="#a8a8a8", linewidth=1.0, label=benchmark)

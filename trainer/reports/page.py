@@ -56,7 +56,7 @@ def markdown(page: Page) -> str:
 
 
 def html(page: Page) -> str:
-    """Return the page as HTML that stands beside its pictures."""
+    """Return the page as HTML next to its pictures."""
     title = _html(page.title)
     table = "".join(f"<tr><td>{_html(what)}</td><td>{_html(figure)}</td></tr>" for what, figure in page.rows)
     warned = "".join(f'<p class="warn">{_html(warning)}</p>' for warning in page.warnings)

@@ -81,7 +81,7 @@ def markdown(known: Mapping[str, Any]) -> str:
 
 
 def html(known: Mapping[str, Any]) -> str:
-    """Return the report as one HTML page beside its pictures."""
+    """Return the report as one HTML page next to its pictures."""
     return page.html(_page(known))
 
 

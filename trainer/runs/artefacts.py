@@ -93,7 +93,7 @@ def unseen_history(panel: FeaturePanel, rows: Samples, unseen: Samples, scores: 
         NaN where a row has none. A model in sample fits its own noise and says more than it ever will again.
     groups : int
         Groups of sessions whose scores come from one model each. The first sessions of a group are left out: what one
-        model said is not set beside what another says.
+        model said is not compared with what another says.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 r"""Hash-chained append-only files of JSON records, durable on return.
 
 1. Each record names the SHA-256 of the line before it: one that is changed, taken out or put in breaks the chain there.
-2. Taking lines off the end breaks no chain, so the file's anchor lies beside it (`<name>.head`): number of records and
+2. Taking lines off the end breaks no chain, so the file's anchor is next to it (`<name>.head`): number of records and
    last hash. A file that is shorter than its anchor is refused; one line more is what a crash between the two writes
    leaves, and is taken over.
 3. The whole file is verified at every read. Readers and writers hold the file (`flock`): two that append at once follow

@@ -17,7 +17,7 @@ def refuse_existing(folder: Path) -> None:
 
 
 def write_run(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` (relative path -> content) beside `folder` and rename them into place as one.
+    """Write `files` (relative path -> content) next to `folder` and rename them into place as one.
 
     Raises
     ------

@@ -84,7 +84,7 @@ def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Fla
         No session is left.
     """
     if panel.symbols != labels.symbols or not np.array_equal(panel.sessions, labels.sessions):
-        raise InvariantBroken("features and labels lie on different axes")
+        raise InvariantBroken("features and labels are on different axes")
     usable = panel.eligible & (labels.ends >= 0)
     usable[:first] = False
     usable &= (usable.sum(axis=1) >= MIN_NAMES)[:, None]

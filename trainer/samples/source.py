@@ -20,7 +20,7 @@ from trainer.curation.audit.missing import missing, summary
 SHOWN = 5
 UNKNOWN = (
     "{count} bars follow an earlier one of their name and have no return since it (an absence of more than "
-    f"{GAP_SESSIONS} sessions, an adjusted close on one side alone, or a dataset from before returns across gaps, for "
+    f"{GAP_SESSIONS} sessions, an adjusted close on one side only, or a dataset from before returns across gaps, for "
     "which trainer ingest is to be run again): labels over them are left out, and a book that holds the name earns "
     "nothing there"
 )

@@ -1,7 +1,7 @@
 """Requires a challenger's training to be in the trial log, and adds its book to it before a verdict.
 
-What counts is asked of the dataset's record, of those beside it and of the registry's, which keeps what every promotion
-before saw: a dataset that is ingested anew, or whose record was taken away, does not start again at one trial.
+What counts is asked of the dataset's record, of those next to it and of the registry's, which keeps what every promotion
+before saw: a dataset that is ingested again, or whose record was taken away, does not start again at one trial.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _require(challenger: Challenger, history: TrialHistory) -> None:
     missing = head not in history.heads or (trials.get("trial") and challenger.key not in known)
     if missing:
         raise FixInput(
-            "trials that the run's training counted are not on record beside this dataset",
+            "trials that the run's training counted are not on record next to this dataset",
             where=str(challenger.data / store.FILE),
             fix=MEND,
         )

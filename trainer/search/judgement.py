@@ -116,7 +116,7 @@ def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
 
 
 def known_hurdles(document: object) -> tuple[Hurdle, ...]:
-    """Return the hurdles that `judge` stored; of an older document the raw one alone, empty where there is none."""
+    """Return the hurdles that `judge` stored; of an older document the raw one only, empty where there is none."""
     if not isinstance(document, Mapping):
         return ()
     found = document.get("hurdles")

@@ -56,7 +56,7 @@ class Arena:
         return Series(self.rows.sessions[book.rows], book.net)
 
     def net(self, scores: Floats) -> Floats:
-        """The returns of `series` alone."""
+        """The returns of `series` only."""
         return self.series(scores).net
 
 
@@ -122,7 +122,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
 
 
 def bins_of(learner: Learner) -> str | None:
-    """Whose bins a trial's features lie in: all trials' together, or, None, no bins of LightGBM's at all."""
+    """Whose bins a trial's features are in: all trials' together, or, None, no bins of LightGBM's at all."""
     return "shared" if isinstance(learner, SharesBins) else None
 
 

@@ -4,7 +4,7 @@ r"""The trial log of a dataset, `trials.jsonl`: append-only and hash-chained.
 2. A trial is written when it starts and again when it ends: one whose process died is there, and counts.
 3. A study is one question: a search with all its trials, or one training, comparison, stack or judged book
    (`trainer/search/question.py`). The same question with the same answer adds nothing.
-4. Versions of a dataset share its folder, and datasets beside it are read with it (`known`). A record that grew
+4. Versions of a dataset share its folder, and datasets next to it are read with it (`known`). A record that grew
    elsewhere, in a copy or on another machine, is merged (`merge`): each of its records once, with the hash that its
    line had there, so that evidence that names that line finds it.
 """
@@ -72,7 +72,7 @@ class TrialHistory:
         """Raise `FixInput` where a recipe carries a study whose trials are not on record; none is required."""
         if study and study not in self.studies:
             raise FixInput(
-                f"the recipe came from the search {study}, whose trials are not on record beside this dataset",
+                f"the recipe came from the search {study}, whose trials are not on record next to this dataset",
                 fix="Merge the record of the dataset that was searched: `trainer trials --data D --merge FOLDER`",
             )
 
@@ -89,12 +89,12 @@ def read(folder: Path) -> TrialHistory:
 
 
 def known(data: Path, *more: Path) -> TrialHistory:
-    """Return what is on record of a dataset and of those beside it in the same folder, and in `more` folders."""
+    """Return what is on record of a dataset and of those next to it in the same folder, and in `more` folders."""
     return _history([_chain(place / FILE) for place in places(data, *more)], str(data / FILE))
 
 
 def places(data: Path, *more: Path) -> tuple[Path, ...]:
-    """Folders whose records count together: the dataset's first, then datasets beside it, then `more`."""
+    """Folders whose records count together: the dataset's first, then datasets next to it, then `more`."""
     own = data.resolve()
     beside = sorted(path.parent for path in own.parent.glob(f"*/{FILE}") if manifest_path(path.parent, None).exists())
     return tuple(dict.fromkeys((own, *beside, *(place.resolve() for place in more))))
@@ -114,7 +114,7 @@ def append(folder: Path, *records: Record) -> ChainAnchor:
         raise FixInput(
             f"the record of trials cannot be written: {error.strerror}",
             where=str(folder / FILE),
-            fix="Every trial is recorded beside its data: make the dataset's folder writable",
+            fix="Every trial is recorded next to its data: make the dataset's folder writable",
         ) from None
 
 

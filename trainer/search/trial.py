@@ -41,7 +41,7 @@ class Trial:
     reason : str
         Why it ended early; empty when completed.
     key, recipe : str
-        What was tried (`trainer/search/question.py`), and the recipe and seed in it alone.
+        What was tried (`trainer/search/question.py`), and the recipe and seed in it only.
     days : datetime64[D], shape (n,)
         Sessions of `net`.
     reported : mapping of fold to Sharpe ratio

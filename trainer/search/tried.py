@@ -110,7 +110,7 @@ def per_split(
 ) -> tuple[OneTrial, Series]:
     """Record and return the net returns of a recipe's walk-forward decile book on the open rows.
 
-    Each split's features lie in bins of its own, as in a training of the recipe: it is the same trial.
+    Each split's features are in bins of its own, as in a training of the recipe: it is the same trial.
     """
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     learner = learner_of(config, seed, device)

@@ -1,6 +1,6 @@
 """Compares learners on the same rows, splits, seed and figures.
 
-The sealed holdout is no column of it: comparing learners on it would be choosing by it. What stands in its place is the
+The sealed holdout is no column of it: comparing learners on it would be choosing by it. What is in its place is the
 walk-forward IC, which no hindsight helps.
 """
 

@@ -120,7 +120,7 @@ def warnings(worth: ProofFigures, proof: Proof, config: RecipeConfig, survivorsh
     if not worth.ic_walk_forward.t >= SURE_T:
         found.append(f"walking forward, without hindsight, the IC's t is {worth.ic_walk_forward.t:.2f}: not distinguishable from no skill")
     if worth.extreme_labels:
-        found.append(f"{worth.extreme_labels} labels lie beyond 100 % and count in full: a decile figure may be theirs alone")
+        found.append(f"{worth.extreme_labels} labels are beyond 100 % and count in full: a decile figure may be theirs alone")
     if worth.ic_long_embargo is not None and worth.ic_long_embargo.mean < (1.0 - MATERIAL_GAP) * worth.ic.mean:
         found.append(
             f"IC {worth.ic.mean:.4f} falls to {worth.ic_long_embargo.mean:.4f} with an embargo of "

@@ -5,7 +5,7 @@ r"""Probability calibration: metrics, and three maps fitted by maximum likelihoo
 The bins b are of equal mass: a map of a score that knows little says one half of nearly everything, and bins of equal
 width would put all of it into two.
 
-The maps are parameters, not models: they travel as JSON beside the ONNX file and are applied in numpy on both hosts.
+The maps are parameters, not models: they travel as JSON next to the ONNX file and are applied in numpy on both hosts.
 Platt (1999): p = 1 / (1 + exp(-(a s + b))), fitted to targets (n+ + 1)/(n+ + 2) and 1/(n- + 2). Isotonic: pool adjacent
 violators, each level then (n+ + 1) / (n + 2). Temperature: p = sigmoid(logit / T). No map says 0 or 1: nothing that was
 counted is certain.
@@ -175,4 +175,4 @@ def _check(outcomes: Floats, probabilities: Floats) -> None:
     if outcomes.shape != probabilities.shape or outcomes.size == 0:
         raise InvariantBroken(f"outcomes of shape {outcomes.shape} and probabilities of {probabilities.shape}")
     if not bool(np.all((probabilities >= 0.0) & (probabilities <= 1.0))):
-        raise InvariantBroken("a probability lies outside [0, 1]")
+        raise InvariantBroken("a probability is outside [0, 1]")

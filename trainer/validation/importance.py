@@ -4,7 +4,7 @@ r"""Feature importance on out-of-fold rows: permutation by feature and by cluste
 
 Every row is scored by a model that did not see it (purged k-fold, one group tested at a time). A permutation exchanges
 the values of a feature among the names of one session, so that sessions keep their own distribution and what is lost is
-the cross-section alone. Features that say the same replace each other and each seem worthless: clusters of rank
+the cross-section only. Features that say the same replace each other and each seem worthless: clusters of rank
 correlation are permuted together (clustered importance).
 
 Source: Lopez de Prado, Machine Learning for Asset Managers, ch. 6, with the IC as the measure. SHAP values are the
@@ -61,7 +61,7 @@ def importance(rows: Samples, learner: Learner, *, groups: int, embargo: int, k:
     Parameters
     ----------
     rows : Samples
-        Open rows alone.
+        Open rows only.
     groups, embargo, k, seed : int
         Groups of sessions, embargo in sessions, the label's sessions, and the permutations' seed.
 

@@ -1,4 +1,4 @@
-"""Rank correlation of two models' scores, and its value expected by seed alone.
+"""Rank correlation of two models' scores, and its value expected by seed only.
 
 The chance is the seed's: what one seed instead of another does to a model that learned the same recipe from the same
 rows. Of the models that an average holds each pair gives one figure a window of 21 sessions,
@@ -52,7 +52,7 @@ def likeness(new: Floats, old: Floats) -> dict[str, Any]:
 
 
 def seed_null(members: Floats) -> dict[str, Any] | None:
-    """How alike models, and averages of as many, are that differ by their seeds alone.
+    """How alike models, and averages of as many, are that differ by their seeds only.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def leaves_rows(rows: Samples, config: CpcvConfig, embargo: int) -> bool:
 
 
 def figures(proof: Proof, bars: Bars, k: int) -> ProofFigures:
-    """Compute every figure of a proof; `bars` lie on the rows' axes."""
+    """Compute every figure of a proof; `bars` are on the rows' axes."""
     rows = proof.rows
     labels = rows.dense(rows.label)
     paths = [rows.dense(scores) for scores in proof.oof.scores]

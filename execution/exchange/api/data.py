@@ -79,7 +79,7 @@ def _spans(
     mapping: Mapping[str, Any],
     factor: Callable[[str, date], Decimal],
 ) -> list[Span]:
-    """Return every bar of `frame` that begins in `between`, and perhaps some beside it; none ends after now."""
+    """Return every bar of `frame` that begins in `between`, and perhaps some next to it; none ends after now."""
     market, now = exchange.venue.market, exchange.now
     begin, end = (at.astimezone(NEW_YORK).date() for at in between)
     found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, **mapping)
@@ -211,7 +211,7 @@ def snapshot(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRespons
 
 
 def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
-    """Return what is known now: while a session runs its day holds the opening print alone."""
+    """Return what is known now: while a session runs its day holds the opening print only."""
     venue, market, now = exchange.venue, exchange.venue.market, exchange.now
     quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
     if quote is None or trade is None:

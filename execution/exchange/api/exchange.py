@@ -145,7 +145,7 @@ class Exchange:
         venue = self.venue
         book = AccountBook(venue.config.cash, venue.book.seed, AccountSettings())
         if not self._store.load(book):
-            raise InvariantBroken("the state of this exchange is gone", fix="Start it anew")
+            raise InvariantBroken("the state of this exchange is gone", fix="Start it again")
         market = self._market.closed_on(book.closures) if book.closures != venue.market.closures else venue.market
         self.venue, self._next, self._is_sound = replace(venue, book=book, market=market), None, True
 

@@ -95,7 +95,7 @@ def borrow(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 
 
 def closure(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """POST /_sim/closure {"session": D}: an unscheduled closure; what waited for D alone is cancelled, with the reason.
+    """POST /_sim/closure {"session": D}: an unscheduled closure; what waited for D only is cancelled, with the reason.
 
     Orders good until cancelled go on waiting. D must not have opened yet.
     """

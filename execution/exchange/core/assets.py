@@ -26,7 +26,7 @@ class Listing:
 
 @cache
 def asset_id(symbol: str) -> str:
-    """Return the id that always stands for `symbol`."""
+    """Return the id that always represents `symbol`."""
     return fixed_id("asset", symbol)
 
 

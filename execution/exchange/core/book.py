@@ -223,5 +223,5 @@ class AccountBook:
 
 
 def fixed_id(*parts: str) -> str:
-    """Return the UUID (version 4 in form) that always stands for `parts`."""
+    """Return the UUID (version 4 in form) that always represents `parts`."""
     return str(uuid.UUID(bytes=hashlib.sha256("|".join(parts).encode()).digest()[:16], version=4))

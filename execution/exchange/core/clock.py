@@ -17,7 +17,7 @@ class ExchangeClock(Protocol):
 
 
 class ExchangeVirtualClock:
-    """A clock that stands still until it is moved, and never goes back."""
+    """A clock that does not move until it is moved, and never goes back."""
 
     def __init__(self, at: datetime) -> None:
         self._now = _utc(at)

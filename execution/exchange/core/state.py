@@ -105,7 +105,7 @@ class ExchangeState:
             self._db.execute(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION}")
         except (apsw.NotADBError, apsw.CorruptError):
             self._release()
-            raise BadDataset("not a state of this exchange", where=path, fix="Remove it to start anew") from None
+            raise BadDataset("not a state of this exchange", where=path, fix="Remove it to start again") from None
         except apsw.Error as error:
             self._release()
             raise _unusable(path, error) from None

@@ -1,6 +1,6 @@
 """The ordered events of a session: corporate actions at 04:00, open, close.
 
-Each event leaves the book as it stands at that instant; the same events from the same book always leave the same one.
+Each event leaves the book as it is at that instant; the same events from the same book always leave the same one.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def listen(port: int) -> socket.socket:
 
 
 def server(exchange: Exchange, gate: Gate, *, patience: float = PATIENCE_SECONDS) -> uvicorn.Server:
-    """Return the server; `server.run(sockets=[listen(port)])` serves until it is told to stop.
+    """Return the server; `server.run(sockets=[listen(port)])` serves until it is asked to stop.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ for the host that was asked for, signed by an authority made for this one run, a
 
 Invariants
 ----------
-1. It listens on loopback alone, and connects to the exchange alone: no byte of a program leaves this machine.
+1. It listens on loopback only, and connects to the exchange only: no byte of a program leaves this machine.
 2. It stands in for `HOSTS`. Every other host, that of live trading included, is refused with 403.
 3. No private key outlives the start: the authority's is never written, that of the hosts only until it is loaded.
 """
@@ -96,7 +96,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 def _tls(certificate: bytes, key: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:  # the library reads keys from files alone; the folder is ours alone
+    with tempfile.TemporaryDirectory() as folder:  # the library reads keys from files only; the folder is ours only
         chain = Path(folder) / "chain.pem"
         write_atomic(chain, certificate + key)
         context.load_cert_chain(chain)

@@ -213,7 +213,7 @@ class MarketData:
         return None if column is None else self._close_at(before, column, now)
 
     def trades_on(self, symbol: str, day: date) -> bool:
-        """Whether `symbol` has a bar with volume on `day`: for the matching engine alone."""
+        """Whether `symbol` has a bar with volume on `day`: for the matching engine only."""
         column = self._names(day).get(symbol)
         return column is not None and day in self._row and self._traded(self._row[day], column)
 

@@ -1,6 +1,6 @@
 """Aggregates daily bars into hours, days, weeks and months. Pure.
 
-What trades within a session is known of two moments alone, so an hour's bar is made of these: the opening print, one
+What trades within a session is known of two moments only, so an hour's bar is made of these: the opening print, one
 share at the open, in the hour of the open; everything else in the hour that ends with the close. Both together are the
 day again. Weeks are stamped at their Monday, months at their first day, as far as they have gone.
 """
@@ -49,7 +49,7 @@ class Frame:
         return day + timedelta(days={"W": 7, "M": 31 * self.amount}.get(self.unit, 0))
 
     def hour(self, at: datetime) -> datetime:
-        """Return the beginning of the span of hours that `at` lies in, counted from New York's midnight."""
+        """Return the beginning of the span of hours that `at` is in, counted from New York's midnight."""
         local = at.astimezone(NEW_YORK)
         return local.replace(hour=local.hour // self.amount * self.amount, minute=0, second=0, microsecond=0)
 

@@ -6,7 +6,7 @@ A session offers three moments at which something is known:
 * TOUCH: an order that arrives (or a name that resumes) during the session meets the newest known price, the open, plus
   or minus half the spread.
 * CLOSE: the closing print and, for orders that have rested since before the open, the session's whole range. An order
-  that arrived during the session sees the close alone: the extremes may have been before it.
+  that arrived during the session sees the close only: the extremes may have been before it.
 
 Within a range the price that is unfavourable to a stop is visited first: a trailing sell meets the low before the high
 lifts its stop, and a stop-limit that was triggered inside the range is filled at its stop or, failing that, at the

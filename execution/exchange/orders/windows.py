@@ -32,7 +32,7 @@ def due_session(time_in_force: TimeInForce, now: datetime, market: MarketData) -
     Raises
     ------
     RefusedByVenue
-        `now` lies outside the window.
+        `now` is outside the window.
     """
     running = market.session_now(now)
     clock_time = now.astimezone(NEW_YORK).time()

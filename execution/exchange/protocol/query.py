@@ -41,7 +41,7 @@ def words(request: ApiRequest, name: str) -> tuple[str, ...]:
 
 
 def instant(request: ApiRequest, name: str) -> datetime | None:
-    """Return an instant in UTC; a date alone is its New York midnight."""
+    """Return an instant in UTC; a date only is its New York midnight."""
     given = request.query.get(name)
     if not given:
         return None

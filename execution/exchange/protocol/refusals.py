@@ -1,7 +1,7 @@
 """Every refusal of the venue: HTTP status, numeric code and message.
 
 Status and code are the contract; messages may change, as they do at Alpaca. Placeholders in braces are filled by the
-check that refuses, and whatever else it tells stands beside them in the body.
+check that refuses, and whatever else it tells is added to them in the body.
 """
 
 from __future__ import annotations

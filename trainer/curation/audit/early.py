@@ -113,7 +113,7 @@ class Early:
             _, own, ahead = self.volume_moves
             found.append(
                 f"volumes know the next session: rank correlation with its return {self.volume_ic:+.3f}, with the size "
-                f"of its moves {ahead:.3f} beside {own:.3f} of their own session's"
+                f"of its moves {ahead:.3f} next to {own:.3f} of their own session's"
             )
         return found
 

@@ -43,7 +43,7 @@ def off_level(
     filling : DataFrame
         symbol, date, open, close of the missing cells that were delivered.
     agreed : DataFrame
-        symbol, date of the cells at which the delivery agrees with what is held; a gap beside one is believed.
+        symbol, date of the cells at which the delivery agrees with what is held; a gap next to one is believed.
     held : DataFrame
         symbol, date, open, close of these symbols.
     actions : iterable of Action
@@ -83,7 +83,7 @@ def off_level(
 
 
 def _gaps(filling: pd.DataFrame, agreed: pd.DataFrame, runs: Sequence[Missing], manifest: Manifest) -> pd.DataFrame:
-    """First open and last close of what fills each run that no agreed session lies beside."""
+    """First open and last close of what fills each run that no agreed session is next to."""
     days, anchors = manifest.calendar.days, set(zip(agreed["symbol"], agreed["date"].dt.date, strict=True))
     by_symbol = {str(name): rows.sort_values("date") for name, rows in filling.groupby("symbol")}
     found = []
@@ -101,7 +101,7 @@ def _gaps(filling: pd.DataFrame, agreed: pd.DataFrame, runs: Sequence[Missing], 
 
 
 def _strain(gaps: pd.DataFrame, actions: Sequence[Action]) -> Floats:
-    """How far off each level is, over the limit for it, signed; NaN where no bar is held beside the gap."""
+    """How far off each level is, over the limit for it, signed; NaN where no bar is held next to the gap."""
     entered, left = (
         np.log((gaps[now] / gaps[then]).to_numpy(np.float64)) for now, then in (("open", "close_before"), ("open_after", "close"))
     )

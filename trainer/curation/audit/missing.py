@@ -77,7 +77,7 @@ def summary(found: Sequence[Missing]) -> str:
 
 
 def _held(folder: Path, manifest: Manifest, days: set[date]) -> set[Cell]:
-    """Cells of `days` that have a bar: a duplicate is quarantined beside the copy that was kept."""
+    """Cells of `days` that have a bar: a duplicate is quarantined next to the copy that was kept."""
     cells: set[Cell] = set()
     for record in manifest.of_role(FileRole.BARS):
         if record.first is not None and record.last is not None and days:

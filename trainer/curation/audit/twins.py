@@ -21,7 +21,7 @@ WINDOW = 63  # sessions that are judged together: a name may become another's co
 LEAST_SESSIONS = 20
 ALIKE_SHARE = 0.8  # of the sessions of a window that both have
 SAME_RETURN = 1e-6
-NEAR_RETURN = 1e-3  # beside the same volume: prices on two levels are rounded to the cent on each
+NEAR_RETURN = 1e-3  # next to the same volume: prices on two levels are rounded to the cent on each
 ONE_OF_THEM = "A book may hold both, twice the cap of a name: deliver one of them, or record its symbol_change"
 COLUMNS = ["session", "symbol", "security", "volume", "total_return"]
 

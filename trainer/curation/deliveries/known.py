@@ -184,7 +184,7 @@ class _Held:
 
 
 def _matched(held: Rows, told: Rows, cells: int) -> tuple[Rows, Rows]:
-    """Rows of both that lie on one cell, the first of each where a side repeats it."""
+    """Rows of both that are on one cell, the first of each where a side repeats it."""
     place = np.full(cells, -1, dtype=np.int64)
     place[held[::-1]] = np.arange(len(held))[::-1]
     first = np.zeros(len(told), dtype=bool)

@@ -1,7 +1,7 @@
 """Generates a synthetic market from a seed, as a vendor's raw daily bars and corporate actions.
 
 Entry point: `generate`. Everything about it says that it is generated: the symbols begin with G, the Parquet file
-carries the vendor "generated" in its metadata, and a notice lies beside it.
+carries the vendor "generated" in its metadata, and a notice is next to it.
 """
 
 from __future__ import annotations

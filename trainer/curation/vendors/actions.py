@@ -44,7 +44,7 @@ def read_actions(
     ------
     BadBars
         Unreadable file, missing column, an unknown kind, an action without its figure, two splits of one symbol and
-        session that differ, dates of another calendar or all beside the sessions, or `known_at` after `today`.
+        session that differ, dates of another calendar or all off the sessions, or `known_at` after `today`.
     """
     by_form = {ActionForm.FACTORS: (_from_factors, FACTORS, ()), ActionForm.ACTIONS: (_from_actions, NEEDED, OPTIONAL)}
     read, needed, optional = by_form[mapping.form]

@@ -73,7 +73,7 @@ class WantedColumns:
     optional: tuple[str, ...]
 
     def names(self, ours: str) -> tuple[str, ...]:
-        """Folded names under which a column may be found, the best first; one that is mapped has its name alone."""
+        """Folded names under which a column may be found, the best first; one that is mapped has its name only."""
         if ours in self.columns:
             return (fold(self.columns[ours]),)
         return (fold(ours), *ALSO_CALLED.get(ours, ()))

@@ -48,7 +48,7 @@ class SymbolForm(StrEnum):
 
 
 class DateShift(StrEnum):
-    """What the dates of a file are, beside the sessions that they mean."""
+    """What the dates of a file are, compared with the sessions that they mean."""
 
     AS_DELIVERED = "as_delivered"
     DAY_EARLY = "day_early"  # midnight in UTC read in New York: Monday's bars on Sunday
@@ -87,7 +87,7 @@ class BarColumns(Columns):
     date_format : str, optional
         strptime format of textual dates; ISO 8601 where absent.
     dates : DateShift
-        Where the file's dates are, beside the sessions; each date is moved back to its session.
+        Where the file's dates are, next to the sessions; each date is moved back to its session.
     decimal : DecimalSign, optional
         What parts the decimals; where absent, what the figures together show.
     kind : str

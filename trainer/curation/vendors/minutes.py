@@ -74,14 +74,14 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: d
     calendar = xnys(days.min() - timedelta(days=7), days.max() + timedelta(days=7))
     placed = regular_hours(frame, calendar, mapping)
     if placed.empty:
-        raise BadBars("no minute lies in the regular hours", where=where, fix="Check `zone` and `label` in the mapping")
+        raise BadBars("no minute is in the regular hours", where=where, fix="Check `zone` and `label` in the mapping")
     _refuse_wrong_label(frame, calendar, mapping, where=where)
     bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
     return MinuteBars(bars.reset_index(drop=True), spreads(placed))
 
 
 def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
-    """Rows whose whole interval lies in a session's regular hours, with that `session`, by symbol and time."""
+    """Rows whose whole interval is in a session's regular hours, with that `session`, by symbol and time."""
     start = frame["time"]
     length = pd.Timedelta(minutes=mapping.minutes)
     if mapping.label is Label.END:

@@ -85,7 +85,7 @@ def refuse_shifted(symbols: pd.Series, dates: pd.Series, calendar: Calendar, *, 
             fix=f"Write `dates: {found[0]}` in the section `{section}` of the mapping, or correct the dates",
         )
     if is_off.all():
-        raise BadBars(f"no row lies on a session of the exchange, {_example(inside, sessions)}", where=where, fix="Check the date column")
+        raise BadBars(f"no row is on a session of the exchange, {_example(inside, sessions)}", where=where, fix="Check the date column")
 
 
 def _is_it(shift: DateShift, days: Days, off: int, sessions: Days) -> bool:

@@ -5,7 +5,7 @@ does not apply says why. The sealed holdout is judged last, because opening it i
 passes (`is_worth_opening`).
 
 `RULES` names this set of rules. It is raised whenever a row would judge a stored case otherwise: a verdict of earlier
-rules is kept as it was given, and `trainer history --verify` says so instead of judging its case anew.
+rules is kept as it was given, and `trainer history --verify` says so instead of judging its case again.
 """
 
 from __future__ import annotations

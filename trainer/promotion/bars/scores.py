@@ -30,7 +30,7 @@ def reliability(case: Case, bars: PromotionConfig) -> BarResult:
     ]
     told = (
         f"slope {slope:.2f}, {bars.calibration_level:.0%} interval {slope - z * slope_error:.2f} to "
-        f"{slope + z * slope_error:.2f}; Brier score {excess:+.5f} beside the base rate's, error {excess_error:.5f}; "
+        f"{slope + z * slope_error:.2f}; Brier score {excess:+.5f} next to the base rate's, error {excess_error:.5f}; "
         f"base rate {base_rate:.3f}, said {said:.3f}, came {came:.3f}"
     )
     return BarResult(bar, slope, limit, not faults, "; ".join([*faults, told]), _power(slope_error, z))

@@ -25,7 +25,7 @@ SEED = 20260101  # of the bootstrap: fixed, so that the same books give the same
 
 
 def champion(case: Case, bars: PromotionConfig) -> BarResult:
-    """The challenger beside the champion, on the sessions that both have."""
+    """The challenger next to the champion, on the sessions that both have."""
     bar = "champion"
     if case.champion is None:
         return BarResult(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")

@@ -60,7 +60,7 @@ def pbo(case: Case, bars: PromotionConfig) -> BarResult:
         "P(loss)",
         number(found, "probability_of_loss"),
         bars.max_probability_of_loss,
-        f"out of sample; PBO is {reason}, and the best of all trials is asked for beside it",
+        f"out of sample; PBO is {reason}, and the best of all trials is asked for next to it",
     )
 
 

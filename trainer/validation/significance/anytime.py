@@ -1,7 +1,7 @@
 r"""An anytime-valid confidence interval of a mean.
 
 For every candidate m of a mean of values x in [0, 1] two bettors play against it, each with a stake that depends on the
-past alone:
+past only:
 
     K+_t(m) = prod (1 + min(l_i, c/m) (x_i - m))        K-_t(m) = prod (1 - min(l_i, c/(1-m)) (x_i - m))
     l_t = sqrt(2 ln(2/a) / (s^2_{t-1} t ln(1 + t))),    c = 1/2
@@ -40,7 +40,7 @@ def interval_at_all_times(values: Floats, deviation: float, *, error: float = 0.
     deviation : float
         Standard deviation that was known before the first value; it sizes the first stakes and decides nothing else.
     error : float
-        Probability that the mean lies outside at any time.
+        Probability that the mean is outside at any time.
     """
     means = np.linspace(0.0, 1.0, GRID)
     scaled = (values + 1.0) / 2.0

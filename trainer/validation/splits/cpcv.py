@@ -132,7 +132,7 @@ def group_bounds(sessions: int, groups: int) -> list[tuple[int, int]]:
 def leaks(t0: Rows, t1: Rows, split: Split, *, embargo: int) -> int:
     """Count the training rows of `split` whose label interval meets a test row's interval or embargo.
 
-    Written apart from `splits`, from the rows alone: every test row marks the sessions t0 .. t1 + embargo, and a
+    Written apart from `splits`, from the rows only: every test row marks the sessions t0 .. t1 + embargo, and a
     training row that touches a marked session, or is itself a test row, is a leak.
     """
     marked = np.zeros(int(max(t1.max(), t0.max())) + embargo + 2, dtype=bool)
