@@ -18,13 +18,13 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from appliance.daemon import conversation, log
-from appliance.daemon.children import Child, Ended, Limits
+from appliance.daemon import control_requests, log
+from appliance.daemon.child_process import ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
-from appliance.daemon.conversation import Desk
 from appliance.daemon.gate import Gate
-from appliance.daemon.life import MANUAL, SMALL, TRY_AGAIN, Daemon
 from appliance.daemon.pace import Pace
+from appliance.daemon.supervisor import MANUAL, SMALL, TRY_AGAIN, Supervisor
 from appliance.daemon.systemd import ServiceManager
 from appliance.options import DEFAULT_STATE, Credentials, State
 from appliance.system.clock import SystemClock
@@ -60,7 +60,7 @@ def daemon(
     look_every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05, max=30.0)] = Pace.look,
     retry_after: Annotated[float, typer.Option(help="Seconds before a job is tried again.", min=0.1)] = Pace.retry,
 ) -> None:
-    """Be the device: start every job at its hour, watch over it and tell how it is, until told to stop.
+    """Be the device: start every job at its hour, watch over it and publish how it is, until stopped.
 
     SIGTERM and SIGINT end it and leave an armed device armed; SIGUSR1, a file HALT in the state folder and
     `appliance halt` close the latch and cancel every order. A second daemon on one state folder ends at once (exit 5).
@@ -73,7 +73,7 @@ def daemon(
     for left in reversed(range(LOCK_ATTEMPTS)):
         try:
             with only_daemon(folder):
-                life = Daemon(
+                supervisor = Supervisor(
                     folder,
                     (runtime or folder.root).resolve(),
                     environment=os.environ,
@@ -83,7 +83,7 @@ def daemon(
                     pace=pace,
                     log=logger,
                 )
-                Process(life, folder, os.environ, pace, logger).run()
+                Process(supervisor, folder, os.environ, pace, logger).run()
                 return
         except Locked:
             if not left:
@@ -92,11 +92,11 @@ def daemon(
 
 
 class Process:
-    """The threads and signals around one `Daemon`: the scheduler looks, the control socket answers, this one feeds.
+    """The threads and signals around one `Supervisor`: the scheduler looks, the control socket answers, this one feeds.
 
     Parameters
     ----------
-    life : Daemon
+    supervisor : Supervisor
     folder : StateFolder
     environment : mapping of str to str
         Names systemd's socket; of every child.
@@ -105,11 +105,11 @@ class Process:
     """
 
     def __init__(
-        self, life: Daemon, folder: StateFolder, environment: Mapping[str, str], pace: Pace, logger: structlog.stdlib.BoundLogger
+        self, supervisor: Supervisor, folder: StateFolder, environment: Mapping[str, str], pace: Pace, logger: structlog.stdlib.BoundLogger
     ) -> None:
-        self._life, self._folder, self._pace, self._log = life, folder, pace, logger
+        self._supervisor, self._folder, self._pace, self._log = supervisor, folder, pace, logger
         self._environment, self._manager = environment, ServiceManager(environment)
-        self._clock, self._stop, self._is_told_to_stop = SystemClock(), Event(), False
+        self._clock, self._stop, self._is_stopping = SystemClock(), Event(), False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
@@ -117,14 +117,14 @@ class Process:
         )
 
     def run(self) -> None:
-        """Live until told to stop, then end what is at work as a reboot would."""
+        """Live until stopped, then end what is at work as a reboot would."""
         boot, pid = _boot(), os.getpid()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told_to_stop)
-        signal.signal(signal.SIGUSR1, self._told_to_halt)
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGUSR1, self._on_halt_signal)
         self._log.info("begins", pid=pid, state=str(self._folder.root))
-        self._noted(lambda: self._life.note_start(boot, pid))
-        self._scheduler.add_job(self._life.look, IntervalTrigger(seconds=self._pace.look), id=LOOK)
+        self._write_note(lambda: self._supervisor.note_start(boot, pid))
+        self._scheduler.add_job(self._supervisor.look, IntervalTrigger(seconds=self._pace.look), id=LOOK)
         self._scheduler.start()
         listener = Thread(target=self._listen, daemon=True)
         listener.start()
@@ -136,12 +136,12 @@ class Process:
             self._scheduler.shutdown(wait=False)
             self._end_work()
             listener.join(2 * STEP_SECONDS)  # it takes the socket's name away; a request at work goes on without it
-            self._noted(lambda: self._life.note_end(boot, pid))
-            self._life.close()
+            self._write_note(lambda: self._supervisor.note_end(boot, pid))
+            self._supervisor.close()
             self._log.info("ended")
 
-    def _noted(self, note: Callable[[], None]) -> None:
-        """Write into the ledger that this process begins or ends; the looks find out what is wrong with it."""
+    def _write_note(self, note: Callable[[], None]) -> None:
+        """Record that this process begins or ends; the looks find out what is wrong with the ledger."""
         try:
             note()
         except LedgerUnusable as error:
@@ -151,52 +151,54 @@ class Process:
         """Feed the watchdog while the daemon lives, and watch what happens to time."""
         is_ready, said, seen = False, "", instants()
         fed = float("-inf")
-        while not self._is_told_to_stop:
+        while not self._is_stopping:
             self._clock.sleep(STEP_SECONDS)  # not the event's own wait: a signal must not meet its lock
-            now = self._clock.monotonic()
-            if now - fed < min(self._manager.feed_every, max(self._pace.look, STEP_SECONDS)):
+            mono_s = self._clock.monotonic()
+            if mono_s - fed < min(self._manager.feed_every, max(self._pace.look, STEP_SECONDS)):
                 continue
-            fed = now
+            fed = mono_s
             seen = self._watch_time(seen)
-            if self._life.is_ready and not is_ready:
+            if self._supervisor.is_ready and not is_ready:
                 self._manager.ready()
                 is_ready = True
-            told = "; ".join(self._life.waits_for) or self._life.working_on or "waits for the next job"
-            if told != said:
-                self._manager.status(told)
-                said = told
-            if self._life.liveness.is_alive(now):
+            text = "; ".join(self._supervisor.waits_for) or self._supervisor.working_on or "waits for the next job"
+            if text != said:
+                self._manager.status(text)
+                said = text
+            if self._supervisor.liveness.is_alive(mono_s):
                 self._manager.alive()
 
     def _watch_time(self, seen: Instants) -> Instants:
         now = instants()
         jump = between(seen, now)
-        self._life.jumped(jump)
+        self._supervisor.clock_guard.add_jump(jump)
         if jump.set_by < -BACKWARDS_SECONDS:  # the scheduler waits by the wall clock: it would sleep through the gap
             self._scheduler.reschedule_job(LOOK, trigger=IntervalTrigger(seconds=self._pace.look))
         return now
 
     def _listen(self) -> None:
-        desk = Desk(self._life.close_latch, self._run_command, self._life.voice.keep, self._look_now, self._clock.now)
+        actions = ControlActions(
+            self._supervisor.close_latch, self._run_command, self._supervisor.announcer.record, self._look_now, self._clock.now
+        )
         serve(
             self._folder.root / SOCKET_NAME,
-            lambda asked: conversation.answer(asked, desk),
-            lambda asked: conversation.record(asked, desk),
+            lambda asked: control_requests.answer(asked, actions),
+            lambda asked: control_requests.record(asked, actions),
             self._stop,
-            self._hears,
+            self._set_socket_trouble,
         )
 
-    def _hears(self, trouble: str) -> None:
-        if trouble and trouble != self._life.deaf:
+    def _set_socket_trouble(self, trouble: str) -> None:
+        if trouble and trouble != self._supervisor.socket_trouble:
             self._log.error("trouble", words=trouble)
-        self._life.deaf = trouble
+        self._supervisor.socket_trouble = trouble
 
     def _look_now(self) -> dict[str, object]:
-        facts = self._life.vitals().facts()
+        facts = self._supervisor.vitals().facts()
         named = ("verdict", "reasons", "latch", "halt_id", "session", "jobs", "waits_for", "last_job")
         return {name: facts[name] for name in named}
 
-    def _run_command(self, arguments: Sequence[str], seconds: float) -> Ended:
+    def _run_command(self, arguments: Sequence[str], seconds: float) -> ProcessExit:
         """Run one command to its end, again while a job holds the lock."""
         until = self._clock.monotonic() + seconds
         while True:
@@ -205,10 +207,10 @@ class Process:
                 return ended
             self._clock.sleep(0.5)
 
-    def _run_once(self, arguments: Sequence[str], until: float) -> Ended:
-        now = self._clock.monotonic()
-        limits = Limits(max(1.0, until - now), SMALL.megabytes)
-        child = Child(self._life.command(arguments), limits, self._environment, now)
+    def _run_once(self, arguments: Sequence[str], until: float) -> ProcessExit:
+        mono_s = self._clock.monotonic()
+        limits = ProcessLimits(max(1.0, until - mono_s), SMALL.megabytes)
+        child = ChildProcess(self._supervisor.command(arguments), limits, self._environment, mono_s)
         while True:
             ended = child.poll(self._clock.monotonic())
             if ended is not None:
@@ -217,16 +219,16 @@ class Process:
 
     def _end_work(self) -> None:
         until = self._clock.monotonic() + END_SECONDS
-        while self._life.interrupt() and self._clock.monotonic() < until:
+        while self._supervisor.interrupt() and self._clock.monotonic() < until:
             self._clock.sleep(0.1)
 
-    def _told_to_stop(self, number: int, _frame: FrameType | None) -> None:
-        self._is_told_to_stop = True
+    def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
 
-    def _told_to_halt(self, number: int, _frame: FrameType | None) -> None:
+    def _on_halt_signal(self, number: int, _frame: FrameType | None) -> None:
         # a lock may be held by the thread that the signal interrupts: what follows is another thread's work
-        self._life.shut()
-        Thread(target=self._life.close_latch, args=(MANUAL, f"signal {signal.Signals(number).name}")).start()
+        self._supervisor.close_latch_only()
+        Thread(target=self._supervisor.close_latch, args=(MANUAL, f"signal {signal.Signals(number).name}")).start()
 
 
 def _boot() -> str:

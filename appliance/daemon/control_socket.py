@@ -58,7 +58,7 @@ class Command(StrEnum):
 
 
 @dataclass(frozen=True)
-class Request:
+class ControlRequest:
     """One request; `halt_id` names the halt that a re-arming ends."""
 
     command: Command
@@ -68,18 +68,22 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ControlAnswer:
     """What became of it, in one sentence."""
 
     ok: bool
     text: str
 
 
+Handle = Callable[[ControlRequest], ControlAnswer]
+Record = Callable[[ControlRequest], None]
+
+
 class NoDaemon(TryAgain):
     """Nobody answers on the control socket; nothing was changed."""
 
 
-def parse_request(line: bytes) -> Request:
+def parse_request(line: bytes) -> ControlRequest:
     """Read one request; raise `FixInput` for anything that is none."""
     row = _object(line)
     unknown = sorted(set(row) - {"command", "reason", "halt_id", "by"})
@@ -92,7 +96,7 @@ def parse_request(line: bytes) -> Request:
     texts = {name: row.get(name, "") for name in ("reason", "halt_id", "by")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise FixInput("reason, halt_id and by are text")
-    request = Request(command, *(str(text) for text in texts.values()))
+    request = ControlRequest(command, *(str(text) for text in texts.values()))
     if not request.reason.strip() and command is not Command.STATUS:
         raise FixInput(f"{command} needs a reason in words")
     if command is Command.REARM and not request.halt_id:
@@ -100,15 +104,15 @@ def parse_request(line: bytes) -> Request:
     return request
 
 
-def parse_answer(line: bytes) -> Answer:
+def parse_answer(line: bytes) -> ControlAnswer:
     """Read one answer; raise `FixInput` for anything that is none."""
     row = _object(line)
     if not isinstance(row.get("ok"), bool) or not isinstance(row.get("text"), str):
         raise FixInput("the daemon's answer cannot be read", where=repr(line[:100]))
-    return Answer(bool(row["ok"]), str(row["text"]))
+    return ControlAnswer(bool(row["ok"]), str(row["text"]))
 
 
-def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer:
+def ask(path: Path, request: ControlRequest, *, seconds: float = ASK_SECONDS) -> ControlAnswer:
     """Send one request and wait for its answer.
 
     Raises
@@ -138,14 +142,8 @@ def ask(path: Path, request: Request, *, seconds: float = ASK_SECONDS) -> Answer
             ) from None
 
 
-def serve(
-    path: Path,
-    handle: Callable[[Request], Answer],
-    record: Callable[[Request], None],
-    stop: Event,
-    hears: Callable[[str], None] = lambda trouble: None,
-) -> None:
-    """Answer requests one after the other until `stop` is set.
+def serve(path: Path, handle: Handle, record: Record, stop: Event, hears: Callable[[str], None] = lambda trouble: None) -> None:
+    """ControlAnswer requests one after the other until `stop` is set.
 
     Parameters
     ----------
@@ -169,8 +167,8 @@ def serve(
             stop.wait(AGAIN_SECONDS)
 
 
-def _attend(server: socket.socket, path: Path, handle: Callable[[Request], Answer], record: Callable[[Request], None], stop: Event) -> None:
-    """Answer who comes, until `stop` is set or the socket's name is no longer this one's."""
+def _attend(server: socket.socket, path: Path, handle: Handle, record: Record, stop: Event) -> None:
+    """ControlAnswer who comes, until `stop` is set or the socket's name is no longer this one's."""
     ours = path.stat().st_ino
     while not stop.is_set():
         try:
@@ -183,26 +181,26 @@ def _attend(server: socket.socket, path: Path, handle: Callable[[Request], Answe
             _converse(client, handle, record)
 
 
-def _converse(client: socket.socket, handle: Callable[[Request], Answer], record: Callable[[Request], None]) -> None:
+def _converse(client: socket.socket, handle: Handle, record: Record) -> None:
     try:
         request = parse_request(_line(client, HEAR_SECONDS))
         vouched = replace(request, by=f"{request.by or 'unnamed'} ({_user_of(client)})")
     except FixInput as error:
-        return _say(client, Answer(False, str(error)))
+        return _say(client, ControlAnswer(False, str(error)))
     except OSError:
         return None  # the client went away before it had said anything whole
     try:
         record(vouched)
         answer = handle(vouched)
     except TrademlError as error:
-        answer = Answer(False, str(error))
+        answer = ControlAnswer(False, str(error))
     except Exception as error:
         LOG.exception("a request on the control socket failed")
-        answer = Answer(False, f"it could not be done: {reason_of(error)}")
+        answer = ControlAnswer(False, f"it could not be done: {reason_of(error)}")
     return _say(client, answer)
 
 
-def _say(client: socket.socket, answer: Answer) -> None:
+def _say(client: socket.socket, answer: ControlAnswer) -> None:
     try:
         client.settimeout(HEAR_SECONDS)
         client.sendall(json.dumps(asdict(answer)).encode() + b"\n")

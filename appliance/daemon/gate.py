@@ -53,11 +53,11 @@ class Gate:
         self._asked = self.real.monotonic()
         return (f"the clock is {skew:.1f} s or more off the broker's",) if skew > MAX_SKEW_SECONDS else ()
 
-    def skew_now(self, brief: Briefing, now: float) -> float | None:
+    def skew_now(self, brief: Briefing, mono_s: float) -> float | None:
         """Ask the broker again when an hour has passed; None when it was not asked, or did not answer."""
-        if brief.exchange or not brief.broker or now - self._asked < AGAIN_SECONDS:
+        if brief.exchange or not brief.broker or mono_s - self._asked < AGAIN_SECONDS:
             return None
-        self._asked = now
+        self._asked = mono_s
         try:
             return self.skew(brief.broker, self.real.now)
         except BrokerUnreachable:

@@ -16,27 +16,27 @@ class Liveness:
 
     Parameters
     ----------
-    now : float
+    mono_s : float
         The start counts as a sign of life.
     silent_seconds : float
     """
 
-    def __init__(self, now: float, silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(self, mono_s: float, silent_seconds: float = SILENT_SECONDS) -> None:
         self._lock = Lock()
-        self.started = self._looked = self._answered = now
+        self.started = self._looked = self._answered = mono_s
         self._silent = silent_seconds
 
-    def looked(self, now: float) -> None:
+    def looked(self, mono_s: float) -> None:
         """A look went round."""
         with self._lock:
-            self._looked = now
+            self._looked = mono_s
 
-    def answered(self, now: float) -> None:
+    def answered(self, mono_s: float) -> None:
         """The ledger answered."""
         with self._lock:
-            self._answered = now
+            self._answered = mono_s
 
-    def is_alive(self, now: float) -> bool:
+    def is_alive(self, mono_s: float) -> bool:
         """Whether both were heard of lately."""
         with self._lock:
-            return now - min(self._looked, self._answered) <= self._silent
+            return mono_s - min(self._looked, self._answered) <= self._silent

@@ -366,7 +366,7 @@ class ApplianceApp(App[None]):
         socket = self._settings.socket
         if socket is None:
             return
-        request = control_socket.Request(control_socket.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
+        request = control_socket.ControlRequest(control_socket.Command(typed.command), typed.reason, typed.halt_id, self._settings.by)
         try:
             answer = control_socket.ask(socket, request)
             self.call_from_thread(self.notify, answer.text, severity="information" if answer.ok else "error", timeout=20)

@@ -69,6 +69,10 @@ class Calendar:
         """Every session's date, oldest first."""
         return tuple(session.day for session in self.sessions)
 
+    @cached_property
+    def _closes(self) -> tuple[datetime, ...]:
+        return tuple(session.close for session in self.sessions)
+
     def is_session(self, day: date) -> bool:
         """Whether `day` is a session of this table."""
         position = bisect_left(self.days, day)
@@ -117,7 +121,7 @@ class Calendar:
 
     def last_closed(self, now: datetime) -> date:
         """Return `asof`: the last session whose close is at or before the UTC instant `now`."""
-        position = bisect_right([session.close for session in self.sessions], now) - 1
+        position = bisect_right(self._closes, now) - 1
         if position < 0:
             raise NotASession(f"no session had closed by {utc_words(now)}", where=self.name)
         if position == len(self.sessions) - 1 and now - self.sessions[-1].close > timedelta(days=4):

@@ -19,7 +19,7 @@ FOR_A_PROGRAM = {
     "signals/text/wording.py": "it is what makes the words",
     "signals/text/strict_json.py": "the text of json's own error, which is a sentence",
     "appliance/jobs/runner.py": "the figure `error` of a job's row names the class",
-    "appliance/daemon/life.py": "the log's field `error` is for whoever looks for the fault",
+    "appliance/daemon/supervisor.py": "the log's field `error` is for whoever looks for the fault",
     "appliance/market/store.py": "a decision by the library's text, shown to nobody",
     "execution/exchange/protocol/codec.py": "a fault of this program",
     "appliance/controls/latch.py": "an instant in what a hash is taken of",

@@ -144,7 +144,7 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
         ("restore", "--replace", "--yes", *given),
     ):
         said.append(spoken(bench(*command)))
-    from appliance.daemon.publishing import own_facts, publish
+    from appliance.daemon.publisher import own_facts, publish
     from appliance.ledger import Ledger, Mode
     from appliance.status.vitals import vitals
     from appliance.system.state_folder import StateFolder

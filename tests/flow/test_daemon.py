@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.daemon.control_socket import Command, Request, ask
+from appliance.daemon.control_socket import Command, ControlRequest, ask
 from appliance.schedule.timetable import JOBS, TIMETABLE
 from signals.schedule.windows import windows
 from tests.fakes import steering
@@ -236,19 +236,19 @@ def test_a_person_halts_acknowledges_and_rearms_over_the_socket_a_file_or_a_sign
     def halt_id() -> str:
         return str(json.loads((bench.state / "latch.json").read_text())["halt_id"])
 
-    looked = json.loads(ask(path, Request(Command.STATUS, ""), seconds=20).text)
+    looked = json.loads(ask(path, ControlRequest(Command.STATUS, ""), seconds=20).text)
     assert looked["latch"].startswith("ARMED") and looked["waits_for"] == []
-    answer = ask(path, Request(Command.HALT, "spreads look wrong", by="ana"), seconds=90)
+    answer = ask(path, ControlRequest(Command.HALT, "spreads look wrong", by="ana"), seconds=90)
     assert answer.ok and "HALTED by MANUAL" in answer.text
     assert bench("status", "--json").code == 2
-    assert not ask(path, Request(Command.REARM, "over", "00000000", "ana"), seconds=90).ok
-    assert ask(path, Request(Command.ACKNOWLEDGE, "I am on it", by="ana"), seconds=90).ok
+    assert not ask(path, ControlRequest(Command.REARM, "over", "00000000", "ana"), seconds=90).ok
+    assert ask(path, ControlRequest(Command.ACKNOWLEDGE, "I am on it", by="ana"), seconds=90).ok
     row = bench.rows("SELECT details FROM halts")
     assert len(row) == 1 and json.loads(row[0][0])["acknowledged_by"].startswith("ana (uid ")
-    rearmed = ask(path, Request(Command.REARM, "found it", halt_id(), "ana"), seconds=90)
+    rearmed = ask(path, ControlRequest(Command.REARM, "found it", halt_id(), "ana"), seconds=90)
     assert rearmed.ok, rearmed.text
     assert bench.rows("SELECT rearmed_by, reason FROM halts")[0][0].startswith("ana (uid ")
-    assert ask(path, Request(Command.CANCEL_ALL, "to be sure"), seconds=90).ok
+    assert ask(path, ControlRequest(Command.CANCEL_ALL, "to be sure"), seconds=90).ok
     titles = [title for (title,) in bench.rows("SELECT title FROM alerts WHERE key LIKE 'control-%' ORDER BY id")]
     assert titles == [f"{asked} was asked for" for asked in ("halt", "rearm", "acknowledge", "rearm", "cancel-all")]
 
@@ -260,7 +260,7 @@ def test_a_person_halts_acknowledges_and_rearms_over_the_socket_a_file_or_a_sign
         rehearsal.wait(lambda: bool(halt_id()), "the halt")
         rehearsal.wait(lambda: len(bench.rows("SELECT 1 FROM halts WHERE id = ?", halt_id())) == 1, "its row")
         rehearsal.wait(lambda: not (bench.state / "HALT").exists(), "the end of the file HALT")
-        assert ask(path, Request(Command.REARM, "seen", halt_id(), "ana"), seconds=90).ok
+        assert ask(path, ControlRequest(Command.REARM, "seen", halt_id(), "ana"), seconds=90).ok
     names = [title for (title,) in bench.rows("SELECT title FROM alerts WHERE severity = 'page'")]
     assert names.count("HALTED by MANUAL") == 3
     assert rehearsal.stop() == 0 and not path.exists()

@@ -13,7 +13,7 @@ import yaml
 from appliance.backup.restore import HALT_NAME as RESTORED
 from appliance.commands.command_line import app
 from appliance.controls.tripwires import TRIPWIRES, Action
-from appliance.daemon.life import CLOCK
+from appliance.daemon.clock_guard import CLOCK
 from appliance.jobs.disk_space import DISK
 from appliance.orders.ledger_rebuild import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES

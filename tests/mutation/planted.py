@@ -183,9 +183,9 @@ BUGS = (
             "        if last is None:", "        if True:",
             "tests/test_appliance/test_latch.py"
             "::test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknown_cause"),
-    Planted("work on without a ledger", "appliance/daemon/life.py",
+    Planted("work on without a ledger", "appliance/daemon/supervisor.py",
             "            self.close_latch(DAMAGED, str(error))", "            pass",
-            "tests/test_appliance/daemon/test_life.py::test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told"),
+            "tests/test_appliance/daemon/test_supervisor.py::test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told"),
     Planted("trust the local clock", "appliance/safety/account_measures.py",
             "skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())", "skew = 0.0",
             "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),

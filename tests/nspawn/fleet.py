@@ -272,7 +272,7 @@ class Fleet:
         """Every step."""
         first, _ = build_release(self.scratch, "first", {})
         good, _ = build_release(self.scratch, "good", {"docs/operations.md": "\nGood.\n"})
-        sick, _ = build_release(self.scratch, "sick", {"appliance/daemon/life.py": "\nraise SystemExit(9)\n"})
+        sick, _ = build_release(self.scratch, "sick", {"appliance/daemon/supervisor.py": "\nraise SystemExit(9)\n"})
         self.before = release_of(first)
         try:
             self.provision(first)

@@ -281,7 +281,7 @@ class Provisioning:
         """Every step."""
         self.first, size = build_release(self.scratch, "first", {})
         second, _ = build_release(self.scratch, "second", {"docs/operations.md": "\nSecond.\n"})
-        sick, _ = build_release(self.scratch, "sick", {"appliance/daemon/life.py": "\nraise SystemExit(9)\n"})
+        sick, _ = build_release(self.scratch, "sick", {"appliance/daemon/supervisor.py": "\nraise SystemExit(9)\n"})
         self.seen["download of a release"] = f"{size / 2**20:.0f} MiB"
         self.guest.prepare()
         self.guest.boot()

@@ -14,10 +14,20 @@ from threading import Event, Thread
 
 import pytest
 
-from appliance.daemon import control_socket, conversation
-from appliance.daemon.children import Ended
-from appliance.daemon.control_socket import MAX_LINE_BYTES, Answer, Command, NoDaemon, Request, ask, parse_answer, parse_request, serve
-from appliance.daemon.conversation import Desk
+from appliance.daemon import control_requests, control_socket
+from appliance.daemon.child_process import ProcessExit
+from appliance.daemon.control_requests import ControlActions
+from appliance.daemon.control_socket import (
+    MAX_LINE_BYTES,
+    Command,
+    ControlAnswer,
+    ControlRequest,
+    NoDaemon,
+    ask,
+    parse_answer,
+    parse_request,
+    serve,
+)
 from appliance.system.ports import Alert
 from signals.errors import FixInput, LedgerUnusable, Locked, ReconBreak
 
@@ -26,18 +36,18 @@ class Daemon:
     """Keeps what happened in order; refuses as it is told to."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
-        self.story: list[tuple[str, Request]] = []
+        self.story: list[tuple[str, ControlRequest]] = []
         self.heard: list[str] = []
         self.refusal = refusal
 
-    def record(self, request: Request) -> None:
+    def record(self, request: ControlRequest) -> None:
         self.story.append(("recorded", request))
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ControlRequest) -> ControlAnswer:
         self.story.append(("done", request))
         if self.refusal:
             raise self.refusal
-        return Answer(True, f"{request.command}: {request.reason}")
+        return ControlAnswer(True, f"{request.command}: {request.reason}")
 
 
 @contextmanager
@@ -73,8 +83,8 @@ def sent(path: Path, content: bytes) -> bytes:
 def test_a_request_is_recorded_with_the_users_id_before_it_is_done(tmp_path: Path) -> None:
     daemon = Daemon()
     with listening(tmp_path / "s", daemon):
-        answer = ask(tmp_path / "s", Request(Command.HALT, "spreads look wrong", by="ana"), seconds=5)
-    assert answer == Answer(True, "halt: spreads look wrong")
+        answer = ask(tmp_path / "s", ControlRequest(Command.HALT, "spreads look wrong", by="ana"), seconds=5)
+    assert answer == ControlAnswer(True, "halt: spreads look wrong")
     assert [step for step, _ in daemon.story] == ["recorded", "done"]
     assert daemon.story[0][1].by.startswith("ana (uid ")
 
@@ -82,8 +92,8 @@ def test_a_request_is_recorded_with_the_users_id_before_it_is_done(tmp_path: Pat
 def test_what_the_daemon_refuses_is_the_answer_in_words(tmp_path: Path) -> None:
     daemon = Daemon(ReconBreak("both books differ", fix="Look at the reconciliation"))
     with listening(tmp_path / "s", daemon):
-        answer = ask(tmp_path / "s", Request(Command.REARM, "found it", "9c41d0aa"), seconds=5)
-    assert answer == Answer(False, "both books differ. Look at the reconciliation")
+        answer = ask(tmp_path / "s", ControlRequest(Command.REARM, "found it", "9c41d0aa"), seconds=5)
+    assert answer == ControlAnswer(False, "both books differ. Look at the reconciliation")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +122,12 @@ def test_nonsense_is_answered_and_never_done(tmp_path: Path, line: bytes) -> Non
     with listening(tmp_path / "s", daemon):
         assert json.loads(sent(tmp_path / "s", line))["ok"] is False
         assert daemon.story == []
-        assert ask(tmp_path / "s", Request(Command.CANCEL_ALL, "x"), seconds=5).ok
+        assert ask(tmp_path / "s", ControlRequest(Command.CANCEL_ALL, "x"), seconds=5).ok
 
 
 def test_nobody_listening_is_told_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(NoDaemon, match="appliance halt --reason") as caught:
-        ask(tmp_path / "s", Request(Command.HALT, "x"))
+        ask(tmp_path / "s", ControlRequest(Command.HALT, "x"))
     assert "nothing was changed" in str(caught.value)
 
 
@@ -126,14 +136,14 @@ def test_a_daemon_that_hangs_is_not_taken_for_one_that_did_nothing(tmp_path: Pat
         deaf.bind(str(tmp_path / "s"))
         deaf.listen(1)
         with pytest.raises(NoDaemon, match="took the request and did not answer"):
-            ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=0.1)
+            ask(tmp_path / "s", ControlRequest(Command.HALT, "x"), seconds=0.1)
 
 
 def test_only_the_owner_may_open_the_socket_and_a_dead_daemons_one_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
     stale = (tmp_path / "s").stat().st_ino
     with listening(tmp_path / "s", Daemon()):
-        ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5)
+        ask(tmp_path / "s", ControlRequest(Command.HALT, "x"), seconds=5)
         found = (tmp_path / "s").stat()
         assert stat.S_IMODE(found.st_mode) == 0o600 and stat.S_ISSOCK(found.st_mode) and stale
     assert not (tmp_path / "s").exists()
@@ -141,8 +151,8 @@ def test_only_the_owner_may_open_the_socket_and_a_dead_daemons_one_is_replaced(t
 
 def test_requests_and_answers_are_read_back_as_written() -> None:
     line = json.dumps({"command": "rearm", "reason": "over", "halt_id": "ab", "by": "ana"}).encode()
-    assert parse_request(line) == Request(Command.REARM, "over", "ab", "ana")
-    assert parse_answer(b'{"ok": false, "text": "no"}') == Answer(False, "no")
+    assert parse_request(line) == ControlRequest(Command.REARM, "over", "ab", "ana")
+    assert parse_answer(b'{"ok": false, "text": "no"}') == ControlAnswer(False, "no")
     with pytest.raises(FixInput):
         parse_answer(b'{"ok": "yes", "text": "no"}')
 
@@ -151,10 +161,10 @@ def test_requests_and_answers_are_read_back_as_written() -> None:
 def test_what_a_request_runs_into_is_its_answer_and_the_next_is_heard(tmp_path: Path, error: Exception) -> None:
     daemon = Daemon(error)
     with listening(tmp_path / "s", daemon):
-        answer = ask(tmp_path / "s", Request(Command.CANCEL_ALL, "x"), seconds=5)
+        answer = ask(tmp_path / "s", ControlRequest(Command.CANCEL_ALL, "x"), seconds=5)
         assert not answer.ok and "could not be done" in answer.text
         daemon.refusal = None
-        assert ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5).ok
+        assert ask(tmp_path / "s", ControlRequest(Command.HALT, "x"), seconds=5).ok
 
 
 def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +184,7 @@ def test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line(tmp_path
         thread = Thread(target=drip)
         thread.start()
         began = time.monotonic()
-        assert ask(tmp_path / "s", Request(Command.HALT, "stop"), seconds=5).ok
+        assert ask(tmp_path / "s", ControlRequest(Command.HALT, "stop"), seconds=5).ok
         assert time.monotonic() - began < 2.0
         thread.join(timeout=5)
         assert dropped.is_set(), "it went on dripping"
@@ -184,7 +194,7 @@ def test_a_reason_in_another_encoding_is_sent_spelled_out(tmp_path: Path) -> Non
     """As a shell hands it over that speaks Latin-1."""
     daemon = Daemon()
     with listening(tmp_path / "s", daemon):
-        assert ask(tmp_path / "s", Request(Command.HALT, "arr\udceat"), seconds=5) == Answer(True, "halt: arr\\udceat")
+        assert ask(tmp_path / "s", ControlRequest(Command.HALT, "arr\udceat"), seconds=5) == ControlAnswer(True, "halt: arr\\udceat")
 
 
 def test_a_socket_whose_name_is_taken_away_is_opened_anew(tmp_path: Path) -> None:
@@ -194,7 +204,7 @@ def test_a_socket_whose_name_is_taken_away_is_opened_anew(tmp_path: Path) -> Non
         while not answers(tmp_path / "s"):
             assert time.monotonic() < until, "nobody listens any more"
             time.sleep(0.05)
-        assert ask(tmp_path / "s", Request(Command.HALT, "x"), seconds=5).ok
+        assert ask(tmp_path / "s", ControlRequest(Command.HALT, "x"), seconds=5).ok
     assert daemon.heard[0] == daemon.heard[-1] == "", "it hears again"
 
 
@@ -215,18 +225,18 @@ def test_a_halt_closes_the_latch_before_anything_is_recorded(error: Exception) -
     """And it waits for no ledger; every other request is refused where it cannot be recorded."""
     story: list[str] = []
 
-    def say(alert: Alert) -> None:
+    def record(alert: Alert) -> None:
         story.append("record")
         raise error
 
-    def run(command: Sequence[str], seconds: float) -> Ended:
+    def run(command: Sequence[str], seconds: float) -> ProcessExit:
         story.append(command[0])
-        return Ended(0, 0.1, 1, "")
+        return ProcessExit(0, 0.1, 1, "")
 
-    desk = Desk(lambda name, reason: story.append(name), run, say, dict, lambda: datetime(2024, 3, 12, tzinfo=UTC))
-    request = Request(Command.HALT, "stop", by="ana")
-    conversation.record(request, desk)
-    assert conversation.answer(request, desk).ok
+    desk = ControlActions(lambda name, reason: story.append(name), run, record, dict, lambda: datetime(2024, 3, 12, tzinfo=UTC))
+    request = ControlRequest(Command.HALT, "stop", by="ana")
+    control_requests.record(request, desk)
+    assert control_requests.answer(request, desk).ok
     assert story == ["MANUAL", "record", "attend"]
     with pytest.raises(type(error)):
-        conversation.record(Request(Command.CANCEL_ALL, "stop"), desk)
+        control_requests.record(ControlRequest(Command.CANCEL_ALL, "stop"), desk)

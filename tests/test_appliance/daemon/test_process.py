@@ -27,7 +27,11 @@ class Looking:
         self.looks += 1
         self.seen.set()
 
-    def jumped(self, jump: object) -> None:
+    @property
+    def clock_guard(self) -> Looking:
+        return self
+
+    def add_jump(self, jump: object) -> None:
         self.jumps.append(jump)
 
 

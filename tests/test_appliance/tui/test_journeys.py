@@ -240,11 +240,11 @@ async def test_a_table_is_exported_as_it_is_filtered(screens: Screens, settled: 
 
 async def test_a_halt_is_asked_of_the_daemon_after_a_reason_and_a_word(screens: Screens, settled: Settled, tmp_path: Path) -> None:
     """The daemon hears one request, with who asked; a wrong word asks nothing."""
-    heard: list[control_socket.Request] = []
+    heard: list[control_socket.ControlRequest] = []
     stop = Event()
 
-    def handle(request: control_socket.Request) -> control_socket.Answer:
-        return control_socket.Answer(True, f"HALTED: {request.reason}")
+    def handle(request: control_socket.ControlRequest) -> control_socket.ControlAnswer:
+        return control_socket.ControlAnswer(True, f"HALTED: {request.reason}")
 
     path = tmp_path / "c.sock"
     server = Thread(target=control_socket.serve, args=(path, handle, heard.append, stop))

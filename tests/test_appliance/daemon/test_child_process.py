@@ -8,16 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from appliance.daemon.children import GRACE_SECONDS, Child, Ended, Limits
+from appliance.daemon.child_process import GRACE_SECONDS, ChildProcess, ProcessExit, ProcessLimits
 
-ROOMY = Limits(60.0, 512)
-
-
-def start(program: str, limits: Limits = ROOMY) -> Child:
-    return Child((sys.executable, "-c", program), limits, os.environ, time.monotonic())
+ROOMY = ProcessLimits(60.0, 512)
 
 
-def end_of(child: Child, after: float = 0.0) -> Ended:
+def start(program: str, limits: ProcessLimits = ROOMY) -> ChildProcess:
+    return ChildProcess((sys.executable, "-c", program), limits, os.environ, time.monotonic())
+
+
+def end_of(child: ChildProcess, after: float = 0.0) -> ProcessExit:
     """Poll until it has ended, `after` seconds later than it is."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
@@ -52,7 +52,7 @@ def alive_in_group(group: int) -> list[str]:
 
 def test_a_child_that_ends_is_told_with_its_code_and_last_line() -> None:
     ended = end_of(start("import sys; print('one'); print('two'); sys.stderr.write('hm\\n')"))
-    assert (ended.code, ended.said) == (0, "two") and 0 < ended.seconds < 20
+    assert (ended.code, ended.last_line) == (0, "two") and 0 < ended.seconds < 20
     ended = end_of(start("import sys; print('one'); sys.stderr.write('first\\nlast words\\n'); sys.exit(5)"))
     assert (ended.code, ended.words) == (5, "it ended with exit code 5: last words")
 
@@ -67,7 +67,7 @@ def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later(tmp_p
     ready = tmp_path / "ready"  # the handler is set by the child: under nohup it would inherit a deaf ear
     polite = start(
         f"import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler)\nopen({str(ready)!r}, 'w').close(); time.sleep(60)",
-        Limits(0.5, 512),
+        ProcessLimits(0.5, 512),
     )
     begun(ready)
     ended = end_of(polite, after=1.0)
@@ -75,7 +75,7 @@ def test_a_child_that_takes_too_long_is_interrupted_first_and_killed_later(tmp_p
     up = tmp_path / "up"
     deaf = start(
         f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open({str(up)!r}, 'w').close()\nwhile True: time.sleep(1)",
-        Limits(5.0, 512),
+        ProcessLimits(5.0, 512),
     )
     begun(up)
     assert deaf.poll(time.monotonic() + 6) is None  # the interrupt is not heard
@@ -87,7 +87,7 @@ def test_a_child_that_holds_too_much_is_killed_with_what_it_started() -> None:
         "import subprocess, sys, time\nsubprocess.Popen(['sleep', '60'])\nprint('up', flush=True)\n"
         "held = bytearray(120 * 2**20)\nheld[::4096] = b'x' * len(held[::4096])\ntime.sleep(60)"
     )
-    child = start(program, Limits(60.0, 64))
+    child = start(program, ProcessLimits(60.0, 64))
     ended = end_of(child)
     assert ended.code == -signal.SIGKILL and ended.peak_megabytes > 64
     assert "of memory, 64 are allowed: it was killed" in ended.words
@@ -96,15 +96,15 @@ def test_a_child_that_holds_too_much_is_killed_with_what_it_started() -> None:
 
 
 def test_the_kernel_refuses_what_no_job_may_ever_reserve() -> None:
-    ended = end_of(start("import time; time.sleep(0.5); bytearray(2**31)", Limits(60.0, 256)))
+    ended = end_of(start("import time; time.sleep(0.5); bytearray(2**31)", ProcessLimits(60.0, 256)))
     assert ended.code == 1 and "MemoryError" in ended.words
 
 
 def test_the_kernel_takes_a_child_before_the_daemon() -> None:
     ended = end_of(start("import time; time.sleep(0.3); print(open('/proc/self/oom_score_adj').read())"))
-    assert ended.said == "900"
+    assert ended.last_line == "900"
 
 
 def test_a_child_that_never_stops_talking_fills_nothing() -> None:
     ended = end_of(start("for n in range(60_000): print('x' * 100)\nprint('end')"))
-    assert (ended.code, ended.said) == (0, "end")
+    assert (ended.code, ended.last_line) == (0, "end")

@@ -1,4 +1,4 @@
-"""Jobs as processes: started, watched, ended when they take too long or too much, and explained in words.
+"""One child process: started, limited in time and memory, and ended when it exceeds either.
 
 Invariants
 ----------
@@ -28,7 +28,7 @@ FIRST_TO_GO = b"900"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What one child may take: real seconds, and resident memory."""
 
     seconds: float
@@ -36,8 +36,8 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a child ended.
+class ProcessExit:
+    """How a child process ended.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Ended:
     seconds : float
     peak_megabytes : int
         Most resident memory that was seen.
-    said : str
+    last_line : str
         The last line that it printed: on standard output when it ended well, else on standard error.
     ended_for : str
         Why the daemon itself ended it; empty when it did not.
@@ -55,7 +55,7 @@ class Ended:
     code: int
     seconds: float
     peak_megabytes: int
-    said: str
+    last_line: str
     ended_for: str = ""
 
     @property
@@ -67,23 +67,23 @@ class Ended:
             return "it was killed (SIGKILL): the machine ran out of memory, or somebody killed it"
         if self.code < 0:
             return f"it was ended by {signal.Signals(-self.code).name}"
-        return f"it ended with exit code {self.code}: {self.said or 'without a word'}"
+        return f"it ended with exit code {self.code}: {self.last_line or 'without a word'}"
 
 
-class Child:
+class ChildProcess:
     """One running process.
 
     Parameters
     ----------
     command : sequence of str
-    limits : Limits
+    limits : ProcessLimits
     environment : mapping of str to str
-    now : float
+    mono_s : float
         Monotonic seconds.
     """
 
-    def __init__(self, command: Sequence[str], limits: Limits, environment: Mapping[str, str], now: float) -> None:
-        self._limits, self._started = limits, now
+    def __init__(self, command: Sequence[str], limits: ProcessLimits, environment: Mapping[str, str], mono_s: float) -> None:
+        self._limits, self._started = limits, mono_s
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -101,28 +101,28 @@ class Child:
         """Of the process."""
         return self._process.pid
 
-    def poll(self, now: float) -> Ended | None:
+    def poll(self, mono_s: float) -> ProcessExit | None:
         """Enforce the limits, and return how it ended once it has."""
         code = self._process.poll()
         self._out.read()
         self._err.read()
         if code is not None:
-            return self._end(code, now)
+            return self._end(code, mono_s)
         self._peak = max(self._peak, _resident_megabytes(self.pid))
-        taken = now - self._started
+        taken = mono_s - self._started
         if not self._ended_for and self._peak > self._limits.megabytes:
             self._ended_for = f"it held {self._peak} MB of memory, {self._limits.megabytes} are allowed: it was killed"
             self.kill()
         elif not self._ended_for and taken > self._limits.seconds:
             self._ended_for = f"it took longer than {self._limits.seconds:.0f} s and was ended"
-            self.interrupt(now)
-        elif now > self._kill_at:
+            self.interrupt(mono_s)
+        elif mono_s > self._kill_at:
             self.kill()
         return None
 
-    def interrupt(self, now: float) -> None:
+    def interrupt(self, mono_s: float) -> None:
         """Break its work off as a reboot does; the device stays as it is. It is killed if it does not end soon."""
-        self._kill_at = min(self._kill_at, now + GRACE_SECONDS)
+        self._kill_at = min(self._kill_at, mono_s + GRACE_SECONDS)
         self._signal(signal.SIGINT)
 
     def halt(self) -> None:
@@ -152,10 +152,10 @@ class Child:
         except (OSError, ValueError):
             return  # it has ended already, or the machine does not allow it: the watch over its memory remains
 
-    def _end(self, code: int, now: float) -> Ended:
+    def _end(self, code: int, mono_s: float) -> ProcessExit:
         out, err = self._out.close(), self._err.close()
-        said = (out or err) if code == 0 else (err or out)
-        return Ended(code, now - self._started, self._peak, said, self._ended_for)
+        last_line = (out or err) if code == 0 else (err or out)
+        return ProcessExit(code, mono_s - self._started, self._peak, last_line, self._ended_for)
 
 
 def _resident_megabytes(pid: int) -> int:

@@ -31,8 +31,8 @@ MAGIC, DAEMON = b"SQLite format 3\0", "daemon"
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a job ended that did not say so itself."""
+class JobEnding:
+    """The terminal status of a job that did not write it itself, in words."""
 
     job: str
     session: date
@@ -40,8 +40,8 @@ class Ending:
     words: str
 
 
-class Record:
-    """The ledger of one state folder, opened anew after any fault.
+class LedgerView:
+    """The ledger of one state folder, opened again after any fault.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Record:
         return self._reader
 
     def examine(self) -> None:
-        """Check the whole file anew; raise as `reader` does."""
+        """Check the whole file again; raise as `reader` does."""
         self.close()
         self.reader()
 
@@ -121,7 +121,7 @@ class Record:
         """Return the run of one job, or None when it never began."""
         return job_runs.find(self.reader(), session, job)
 
-    def close_jobs(self, endings: Iterable[Ending], at: datetime) -> tuple[Ending, ...]:
+    def close_jobs(self, endings: Iterable[JobEnding], at: datetime) -> tuple[JobEnding, ...]:
         """Write the one terminal row of each job that has none; return those that were written.
 
         Raises
@@ -131,7 +131,7 @@ class Record:
         LedgerUnusable
             The disk does not take it.
         """
-        written: list[Ending] = []
+        written: list[JobEnding] = []
         with exclusive(self._folder), self._writer() as ledger, ledger.transaction():
             for item in endings:
                 before = job_runs.find(ledger, item.session, item.job)
@@ -140,32 +140,32 @@ class Record:
                 cut = f"; it began {utc_words(before.started_at)} and did not end" if before else ""
                 words = item.words + cut
                 job_runs.finish(ledger, JobReport(item.job, item.session, item.status, words), at)
-                written.append(Ending(item.job, item.session, item.status, words))
+                written.append(JobEnding(item.job, item.session, item.status, words))
         return tuple(written)
 
-    def say(self, messages: Collection[Alert], *, delivered: bool = False) -> None:
-        """Leave alerts for the next attendance to deliver, or record what needs no delivery."""
+    def add_alerts(self, messages: Collection[Alert], *, delivered: bool = False) -> None:
+        """Record alerts for the next attendance to deliver, or as delivered."""
         with self._writer() as ledger, ledger.transaction():
             for alert in messages:
                 alerts.add(ledger, alert, delivered=delivered)
 
-    def begins(self, boot: str, pid: int, at: datetime) -> dict[str, Any] | None:
-        """Write down that this process is the daemon; return what the one before wrote, if it did not end by itself."""
+    def note_start(self, boot: str, pid: int, at: datetime) -> dict[str, Any] | None:
+        """Record that this process is the daemon; return what the one before recorded, if it did not end by itself."""
         before: dict[str, Any] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
-        self._note(boot, pid, at, ended=False)
+        self._write_process(boot, pid, at, ended=False)
         return before if before and not before.get("ended") else None
 
-    def ends(self, boot: str, pid: int, at: datetime) -> None:
-        """Write down that this process ended as it was asked to."""
-        self._note(boot, pid, at, ended=True)
+    def note_end(self, boot: str, pid: int, at: datetime) -> None:
+        """Record that this process ended as it was asked to."""
+        self._write_process(boot, pid, at, ended=True)
 
-    def _note(self, boot: str, pid: int, at: datetime, *, ended: bool) -> None:
+    def _write_process(self, boot: str, pid: int, at: datetime, *, ended: bool) -> None:
         row = {"boot": boot, "pid": pid, "at": at.isoformat(timespec="seconds"), "ended": ended}
         with self._writer() as ledger:
             meta.write(ledger, DAEMON, json.dumps(row, sort_keys=True))
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None

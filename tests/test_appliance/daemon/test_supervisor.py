@@ -17,8 +17,8 @@ import structlog
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.gate import Gate
-from appliance.daemon.life import MAX_CRASHES, Daemon
 from appliance.daemon.pace import Pace
+from appliance.daemon.supervisor import MAX_CRASHES, Supervisor
 from appliance.ledger import Ledger, Mode, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
@@ -34,7 +34,7 @@ MORNING = CALENDAR.session(D).at(time(8))
 SYNCHRONISED = ""
 
 
-class Hands(Daemon):
+class Hands(Supervisor):
     """A daemon whose jobs are the test's: each command runs a line of Python."""
 
     programs: dict[str, str]
@@ -55,7 +55,7 @@ class Bench:
     at: datetime = MORNING
     mono: float = 0.0
     programs: dict[str, str] = field(default_factory=dict)
-    started: list[Daemon] = field(default_factory=list)
+    started: list[Supervisor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = StateFolder(self.root)
@@ -170,15 +170,15 @@ def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_
 def test_a_clock_that_jumps_halts(bench: Bench, set_by: float) -> None:
     """F32: the daemon's half; the jobs measure the rest."""
     bench.ready()
-    bench.daemon.jumped(Jump(set_by, 0.0))
+    bench.daemon.clock_guard.add_jump(Jump(set_by, 0.0))
     bench.look(most=1)
     assert bench.standing.name == "CLOCK" and f"by {set_by:+.1f} s" in bench.standing.reason
 
 
 def test_a_small_step_is_told_a_sleep_is_told_and_neither_halts(bench: Bench) -> None:
     bench.ready()
-    bench.daemon.jumped(Jump(3.0, 0.0))
-    bench.daemon.jumped(Jump(0.001, 7_200.0))
+    bench.daemon.clock_guard.add_jump(Jump(3.0, 0.0))
+    bench.daemon.clock_guard.add_jump(Jump(0.001, 7_200.0))
     bench.look(most=2)
     assert bench.standing.is_armed
     assert {(s, t) for s, t, _ in bench.told()} == {("warn", "the clock jumped"), ("warn", "the machine slept")}
@@ -187,7 +187,7 @@ def test_a_small_step_is_told_a_sleep_is_told_and_neither_halts(bench: Bench) ->
 def test_a_clock_that_is_stepped_before_the_device_began_does_not_halt(make: Make) -> None:
     bench = make(sync="not yet")
     bench.look(most=10)
-    bench.daemon.jumped(Jump(1e6, 0.0))
+    bench.daemon.clock_guard.add_jump(Jump(1e6, 0.0))
     bench.look(most=2)
     assert bench.standing.is_armed
 
@@ -423,6 +423,6 @@ def test_a_deaf_control_socket_is_no_ok(make: Make) -> None:
     bench.ready()
     bench.look(most=3)
     assert not any("socket" in reason for reason in bench.daemon.vitals().facts()["reasons"])
-    bench.daemon.deaf = "the control socket cannot be opened: Too many open files"
+    bench.daemon.socket_trouble = "the control socket cannot be opened: Too many open files"
     facts = bench.daemon.vitals().facts()
-    assert facts["verdict"] != "ok" and bench.daemon.deaf in facts["reasons"]
+    assert facts["verdict"] != "ok" and bench.daemon.socket_trouble in facts["reasons"]

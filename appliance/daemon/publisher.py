@@ -1,0 +1,149 @@
+"""What others see of the daemon: `health.json` and `metrics.prom`, each written whole, in a folder that may be memory.
+
+`health.json` of the state folder is a link where the runtime folder is another one: a card is not worn by a file that
+is written every minute, and readers find it where they always do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.controls.latch import Latch
+from appliance.daemon.briefing import Briefing
+from appliance.ledger import Ledger
+from appliance.schedule.timetable import table_of
+from appliance.status.upkeep import concerns_of, count_addresses
+from appliance.status.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
+from signals.files import write_atomic
+
+HEALTH, METRICS = "health.json", "metrics.prom"
+READABLE = 0o640  # a metrics collector is another user of the unit's group; what is held is nobody else's business
+
+
+@dataclass(frozen=True)
+class SupervisorState:
+    """What only the supervisor knows of itself at one moment.
+
+    Attributes
+    ----------
+    waits_for : sequence of str
+        Why the device does not do its work; empty when it does.
+    tries_again : sequence of str
+        Jobs that did not end by themselves and are tried again.
+    working_on : str
+        The process at work; empty when there is none.
+    brief : Briefing or None
+    venue_now : datetime
+        By the clock that the device goes by.
+    """
+
+    waits_for: Sequence[str]
+    tries_again: Sequence[str]
+    working_on: str
+    brief: Briefing | None
+    venue_now: datetime
+
+
+class Publisher:
+    """Gathers the device's facts and writes them now and then.
+
+    Parameters
+    ----------
+    folder : StateFolder
+    runtime : Path
+        Folder of both files.
+    credentials : Path or None
+        Where the addresses for alerts are counted.
+    real : Clock
+        The machine's.
+    every_seconds : float
+        Between two writings.
+    """
+
+    def __init__(self, folder: StateFolder, runtime: Path, credentials: Path | None, real: Clock, every_seconds: float) -> None:
+        self._folder, self._runtime, self._credentials, self._real = folder, runtime, credentials, real
+        self._every, self._written_s = every_seconds, float("-inf")
+        self._started_at = real.now()
+
+    def hurry(self) -> None:
+        """Have the next look write, however little time has passed."""
+        self._written_s = float("-inf")
+
+    def is_due(self, mono_s: float) -> bool:
+        """Whether it is time to write."""
+        return mono_s - self._written_s >= self._every
+
+    def write(self, ledger: Ledger, state: SupervisorState, mono_s: float) -> None:
+        """Write both files.
+
+        Raises
+        ------
+        OSError
+            The disk does not take them; the earlier ones stay.
+        """
+        publish(self._runtime, self._folder, self.vitals(ledger, state), self._process_facts(state.working_on), self._real.now())
+        self._written_s = mono_s
+
+    def vitals(self, ledger: Ledger, state: SupervisorState) -> Vitals:
+        """Return the device's facts now, as the supervisor knows itself."""
+        at = self._real.now()
+        said = own_facts(state.waits_for, state.tries_again, at)
+        if state.brief is None:
+            return vitals(ledger, self._folder, at, said)
+        latch, table = Latch(self._folder.root, DurableFs()).read(), table_of(state.brief.entering)
+        addresses = count_addresses(self._credentials)
+        concerns = concerns_of(ledger, self._folder.bundles, latch, state.venue_now, addresses, state.brief.calendar, table)
+        return vitals(ledger, self._folder, at, said, concerns)
+
+    def _process_facts(self, working_on: str) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "started_at": self._started_at.timestamp(),
+            "working_on": working_on,
+            "alert_addresses": count_addresses(self._credentials),
+            "resident_bytes": resident_bytes(),
+        }
+
+
+def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str, Any], at: datetime) -> None:
+    """Write both files, for their owner and the process's group only.
+
+    Raises
+    ------
+    OSError
+        The disk does not take them; the earlier ones stay.
+    """
+    facts = {**found.facts(), "process": process, "at": at.isoformat()}
+    runtime.mkdir(parents=True, exist_ok=True)
+    write_atomic(runtime / HEALTH, json.dumps(facts, default=str, sort_keys=True, indent=1).encode(), mode=READABLE)
+    write_atomic(runtime / METRICS, metrics(facts, at).encode(), mode=READABLE)
+    _link(folder.health, runtime / HEALTH)
+
+
+def own_facts(waits_for: Sequence[str], tries_again: Sequence[str], at: datetime) -> DaemonFacts:
+    """Return the daemon's facts as its own process knows them while it writes."""
+    said = {"waits_for": list(waits_for), "tries_again": list(tries_again)}
+    return DaemonFacts(runs=True, is_expected=True, at=at, said=said)
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def _link(link: Path, target: Path) -> None:
+    if link == target or (link.is_symlink() and link.readlink() == target):
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)

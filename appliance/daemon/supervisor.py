@@ -1,0 +1,398 @@
+"""The daemon's look and the process at work: poll it, else start the one thing that is needed next.
+
+Entry point: `Supervisor.look`, called every few seconds by a scheduler, and at the hour of each job; it never waits
+for a job.
+
+In this order: how the process at work does; what happened to time; whether the device may be READY; halts and messages
+that need an attendance; jobs that were missed, recorded; one job that is due, started.
+
+Invariants
+----------
+1. One process works at a time, and each job is a process of its own: the daemon loads none of their libraries.
+2. `job_runs` is the truth. The end that a job did not write itself, the daemon writes: once, in words.
+3. A job that asks for another attempt, or for a person, is tried again until its deadline; one that crashes is tried
+   `MAX_CRASHES` times, each after twice the wait of the one before: a full disk may have room again.
+4. No error in a look ends the daemon: it is reported, and the next look starts again.
+5. A job starts only because `due` names it, however the look came about.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime
+from pathlib import Path
+from threading import Thread
+
+import structlog
+
+from appliance.alerts.heartbeat import watcher
+from appliance.alerts.reminders import is_unheard, is_unsaid
+from appliance.controls import halt_file
+from appliance.controls.latch import Latch
+from appliance.daemon import briefing
+from appliance.daemon.announcer import REPEAT_SECONDS, Announcer
+from appliance.daemon.attempts import Attempts, Place, job_key
+from appliance.daemon.briefing import Briefing
+from appliance.daemon.child_process import ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.clock_guard import ClockGuard
+from appliance.daemon.gate import Gate
+from appliance.daemon.ledger_view import JobEnding, LedgerView
+from appliance.daemon.liveness import Liveness
+from appliance.daemon.pace import Pace
+from appliance.daemon.process_slot import ProcessSlot, RunningProcess
+from appliance.daemon.publisher import Publisher, SupervisorState
+from appliance.ledger import halts
+from appliance.schedule.absence import ABSENT, absence
+from appliance.schedule.job import JobStatus
+from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
+from appliance.status.vitals import Vitals, is_filling
+from appliance.system.clock import ExchangeTime
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Alert, Beat, Clock, Severity
+from appliance.system.state_folder import StateFolder
+from signals.errors import LedgerDamaged, Locked, TrademlError
+from signals.schedule.catch_up import catch_up, first_session
+from signals.schedule.due import Decision, DueJob
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
+
+MAX_CRASHES = 5
+MANUAL, DAMAGED = "MANUAL", "LEDGER_DAMAGED"
+TRY_AGAIN, HALTED_CODE = 5, 4
+KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may fix them
+SMALL = ProcessLimits(120.0, 512)
+LIMITS = {row.job: ProcessLimits(row.seconds, row.megabytes) for row in TIMETABLE}
+
+
+class Supervisor:
+    """The device between its jobs.
+
+    Parameters
+    ----------
+    folder : StateFolder
+    runtime : Path
+        Folder of `health.json` and `metrics.prom`.
+    environment : mapping of str to str
+        Of every child.
+    credentials : Path or None
+    real : Clock
+        The machine's.
+    gate : Gate
+        Whether time may be believed.
+    pace : Pace
+    log : structlog logger
+    """
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        runtime: Path,
+        *,
+        environment: Mapping[str, str],
+        credentials: Path | None,
+        real: Clock,
+        gate: Gate,
+        pace: Pace,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._folder, self._environment = folder, environment
+        self._real, self._pace, self._log = real, pace, log
+        self._ledger_view, self._latch = LedgerView(folder), Latch(folder.root, DurableFs())
+        self._watcher = watcher(credentials)
+        self.announcer = Announcer(self._ledger_view, log)
+        self.clock_guard = ClockGuard(gate, self.notify, self.close_latch)
+        self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
+        self.liveness = Liveness(real.monotonic())
+        self._at_work, self._attempts = ProcessSlot(), Attempts()
+        self._brief: Briefing | None = None
+        self._clock: Clock = real
+        self._waits: tuple[str, ...] = ("the briefing",)
+        self.is_ready = False
+        self._trouble, self._is_urgent, self._failed_attendances = "", True, 0
+        self.socket_trouble = ""  # why the control socket cannot be heard
+
+    def look(self) -> None:
+        """Go round once (see the module)."""
+        mono_s = self._real.monotonic()
+        if halt_file.is_asked(DurableFs(), self._folder):
+            self._latch.close()  # an attendance, or the process at work, does the rest
+        try:
+            self._ledger_view.reader()
+            self.liveness.answered(mono_s)
+            self._poll_child(mono_s)
+            self.clock_guard.judge_jumps(self._brief, mono_s, is_ready=self.is_ready)
+            if self._at_work.is_free:
+                self._next_step(mono_s)
+            if self._at_work.is_free:
+                self._trouble = ""
+        except LedgerDamaged as error:
+            self._halt_for_damaged_ledger(error, mono_s)
+        except (TrademlError, OSError) as error:
+            self._report_trouble(error, mono_s)
+        self._publish(mono_s)
+        self.liveness.looked(self._real.monotonic())
+
+    def _halt_for_damaged_ledger(self, error: LedgerDamaged, mono_s: float) -> None:
+        """Halt, and have working orders cancelled and a person notified every hour: no job starts any more."""
+        self.liveness.answered(mono_s)  # another process would find the same
+        if self._latch.read().is_armed:
+            self.close_latch(DAMAGED, str(error))
+        self._report_trouble(error, mono_s)
+        self._at_work.poll(mono_s)
+        if self._at_work.is_free and self._attempts.is_due("damage", mono_s):
+            self._attempts.wait_until("damage", mono_s + REPEAT_SECONDS)
+            self._start("attend", ("attend",), SMALL, mono_s)
+
+    def _next_step(self, mono_s: float) -> None:
+        if self._needs_attendance(mono_s):
+            self._is_urgent = False
+            self._attempts.wait_until("lost", mono_s + self._pace.lost)
+            self._start("attend", ("attend",), SMALL, mono_s)
+        elif self._attempts.is_due("brief", mono_s):
+            self._attempts.wait_until("brief", mono_s + self._pace.retry)
+            self._start("brief", ("brief",), SMALL, mono_s)
+        elif self._brief is None:
+            return  # it is asked for again
+        elif not self.is_ready:
+            self._check_readiness(self._brief, mono_s)
+        else:
+            self.clock_guard.check_skew(self._brief, mono_s)
+            self._start_due_job(self._brief, mono_s)
+
+    def _start_due_job(self, brief: Briefing, mono_s: float) -> None:
+        at = self._clock.now()
+        self.clock_guard.halt_if_clock_behind_ledger(at, self._ledger_view.newest(), brief, is_armed=self._latch.read().is_armed)
+        since = first_session(self._ledger_view.sessions(), at, brief.calendar)
+        found = catch_up(at, self._ledger_view.ended(since), brief.calendar, since, table_of(brief.entering))
+        if (reason := absence(found.unattended)) and self._latch.read().is_armed:
+            self.close_latch(ABSENT, reason)
+            return
+        if missed := [item for item in found.due if item.decision is Decision.MISSED]:
+            self._record_missed(missed, at, mono_s)
+            return
+        for item in found.due:
+            if self._attempts.is_due(job_key((item.session, item.job)), mono_s):
+                self._start_job(item, mono_s)
+                return
+
+    def _start_job(self, item: DueJob, mono_s: float) -> None:
+        if item.job == TIMETABLE[0].job and self._watcher.is_set:
+            Thread(target=self._watcher.beat, args=(Beat.START,), daemon=True).start()
+        self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
+        arguments = ("job", item.job, "--session", str(item.session))
+        self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), mono_s, item.session)
+
+    def _record_missed(self, missed: Sequence[DueJob], at: datetime, mono_s: float) -> None:
+        """Write one terminal row for each job that was missed, and notify of each session once."""
+        endings = []
+        for item in missed:
+            last = self._attempts.last_words((item.session, item.job))
+            words = f"missed: {item.reason}" + (f"; the last attempt said: {last}" if last else "")
+            endings.append(JobEnding(item.job, item.session, JobStatus.FAILED, words))
+        written = self._close_jobs(endings, at)
+        for session in sorted({item.session for item in written}):
+            jobs = [item for item in written if item.session == session]
+            title = f"{jobs[0].job} of {session} was missed" if len(jobs) == 1 else f"{len(jobs)} jobs of {session} were missed"
+            self.notify(Severity.WARN, f"missed-{session}", title, "; ".join(f"{i.job}: {i.words}" for i in jobs), mono_s)
+
+    def _close_jobs(self, endings: Sequence[JobEnding], at: datetime) -> tuple[JobEnding, ...]:
+        written = self._ledger_view.close_jobs(endings, at)
+        for item in endings:
+            self._attempts.ended((item.session, item.job))
+        return written
+
+    def _start(self, name: str, arguments: Sequence[str], limits: ProcessLimits, mono_s: float, day: date | None = None) -> None:
+        self._at_work.take(RunningProcess(name, ChildProcess(self.command(arguments), limits, self._environment, mono_s), day))
+
+    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return the command line of one `appliance` command on this state folder."""
+        return (sys.executable, "-m", "appliance", *arguments, "--state", str(self._folder.root))
+
+    def _poll_child(self, mono_s: float) -> None:
+        if (found := self._at_work.poll(mono_s)) is None:
+            return
+        process, ended = found
+        self._publisher.hurry()
+        if process.session is not None:
+            self._record_exit(process.name, process.session, ended, mono_s)
+        elif process.name == "brief":
+            self._load_briefing(ended, mono_s)
+        else:
+            self._after_attendance(ended, mono_s)
+
+    def _after_attendance(self, ended: ProcessExit, mono_s: float) -> None:
+        """Wait for the next attendance: longer after each that failed, for each may have notified a person."""
+        is_waiting = ended.code in (0, TRY_AGAIN)
+        self._failed_attendances = 0 if is_waiting else self._failed_attendances + 1
+        wait = min(self._pace.retry * 2 ** max(0, self._failed_attendances - 1), REPEAT_SECONDS)
+        self._attempts.wait_until("attend", mono_s + wait)
+        if halt_file.is_asked(DurableFs(), self._folder):
+            self._attempts.wait_until("HALT", mono_s + (self._pace.look if ended.code == TRY_AGAIN else wait))
+        if ended.code != 0:
+            self._log.warning("attendance failed", words=ended.words)
+        if ended.code == HALTED_CODE:
+            self._ledger_view.examine()  # is it the ledger?
+
+    def _record_exit(self, job: str, session: date, ended: ProcessExit, mono_s: float) -> None:
+        """Judge how a job's process ended by what the ledger says (invariants 2 and 3)."""
+        run, place = self._ledger_view.find(session, job), (session, job)
+        facts = {"job": job, "session": str(session), "seconds": round(ended.seconds, 1), "mb": ended.peak_megabytes}
+        if job == TIMETABLE[0].job:
+            self._attempts.wait_until("brief", mono_s)  # what it pulled may hold a longer calendar
+        if run is not None and run.status is not None:
+            self._log.info("job ended", status=run.status.value, summary=run.summary, **facts)
+            self._attempts.ended(place)
+            return
+        self._log.warning("job did not end", code=ended.code, words=ended.words, **facts)
+        self._attempts.failed(place, ended.words, mono_s + self._pace.retry)
+        if ended.code == HALTED_CODE and not self._latch.read().is_armed:
+            self._end_job(JobEnding(job, session, JobStatus.HALTED, ended.last_line), mono_s)
+        elif ended.code == HALTED_CODE:
+            self._ledger_view.examine()  # it asks for a halt and could not carry it out: is it the ledger?
+            self._record_crash(place, ended, mono_s)
+        elif ended.code not in KNOWN_CODES or ended.ended_for:
+            self._record_crash(place, ended, mono_s)
+        elif ended.code != TRY_AGAIN:
+            self.notify(Severity.WARN, f"open-{session}-{job}", f"{job} of {session} waits", ended.words, mono_s)
+
+    def _record_crash(self, place: Place, ended: ProcessExit, mono_s: float) -> None:
+        session, job = place
+        crashes = self._attempts.crashed(place)
+        self._attempts.wait_until(job_key(place), mono_s + self._pace.retry * 2 ** (crashes - 1))
+        if crashes >= MAX_CRASHES:
+            words = f"it was tried {MAX_CRASHES} times; the last time {ended.words}"
+            self._end_job(JobEnding(job, session, JobStatus.FAILED, words), mono_s)
+
+    def _end_job(self, ending: JobEnding, mono_s: float) -> None:
+        for item in self._close_jobs((ending,), self._clock.now()):
+            title = f"{item.job} of {item.session} {item.status.value}"
+            severity = Severity.PAGE if item.status is JobStatus.FAILED else Severity.WARN
+            self.notify(severity, f"ended-{item.session}-{item.job}", title, item.words, mono_s)
+
+    def _load_briefing(self, ended: ProcessExit, mono_s: float) -> None:
+        if ended.code == 0:
+            content = self._folder.briefing.read_bytes()
+        elif (kept := DurableFs().read(self._folder.briefing)) is not None and self._brief is None:
+            self._log.warning("the briefing failed; the last one serves", words=ended.words)
+            content = kept
+        else:
+            self._waits = (ended.words,) if self._brief is None else self._waits
+            self._log.warning("the briefing failed", words=ended.words)
+            return
+        self._brief = briefing.read(content)
+        self._clock = ExchangeTime(self._brief.exchange) if self._brief.exchange else self._real
+        self._attempts.wait_until("brief", float("inf") if ended.code == 0 else mono_s + self._pace.lost)
+
+    def _check_readiness(self, brief: Briefing, mono_s: float) -> None:
+        self._waits = self.clock_guard.closed_by(brief)
+        if not self._waits:
+            self._clock.now()
+            self.is_ready = True
+            self._log.info("ready", exchange=bool(brief.exchange))
+        elif mono_s - self.liveness.started > self._pace.lost:
+            self.notify(Severity.PAGE, "not-ready", "the device cannot begin", "; ".join(self._waits), mono_s)
+
+    def close_latch(self, name: str, reason: str) -> None:
+        """Halt: the latch first, then a job at work stops and cancels; an attendance does what follows."""
+        self._latch.halt(name, reason, self._real.now())
+        self._at_work.halt()
+        self._is_urgent = True
+        self._log.critical("halted", name=name, reason=clean(reason))
+
+    def close_latch_only(self) -> None:
+        """Close the latch and no more: what a signal's handler may do."""
+        self._latch.close()
+
+    def notify(self, severity: Severity, key: str, title: str, body: str, mono_s: float) -> None:
+        """Notify a person: in the log now, and through every channel at the next attendance."""
+        if self.announcer.announce(Alert(severity, key, title, body, self._venue_now()), mono_s):
+            self._is_urgent = True
+
+    def _needs_attendance(self, mono_s: float) -> bool:
+        is_due = self._attempts.is_due
+        if halt_file.is_asked(DurableFs(), self._folder) and is_due("HALT", mono_s):
+            return True
+        if is_due("room", mono_s) and is_filling(self._folder):
+            self._attempts.wait_until("room", mono_s + self._pace.lost)
+            return True
+        if not self._is_urgent and not is_due("attend", mono_s):
+            return False
+        latch, ledger = self._latch.read(), self._ledger_view.reader()
+        if is_unheard(ledger, latch, self._venue_now()):
+            return True
+        if not latch.is_armed and not latch.is_fresh and halts.find(ledger, latch.halt_id) is None:
+            return True
+        is_urgent, self._is_urgent = self._is_urgent, False
+        return (is_urgent or is_due("lost", mono_s)) and is_unsaid(ledger, self._venue_now())
+
+    def _venue_now(self) -> datetime:
+        """Return the venue's instant, or the machine's while the venue does not answer."""
+        try:
+            return self._clock.now()
+        except TrademlError:
+            return self._real.now()
+
+    def _report_trouble(self, error: Exception, mono_s: float) -> None:
+        if isinstance(error, Locked) or (words := reason_of(error)) == self._trouble:
+            return
+        self._trouble = words
+        self._log.error("trouble", words=words, error=repr(error))
+        try:
+            self.notify(Severity.WARN, "trouble", "the daemon is in trouble", words, mono_s)
+        except (TrademlError, OSError) as second:
+            self._log.error("it cannot be recorded", words=reason_of(second))
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Why the device does not do its work; empty when it does."""
+        return (*(() if self.is_ready else self._waits), *filter(None, (self._trouble, self.socket_trouble)))
+
+    @property
+    def tries_again(self) -> tuple[str, ...]:
+        """Jobs that did not end by themselves and are tried again, each with its last words."""
+        return self._attempts.open_jobs
+
+    @property
+    def working_on(self) -> str:
+        """The process at work, in words."""
+        return self._at_work.words
+
+    def _state(self) -> SupervisorState:
+        return SupervisorState(self.waits_for, self.tries_again, self.working_on, self._brief, self._venue_now())
+
+    def vitals(self) -> Vitals:
+        """Return the facts as they are now, from a connection of its own: any thread may ask."""
+        with closing(LedgerView(self._folder)) as ledger_view:
+            return self._publisher.vitals(ledger_view.reader(), self._state())
+
+    def _publish(self, mono_s: float) -> None:
+        if not self._publisher.is_due(mono_s):
+            return
+        try:
+            self._publisher.write(self._ledger_view.reader(), self._state(), mono_s)
+        except (TrademlError, OSError) as error:
+            self._report_trouble(error, mono_s)
+
+    def note_start(self, boot: str, pid: int) -> None:
+        """Record that this process is the daemon, and notify when the one before it did not end by itself."""
+        self._latch.prepare()
+        if (before := self._ledger_view.note_start(boot, pid, self._real.now())) is None:
+            return
+        again = "the machine was restarted" if before.get("boot") != boot else "its process was restarted"
+        body = f"the one of {before.get('at')} did not say that it ended"
+        self.notify(Severity.WARN, "restarted", f"the daemon began again: {again}", body, self._real.monotonic())
+
+    def note_end(self, boot: str, pid: int) -> None:
+        """Record that this process ended as it was asked to."""
+        self._ledger_view.note_end(boot, pid, self._real.now())
+
+    def interrupt(self) -> bool:
+        """Break off the process at work as a reboot does; return whether there still is one."""
+        return self._at_work.interrupt(self._real.monotonic())
+
+    def close(self) -> None:
+        """Close the ledger; what is still at work is killed."""
+        self._at_work.kill(self._real.monotonic)
+        self._ledger_view.close()
