@@ -114,7 +114,7 @@ def main() -> int:
         if not any((row.kind, row.seed) == (kind, seed) for row in read(given.log)):
             row = judged(given.log.with_suffix("") / f"{kind}-{seed}", kind, seed)
             with given.log.open("a") as log:
-                log.write(json.dumps(asdict(row)) + "\n")
+                log.write("\n" + json.dumps(asdict(row)) + "\n")  # after a line that was cut off, too
             print(line(row), flush=True)
     found = [row for row in read(given.log) if (row.kind, row.seed) in markets]
     print(table(found), summary(found), f"{len(found)} of {len(markets)} markets judged", sep="\n\n")
@@ -124,9 +124,16 @@ def main() -> int:
 
 
 def read(log: Path) -> list[Judged]:
-    """Return what is on record under the settings of now; a last line that was cut off is no record."""
-    lines = log.read_text().split("\n")[:-1] if log.exists() else []
-    return [Judged(**known) for known in map(json.loads, lines) if known["under"] == UNDER]
+    """Return what is on record under the settings of now; a line that was cut off is no record."""
+    found = []
+    for content in log.read_text().splitlines() if log.exists() else ():
+        try:
+            known = json.loads(content)
+        except ValueError:
+            continue
+        if known["under"] == UNDER:
+            found.append(Judged(**known))
+    return found
 
 
 def judged(place: Path, kind: str, seed: int) -> Judged:
