@@ -16,18 +16,21 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 from scipy.stats import binomtest, norm
 
 from signals.features.panel import FeaturePanel
-from signals.market.holding import opens
+from signals.market.bars import Bars
+from signals.market.holding import Opens, opens
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted
 from trainer.backtest.figures import annual_sharpe, worth
 from trainer.curation.generated.returns import ar1
 from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import Labels
 from trainer.promotion.bars import book, scores, successor
 from trainer.promotion.bars.case import BarResult
 from trainer.promotion.bars.holdout import holdout
@@ -48,7 +51,7 @@ SESSIONS, SEALED, YEAR = 1050, 252, 252**0.5
 VOLATILITY = 0.10  # a year
 REAL_IC, REAL_DEVIATION = 0.0136, 0.2074  # of the files that were measured, and its long-run deviation by session
 DAYS = [f"{n:05d}" for n in range(SESSIONS)]
-NAMES, K, GAP, SCORE_PERSISTENCE, STRONG_IC = 60, 5, 10, 0.98, 0.035  # of whole cases
+NAMES, MARKETS, K, GAP, SCORE_PERSISTENCE, STRONG_IC = 60, 30, 5, 10, 0.98, 0.035  # of whole cases
 UNTOUCHED = ("bars", "leaks", "long embargo", "universe", "sessions", "turnover", "costs", "champion", "shadow")
 TOGETHER = "all together"
 Line = tuple[str, str, list[bool], str, list[bool]]
@@ -251,9 +254,9 @@ def _ordered(one: History) -> bool:
 
 def whole_cases(seeds: range) -> list[Line]:
     """Every bar alone and all together: noise, and a quarter as many books of the real files' and of a strong IC."""
-    noise, real, strong = (
-        [_verdict(strength, seed) for seed in seeds[: len(seeds) // parts]] for strength, parts in ((0.0, 1), (REAL_IC, 4), (STRONG_IC, 4))
-    )
+    few = seeds[: len(seeds) // 4]
+    noise = [_verdict(0.0, seed) for seed in seeds]
+    real, strong = ([_verdict(strength, seed) for seed in few] for strength in (REAL_IC, STRONG_IC))
     lines: list[Line] = []
     for found, said in ((strong, f"IC {STRONG_IC}"), (real, f"IC {REAL_IC}")):
         for bar in (*noise[0], TOGETHER):
@@ -265,10 +268,15 @@ def whole_cases(seeds: range) -> list[Line]:
     return lines
 
 
+@cache
+def _market(seed: int) -> tuple[Bars, Labels, Opens]:
+    bars = synthetic_bars(seed, SESSIONS + GAP + SEALED, NAMES)
+    return bars, horizon_labels(bars, K), opens(bars)
+
+
 def _verdict(strength: float, seed: int) -> dict[str, bool]:
     """By bar, whether the decile book of scores with this IC passes; bars that scores do not touch are left out."""
-    bars = synthetic_bars(seed, SESSIONS + GAP + SEALED, NAMES)
-    labels, following = horizon_labels(bars, K), opens(bars)
+    bars, labels, following = _market(seed % MARKETS)
     luck = ar1(np.random.default_rng([seed, NAMES]).standard_normal(labels.values.shape), SCORE_PERSISTENCE)
     known = np.nan_to_num(labels.values / np.nanstd(labels.values))
     scores = np.where(bars.eligible, luck + strength * known, np.nan)

@@ -18,7 +18,7 @@ SOUND = [
     *(Judged("reversal", seed, bars=BELIEVED if seed > 1 else DOUBTED) for seed in range(1, 11)),
     *(Judged(kind, seed, bars=DOUBTED) for kind in LEAKY for seed in (1, 2)),
     *(Judged(kind, 1, dsr=0.5, trials=3) for kind in ROUTES),
-]  # fmt: skip
+]
 
 
 def broken(found: list[Judged]) -> list[str]:
@@ -38,10 +38,11 @@ def test_one_noise_in_twenty_and_two_doubted_signals_are_let_pass() -> None:
     [
         ("noise", {"promoted": True}, "noise is promoted"),
         ("volumes_early", {"promoted": True}, "no leak is promoted"),
-        ("file_early", {"bars": BELIEVED}, "no leak is promoted"), ("reversal", {"bars": DOUBTED}, "honest signals"),
+        ("file_early", {"bars": BELIEVED}, "no leak is promoted"),
+        ("reversal", {"bars": DOUBTED}, "honest signals"),
         ("strong", {"bars": {}}, "honest signals"),
     ],
-)  # fmt: skip
+)
 def test_a_rule_is_broken_by_one_more_market(kind: str, changes: dict[str, object], told: str) -> None:
     [said] = broken(with_one(kind, 2, **changes))
     assert said.startswith(told)
