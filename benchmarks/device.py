@@ -5,7 +5,8 @@
 A generated market is curated and served to a device by an exchange of its own process, over real HTTP; every job of
 the timetable runs at its hour as the daemon runs it, a process of its own. The last session is told: the first one
 fetches the whole history. What is written is what the kernel charges the process for (blocks of the disk that holds
-`var/`; none are charged on a tmpfs), the copies of a backup included. Ends with 1 where a budget is exceeded.
+`var/`; none are charged on a tmpfs), the copies of a backup included. Ends with 1 where a budget is exceeded or a job
+fails.
 """
 
 from __future__ import annotations
@@ -168,9 +169,12 @@ def main() -> None:
         f" (at most {JOB_MB}), {written:.1f} MB written (at most {DAY_WRITTEN_MB:.0f})"
     )
     print(
-        f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {100 * share:.1f} % of a core (at most {100 * IDLE_CPU:.0f});"
-        f" with its start {daemon.cpu_seconds:.2f} s CPU and {daemon.written_megabytes:.2f} MB written in {START_SECONDS + IDLE_SECONDS:.0f} s"
+        f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {share:.1%} of a core (at most {IDLE_CPU:.0%}); with its start"
+        f" {daemon.cpu_seconds:.2f} s CPU and {daemon.written_megabytes:.2f} MB written in {START_SECONDS + IDLE_SECONDS:.0f} s"
     )
+    failed = [job for job, usage in used.items() if usage.code]
+    if failed:
+        sys.exit(f"these jobs failed, so these figures are of no whole session: {', '.join(failed)}")
     if resident > IDLE_MB or share > IDLE_CPU or peak > JOB_MB or cpu > DAY_CPU_S or written > DAY_WRITTEN_MB:
         sys.exit("a budget is exceeded")
 
