@@ -169,8 +169,9 @@ def main() -> None:
         f" (at most {JOB_MB}), {written:.1f} MB written (at most {DAY_WRITTEN_MB:.0f})"
     )
     print(
-        f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {share:.1%} of a core (at most {IDLE_CPU:.0%}); with its start"
-        f" {daemon.cpu_seconds:.2f} s CPU and {daemon.written_megabytes:.2f} MB written in {START_SECONDS + IDLE_SECONDS:.0f} s"
+        f"  the idle daemon    {resident:.0f} MB resident (at most {IDLE_MB}), {share:.1%} of a core (at most {IDLE_CPU:.0%});"
+        f" with its start {daemon.cpu_seconds:.2f} s CPU"
+        f" and {daemon.written_megabytes:.2f} MB written in {START_SECONDS + IDLE_SECONDS:.0f} s"
     )
     failed = [job for job, usage in used.items() if usage.code]
     if failed:
