@@ -20,7 +20,7 @@ ACTIVE = "ACTIVE"
 
 
 @dataclass(frozen=True)
-class Desk:
+class PretradeContext:
     """The broker's reports, fetched together before a batch of orders.
 
     Attributes
@@ -59,7 +59,7 @@ class Desk:
         return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest)
 
 
-def open_desk(path: OrderPath, plan: Plan) -> Desk:
+def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
     """Fetch what a batch of orders is judged in.
 
     Raises
@@ -96,7 +96,7 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()
     latest = None if prices is None else prices.latest(names)
-    return Desk(plan, account, path.broker.positions(), path.broker.assets(), latest)
+    return PretradeContext(plan, account, path.broker.positions(), path.broker.assets(), latest)
 
 
 def _pending(entry: JournalEntry, *, is_new: bool) -> tuple[Pending, ...]:

@@ -16,11 +16,11 @@ from typing import Any
 
 from appliance.ledger import Ledger, job_runs, values
 from appliance.status.upkeep import keys_end
-from appliance.views.view import Row, View, fact
+from appliance.views.view import View, ViewRow, fact
 from portfolio.risk.evidence import evidence_share
 from signals.files import sha256_of
 
-BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.Slot`, whose module brings in what verifies and scores
+BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.BundleSlot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
@@ -116,14 +116,14 @@ def last_use(ledger: Ledger) -> LastUse:
     return LastUse(run.session, age if isinstance(age, int) else None, str(run.figures.get("bundle_sha256", "")))
 
 
-def features_of(manifest: dict[str, Any]) -> list[Row]:
+def features_of(manifest: dict[str, Any]) -> list[ViewRow]:
     """The ordered features that the model reads."""
     names = ("name", "units", "lookback_sessions")
     listed = manifest.get("features", ())
     return [{"number": i, **{name: row.get(name) for name in names}} for i, row in enumerate(listed, start=1)]
 
 
-def _identity(found: BundleFacts, age: int | None) -> list[Row]:
+def _identity(found: BundleFacts, age: int | None) -> list[ViewRow]:
     manifest = found.manifest
     expiry = manifest.get("expiry_sessions")
     return [
@@ -136,7 +136,7 @@ def _identity(found: BundleFacts, age: int | None) -> list[Row]:
     ]
 
 
-def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[Row]:
+def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[ViewRow]:
     matching = f"all {len(found.manifest.get('files', ()))} match their SHA-256"
     tolerance = found.manifest.get("golden_tolerance_sd")
     is_proven = last.session is not None and last.sha256 == found.pointer.get("sha256")
@@ -167,7 +167,7 @@ def _signed(home: Path, keys: Path) -> str:
     return "by " + ", ".join(f"{keyid[:16]} ({words[known.get(keyid)]})" for keyid in named)
 
 
-def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
+def _beside(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
     """The bundle of a slot and what it scored; one line for an empty slot."""
     found = read(folder / slot)
     if found is None:
@@ -192,7 +192,7 @@ def _rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
-def _training(manifest: dict[str, Any]) -> list[Row]:
+def _training(manifest: dict[str, Any]) -> list[ViewRow]:
     trainer = manifest.get("trainer") or {}
     ic = manifest.get("ic") or {}
     first, last = manifest.get("first_training_session"), manifest.get("last_training_session")
@@ -211,7 +211,7 @@ def _training(manifest: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _evidence(evidence: dict[str, Any]) -> list[Row]:
+def _evidence(evidence: dict[str, Any]) -> list[ViewRow]:
     rows = _size(evidence)
     if capacity := evidence.get("capacity"):
         rows.append(
@@ -231,7 +231,7 @@ def _evidence(evidence: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _size(evidence: dict[str, Any]) -> list[Row]:
+def _size(evidence: dict[str, Any]) -> list[ViewRow]:
     """What the policy's own book earned walking forward, and how large a book that supports."""
     book = _object(evidence.get("policy_book"))
     t = book.get("t")

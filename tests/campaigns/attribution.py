@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from appliance.views.attribution import PARTS
+from appliance.views.monitoring import PARTS
 from signals.market.actions import ActionKind
 from tests.fakes import bundles
 from tests.fakes.device import Workbench

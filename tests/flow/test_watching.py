@@ -12,7 +12,7 @@ import pytest
 
 from appliance.ledger import Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.views.attribution import PARTS
+from appliance.views.monitoring import PARTS
 from signals.bundle import Part
 from signals.market.audits import SessionStatus
 from tests.fakes import bundles
