@@ -263,8 +263,8 @@ def test_a_session_is_attributed_once_and_a_missed_report_is_made_up_for(ledger:
     assert pending(DAY, one) == (ASOF,)
     view = monitoring.attribution(ledger, DAY, 5)
     assert [row["session"] for row in view.rows] == ["2023-03-14"]
-    assert sum(D(view.rows[0][part]) for part in monitoring.PARTS) == D(view.rows[0]["total"]) == D("73.07")
-    assert set(monitoring.PARTS) == {part.value for part in PnlPart}
+    assert sum(D(view.rows[0][part]) for part in monitoring.ATTRIBUTION_PARTS) == D(view.rows[0]["total"]) == D("73.07")
+    assert set(monitoring.ATTRIBUTION_PARTS) == {part.value for part in PnlPart}
 
 
 def test_cash_that_belongs_to_no_name_is_a_cost(ledger: Ledger, tmp_path: Path) -> None:

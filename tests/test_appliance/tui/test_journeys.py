@@ -19,7 +19,7 @@ from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.dialogs import HelpScreen, TypedScreen
 from appliance.tui.menu_bars import ScreenBar
-from appliance.views.monitoring import PARTS
+from appliance.views.monitoring import ATTRIBUTION_PARTS
 
 Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
@@ -143,7 +143,7 @@ async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(scr
             await press(pilot, settled, "escape")
             assert app.front.name == "performance"
     for row in found["attribution"]:
-        assert sum(Decimal(row[part]) for part in PARTS) == Decimal(row["total"])
+        assert sum(Decimal(row[part]) for part in ATTRIBUTION_PARTS) == Decimal(row["total"])
     assert [row["figure"] for row in found["life"]] == ["ic", "turnover", "cost", "drawdown"]
     assert len(found["drift"]) > 10
 
